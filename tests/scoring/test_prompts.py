@@ -1,0 +1,100 @@
+"""Prompt presets and free text; where assets are found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vlmrb import assets
+from vlmrb.errors import ConfigError, VlmrbError
+from vlmrb.scoring import prompts
+from vlmrb.scoring.prompts import MAX_PROMPT_LENGTH, load_presets, resolve_prompt
+from vlmrb.types import Prompt
+
+
+def test_presets_hold_the_two_prompts_of_the_paper_and_more() -> None:
+    presets = load_presets()
+    assert {"games", "manipulation", "progress"} <= set(presets)
+    for name, versions in presets.items():
+        assert [prompt.version for prompt in versions] == list(range(1, len(versions) + 1))
+        for prompt in versions:
+            assert prompt.name == name
+            assert prompt.text.endswith("Answer with one word: Yes or No.")
+            assert prompt.text.count("?") == 1
+            assert prompt.prompt_id is None
+
+
+def test_a_name_means_its_newest_version_and_may_name_one(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "prompts.json"
+    path.write_text(json.dumps({"mine": [{"version": 2, "text": "newer?"}, {"version": 1, "text": "older?"}]}))
+    monkeypatch.setattr(prompts, "asset_path", lambda name: path)
+    assert resolve_prompt("mine") == resolve_prompt(" mine\n") == Prompt("mine", 2, "newer?")
+    assert resolve_prompt("mine@1") == Prompt("mine", 1, "older?")
+    with pytest.raises(ConfigError, match=r"no preset 'mine@3'; there are mine@1, mine@2"):
+        resolve_prompt("mine@3")
+
+
+def test_text_is_a_custom_prompt() -> None:
+    assert resolve_prompt("  Has the robot e@ten the apple?\n") == Prompt("custom", 1, "Has the robot e@ten the apple?")
+    assert resolve_prompt("Success?") == Prompt("custom", 1, "Success?")
+
+
+@pytest.mark.parametrize("name", ["gmaes", "games@", "games@0", "games@99", "games@one", "games@1.0", "Games", "nothing@1"])
+def test_an_unknown_name_or_version_lists_what_exists(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"there are games@1, manipulation@1, progress@1; .*more than one word"):
+        resolve_prompt(name)
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("", "is empty"), (" \n\t", "is empty"),
+    ("why? " * 2000, f"has 9999 characters; allowed are {MAX_PROMPT_LENGTH}"),
+    ("is it\0done?", "control character"), ("\x1b[31mred? yes", "control character"), ("half a \ud83d smile?", "control character"),
+])  # fmt: skip
+def test_text_that_cannot_be_asked_or_stored_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        resolve_prompt(text)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_prompt_that_can_be_stored_or_a_plain_refusal(text: str) -> None:
+    try:
+        prompt = resolve_prompt(text)
+    except ConfigError as error:
+        assert str(error).startswith("prompt: ")
+    else:
+        assert prompt.text.encode().decode() == prompt.text
+        assert prompt.name in (*load_presets(), "custom")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"games": 3}', '{"games": [{"text": "?"}]}', '{"games": [{"version": 1, "text": ""}]}'])
+def test_damaged_presets_say_so(content: str, tmp_path, monkeypatch) -> None:
+    (tmp_path / "prompts.json").write_text(content)
+    monkeypatch.setattr(prompts, "asset_path", lambda name: tmp_path / name)
+    with pytest.raises(VlmrbError, match=r"presets .*prompts\.json is damaged .*install VLM-RB again"):
+        load_presets()
+
+
+def test_assets_of_a_checkout_lie_beside_the_package() -> None:
+    assert assets.asset_path("prompts.json") == Path(assets.__file__).parents[1] / "assets" / "prompts.json"
+
+
+def test_assets_of_an_installation_lie_under_share(tmp_path, monkeypatch) -> None:
+    package = tmp_path / "lib" / "site-packages" / "vlmrb"
+    stranger = tmp_path / "lib" / "site-packages" / "assets"
+    ours = tmp_path / "share" / "vlmrb" / "assets"
+    for folder in (package, stranger, ours):
+        folder.mkdir(parents=True)
+        (folder / "prompts.json").write_text("{}")
+    monkeypatch.setattr(assets, "__file__", str(package / "assets.py"))
+    monkeypatch.setattr(assets.sys, "prefix", str(tmp_path))
+    assert assets.asset_path("prompts.json") == ours / "prompts.json"
+
+
+@pytest.mark.parametrize("name", ["absent.json", "../pyproject.toml", "/etc/passwd"])
+def test_an_asset_that_is_not_there_says_so(name: str) -> None:
+    with pytest.raises(VlmrbError, match="is missing; looked in"):
+        assets.asset_path(name)

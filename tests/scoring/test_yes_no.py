@@ -1,0 +1,166 @@
+"""Yes/no tokens of different kinds of tokenizers, and P(yes) from logits and from top log-probabilities."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vlmrb.errors import ScorerSetupError
+from vlmrb.scoring.yes_no import answer_from_logits, answer_from_top_logprobs, find_yes_no_tokens, spelled_answer
+
+LOGITS = st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=8)
+
+
+def f32(*values: float) -> np.ndarray:
+    return np.array(values, np.float32)
+
+
+@pytest.mark.parametrize(("token", "answer"), [
+    ("Yes", "yes"), ("yes", "yes"), ("YES", "yes"), (" Yes", "yes"), ("ĠYes", "yes"), ("▁yes", "yes"), ("\nYes", "yes"), ("ĊĠyes", "yes"),
+    ("No", "no"), ("no", "no"), ("NO", "no"), ("▁No", "no"), ("Ġno", "no"),
+    ("", None), (" ", None), ("Y", None), ("Yesterday", None), ("not", None), ("None", None), ("##no", None), ("Yes.", None), ("eyes", None),
+])  # fmt: skip
+def test_a_token_spells_an_answer_whatever_its_case_and_leading_space(token: str, answer: str | None) -> None:
+    assert spelled_answer(token) == answer
+
+
+def test_byte_level_tokenizer_yields_all_its_variants(tiny) -> None:
+    tokenizer = tiny.tokenizer([])
+    found = find_yes_no_tokens(tokenizer)
+    texts = {tokenizer.decode([token_id]) for token_id in found.yes + found.no}
+    assert {"Yes", " Yes", " yes", " YES", "No", " No", " no", " NO"} <= texts
+    assert {text.strip().lower() for text in texts} == {"yes", "no"}
+    assert not set(found.yes) & set(found.no)
+
+
+def word_tokenizer(words: list[str], decoder: Any = None) -> Any:
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    made = Tokenizer(models.WordLevel({word: number for number, word in enumerate(["<unk>", *words])}, unk_token="<unk>"))
+    if decoder is not None:
+        made.decoder = decoder
+    return PreTrainedTokenizerFast(tokenizer_object=made, unk_token="<unk>")
+
+
+def test_sentencepiece_variant_without_its_own_space_is_found_too() -> None:
+    from tokenizers import decoders
+
+    tokenizer = word_tokenizer(["▁Yes", "Yes", "▁No", "maybe", "no"], decoders.Metaspace())
+    assert find_yes_no_tokens(tokenizer) == ((1, 2), (3, 5))
+
+
+def test_wordpiece_continuations_and_ids_without_a_logit_are_left_out() -> None:
+    tokenizer = word_tokenizer(["yes", "##yes", "no", "##no", "No"])
+    assert find_yes_no_tokens(tokenizer) == ((1,), (3, 5))
+    assert find_yes_no_tokens(tokenizer, vocabulary_size=5) == ((1,), (3,))
+
+
+@pytest.mark.parametrize(("words", "missing"), [(["Yes", "maybe"], "no"), (["No", "Y", "es"], "yes")])
+def test_a_tokenizer_without_a_single_token_answer_is_refused(words: list[str], missing: str) -> None:
+    with pytest.raises(ScorerSetupError, match=f"no single token for '{missing}'.*use a model whose tokenizer has one"):
+        find_yes_no_tokens(word_tokenizer(words))
+
+
+# -- from logits
+
+
+@given(LOGITS, LOGITS)
+def test_probability_is_the_share_of_the_yes_mass(yes: list[float], no: list[float]) -> None:
+    answer = answer_from_logits(f32(*yes), f32(*no))
+    logits = np.array([*yes, *no], np.float32).astype(np.float64)
+    mass = np.exp(logits - logits.max())
+    assert answer.probability == pytest.approx(mass[: len(yes)].sum() / mass.sum(), abs=1e-9)
+    assert answer.yes_logit >= max(np.float32(value) for value in yes) - 1e-9
+    assert answer.error == ""
+
+
+@given(LOGITS, LOGITS, st.floats(-100, 100))
+@settings(max_examples=50)
+def test_probability_ignores_a_common_shift_and_mirrors_when_sides_swap(yes: list[float], no: list[float], shift: float) -> None:
+    yes_array, no_array = np.array(yes, np.float64), np.array(no, np.float64)
+    there = answer_from_logits(yes_array, no_array).probability
+    assert answer_from_logits(yes_array + shift, no_array + shift).probability == pytest.approx(there, abs=1e-6)
+    assert answer_from_logits(no_array, yes_array).probability == pytest.approx(1 - there, abs=1e-12)
+
+
+def test_far_apart_logits_do_not_overflow() -> None:
+    assert answer_from_logits(f32(3e38), f32(-3e38)).probability == 1.0
+    assert answer_from_logits(f32(-3e38), f32(3e38)).probability == 0.0
+    assert answer_from_logits(f32(-np.inf, 1.0), f32(1.0, -np.inf)).probability == 0.5
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_logit_that_is_not_finite_makes_the_answer_unknown(bad: float, side: int) -> None:
+    sides = [f32(1.0, 2.0), f32(0.0, 1.0)]
+    sides[side][1] = bad
+    answer = answer_from_logits(*sides)
+    assert (answer.probability, answer.yes_logit, answer.no_logit) == (None, None, None)
+    assert "not finite" in answer.error
+    assert answer_from_logits(f32(-np.inf), f32(-np.inf)).probability is None
+
+
+# -- from top log-probabilities
+
+
+def top(**probabilities: float) -> list[tuple[str, float]]:
+    return [(token.replace("_", " "), math.log(probability)) for token, probability in probabilities.items()]
+
+
+def test_variants_among_the_top_tokens_are_summed() -> None:
+    answer = answer_from_top_logprobs(top(Yes=0.4, _yes=0.2, No=0.1, no=0.1, Maybe=0.1), 0.5)
+    assert answer.probability == pytest.approx(0.75)
+    assert answer.yes_logit == pytest.approx(math.log(0.6))
+    assert answer.no_logit == pytest.approx(math.log(0.2))
+
+
+def test_one_absent_side_gives_the_bound_nearest_to_it_when_the_label_is_certain() -> None:
+    certain_yes = answer_from_top_logprobs(top(Yes=0.9, Well=0.06), 0.5)
+    assert certain_yes.probability == pytest.approx(0.9 / 0.94)
+    assert certain_yes.no_logit is None
+    certain_no = answer_from_top_logprobs(top(No=0.6, Well=0.2), 0.5)
+    assert certain_no.probability == pytest.approx(0.2 / 0.8)
+    assert certain_no.yes_logit is None
+
+
+@pytest.mark.parametrize(("entries", "threshold"), [
+    (top(Yes=0.01, Well=0.9), 0.5),  # 0.09 is left over: more than yes has
+    (top(Yes=0.9, Well=0.06), 0.97),
+    (top(No=0.01, Well=0.9), 0.5),
+    (top(No=0.6, Well=0.2), 0.2),
+])  # fmt: skip
+def test_one_absent_side_that_could_decide_makes_the_answer_unknown(entries: list[tuple[str, float]], threshold: float) -> None:
+    answer = answer_from_top_logprobs(entries, threshold)
+    assert answer.probability is None
+    assert "could decide either way" in answer.error
+
+
+@given(st.floats(0.001, 0.999), st.floats(0, 1), st.floats(0, 1), st.sampled_from(["Yes", "No"]), st.floats(0.01, 0.99))
+def test_a_label_from_one_side_is_right_whatever_the_absent_side_holds(
+    present: float, other: float, absent: float, word: str, threshold: float
+) -> None:
+    other *= 1 - present
+    answer = answer_from_top_logprobs([(word, math.log(present)), ("x", math.log(other + 1e-300))], threshold)
+    absent *= max(0.0, 1 - present - other)  # what the other answer might really have
+    truth = (present if word == "Yes" else absent) / (present + absent)
+    if answer.probability is not None and abs(truth - threshold) > 1e-9:
+        assert (answer.probability >= threshold) == (truth >= threshold)
+
+
+@pytest.mark.parametrize("entries", [[], top(Maybe=0.5, Yesterday=0.5), [("Yes", -9999.0), ("No", -9999.0), ("Hm", 0.0)]])
+def test_no_answer_among_the_top_tokens_is_unknown_and_not_zero(entries: list[tuple[str, float]]) -> None:
+    answer = answer_from_top_logprobs(entries, 0.5)
+    assert (answer.probability, answer.yes_logit, answer.no_logit) == (None, None, None)
+    assert "neither yes nor no" in answer.error
+
+
+@pytest.mark.parametrize("logprob", [1.0, math.inf])
+def test_log_probabilities_above_zero_are_unusable(logprob: float) -> None:
+    assert answer_from_top_logprobs([("Yes", logprob), ("No", -1.0)], 0.5).probability is None
+    assert answer_from_top_logprobs([("Yes", math.nan), ("No", math.nan)], 0.5).probability is None

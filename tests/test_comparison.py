@@ -1,0 +1,112 @@
+"""Grouping runs into methods and summarising them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vlmrb import stats
+from vlmrb.comparison import MeasuredRun, compare, method_of
+from vlmrb.config import TrainConfig, make_config
+from vlmrb.types import RunSummary
+
+
+def run(run_id: int, *, status: str = "finished", step: int | None = None, **settings) -> RunSummary:
+    if settings.get("replay", "vlm") == "vlm":
+        settings.setdefault("scorer", "oracle")
+    config: TrainConfig = make_config(**({"seed": run_id} | settings))
+    return RunSummary(
+        run_id=run_id, name=f"run {run_id}", status=status, env=config.env, algo=config.algo, replay=config.replay,
+        scorer=config.scorer, seed=config.seed, total_steps=config.total_steps, step=config.total_steps if step is None else step,
+        steps_per_second=1000.0, created_at=0.0, started_at=0.0, ended_at=1.0, heartbeat_at=1.0, pid=1, error="",
+        config=config.model_dump(),
+    )  # fmt: skip
+
+
+def measured(run_id: int, values: list[float], *, every: int = 100_000, edited: bool = False, **settings) -> MeasuredRun:
+    steps = np.arange(1, len(values) + 1) * every
+    settings.setdefault("total_steps", int(steps[-1]) if len(values) else every)
+    return MeasuredRun(run(run_id, **settings), steps, np.array(values, dtype=np.float64), edited)
+
+
+def compared(runs: list[MeasuredRun], *, at=(100_000, 200_000), thresholds=(0.5, 0.9)):
+    return compare(runs, at=at, thresholds=thresholds, rng=np.random.default_rng(0), statistic=stats.mean)
+
+
+@pytest.mark.parametrize(
+    ("settings", "label"),
+    [
+        ({"replay": "per"}, "per"),
+        ({"replay": "uniform", "lambda_max": 1.0}, "uniform"),
+        ({}, "vlm (oracle)"),
+        ({"lambda_max": 0.25}, "vlm (oracle, λ=0.25)"),
+        ({"lambda_max": None}, "vlm (oracle, λ=none)"),
+        ({"scorer": "hf:/models/plm-1b/"}, "vlm (hf:plm-1b)"),
+        ({"scorer": "openai:http://127.0.0.1:8000/v1#plm"}, "vlm (openai:v1#plm)"),
+        ({"scorer": "random:0.25", "visuals": "swapped"}, "vlm (random:0.25, swapped)"),
+        ({"clip_length": 8, "td_boost": True}, "vlm (oracle, |δ|, L=8)"),
+    ],
+)
+def test_a_method_is_named_by_what_decides_how_it_draws(settings: dict, label: str) -> None:
+    assert method_of(run(1, **settings)).label == label
+
+
+def test_seeds_of_a_method_are_summarised_together() -> None:
+    result = compared([measured(1, [0.2, 1.0]), measured(2, [0.6, 0.8])]).results[0]
+    assert result.run_ids == (1, 2)
+    assert result.at[100_000].point == pytest.approx(0.4)
+    assert result.at[200_000].point == pytest.approx(0.9)
+    assert (result.reaching[0.5].median, result.reaching[0.5].reached) == (100_000, 2)
+    assert (result.reaching[0.9].median, result.reaching[0.9].reached) == (200_000, 1)
+    assert result.area.point == pytest.approx((0.6 + 0.7) / 2)
+
+
+def test_a_run_that_did_not_get_that_far_does_not_count_there() -> None:
+    result = compared([measured(1, [0.2, 1.0]), measured(2, [0.6], status="stopped", step=120_000)]).results[0]
+    assert (result.at[100_000].n, result.at[200_000].n, result.at[200_000].point) == (2, 1, 1.0)
+    assert compared([measured(1, [0.5])], at=[900_000]).results[0].at[900_000] is None
+
+
+def test_areas_are_compared_up_to_a_step_that_all_reached() -> None:
+    results = compared([measured(1, [0.0, 0.0, 1.0], replay="per"), measured(2, [0.0, 0.0])]).results
+    assert [result.area.point for result in results] == [0.0, 0.0]
+
+
+def test_vlm_replay_is_measured_against_both_baselines() -> None:
+    runs = [measured(i, [0.1 * i], replay=replay) for i, replay in enumerate(["uniform", "per", "vlm"], start=1)]
+    improvements = compared(runs).improvements
+    assert [(item.method.label, item.baseline.label, item.probability.point) for item in improvements] == [
+        ("vlm (oracle)", "uniform", 1.0), ("vlm (oracle)", "per", 1.0)]  # fmt: skip
+
+
+def test_other_environments_and_agents_are_kept_apart() -> None:
+    runs = [measured(1, [0.1]), measured(2, [0.1], env="DoorKey-6x6"), measured(3, [0.1], algo="iqn")]
+    assert len(compared(runs).results) == 3
+
+
+def test_few_seeds_edits_and_unfinished_runs_are_said() -> None:
+    notes = " ".join(compared([measured(1, [0.1], edited=True), measured(2, [0.2], status="interrupted")]).notes)
+    for words in ("2 seeds only", "changed while they ran: run 1", "not finished: run 2"):
+        assert words in notes
+
+
+def test_five_seeds_that_are_alike_need_no_note() -> None:
+    assert compared([measured(i, [0.1 * i]) for i in range(5)]).notes == []
+
+
+def test_unequal_settings_and_shared_seeds_are_said() -> None:
+    runs = [measured(i, [0.1], seed=min(i, 4), learning_rate=1e-3 if i else 3e-4) for i in range(6)]
+    notes = compared(runs).notes
+    assert any("differ in learning_rate" in note for note in notes)
+    assert any("share a seed" in note for note in notes)
+
+
+def test_settings_of_the_scorer_do_not_matter_for_a_method_without_one() -> None:
+    runs = [measured(i, [0.1], replay="per", clip_length=8 + i) for i in range(5)]
+    assert compared(runs).notes == []
+
+
+def test_a_run_without_evaluations_is_left_out_and_said() -> None:
+    comparison = compared([measured(1, []), measured(2, [0.5])])
+    assert [result.run_ids for result in comparison.results] == [(2,)]
+    assert "run 1 has no evaluation" in comparison.notes[0]

@@ -1,0 +1,108 @@
+"""The configuration: what it refuses, in which words, and that it survives a round trip."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vlmrb.config import TrainConfig, field_limits, make_config
+from vlmrb.errors import ConfigError, VlmrbError
+
+
+def config(**values) -> TrainConfig:
+    return make_config(**({"scorer": "oracle"} | values))
+
+
+def test_the_defaults_with_a_scorer_are_valid() -> None:
+    assert config().replay == "vlm"
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"lambda_max": 1.5}, ["lambda_max", "1.5", "≥ 0", "≤ 1", "none"]),
+        ({"lambda_max": math.nan}, ["lambda_max", "finite"]),
+        ({"lambda_max": "nan"}, ["lambda_max", "finite"]),
+        ({"lambda_max": "a lot"}, ["lambda_max", "a lot"]),
+        ({"lambda_max": -0.1}, ["lambda_max", "-0.1"]),
+        ({"total_steps": -5}, ["total_steps", "-5", "≥ 1"]),
+        ({"total_steps": 0}, ["total_steps", "≥ 1"]),
+        ({"total_steps": "many"}, ["total_steps", "many"]),
+        ({"learning_rate": 0}, ["learning_rate", "> 0"]),
+        ({"learning_rate": math.inf}, ["learning_rate", "inf"]),
+        ({"gamma": 1.01}, ["gamma", "1.01", "≤ 1"]),
+        ({"prompt": "  "}, ["prompt", "empty", "games"]),
+        ({"env": ""}, ["env"]),
+        ({"env": " "}, ["env", "empty"]),
+        ({"algo": "ppo"}, ["algo", "ppo", "dqn", "iqn"]),
+        ({"scorer": None}, ["scorer", "--replay vlm", "oracle"]),
+        ({"epsilon_start": 0.1, "epsilon_end": 0.5}, ["epsilon_end", "0.5", "0.1"]),
+        ({"buffer_size": 8, "n_step": 3, "n_envs": 8}, ["buffer_size", "8", "24"]),
+        ({"no_such_setting": 1}, ["no_such_setting", "no such setting"]),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(values: dict, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config(**values)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_every_wrong_value_gets_a_line() -> None:
+    with pytest.raises(ConfigError) as caught:
+        config(lambda_max=2, gamma=-1, seed=-1)
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == ["seed", "gamma", "lambda_max"]
+
+
+def test_a_config_error_is_caught_as_ours_and_as_a_value_error() -> None:
+    assert issubclass(ConfigError, VlmrbError)
+    assert issubclass(ConfigError, ValueError)
+
+
+@pytest.mark.parametrize("word", ["none", "None", " NULL ", None])
+def test_no_mixture_can_be_said_in_words(word: str | None) -> None:
+    assert config(lambda_max=word).lambda_max is None
+
+
+@given(st.floats(0, 1))
+def test_every_weight_from_zero_to_one_is_taken_as_it_is(weight: float) -> None:
+    assert config(lambda_max=weight).lambda_max == weight
+    assert config(lambda_max=repr(weight)).lambda_max == weight
+
+
+@given(st.floats().filter(lambda value: not 0 <= value <= 1))
+def test_no_other_weight_gets_through(weight: float) -> None:
+    with pytest.raises(ConfigError, match="lambda_max"):
+        config(lambda_max=weight)
+
+
+def test_the_configuration_survives_json() -> None:
+    before = config(lambda_max="none", env="DoorKey-12x12", success_return=0.5)
+    assert make_config(**json.loads(json.dumps(before.model_dump()))) == before
+
+
+def test_the_configuration_cannot_be_changed_in_place() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        config().seed = 3
+
+
+@pytest.mark.parametrize("name", TrainConfig.model_fields)
+def test_every_setting_has_a_description_and_a_group(name: str) -> None:
+    field = TrainConfig.model_fields[name]
+    assert field.description
+    assert field.json_schema_extra["group"]
+
+
+@pytest.mark.parametrize("name", TrainConfig.model_fields)
+def test_the_stated_limits_are_the_real_ones(name: str) -> None:
+    limits = field_limits(name)
+    for key in ("ge", "le"):
+        if key in limits:
+            value = limits[key]
+            outside = value - 1 if key == "ge" else value + 1
+            with pytest.raises(ConfigError, match=name):
+                config(**{name: outside})

@@ -1,0 +1,63 @@
+"""Importing the package is quick and loads nothing heavy, and the imports point down only."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vlmrb
+
+ROOT = Path(__file__).parent.parent
+HEAVY = ("torch", "transformers", "gymnasium", "sqlalchemy", "numba", "numpy", "pydantic")
+
+
+def run_python(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True, timeout=60
+    ).stdout.strip()
+
+
+def test_import_takes_less_than_half_a_second_and_loads_nothing_heavy() -> None:
+    seconds, loaded = run_python(
+        "import sys, time; start = time.perf_counter(); import vlmrb\n"
+        "print(time.perf_counter() - start, '|', *sorted({name.partition('.')[0] for name in sys.modules}))"
+    ).split("|")
+    assert float(seconds) < 0.5
+    assert not set(HEAVY) & set(loaded.split())
+
+
+def test_the_parser_loads_no_torch() -> None:
+    loaded = run_python("import sys; from vlmrb.__main__ import build_parser; build_parser(); print(*sys.modules)").split()
+    assert not {"torch", "transformers", "gymnasium", "sqlalchemy", "numba"} & set(loaded)
+
+
+def test_public_names_are_sorted_and_exist() -> None:
+    assert vlmrb.__all__ == sorted(vlmrb.__all__)
+    for name in vlmrb.__all__:
+        assert getattr(vlmrb, name) is not None
+    assert set(vlmrb.__all__) <= set(dir(vlmrb))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = vlmrb.no_such_name
+
+
+def test_the_import_contract_holds() -> None:
+    tool = shutil.which("lint-imports", path=str(Path(sys.executable).parent)) or shutil.which("lint-imports")
+    if tool is None:
+        pytest.skip("import-linter is not installed; pip install -e '.[test]' brings it")
+    outcome = subprocess.run([tool, "--no-logo", "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+
+
+def test_no_file_unpickles_or_evaluates_stored_data() -> None:
+    forbidden = re.compile(r"\bpickle\.loads?\(|(?<![\w.])eval\(|(?<![\w.])exec\(|weights_only=False|allow_pickle=True")
+    for path in (ROOT / "vlmrb").rglob("*.py"):
+        found = forbidden.search(path.read_text(encoding="utf-8"))
+        assert found is None, f"{path}: {found.group()}"

@@ -1,0 +1,8 @@
+"""Agents: one readable file per algorithm. Torch is imported when an agent is made."""
+
+from __future__ import annotations
+
+from vlmrb.agents.base import Agent, make_agent
+from vlmrb.agents.exploration import Exploration
+
+__all__ = ["Agent", "Exploration", "make_agent"]

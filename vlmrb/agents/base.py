@@ -1,0 +1,53 @@
+"""What the Trainer asks of an agent, and how one is made by name."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from vlmrb.config import TrainConfig
+from vlmrb.errors import ConfigError
+from vlmrb.types import AgentUpdate, Batch, ObservationSpec
+
+
+class Agent(Protocol):
+    """Acts and learns. Observations and actions are NumPy arrays; tensors stay inside."""
+
+    def act(self, observation: np.ndarray, step: int) -> np.ndarray:
+        """Actions [E] with exploration for observations [E, *shape] at `step` of the run."""
+
+    def best_action(self, observation: np.ndarray) -> np.ndarray:
+        """Actions [N] without exploration."""
+
+    def update(self, batch: Batch) -> AgentUpdate:
+        """One gradient step."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, optimiser and generators: tensors, numbers and dicts of them."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore."""
+
+
+def make_agent(config: TrainConfig, spec: ObservationSpec, n_actions: int, rng: np.random.Generator) -> Agent:
+    """Make the agent that `config.algo` names.
+
+    Raises:
+        ConfigError: the device does not exist here.
+    """
+    import torch
+
+    from vlmrb.agents.dqn import DQN
+    from vlmrb.agents.exploration import Exploration
+    from vlmrb.agents.iqn import IQN
+
+    try:
+        device = torch.device(config.device)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        available = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
+        raise ConfigError(f"device: {config.device!r} cannot be used here ({error}); available: {', '.join(available)}") from None
+    exploration = Exploration(config, rng)
+    seed = int(rng.integers(2**62))
+    return {"dqn": DQN, "iqn": IQN}[config.algo](config, spec, n_actions, exploration, seed, device)

@@ -1,0 +1,98 @@
+"""IQN: implicit quantile networks (Dabney et al. 2018, arXiv 1806.06923), with double Q-learning's choice of the next action."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vlmrb.agents.exploration import Exploration
+from vlmrb.agents.learner import Learner
+from vlmrb.agents.networks import ValueHead, make_torso
+from vlmrb.config import TrainConfig
+from vlmrb.types import AgentUpdate, Batch, ObservationSpec
+
+COSINES = 64  # features of a quantile fraction, as in the paper
+ACTING_QUANTILES = 32  # fractions averaged for an action's value, evenly spaced: acting draws nothing
+
+
+class QuantileNetwork(nn.Module):
+    """Z_τ(s, ·): the return's quantile at each fraction τ."""
+
+    def __init__(self, spec: ObservationSpec, n_actions: int, hidden_size: int, dueling: bool) -> None:
+        super().__init__()
+        self.torso = make_torso(spec, hidden_size)
+        self.fraction = nn.Linear(COSINES, hidden_size)
+        self.head = ValueHead(hidden_size, n_actions, dueling)
+        self.register_buffer("_frequencies", math.pi * torch.arange(1, COSINES + 1), persistent=False)
+
+    def forward(self, observation: Tensor, fractions: Tensor) -> Tensor:
+        """Prepared observations [B, …] and τ [B, N] → [B, N, A]."""
+        features = self.torso(observation).unsqueeze(1)  # [B, 1, H]
+        cosines = torch.cos(fractions.unsqueeze(-1) * self._frequencies)  # [B, N, COSINES]
+        return self.head(features * F.relu(self.fraction(cosines)))
+
+
+class IQN:
+    """Implicit quantile network agent; the arguments are those of DQN, and `config.quantiles`."""
+
+    def __init__(self, config: TrainConfig, spec: ObservationSpec, n_actions: int, exploration: Exploration,
+                 seed: int, device: torch.device) -> None:  # fmt: skip
+        self._quantiles = config.quantiles
+        self._learner = Learner(
+            lambda: QuantileNetwork(spec, n_actions, config.hidden_size, config.dueling), config, exploration, seed, device
+        )
+        self._acting_fractions = (torch.arange(ACTING_QUANTILES, device=device) + 0.5) / ACTING_QUANTILES
+
+    def act(self, observation: np.ndarray, step: int) -> np.ndarray:
+        """Actions [E], exploring."""
+        return self._learner.exploration.choose(self._values(observation), step)
+
+    def best_action(self, observation: np.ndarray) -> np.ndarray:
+        """argmax_a of the mean over evenly spaced quantiles, int64 [N]."""
+        return self._values(observation).argmax(axis=1)
+
+    @torch.no_grad()
+    def _values(self, observation: np.ndarray) -> np.ndarray:
+        return self._mean_values(self._learner.online, self._learner.prepare(observation)).cpu().numpy()  # [N, A]
+
+    def _mean_values(self, network: nn.Module, states: Tensor) -> Tensor:
+        return network(states, self._acting_fractions.expand(len(states), -1)).mean(dim=1)  # [B, A]
+
+    def update(self, batch: Batch) -> AgentUpdate:
+        """Quantile Huber loss between all pairs of predicted and target quantiles (equation 3)."""
+        learner, data = self._learner, self._learner.tensors(batch)
+        with torch.no_grad():
+            best = self._mean_values(learner.online, data.next_observations).argmax(dim=1)  # [B]
+            next_quantiles = _of_action(learner.target(data.next_observations, self._draw(len(best))), best)  # [B, N']
+            target = data.rewards.unsqueeze(1) + data.discounts.unsqueeze(1) * next_quantiles  # [B, N']
+        fractions = self._draw(len(data.actions))  # [B, N]
+        quantiles = _of_action(learner.online(data.observations, fractions), data.actions)  # [B, N]
+        errors = target.unsqueeze(1) - quantiles.unsqueeze(2)  # [B, N, N']
+        huber = F.huber_loss(errors, torch.zeros_like(errors), reduction="none")
+        asymmetry = (fractions.unsqueeze(2) - (errors.detach() < 0).float()).abs()
+        loss = (data.weights * (asymmetry * huber).mean(dim=2).sum(dim=1)).mean()
+        learner.descend(loss)
+        with torch.no_grad():
+            td_errors = (target.mean(dim=1) - quantiles.mean(dim=1)).cpu().numpy()
+        return AgentUpdate(td_errors, {"train/td_loss": loss.item(), "train/mean_q": quantiles.mean().item()})
+
+    def _draw(self, count: int) -> Tensor:
+        return torch.rand(count, self._quantiles, generator=self._learner.generator, device=self._learner.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, optimiser, generator."""
+        return self._learner.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore."""
+        self._learner.load_state_dict(state)
+
+
+def _of_action(quantiles: Tensor, actions: Tensor) -> Tensor:
+    """[B, N, A] and [B] → [B, N]."""
+    return quantiles.gather(2, actions[:, None, None].expand(-1, quantiles.shape[1], 1)).squeeze(2)

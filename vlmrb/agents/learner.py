@@ -1,0 +1,80 @@
+"""What DQN and IQN share: online and target network, optimiser, exploration, and the way from NumPy to tensors and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vlmrb.agents.exploration import Exploration
+from vlmrb.config import TrainConfig
+from vlmrb.types import Batch
+
+
+class TensorBatch:
+    """A batch as tensors on the agent's device; the same names as in `Batch`, observations prepared for the torso."""
+
+    def __init__(self, batch: Batch, torso: Any, device: torch.device) -> None:
+        self.observations = torso.prepare(batch.observations, device)
+        self.actions = torch.from_numpy(batch.actions).to(device)
+        self.rewards = torch.from_numpy(batch.rewards).to(device)
+        self.next_observations = torso.prepare(batch.next_observations, device)
+        self.discounts = torch.from_numpy(batch.discounts * (1.0 - batch.terminated)).to(device)  # 0 after a terminal step
+        self.weights = torch.from_numpy(batch.weights).to(device)
+
+
+class Learner:
+    """Networks and optimiser of a value-based agent."""
+
+    def __init__(self, make_network: Any, config: TrainConfig, exploration: Exploration, seed: int, device: torch.device) -> None:
+        self.config, self.device = config, device
+        self.exploration = exploration
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.online: nn.Module = make_network().to(device)
+            self.target: nn.Module = make_network().to(device)
+        self.target.load_state_dict(self.online.state_dict())
+        self.target.requires_grad_(False)
+        self.generator = torch.Generator(device=device).manual_seed(seed)
+        self._parameters, self._target_parameters = list(self.online.parameters()), list(self.target.parameters())
+        self.optimizer = torch.optim.Adam(self._parameters, lr=config.learning_rate, fused=True)
+        self.updates = 0
+
+    def prepare(self, observation: np.ndarray) -> Tensor:
+        """Observations [N, *shape] as the networks' input."""
+        return self.online.torso.prepare(observation, self.device)  # type: ignore[union-attr, operator]
+
+    def tensors(self, batch: Batch) -> TensorBatch:
+        """The batch on the device, observations prepared."""
+        return TensorBatch(batch, self.online.torso, self.device)
+
+    def descend(self, loss: Tensor) -> None:
+        """One gradient step on `loss`, then the target network follows."""
+        for parameter in self._parameters:
+            parameter.grad = None
+        loss.backward()
+        self.optimizer.step()
+        self.updates += 1
+        if self.updates % self.config.target_update_interval == 0:
+            with torch.no_grad():
+                torch._foreach_lerp_(self._target_parameters, self._parameters, self.config.tau)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that learning has changed."""
+        return {
+            "online": self.online.state_dict(),
+            "target": self.target.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "updates": self.updates,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore."""
+        self.online.load_state_dict(state["online"])
+        self.target.load_state_dict(state["target"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"].cpu())
+        self.updates = int(state["updates"])

@@ -1,0 +1,128 @@
+"""Networks: a torso that reads observations, and heads that value actions.
+
+Updates of networks this small cost more in calls than in arithmetic, so each torso has a `prepare` that turns stored
+observations into its input once, however many networks read them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vlmrb.types import ObservationSpec
+
+KINDS, COLORS, STATES = 11, 6, 4  # MiniGrid's kinds of objects, colours, states (the fourth state: the agent looks up)
+
+
+def make_torso(spec: ObservationSpec, hidden_size: int) -> Any:
+    """A network with `prepare(observation)` for observations [B, *spec.shape] as stored and `forward` → [B, hidden_size]."""
+    torsos = {"grid": GridTorso, "vector": VectorTorso, "image": ImageTorso}
+    return torsos[spec.kind](spec, hidden_size)
+
+
+class GridTorso(nn.Module):
+    """Symbolic grids: each cell is embedded as the sum of an object, a colour and a state vector, then two hidden layers.
+
+    The three small tables are first combined to one row per (object, colour, state), the rows of the extras follow, so
+    that reading a whole observation is a single look-up.
+    """
+
+    def __init__(self, spec: ObservationSpec, hidden_size: int, width: int = 8) -> None:
+        super().__init__()
+        assert spec.grid_shape is not None
+        self._cells = spec.grid_shape[0] * spec.grid_shape[1]
+        self._limits = np.array(spec.extras, np.int64)
+        self.kind = nn.Parameter(torch.randn(KINDS, 1, 1, width))
+        self.color = nn.Parameter(torch.randn(1, COLORS, 1, width) * 0.5)
+        self.state = nn.Parameter(torch.randn(1, 1, STATES, width) * 0.5)
+        self.extras = nn.Parameter(torch.randn(sum(spec.extras), width))
+        inputs = (self._cells + len(spec.extras)) * width
+        self.layers = nn.Sequential(
+            nn.Flatten(), nn.Linear(inputs, hidden_size), nn.ReLU(), nn.Linear(hidden_size, hidden_size), nn.ReLU()
+        )
+
+    def prepare(self, observation: np.ndarray, device: torch.device) -> Tensor:
+        """uint8 [B, cells·3 + extras] → rows of the table, int64 [B, cells + extras]."""
+        return torch.from_numpy(_rows(observation, self._cells, self._limits)).to(device)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Prepared observations → [B, hidden_size]."""
+        table = torch.cat([(self.kind + self.color + self.state).flatten(0, 2), self.extras])
+        return self.layers(F.embedding(rows, table))
+
+
+@njit(cache=True)
+def _rows(observation, cells, limits):  # type: ignore[no-untyped-def]
+    count = observation.shape[0]
+    rows = np.empty((count, cells + limits.shape[0]), np.int64)
+    for b in range(count):
+        for cell in range(cells):
+            kind, color, state = observation[b, 3 * cell], observation[b, 3 * cell + 1], observation[b, 3 * cell + 2]
+            rows[b, cell] = (min(kind, KINDS - 1) * COLORS + min(color, COLORS - 1)) * STATES + min(state, STATES - 1)
+        start = KINDS * COLORS * STATES
+        for extra in range(limits.shape[0]):
+            rows[b, cells + extra] = start + min(np.int64(observation[b, 3 * cells + extra]), limits[extra] - 1)
+            start += limits[extra]
+    return rows
+
+
+class VectorTorso(nn.Module):
+    """Vectors of numbers: two hidden layers."""
+
+    def __init__(self, spec: ObservationSpec, hidden_size: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(spec.shape[0], hidden_size), nn.ReLU(), nn.Linear(hidden_size, hidden_size), nn.ReLU()
+        )
+
+    def prepare(self, observation: np.ndarray, device: torch.device) -> Tensor:
+        """float32 [B, D], as it is."""
+        return torch.from_numpy(observation).to(device)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """float32 [B, D] → [B, hidden_size]."""
+        return self.layers(observation)
+
+
+class ImageTorso(nn.Module):
+    """Pictures: the three convolutions of the Nature DQN (Mnih et al. 2015)."""
+
+    def __init__(self, spec: ObservationSpec, hidden_size: int) -> None:
+        super().__init__()
+        height, width, channels = spec.shape
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(channels, 32, 8, 4), nn.ReLU(), nn.Conv2d(32, 64, 4, 2), nn.ReLU(), nn.Conv2d(64, 64, 3, 1), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(7) if min(height, width) > 96 else nn.Identity(), nn.Flatten(),
+        )  # fmt: skip
+        with torch.no_grad():
+            flat = self.convolutions(torch.zeros(1, channels, height, width)).shape[1]
+        self.hidden = nn.Linear(flat, hidden_size)
+
+    def prepare(self, observation: np.ndarray, device: torch.device) -> Tensor:
+        """uint8 [B, H, W, C] → float32 [B, C, H, W] in [0, 1]."""
+        return torch.from_numpy(observation).to(device).permute(0, 3, 1, 2).float() / 255
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Prepared observations → [B, hidden_size]."""
+        return F.relu(self.hidden(self.convolutions(picture)))
+
+
+class ValueHead(nn.Module):
+    """Action values from features; dueling (Wang et al. 2016): value + advantage − mean advantage."""
+
+    def __init__(self, hidden_size: int, n_actions: int, dueling: bool) -> None:
+        super().__init__()
+        self.advantage = nn.Linear(hidden_size, n_actions)
+        self.value = nn.Linear(hidden_size, 1) if dueling else None
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[..., hidden_size] → [..., n_actions]."""
+        advantage = self.advantage(features)
+        if self.value is None:
+            return advantage
+        return self.value(features) + advantage - advantage.mean(dim=-1, keepdim=True)

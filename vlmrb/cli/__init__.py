@@ -1,0 +1,1 @@
+"""The commands behind `python -m vlmrb`, one file per family. Each module's `add` registers its parsers."""

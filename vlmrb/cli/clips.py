@@ -1,0 +1,162 @@
+"""Commands that look at what was scored: clips, clip, prompts."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from vlmrb.cli import text
+from vlmrb.cli.options import add_command, add_run_argument, positive_integer
+from vlmrb.errors import ConfigError
+from vlmrb.types import ClipScore, ClipSummary, Prompt
+
+
+def add(commands: Any) -> None:
+    """Register the commands."""
+    parser = add_command(
+        commands,
+        "clips",
+        list_clips,
+        "list the clips of a run with their labels and events, newest first",
+        "python -m vlmrb clips 3 --label yes --limit 10",
+    )
+    add_run_argument(parser)
+    parser.add_argument("--label", choices=("yes", "no"), help="only clips whose newest score says so")
+    parser.add_argument("--event", metavar="NAME", help="only clips in which this happened, such as picked_up or goal_reached")
+    parser.add_argument("--limit", type=positive_integer, metavar="N", default=50, help="at most so many (default: 50)")
+    parser.add_argument("--after", type=positive_integer, metavar="CLIP", help="go on after this clip of the list")
+
+    parser = add_command(
+        commands,
+        "clip",
+        show_clip,
+        "show a clip; with --out, write it as a video that browsers play",
+        "python -m vlmrb clip 30000012 --out clip.mp4",
+    )
+    parser.add_argument("clip_id", metavar="CLIP", type=positive_integer, help="number of the clip, as 'clips' lists it")
+    parser.add_argument("--out", metavar="FILE.mp4", type=Path, help="where to write the video")
+    parser.add_argument("--fps", type=positive_integer, metavar="N", default=8, help="frames per second (default: 8)")
+
+    add_command(
+        commands, "prompts", list_prompts, "list the prompt presets and the prompts in the store", "python -m vlmrb prompts"
+    )
+
+
+def list_clips(arguments: argparse.Namespace) -> int:
+    """`clips RUN`: one line per clip."""
+    from vlmrb.store import Store
+
+    with Store(arguments.store, create=False) as store:
+        run = store.run(arguments.run_id)
+        label = None if arguments.label is None else arguments.label == "yes"
+        clips = store.clips(run.run_id, label=label, event=arguments.event, limit=arguments.limit, after=arguments.after)
+    if arguments.json:
+        text.print_json([_with_label(clip) for clip in clips])
+    elif not clips:
+        print(f"run {run.run_id} has no such clips")
+    else:
+        text.print_table(
+            ["clip", "steps", "env", "length", "reward", "label", "P(yes)", "scorer", "events"],
+            [
+                [
+                    clip.clip_id,
+                    f"{clip.start_step}–{clip.end_step}",
+                    clip.env_index,
+                    clip.length,
+                    f"{clip.episodic_reward:g}",
+                    label_word(clip.score),
+                    text.number(clip.score.probability if clip.score else None),
+                    text.shorten(clip.score.scorer, 30) if clip.score else "–",
+                    text.shorten(_events(clip), 80),
+                ]
+                for clip in clips
+            ],
+        )
+    return 0
+
+
+def show_clip(arguments: argparse.Namespace) -> int:
+    """`clip CLIP`: what is known of it, and its video."""
+    from vlmrb.store import Store
+
+    if arguments.out and arguments.out.suffix.lower() != ".mp4":
+        raise ConfigError(f"--out: got {str(arguments.out)!r}; give a file name that ends in .mp4")
+    with Store(arguments.store, create=False) as store:
+        clip = store.clip(arguments.clip_id)
+        scores = store.scores(clip.clip_id)
+        if arguments.out:
+            _write_video(store, clip, arguments)
+    if arguments.json:
+        text.print_json(_with_label(clip) | {"scores": scores, "out": arguments.out})
+        return 0
+    text.print_pairs(
+        {
+            "clip": f"{clip.clip_id} (number {clip.number} of run {clip.run_id})" + (", superseded" if clip.superseded else ""),
+            "steps": f"{clip.start_step}–{clip.end_step} of environment {clip.env_index}, episode {clip.episode}; "
+            f"{clip.length} frames, closed by {clip.closed_by}",
+            "reward": f"{clip.episodic_reward:g}",
+            "events": _events(clip) or "none",
+        }
+    )
+    for score in scores:
+        print(
+            f"{label_word(score)} ({text.number(score.probability)}) by {text.plain(score.scorer)}"
+            + (f", model {text.plain(score.model)}" if score.model != score.scorer else "")
+            + (f", prompt {score.prompt_id}" if score.prompt_id is not None else "")
+            + (f": {text.plain(score.error)}" if score.error else "")
+        )
+    if arguments.out:
+        print(f"wrote {text.plain(arguments.out)}")
+    return 0
+
+
+def list_prompts(arguments: argparse.Namespace) -> int:
+    """`prompts`: presets first, then what runs have used."""
+    from vlmrb.errors import StoreError
+    from vlmrb.scoring.prompts import load_presets
+    from vlmrb.store import Store
+
+    presets = [prompt for versions in load_presets().values() for prompt in versions]
+    stored: list[Prompt] = []
+    try:
+        with Store(arguments.store, create=False) as store:
+            stored = store.prompts()
+    except StoreError as error:  # presets need no store; say why there is nothing more
+        if not arguments.json:
+            text.complain(error)
+    if arguments.json:
+        text.print_json({"presets": presets, "stored": stored})
+        return 0
+    for title, prompts in (("presets", presets), ("in the store", stored)):
+        for prompt in prompts:
+            number = f", number {prompt.prompt_id}" if prompt.prompt_id is not None else ""
+            print(f"{text.plain(prompt.name)}@{prompt.version} ({title}{number})")
+            print("  " + text.plain(prompt.text, lines=True).replace("\n", "\n  ") + "\n")
+    return 0
+
+
+def label_word(score: ClipScore | None) -> str:
+    """'yes', 'no', 'unknown' (no usable answer) or 'unscored'."""
+    if score is None:
+        return "unscored"
+    return {True: "yes", False: "no", None: "unknown"}[score.label]
+
+
+def _write_video(store: Any, clip: ClipSummary, arguments: argparse.Namespace) -> None:
+    from vlmrb.envs import make_renderer
+    from vlmrb.video import write_mp4
+
+    if not arguments.out.parent.is_dir():
+        raise ConfigError(f"--out: there is no folder {str(arguments.out.parent)!r}; make it first")
+    renderer = make_renderer(store.run(clip.run_id).render_spec)
+    frames = renderer.render(store.clip_snapshots(clip.clip_id))
+    write_mp4(arguments.out, frames, fps=arguments.fps)
+
+
+def _events(clip: ClipSummary) -> str:
+    return ", ".join(f"{event} at {index}" for index, event in clip.events)
+
+
+def _with_label(clip: ClipSummary) -> dict[str, Any]:
+    return text.to_json(clip) | {"label": label_word(clip.score)}

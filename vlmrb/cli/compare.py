@@ -1,0 +1,173 @@
+"""The command that compares methods: success at fixed steps, steps to a threshold, with n and intervals."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+from vlmrb import stats
+from vlmrb.cli import text
+from vlmrb.cli.options import add_command, positive_integer, step_count
+from vlmrb.comparison import Comparison, MeasuredRun, MethodResult, compare
+from vlmrb.errors import NotFoundError
+
+DEFAULT_STEPS = (100_000, 200_000, 300_000)
+_ALIVE = ("created", "running", "paused")
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    parser = add_command(
+        commands,
+        "compare",
+        compare_runs,
+        "compare methods: success and steps to reach it, over seeds",
+        "python -m vlmrb compare --at 100k 200k --markdown",
+        details="Runs of one environment, agent and way of replay are seeds of one method. Brackets hold 95 % intervals of a "
+        "bootstrap over runs.",
+    )
+    parser.add_argument(
+        "run_ids", metavar="RUN", nargs="*", type=positive_integer, help="the runs (default: all that have ended)"
+    )
+    parser.add_argument(
+        "--metric", metavar="M", default="eval/success_rate", help="what is compared (default: eval/success_rate)"
+    )
+    parser.add_argument(
+        "--at", metavar="STEP", nargs="+", type=step_count, help="steps at which it is shown (default: 100k 200k 300k)"
+    )
+    parser.add_argument(
+        "--thresholds",
+        metavar="X",
+        nargs="+",
+        type=float,
+        default=[0.5, 0.9],
+        help="values whose first crossing is shown (default: 0.5 0.9)",
+    )
+    parser.add_argument("--statistic", choices=("iqm", "mean"), default="iqm", help="point estimate over seeds (default: iqm)")
+    parser.add_argument("--confidence-seed", type=int, metavar="N", default=0, help="seed of the bootstrap (default: 0)")
+    parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
+
+
+def compare_runs(arguments: argparse.Namespace) -> int:
+    """`compare`: a table per set of runs, then what to know before believing it."""
+    from vlmrb.store import Store
+
+    with Store(arguments.store, create=False) as store:
+        runs, alive = _measured_runs(store, arguments.run_ids, arguments.metric)
+    if not runs:
+        raise NotFoundError(f"there is no run that has ended and has {arguments.metric!r}; see: python -m vlmrb runs")
+    at = sorted(set(arguments.at)) if arguments.at else _default_steps(runs)
+    comparison = compare(
+        runs,
+        at=at,
+        thresholds=sorted(set(arguments.thresholds)),
+        rng=np.random.default_rng(arguments.confidence_seed),
+        statistic=stats.iqm if arguments.statistic == "iqm" else stats.mean,
+    )
+    notes = comparison.notes + ([f"left out, still under way: {', '.join(map(str, alive))}"] if alive else [])
+    if arguments.json:
+        text.print_json(
+            {
+                "metric": arguments.metric,
+                "statistic": arguments.statistic,
+                "results": comparison.results,
+                "improvements": comparison.improvements,
+                "notes": notes,
+            }
+        )
+        return 0
+    _print(comparison, at, arguments)
+    for note in notes:
+        print(f"- {text.plain(note)}" if arguments.markdown else f"note: {text.plain(note)}")
+    return 0
+
+
+def _measured_runs(store: Any, run_ids: list[int], metric: str) -> tuple[list[MeasuredRun], list[int]]:
+    """The runs to compare, and the ids of those left out because they are still under way."""
+    if run_ids:
+        chosen, alive = [store.run(run_id) for run_id in dict.fromkeys(run_ids)], []
+    else:
+        every = store.runs()
+        chosen = [run for run in every if run.status not in _ALIVE]
+        alive = sorted(run.run_id for run in every if run.status in _ALIVE)
+    measured = []
+    for run in chosen:
+        steps, values = store.metrics(run.run_id, metric)
+        edited = any(row.name in ("lambda", "prompt") for row in store.controls(run.run_id, status="applied"))
+        measured.append(MeasuredRun(run, steps, values, edited))
+    if not run_ids:
+        measured = [run for run in measured if len(run.steps)]
+    return measured, alive
+
+
+def _default_steps(runs: list[MeasuredRun]) -> list[int]:
+    """Those of the usual steps that some run reached; the last common one where runs are shorter."""
+    ends = [int(run.steps[-1]) for run in runs if len(run.steps)]
+    return [step for step in DEFAULT_STEPS if ends and step <= max(ends)] or ([min(ends)] if ends else [])
+
+
+def _print(comparison: Comparison, at: list[int], arguments: argparse.Namespace) -> None:
+    as_share = arguments.metric.endswith("_rate")
+    name = arguments.metric.rsplit("/", 1)[-1].replace("_", " ")
+    thresholds = sorted(set(arguments.thresholds))
+    headers = [
+        "env",
+        "algo",
+        "replay",
+        "n",
+        *(f"{name} at {text.steps(step)}" for step in at),
+        *(f"steps to {_value(threshold, as_share)}" for threshold in thresholds),
+        "area under curve",
+    ]
+    text.print_table(
+        headers,
+        [
+            [
+                *result.method,
+                len(result.run_ids),
+                *(_interval(result, result.at[step], as_share) for step in at),
+                *(_reaching(result.reaching[threshold]) for threshold in thresholds),
+                _interval(result, result.area, as_share),
+            ]
+            for result in comparison.results
+        ],
+        markdown=arguments.markdown,
+    )
+    print(
+        f"\n{arguments.statistic.upper() if arguments.statistic == 'iqm' else 'Mean'} over seeds [95 % interval]; steps: median "
+        "[95 % interval], and how many runs got there."
+    )
+    for improvement in comparison.improvements:
+        env, algo, label = improvement.method
+        chance = _bounds(improvement.probability, as_share=False)
+        words = f"{env}, {algo}: {label} has the larger area than {improvement.baseline.label} with probability {chance}"
+        print(("- " if arguments.markdown else "") + text.plain(words))
+
+
+def _interval(result: MethodResult, interval: stats.Interval | None, as_share: bool) -> str:
+    if interval is None:
+        return "–"
+    missing = "" if interval.n == len(result.run_ids) else f" (n={interval.n})"
+    return _bounds(interval, as_share) + missing
+
+
+def _bounds(interval: stats.Interval, as_share: bool) -> str:
+    if interval.low is None or interval.high is None:
+        return _value(interval.point, as_share)
+    if as_share:
+        return f"{100 * interval.point:.0f} [{100 * interval.low:.0f}, {100 * interval.high:.0f}] %"
+    return f"{interval.point:.3g} [{interval.low:.3g}, {interval.high:.3g}]"
+
+
+def _value(value: float, as_share: bool) -> str:
+    return text.percent(value) if as_share else f"{value:.3g}"
+
+
+def _reaching(summary: stats.ThresholdSummary) -> str:
+    share_of_runs = f"({summary.reached}/{summary.n})"
+    if summary.median is None:
+        return f"– {share_of_runs}"
+    bounds = f" [{text.steps(summary.low)}, {text.steps(summary.high)}]" if summary.low is not None else ""
+    return f"{text.steps(summary.median)}{bounds} {share_of_runs}"

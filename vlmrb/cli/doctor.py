@@ -1,0 +1,167 @@
+"""The command that looks at this machine and the store, and says in words what is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import shutil
+import sqlite3
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vlmrb.cli import text
+from vlmrb.cli.options import add_command
+from vlmrb.errors import NotFoundError, StoreUnavailableError, VlmrbError
+
+_EXTRAS = {"hub": ("torchvision", "timm", "num2words"), "postgres": ("psycopg",), "box2d": ("Box2D",)}
+_WAL_RESET_MENDED_IN = (3, 51, 3)
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    parser = add_command(
+        commands,
+        "doctor",
+        examine,
+        "check this installation and the store; optionally back the store up",
+        "python -m vlmrb doctor --backup runs-backup.db",
+        details="The exit status is 1 where something is broken. Hints do not count.",
+    )
+    parser.add_argument(
+        "--backup", metavar="FILE", type=Path, help="write a consistent copy of the (SQLite) store, also while runs write"
+    )
+
+
+def examine(arguments: argparse.Namespace) -> int:
+    """`doctor`: facts, then hints, then problems."""
+    from vlmrb import __version__
+
+    facts: dict[str, Any] = {
+        "vlmrb": __version__,
+        "python": f"{platform.python_version()} on {platform.platform()}",
+    }
+    problems: list[str] = []
+    hints: list[str] = []
+    facts |= _torch(problems)
+    facts |= _extras()
+    facts |= _rendering(problems)
+    facts |= _sqlite(hints)
+    facts |= _store(arguments, problems, hints)
+    if arguments.json:
+        text.print_json({"facts": facts, "hints": hints, "problems": problems})
+    else:
+        text.print_pairs(facts)
+        for hint in hints:
+            print(f"hint: {text.plain(hint)}")
+        for problem in problems:
+            print(f"PROBLEM: {text.plain(problem)}")
+        print("something is broken; see above" if problems else "all is well")
+    return 1 if problems else 0
+
+
+def _torch(problems: list[str]) -> dict[str, Any]:
+    try:
+        import torch
+    except Exception as error:  # noqa: BLE001 - a broken installation can raise anything, and saying so is the purpose
+        problems.append(f"torch cannot be imported: {error}; reinstall the project")
+        return {}
+    devices = ["cpu"] + [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    return {"torch": f"{torch.__version__}, {torch.get_num_threads()} threads", "devices": ", ".join(devices)}
+
+
+def _extras() -> dict[str, Any]:
+    found = {extra: [name for name in modules if find_spec(name) is None] for extra, modules in _EXTRAS.items()}
+    return {
+        f"extra [{extra}]": "installed"
+        if not missing
+        else f"not installed (pip install 'vlmrb[{extra}]' adds {', '.join(missing)})"
+        for extra, missing in found.items()
+    }
+
+
+def _rendering(problems: list[str]) -> dict[str, Any]:
+    """Draw one frame without a screen."""
+    try:
+        import gymnasium
+        import minigrid  # noqa: F401 - registers its environments
+
+        environment = gymnasium.make("MiniGrid-Empty-5x5-v0", render_mode="rgb_array")
+        environment.reset(seed=0)
+        shape = np.shape(environment.render())
+        environment.close()
+    except Exception as error:  # noqa: BLE001 - as above
+        problems.append(f"a MiniGrid frame cannot be drawn: {error}")
+        return {"rendering": "fails"}
+    return {"rendering": f"works without a screen ({shape[1]}×{shape[0]} pixels)"}
+
+
+def _sqlite(hints: list[str]) -> dict[str, Any]:
+    if sqlite3.sqlite_version_info < _WAL_RESET_MENDED_IN:
+        mended = ".".join(map(str, _WAL_RESET_MENDED_IN))
+        hints.append(
+            f"SQLite before {mended} has a very rare bug (WAL reset) that can damage a database with several writers; "
+            "a backup now and then (doctor --backup FILE) is cheap"
+        )
+    return {"sqlite": sqlite3.sqlite_version}
+
+
+def _store(arguments: argparse.Namespace, problems: list[str], hints: list[str]) -> dict[str, Any]:
+    from vlmrb.store import Store, default_store_url
+
+    wanted = arguments.store or default_store_url()
+    facts: dict[str, Any] = {"store": _without_password(wanted)}
+    try:
+        with Store(arguments.store, create=False) as store:
+            problems += store.check()
+            facts["runs"] = len(store.runs())
+            facts |= _disk(store.url, hints)
+            if arguments.backup:
+                facts["backup"] = _back_up(store, arguments.backup)
+    except (NotFoundError, StoreUnavailableError) as error:
+        if arguments.backup or _path_of(wanted) is None or Path(_path_of(wanted) or "").exists():
+            problems.append(str(error))
+        else:
+            facts["store"] += " (not there yet: the first run makes it)"
+            facts |= _disk(wanted, hints)
+    except VlmrbError as error:
+        problems.append(str(error))
+    return facts
+
+
+def _back_up(store: Any, target: Path) -> str:
+    if target.exists():
+        raise StoreUnavailableError(f"--backup: {target} exists already; give a new file name")
+    store.backup(target)
+    return f"{target} ({text.size(target.stat().st_size)})"
+
+
+def _disk(url: str, hints: list[str]) -> dict[str, Any]:
+    path = _path_of(url)
+    if path is None:
+        return {}
+    folder = Path(path).resolve().parent
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < 1e9:
+        hints.append(f"only {text.size(free)} are free under {folder}; a 200,000-step run needs up to 100 MB")
+    size = Path(path).stat().st_size if Path(path).exists() else 0
+    return {"disk": f"store {text.size(size)}, free {text.size(free)}"}
+
+
+def _path_of(url: str) -> str | None:
+    """The file of a plain path or SQLite URL; None for other databases."""
+    if url.startswith("sqlite"):
+        return url.partition(":///")[2].partition("?")[0] or None
+    return None if "://" in url else url
+
+
+def _without_password(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    credentials, at, host = rest.rpartition("@")
+    return f"{scheme}{separator}{credentials.partition(':')[0]}:…@{host}" if at and ":" in credentials else url

@@ -1,0 +1,146 @@
+"""Commands that look at runs: runs, show, curve."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from vlmrb.cli import text
+from vlmrb.cli.control import outcome
+from vlmrb.cli.options import add_command, add_run_argument, positive_integer, step_count
+from vlmrb.comparison import method_of
+from vlmrb.errors import NotFoundError
+
+STATUSES = ("created", "running", "paused", "finished", "stopped", "failed", "interrupted")
+
+
+def add(commands: Any) -> None:
+    """Register the commands."""
+    parser = add_command(
+        commands, "runs", list_runs, "list the runs, newest first", "python -m vlmrb runs --status finished --limit 20"
+    )
+    parser.add_argument("--status", choices=STATUSES, help="only runs of this status")
+    parser.add_argument("--limit", type=positive_integer, metavar="N", default=50, help="at most so many (default: 50)")
+
+    parser = add_command(
+        commands, "show", show_run, "show a run: settings, counters, newest metrics, live changes", "python -m vlmrb show 3"
+    )
+    add_run_argument(parser)
+
+    parser = add_command(
+        commands,
+        "curve",
+        show_curve,
+        "print a metric of a run, step by step",
+        "python -m vlmrb curve 3 --metric rollout/episodic_return --json",
+    )
+    add_run_argument(parser)
+    parser.add_argument(
+        "--metric",
+        metavar="M",
+        default="eval/success_rate",
+        help="name of the metric, as 'show' lists it (default: eval/success_rate)",
+    )
+    parser.add_argument("--since", type=step_count, metavar="STEP", default=0, help="only from this step on")
+
+
+def list_runs(arguments: argparse.Namespace) -> int:
+    """`runs`: one line per run."""
+    from vlmrb.store import Store
+
+    with Store(arguments.store, create=False) as store:
+        rows = [
+            (run, _newest(store, run.run_id, "eval/success_rate"))
+            for run in store.runs(status=arguments.status, limit=arguments.limit)
+        ]
+    if arguments.json:
+        text.print_json([text.to_json(run) | {"success_rate": success} for run, success in rows])
+    elif not rows:
+        print(f"no runs{f' that are {arguments.status}' if arguments.status else ''} yet; start one with: python -m vlmrb train")
+    else:
+        headers = ["run", "name", "status", "env", "algo", "replay", "seed", "steps", "success", "steps/s", "started"]
+        text.print_table(
+            headers,
+            [
+                [
+                    run.run_id,
+                    text.shorten(run.name, 40),
+                    run.status,
+                    run.env,
+                    run.algo,
+                    text.shorten(method_of(run).label, 40),
+                    run.seed,
+                    f"{run.step}/{run.total_steps}",
+                    text.percent(success),
+                    text.number(run.steps_per_second, 4),
+                    text.ago(run.started_at or run.created_at),
+                ]
+                for run, success in rows
+            ],
+        )
+    return 0
+
+
+def show_run(arguments: argparse.Namespace) -> int:
+    """`show RUN`: everything but curves and clips."""
+    from vlmrb.store import Store
+
+    with Store(arguments.store, create=False) as store:
+        run = store.run(arguments.run_id)
+        newest = {name: _newest(store, run.run_id, name) for name in store.metric_names(run.run_id)}
+        controls = store.controls(run.run_id)
+        clips = store.count_clips(run.run_id)
+        folder = store.folder_of_run(run.run_id)
+    if arguments.json:
+        text.print_json(text.to_json(run) | {"clips": clips, "folder": folder, "metrics": newest, "controls": controls})
+        return 0
+    text.print_pairs(
+        {
+            "run": f"{run.run_id} ({run.name})",
+            "status": run.status + (f": {run.error}" if run.error else ""),
+            "task": f"{run.env}, {run.algo}, {method_of(run).label}, seed {run.seed}",
+            "steps": f"{run.step} of {run.total_steps}, {text.number(run.steps_per_second, 4)} per second",
+            "success": run.success_rule or "–",
+            "clips": f"{clips} stored; " + ", ".join(f"{name} {value}" for name, value in run.counters.items()),
+            "created": text.ago(run.created_at),
+            "last sign of life": text.ago(run.heartbeat_at),
+            "files": str(folder),
+        }
+    )
+    print("\nsettings")
+    text.print_pairs({f"  {name}": value for name, value in run.config.items()})
+    if newest:
+        print("\nnewest metrics")
+        text.print_pairs({f"  {name}": text.number(value, 4) for name, value in newest.items()})
+    if controls:
+        print("\nlive changes")
+        text.print_table(
+            ["  #", "change", "value", "status"],
+            [[f"  {row.control_id}", row.name, row.value if row.value is not None else "–", outcome(row)] for row in controls],
+        )
+    return 0
+
+
+def show_curve(arguments: argparse.Namespace) -> int:
+    """`curve RUN`: step and value, tab-separated."""
+    from vlmrb.store import Store
+
+    with Store(arguments.store, create=False) as store:
+        run = store.run(arguments.run_id)
+        steps, values = store.metrics(run.run_id, arguments.metric, since_step=arguments.since - 1)
+        names = store.metric_names(run.run_id) if not len(steps) else []
+    if not len(steps) and arguments.metric not in names:
+        known = ", ".join(names) or "none yet"
+        raise NotFoundError(f"run {run.run_id} has no metric {arguments.metric!r}; it has: {known}")
+    if arguments.json:
+        text.print_json({"run_id": run.run_id, "metric": arguments.metric, "steps": steps, "values": values})
+        return 0
+    print(f"step\t{text.plain(arguments.metric)}")
+    for step, value in zip(steps.tolist(), values.tolist(), strict=True):
+        print(f"{step}\t{value:.6g}")
+    return 0
+
+
+def _newest(store: Any, run_id: int, metric: str) -> float | None:
+    _, values = store.metrics(run_id, metric)
+    return float(values[-1]) if len(values) else None

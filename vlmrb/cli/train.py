@@ -1,0 +1,107 @@
+"""The command that trains: every setting is an option, and a finished run is told in one line."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from vlmrb.cli import text
+from vlmrb.cli.options import add_command, add_config_options, given_config, positive_integer
+from vlmrb.cli.progress import Progress
+from vlmrb.config import TrainConfig, make_config
+from vlmrb.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vlmrb.store import Store
+    from vlmrb.train import TrainResult
+
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells expect
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    parser = add_command(
+        commands,
+        "train",
+        train_run,
+        "train an agent, or go on with a run that was stopped or killed",
+        "python -m vlmrb train --env DoorKey-8x8 --replay vlm --scorer oracle --total-steps 300000 --seed 1",
+        details="Ctrl-C stops after a checkpoint; --resume goes on from it. Numbers of steps count the steps of all parallel "
+        "environments together.",
+    )
+    parser.usage = "vlmrb train [--name TEXT] [--resume RUN] [--quiet] [--json] [--store URL] [settings]"  # there are many
+    parser.add_argument("--name", metavar="TEXT", help="name of the run (default: made from its settings)")
+    parser.add_argument("--resume", metavar="RUN", type=positive_integer, help="go on with this run; takes no other setting")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_config_options(parser)
+
+
+def train_run(arguments: argparse.Namespace) -> int:
+    """`train`: make or resume a run, show its progress, tell its result."""
+    given = given_config(arguments)
+    if arguments.resume and (given or arguments.name):
+        names = ", ".join("--" + name.replace("_", "-") for name in [*given, *(["name"] if arguments.name else [])])
+        raise ConfigError(f"--resume goes on with the settings of run {arguments.resume}; leave out {names}, or start a new run")
+    config = None if arguments.resume else make_config(**given)
+
+    from vlmrb.store import Store
+
+    with Store(arguments.store, create=not arguments.resume) as store:
+        result = _train(store, config, arguments)
+    _tell(result, arguments)
+    return EXIT_INTERRUPTED if result.status == "interrupted" else 0
+
+
+def _train(store: Store, config: TrainConfig | None, arguments: argparse.Namespace) -> TrainResult:
+    from vlmrb.train import resume, train
+
+    total = config.total_steps if config else store.run(arguments.resume).total_steps
+    start = 0 if config else store.run(arguments.resume).step
+    with Progress(total, "steps", quiet=arguments.quiet, start=start) as progress:
+        shown: set[str] = set()
+
+        def show(step: int, _total: int, figures: dict[str, Any]) -> None:
+            warning = figures.get("warning")
+            if warning and warning not in shown:
+                shown.add(warning)
+                progress.note(f"warning: {warning}")
+            progress.update(step, _figures(figures))
+
+        if config is None:
+            return resume(arguments.resume, store=store, progress=show)
+        return train(config, store=store, name=arguments.name, progress=show)
+
+
+def _figures(figures: dict[str, Any]) -> str:
+    """The latest figures in a few words, those that are known."""
+    words = []
+    if figures.get("success_rate") is not None:
+        words.append(f"success {text.percent(figures['success_rate'])}")
+    if figures.get("lambda") is not None:
+        words.append(f"λ {figures['lambda']:.2f}")
+    if figures.get("positive_rate") is not None:
+        words.append(f"yes {text.percent(figures['positive_rate'])}")
+    if figures.get("steps_per_second") is not None:
+        words.append(f"{figures['steps_per_second']:.0f} steps/s")
+    return ", ".join(words)
+
+
+def _tell(result: TrainResult, arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        text.print_json(result)
+        return
+    text.print_pairs(
+        {
+            "run": f"{result.run_id} is {result.status} at step {result.steps}, {result.steps_per_second:.0f} steps per second",
+            "success": f"{text.percent(result.final_success_rate)} in the last evaluation",
+            "clips": f"{result.clips}, of which {result.clips_scored} scored ({text.percent(result.positive_rate)} yes, "
+            f"{result.unknown} unknown), {result.stale} too late, {result.dropped} dropped",
+            "next": _next_step(result),
+        }
+    )
+
+
+def _next_step(result: TrainResult) -> str:
+    if result.status == "finished":
+        return f"python -m vlmrb clips {result.run_id} --label yes"
+    return f"python -m vlmrb train --resume {result.run_id}"

@@ -1,0 +1,107 @@
+"""ClipRecorder: steps in, clips out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from vlmrb.types import CLIPS_PER_RUN, Clip, Event
+
+ClosedBy = Literal["length", "terminated", "truncated", "interrupted"]
+
+
+class _OpenClip:
+    """The clip that one environment is filling."""
+
+    def __init__(self, episode: int) -> None:
+        self.episode = episode
+        self.item_ids: list[int] = []
+        self.snapshots: list[np.ndarray] = []
+        self.rewards: list[float] = []
+        self.events: list[tuple[int, Event]] = []
+
+
+class ClipRecorder:
+    """Cuts each environment's steps into consecutive, non-overlapping clips.
+
+    A clip closes when it holds `clip_length` steps or its episode ends, so it never spans two episodes; the picture of
+    a step is taken after it, so the one that shows the success is in the clip.
+
+    Args:
+        n_envs: E.
+        clip_length: L, steps per clip at most.
+        run_id: for the clips' ids.
+        first_number: number of the first clip; numbers are never used twice within a run.
+        first_episode: number of the first episode.
+    """
+
+    def __init__(self, n_envs: int, clip_length: int, run_id: int, first_number: int = 0, first_episode: int = 0) -> None:
+        self._clip_length, self._run_id = clip_length, run_id
+        self.next_number, self.next_episode = first_number, first_episode
+        self._open = [_OpenClip(self._take_episode()) for _ in range(n_envs)]
+
+    @property
+    def episodes(self) -> list[int]:
+        """Number of the episode that each environment is in."""
+        return [clip.episode for clip in self._open]
+
+    def _take_episode(self) -> int:
+        self.next_episode += 1
+        return self.next_episode - 1
+
+    def add(self, item_ids: np.ndarray, snapshots: Sequence[np.ndarray], rewards: np.ndarray,
+            events: Sequence[Sequence[Event]], terminated: np.ndarray, truncated: np.ndarray) -> list[Clip]:  # fmt: skip
+        """Add one step of all environments ([E] each); return the clips that it closed."""
+        closed = []
+        for index, clip in enumerate(self._open):
+            clip.events += [(len(clip.item_ids), event) for event in events[index]]
+            clip.item_ids.append(int(item_ids[index]))
+            clip.snapshots.append(snapshots[index])
+            clip.rewards.append(float(rewards[index]))
+            ended = bool(terminated[index] or truncated[index])
+            if ended or len(clip.item_ids) == self._clip_length:
+                closed.append(self._close(index, "terminated" if terminated[index] else "truncated" if ended else "length"))
+                self._open[index] = _OpenClip(self._take_episode() if ended else clip.episode)
+        return closed
+
+    def close_open(self) -> list[Clip]:
+        """Close every open clip as 'interrupted' and begin a new episode everywhere (used when a run ends or is resumed)."""
+        closed = [self._close(index, "interrupted") for index, clip in enumerate(self._open) if clip.item_ids]
+        self._open = [_OpenClip(self._take_episode()) for _ in self._open]
+        return closed
+
+    def _close(self, index: int, closed_by: ClosedBy) -> Clip:
+        clip = self._open[index]
+        self.next_number += 1
+        return Clip(
+            clip_id=self._run_id * CLIPS_PER_RUN + self.next_number - 1,
+            env_index=index,
+            episode=clip.episode,
+            item_ids=np.array(clip.item_ids, np.int64),
+            snapshots=np.stack(clip.snapshots),
+            rewards=np.array(clip.rewards, np.float32),
+            events=tuple(clip.events),
+            closed_by=closed_by,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Open clips: arrays 'snapshots.<index>' and a JSON-serialisable rest."""
+        state: dict[str, Any] = {"next_number": self.next_number, "next_episode": self.next_episode, "open": []}
+        for index, clip in enumerate(self._open):
+            events = [[at, event.name, event.object, event.color] for at, event in clip.events]
+            state["open"].append({"episode": clip.episode, "item_ids": clip.item_ids, "rewards": clip.rewards, "events": events})
+            if clip.snapshots:
+                state[f"snapshots.{index}"] = np.stack(clip.snapshots)
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore; `next_number` never goes back, so that numbers stay unique."""
+        self.next_number = max(self.next_number, int(state["next_number"]))
+        self.next_episode = int(state["next_episode"])
+        for index, saved in enumerate(state["open"]):
+            clip = self._open[index] = _OpenClip(int(saved["episode"]))
+            clip.item_ids, clip.rewards = list(saved["item_ids"]), list(saved["rewards"])
+            clip.events = [(at, Event(name, kind, color)) for at, name, kind, color in saved["events"]]
+            clip.snapshots = list(state.get(f"snapshots.{index}", ()))

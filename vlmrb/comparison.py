@@ -1,0 +1,258 @@
+"""Runs side by side: which method each belongs to, and what its seeds say about it. Pure: records in, records out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlmrb import stats
+from vlmrb.config import TrainConfig
+from vlmrb.types import RunSummary
+
+BASELINES = ("uniform", "per")
+"""Methods that the others are measured against."""
+
+_NAMED_BY_METHOD = {
+    "env",
+    "algo",
+    "replay",
+    "scorer",
+    "lambda_max",
+    "lambda_warmup",
+    "td_boost",
+    "visuals",
+    "prompt",
+    "clip_length",
+    "threshold",
+}
+_ONLY_FOR_VLM = {"scorer", "lambda_max", "lambda_warmup", "td_boost", "visuals", "prompt", "clip_length", "threshold"}
+_WITHOUT_EFFECT_ON_LEARNING = {
+    "seed",
+    "device",
+    "log_interval",
+    "checkpoint_interval",
+    "keep_clips",
+    "sync_scoring",
+    "scoring_batch_size",
+    "scoring_queue_size",
+    "scorer_device",
+    "scorer_dtype",
+    "scorer_frames",
+    "on_scorer_failure",
+}
+
+
+class Method(NamedTuple):
+    """What runs must share to be seeds of the same thing."""
+
+    env: str
+    algo: str
+    label: str  # how replay draws, e.g. 'per' or 'vlm (oracle)'
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredRun:
+    """A run with the curve it is judged by: int64 `steps` ascending and float64 `values` of the same length."""
+
+    run: RunSummary
+    steps: NDArray[np.int64]
+    values: NDArray[np.float64]
+    edited: bool = False  # λ or the prompt was changed while it ran
+
+
+@dataclass(frozen=True, slots=True)
+class MethodResult:
+    """What the seeds of one method say.
+
+    Attributes:
+        run_ids: the runs, ascending.
+        at: for each asked step, the interval over the runs that got that far, or None where none did.
+        reaching: for each asked threshold, how soon.
+        area: mean height of the curves up to a step that every method of this environment and agent reached.
+    """
+
+    method: Method
+    run_ids: tuple[int, ...]
+    at: dict[int, stats.Interval | None]
+    reaching: dict[float, stats.ThresholdSummary]
+    area: stats.Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Improvement:
+    """Probability that a run of `method` has the larger area under its curve than a run of `baseline`."""
+
+    method: Method
+    baseline: Method
+    probability: stats.Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Methods ordered by environment, agent and label, with what a reader must know before believing them."""
+
+    results: list[MethodResult]
+    improvements: list[Improvement]
+    notes: list[str] = field(default_factory=list)
+
+
+def method_of(run: RunSummary) -> Method:
+    """The method of a run. Settings of VLM replay that differ from their defaults are part of its label."""
+    config = _defaults() | run.config
+    label = run.replay
+    if run.replay == "vlm":
+        details = [_short_scorer(run.scorer)]
+        details += [words for name, words in _deviations(config).items() if config[name] != _defaults()[name]]
+        label = f"vlm ({', '.join(details)})"
+    return Method(run.env, run.algo, label)
+
+
+def compare(
+    runs: Iterable[MeasuredRun],
+    *,
+    at: Sequence[int],
+    thresholds: Sequence[float],
+    rng: np.random.Generator,
+    statistic: stats.Statistic = stats.iqm,
+) -> Comparison:
+    """Group runs by method and summarise each group. Runs without a single measurement are left out, with a note.
+
+    Args:
+        at: steps at which the value is reported; a run counts only where it got that far.
+        thresholds: values whose first crossing is reported.
+        rng: source of the bootstrap.
+        statistic: point estimate of values and areas.
+    """
+    groups: dict[Method, list[MeasuredRun]] = {}
+    notes = []
+    for measured in sorted(runs, key=lambda measured: measured.run.run_id):
+        if measured.steps.size:
+            groups.setdefault(method_of(measured.run), []).append(measured)
+        else:
+            notes.append(f"run {measured.run.run_id} has no evaluation yet and is left out")
+    areas = _areas(groups)
+    results = [_summarise(method, groups[method], areas[method], at, thresholds, rng, statistic) for method in sorted(groups)]
+    for method in sorted(groups):
+        notes += _reservations(method, groups[method])
+    return Comparison(results, _improvements(areas, rng), notes)
+
+
+def _summarise(
+    method: Method,
+    runs: list[MeasuredRun],
+    areas: list[float],
+    at: Sequence[int],
+    thresholds: Sequence[float],
+    rng: np.random.Generator,
+    statistic: stats.Statistic,
+) -> MethodResult:
+    values = {step: [value for run in runs if (value := _value_at(run, step)) is not None] for step in at}
+    return MethodResult(
+        method=method,
+        run_ids=tuple(run.run.run_id for run in runs),
+        at={
+            step: stats.bootstrap_interval([found], rng=rng, statistic=statistic) if found else None
+            for step, found in values.items()
+        },
+        reaching={
+            threshold: stats.summarise_steps(
+                [stats.steps_to_threshold(run.steps, run.values, threshold) for run in runs], rng=rng
+            )
+            for threshold in thresholds
+        },
+        area=stats.bootstrap_interval([areas], rng=rng, statistic=statistic),
+    )
+
+
+def _value_at(measured: MeasuredRun, step: int) -> float | None:
+    """The newest value at or before `step`, if the run got that far."""
+    if max(measured.run.step, int(measured.steps[-1])) < step:
+        return None
+    return stats.value_at(measured.steps, measured.values, step)
+
+
+def _areas(groups: dict[Method, list[MeasuredRun]]) -> dict[Method, list[float]]:
+    """Area of each run up to the last step that all runs of its environment and agent reached."""
+    horizons: dict[tuple[str, str], int] = {}
+    for method, runs in groups.items():
+        shortest = min(int(run.steps[-1]) for run in runs)
+        task = (method.env, method.algo)
+        horizons[task] = min(shortest, horizons.get(task, shortest))
+    return {method: [_area(run, horizons[method.env, method.algo]) for run in runs] for method, runs in groups.items()}
+
+
+def _area(measured: MeasuredRun, until: int) -> float:
+    return stats.area_under_curve(measured.steps, measured.values, until=max(until, int(measured.steps[0])))
+
+
+def _improvements(areas: dict[Method, list[float]], rng: np.random.Generator) -> list[Improvement]:
+    found = []
+    for method in sorted(areas):
+        for label in BASELINES:
+            baseline = method._replace(label=label)
+            if baseline in areas and method.label not in BASELINES:
+                probability = stats.probability_of_improvement([areas[method]], [areas[baseline]], rng=rng)
+                found.append(Improvement(method, baseline, probability))
+    return found
+
+
+def _reservations(method: Method, runs: list[MeasuredRun]) -> list[str]:
+    """What a reader must know about a group: few seeds, the same seed twice, edits, unfinished runs, unequal settings."""
+    name = f"{method.env}, {method.algo}, {method.label}"
+    notes = []
+    seeds = {run.run.seed for run in runs}
+    if len(seeds) < 5:
+        notes.append(f"{name}: {_counted(len(seeds), 'seed')} only; with fewer than 5, exploration luck can decide")
+    if len(seeds) < len(runs):
+        notes.append(f"{name}: some of its {len(runs)} runs share a seed")
+    for words, chosen in (
+        ("changed while they ran", [run for run in runs if run.edited]),
+        ("not finished", [run for run in runs if run.run.status != "finished"]),
+    ):
+        if chosen:
+            ids = ", ".join(str(run.run.run_id) for run in chosen)
+            notes.append(f"{name}: {words}: run{'s' if len(chosen) > 1 else ''} {ids}")
+    differing = _differing_settings(runs, vlm=method.label.startswith("vlm"))
+    if differing:
+        notes.append(f"{name}: its runs differ in {', '.join(differing)}")
+    return notes
+
+
+def _differing_settings(runs: list[MeasuredRun], *, vlm: bool) -> list[str]:
+    """Settings other than the seed that may change a result and are not the same in all runs."""
+    configs = [_defaults() | run.run.config for run in runs]
+    ignored = _WITHOUT_EFFECT_ON_LEARNING | _NAMED_BY_METHOD | (set() if vlm else _ONLY_FOR_VLM)
+    return [name for name in _defaults() if name not in ignored and any(config[name] != configs[0][name] for config in configs)]
+
+
+def _deviations(config: dict[str, Any]) -> dict[str, str]:
+    """How a setting of VLM replay shows in a label where it is not the default."""
+    weight = config["lambda_max"]
+    prompt = str(config["prompt"])
+    return {
+        "lambda_max": "λ=none" if weight is None else f"λ={weight:g}",
+        "lambda_warmup": f"warm-up {config['lambda_warmup']:g}",
+        "td_boost": "|δ|",
+        "visuals": str(config["visuals"]),
+        "prompt": f"prompt “{prompt if len(prompt) <= 24 else prompt[:23] + '…'}”",
+        "clip_length": f"L={config['clip_length']}",
+        "threshold": f"threshold {config['threshold']:g}",
+    }
+
+
+def _short_scorer(scorer: str | None) -> str:
+    """'hf:/models/plm-1b' → 'hf:plm-1b': the part that tells scorers apart."""
+    kind, separator, rest = (scorer or "no scorer").partition(":")
+    return f"{kind}:{rest.rstrip('/').rsplit('/', 1)[-1]}" if separator and kind in ("hf", "openai") else (scorer or "no scorer")
+
+
+def _defaults() -> dict[str, Any]:
+    return {name: field.default for name, field in TrainConfig.model_fields.items()}
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"

@@ -1,0 +1,13 @@
+"""Environments: made by id, stepped in parallel, drawn from snapshots.
+
+Neither gymnasium nor minigrid is imported before an environment is made.
+"""
+
+from __future__ import annotations
+
+from vlmrb.envs.base import Environment, EnvStep
+from vlmrb.envs.factory import make_env
+from vlmrb.envs.rendering import make_renderer
+from vlmrb.envs.vector import VectorEnv, VectorStep
+
+__all__ = ["EnvStep", "Environment", "VectorEnv", "VectorStep", "make_env", "make_renderer"]

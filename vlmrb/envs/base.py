@@ -1,0 +1,43 @@
+"""What the engine asks of an environment, whatever suite it comes from."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from vlmrb.types import Event, ObservationSpec
+
+
+class EnvStep(NamedTuple):
+    """One step of one environment."""
+
+    observation: np.ndarray  # [*shape]
+    reward: float
+    terminated: bool
+    truncated: bool
+    success: bool | None  # known at the end of an episode; None where the environment has no notion of it
+    events: tuple[Event, ...]  # ground truth, never shown to the learner
+
+
+class Environment(Protocol):
+    """One environment with explicit success, simulator events and cheap snapshots."""
+
+    observation_spec: ObservationSpec
+    n_actions: int
+    render_spec: dict[str, Any]
+    """JSON recipe for `make_renderer`: how snapshots become frames, in any process."""
+    success_rule: str
+    """In words: when an episode counts as a success."""
+
+    def reset(self, seed: int) -> np.ndarray:
+        """Begin the episode of this seed and return its first observation."""
+
+    def step(self, action: int) -> EnvStep:
+        """Act. After the end of an episode call `reset` first."""
+
+    def snapshot(self) -> np.ndarray:
+        """Everything the picture of the present state depends on: uint8 [S], or a frame uint8 [H, W, 3]."""
+
+    def close(self) -> None:
+        """Free what it holds."""

@@ -1,0 +1,265 @@
+"""MiniGrid and BabyAI environments: symbolic observations, simulator events, snapshots."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX
+from minigrid.core.world_object import Box, Door, Goal, WorldObj
+from minigrid.envs.doorkey import DoorKeyEnv
+from minigrid.minigrid_env import MiniGridEnv
+
+from vlmrb.envs.base import EnvStep
+from vlmrb.envs.minigrid_view import EMPTY, border_of_walls, egocentric_view
+from vlmrb.errors import EnvironmentSetupError
+from vlmrb.types import Event, ObservationSpec
+
+_DOORKEY = re.compile(r"(?:MiniGrid-)?DoorKey-(\d+)x(\d+)(?:-v0)?")
+_FORWARD = ((1, 0), (0, 1), (-1, 0), (0, -1))
+CELL_VALUES = (11, 6, 4)  # kinds of objects, colours, states (the fourth state: the agent looks up)
+MISSION_WORDS = 24  # longest mission that is read whole, in words
+
+
+def doorkey_size(env_id: str) -> int | None:
+    """Side of the grid that an id such as 'DoorKey-12x12' or 'MiniGrid-DoorKey-8x8-v0' asks for, or None.
+
+    Raises:
+        EnvironmentSetupError: not square, or smaller than 5 or larger than 64.
+    """
+    match = _DOORKEY.fullmatch(env_id)
+    if match is None:
+        return None
+    width, height = int(match[1]), int(match[2])
+    if width != height or not 5 <= width <= 64:
+        raise EnvironmentSetupError(f"{env_id}: DoorKey is square with a side from 5 to 64, such as DoorKey-12x12")
+    return width
+
+
+class MiniGridEnvironment:
+    """One MiniGrid environment.
+
+    The agent sees 'egocentric' cells (view² · 3 values, then direction, type and colour of what it carries) or the
+    'full' grid (width · height · 3, the agent drawn in as MiniGrid's FullyObsWrapper does, then the same extras).
+    Where missions differ between episodes, the mission's words follow, one number each.
+
+    Args:
+        env: a MiniGrid environment made with render_mode='rgb_array'.
+        observation: 'egocentric' or 'full'.
+        visuals: how frames are drawn: 'normal', 'swapped' or 'abstract'.
+    """
+
+    success_rule = "the episode terminated with a positive reward"
+
+    def __init__(self, env: gym.Env, observation: str = "egocentric", visuals: str = "normal") -> None:
+        unwrapped = env.unwrapped
+        assert isinstance(unwrapped, MiniGridEnv)
+        if unwrapped.agent_pov:
+            raise EnvironmentSetupError("agent_pov=True has no snapshots; make the environment with agent_pov=False")
+        # with nothing between us and MiniGrid but its own checks, call it directly
+        self._env = env if any(isinstance(w, gym.wrappers.TimeLimit) for w in _wrappers(env)) else unwrapped
+        self._grid_env = unwrapped
+        self._full = observation == "full"
+        self._view = unwrapped.agent_view_size
+        self._reads_mission = bool(getattr(unwrapped.observation_space["mission"], "ordered_placeholders", None)) or (
+            type(unwrapped.observation_space["mission"]).__name__ != "MissionSpace"
+        )
+        self._tracker = GridTracker(self._view)
+        self._image = np.zeros((self._view, self._view, 3), np.uint8)
+        self._mask = np.zeros((self._view, self._view), np.uint8)
+        unwrapped.gen_obs = self._gen_obs  # the compiled view in place of MiniGrid's own
+        self.n_actions = int(unwrapped.action_space.n)
+        self.render_spec = {"kind": "minigrid", "tile_size": unwrapped.tile_size, "view_size": self._view,
+                            "highlight": bool(unwrapped.highlight), "visuals": visuals}  # fmt: skip
+        width, height = (unwrapped.width, unwrapped.height) if self._full else (self._view, self._view)
+        extras = (4, CELL_VALUES[0], CELL_VALUES[1]) + (len(WORDS) + 2,) * MISSION_WORDS * self._reads_mission
+        self.observation_spec = ObservationSpec("grid", (width * height * 3 + len(extras),), "uint8", (width, height, 3), extras)
+
+    def reset(self, seed: int) -> np.ndarray:
+        """Begin the episode of this seed."""
+        self._env.reset(seed=seed)
+        self._mission = mission_words(self._grid_env.mission) if self._reads_mission else ()
+        grid = self._grid_env.grid
+        if self._full and (grid.width, grid.height, 3) != self.observation_spec.grid_shape:
+            raise EnvironmentSetupError(
+                f"the grid is now {grid.width}×{grid.height}, but was {self.observation_spec.grid_shape[:2]}: "
+                "this environment changes size between episodes; use --observation egocentric"
+            )
+        return self._observe()
+
+    def step(self, action: int) -> EnvStep:
+        """Act and compare before with after: that gives the events."""
+        env = self._grid_env
+        carried = env.carrying
+        x, y = int(env.agent_pos[0]), int(env.agent_pos[1])
+        step_x, step_y = _FORWARD[env.agent_dir]
+        front = env.grid.grid[(y + step_y) * env.grid.width + x + step_x]
+        door_state = (front.is_locked, front.is_open) if isinstance(front, Door) else None
+        _, reward, terminated, truncated, _ = self._env.step(action)
+        events = []
+        if env.carrying is not carried:
+            events += _carrying_events(carried, env.carrying)
+        if door_state is not None and door_state != (front.is_locked, front.is_open):
+            events += _door_events(front, *door_state)
+        if isinstance(front, Box) and action == env.actions.toggle:
+            events.append(Event("opened", "box", front.color))
+        success = None
+        if terminated or truncated:
+            success = bool(terminated and reward > 0)
+            events += self._ending_events(success, terminated)
+        return EnvStep(self._observe(), float(reward), bool(terminated), bool(truncated), success, tuple(events))
+
+    def _ending_events(self, success: bool, terminated: bool) -> list[Event]:
+        env = self._grid_env
+        under = env.grid.get(*env.agent_pos)
+        events = []
+        if success and isinstance(under, Goal):
+            events.append(Event("goal_reached", "goal", under.color))
+        if success:
+            events.append(Event("success"))
+        elif terminated and under is not None and under.type == "lava":
+            events.append(Event("died", "lava", under.color))
+        elif terminated:
+            events.append(Event("failed"))
+        return events
+
+    def snapshot(self) -> np.ndarray:
+        """uint8 [S]: width, height, agent x, y, direction; the visibility mask, packed; the grid's cells."""
+        env = self._grid_env
+        if self._tracker.sync(env.grid):
+            self._look()
+        header = (env.grid.width, env.grid.height, int(env.agent_pos[0]), int(env.agent_pos[1]), env.agent_dir)
+        return np.concatenate([np.array(header, np.uint8), np.packbits(self._mask.ravel()), self._tracker.cells.ravel()])
+
+    def close(self) -> None:
+        """Close MiniGrid."""
+        self._env.close()
+
+    def _look(self) -> None:
+        env = self._grid_env
+        egocentric_view(self._tracker.padded, int(env.agent_pos[0]), int(env.agent_pos[1]), int(env.agent_dir), self._view,
+                        env.see_through_walls, self._image, self._mask)  # fmt: skip
+
+    def _gen_obs(self) -> dict[str, Any]:
+        env = self._grid_env
+        self._tracker.sync(env.grid)
+        self._look()
+        view = self._view
+        self._image[view // 2, view - 1] = env.carrying.encode() if env.carrying else (EMPTY, 0, 0)
+        return {"image": self._image.copy(), "direction": env.agent_dir, "mission": env.mission}
+
+    def _observe(self) -> np.ndarray:
+        env = self._grid_env
+        observation = np.empty(self.observation_spec.shape, np.uint8)
+        if self._full:
+            self._tracker.sync(env.grid)
+            cells = self._tracker.cells.copy()
+            cells[env.agent_pos[0], env.agent_pos[1]] = (OBJECT_TO_IDX["agent"], COLOR_TO_IDX["red"], env.agent_dir)
+        else:
+            cells = self._image
+        size = cells.size
+        carried = env.carrying
+        observation[:size] = cells.ravel()
+        observation[size] = env.agent_dir
+        observation[size + 1] = OBJECT_TO_IDX[carried.type] if carried else EMPTY
+        observation[size + 2] = COLOR_TO_IDX[carried.color] if carried else 0
+        if self._reads_mission:
+            observation[size + 3 :] = self._mission
+        return observation
+
+
+class GridTracker:
+    """Keeps the grid as an array, re-encoding only the cells that have changed since the last look."""
+
+    def __init__(self, view_size: int) -> None:
+        self._border = view_size
+        self._objects: list[WorldObj | None] = []
+        self._doors: dict[int, tuple[Door, int]] = {}
+        self._shape = (0, 0)
+
+    def sync(self, grid: Any) -> bool:
+        """Bring `cells` (uint8 [width, height, 3]) and `padded` up to date; True where anything had changed."""
+        objects = grid.grid
+        if (grid.width, grid.height) != self._shape:
+            self._begin(grid.width, grid.height)
+        changed = False
+        if objects != self._objects:  # compares identities: MiniGrid's objects define no equality
+            for index, (now, before) in enumerate(zip(objects, self._objects, strict=True)):
+                if now is not before:
+                    self._write(index, now)
+            self._objects = list(objects)
+            changed = True
+        for index, (door, state) in self._doors.items():
+            if door_state(door) != state:
+                self._write(index, door)
+                changed = True
+        return changed
+
+    def _begin(self, width: int, height: int) -> None:
+        border = self._border
+        self._shape = (width, height)
+        self.padded = border_of_walls(width, height, border)
+        self.cells = self.padded[border : border + width, border : border + height]
+        self.cells[:] = (EMPTY, 0, 0)
+        self._objects, self._doors = [None] * (width * height), {}
+
+    def _write(self, index: int, thing: WorldObj | None) -> None:
+        y, x = divmod(index, self._shape[0])
+        self.cells[x, y] = thing.encode() if thing is not None else (EMPTY, 0, 0)
+        if isinstance(thing, Door):
+            self._doors = {**self._doors, index: (thing, door_state(thing))}
+        elif index in self._doors:
+            self._doors = {key: value for key, value in self._doors.items() if key != index}
+
+
+def door_state(door: Door) -> int:
+    """MiniGrid's STATE_TO_IDX: 0 open, 1 closed, 2 locked."""
+    return 0 if door.is_open else 2 if door.is_locked else 1
+
+
+def _carrying_events(before: WorldObj | None, after: WorldObj | None) -> list[Event]:
+    events = []
+    if before is not None:
+        events.append(Event("dropped", before.type, before.color))
+    if after is not None:
+        events.append(Event("picked_up", after.type, after.color))
+    return events
+
+
+def _door_events(door: Door, was_locked: bool, was_open: bool) -> list[Event]:
+    events = []
+    if was_locked and not door.is_locked:
+        events.append(Event("unlocked", "door", door.color))
+    if door.is_open != was_open:
+        events.append(Event("opened" if door.is_open else "closed", "door", door.color))
+    return events
+
+
+WORDS = tuple(
+    "a after agent and avoid ball behind blue box by cell closed colour door drop find fetch front from get go goal green grey "
+    "hallway if in is it key lava left locked make match matching maze must near next object of on one open opening or order "
+    "partial pick purple put reach red right room same second see square the them then thing through to toggle turn two up "
+    "using with yellow you your".split()
+)
+"""Words of MiniGrid's and BabyAI's missions. Number 0 is 'no word', 1 any other word."""
+_WORD_NUMBERS = {word: number + 2 for number, word in enumerate(WORDS)}
+
+
+def mission_words(mission: str) -> np.ndarray:
+    """uint8 [MISSION_WORDS]: the mission's words as numbers, cut or filled with 0."""
+    numbers = [_WORD_NUMBERS.get(word, 1) for word in re.findall(r"[a-z]+", mission.lower())][:MISSION_WORDS]
+    return np.array(numbers + [0] * (MISSION_WORDS - len(numbers)), np.uint8)
+
+
+def make_doorkey(size: int) -> gym.Env:
+    """DoorKey of any size, as MiniGrid registers it for 5, 6, 8 and 16."""
+    return DoorKeyEnv(size=size, render_mode="rgb_array")
+
+
+def _wrappers(env: gym.Env) -> list[gym.Env]:
+    chain = [env]
+    while isinstance(chain[-1], gym.Wrapper):
+        chain.append(chain[-1].env)
+    return chain

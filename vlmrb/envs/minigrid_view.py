@@ -1,0 +1,71 @@
+"""MiniGrid's egocentric view, compiled.
+
+MiniGrid rebuilds the view from Python objects in each step, which is nine tenths of a step's time. The same
+algorithm over an array of cells takes about a microsecond. A test holds both equal on every registered environment.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+EMPTY, WALL, DOOR = 1, 2, 4  # MiniGrid's OBJECT_TO_IDX
+
+
+@njit(cache=True)
+def egocentric_view(padded, x, y, direction, view_size, see_through_walls, image, mask):  # type: ignore[no-untyped-def]
+    """Write the view and its visibility mask.
+
+    Args:
+        padded: uint8 [width + 2·view_size, height + 2·view_size, 3], the grid with a border of walls.
+        x, y, direction: the agent's place in the grid without its border, and where it looks (0 = right, clockwise).
+        view_size: side of the view, odd.
+        see_through_walls: everything within the view is visible.
+        image: uint8 [view_size, view_size, 3], written; unseen cells are 0. The agent stands at (view_size // 2,
+            view_size - 1) and looks up. Its own cell holds what lies under it.
+        mask: uint8 [view_size, view_size], written; 1 where visible.
+    """
+    forward_x = (1, 0, -1, 0)[direction]
+    forward_y = (0, 1, 0, -1)[direction]
+    right_x, right_y = -forward_y, forward_x
+    half = view_size // 2
+    for i in range(view_size):
+        for j in range(view_size):
+            cell_x = x + forward_x * (view_size - 1 - j) + right_x * (i - half) + view_size
+            cell_y = y + forward_y * (view_size - 1 - j) + right_y * (i - half) + view_size
+            for channel in range(3):
+                image[i, j, channel] = padded[cell_x, cell_y, channel]
+            mask[i, j] = 1 if see_through_walls else 0
+    if see_through_walls:
+        return
+    mask[half, view_size - 1] = 1
+    for j in range(view_size - 1, -1, -1):
+        for i in range(view_size - 1):  # what is seen spreads to the right and up
+            if mask[i, j] and not _opaque(image, i, j):
+                mask[i + 1, j] = 1
+                if j > 0:
+                    mask[i + 1, j - 1] = 1
+                    mask[i, j - 1] = 1
+        for i in range(view_size - 1, 0, -1):  # and to the left and up
+            if mask[i, j] and not _opaque(image, i, j):
+                mask[i - 1, j] = 1
+                if j > 0:
+                    mask[i - 1, j - 1] = 1
+                    mask[i, j - 1] = 1
+    for i in range(view_size):
+        for j in range(view_size):
+            if not mask[i, j]:
+                for channel in range(3):
+                    image[i, j, channel] = 0
+
+
+@njit(cache=True)
+def _opaque(image, i, j):  # type: ignore[no-untyped-def]
+    return image[i, j, 0] == WALL or (image[i, j, 0] == DOOR and image[i, j, 2] != 0)
+
+
+def border_of_walls(width: int, height: int, view_size: int) -> np.ndarray:
+    """uint8 [width + 2·view_size, height + 2·view_size, 3] full of grey walls: what MiniGrid sees beyond the grid."""
+    padded = np.zeros((width + 2 * view_size, height + 2 * view_size, 3), np.uint8)
+    padded[:] = (WALL, 5, 0)
+    return padded

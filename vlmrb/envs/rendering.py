@@ -1,0 +1,134 @@
+"""Frames from snapshots, in any process and pixel-identical to the environment's own `render()`.
+
+A MiniGrid frame is a mosaic of few distinct tiles. The renderer keeps one small picture per (object, colour, state,
+highlighted, agent direction), drawn by MiniGrid itself when first needed, and gathers them by index.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from vlmrb.errors import EnvironmentSetupError
+from vlmrb.types import FrameRenderer
+
+HEADER = 5  # bytes before the visibility mask: width, height, agent x, agent y, agent direction
+_STATES, _COLORS, _POSES = 3, 6, 5  # pose: 0 = no agent here, 1 + direction otherwise
+
+_FORWARD = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])  # MiniGrid's DIR_TO_VEC
+_RIGHT = np.stack([-_FORWARD[:, 1], _FORWARD[:, 0]], axis=1)
+
+SWAPPED_SPRITES = {"key": "lava", "lava": "key", "goal": "wall", "wall": "goal", "door": "ball", "ball": "box", "box": "door"}
+"""'swapped' visuals: each object is drawn as another that means something else. Locked, closed and open doors look alike."""
+
+
+def make_renderer(render_spec: dict[str, Any]) -> FrameRenderer:
+    """Rebuild the renderer that `render_spec` describes.
+
+    Raises:
+        EnvironmentSetupError: the recipe is of an unknown kind.
+    """
+    kind = render_spec.get("kind")
+    if kind == "minigrid":
+        return MiniGridRenderer(**{key: value for key, value in render_spec.items() if key != "kind"})
+    if kind == "frames":
+        return FramesRenderer()
+    raise EnvironmentSetupError(f"render recipe of kind {kind!r}; known: 'minigrid', 'frames'. A newer vlmrb may have made it")
+
+
+class FramesRenderer:
+    """For environments without snapshots: what was stored are the frames."""
+
+    def render(self, snapshots: np.ndarray) -> np.ndarray:
+        """uint8 [F, H, W, 3] → the same."""
+        return snapshots
+
+
+class MiniGridRenderer:
+    """Draws MiniGrid snapshots.
+
+    Args:
+        tile_size: pixels per cell.
+        view_size: side of the agent's view, in cells.
+        highlight: brighten the cells that the agent sees.
+        visuals: 'normal', 'swapped' (misleading sprites) or 'abstract' (each object is a random texture).
+    """
+
+    def __init__(self, tile_size: int = 32, view_size: int = 7, highlight: bool = True, visuals: str = "normal") -> None:
+        self.tile_size, self.view_size, self.highlight, self.visuals = tile_size, view_size, highlight, visuals
+        kinds = 16 * _COLORS * _STATES * 2 * _POSES
+        self._tiles = np.zeros((kinds, tile_size, tile_size, 3), np.uint8)
+        self._drawn = np.zeros(kinds, bool)
+
+    def render(self, snapshots: np.ndarray) -> np.ndarray:
+        """uint8 [F, S] → RGB uint8 [F, height·tile_size, width·tile_size, 3]."""
+        keys = self._tile_keys(snapshots)  # [F, height, width]
+        needed = np.zeros(len(self._drawn), bool)
+        needed[keys] = True
+        for key in np.flatnonzero(needed & ~self._drawn):
+            self._tiles[key] = self._draw(int(key))
+            self._drawn[key] = True
+        frames, height, width = keys.shape
+        size = self.tile_size
+        picture = np.empty((frames, height, size, width, size, 3), np.uint8)
+        picture.transpose(0, 1, 3, 2, 4, 5)[...] = self._tiles[keys]
+        return picture.reshape(frames, height * size, width * size, 3)
+
+    def _tile_keys(self, snapshots: np.ndarray) -> np.ndarray:
+        width, height = int(snapshots[0, 0]), int(snapshots[0, 1])
+        mask_bytes = -(-self.view_size**2 // 8)
+        frames = np.arange(len(snapshots))
+        x, y, direction = snapshots[:, 2].astype(int), snapshots[:, 3].astype(int), snapshots[:, 4].astype(int)
+        cells = snapshots[:, HEADER + mask_bytes :].reshape(-1, width, height, 3).astype(np.intp)
+        keys = (cells[..., 0] * _COLORS + cells[..., 1]) * _STATES + cells[..., 2]  # [F, width, height]
+        keys *= 2
+        if self.highlight:
+            seen = np.unpackbits(snapshots[:, HEADER : HEADER + mask_bytes], axis=1, count=self.view_size**2).astype(bool)
+            keys += self._highlighted(seen, x, y, direction, width, height)
+        keys *= _POSES
+        keys[frames, x, y] += 1 + direction
+        return keys.transpose(0, 2, 1)
+
+    def _highlighted(self, seen: np.ndarray, x: np.ndarray, y: np.ndarray, direction: np.ndarray, width: int, height: int
+                     ) -> np.ndarray:  # fmt: skip
+        """Visible cells of the agent's view → bool [F, width, height] in world coordinates."""
+        view = self.view_size
+        i, j = (grid.ravel() for grid in np.meshgrid(np.arange(view), np.arange(view), indexing="ij"))
+        forward, right = _FORWARD[direction][:, None], _RIGHT[direction][:, None]  # [F, 1, 2]
+        position = np.stack([x, y], axis=1)[:, None]
+        world = position + forward * (view - 1 - j)[:, None] + right * (i - view // 2)[:, None]  # [F, view², 2]
+        inside = seen & (world >= 0).all(-1) & (world[..., 0] < width) & (world[..., 1] < height)
+        mask = np.zeros((len(seen), width, height), bool)
+        frame = np.broadcast_to(np.arange(len(seen))[:, None], inside.shape)[inside]
+        mask[frame, world[..., 0][inside], world[..., 1][inside]] = True
+        return mask
+
+    def _draw(self, key: int) -> np.ndarray:
+        from minigrid.core.constants import IDX_TO_COLOR, IDX_TO_OBJECT, OBJECT_TO_IDX
+        from minigrid.core.grid import Grid
+        from minigrid.core.world_object import Goal, WorldObj
+
+        key, pose = divmod(key, _POSES)
+        key, highlight = divmod(key, 2)
+        key, state = divmod(key, _STATES)
+        kind, color = divmod(key, _COLORS)
+        name = IDX_TO_OBJECT[kind]
+        if self.visuals == "abstract":
+            return _texture(kind, color, state, bool(highlight), pose, self.tile_size)
+        if self.visuals == "swapped":
+            kind = OBJECT_TO_IDX[SWAPPED_SPRITES.get(name, name)]
+            name, state = IDX_TO_OBJECT[kind], 1 if IDX_TO_OBJECT[kind] == "door" else 0
+        thing = Goal(IDX_TO_COLOR[color]) if name == "goal" else WorldObj.decode(kind, color, state)
+        if self.visuals == "swapped" and name == "goal":
+            thing = Goal("green")
+        return Grid.render_tile(thing, agent_dir=pose - 1 if pose else None, highlight=bool(highlight), tile_size=self.tile_size)
+
+
+def _texture(kind: int, color: int, state: int, highlight: bool, pose: int, size: int) -> np.ndarray:
+    """A random pattern that is the same for the same cell: tells things apart, means nothing."""
+    rng = np.random.default_rng([kind, color, state, pose])
+    coarse = rng.integers(0, 256, (4, 4, 3)).astype(np.float64)
+    index = np.arange(size) * 4 // size
+    tile = coarse[index][:, index]
+    return (tile + 0.3 * (255 - tile) if highlight else tile).astype(np.uint8)

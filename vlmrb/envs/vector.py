@@ -1,0 +1,83 @@
+"""Several environments side by side, each reset with a seed of its own when its episode ends.
+
+Stepping them in one process keeps a run repeatable, and costs less than the pipes of a process per environment
+where a step takes tens of microseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from vlmrb.envs.base import Environment
+from vlmrb.types import Event, Transition
+
+_NO_SNAPSHOT = np.zeros(0, np.uint8)
+
+
+class VectorStep(NamedTuple):
+    """One step of E environments."""
+
+    transition: Transition
+    observation: np.ndarray  # [E, *shape]; what to act on next: the first of a new episode where one has ended
+    snapshots: list[np.ndarray]  # per environment, taken after the step and before any reset; empty arrays without frames
+    events: list[tuple[Event, ...]]
+    success: list[bool | None]  # per environment; meaningful where an episode ended
+    seeds: list[int]  # per environment, of the episode that the step belongs to
+
+
+class VectorEnv:
+    """E environments in one process.
+
+    Args:
+        envs: the environments.
+        next_seed: gives the seed of each new episode.
+        snapshots: whether to take snapshots.
+    """
+
+    def __init__(self, envs: Iterable[Environment], next_seed: Callable[[], int], snapshots: bool = True) -> None:
+        self.envs = list(envs)
+        self._next_seed, self._snapshots = next_seed, snapshots
+        self._seeds = [0] * len(self.envs)
+        self._observation = np.zeros((len(self.envs), *self.envs[0].observation_spec.shape), self.envs[0].observation_spec.dtype)
+
+    def reset(self) -> np.ndarray:
+        """Begin an episode in every environment; returns [E, *shape]."""
+        for index in range(len(self.envs)):
+            self._reset_one(index)
+        return self._observation.copy()
+
+    def _reset_one(self, index: int) -> None:
+        self._seeds[index] = self._next_seed()
+        self._observation[index] = self.envs[index].reset(self._seeds[index])
+
+    def step(self, action: np.ndarray) -> VectorStep:
+        """Act in every environment with action [E]."""
+        steps, snapshots = [], []
+        before, seeds = self._observation.copy(), list(self._seeds)
+        after = np.empty_like(before)
+        for index, env in enumerate(self.envs):
+            result = env.step(int(action[index]))
+            steps.append(result)
+            after[index] = result.observation
+            snapshots.append(env.snapshot() if self._snapshots else _NO_SNAPSHOT)
+            if result.terminated or result.truncated:
+                self._reset_one(index)
+            else:
+                self._observation[index] = result.observation
+        transition = Transition(
+            before,
+            np.asarray(action),
+            np.array([s.reward for s in steps], np.float32),
+            after,
+            np.array([s.terminated for s in steps], bool),
+            np.array([s.truncated for s in steps], bool),
+        )
+        return VectorStep(transition, self._observation.copy(), snapshots, [s.events for s in steps], [s.success for s in steps], seeds)
+
+    def close(self) -> None:
+        """Close them all."""
+        for env in self.envs:
+            env.close()

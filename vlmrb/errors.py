@@ -1,0 +1,78 @@
+"""Every error that VLM-RB raises on purpose.
+
+    VlmrbError
+    ├── ConfigError              a setting is out of range or does not fit another (also a ValueError)
+    ├── EnvironmentSetupError    an environment does not exist, cannot be made, or cannot be used
+    ├── StoreError               the database cannot do what was asked
+    │   ├── StoreUnavailableError    unreachable, read-only, locked for too long, or no such folder
+    │   ├── StoreCorruptError        the file is not a usable database, or of a newer version
+    │   ├── StoreFullError           the disk (or quota) under the database is full
+    │   └── NotFoundError            no run, clip, prompt or metric of that name or id
+    ├── RunBusyError             another live process is training this run
+    ├── CheckpointError          a checkpoint is missing or damaged
+    └── ScorerError              a scorer cannot be made or has failed
+        ├── ScorerSetupError         unknown scorer, missing model folder, missing extra
+        ├── ScorerUnavailableError   a server does not answer (after retries)
+        └── ScorerDiedError          the scoring process ended and could not be brought back
+
+A message names the value, what would be allowed, and the way out. The command line prints it without a
+traceback and exits with status 2.
+"""
+
+from __future__ import annotations
+
+
+class VlmrbError(Exception):
+    """Base class: catch this to catch everything the engine raises on purpose."""
+
+
+class ConfigError(VlmrbError, ValueError):
+    """A setting is out of range or does not fit another."""
+
+
+class EnvironmentSetupError(VlmrbError):
+    """An environment does not exist, cannot be made, or cannot be used."""
+
+
+class StoreError(VlmrbError):
+    """The database cannot do what was asked."""
+
+
+class StoreUnavailableError(StoreError):
+    """The database cannot be reached, opened or written."""
+
+
+class StoreCorruptError(StoreError):
+    """The file is not a usable database."""
+
+
+class StoreFullError(StoreError):
+    """There is no space left under the database."""
+
+
+class NotFoundError(StoreError):
+    """No run, clip, prompt or metric of that name or id."""
+
+
+class RunBusyError(VlmrbError):
+    """Another live process is training this run."""
+
+
+class CheckpointError(VlmrbError):
+    """A checkpoint is missing or damaged."""
+
+
+class ScorerError(VlmrbError):
+    """A scorer cannot be made or has failed."""
+
+
+class ScorerSetupError(ScorerError):
+    """A scorer is unknown, or its model, folder or optional dependency is missing."""
+
+
+class ScorerUnavailableError(ScorerError):
+    """A scoring server does not answer, after retries."""
+
+
+class ScorerDiedError(ScorerError):
+    """The scoring process ended and could not be brought back."""

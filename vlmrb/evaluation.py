@@ -1,0 +1,65 @@
+"""Evaluation on held-out seeds: the same episodes at every evaluation, never trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+FIRST_HELD_OUT_SEED = 2**30
+"""Training episodes are reset with seeds below this, evaluation episodes with this and the following ones."""
+
+MAX_PARALLEL = 64
+
+
+class Evaluation(NamedTuple):
+    """Means over the episodes of one evaluation."""
+
+    success_rate: float | None  # None where the environment has no notion of success
+    episodic_return: float
+    episodic_length: float
+
+
+def evaluate(agent: Any, envs: Sequence[Any], episodes: int, epsilon: float, rng: np.random.Generator) -> Evaluation:
+    """Play `episodes` episodes with the agent's best actions, random ones with probability `epsilon`.
+
+    Args:
+        agent: has best_action(observation [N, *shape]) → [N].
+        envs: up to MAX_PARALLEL environments to play in, side by side; all have the same n_actions.
+        episodes: episode i is reset with seed FIRST_HELD_OUT_SEED + i.
+        epsilon: in [0, 1].
+        rng: for the random actions.
+    """
+    results = []
+    for first in range(0, episodes, len(envs)):
+        seeds = range(FIRST_HELD_OUT_SEED + first, FIRST_HELD_OUT_SEED + min(first + len(envs), episodes))
+        results += _play(agent, envs, seeds, epsilon, rng)
+    returns, lengths, successes = zip(*results, strict=True)
+    known = [success for success in successes if success is not None]
+    return Evaluation(float(np.mean(known)) if known else None, float(np.mean(returns)), float(np.mean(lengths)))
+
+
+def _play(agent: Any, envs: Sequence[Any], seeds: Sequence[int], epsilon: float, rng: np.random.Generator
+          ) -> list[tuple[float, int, bool | None]]:  # fmt: skip
+    """One episode in each of the first len(seeds) environments: (return, length, success)."""
+    observation = np.stack([env.reset(seed) for env, seed in zip(envs, seeds, strict=False)])
+    returns, lengths = [0.0] * len(seeds), [0] * len(seeds)
+    success: list[bool | None] = [None] * len(seeds)
+    playing = list(range(len(seeds)))
+    while playing:
+        action = agent.best_action(observation[playing])
+        random = rng.random(len(playing)) < epsilon
+        action = np.where(random, rng.integers(envs[0].n_actions, size=len(playing)), action)
+        still = []
+        for index, choice in zip(playing, action, strict=True):
+            step = envs[index].step(int(choice))
+            observation[index] = step.observation
+            returns[index] += step.reward
+            lengths[index] += 1
+            if step.terminated or step.truncated:
+                success[index] = step.success
+            else:
+                still.append(index)
+        playing = still
+    return list(zip(returns, lengths, success, strict=True))

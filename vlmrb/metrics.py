@@ -1,0 +1,50 @@
+"""Running means between two rows of the log, and the run's counters."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+class MeanMetrics:
+    """Collects values by name and gives their means since the last call."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = defaultdict(float)
+        self._counts: dict[str, int] = defaultdict(int)
+
+    def add(self, name: str, value: float) -> None:
+        """One more value."""
+        self._sums[name] += value
+        self._counts[name] += 1
+
+    def take(self) -> dict[str, float]:
+        """Means by name; begins anew."""
+        means = {name: total / self._counts[name] for name, total in self._sums.items()}
+        self._sums.clear()
+        self._counts.clear()
+        return means
+
+
+@dataclass
+class Counters:
+    """Counted over the whole run, kept in checkpoints."""
+
+    episodes: int = 0
+    clips: int = 0
+    clips_scored: int = 0  # answered, unknown ones included
+    positive: int = 0
+    unknown: int = 0
+    stale: int = 0  # scores that came after some of their items had been overwritten
+    dropped: int = 0  # clips given up unscored because the scorer could not keep up, or had failed
+
+    @property
+    def positive_rate(self) -> float | None:
+        """Share of yes among the clips with a known answer; None before the first."""
+        known = self.clips_scored - self.unknown
+        return self.positive / known if known else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """All counters by name."""
+        return asdict(self)

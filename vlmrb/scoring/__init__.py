@@ -1,0 +1,22 @@
+"""Scoring: who answers the yes/no question about a clip, and the process in which that happens.
+
+`make_scorer` turns one string into a back end; nothing heavy is imported before that.
+"""
+
+from __future__ import annotations
+
+from vlmrb.scoring.backends import ScorerOptions, check_scorer, make_scorer
+from vlmrb.scoring.controls import PROGRESS_EVENTS, is_progress
+from vlmrb.scoring.prompts import load_presets, resolve_prompt
+from vlmrb.scoring.worker import ScoringWorker
+
+__all__ = [
+    "PROGRESS_EVENTS",
+    "ScorerOptions",
+    "ScoringWorker",
+    "check_scorer",
+    "is_progress",
+    "load_presets",
+    "make_scorer",
+    "resolve_prompt",
+]

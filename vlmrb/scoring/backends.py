@@ -1,0 +1,93 @@
+"""One string chooses the back end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vlmrb.config import TrainConfig
+from vlmrb.errors import ScorerSetupError
+from vlmrb.types import ClipScorer
+
+KINDS = "hf:<hub id or folder>, openai:<base-url>#<model>, or the controls oracle, reward, random:<positive rate>"
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerOptions:
+    """Settings of a back end.
+
+    Attributes:
+        frames: frames of a clip that a model looks at.
+        threshold: label yes from this P(yes) on.
+        device: torch device of a local model, or 'auto'.
+        dtype: of a local model's weights, or 'auto'.
+        seed: of the 'random' control.
+    """
+
+    frames: int = 8
+    threshold: float = 0.5
+    device: str = "auto"
+    dtype: str = "auto"
+    seed: int = 0
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> ScorerOptions:
+        """The options that a run's configuration holds."""
+        return cls(config.scorer_frames, config.threshold, config.scorer_device, config.scorer_dtype, config.seed)
+
+
+def check_scorer(scorer: str) -> None:
+    """Refuse a scorer string that names no back end, without loading anything.
+
+    Raises:
+        ScorerSetupError: with what would be allowed.
+    """
+    kind, _, rest = scorer.partition(":")
+    if kind == "embedded":
+        raise ScorerSetupError(f"scorer: 'embedded' needs the embedded model, which this version does not ship yet; use {KINDS}")
+    if kind not in ("hf", "openai", "oracle", "reward", "random"):
+        raise ScorerSetupError(f"scorer: there is no {scorer!r}; use {KINDS}")
+    if kind in ("oracle", "reward") and rest:
+        raise ScorerSetupError(f"scorer: {scorer!r} takes nothing after {kind!r}")
+    if kind == "random":
+        _positive_rate(rest)
+    if kind == "hf" and not rest:
+        raise ScorerSetupError("scorer: hf: needs a hub id or a folder, such as hf:facebook/Perception-LM-1B")
+    if kind == "openai" and not (rest.startswith(("http://", "https://")) and all(rest.rpartition("#")[::2])):
+        raise ScorerSetupError(f"scorer: {scorer!r} must read openai:<base-url>#<model>, such as openai:http://127.0.0.1:8000/v1#plm-1b")
+
+
+def make_scorer(scorer: str, options: ScorerOptions) -> ClipScorer:
+    """Make the back end that `scorer` names. Loads the model where there is one.
+
+    Raises:
+        ScorerSetupError: unknown name, missing model or missing optional dependency.
+    """
+    from vlmrb.scoring.controls import OracleScorer, RandomScorer, RewardScorer
+
+    check_scorer(scorer)
+    kind, _, rest = scorer.partition(":")
+    if kind == "oracle":
+        return OracleScorer(options.threshold)
+    if kind == "reward":
+        return RewardScorer(options.threshold)
+    if kind == "random":
+        return RandomScorer(_positive_rate(rest), options.threshold, options.seed)
+    if kind == "hf":
+        from vlmrb.scoring.hf import HFScorer
+
+        return HFScorer(rest, scorer=scorer, frames_per_clip=options.frames, threshold=options.threshold,
+                        device=options.device, dtype=options.dtype)  # fmt: skip
+    from vlmrb.scoring.openai import OpenAIScorer
+
+    base_url, _, model = rest.rpartition("#")
+    return OpenAIScorer(base_url, model, scorer=scorer, frames_per_clip=options.frames, threshold=options.threshold)
+
+
+def _positive_rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = -1.0
+    if not 0.0 <= rate <= 1.0:
+        raise ScorerSetupError(f"scorer: random needs a positive rate from 0 to 1, such as random:0.25; got {text!r}")
+    return rate

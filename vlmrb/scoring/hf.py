@@ -1,0 +1,234 @@
+"""`hf:` scorer: any vision-language checkpoint that `transformers` loads, asked with one forward pass.
+
+The documented default on a GPU is facebook/Perception-LM-1B. A clip is shown as its evenly spaced frames, either as
+a video or as several images, in the model's own chat template; P(yes) is read from the logits of the first answer
+token. `torch` and `transformers` are imported when a scorer is made, not with this module.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Literal
+
+import numpy as np
+
+from vlmrb.errors import ScorerError, ScorerSetupError
+from vlmrb.scoring.loading import load_model
+from vlmrb.scoring.yes_no import Answer, answer_from_logits, find_yes_no_tokens, unknown
+from vlmrb.types import ClipScore, Prompt, ScoringRequest
+
+STEPS_PER_SECOND = 8.0
+"""Models that read time stamps are told that a clip runs at this rate, as its MP4 plays: 32 steps take 4 seconds."""
+
+_ONE_TILE = {"do_image_splitting": False, "crop_to_patches": False, "vision_input_type": "vanilla"}
+"""How image processors are told not to cut an image into tiles: frames are small, and eight of them would make
+thousands of tokens. Each applies where the processor knows it (Idefics3 and SmolVLM; InternVL; Perception-LM)."""
+
+
+class HFScorer:
+    """Scores clips with a vision-language model.
+
+    A clip becomes a video where the processor has a video processor and the chat template a place for videos, else
+    several images (`input='auto'`); 'images' or 'video' force one. Perception-LM, SmolVLM2, Qwen-VL, InternVL and
+    LLaVA-OneVision are shown videos, Idefics3 images.
+
+    Attributes:
+        frames_per_clip: evenly spaced frames wanted per clip.
+        model: name as given: hub id or folder.
+        revision: commit hash on the hub, or 'sha256:…' of the folder.
+        input: 'images' or 'video', as decided.
+        device: torch device of the weights.
+        dtype: torch dtype of the weights.
+    """
+
+    def __init__(self, model: str, *, scorer: str, frames_per_clip: int = 8, threshold: float = 0.5,
+                 device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False,
+                 input: Literal["auto", "images", "video"] = "auto") -> None:  # noqa: A002
+        """Load the model.
+
+        Args:
+            model: hub id or local folder.
+            scorer: the string that chose this back end; written into every score.
+            frames_per_clip: evenly spaced frames wanted per clip, ≥ 1.
+            threshold: the label is yes where P(yes) ≥ threshold.
+            device: torch device, or 'auto': cuda, else mps, else cpu.
+            dtype: float32, bfloat16, float16, or 'auto': bfloat16 on CUDA, float32 elsewhere.
+            trust_remote_code: run Python code that comes with the checkpoint.
+            input: how a clip is shown.
+
+        Raises:
+            ScorerSetupError: the model cannot be loaded, takes neither images nor videos, or its tokenizer has no
+                single-token yes or no.
+        """
+        if input not in ("auto", "images", "video"):
+            raise ScorerSetupError(f"scorer input {input!r} is unknown; give auto, images or video")
+        self.frames_per_clip, self.model = frames_per_clip, model
+        self._scorer, self._threshold = scorer, threshold
+        loaded = load_model(model, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+        self.revision, self.device, self.dtype = loaded.revision, loaded.device, loaded.dtype
+        self._processor, self._network = loaded.processor, loaded.model
+        self._forward_parameters = frozenset(inspect.signature(self._network.forward).parameters)
+        self.input = self._pick_input(input)
+        vocabulary_size = getattr(self._network.config.get_text_config(), "vocab_size", None)
+        self._tokens = find_yes_no_tokens(self._processor.tokenizer, vocabulary_size)
+        self._control_tokens = _control_tokens(self._processor)
+        self._batch_limit: int | None = None  # largest batch that fits the device; None until one did not
+
+    def score(self, requests: list[ScoringRequest], prompt: Prompt) -> list[ClipScore]:
+        """One score per request, in order; a clip without frames or with non-finite logits is unknown.
+
+        Raises:
+            ScorerError: the model failed, or a single clip does not fit into the device's memory.
+        """
+        text = self._neutral(prompt.text)
+        answers = [unknown("the clip has no frames")] * len(requests)
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for index, request in enumerate(requests):
+            if len(request.frames):
+                # videos of one batch must have one shape; images may differ in number and are padded
+                shape = request.frames.shape if self.input == "video" else request.frames.shape[1:]
+                groups.setdefault(shape, []).append(index)
+        for indices in groups.values():
+            for index, answer in zip(indices, self._answer_all([requests[i] for i in indices], text), strict=True):
+                answers[index] = answer
+        return [self._as_score(request, answer, prompt) for request, answer in zip(requests, answers, strict=True)]
+
+    def close(self) -> None:
+        """Free the model's memory. The scorer cannot be used afterwards."""
+        import torch
+
+        self._network = self._processor = None
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _answer_all(self, requests: list[ScoringRequest], text: str) -> list[Answer]:
+        """Answers in order, in batches as large as the device's memory takes."""
+        answers: list[Answer] = []
+        while len(answers) < len(requests):
+            batch = requests[len(answers) :][: self._batch_limit]
+            fitted = self._answer(batch, text)
+            if fitted is not None:
+                answers += fitted
+            elif len(batch) == 1:
+                raise ScorerError(
+                    f"scorer {self._scorer}: one clip of {len(batch[0].frames)} frames does not fit into the memory of "
+                    f"{self.device} next to the model; use fewer frames (--scorer-frames), a smaller model, "
+                    "--scorer-dtype bfloat16, or --scorer-device cpu")
+            else:
+                self._batch_limit = len(batch) // 2
+        return answers
+
+    def _answer(self, requests: list[ScoringRequest], text: str) -> list[Answer] | None:
+        """One forward pass; None where the device's memory does not hold it."""
+        import torch
+
+        if self._network is None:
+            raise ScorerError(f"scorer {self._scorer} has been closed")
+        try:
+            with torch.inference_mode():
+                inputs = self._inputs(requests, text)
+                # [B, V]: rows are padded on the left, so the last position is the answer's first token in all of them
+                logits = self._network(**inputs, **self._savings()).logits[:, -1].float()
+                yes, no = (logits[:, ids].cpu().numpy() for ids in (self._tokens.yes, self._tokens.no))
+        except Exception as error:
+            if not _is_out_of_memory(error):
+                reason = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+                raise ScorerError(f"scorer {self._scorer} failed on {len(requests)} clips: {reason}") from error
+        else:
+            return [answer_from_logits(*logits_of_clip) for logits_of_clip in zip(yes, no, strict=True)]
+        if self.device.type == "cuda":  # outside of the handler, whose traceback would hold on to the tensors
+            torch.cuda.empty_cache()
+        return None
+
+    def _inputs(self, requests: list[ScoringRequest], text: str) -> dict[str, Any]:
+        """Chat template, pictures and tokens as tensors on the device."""
+        options: dict[str, Any] = {"padding": True, "padding_side": "left"}
+        if self.input == "video":
+            options["do_sample_frames"] = False  # the caller has chosen the frames
+            options["video_metadata"] = [_video_metadata(request) for request in requests]
+        else:
+            known = getattr(getattr(self._processor.image_processor, "valid_kwargs", None), "__annotations__", {})
+            options |= {name: value for name, value in _ONE_TILE.items() if name in known}
+        question = {"type": "text", "text": text}
+        chats = [[{"role": "user", "content": [*self._pictures(request.frames), question]}] for request in requests]
+        # a model that thinks aloud first would not answer with its first token
+        thinking = {"enable_thinking": False} if "enable_thinking" in str(self._processor.chat_template) else {}
+        inputs = self._processor.apply_chat_template(
+            chats, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
+            processor_kwargs=options, **thinking)
+        inputs = inputs.to(self.device, dtype=self.dtype)
+        # some tokenizers add token_type_ids out of habit; few models take them
+        return {name: value for name, value in inputs.items() if name != "token_type_ids" or name in self._forward_parameters}
+
+    def _pictures(self, frames: np.ndarray) -> list[dict[str, Any]]:
+        """Frames uint8 [F, H, W, 3] as content of a chat message; a video has at least two (Qwen3-VL insists)."""
+        if self.input == "video":
+            return [{"type": "video", "video": frames if len(frames) > 1 else np.repeat(frames, 2, axis=0)}]
+        from PIL import Image
+
+        return [{"type": "image", "image": Image.fromarray(frame)} for frame in frames]
+
+    def _savings(self) -> dict[str, Any]:
+        """Only the last position's logits, and no key-value cache, where the model can do without."""
+        wanted = {"logits_to_keep": 1, "use_cache": False}
+        return {name: value for name, value in wanted.items() if name in self._forward_parameters}
+
+    def _pick_input(self, wanted: str) -> Literal["images", "video"]:
+        has_video = hasattr(self._processor, "video_processor") and self._has_place_for("video")
+        if wanted == "video" or (wanted == "auto" and has_video):
+            picked: Literal["images", "video"] = "video"
+            possible = has_video
+        else:
+            picked = "images"
+            possible = hasattr(self._processor, "image_processor") and self._has_place_for("image")
+        if not possible:
+            other = "another checkpoint" if wanted == "auto" else "input='auto', or another checkpoint"
+            raise ScorerSetupError(f"scorer {self._scorer}: the model's processor ({type(self._processor).__name__}) or its chat "
+                                   f"template has no place for {picked}; give {other}")
+        return picked
+
+    def _has_place_for(self, kind: str) -> bool:
+        """Whether the chat template writes something for a block of this type."""
+        question = {"type": "text", "text": "?"}
+        try:
+            texts = [self._processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+                     for content in ([{"type": kind}, question], [question])]
+        except Exception:  # noqa: BLE001 - templates raise what they like at a type they do not know
+            return False
+        return texts[0] != texts[1]
+
+    def _neutral(self, text: str) -> str:
+        """Prompt text in which no control token of the model is left: it is untrusted, and '<image>' would ask for a picture."""
+        for token in self._control_tokens:
+            text = text.replace(token, f"{token[:1]} {token[1:]}")
+        return text
+
+    def _as_score(self, request: ScoringRequest, answer: Answer, prompt: Prompt) -> ClipScore:
+        return ClipScore(
+            clip_id=request.clip.clip_id, probability=answer.probability, yes_logit=answer.yes_logit,
+            no_logit=answer.no_logit, threshold=self._threshold, scorer=self._scorer, model=self.model,
+            revision=self.revision, prompt_id=prompt.prompt_id, frame_indices=request.frame_indices, error=answer.error)
+
+
+def _video_metadata(request: ScoringRequest) -> dict[str, Any]:
+    steps = max(len(request.clip), 1)
+    height, width = request.frames.shape[1:3]
+    indices = [int(index) for index in request.frame_indices]
+    return {"total_num_frames": steps, "fps": STEPS_PER_SECOND, "duration": steps / STEPS_PER_SECOND,
+            "height": height, "width": width, "frames_indices": indices if len(indices) > 1 else indices * 2}
+
+
+def _control_tokens(processor: Any) -> tuple[str, ...]:
+    """Special tokens and media placeholders, longest first."""
+    tokens = {token.content for token in processor.tokenizer.added_tokens_decoder.values() if token.special}
+    tokens |= {str(token) for kind in ("image", "video", "audio") if (token := getattr(processor, f"{kind}_token", None))}
+    return tuple(sorted((token for token in tokens if len(token) > 1), key=lambda token: (-len(token), token)))
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    import torch
+
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    signs = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)

@@ -1,0 +1,254 @@
+"""Load a vision-language checkpoint with `transformers`: from the hub or from a local folder, without surprises.
+
+Only safetensors weights are read and no code of the checkpoint is run unless asked for by name. `torch` and
+`transformers` are imported inside the functions: importing this module costs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vlmrb.errors import ScorerError, ScorerSetupError
+
+_log = logging.getLogger(__name__)
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_EXAMPLE = "give a folder, or a model of the hub as hf:<owner>/<model>, such as hf:facebook/Perception-LM-1B"
+_EXTRA = "pip install 'vlmrb[hub]'"
+_DTYPES = ("float32", "bfloat16", "float16")
+_FINGERPRINTED = (".json", ".safetensors", ".jinja", ".model", ".txt", ".py")
+_HASHED_WHOLE = 64 * 2**20  # bytes; larger files are sampled
+_SAMPLES, _SAMPLE_BYTES = 64, 64 * 2**10
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A vision-language model, ready to answer.
+
+    Attributes:
+        processor: `transformers` processor: chat template, tokenizer (padding on the left), image or video processor.
+        model: `transformers` model in evaluation mode, on its device.
+        revision: commit hash on the hub, or 'sha256:…' of a local folder.
+        device: torch device.
+        dtype: torch dtype of the weights.
+    """
+
+    processor: Any
+    model: Any
+    revision: str
+    device: Any
+    dtype: Any
+
+
+def load_model(name: str, *, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False) -> LoadedModel:
+    """Load processor and model of a hub id or a local folder.
+
+    Args:
+        name: folder with a `config.json`, or '<owner>/<model>' on the hub (its local cache where the hub gives no answer).
+        device: torch device, or 'auto': cuda, else mps, else cpu.
+        dtype: float32, bfloat16, float16, or 'auto': bfloat16 on CUDA where it has it (else float16), float32 elsewhere.
+        trust_remote_code: run Python code that comes with the checkpoint. Only for publishers you trust.
+
+    Raises:
+        ScorerSetupError: no such folder or model, hub not reachable, no vision-language model, no safetensors
+            weights, missing optional package, unknown device or dtype.
+    """
+    folder = _local_folder(name)
+    try:
+        import torch  # noqa: F401
+        import transformers
+    except ImportError as error:
+        raise ScorerSetupError(f"scorer hf:{name} needs torch and transformers ({error}); install them: {_EXTRA}") from error
+    torch_device = _pick_device(device)
+    torch_dtype = _pick_dtype(dtype, torch_device)
+    bars = transformers.logging.is_progress_bar_enabled()
+    transformers.logging.disable_progress_bar()  # it would break into the bar of the training run
+    try:
+        where: dict[str, Any] = {"pretrained_model_name_or_path": folder or name, "trust_remote_code": trust_remote_code}
+        if folder:
+            revision = folder_fingerprint(folder)
+        else:  # all files of one commit, even if the hub moves on meanwhile
+            revision, cached = _hub_commit(name)
+            where |= {"revision": revision, "local_files_only": cached}
+        config = transformers.AutoConfig.from_pretrained(**where)
+        processor = _load_processor(name, where)
+        model = _load_weights(name, config, where, torch_dtype).to(torch_device).eval()
+    except ScorerError:
+        raise
+    except Exception as error:  # a stranger's checkpoint can fail in any way; all of them are a setup that does not work
+        raise _explain(name, folder, error) from error
+    finally:
+        if bars:
+            transformers.logging.enable_progress_bar()
+    return LoadedModel(processor, model, revision, torch_device, torch_dtype)
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """'sha256:' and 32 hex digits over the names, sizes and contents of a model folder's files.
+
+    A file above 64 MiB enters with 64 evenly spaced samples of 64 KiB instead of whole: training changes every
+    weight, so it shows in the samples, and a large model costs milliseconds rather than minutes.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix not in _FINGERPRINTED or not path.is_file():
+            continue
+        size = path.stat().st_size
+        digest.update(f"{path.name}\0{size}\0".encode())
+        with path.open("rb") as file:
+            if size <= _HASHED_WHOLE:
+                digest.update(file.read())
+                continue
+            for sample in range(_SAMPLES):
+                file.seek(sample * (size - _SAMPLE_BYTES) // (_SAMPLES - 1))
+                digest.update(file.read(_SAMPLE_BYTES))
+    return f"sha256:{digest.hexdigest()[:32]}"
+
+
+def _local_folder(name: str) -> Path | None:
+    """The folder that `name` means, or None for an id on the hub."""
+    if not name.strip():
+        raise ScorerSetupError(f"scorer hf: names no model; {_EXAMPLE}")
+    try:
+        path = Path(name).expanduser()
+        is_folder, exists = path.is_dir(), path.exists()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a null byte, an unknown ~user
+        raise ScorerSetupError(f"scorer hf:{name[:200]!r} is no usable path ({error}); {_EXAMPLE}") from error
+    if is_folder:
+        if (path / "config.json").is_file():
+            return path
+        raise ScorerSetupError(f"scorer hf:{name}: the folder {path} holds no config.json, so it is not a model folder; "
+                               "give the folder that `save_pretrained` wrote, or that a hub download holds")
+    if exists:
+        raise ScorerSetupError(f"scorer hf:{name}: {path} is a file; give the folder that holds the model")
+    if name.startswith((os.sep, ".", "~")) or not _HUB_ID.fullmatch(name):
+        raise ScorerSetupError(f"scorer hf:{name}: there is no folder {path}; check the path: {_EXAMPLE}")
+    return None
+
+
+def _pick_device(device: str) -> Any:
+    import torch
+
+    if device == "auto":
+        has_mps = torch.backends.mps.is_available()
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu")
+    try:
+        picked = torch.device(device)
+        torch.empty(0, device=picked)  # fails for a device that this machine or this torch does not have
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
+        reason = str(error).split("\n")[0]
+        raise ScorerSetupError(f"scorer device {device!r} cannot be used here ({reason}); "
+                               "give auto, cpu, cuda, cuda:<n> or mps") from error
+    return picked
+
+
+def _pick_dtype(dtype: str, device: Any) -> Any:
+    import torch
+
+    if dtype == "auto":
+        if device.type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if dtype not in _DTYPES:
+        raise ScorerSetupError(f"scorer dtype {dtype!r} is unknown; give auto, {', '.join(_DTYPES)}")
+    return getattr(torch, dtype)
+
+
+def _hub_commit(name: str) -> tuple[str, bool]:
+    """Commit hash of the hub's default branch, and whether it comes from the local cache because the hub gave no answer."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    api = HfApi()
+    try:
+        return api.model_info(name, timeout=10).sha or "", False
+    except (HFValidationError, RepositoryNotFoundError):
+        raise
+    except Exception as error:  # noqa: BLE001 - offline mode, no network, hub out of order: a model in the cache still works
+        unreachable = error
+    try:
+        return api.resolve_revision(name, local_files_only=True).resolved, True
+    except Exception as error:
+        reason = f"{type(unreachable).__name__}: {' '.join(str(unreachable).split())[:200]}"
+        raise ScorerSetupError(f"scorer hf:{name}: there is no such folder here, the hub cannot be reached, and the model is "
+                               f"not in the local cache; connect, or give a local folder ({reason})") from error
+
+
+def _load_processor(name: str, where: dict[str, Any]) -> Any:
+    import transformers
+
+    processor = transformers.AutoProcessor.from_pretrained(**where)
+    has_eyes = hasattr(processor, "image_processor") or hasattr(processor, "video_processor")
+    if not has_eyes or getattr(processor, "tokenizer", None) is None:
+        raise ScorerSetupError(f"scorer hf:{name} loads as {type(processor).__name__}, which does not take pictures and "
+                               "text; give a vision-language model (image-text-to-text on the hub)")
+    if getattr(processor, "chat_template", None) is None:
+        if getattr(processor.tokenizer, "chat_template", None) is None:
+            raise ScorerSetupError(f"scorer hf:{name} has no chat template; give an instruction-tuned checkpoint")
+        processor.chat_template = processor.tokenizer.chat_template
+    processor.tokenizer.padding_side = "left"  # so that the last position of every row is where the answer starts
+    if processor.tokenizer.pad_token is None:
+        processor.tokenizer.pad_token = processor.tokenizer.eos_token
+    return processor
+
+
+def _load_weights(name: str, config: Any, where: dict[str, Any], dtype: Any) -> Any:
+    import transformers
+
+    auto_class: Any = transformers.AutoModelForImageTextToText
+    auto_map = getattr(config, "auto_map", None) or {}
+    if where["trust_remote_code"] and auto_map and "AutoModelForImageTextToText" not in auto_map:
+        auto_class = transformers.AutoModelForCausalLM  # where older remote code registers its vision-language models
+    model, info = auto_class.from_pretrained(**where, dtype=dtype, use_safetensors=True, output_loading_info=True)
+    missing = sorted(info["missing_keys"])
+    total = len(model.state_dict())
+    # A few missing tensors of the vision tower are a pooling head that nobody uses; anything else would answer at random.
+    if len(missing) > total // 20 or any(not re.search(r"vision|visual|image", key) for key in missing):
+        raise ScorerSetupError(f"scorer hf:{name}: the checkpoint lacks {len(missing)} of the model's {total} tensors (first: "
+                               f"{missing[0]}), so its answers would be random; give the complete checkpoint")
+    if missing:
+        _log.warning("hf:%s lacks %d tensors of its vision tower, taken as unused (first: %s)", name, len(missing), missing[0])
+    return model
+
+
+_HUB_REASONS = (  # what an error's text tells → what to say about it
+    (r"GatedRepo|trying to access a gated repo|awaiting a review",
+     "access is gated: accept its terms on the hub and log in with `hf auth login`"),
+    (r"not a valid model identifier|RepositoryNotFound|HFValidation",
+     "there is no such folder here and no such model on the hub; check the spelling"),
+    (r"couldn't connect|offline mode|OfflineMode|LocalEntryNotFound|Name or service not known|timed out|ConnectError",
+     "the hub cannot be reached and the local cache does not hold all of the model; connect, or give a local folder"),
+)
+_REASONS = (
+    (r"no file named model\.safetensors|does not appear to have (a )?files? named",
+     "it has no complete safetensors weights; convert it, or give another checkpoint"),
+    (r"trust_remote_code", "it runs Python code of its publisher; if you trust that, pass trust_remote_code=True"),
+    (r"Unrecognized configuration class|does not recognize this architecture|Unrecognized model|Unrecognized processing class",
+     "it is not a vision-language model that this version of transformers knows"),
+)
+_PACKAGES = re.compile(r"(?i)\b(torchvision|timm|num2words|sentencepiece|protobuf|tiktoken|mistral[-_]common|einops)\b")
+
+
+def _explain(name: str, folder: Path | None, error: Exception) -> ScorerSetupError:
+    """The error as a person wants to read it: what is wrong in words, then the library's own first words."""
+    chain: list[str] = []  # the reason is often in an error that this one wraps
+    link: BaseException | None = error
+    while link is not None and len(chain) < 8:
+        chain.append(f"{type(link).__name__}: {link}")
+        link = link.__cause__ or link.__context__
+    text = "\n".join(chain)
+    detail = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    package = _PACKAGES.search(text)
+    if package and (isinstance(error, ImportError) or "requires the" in text or "torchvision::" in text):
+        return ScorerSetupError(f"scorer hf:{name} needs the package {package[1].lower()}: {_EXTRA} ({detail})")
+    for pattern, reason in (*(() if folder else _HUB_REASONS), *_REASONS):
+        if re.search(pattern, text):
+            return ScorerSetupError(f"scorer hf:{name}: {reason} ({detail})")
+    place = f"the folder {folder}" if folder else "the hub's checkpoint"
+    return ScorerSetupError(f"scorer hf:{name}: {place} cannot be loaded ({detail})")

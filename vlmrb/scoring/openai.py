@@ -1,0 +1,190 @@
+"""`openai:` scorer: any server that speaks the OpenAI chat-completions protocol and returns log-probabilities.
+
+One request per clip: the evenly spaced frames as PNG data URLs, then the question; one token is asked for, with the
+20 likeliest alternatives, and P(yes) is read from those. What a server sends is untrusted: bounded in size, checked,
+and quoted in messages only in part.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from vlmrb.errors import ScorerError, ScorerSetupError, ScorerUnavailableError
+from vlmrb.scoring.http import Http, NoReplyError, Reply, excerpt
+from vlmrb.scoring.yes_no import Answer, answer_from_top_logprobs, unknown
+from vlmrb.types import ClipScore, Prompt, ScoringRequest
+
+TOP_LOGPROBS = 20  # the most that OpenAI's API and vLLM's default allow
+
+
+class OpenAIScorer:
+    """Scores clips through a chat-completions server.
+
+    `yes_logit` and `no_logit` of its scores are log-sum-exp of log-probabilities. Where only one of the answers is
+    among the 20 likeliest tokens, see `yes_no.answer_from_top_logprobs`.
+
+    Attributes:
+        frames_per_clip: evenly spaced frames wanted per clip.
+        model: name of the model on the server.
+        revision: the `system_fingerprint` of the server's latest reply, '' where it sends none.
+    """
+
+    def __init__(self, base_url: str, model: str, *, scorer: str, frames_per_clip: int = 8, threshold: float = 0.5,
+                 timeout_s: float = 60.0, retries: int = 4, concurrency: int = 8) -> None:
+        """Reach the server once, so that a wrong address or key shows now rather than in mid-run.
+
+        The API key is read from the environment variable OPENAI_API_KEY, sent to the server, and neither stored nor logged.
+
+        Args:
+            base_url: address up to and without '/chat/completions', such as http://127.0.0.1:8000/v1.
+            model: name of the model on the server.
+            scorer: the string that chose this back end; written into every score.
+            frames_per_clip: evenly spaced frames wanted per clip, ≥ 1.
+            threshold: the label is yes where P(yes) ≥ threshold.
+            timeout_s: seconds a single try may take in all.
+            retries: further tries after a refused connection, a timeout, status 408, 409, 429 or 5xx.
+            concurrency: requests under way at once.
+
+        Raises:
+            ScorerSetupError: unusable address, refused key.
+            ScorerUnavailableError: the server does not answer.
+        """
+        self.frames_per_clip, self.model, self.revision = frames_per_clip, model, ""
+        self._scorer, self._threshold = scorer, threshold
+        if not model:
+            raise ScorerSetupError(f"scorer {scorer}: names no model; give openai:<base-url>#<model>")
+        base_url = base_url.rstrip("/").removesuffix("/chat/completions")
+        self._http = Http(base_url, api_key=os.environ.get("OPENAI_API_KEY", ""), timeout_s=timeout_s, retries=retries)
+        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="vlmrb-openai")
+        self._lock = threading.Lock()
+        self._answered = False  # whether the server has ever accepted a request
+        try:
+            self._served = self._list_models()
+        except BaseException:
+            self.close()
+            raise
+
+    def score(self, requests: list[ScoringRequest], prompt: Prompt) -> list[ClipScore]:
+        """One score per request, in order; a clip whose reply holds no usable log-probabilities is unknown.
+
+        Raises:
+            ScorerSetupError: refused key, no such model, or the very first request is rejected.
+            ScorerUnavailableError: after all retries no clip of the batch got an answer.
+        """
+        outcomes = list(self._threads.map(lambda request: self._ask(request, prompt), requests))
+        failures = [outcome for outcome in outcomes if isinstance(outcome, ScorerError)]
+        for failure in failures:
+            if isinstance(failure, ScorerSetupError):
+                raise failure
+        if failures and len(failures) == len(outcomes):
+            raise failures[0]
+        # with others of the batch answered, the server is there, and the rest is a matter of these clips
+        answers = [unknown(str(outcome)) if isinstance(outcome, ScorerError) else outcome for outcome in outcomes]
+        return [self._as_score(request, answer, prompt) for request, answer in zip(requests, answers, strict=True)]
+
+    def close(self) -> None:
+        """End waiting retries and close the connections."""
+        self._http.close()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _ask(self, request: ScoringRequest, prompt: Prompt) -> Answer | ScorerError:
+        if not len(request.frames):
+            return unknown("the clip has no frames")
+        content = [{"type": "image_url", "image_url": {"url": _data_url(frame)}} for frame in request.frames]
+        try:
+            reply = self._http.post("/chat/completions", {
+                "model": self.model, "messages": [{"role": "user", "content": [*content, {"type": "text", "text": prompt.text}]}],
+                "max_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": TOP_LOGPROBS})
+        except NoReplyError as failure:
+            return self._unavailable(failure)
+        return self._read(reply)
+
+    def _read(self, reply: Reply) -> Answer | ScorerError:
+        """The answer that a reply holds, an unknown one, or the reason why no request can succeed."""
+        if reply.status == 200:
+            self._answered = True
+            return self._answer_in(reply)
+        refusal = self._refusal(reply)
+        if refusal is not None:
+            return refusal
+        said = f"the server rejects the request with status {reply.status}: {reply.message()}"
+        if not self._answered:  # nothing has ever worked, so it is not this clip
+            return ScorerSetupError(f"scorer {self._scorer}: {said}; it must take {self.frames_per_clip} images and give "
+                                    f"logprobs with top_logprobs={TOP_LOGPROBS}")
+        return unknown(said)
+
+    def _unavailable(self, failure: NoReplyError) -> ScorerUnavailableError:
+        return ScorerUnavailableError(f"scorer {self._scorer}: the server at {self._http.shown_url} does not answer: {failure}; "
+                                      "start it, or check the address")
+
+    def _refusal(self, reply: Reply) -> ScorerSetupError | None:
+        """What to say of a status that no other clip and no retry would change."""
+        where = f"scorer {self._scorer}: {self._http.shown_url}"
+        if reply.status in (401, 403):
+            return ScorerSetupError(f"{where} refuses access with status {reply.status}: {reply.message()}; "
+                                    "set the environment variable OPENAI_API_KEY to a valid key")
+        if reply.status == 404:
+            served = f"; it serves {', '.join(self._served)}" if self._served else ""
+            said = f"has no model {self.model!r}, or no chat completions at all: {reply.message()}"
+            return ScorerSetupError(f"{where} {said}{served}")
+        if 300 <= reply.status < 400:
+            return ScorerSetupError(f"{where} redirects with status {reply.status}; give the final address")
+        return None
+
+    def _answer_in(self, reply: Reply) -> Answer:
+        body = reply.json()
+        if not isinstance(body, dict):
+            return unknown(f"the server's reply is not a JSON object: {excerpt(reply.text())}")
+        fingerprint = body.get("system_fingerprint")
+        if isinstance(fingerprint, str):
+            self.revision = excerpt(fingerprint, 100)
+        try:
+            first = body["choices"][0]["logprobs"]["content"][0]
+            entries = [(entry["token"], entry["logprob"]) for entry in first["top_logprobs"][: 10 * TOP_LOGPROBS]]
+            if all(token != first["token"] for token, _ in entries):
+                entries.append((first["token"], first["logprob"]))
+        except (LookupError, TypeError):
+            error = body.get("error")
+            return unknown(f"the server's reply holds no logprobs: {excerpt(str(error))}" if error else
+                           "the server's reply holds no logprobs; it must support logprobs and top_logprobs")
+        top = [(token, float(logprob)) for token, logprob in entries if isinstance(token, str) and _is_number(logprob)]
+        return answer_from_top_logprobs(top, self._threshold)
+
+    def _list_models(self) -> list[str]:
+        """Ids that the server lists, at most 20; empty where it has no such list."""
+        try:
+            reply = self._http.get("/models")
+        except NoReplyError as failure:
+            raise self._unavailable(failure) from failure
+        if reply.status in (401, 403) or 300 <= reply.status < 400:
+            raise self._refusal(reply) or AssertionError
+        body = reply.json()
+        entries = body.get("data") if isinstance(body, dict) else None
+        names = [entry.get("id") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+        return [excerpt(name, 100) for name in names if isinstance(name, str)][:20]
+
+    def _as_score(self, request: ScoringRequest, answer: Answer, prompt: Prompt) -> ClipScore:
+        return ClipScore(
+            clip_id=request.clip.clip_id, probability=answer.probability, yes_logit=answer.yes_logit, no_logit=answer.no_logit,
+            threshold=self._threshold, scorer=self._scorer, model=self.model, revision=self.revision, prompt_id=prompt.prompt_id,
+            frame_indices=request.frame_indices, error=answer.error)
+
+
+def _data_url(frame: np.ndarray) -> str:
+    """RGB uint8 [H, W, 3] → PNG as a data URL."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, format="PNG", compress_level=3)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,77 @@
+"""Prompts: named, versioned yes/no questions, kept as data in assets/prompts.json, and free text.
+
+The presets 'games' and 'manipulation' ask what the paper's two prompts ask, in words of our own; 'progress' asks for a
+milestone. A published version is never edited: a better wording is a further version of the same name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from vlmrb.assets import asset_path
+from vlmrb.errors import ConfigError, VlmrbError
+from vlmrb.types import Prompt
+
+MAX_PROMPT_LENGTH = 8_000
+"""Characters of a prompt's text at most."""
+
+_NAME = re.compile(r"([A-Za-z][\w-]*)(?:@(\S*))?")  # one bare word: no question consists of that
+
+
+def load_presets() -> dict[str, list[Prompt]]:
+    """The shipped presets by name, each with its versions ascending.
+
+    Raises:
+        VlmrbError: the file of presets is missing or damaged.
+    """
+    path = asset_path("prompts.json")
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        presets = {name: [Prompt(name, int(version["version"]), check_prompt_text(version["text"])) for version in versions]
+                   for name, versions in entries.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise VlmrbError(f"the file of prompt presets {path} is damaged ({reason}); install VLM-RB again") from error
+    return {name: sorted(versions, key=lambda prompt: prompt.version) for name, versions in presets.items()}
+
+
+def resolve_prompt(text_or_name: str) -> Prompt:
+    """The prompt that a setting means: a preset, or the text itself.
+
+    Args:
+        text_or_name: 'games' (its newest version), 'games@1', or the text of a yes/no question, which is named
+            'custom' and has version 1.
+
+    Raises:
+        ConfigError: empty, too long, not printable, or a name or version that does not exist.
+    """
+    stripped = text_or_name.strip()
+    named = _NAME.fullmatch(stripped)
+    if named is None:
+        return Prompt("custom", 1, check_prompt_text(text_or_name))
+    presets = load_presets()
+    name, version = named[1], named[2]
+    for prompt in reversed(presets.get(name, [])):
+        if version is None or version == str(prompt.version):
+            return prompt
+    existing = ", ".join(f"{prompt.name}@{prompt.version}" for versions in presets.values() for prompt in versions)
+    raise ConfigError(f"prompt: there is no preset {stripped[:100]!r}; there are {existing}; "
+                      "a question of your own has more than one word")
+
+
+def check_prompt_text(text: str) -> str:
+    """The text without space around it.
+
+    Raises:
+        ConfigError: empty, longer than MAX_PROMPT_LENGTH, or with characters that cannot be stored or shown.
+    """
+    text = text.strip()
+    if not text:
+        raise ConfigError("prompt: is empty; give a preset (games, manipulation, progress) or the text of a yes/no question")
+    if len(text) > MAX_PROMPT_LENGTH:
+        raise ConfigError(f"prompt: has {len(text)} characters; allowed are {MAX_PROMPT_LENGTH}")
+    strange = next((c for c in text if (ord(c) < 32 and c not in "\n\r\t") or ord(c) == 127 or 0xD800 <= ord(c) <= 0xDFFF), None)
+    if strange is not None:
+        raise ConfigError(f"prompt: holds the control character {strange!r}; give plain text")
+    return text

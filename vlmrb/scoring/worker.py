@@ -1,0 +1,257 @@
+"""The scoring process: clips in, scores out, and the learner never waits.
+
+The learner's side keeps the waiting clips in a bounded queue and hands them over in batches from a thread of its own;
+`submit` and `drain` only touch that queue. The process turns snapshots into frames and asks the back end. When the
+process dies it is started again and its batch is sent again; when that does not help, scoring has failed and `drain`
+says so.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from vlmrb import errors
+from vlmrb.errors import ScorerDiedError, ScorerError
+from vlmrb.scoring.backends import ScorerOptions, make_scorer
+from vlmrb.types import Clip, ClipScore, FrameRenderer, Prompt, ScoringRequest
+
+STARTS = 4
+"""A batch is tried this many times, with a fresh process after each death, before scoring counts as failed."""
+
+
+class ScoringWorker:
+    """Scores clips in a process of its own.
+
+    Args:
+        scorer: the string that chooses the back end; the process makes it.
+        options: its settings.
+        make_renderer: picklable, called in the process: gives the renderer of the clips' snapshots.
+        prompt: the question; `set_prompt` changes it for clips submitted later.
+        batch_size: clips per call of the back end at most.
+        queue_size: clips that may wait; beyond, the oldest waiting clip is dropped and counted.
+        hang_timeout_s: a batch that takes longer counts as a death of the process.
+
+    Raises:
+        ScorerError: the back end cannot be made; as the process reported it.
+    """
+
+    def __init__(self, scorer: str, options: ScorerOptions, make_renderer: Callable[[], FrameRenderer], prompt: Prompt, *,
+                 batch_size: int = 8, queue_size: int = 256, hang_timeout_s: float = 600.0) -> None:  # fmt: skip
+        self._recipe = (scorer, options, make_renderer)
+        self._prompt, self._batch_size, self._queue_size = prompt, batch_size, queue_size
+        self._hang_timeout_s = hang_timeout_s
+        self._waiting: deque[tuple[Clip, Prompt]] = deque()
+        self._in_flight: list[tuple[Clip, Prompt]] = []
+        self._answers: deque[tuple[Clip, ClipScore]] = deque()
+        self._changed = threading.Condition()
+        self._failure: ScorerError | None = None
+        self._closing = False
+        self.dropped = 0
+        self.restarts = 0
+        self._start_process()
+        self._thread = threading.Thread(target=self._serve, name="vlmrb-scoring", daemon=True)
+        self._thread.start()
+
+    @property
+    def backlog(self) -> int:
+        """Clips submitted and not yet answered."""
+        return len(self._waiting) + len(self._in_flight)
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the scoring process."""
+        return self._process.pid
+
+    @property
+    def pending(self) -> list[Clip]:
+        """Clips submitted whose score has not been drained, oldest first."""
+        with self._changed:
+            entries = [clip for clip, _ in self._answers] + [clip for clip, _ in [*self._in_flight, *self._waiting]]
+        return entries
+
+    def set_prompt(self, prompt: Prompt) -> None:
+        """Ask this of clips submitted from now on."""
+        self._prompt = prompt
+
+    def submit(self, clip: Clip) -> None:
+        """Queue a clip; never waits."""
+        with self._changed:
+            if self._failure is not None:
+                self.dropped += 1
+                return
+            if len(self._waiting) >= self._queue_size:
+                self._waiting.popleft()
+                self.dropped += 1
+            self._waiting.append((clip, self._prompt))
+            self._changed.notify_all()
+
+    def drain(self, wait: bool = False, timeout_s: float | None = None) -> list[tuple[Clip, ClipScore]]:
+        """Scores that have come in since the last call, in the order of submission.
+
+        Args:
+            wait: wait until everything submitted is answered (synchronous scoring).
+            timeout_s: wait no longer than this.
+
+        Raises:
+            ScorerError: scoring has failed for good; raised once, later calls return what is left.
+        """
+        if not wait and not self._answers and self._failure is None:
+            return []
+        with self._changed:
+            if wait:
+                self._changed.wait_for(lambda: self.backlog == 0 or self._failure is not None, timeout_s)
+            answers = list(self._answers)
+            self._answers.clear()
+            if self._failure is not None and not answers and not self._closing:
+                self._closing = True
+                raise self._failure
+        return answers
+
+    def close(self) -> None:
+        """End the process; clips still waiting are given up."""
+        with self._changed:
+            self._closing = True
+            self._waiting.clear()
+            self._changed.notify_all()
+        self._end_process()
+        self._thread.join(timeout=5)
+
+    # -- the thread that talks to the process
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closing)
+                if self._closing:
+                    return
+                self._in_flight = self._take_batch()
+            try:
+                scores = self._ask_until_answered(self._in_flight)
+            except ScorerError as error:
+                self._fail(error)
+                return
+            with self._changed:
+                self._answers.extend(zip([clip for clip, _ in self._in_flight], scores, strict=True))
+                self._in_flight = []
+                self._changed.notify_all()
+
+    def _take_batch(self) -> list[tuple[Clip, Prompt]]:
+        prompt = self._waiting[0][1]
+        batch: list[tuple[Clip, Prompt]] = []
+        while self._waiting and len(batch) < self._batch_size and self._waiting[0][1] is prompt:
+            batch.append(self._waiting.popleft())
+        return batch
+
+    def _fail(self, error: ScorerError) -> None:
+        with self._changed:
+            self._failure = error
+            self.dropped += len(self._waiting) + len(self._in_flight)
+            self._waiting.clear()
+            self._in_flight = []
+            self._changed.notify_all()
+
+    def _ask_until_answered(self, batch: list[tuple[Clip, Prompt]]) -> list[ClipScore]:
+        reason = ""
+        for start in range(STARTS):
+            if self._closing:
+                break
+            try:
+                if start:
+                    self.restarts += 1
+                    self._end_process()
+                    self._start_process()
+                return self._ask([clip for clip, _ in batch], batch[0][1])
+            except (EOFError, OSError, TimeoutError) as error:
+                code = self._process.exitcode
+                reason = f"it ended with exit code {code}" if code is not None else str(error) or type(error).__name__
+            time.sleep(0.1 * 2**start)
+        raise ScorerDiedError(f"the scoring process could not be brought back after {STARTS} starts: {reason}")
+
+    def _ask(self, clips: list[Clip], prompt: Prompt) -> list[ClipScore]:
+        self._connection.send((clips, prompt))
+        if not self._connection.poll(self._hang_timeout_s):
+            raise TimeoutError(f"no answer in {self._hang_timeout_s:g} s")
+        return _unwrap(self._connection.recv())
+
+    def _start_process(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_run, args=(theirs, *self._recipe), name="vlmrb-scoring", daemon=True)
+        self._process.start()
+        theirs.close()
+        try:
+            _unwrap(self._connection.recv())  # 'ready', or why not
+        except EOFError:
+            self._process.join(timeout=5)
+            raise ScorerDiedError(f"the scoring process ended at its start with exit code {self._process.exitcode}") from None
+
+    def _end_process(self) -> None:
+        self._connection.close()
+        self._process.join(timeout=1)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join(timeout=5)
+
+
+def _unwrap(message: tuple[str, Any]) -> Any:
+    kind, value = message
+    if kind == "error":
+        name, text = value
+        error_class = getattr(errors, name, ScorerError)
+        raise (error_class if issubclass(error_class, ScorerError) else ScorerError)(text)
+    return value
+
+
+# -- in the scoring process
+
+
+def _run(connection: Connection, scorer: str, options: ScorerOptions, make_renderer: Callable[[], FrameRenderer]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))  # leave the learner a core
+    try:
+        backend, renderer = make_scorer(scorer, options), make_renderer()
+    except Exception as error:
+        connection.send(("error", (type(error).__name__, str(error))))
+        return
+    connection.send(("ready", None))
+    while True:
+        try:
+            clips, prompt = connection.recv()
+        except (EOFError, OSError):  # the trainer has gone, or wants us to
+            backend.close()
+            return
+        try:
+            message: tuple[str, Any] = ("scores", _score(backend, renderer, clips, prompt))
+        except Exception as error:
+            message = ("error", (type(error).__name__, f"{type(error).__name__}: {error}" if not isinstance(error, ScorerError) else str(error)))
+        try:
+            connection.send(message)
+        except OSError:
+            return
+
+
+def _score(backend: Any, renderer: FrameRenderer, clips: list[Clip], prompt: Prompt) -> list[ClipScore]:
+    started = time.perf_counter()
+    scores = backend.score([make_request(clip, renderer, backend.frames_per_clip) for clip in clips], prompt)
+    latency_s = (time.perf_counter() - started) / len(clips)
+    return [replace(score, latency_s=latency_s) for score in scores]
+
+
+def make_request(clip: Clip, renderer: FrameRenderer, frames_per_clip: int) -> ScoringRequest:
+    """Render `frames_per_clip` evenly spaced frames of the clip, the last one always among them."""
+    count = min(frames_per_clip, len(clip))
+    if count == 0:
+        return ScoringRequest(clip, np.zeros((0, 0, 0, 3), np.uint8), ())
+    indices = np.unique(np.linspace(len(clip) - 1, 0, count).round().astype(int))
+    return ScoringRequest(clip, renderer.render(clip.snapshots[indices]), tuple(int(i) for i in indices))

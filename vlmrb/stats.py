@@ -1,0 +1,262 @@
+"""What a handful of seeds can say about a method: point estimates, intervals, sample efficiency. Pure NumPy.
+
+Definitions follow rliable (Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical
+Precipice", arXiv 2108.13264): the interquartile mean, percentile intervals by a stratified bootstrap (runs are drawn
+with replacement within each task), the probability of improvement. Every random draw comes from the generator that the
+caller passes in. Few seeds make bootstrap intervals too narrow: show n beside each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+Statistic = Callable[[FloatArray], FloatArray]
+"""float64 [..., N] → [...]: one number for the last axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A point estimate with its bootstrap interval; `low` and `high` are None where one run per group says nothing of spread."""
+
+    n: int
+    point: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CurveBand:
+    """Runs of one method at S steps: int64 `steps` and `n` [S], float64 `point`, `low`, `high` [S] (NaN bounds where n = 1)."""
+
+    steps: NDArray[np.int64]
+    n: NDArray[np.int64]
+    point: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdSummary:
+    """How soon runs reach a threshold.
+
+    Attributes:
+        n: runs.
+        reached: how many of them reached it at all; the others are censored at their last step.
+        median: the step by which half of the runs had reached it; None where fewer than half ever did.
+        low: lower end of the median's bootstrap interval, or None as for `median`, or where n < 2.
+        high: its upper end; None also where the interval is open, because too many resamples never reach it.
+    """
+
+    n: int
+    reached: int
+    median: float | None
+    low: float | None
+    high: float | None
+
+
+def mean(values: ArrayLike) -> FloatArray:
+    """Arithmetic mean over the last axis."""
+    return np.mean(np.asarray(values, dtype=np.float64), axis=-1)
+
+
+def iqm(values: ArrayLike) -> FloatArray:
+    """Interquartile mean over the last axis: the mean after ⌊n/4⌋ values are cut from each end; with n < 4 the mean."""
+    ordered = np.sort(np.asarray(values, dtype=np.float64), axis=-1)
+    cut = ordered.shape[-1] // 4
+    return np.mean(ordered[..., cut : ordered.shape[-1] - cut], axis=-1)
+
+
+def bootstrap_interval(
+    groups: Sequence[ArrayLike],
+    *,
+    rng: np.random.Generator,
+    statistic: Statistic = iqm,
+    resamples: int = 2_000,
+    confidence: float = 0.95,
+) -> Interval:
+    """Percentile interval of `statistic` over all values, each group resampled with replacement on its own.
+
+    Args:
+        groups: one sequence of per-seed values for each stratum (task, environment); not empty, all finite.
+        rng: source of the resamples.
+        statistic: `iqm`, `mean` or another function of the last axis.
+        resamples: bootstrap draws.
+        confidence: mass of the interval, in (0, 1).
+
+    Raises:
+        ValueError: there is no value, or one is not finite.
+    """
+    strata = [_finite_values(group) for group in groups]
+    values = np.concatenate(strata) if strata else np.empty(0)
+    if not values.size:
+        raise ValueError("no values to summarise; give at least one run")
+    point = float(statistic(values))
+    if all(len(stratum) < 2 for stratum in strata):
+        return Interval(len(values), point, None, None)
+    draws = np.concatenate([_resample(stratum, resamples, rng) for stratum in strata], axis=1)  # [resamples, N]
+    low, high = _percentiles(statistic(draws), confidence)
+    return Interval(len(values), point, low, high)
+
+
+def probability_of_improvement(
+    x: Sequence[ArrayLike],
+    y: Sequence[ArrayLike],
+    *,
+    rng: np.random.Generator,
+    resamples: int = 2_000,
+    confidence: float = 0.95,
+) -> Interval:
+    """P(a run of x beats a run of y on the same task), ties counted half, averaged over the tasks.
+
+    Args:
+        x: one sequence of per-seed values for each task.
+        y: the same tasks in the same order for the other method; the number of seeds may differ.
+
+    Returns:
+        An `Interval` whose `n` is the number of runs on both sides; 0.5 means no difference.
+
+    Raises:
+        ValueError: the numbers of tasks differ, a task has no runs, or a value is not finite.
+    """
+    pairs = [(_finite_values(a), _finite_values(b)) for a, b in zip(x, y, strict=True)]
+    if not pairs or any(not a.size or not b.size for a, b in pairs):
+        raise ValueError("each task needs at least one run on both sides")
+    n = sum(a.size + b.size for a, b in pairs)
+    point = float(np.mean([_wins(a, b) for a, b in pairs]))
+    if all(a.size < 2 and b.size < 2 for a, b in pairs):
+        return Interval(n, point, None, None)
+    draws = np.mean([_wins(_resample(a, resamples, rng), _resample(b, resamples, rng)) for a, b in pairs], axis=0)
+    low, high = _percentiles(draws, confidence)
+    return Interval(n, point, low, high)
+
+
+def value_at(steps: ArrayLike, values: ArrayLike, step: int) -> float | None:
+    """The newest value at or before `step`; None before the first one. Never interpolated: it was really measured."""
+    index = int(np.searchsorted(np.asarray(steps), step, side="right")) - 1
+    return None if index < 0 else float(np.asarray(values, dtype=np.float64)[index])
+
+
+def steps_to_threshold(steps: ArrayLike, values: ArrayLike, threshold: float) -> int | None:
+    """The first evaluation whose value is at least `threshold`; None if there is none (the run is censored at its last step).
+
+    First crossing, not interpolated and not required to hold: the answer is a step at which an evaluation took
+    place. Its resolution is therefore the interval between evaluations.
+    """
+    reached = np.flatnonzero(np.asarray(values, dtype=np.float64) >= threshold)
+    return int(np.asarray(steps)[reached[0]]) if reached.size else None
+
+
+def summarise_steps(
+    steps: Sequence[int | None], *, rng: np.random.Generator, resamples: int = 2_000, confidence: float = 0.95
+) -> ThresholdSummary:
+    """Median of `steps_to_threshold` over runs, censored ones (None) counted as later than every other.
+
+    The median is the smallest step by which at least half of the runs had reached the threshold, as a survival
+    curve reads it; for an even number of runs this is the lower of the two middle values.
+    """
+    times = np.array([np.inf if step is None else float(step) for step in steps])
+    reached = int(np.isfinite(times).sum())
+    if not times.size:
+        return ThresholdSummary(0, 0, None, None, None)
+    median = _lower_median(times)
+    if not np.isfinite(median) or times.size < 2:
+        return ThresholdSummary(times.size, reached, _finite_or_none(median), None, None)
+    medians = np.sort(_lower_median(_resample(times, resamples, rng)))
+    tail = (1 - confidence) / 2
+    low = medians[int(np.floor(tail * (resamples - 1)))]  # order statistics: interpolation would mix in infinities
+    high = medians[int(np.ceil((1 - tail) * (resamples - 1)))]
+    return ThresholdSummary(times.size, reached, float(median), _finite_or_none(low), _finite_or_none(high))
+
+
+def area_under_curve(steps: ArrayLike, values: ArrayLike, *, until: float | None = None) -> float:
+    """Mean height of the curve from its first step to `until` (default: its last step), by trapezoids.
+
+    On the scale of the values: a success rate gives a number in [0, 1]. A curve that ends before `until` is
+    taken as far as it goes; `until` between two evaluations is interpolated.
+
+    Raises:
+        ValueError: no value lies at or before `until`, or `steps` do not ascend.
+    """
+    x, y = np.asarray(steps, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    if np.any(np.diff(x) <= 0):
+        raise ValueError("steps must ascend")
+    if not x.size or (until is not None and until < x[0]):
+        raise ValueError("no value at or before the end of the area")
+    if until is not None and until < x[-1]:
+        end = np.interp(until, x, y)
+        y, x = np.append(y[x < until], end), np.append(x[x < until], until)
+    if x.size == 1:
+        return float(y[0])
+    return float(np.sum((y[1:] + y[:-1]) / 2 * np.diff(x)) / (x[-1] - x[0]))
+
+
+def aggregate_curves(
+    curves: Sequence[tuple[ArrayLike, ArrayLike]],
+    *,
+    rng: np.random.Generator,
+    statistic: Statistic = iqm,
+    resamples: int = 1_000,
+    confidence: float = 0.95,
+) -> CurveBand:
+    """Seeds of one method on common steps, each with its n, point estimate and pointwise interval.
+
+    Steps are the union over the runs; a run counts at a step only where it was measured there, so n falls where
+    runs ended early. NaN values are left out. Nothing is smoothed.
+
+    Args:
+        curves: (steps, values) of each run, steps ascending.
+    """
+    by_step: dict[int, list[float]] = {}
+    for steps, values in curves:
+        for step, value in zip(np.asarray(steps).tolist(), np.asarray(values, dtype=np.float64).tolist(), strict=True):
+            if np.isfinite(value):
+                by_step.setdefault(int(step), []).append(value)
+    common = sorted(by_step)
+    points = [
+        bootstrap_interval([by_step[step]], rng=rng, statistic=statistic, resamples=resamples, confidence=confidence)
+        for step in common
+    ]
+    return CurveBand(
+        steps=np.array(common, dtype=np.int64),
+        n=np.array([point.n for point in points], dtype=np.int64),
+        point=np.array([point.point for point in points], dtype=np.float64),
+        low=np.array([np.nan if point.low is None else point.low for point in points], dtype=np.float64),
+        high=np.array([np.nan if point.high is None else point.high for point in points], dtype=np.float64),
+    )
+
+
+def _finite_values(values: ArrayLike) -> FloatArray:
+    array = np.asarray(values, dtype=np.float64).reshape(-1)
+    if not np.all(np.isfinite(array)):
+        raise ValueError("a value is not finite; leave out runs without a result")
+    return array
+
+
+def _resample(values: FloatArray, resamples: int, rng: np.random.Generator) -> FloatArray:
+    """[N] → [resamples, N], drawn with replacement."""
+    return values[rng.integers(0, max(1, values.size), size=(resamples, values.size))]
+
+
+def _percentiles(draws: FloatArray, confidence: float) -> tuple[float, float]:
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _wins(x: FloatArray, y: FloatArray) -> FloatArray:
+    """[..., N], [..., M] → [...]: share of the pairs in which x is larger, ties half."""
+    difference = x[..., :, None] - y[..., None, :]
+    return np.mean((difference > 0) + 0.5 * (difference == 0), axis=(-2, -1))
+
+
+def _lower_median(values: FloatArray) -> FloatArray:
+    return np.sort(values, axis=-1)[..., (values.shape[-1] - 1) // 2]
+
+
+def _finite_or_none(value: float | FloatArray) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,197 @@
+"""The tables. A change here needs a migration in `migrations/versions`; a test compares the two.
+
+Times are seconds since the epoch, steps are environment steps. Nothing here is specific to one database.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    BigInteger,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only an INTEGER PRIMARY KEY
+
+
+def _run_id(**kwargs: object) -> Column:
+    return Column("run_id", Integer, ForeignKey("runs.run_id", ondelete="CASCADE"), nullable=False, **kwargs)
+
+
+def _clip_id(**kwargs: object) -> Column:
+    return Column("clip_id", BigInteger, ForeignKey("clips.clip_id", ondelete="CASCADE"), nullable=False, **kwargs)
+
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", Integer, primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("render_spec", JSON, nullable=False),
+    Column("success_rule", Text, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("steps_per_second", Float),
+    Column("counters", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("ended_at", Float),
+    Column("heartbeat_at", Float),
+    Column("pid", Integer),
+    Column("pid_started_at", Float),
+    Column("host", String(255)),
+    Column("error", Text, nullable=False),
+    sqlite_autoincrement=True,  # the id of a deleted run is not given to another
+)
+
+metrics = Table(
+    "metrics",
+    metadata,
+    _run_id(primary_key=True),
+    Column("name", String(100), primary_key=True),
+    Column("step", BigInteger, primary_key=True),
+    Column("value", Float),  # NULL for NaN
+    sqlite_with_rowid=False,
+)
+
+episodes = Table(
+    "episodes",
+    metadata,
+    _run_id(primary_key=True),
+    Column("step", BigInteger, primary_key=True),
+    Column("env_index", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("length", Integer, nullable=False),
+    Column("episodic_return", Float, nullable=False),
+    Column("success", Boolean),
+    sqlite_with_rowid=False,
+)
+
+events = Table(
+    "events",
+    metadata,
+    _run_id(primary_key=True),
+    Column("step", BigInteger, primary_key=True),
+    Column("position", Integer, primary_key=True),  # several events of one step
+    Column("env_index", Integer, nullable=False),
+    Column("name", String(40), nullable=False),
+    Column("object", String(40), nullable=False),
+    Column("color", String(40), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+clips = Table(
+    "clips",
+    metadata,
+    Column("clip_id", BigInteger, primary_key=True, autoincrement=False),
+    _run_id(),
+    Column("number", Integer, nullable=False),
+    Column("env_index", Integer, nullable=False),
+    Column("episode", Integer, nullable=False),
+    Column("start_step", BigInteger, nullable=False),
+    Column("stride", Integer, nullable=False),
+    Column("length", Integer, nullable=False),
+    Column("episodic_reward", Float, nullable=False),
+    Column("closed_by", String(20), nullable=False),
+    Column("events", JSON, nullable=False),  # [[index, name, object, color], …]
+    Column("event_names", Text, nullable=False),  # ' opened door  picked_up key ' for filters
+    Column("superseded", Boolean, nullable=False),
+    Column("score_id", BigInteger),  # the newest score; no foreign key, for the tables would point at each other
+    Column("label", Boolean),  # of the newest score
+    Column("probability", Float),  # of the newest score
+    UniqueConstraint("run_id", "number"),
+)
+Index(None, clips.c.run_id, clips.c.superseded, clips.c.clip_id)
+Index(None, clips.c.run_id, clips.c.superseded, clips.c.label, clips.c.clip_id)
+
+clip_data = Table(
+    "clip_data",
+    metadata,
+    _clip_id(primary_key=True, autoincrement=False),
+    Column("codec", String(20), nullable=False),
+    Column("shape", JSON, nullable=False),
+    Column("rewards", LargeBinary, nullable=False),  # float32, little-endian
+    Column("data", LargeBinary, nullable=False),
+)
+
+prompts = Table(
+    "prompts",
+    metadata,
+    Column("prompt_id", Integer, primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("name", "version"),
+)
+
+scores = Table(
+    "scores",
+    metadata,
+    Column("score_id", BigId, primary_key=True),
+    _clip_id(),
+    Column("run_id", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("probability", Float),
+    Column("yes_logit", Float),
+    Column("no_logit", Float),
+    Column("threshold", Float, nullable=False),
+    Column("label", Boolean),
+    Column("scorer", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("revision", Text, nullable=False),
+    Column("prompt_id", Integer, ForeignKey("prompts.prompt_id")),
+    Column("frame_indices", JSON, nullable=False),
+    Column("latency_s", Float, nullable=False),
+    Column("error", Text, nullable=False),
+)
+Index(None, scores.c.clip_id, scores.c.score_id)
+Index(None, scores.c.run_id, scores.c.score_id)
+
+controls = Table(
+    "controls",
+    metadata,
+    Column("control_id", Integer, primary_key=True),
+    _run_id(),
+    Column("name", String(40), nullable=False),
+    Column("value", JSON),
+    Column("requested_at", Float, nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("applied_step", BigInteger),
+    Column("error", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index(None, controls.c.run_id, controls.c.status)
+
+human_labels = Table(
+    "human_labels",
+    metadata,
+    Column("label_id", Integer, primary_key=True),
+    _clip_id(),
+    Column("agrees", Boolean, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+Index(None, human_labels.c.clip_id)
