@@ -129,6 +129,20 @@ def test_a_finished_run_is_not_resumed(trained: Trained) -> None:
     assert (outcome.status, "finished" in outcome.err) == (2, True)
 
 
+def test_a_run_whose_scoring_failed_says_so_even_when_quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vlmrb.train import TrainResult
+
+    def train_without_scores(config: object, *, store: Store, **_: object) -> TrainResult:
+        run_id = made_run(store, status="running")
+        store.release_run(run_id, "finished", "scoring has failed at step 8\x1b[2J")
+        return TrainResult(run_id, "finished", 16, None, 1.0, 1, 0, None, 0, 0, 1)
+
+    monkeypatch.setattr("vlmrb.train.train", train_without_scores)
+    outcome = vlmrb("train", "--scorer", "oracle", "--store", tmp_path / "runs.db", "--quiet")
+    assert outcome.status == 0
+    assert outcome.err == "vlmrb: warning: scoring has failed at step 8\n"
+
+
 def test_control_c_becomes_status_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_: object) -> int:
         raise KeyboardInterrupt
@@ -149,7 +163,7 @@ def test_an_unexpected_exception_is_not_hidden(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.slow
 def test_control_c_checkpoints_and_resume_finishes(tmp_path: Path) -> None:
     settings = [*SHORT, "--store", str(tmp_path / "runs.db"), "--json"]
-    settings[settings.index("--total-steps") + 1] = "40000"
+    settings[settings.index("--total-steps") + 1] = "20000"
     process = subprocess.Popen([sys.executable, "-m", "vlmrb", "train", *settings], stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (tmp_path / "runs-runs" / "1" / "checkpoints").exists():
@@ -159,10 +173,10 @@ def test_control_c_checkpoints_and_resume_finishes(tmp_path: Path) -> None:
     assert process.returncode == 130
     first = json.loads(out.splitlines()[-1])
     assert first["status"] == "interrupted"
-    assert 0 < first["steps"] < 40_000
+    assert 0 < first["steps"] < 20_000
     resumed = vlmrb("train", "--resume", 1, "--store", tmp_path / "runs.db", "--json", "--quiet")
     assert resumed.status == 0, resumed.err
-    assert (resumed.json["status"], resumed.json["steps"]) == ("finished", 40_000)
+    assert (resumed.json["status"], resumed.json["steps"]) == ("finished", 20_000)
     assert resumed.json["clips_scored"] >= first["clips_scored"]
 
 

@@ -57,17 +57,29 @@ def test_a_markdown_table_escapes_bars(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_json_is_strict_one_line_and_ascii(capsys: pytest.CaptureFixture[str]) -> None:
-    text.print_json({
-        "array": np.array([1.5, np.nan]), "number": np.float32(0.5), "path": Path("a/b"), "event": Event("opened", "door"),
-        "nested": [{"inf": float("inf")}], "text": "\x9bλ", 3: {1},
-    })  # fmt: skip
+    text.print_json(
+        {
+            "array": np.array([1.5, np.nan]),
+            "number": np.float32(0.5),
+            "path": Path("a/b"),
+            "event": Event("opened", "door"),
+            "nested": [{"inf": float("inf")}],
+            "text": "\x9bλ",
+            3: {1},
+        }
+    )
     out = capsys.readouterr().out
     assert out.count("\n") == 1
     assert out.isascii()
     assert json.loads(out) == {
-        "array": [1.5, None], "number": 0.5, "path": "a/b", "event": {"name": "opened", "object": "door", "color": ""},
-        "nested": [{"inf": None}], "text": "\x9bλ", "3": [1],
-    }  # fmt: skip
+        "array": [1.5, None],
+        "number": 0.5,
+        "path": "a/b",
+        "event": {"name": "opened", "object": "door", "color": ""},
+        "nested": [{"inf": None}],
+        "text": "\x9bλ",
+        "3": [1],
+    }
 
 
 @pytest.mark.parametrize(("value", "expected"), [(None, "–"), (140_000, "140k"), (99, "99"), (1_234, "1234"), (2_500, "2.5k")])

@@ -16,11 +16,25 @@ def run(run_id: int, *, status: str = "finished", step: int | None = None, **set
         settings.setdefault("scorer", "oracle")
     config: TrainConfig = make_config(**({"seed": run_id} | settings))
     return RunSummary(
-        run_id=run_id, name=f"run {run_id}", status=status, env=config.env, algo=config.algo, replay=config.replay,
-        scorer=config.scorer, seed=config.seed, total_steps=config.total_steps, step=config.total_steps if step is None else step,
-        steps_per_second=1000.0, created_at=0.0, started_at=0.0, ended_at=1.0, heartbeat_at=1.0, pid=1, error="",
+        run_id=run_id,
+        name=f"run {run_id}",
+        status=status,
+        env=config.env,
+        algo=config.algo,
+        replay=config.replay,
+        scorer=config.scorer,
+        seed=config.seed,
+        total_steps=config.total_steps,
+        step=config.total_steps if step is None else step,
+        steps_per_second=1000.0,
+        created_at=0.0,
+        started_at=0.0,
+        ended_at=1.0,
+        heartbeat_at=1.0,
+        pid=1,
+        error="",
         config=config.model_dump(),
-    )  # fmt: skip
+    )
 
 
 def measured(run_id: int, values: list[float], *, every: int = 100_000, edited: bool = False, **settings) -> MeasuredRun:
@@ -76,7 +90,9 @@ def test_vlm_replay_is_measured_against_both_baselines() -> None:
     runs = [measured(i, [0.1 * i], replay=replay) for i, replay in enumerate(["uniform", "per", "vlm"], start=1)]
     improvements = compared(runs).improvements
     assert [(item.method.label, item.baseline.label, item.probability.point) for item in improvements] == [
-        ("vlm (oracle)", "uniform", 1.0), ("vlm (oracle)", "per", 1.0)]  # fmt: skip
+        ("vlm (oracle)", "uniform", 1.0),
+        ("vlm (oracle)", "per", 1.0),
+    ]
 
 
 def test_other_environments_and_agents_are_kept_apart() -> None:

@@ -1,9 +1,9 @@
 """Checkpoints: a folder written beside, then renamed, so that there is always a whole one.
 
-    step-000025000/
-      state.json      numbers and text
-      tensors.pt      the agent (torch.save; loaded with weights_only=True)
-      arrays/*.npy    the replay buffer and open clips (loaded with allow_pickle=False)
+step-000025000/
+  state.json      numbers and text
+  tensors.pt      the agent (torch.save; loaded with weights_only=True)
+  arrays/*.npy    the replay buffer and open clips (loaded with allow_pickle=False)
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from vlmrb.errors import CheckpointError
 _PREFIX = "step-"
 
 
-def save_checkpoint(folder: Path, step: int, state: dict[str, Any], tensors: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+def save_checkpoint(
+    folder: Path, step: int, state: dict[str, Any], tensors: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> None:
     """Write a checkpoint under `folder` and remove the older ones once it stands.
 
     Raises:
@@ -45,8 +47,10 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], tensors: dic
         _sync(folder)
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
-        raise CheckpointError(f"the checkpoint of step {step} cannot be written under {folder}: {error.strerror or error}. "
-                              "Free some space or make the folder writable, then resume the run") from error  # fmt: skip
+        raise CheckpointError(
+            f"the checkpoint of step {step} cannot be written under {folder}: {error.strerror or error}. "
+            "Free some space or make the folder writable, then resume the run"
+        ) from error
     for path in folder.iterdir():
         if path != target and path.name.lstrip(".").startswith(_PREFIX):
             shutil.rmtree(path, ignore_errors=True)

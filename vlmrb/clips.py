@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from vlmrb.types import CLIPS_PER_RUN, Clip, Event
-
-ClosedBy = Literal["length", "terminated", "truncated", "interrupted"]
+from vlmrb.types import CLIPS_PER_RUN, Clip, ClosedBy, Event
 
 
 class _OpenClip:
@@ -51,8 +49,15 @@ class ClipRecorder:
         self.next_episode += 1
         return self.next_episode - 1
 
-    def add(self, item_ids: np.ndarray, snapshots: Sequence[np.ndarray], rewards: np.ndarray,
-            events: Sequence[Sequence[Event]], terminated: np.ndarray, truncated: np.ndarray) -> list[Clip]:  # fmt: skip
+    def add(
+        self,
+        item_ids: np.ndarray,
+        snapshots: Sequence[np.ndarray],
+        rewards: np.ndarray,
+        events: Sequence[Sequence[Event]],
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+    ) -> list[Clip]:
         """Add one step of all environments ([E] each); return the clips that it closed."""
         closed = []
         for index, clip in enumerate(self._open):

@@ -41,15 +41,26 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
 
     # -- environment
-    env: str = _option("MiniGrid-DoorKey-8x8-v0",
+    env: str = _option(
+        "MiniGrid-DoorKey-8x8-v0",
         "environment id: any MiniGrid or Gymnasium id, 'DoorKey-12x12' for a DoorKey of any size, or "
-        "'module:Id' to import a module that registers it first", "environment", min_length=1)
-    observation: Literal["egocentric", "full"] = _option("egocentric",
-        "MiniGrid observation: what the agent sees (7×7, direction, what is carried) or the full grid", "environment")
-    visuals: Literal["normal", "swapped", "abstract"] = _option("normal",
-        "how MiniGrid frames are drawn for the scorer: as they are, sprites swapped misleadingly, or abstract textures", "environment")
-    success_return: float | None = _option(None,
-        "count an episode as a success when its return reaches this (default: the environment's own rule)", "environment")
+        "'module:Id' to import a module that registers it first",
+        "environment",
+        min_length=1,
+    )
+    observation: Literal["egocentric", "full"] = _option(
+        "egocentric",
+        "MiniGrid observation: what the agent sees (7×7, direction, what is carried) or the full grid",
+        "environment",
+    )
+    visuals: Literal["normal", "swapped", "abstract"] = _option(
+        "normal",
+        "how MiniGrid frames are drawn for the scorer: as they are, sprites swapped misleadingly, or abstract textures",
+        "environment",
+    )
+    success_return: float | None = _option(
+        None, "count an episode as a success when its return reaches this (default: the environment's own rule)", "environment"
+    )
     n_envs: int = _option(8, "parallel environments", "environment", ge=1, le=1024)
 
     # -- learning
@@ -62,38 +73,53 @@ class TrainConfig(BaseModel):
     learning_rate: float = _option(3e-4, "Adam's step size", "agent", gt=0, le=1)
     gamma: float = _option(0.99, "discount per step", "agent", ge=0, le=1)
     n_step: int = _option(3, "steps of the n-step return", "agent", ge=1, le=100)
-    tau: float = _option(0.005, "share of the online network that moves into the target at each target update", "agent", gt=0, le=1)
+    tau: float = _option(
+        0.005, "share of the online network that moves into the target at each target update", "agent", gt=0, le=1
+    )
     target_update_interval: int = _option(1, "updates between target updates", "agent", ge=1)
     double: bool = _option(True, "double Q-learning (DQN only)", "agent")
     dueling: bool = _option(True, "dueling value and advantage heads", "agent")
     quantiles: int = _option(16, "IQN: quantile fractions per update", "agent", ge=1, le=256)
     hidden_size: int = _option(128, "width of the hidden layers", "agent", ge=8, le=4096)
-    temperature: float = _option(0.01,
-        "exploration: actions are drawn from softmax(Q / temperature); 0 takes the best", "agent", ge=0, le=100)
+    temperature: float = _option(
+        0.01, "exploration: actions are drawn from softmax(Q / temperature); 0 takes the best", "agent", ge=0, le=100
+    )
     epsilon_start: float = _option(1.0, "exploration: probability of a random action at the start", "agent", ge=0, le=1)
     epsilon_end: float = _option(0.1, "exploration: probability of a random action after the decay", "agent", ge=0, le=1)
     epsilon_decay_steps: int = _option(150_000, "steps of the linear decay", "agent", ge=1)
-    epsilon_spread: bool = _option(True,
-        "give environment i of E a floor of 0.5^(1 + 5i/(E−1)) for its ε, so that some keep exploring", "agent")
+    epsilon_spread: bool = _option(
+        True, "give environment i of E a floor of 0.5^(1 + 5i/(E−1)) for its ε, so that some keep exploring", "agent"
+    )
     device: str = _option("cpu", "torch device of the agent: cpu, cuda, cuda:1, mps", "agent", min_length=1)
 
     # -- replay
-    replay: Literal["uniform", "per", "vlm"] = _option("vlm",
-        "how batches are drawn: uniformly, by TD error (PER), or by the VLM mixture", "replay")
+    replay: Literal["uniform", "per", "vlm"] = _option(
+        "vlm", "how batches are drawn: uniformly, by TD error (PER), or by the VLM mixture", "replay"
+    )
     buffer_size: int = _option(300_000, "transitions kept", "replay", ge=1)
-    lambda_max: Annotated[Lambda | None, BeforeValidator(_number_or_none)] = _option(0.5,
-        "share of each batch drawn by VLM priority once warmed up [paper: 0.5]; 'none' for no mixture at all (the ablation)", "replay")
-    lambda_warmup: float = _option(0.5, "fraction of the run over which λ rises linearly from 0 [paper: 0.5]", "replay", ge=0, le=1)
+    lambda_max: Annotated[Lambda | None, BeforeValidator(_number_or_none)] = _option(
+        0.5,
+        "share of each batch drawn by VLM priority once warmed up [paper: 0.5]; 'none' for no mixture at all (the ablation)",
+        "replay",
+    )
+    lambda_warmup: float = _option(
+        0.5, "fraction of the run over which λ rises linearly from 0 [paper: 0.5]", "replay", ge=0, le=1
+    )
     td_boost: bool = _option(False, "VLM priority times |δ| [paper: off for MiniGrid, on for continuous control]", "replay")
     per_alpha: float = _option(0.6, "PER: exponent of the priority", "replay", ge=0, le=1)
     per_beta: float = _option(0.4, "PER: importance-weight exponent at the start; rises linearly to 1", "replay", ge=0, le=1)
 
     # -- clips and scoring
     clip_length: int = _option(32, "steps per clip [paper: 32]", "scoring", ge=1, le=1024)
-    scorer: str | None = _option(None,
+    scorer: str | None = _option(
+        None,
         "who labels clips: hf:<hub id or folder>, openai:<base-url>#<model>, embedded, or the controls oracle, reward, "
-        "random:<positive rate>; needed for --replay vlm", "scoring")
-    prompt: str = _option("games", "name of a prompt preset, 'name@version', or the text of a yes/no question", "scoring", max_length=8_000)
+        "random:<positive rate>; needed for --replay vlm",
+        "scoring",
+    )
+    prompt: str = _option(
+        "games", "name of a prompt preset, 'name@version', or the text of a yes/no question", "scoring", max_length=8_000
+    )
     threshold: float = _option(0.5, "a clip is labelled yes where P(yes) reaches this [paper: 0.5]", "scoring", ge=0, le=1)
     sync_scoring: bool = _option(False, "wait for every score, so that a run with the same seed repeats exactly", "scoring")
     scoring_batch_size: int = _option(8, "clips per call of the scorer at most", "scoring", ge=1, le=1024)
@@ -101,8 +127,9 @@ class TrainConfig(BaseModel):
     scorer_frames: int = _option(8, "frames of a clip that a model looks at, evenly spaced", "scoring", ge=1, le=256)
     scorer_device: str = _option("auto", "hf: torch device, or auto", "scoring", min_length=1)
     scorer_dtype: Literal["auto", "float32", "bfloat16", "float16"] = _option("auto", "hf: weights' dtype", "scoring")
-    on_scorer_failure: Literal["continue", "stop"] = _option("continue",
-        "when scoring cannot be brought back: train on without new scores (and say so), or stop the run", "scoring")
+    on_scorer_failure: Literal["continue", "stop"] = _option(
+        "continue", "when scoring cannot be brought back: train on without new scores (and say so), or stop the run", "scoring"
+    )
 
     # -- bookkeeping
     eval_interval: int = _option(20_000, "steps between evaluations on held-out seeds", "evaluation", ge=1)
@@ -120,8 +147,10 @@ class TrainConfig(BaseModel):
         if not self.prompt.strip():
             problems.append("prompt: is empty; give a preset (games, manipulation) or the text of a yes/no question")
         if self.replay == "vlm" and self.scorer is None:
-            problems.append("scorer: --replay vlm needs one; give hf:<hub id or folder>, openai:<base-url>#<model>, "
-                            "or one of the controls oracle, reward, random:0.25")
+            problems.append(
+                "scorer: --replay vlm needs one; give hf:<hub id or folder>, openai:<base-url>#<model>, "
+                "or one of the controls oracle, reward, random:0.25"
+            )
         if self.epsilon_end > self.epsilon_start:
             problems.append(f"epsilon_end: {self.epsilon_end} is above epsilon_start {self.epsilon_start}")
         if self.buffer_size < self.n_envs * self.n_step:

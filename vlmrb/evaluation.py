@@ -40,8 +40,9 @@ def evaluate(agent: Any, envs: Sequence[Any], episodes: int, epsilon: float, rng
     return Evaluation(float(np.mean(known)) if known else None, float(np.mean(returns)), float(np.mean(lengths)))
 
 
-def _play(agent: Any, envs: Sequence[Any], seeds: Sequence[int], epsilon: float, rng: np.random.Generator
-          ) -> list[tuple[float, int, bool | None]]:  # fmt: skip
+def _play(
+    agent: Any, envs: Sequence[Any], seeds: Sequence[int], epsilon: float, rng: np.random.Generator
+) -> list[tuple[float, int, bool | None]]:
     """One episode in each of the first len(seeds) environments: (return, length, success)."""
     observation = np.stack([env.reset(seed) for env, seed in zip(envs, seeds, strict=False)])
     returns, lengths = [0.0] * len(seeds), [0] * len(seeds)

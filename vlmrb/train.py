@@ -123,8 +123,15 @@ class Trainer:
         first = self._envs.envs[0]
         self._agent = make_agent(config, first.observation_spec, first.n_actions, self._rngs["agent"])
         self._sampler = make_sampler(config)
-        self._buffer = ReplayBuffer(config.buffer_size, first.observation_spec, self._sampler, self._rngs["replay"],
-                                    n_envs=config.n_envs, n_step=config.n_step, gamma=config.gamma)  # fmt: skip
+        self._buffer = ReplayBuffer(
+            config.buffer_size,
+            first.observation_spec,
+            self._sampler,
+            self._rngs["replay"],
+            n_envs=config.n_envs,
+            n_step=config.n_step,
+            gamma=config.gamma,
+        )
         self._recorder = ClipRecorder(config.n_envs, config.clip_length, run_id, store.next_clip_number(run_id))
         self._eval_envs = [make_env(config) for _ in range(min(config.eval_episodes, MAX_PARALLEL))]
         self._writer = store.writer(run_id)
@@ -139,6 +146,7 @@ class Trainer:
         self._scoring_error = ""
         self._worker = self._start_worker(first.render_spec)
         self._dropped_before = 0
+        self._start_clock()
 
     # -- the method
 
@@ -176,6 +184,7 @@ class Trainer:
         threads = torch.get_num_threads()
         if self.config.device == "cpu":
             torch.set_num_threads(1)  # networks of this size only lose by more
+            torch.set_flush_denormal(True)  # sparse rewards make denormal values, which a CPU handles several times slower
         error = ""
         try:
             with _signals(self._interrupt):
@@ -195,9 +204,12 @@ class Trainer:
             self._restore()
         else:
             self._store.rollback_run(self.run_id, 0)
-        self._started_at, self._started_step = time.monotonic(), self.step
+        self._start_clock()
+
+    def _start_clock(self) -> None:
+        self._started_at = self._last_house = time.monotonic()
+        self._started_step = self.step
         self._paused_s = self._evaluation_s = 0.0
-        self._last_house = time.monotonic()
 
     def _follow_schedules(self) -> None:
         config, sampler = self.config, self._sampler
@@ -227,20 +239,28 @@ class Trainer:
         transition = result.transition
         self._returns += transition.reward
         self._lengths += 1
-        for index in np.flatnonzero(transition.terminated | transition.truncated):
-            self._end_episode(int(index), result, int(item_ids[index]))
+        for ended in np.flatnonzero(transition.terminated | transition.truncated):
+            self._end_episode(int(ended), result, int(item_ids[ended]))
         for index, events in enumerate(result.events):
             for event in events:
                 self._writer.add_event(int(item_ids[index]), index, event)
         if not self._record_frames:
             return []
-        return self._recorder.add(item_ids, result.snapshots, transition.reward, result.events,
-                                  transition.terminated, transition.truncated)  # fmt: skip
+        return self._recorder.add(
+            item_ids, result.snapshots, transition.reward, result.events, transition.terminated, transition.truncated
+        )
 
     def _end_episode(self, index: int, result: VectorStep, step: int) -> None:
         number = self._recorder.episodes[index] if self._record_frames else self._counters.episodes
-        episode = Episode(step, index, number, result.seeds[index], int(self._lengths[index]),
-                          float(self._returns[index]), result.success[index])  # fmt: skip
+        episode = Episode(
+            step,
+            index,
+            number,
+            result.seeds[index],
+            int(self._lengths[index]),
+            float(self._returns[index]),
+            result.success[index],
+        )
         self._counters.episodes += 1
         self._writer.add_episode(episode)
         self._metrics.add("rollout/episodic_return", episode.episodic_return)
@@ -283,8 +303,14 @@ class Trainer:
         config = self.config
         if config.scorer is None:
             return None
-        return ScoringWorker(config.scorer, ScorerOptions.of(config), partial(make_renderer, render_spec), self._prompt,
-                             batch_size=config.scoring_batch_size, queue_size=config.scoring_queue_size)  # fmt: skip
+        return ScoringWorker(
+            config.scorer,
+            ScorerOptions.of(config),
+            partial(make_renderer, render_spec),
+            self._prompt,
+            batch_size=config.scoring_batch_size,
+            queue_size=config.scoring_queue_size,
+        )
 
     def _stored_prompt(self, text: str) -> Prompt:
         found = resolve_prompt(text)
@@ -314,16 +340,26 @@ class Trainer:
     def _tick(self) -> None:
         self._last_house = time.monotonic()
         self._writer.flush()
-        self._store.heartbeat(self.run_id, self.step, status=self._status if self._status in ("running", "paused") else None,
-                              steps_per_second=self._steps_per_second(), counters=self._counted())  # fmt: skip
+        self._store.heartbeat(
+            self.run_id,
+            self.step,
+            status=self._status if self._status in ("running", "paused") else None,
+            steps_per_second=self._steps_per_second(),
+            counters=self._counted(),
+        )
         for request in self._store.controls(self.run_id, status="requested"):
             self._apply_control(request)
         if self._progress is not None:
             self._progress(self.step, self.config.total_steps, self._figures())
 
     def _figures(self) -> dict[str, Any]:
-        figures = {"steps_per_second": self._steps_per_second(), "success_rate": self._success_rate, "lambda": None,
-                   "positive_rate": self._counters.positive_rate, "warning": self._scoring_error}  # fmt: skip
+        figures = {
+            "steps_per_second": self._steps_per_second(),
+            "success_rate": self._success_rate,
+            "lambda": None,
+            "positive_rate": self._counters.positive_rate,
+            "warning": self._scoring_error,
+        }
         if isinstance(self._sampler, MixtureSampler):
             figures["lambda"] = self._sampler.vlm_weight
         return figures
@@ -361,7 +397,9 @@ class Trainer:
 
     def _evaluate(self) -> None:
         began = time.monotonic()
-        result = evaluate(self._agent, self._eval_envs, self.config.eval_episodes, self.config.eval_epsilon, self._rngs["evaluation"])
+        result = evaluate(
+            self._agent, self._eval_envs, self.config.eval_episodes, self.config.eval_epsilon, self._rngs["evaluation"]
+        )
         self._success_rate = result.success_rate
         if result.success_rate is not None:
             self._writer.add_metric("eval/success_rate", self.step, result.success_rate)
@@ -442,8 +480,19 @@ class Trainer:
 
     def _result(self) -> TrainResult:
         counters = self._counters
-        return TrainResult(self.run_id, self._status, self.step, self._success_rate, self._steps_per_second(), counters.clips,
-                           counters.clips_scored, counters.positive_rate, counters.unknown, counters.stale, counters.dropped)  # fmt: skip
+        return TrainResult(
+            self.run_id,
+            self._status,
+            self.step,
+            self._success_rate,
+            self._steps_per_second(),
+            counters.clips,
+            counters.clips_scored,
+            counters.positive_rate,
+            counters.unknown,
+            counters.stale,
+            counters.dropped,
+        )
 
     def _checkpoint(self) -> None:
         self._counted()

@@ -105,6 +105,10 @@ class Episode(NamedTuple):
     success: bool | None  # None where the environment has no notion of success
 
 
+ClosedBy = Literal["length", "terminated", "truncated", "interrupted"]
+"""Why a clip ended: it was full, its episode ended, or the run was."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
     """Up to `clip_length` consecutive steps of one environment within one episode.
@@ -127,7 +131,7 @@ class Clip:
     snapshots: np.ndarray
     rewards: np.ndarray
     events: tuple[tuple[int, Event], ...]
-    closed_by: Literal["length", "terminated", "truncated", "interrupted"]
+    closed_by: ClosedBy
 
     @property
     def start_step(self) -> int:
@@ -311,7 +315,7 @@ class ClipSummary:
     end_step: int
     length: int
     episodic_reward: float  # sum of the clip's rewards
-    closed_by: str
+    closed_by: ClosedBy
     superseded: bool  # lies after the checkpoint that a crashed run went on from; not in the curves
     events: tuple[tuple[int, Event], ...]
     score: ClipScore | None

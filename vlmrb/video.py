@@ -97,10 +97,12 @@ def write_mp4(path: str | Path, frames: np.ndarray, fps: int = 8) -> None:
             stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
             stream.options = {"crf": "18"}
             _mux(container, stream, frames)
-        os.replace(beside, path)
+        beside.replace(path)
     except OSError as error:  # av's errors are OSErrors too
         beside.unlink(missing_ok=True)
-        raise ConfigError(f"{path} cannot be written: {error.strerror or error}. Give --out a file in a folder that exists") from error
+        raise ConfigError(
+            f"{path} cannot be written: {error.strerror or error}. Give --out a file in a folder that exists"
+        ) from error
 
 
 def _mux(container, stream, frames: np.ndarray) -> None:  # type: ignore[no-untyped-def]

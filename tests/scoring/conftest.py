@@ -14,7 +14,7 @@ import pytest
 
 from vlmrb.types import Clip, ScoringRequest
 
-_WORDS = "Yes yes YES No no NO Does the clip show a key being picked up? Answer with Yes or No. User: Assistant: Frame"
+_WORDS = "Yes yes YES No no NO\nyes\nYES\nNo\nno\nNO\nDoes the clip show a key being picked up? Yes No. User: Assistant:"
 _TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{{ message['role'] | capitalize }}:{% for block in message['content'] %}"
     "{% if block['type'] == 'image' %}IMAGE{% elif block['type'] == 'video' %}VIDEO{% else %}{{ ' ' + block['text'] }}"
@@ -26,11 +26,25 @@ class TinyParts:
     """What every tiny checkpoint is made of."""
 
     text_config: dict[str, Any] = {  # noqa: RUF012 - read only
-        "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-        "vocab_size": 512, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "max_position_embeddings": 4096}
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "vocab_size": 512,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 0,
+        "max_position_embeddings": 4096,
+    }
     vision_config: dict[str, Any] = {  # noqa: RUF012 - read only
-        "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 32,
-        "patch_size": 8}
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "image_size": 32,
+        "patch_size": 8,
+    }
 
     @staticmethod
     def tokenizer(special: list[str], *, words: str = _WORDS, **options: Any) -> Any:
@@ -41,8 +55,12 @@ class TinyParts:
         bpe = Tokenizer(models.BPE())
         bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         bpe.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(vocab_size=400, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
-                                      special_tokens=["<pad>", "<s>", "</s>", *special])
+        trainer = trainers.BpeTrainer(
+            vocab_size=400,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+            special_tokens=["<pad>", "<s>", "</s>", *special],
+        )
         bpe.train_from_iterator([words] * 20, trainer)
         return PreTrainedTokenizerFast(tokenizer_object=bpe, pad_token="<pad>", bos_token="<s>", eos_token="</s>", **options)
 
@@ -101,8 +119,12 @@ def idefics3_folder(tmp_path_factory: pytest.TempPathFactory, tiny: type[TinyPar
     images = Idefics3ImageProcessorPil(size={"longest_edge": 64}, max_image_size={"longest_edge": 32})
     processor = Idefics3Processor(images, tokenizer, image_seq_len=4, chat_template=tiny.template("<image>"))
     config = Idefics3Config(
-        image_token_id=tokenizer.convert_tokens_to_ids("<image>"), scale_factor=2, tie_word_embeddings=True,
-        vision_config=tiny.vision_config, text_config={"model_type": "llama", **tiny.text_config})
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        scale_factor=2,
+        tie_word_embeddings=True,
+        vision_config=tiny.vision_config,
+        text_config={"model_type": "llama", **tiny.text_config},
+    )
     return tiny.save(Idefics3ForConditionalGeneration, config, processor, tmp_path_factory.mktemp("idefics3"))
 
 
@@ -113,13 +135,20 @@ def llava_folder(tmp_path_factory: pytest.TempPathFactory, tiny: type[TinyParts]
 
     tokenizer = tiny.tokenizer(["<image>"])
     size = {"height": 32, "width": 32}
-    processor = LlavaProcessor(CLIPImageProcessorPil(size=size, crop_size=size), tokenizer, patch_size=8,
-                               vision_feature_select_strategy="default", num_additional_image_tokens=1,
-                               chat_template=tiny.template("<image>"))
+    processor = LlavaProcessor(
+        CLIPImageProcessorPil(size=size, crop_size=size),
+        tokenizer,
+        patch_size=8,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=tiny.template("<image>"),
+    )
     config = LlavaConfig(
-        image_token_index=tokenizer.convert_tokens_to_ids("<image>"), image_seq_length=16,
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        image_seq_length=16,
         vision_config={"model_type": "clip_vision_model", **tiny.vision_config},
-        text_config={"model_type": "llama", **tiny.text_config})
+        text_config={"model_type": "llama", **tiny.text_config},
+    )
     return tiny.save(LlavaForConditionalGeneration, config, processor, tmp_path_factory.mktemp("llava"))
 
 
@@ -131,8 +160,16 @@ def make_request() -> Callable[..., ScoringRequest]:
 
 def _make_request(clip_id: int, frames: int = 8, size: int = 48) -> ScoringRequest:
     pixels = np.random.default_rng(clip_id).integers(0, 255, (frames, size, size, 3), dtype=np.uint8)
-    clip = Clip(clip_id=clip_id, env_index=0, episode=0, item_ids=np.arange(32), snapshots=np.zeros((32, 4), np.uint8),
-                rewards=np.zeros(32, np.float32), events=(), closed_by="length")
+    clip = Clip(
+        clip_id=clip_id,
+        env_index=0,
+        episode=0,
+        item_ids=np.arange(32),
+        snapshots=np.zeros((32, 4), np.uint8),
+        rewards=np.zeros(32, np.float32),
+        events=(),
+        closed_by="length",
+    )
     return ScoringRequest(clip, pixels, tuple(int(index) for index in np.linspace(0, 31, frames).round()))
 
 

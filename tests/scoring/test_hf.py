@@ -48,13 +48,25 @@ def test_probability_is_the_yes_share_of_the_models_own_next_token_distribution(
     model = AutoModelForImageTextToText.from_pretrained(folder).eval()
     text = f"<s>User:{'<image>' * 3} {PROMPT.text}Assistant:"
     options = {"do_image_splitting": False} if "idefics3" in str(folder) else {}
-    inputs = processor(text=[text], images=[[Image.fromarray(frame) for frame in request.frames]],
-                       add_special_tokens=False, return_tensors="pt", **options)
+    inputs = processor(
+        text=[text],
+        images=[[Image.fromarray(frame) for frame in request.frames]],
+        add_special_tokens=False,
+        return_tensors="pt",
+        **options,
+    )
     inputs.pop("token_type_ids", None)
     with torch.inference_mode():
         mass = model(**inputs).logits[0, -1].double().softmax(-1)
-    variants = {word: [processor.tokenizer.convert_tokens_to_ids(space + case) for case in (word, word.lower(), word.upper())
-                       for space in ("", "Ġ") if space + case in processor.tokenizer.get_vocab()] for word in ("Yes", "No")}
+    variants = {
+        word: [
+            processor.tokenizer.convert_tokens_to_ids(space + case)
+            for case in (word, word.lower(), word.upper())
+            for space in ("", "Ġ")
+            if space + case in processor.tokenizer.get_vocab()
+        ]
+        for word in ("Yes", "No")
+    }
     yes, no = (float(mass[variants[word]].sum()) for word in ("Yes", "No"))
     assert len(variants["Yes"]) >= 4
     assert len(variants["No"]) >= 4
@@ -233,17 +245,20 @@ def test_revision_of_a_hub_model_is_the_commit_of_its_snapshot(idefics3_folder, 
 # -- what cannot be loaded
 
 
-@pytest.mark.parametrize(("name", "message"), [
-    ("", "names no model"),
-    ("   ", "names no model"),
-    ("/no/such/folder", "there is no folder /no/such/folder; check the path"),
-    ("./nowhere", "there is no folder nowhere"),
-    ("models/of/mine", "there is no folder models/of/mine"),
-    ("somebody/absent", "no such folder here, the hub cannot be reached, and the model is not in the local cache"),
-    ("a--b/c..d", "no such model on the hub; check the spelling"),
-    ("x" * 5000, "no usable path|the hub cannot be reached|check the spelling"),
-    ("nul\0byte", "no usable path|there is no folder"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "names no model"),
+        ("   ", "names no model"),
+        ("/no/such/folder", "there is no folder /no/such/folder; check the path"),
+        ("./nowhere", "there is no folder nowhere"),
+        ("models/of/mine", "there is no folder models/of/mine"),
+        ("somebody/absent", "no such folder here, the hub cannot be reached, and the model is not in the local cache"),
+        ("a--b/c..d", "no such model on the hub; check the spelling"),
+        ("x" * 5000, "no usable path|the hub cannot be reached|check the spelling"),
+        ("nul\0byte", "no usable path|there is no folder"),
+    ],
+)
 def test_a_model_that_is_not_there_is_refused_in_plain_words(name: str, message: str, scorer_of) -> None:
     with pytest.raises(ScorerSetupError, match=message):
         scorer_of(name)
@@ -259,8 +274,10 @@ def test_a_folder_that_holds_no_model_and_a_file_are_refused(tmp_path, scorer_of
 
 DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "no complete safetensors weights"),
-    "pickled weights only": (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"),
-                             "no complete safetensors weights"),
+    "pickled weights only": (
+        lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"),
+        "no complete safetensors weights",
+    ),
     "truncated weights": (lambda f: (f / "model.safetensors").write_bytes(b"\0" * 100), "cannot be loaded"),
     "configuration is no JSON": (lambda f: (f / "config.json").write_text("{nope"), "cannot be loaded.*valid JSON"),
     "configuration is empty": (lambda f: (f / "config.json").write_text("{}"), "not a vision-language model"),
@@ -270,8 +287,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no processor": (lambda f: (f / "processor_config.json").unlink(), "cannot be loaded"),
     "no chat template": (lambda f: (f / "chat_template.jinja").unlink(), "has no chat template"),
     "damaged chat template": (lambda f: (f / "chat_template.jinja").write_text("{% for %}"), "no place for images"),
-    "chat template for text": (lambda f: (f / "chat_template.jinja").write_text("{{ messages[0].content[-1].text }}"),
-                               "no place for images; give another checkpoint"),
+    "chat template for text": (
+        lambda f: (f / "chat_template.jinja").write_text("{{ messages[0].content[-1].text }}"),
+        "no place for images; give another checkpoint",
+    ),
 }
 
 
@@ -312,37 +331,48 @@ def test_a_tokenizer_without_a_single_token_yes_is_refused(tiny, variant: Path, 
 
 @pytest.mark.skipif(importlib.util.find_spec("torchvision") is not None, reason="torchvision is installed")
 def test_a_missing_package_names_the_extra(variant: Path, scorer_of) -> None:
-    edit_json(variant / "processor_config.json", processor_class="SmolVLMProcessor",
-              video_processor={"video_processor_type": "SmolVLMVideoProcessor"})
+    edit_json(
+        variant / "processor_config.json",
+        processor_class="SmolVLMProcessor",
+        video_processor={"video_processor_type": "SmolVLMVideoProcessor"},
+    )
     with pytest.raises(ScorerSetupError, match=r"needs the package torchvision: pip install 'vlmrb\[hub\]'"):
         scorer_of(variant)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"device": "abacus"}, "device 'abacus' cannot be used here"),
-    ({"device": "cuda:99"}, "device 'cuda:99' cannot be used here"),
-    ({"dtype": "int8"}, "dtype 'int8' is unknown; give auto, float32, bfloat16, float16"),
-    ({"input": "audio"}, "input 'audio' is unknown; give auto, images or video"),
-    ({"input": "video"}, "no place for video; give input='auto'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "abacus"}, "device 'abacus' cannot be used here"),
+        ({"device": "cuda:99"}, "device 'cuda:99' cannot be used here"),
+        ({"dtype": "int8"}, "dtype 'int8' is unknown; give auto, float32, bfloat16, float16"),
+        ({"input": "audio"}, "input 'audio' is unknown; give auto, images or video"),
+        ({"input": "video"}, "no place for video; give input='auto'"),
+    ],
+)
 def test_impossible_options_are_refused(options: dict[str, str], message: str, idefics3_folder, scorer_of) -> None:
     with pytest.raises(ScorerSetupError, match=message):
         scorer_of(idefics3_folder, **options)
 
 
-@pytest.mark.parametrize(("error", "message"), [
-    (OSError("You are trying to access a gated repo.\nMake sure to have access to it"), "access is gated: accept its terms"),
-    (OSError("x/y is not a local folder and is not a valid model identifier listed on"), "no such model on the hub"),
-    (OSError("We couldn't connect to the hub to load the files"), "the local cache does not hold all of the model"),
-    (ImportError("TimmWrapperModel requires the timm library"), "needs the package timm"),
-    (KeyError("surprise"), "checkpoint cannot be loaded"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError("You are trying to access a gated repo.\nMake sure to have access to it"), "access is gated: accept its terms"),
+        (OSError("x/y is not a local folder and is not a valid model identifier listed on"), "no such model on the hub"),
+        (OSError("We couldn't connect to the hub to load the files"), "the local cache does not hold all of the model"),
+        (ImportError("TimmWrapperModel requires the timm library"), "needs the package timm"),
+        (KeyError("surprise"), "checkpoint cannot be loaded"),
+    ],
+)
 def test_errors_of_the_hub_are_told_in_plain_words(error: Exception, message: str) -> None:
     assert message in str(loading._explain("owner/model", None, error))
 
 
 def test_importing_the_back_ends_loads_neither_torch_nor_transformers() -> None:
-    code = ("import sys, vlmrb.scoring.hf, vlmrb.scoring.openai; "
-            "sys.exit(' '.join({'torch', 'transformers', 'PIL'} & set(sys.modules)) or None)")
+    code = (
+        "import sys, vlmrb.scoring.hf, vlmrb.scoring.openai; "
+        "sys.exit(' '.join({'torch', 'transformers', 'PIL'} & set(sys.modules)) or None)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

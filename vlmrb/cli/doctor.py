@@ -6,11 +6,10 @@ import argparse
 import platform
 import shutil
 import sqlite3
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from vlmrb.cli import text
 from vlmrb.cli.options import add_command
@@ -46,9 +45,9 @@ def examine(arguments: argparse.Namespace) -> int:
     problems: list[str] = []
     hints: list[str] = []
     facts |= _torch(problems)
-    facts |= _extras()
+    facts |= _extras(hints)
     facts |= _rendering(problems)
-    facts |= _sqlite(hints)
+    facts |= _sqlite(arguments, hints)
     facts |= _store(arguments, problems, hints)
     if arguments.json:
         text.print_json({"facts": facts, "hints": hints, "problems": problems})
@@ -74,8 +73,15 @@ def _torch(problems: list[str]) -> dict[str, Any]:
     return {"torch": f"{torch.__version__}, {torch.get_num_threads()} threads", "devices": ", ".join(devices)}
 
 
-def _extras() -> dict[str, Any]:
+def _extras(hints: list[str]) -> dict[str, Any]:
     found = {extra: [name for name in modules if find_spec(name) is None] for extra, modules in _EXTRAS.items()}
+    if "torchvision" not in found["hub"]:
+        try:
+            import_module("torchvision")
+        except Exception as error:  # noqa: BLE001 - a build for another torch fails in many ways
+            hints.append(
+                f"torchvision is installed but does not fit this torch ({error}); hub models that read video need one that does"
+            )
     return {
         f"extra [{extra}]": "installed"
         if not missing
@@ -92,16 +98,18 @@ def _rendering(problems: list[str]) -> dict[str, Any]:
 
         environment = gymnasium.make("MiniGrid-Empty-5x5-v0", render_mode="rgb_array")
         environment.reset(seed=0)
-        shape = np.shape(environment.render())
+        frame: Any = environment.render()
         environment.close()
     except Exception as error:  # noqa: BLE001 - as above
         problems.append(f"a MiniGrid frame cannot be drawn: {error}")
         return {"rendering": "fails"}
-    return {"rendering": f"works without a screen ({shape[1]}×{shape[0]} pixels)"}
+    return {"rendering": f"works without a screen ({frame.shape[1]}×{frame.shape[0]} pixels)"}
 
 
-def _sqlite(hints: list[str]) -> dict[str, Any]:
-    if sqlite3.sqlite_version_info < _WAL_RESET_MENDED_IN:
+def _sqlite(arguments: argparse.Namespace, hints: list[str]) -> dict[str, Any]:
+    from vlmrb.store import default_store_url
+
+    if _path_of(arguments.store or default_store_url()) is not None and sqlite3.sqlite_version_info < _WAL_RESET_MENDED_IN:
         mended = ".".join(map(str, _WAL_RESET_MENDED_IN))
         hints.append(
             f"SQLite before {mended} has a very rare bug (WAL reset) that can damage a database with several writers; "

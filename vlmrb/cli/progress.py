@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from types import TracebackType
@@ -26,10 +27,17 @@ class Progress:
         self._total, self._unit, self._quiet, self._done = total, unit, quiet, start
         self._bar: Any = None
         self._last_line = time.monotonic()
-        if not quiet and sys.stderr.isatty():
+        if not quiet and _can_draw():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, initial=start, unit=f" {unit}", unit_scale=True, dynamic_ncols=True, file=sys.stderr)
+            self._bar = tqdm(
+                total=total,
+                initial=start,
+                unit_scale=True,
+                dynamic_ncols=True,
+                file=sys.stderr,
+                bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} " + unit + " [{elapsed}<{remaining}{postfix}]",
+            )
 
     def __enter__(self) -> Progress:
         return self
@@ -64,3 +72,11 @@ class Progress:
         self._last_line = time.monotonic()
         share = 100 * self._done / max(1, self._total)
         print(f"{self._done}/{self._total} {self._unit} ({share:.0f} %) {plain(figures)}".rstrip(), file=sys.stderr, flush=True)
+
+
+def _can_draw() -> bool:
+    """Whether stderr is a terminal with a size; some pseudo-terminals have none."""
+    try:
+        return sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    except OSError:
+        return False

@@ -6,6 +6,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -121,31 +122,35 @@ def _chosen(clips: list[ClipSummary], limit: int | None) -> list[ClipSummary]:
 
 
 def _score_all(store: Any, run: Any, clips: list[ClipSummary], prompt: Any, arguments: argparse.Namespace) -> list[ClipScore]:
-    """Score in batches and store each batch at once: what an interruption leaves is whole."""
+    """Score, and store what has come in about twice a second: what an interruption leaves is whole."""
     from vlmrb.envs import make_renderer
     from vlmrb.scoring import ScorerOptions, ScoringWorker
 
     options = ScorerOptions(arguments.frames, arguments.threshold, arguments.device, arguments.dtype)
     writer = store.writer(run.run_id)
     scores: list[ClipScore] = []
+    ahead = 8 * arguments.batch_size  # clips handed over and not yet answered, at most: the scorer never waits for us
     worker = ScoringWorker(
         arguments.scorer,
         options,
         partial(make_renderer, run.render_spec),
         prompt,
         batch_size=arguments.batch_size,
-        queue_size=2 * arguments.batch_size,
+        queue_size=ahead,
     )
+    started = time.monotonic()
     try:
         with Progress(len(clips), "clips", quiet=arguments.quiet) as progress:
-            for start in range(0, len(clips), arguments.batch_size):
-                for clip in clips[start : start + arguments.batch_size]:
+            waiting = iter(clips)
+            while len(scores) < len(clips):
+                for clip in islice(waiting, ahead - worker.backlog):
                     worker.submit(store.load_clip(clip.clip_id))
-                for _, score in worker.drain(wait=True):
+                for _, score in worker.drain(wait=True, timeout_s=0.5):
                     writer.add_score(score)
                     scores.append(score)
                 writer.flush()
-                progress.update(len(scores), f"yes {text.percent(_positive_rate(scores))}")
+                rate = len(scores) / (time.monotonic() - started)
+                progress.update(len(scores), f"yes {text.percent(_positive_rate(scores))}, {text.number(rate)} clips/s")
     finally:
         worker.close()
     return scores

@@ -48,6 +48,9 @@ def train_run(arguments: argparse.Namespace) -> int:
 
     with Store(arguments.store, create=not arguments.resume) as store:
         result = _train(store, config, arguments)
+        warning = store.run(result.run_id).error
+    if warning:  # also when quiet: a run whose scoring failed is not what was asked for
+        text.complain(f"warning: {warning}")
     _tell(result, arguments)
     return EXIT_INTERRUPTED if result.status == "interrupted" else 0
 
@@ -68,8 +71,11 @@ def _train(store: Store, config: TrainConfig | None, arguments: argparse.Namespa
             progress.update(step, _figures(figures))
 
         if config is None:
-            return resume(arguments.resume, store=store, progress=show)
-        return train(config, store=store, name=arguments.name, progress=show)
+            result = resume(arguments.resume, store=store, progress=show)
+        else:
+            result = train(config, store=store, name=arguments.name, progress=show)
+        progress.update(result.steps, f"success {text.percent(result.final_success_rate)}")
+    return result
 
 
 def _figures(figures: dict[str, Any]) -> str:

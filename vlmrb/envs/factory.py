@@ -70,4 +70,6 @@ def _no_such_id(env_id: str) -> str:
     lower = {name.lower(): name for name in known}
     near = [lower[name] for name in difflib.get_close_matches(env_id.lower(), lower, n=3, cutoff=0.5)]
     hint = f"Did you mean {', '.join(near)}?" if near else "For an environment of your own use 'module:Id'."
-    return f"env: there is no environment {env_id!r} among the {len(known)} registered. {hint} DoorKey takes any size: DoorKey-12x12"
+    return (
+        f"env: there is no environment {env_id!r} among the {len(known)} registered. {hint} DoorKey takes any size: DoorKey-12x12"
+    )

@@ -56,7 +56,8 @@ class GymnasiumEnvironment:
         """Act."""
         observation, reward, terminated, truncated, info = self._env.step(self._first_action + int(action))
         self._return += float(reward)
-        success, events = None, ()
+        success: bool | None = None
+        events: tuple[Event, ...] = ()
         if terminated or truncated:
             success = self._success(info)
             events = (Event("success"),) if success else ()

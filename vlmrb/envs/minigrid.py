@@ -71,8 +71,13 @@ class MiniGridEnvironment:
         self._mask = np.zeros((self._view, self._view), np.uint8)
         unwrapped.gen_obs = self._gen_obs  # the compiled view in place of MiniGrid's own
         self.n_actions = int(unwrapped.action_space.n)
-        self.render_spec = {"kind": "minigrid", "tile_size": unwrapped.tile_size, "view_size": self._view,
-                            "highlight": bool(unwrapped.highlight), "visuals": visuals}  # fmt: skip
+        self.render_spec = {
+            "kind": "minigrid",
+            "tile_size": unwrapped.tile_size,
+            "view_size": self._view,
+            "highlight": bool(unwrapped.highlight),
+            "visuals": visuals,
+        }
         width, height = (unwrapped.width, unwrapped.height) if self._full else (self._view, self._view)
         extras = (4, CELL_VALUES[0], CELL_VALUES[1]) + (len(WORDS) + 2,) * MISSION_WORDS * self._reads_mission
         self.observation_spec = ObservationSpec("grid", (width * height * 3 + len(extras),), "uint8", (width, height, 3), extras)
@@ -82,9 +87,10 @@ class MiniGridEnvironment:
         self._env.reset(seed=seed)
         self._mission = mission_words(self._grid_env.mission) if self._reads_mission else ()
         grid = self._grid_env.grid
-        if self._full and (grid.width, grid.height, 3) != self.observation_spec.grid_shape:
+        expected = self.observation_spec.grid_shape
+        if self._full and expected is not None and (grid.width, grid.height, 3) != expected:
             raise EnvironmentSetupError(
-                f"the grid is now {grid.width}×{grid.height}, but was {self.observation_spec.grid_shape[:2]}: "
+                f"the grid is now {grid.width}×{grid.height}, but was {expected[0]}×{expected[1]}: "
                 "this environment changes size between episodes; use --observation egocentric"
             )
         return self._observe()
@@ -139,8 +145,16 @@ class MiniGridEnvironment:
 
     def _look(self) -> None:
         env = self._grid_env
-        egocentric_view(self._tracker.padded, int(env.agent_pos[0]), int(env.agent_pos[1]), int(env.agent_dir), self._view,
-                        env.see_through_walls, self._image, self._mask)  # fmt: skip
+        egocentric_view(
+            self._tracker.padded,
+            int(env.agent_pos[0]),
+            int(env.agent_pos[1]),
+            int(env.agent_dir),
+            self._view,
+            env.see_through_walls,
+            self._image,
+            self._mask,
+        )
 
     def _gen_obs(self) -> dict[str, Any]:
         env = self._grid_env

@@ -1,4 +1,4 @@
-"""MiniGrid's egocentric view, compiled.
+"""MiniGrid's egocentric view and its pictures, compiled.
 
 MiniGrid rebuilds the view from Python objects in each step, which is nine tenths of a step's time. The same
 algorithm over an array of cells takes about a microsecond. A test holds both equal on every registered environment.
@@ -62,6 +62,25 @@ def egocentric_view(padded, x, y, direction, view_size, see_through_walls, image
 @njit(cache=True)
 def _opaque(image, i, j):  # type: ignore[no-untyped-def]
     return image[i, j, 0] == WALL or (image[i, j, 0] == DOOR and image[i, j, 2] != 0)
+
+
+@njit(cache=True)
+def lay_tiles(tiles, keys, picture):  # type: ignore[no-untyped-def]
+    """Copy tiles into pictures.
+
+    Args:
+        tiles: [N, size, words], uint8 or uint64.
+        keys: int64 [F, height, width], which tile goes where.
+        picture: [F, height·size, width·words], written.
+    """
+    size, words = tiles.shape[1], tiles.shape[2]
+    for f in range(keys.shape[0]):
+        for row in range(keys.shape[1]):
+            for y in range(size):
+                for column in range(keys.shape[2]):
+                    key = keys[f, row, column]
+                    for word in range(words):
+                        picture[f, row * size + y, column * words + word] = tiles[key, y, word]
 
 
 def border_of_walls(width: int, height: int, view_size: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from vlmrb.envs.minigrid_view import lay_tiles
 from vlmrb.errors import EnvironmentSetupError
 from vlmrb.types import FrameRenderer
 
@@ -71,13 +72,15 @@ class MiniGridRenderer:
             self._drawn[key] = True
         frames, height, width = keys.shape
         size = self.tile_size
-        picture = np.empty((frames, height, size, width, size, 3), np.uint8)
-        picture.transpose(0, 1, 3, 2, 4, 5)[...] = self._tiles[keys]
-        return picture.reshape(frames, height * size, width * size, 3)
+        word = np.uint64 if size % 8 == 0 else np.uint8  # eight bytes at a time where rows of tiles allow it
+        tiles = self._tiles.reshape(len(self._tiles), size, size * 3).view(word)
+        picture = np.empty((frames, height * size, width * tiles.shape[2]), word)
+        lay_tiles(tiles, keys, picture)
+        return picture.view(np.uint8).reshape(frames, height * size, width * size, 3)
 
     def _tile_keys(self, snapshots: np.ndarray) -> np.ndarray:
         width, height = int(snapshots[0, 0]), int(snapshots[0, 1])
-        mask_bytes = -(-self.view_size**2 // 8)
+        mask_bytes = -(-(self.view_size**2) // 8)
         frames = np.arange(len(snapshots))
         x, y, direction = snapshots[:, 2].astype(int), snapshots[:, 3].astype(int), snapshots[:, 4].astype(int)
         cells = snapshots[:, HEADER + mask_bytes :].reshape(-1, width, height, 3).astype(np.intp)
@@ -90,8 +93,9 @@ class MiniGridRenderer:
         keys[frames, x, y] += 1 + direction
         return keys.transpose(0, 2, 1)
 
-    def _highlighted(self, seen: np.ndarray, x: np.ndarray, y: np.ndarray, direction: np.ndarray, width: int, height: int
-                     ) -> np.ndarray:  # fmt: skip
+    def _highlighted(
+        self, seen: np.ndarray, x: np.ndarray, y: np.ndarray, direction: np.ndarray, width: int, height: int
+    ) -> np.ndarray:
         """Visible cells of the agent's view → bool [F, width, height] in world coordinates."""
         view = self.view_size
         i, j = (grid.ravel() for grid in np.meshgrid(np.arange(view), np.arange(view), indexing="ij"))

@@ -75,7 +75,9 @@ class VectorEnv:
             np.array([s.terminated for s in steps], bool),
             np.array([s.truncated for s in steps], bool),
         )
-        return VectorStep(transition, self._observation.copy(), snapshots, [s.events for s in steps], [s.success for s in steps], seeds)
+        return VectorStep(
+            transition, self._observation.copy(), snapshots, [s.events for s in steps], [s.success for s in steps], seeds
+        )
 
     def close(self) -> None:
         """Close them all."""

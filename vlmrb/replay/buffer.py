@@ -28,9 +28,19 @@ class ReplayBuffer:
         action_dtype: 'int64' for discrete actions.
     """
 
-    def __init__(self, capacity: int, spec: ObservationSpec, sampler: Sampler, rng: np.random.Generator, *,
-                 n_envs: int = 1, n_step: int = 1, gamma: float = 0.99,
-                 action_shape: tuple[int, ...] = (), action_dtype: str = "int64") -> None:  # fmt: skip
+    def __init__(
+        self,
+        capacity: int,
+        spec: ObservationSpec,
+        sampler: Sampler,
+        rng: np.random.Generator,
+        *,
+        n_envs: int = 1,
+        n_step: int = 1,
+        gamma: float = 0.99,
+        action_shape: tuple[int, ...] = (),
+        action_dtype: str = "int64",
+    ) -> None:
         assert capacity >= n_envs * n_step, (capacity, n_envs, n_step)
         self.capacity, self.sampler, self._rng = capacity, sampler, rng
         self._n_envs, self._n_step, self._gamma = n_envs, n_step, gamma

@@ -53,7 +53,9 @@ def check_scorer(scorer: str) -> None:
     if kind == "hf" and not rest:
         raise ScorerSetupError("scorer: hf: needs a hub id or a folder, such as hf:facebook/Perception-LM-1B")
     if kind == "openai" and not (rest.startswith(("http://", "https://")) and all(rest.rpartition("#")[::2])):
-        raise ScorerSetupError(f"scorer: {scorer!r} must read openai:<base-url>#<model>, such as openai:http://127.0.0.1:8000/v1#plm-1b")
+        raise ScorerSetupError(
+            f"scorer: {scorer!r} must read openai:<base-url>#<model>, such as openai:http://127.0.0.1:8000/v1#plm-1b"
+        )
 
 
 def make_scorer(scorer: str, options: ScorerOptions) -> ClipScorer:
@@ -75,8 +77,14 @@ def make_scorer(scorer: str, options: ScorerOptions) -> ClipScorer:
     if kind == "hf":
         from vlmrb.scoring.hf import HFScorer
 
-        return HFScorer(rest, scorer=scorer, frames_per_clip=options.frames, threshold=options.threshold,
-                        device=options.device, dtype=options.dtype)  # fmt: skip
+        return HFScorer(
+            rest,
+            scorer=scorer,
+            frames_per_clip=options.frames,
+            threshold=options.threshold,
+            device=options.device,
+            dtype=options.dtype,
+        )
     from vlmrb.scoring.openai import OpenAIScorer
 
     base_url, _, model = rest.rpartition("#")

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from vlmrb.types import Clip, ClipScore, Event, Prompt, ScoringRequest
+from vlmrb.types import CLIPS_PER_RUN, Clip, ClipScore, Event, Prompt, ScoringRequest
 
-PROGRESS_EVENTS = frozenset({("picked_up", "key"), ("unlocked", "door"), ("opened", "door"), ("goal_reached", "goal"), ("success", "")})
+PROGRESS_EVENTS = frozenset(
+    {("picked_up", "key"), ("unlocked", "door"), ("opened", "door"), ("goal_reached", "goal"), ("success", "")}
+)
 """(name, object) of the events that count as progress towards a goal: what `oracle` labels yes and labels are judged by."""
 
 
@@ -61,7 +63,7 @@ class RewardScorer(_Control):
 
 
 class RandomScorer(_Control):
-    """Yes at a given rate, whatever the clip shows; the same clip of the same seed always gets the same label."""
+    """Yes at a given rate, whatever the clip shows; the nth clip of a run with the same seed always gets the same label."""
 
     name = "random"
 
@@ -72,4 +74,4 @@ class RandomScorer(_Control):
 
     def probability(self, clip: Clip) -> float:
         """1.0 with probability `rate`."""
-        return float(np.random.default_rng([self._seed, clip.clip_id]).random() < self._rate)
+        return float(np.random.default_rng([self._seed, clip.clip_id % CLIPS_PER_RUN]).random() < self._rate)

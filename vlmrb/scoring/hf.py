@@ -41,9 +41,18 @@ class HFScorer:
         dtype: torch dtype of the weights.
     """
 
-    def __init__(self, model: str, *, scorer: str, frames_per_clip: int = 8, threshold: float = 0.5,
-                 device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False,
-                 input: Literal["auto", "images", "video"] = "auto") -> None:  # noqa: A002
+    def __init__(
+        self,
+        model: str,
+        *,
+        scorer: str,
+        frames_per_clip: int = 8,
+        threshold: float = 0.5,
+        device: str = "auto",
+        dtype: str = "auto",
+        trust_remote_code: bool = False,
+        input: Literal["auto", "images", "video"] = "auto",
+    ) -> None:
         """Load the model.
 
         Args:
@@ -113,7 +122,8 @@ class HFScorer:
                 raise ScorerError(
                     f"scorer {self._scorer}: one clip of {len(batch[0].frames)} frames does not fit into the memory of "
                     f"{self.device} next to the model; use fewer frames (--scorer-frames), a smaller model, "
-                    "--scorer-dtype bfloat16, or --scorer-device cpu")
+                    "--scorer-dtype bfloat16, or --scorer-device cpu"
+                )
             else:
                 self._batch_limit = len(batch) // 2
         return answers
@@ -154,8 +164,14 @@ class HFScorer:
         # a model that thinks aloud first would not answer with its first token
         thinking = {"enable_thinking": False} if "enable_thinking" in str(self._processor.chat_template) else {}
         inputs = self._processor.apply_chat_template(
-            chats, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
-            processor_kwargs=options, **thinking)
+            chats,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs=options,
+            **thinking,
+        )
         inputs = inputs.to(self.device, dtype=self.dtype)
         # some tokenizers add token_type_ids out of habit; few models take them
         return {name: value for name, value in inputs.items() if name != "token_type_ids" or name in self._forward_parameters}
@@ -183,16 +199,20 @@ class HFScorer:
             possible = hasattr(self._processor, "image_processor") and self._has_place_for("image")
         if not possible:
             other = "another checkpoint" if wanted == "auto" else "input='auto', or another checkpoint"
-            raise ScorerSetupError(f"scorer {self._scorer}: the model's processor ({type(self._processor).__name__}) or its chat "
-                                   f"template has no place for {picked}; give {other}")
+            raise ScorerSetupError(
+                f"scorer {self._scorer}: the model's processor ({type(self._processor).__name__}) or its chat "
+                f"template has no place for {picked}; give {other}"
+            )
         return picked
 
     def _has_place_for(self, kind: str) -> bool:
         """Whether the chat template writes something for a block of this type."""
         question = {"type": "text", "text": "?"}
         try:
-            texts = [self._processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-                     for content in ([{"type": kind}, question], [question])]
+            texts = [
+                self._processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+                for content in ([{"type": kind}, question], [question])
+            ]
         except Exception:  # noqa: BLE001 - templates raise what they like at a type they do not know
             return False
         return texts[0] != texts[1]
@@ -205,22 +225,38 @@ class HFScorer:
 
     def _as_score(self, request: ScoringRequest, answer: Answer, prompt: Prompt) -> ClipScore:
         return ClipScore(
-            clip_id=request.clip.clip_id, probability=answer.probability, yes_logit=answer.yes_logit,
-            no_logit=answer.no_logit, threshold=self._threshold, scorer=self._scorer, model=self.model,
-            revision=self.revision, prompt_id=prompt.prompt_id, frame_indices=request.frame_indices, error=answer.error)
+            clip_id=request.clip.clip_id,
+            probability=answer.probability,
+            yes_logit=answer.yes_logit,
+            no_logit=answer.no_logit,
+            threshold=self._threshold,
+            scorer=self._scorer,
+            model=self.model,
+            revision=self.revision,
+            prompt_id=prompt.prompt_id,
+            frame_indices=request.frame_indices,
+            error=answer.error,
+        )
 
 
 def _video_metadata(request: ScoringRequest) -> dict[str, Any]:
     steps = max(len(request.clip), 1)
     height, width = request.frames.shape[1:3]
     indices = [int(index) for index in request.frame_indices]
-    return {"total_num_frames": steps, "fps": STEPS_PER_SECOND, "duration": steps / STEPS_PER_SECOND,
-            "height": height, "width": width, "frames_indices": indices if len(indices) > 1 else indices * 2}
+    return {
+        "total_num_frames": steps,
+        "fps": STEPS_PER_SECOND,
+        "duration": steps / STEPS_PER_SECOND,
+        "height": height,
+        "width": width,
+        "frames_indices": indices if len(indices) > 1 else indices * 2,
+    }
 
 
 def _control_tokens(processor: Any) -> tuple[str, ...]:
     """Special tokens and media placeholders, longest first."""
-    tokens = {token.content for token in processor.tokenizer.added_tokens_decoder.values() if token.special}
+    added = getattr(processor.tokenizer, "added_tokens_decoder", {}).values()
+    tokens = set(processor.tokenizer.all_special_tokens) | {token.content for token in added if token.special}
     tokens |= {str(token) for kind in ("image", "video", "audio") if (token := getattr(processor, f"{kind}_token", None))}
     return tuple(sorted((token for token in tokens if len(token) > 1), key=lambda token: (-len(token), token)))
 

@@ -137,7 +137,7 @@ class Http:
         headers = {"Content-Type": "application/json"} if content is not None else {}
         with self._client.stream(method, url, content=content, headers=headers) as response:
             body = bytearray()
-            for chunk in response.iter_bytes(65_536):
+            for chunk in response.iter_bytes():  # as it comes in: a chunk size would wait for it to fill
                 body += chunk
                 if len(body) > MAX_REPLY_BYTES:
                     return Reply(response.status_code, b"a reply of more than %d bytes" % MAX_REPLY_BYTES)
@@ -167,8 +167,10 @@ def _checked_url(base_url: str) -> httpx.URL:
         raise ScorerSetupError(f"scorer openai: {excerpt(base_url)!r} is not an address ({error}); {example}") from error
     if url.userinfo:
         shown = url.copy_with(username=None, password=None, query=None)
-        raise ScorerSetupError(f"scorer openai: the address {shown} comes with a user name or password, which every score would "
-                               "repeat; leave it out and put the key into the environment variable OPENAI_API_KEY")
+        raise ScorerSetupError(
+            f"scorer openai: the address {shown} comes with a user name or password, which every score would "
+            "repeat; leave it out and put the key into the environment variable OPENAI_API_KEY"
+        )
     if url.scheme not in ("http", "https") or not url.host:
         raise ScorerSetupError(f"scorer openai: {excerpt(base_url)!r} is not an http or https address; {example}")
     return url

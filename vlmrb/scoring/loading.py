@@ -123,8 +123,10 @@ def _local_folder(name: str) -> Path | None:
     if is_folder:
         if (path / "config.json").is_file():
             return path
-        raise ScorerSetupError(f"scorer hf:{name}: the folder {path} holds no config.json, so it is not a model folder; "
-                               "give the folder that `save_pretrained` wrote, or that a hub download holds")
+        raise ScorerSetupError(
+            f"scorer hf:{name}: the folder {path} holds no config.json, so it is not a model folder; "
+            "give the folder that `save_pretrained` wrote, or that a hub download holds"
+        )
     if exists:
         raise ScorerSetupError(f"scorer hf:{name}: {path} is a file; give the folder that holds the model")
     if name.startswith((os.sep, ".", "~")) or not _HUB_ID.fullmatch(name):
@@ -143,8 +145,9 @@ def _pick_device(device: str) -> Any:
         torch.empty(0, device=picked)  # fails for a device that this machine or this torch does not have
     except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
         reason = str(error).split("\n")[0]
-        raise ScorerSetupError(f"scorer device {device!r} cannot be used here ({reason}); "
-                               "give auto, cpu, cuda, cuda:<n> or mps") from error
+        raise ScorerSetupError(
+            f"scorer device {device!r} cannot be used here ({reason}); give auto, cpu, cuda, cuda:<n> or mps"
+        ) from error
     return picked
 
 
@@ -165,19 +168,20 @@ def _hub_commit(name: str) -> tuple[str, bool]:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
-    api = HfApi()
+    api, unreachable = HfApi(), None
     try:
-        return api.model_info(name, timeout=10).sha or "", False
+        api.model_info(name, timeout=10)
     except (HFValidationError, RepositoryNotFoundError):
         raise
     except Exception as error:  # noqa: BLE001 - offline mode, no network, hub out of order: a model in the cache still works
-        unreachable = error
-    try:
-        return api.resolve_revision(name, local_files_only=True).resolved, True
+        unreachable = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    try:  # notes the commit in the cache, for the day that the hub cannot be reached
+        return api.resolve_revision(name, local_files_only=unreachable is not None).resolved, unreachable is not None
     except Exception as error:
-        reason = f"{type(unreachable).__name__}: {' '.join(str(unreachable).split())[:200]}"
-        raise ScorerSetupError(f"scorer hf:{name}: there is no such folder here, the hub cannot be reached, and the model is "
-                               f"not in the local cache; connect, or give a local folder ({reason})") from error
+        raise ScorerSetupError(
+            f"scorer hf:{name}: there is no such folder here, the hub cannot be reached, and the model is "
+            f"not in the local cache; connect, or give a local folder ({unreachable or error})"
+        ) from error
 
 
 def _load_processor(name: str, where: dict[str, Any]) -> Any:
@@ -186,8 +190,10 @@ def _load_processor(name: str, where: dict[str, Any]) -> Any:
     processor = transformers.AutoProcessor.from_pretrained(**where)
     has_eyes = hasattr(processor, "image_processor") or hasattr(processor, "video_processor")
     if not has_eyes or getattr(processor, "tokenizer", None) is None:
-        raise ScorerSetupError(f"scorer hf:{name} loads as {type(processor).__name__}, which does not take pictures and "
-                               "text; give a vision-language model (image-text-to-text on the hub)")
+        raise ScorerSetupError(
+            f"scorer hf:{name} loads as {type(processor).__name__}, which does not take pictures and "
+            "text; give a vision-language model (image-text-to-text on the hub)"
+        )
     if getattr(processor, "chat_template", None) is None:
         if getattr(processor.tokenizer, "chat_template", None) is None:
             raise ScorerSetupError(f"scorer hf:{name} has no chat template; give an instruction-tuned checkpoint")
@@ -210,27 +216,39 @@ def _load_weights(name: str, config: Any, where: dict[str, Any], dtype: Any) -> 
     total = len(model.state_dict())
     # A few missing tensors of the vision tower are a pooling head that nobody uses; anything else would answer at random.
     if len(missing) > total // 20 or any(not re.search(r"vision|visual|image", key) for key in missing):
-        raise ScorerSetupError(f"scorer hf:{name}: the checkpoint lacks {len(missing)} of the model's {total} tensors (first: "
-                               f"{missing[0]}), so its answers would be random; give the complete checkpoint")
+        raise ScorerSetupError(
+            f"scorer hf:{name}: the checkpoint lacks {len(missing)} of the model's {total} tensors (first: "
+            f"{missing[0]}), so its answers would be random; give the complete checkpoint"
+        )
     if missing:
         _log.warning("hf:%s lacks %d tensors of its vision tower, taken as unused (first: %s)", name, len(missing), missing[0])
     return model
 
 
 _HUB_REASONS = (  # what an error's text tells → what to say about it
-    (r"GatedRepo|trying to access a gated repo|awaiting a review",
-     "access is gated: accept its terms on the hub and log in with `hf auth login`"),
-    (r"not a valid model identifier|RepositoryNotFound|HFValidation",
-     "there is no such folder here and no such model on the hub; check the spelling"),
-    (r"couldn't connect|offline mode|OfflineMode|LocalEntryNotFound|Name or service not known|timed out|ConnectError",
-     "the hub cannot be reached and the local cache does not hold all of the model; connect, or give a local folder"),
+    (
+        r"GatedRepo|trying to access a gated repo|awaiting a review",
+        "access is gated: accept its terms on the hub and log in with `hf auth login`",
+    ),
+    (
+        r"not a valid model identifier|RepositoryNotFound|HFValidation",
+        "there is no such folder here and no such model on the hub; check the spelling",
+    ),
+    (
+        r"couldn't connect|offline mode|OfflineMode|LocalEntryNotFound|Name or service not known|timed out|ConnectError",
+        "the hub cannot be reached and the local cache does not hold all of the model; connect, or give a local folder",
+    ),
 )
 _REASONS = (
-    (r"no file named model\.safetensors|does not appear to have (a )?files? named",
-     "it has no complete safetensors weights; convert it, or give another checkpoint"),
+    (
+        r"no file named model\.safetensors|does not appear to have (a )?files? named",
+        "it has no complete safetensors weights; convert it, or give another checkpoint",
+    ),
     (r"trust_remote_code", "it runs Python code of its publisher; if you trust that, pass trust_remote_code=True"),
-    (r"Unrecognized configuration class|does not recognize this architecture|Unrecognized model|Unrecognized processing class",
-     "it is not a vision-language model that this version of transformers knows"),
+    (
+        r"Unrecognized configuration class|does not recognize this architecture|Unrecognized model|Unrecognized processing class",
+        "it is not a vision-language model that this version of transformers knows",
+    ),
 )
 _PACKAGES = re.compile(r"(?i)\b(torchvision|timm|num2words|sentencepiece|protobuf|tiktoken|mistral[-_]common|einops)\b")
 

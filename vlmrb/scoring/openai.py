@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import io
 import os
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -36,8 +35,18 @@ class OpenAIScorer:
         revision: the `system_fingerprint` of the server's latest reply, '' where it sends none.
     """
 
-    def __init__(self, base_url: str, model: str, *, scorer: str, frames_per_clip: int = 8, threshold: float = 0.5,
-                 timeout_s: float = 60.0, retries: int = 4, concurrency: int = 8) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        *,
+        scorer: str,
+        frames_per_clip: int = 8,
+        threshold: float = 0.5,
+        timeout_s: float = 60.0,
+        retries: int = 4,
+        concurrency: int = 8,
+    ) -> None:
         """Reach the server once, so that a wrong address or key shows now rather than in mid-run.
 
         The API key is read from the environment variable OPENAI_API_KEY, sent to the server, and neither stored nor logged.
@@ -62,8 +71,8 @@ class OpenAIScorer:
             raise ScorerSetupError(f"scorer {scorer}: names no model; give openai:<base-url>#<model>")
         base_url = base_url.rstrip("/").removesuffix("/chat/completions")
         self._http = Http(base_url, api_key=os.environ.get("OPENAI_API_KEY", ""), timeout_s=timeout_s, retries=retries)
+        self._shown = f"scorer openai:{self._http.shown_url}#{model}"  # may be shown: without a query, which can hold a secret
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="vlmrb-openai")
-        self._lock = threading.Lock()
         self._answered = False  # whether the server has ever accepted a request
         try:
             self._served = self._list_models()
@@ -99,9 +108,17 @@ class OpenAIScorer:
             return unknown("the clip has no frames")
         content = [{"type": "image_url", "image_url": {"url": _data_url(frame)}} for frame in request.frames]
         try:
-            reply = self._http.post("/chat/completions", {
-                "model": self.model, "messages": [{"role": "user", "content": [*content, {"type": "text", "text": prompt.text}]}],
-                "max_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": TOP_LOGPROBS})
+            reply = self._http.post(
+                "/chat/completions",
+                {
+                    "model": self.model,
+                    "messages": [{"role": "user", "content": [*content, {"type": "text", "text": prompt.text}]}],
+                    "max_tokens": 1,
+                    "temperature": 0,
+                    "logprobs": True,
+                    "top_logprobs": TOP_LOGPROBS,
+                },
+            )
         except NoReplyError as failure:
             return self._unavailable(failure)
         return self._read(reply)
@@ -116,20 +133,25 @@ class OpenAIScorer:
             return refusal
         said = f"the server rejects the request with status {reply.status}: {reply.message()}"
         if not self._answered:  # nothing has ever worked, so it is not this clip
-            return ScorerSetupError(f"scorer {self._scorer}: {said}; it must take {self.frames_per_clip} images and give "
-                                    f"logprobs with top_logprobs={TOP_LOGPROBS}")
+            return ScorerSetupError(
+                f"{self._shown}: {said}; it must take {self.frames_per_clip} images and give "
+                f"logprobs with top_logprobs={TOP_LOGPROBS}"
+            )
         return unknown(said)
 
     def _unavailable(self, failure: NoReplyError) -> ScorerUnavailableError:
-        return ScorerUnavailableError(f"scorer {self._scorer}: the server at {self._http.shown_url} does not answer: {failure}; "
-                                      "start it, or check the address")
+        return ScorerUnavailableError(
+            f"{self._shown}: the server at {self._http.shown_url} does not answer: {failure}; start it, or check the address"
+        )
 
     def _refusal(self, reply: Reply) -> ScorerSetupError | None:
         """What to say of a status that no other clip and no retry would change."""
-        where = f"scorer {self._scorer}: {self._http.shown_url}"
+        where = f"{self._shown}: the server"
         if reply.status in (401, 403):
-            return ScorerSetupError(f"{where} refuses access with status {reply.status}: {reply.message()}; "
-                                    "set the environment variable OPENAI_API_KEY to a valid key")
+            return ScorerSetupError(
+                f"{where} refuses access with status {reply.status}: {reply.message()}; "
+                "set the environment variable OPENAI_API_KEY to a valid key"
+            )
         if reply.status == 404:
             served = f"; it serves {', '.join(self._served)}" if self._served else ""
             said = f"has no model {self.model!r}, or no chat completions at all: {reply.message()}"
@@ -152,8 +174,11 @@ class OpenAIScorer:
                 entries.append((first["token"], first["logprob"]))
         except (LookupError, TypeError):
             error = body.get("error")
-            return unknown(f"the server's reply holds no logprobs: {excerpt(str(error))}" if error else
-                           "the server's reply holds no logprobs; it must support logprobs and top_logprobs")
+            return unknown(
+                f"the server's reply holds no logprobs: {excerpt(str(error))}"
+                if error
+                else "the server's reply holds no logprobs; it must support logprobs and top_logprobs"
+            )
         top = [(token, float(logprob)) for token, logprob in entries if isinstance(token, str) and _is_number(logprob)]
         return answer_from_top_logprobs(top, self._threshold)
 
@@ -163,8 +188,9 @@ class OpenAIScorer:
             reply = self._http.get("/models")
         except NoReplyError as failure:
             raise self._unavailable(failure) from failure
-        if reply.status in (401, 403) or 300 <= reply.status < 400:
-            raise self._refusal(reply) or AssertionError
+        refusal = self._refusal(reply) if reply.status != 404 else None  # the list is optional
+        if refusal is not None:
+            raise refusal
         body = reply.json()
         entries = body.get("data") if isinstance(body, dict) else None
         names = [entry.get("id") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
@@ -172,9 +198,18 @@ class OpenAIScorer:
 
     def _as_score(self, request: ScoringRequest, answer: Answer, prompt: Prompt) -> ClipScore:
         return ClipScore(
-            clip_id=request.clip.clip_id, probability=answer.probability, yes_logit=answer.yes_logit, no_logit=answer.no_logit,
-            threshold=self._threshold, scorer=self._scorer, model=self.model, revision=self.revision, prompt_id=prompt.prompt_id,
-            frame_indices=request.frame_indices, error=answer.error)
+            clip_id=request.clip.clip_id,
+            probability=answer.probability,
+            yes_logit=answer.yes_logit,
+            no_logit=answer.no_logit,
+            threshold=self._threshold,
+            scorer=self._scorer,
+            model=self.model,
+            revision=self.revision,
+            prompt_id=prompt.prompt_id,
+            frame_indices=request.frame_indices,
+            error=answer.error,
+        )
 
 
 def _data_url(frame: np.ndarray) -> str:

@@ -28,8 +28,10 @@ def load_presets() -> dict[str, list[Prompt]]:
     path = asset_path("prompts.json")
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-        presets = {name: [Prompt(name, int(version["version"]), check_prompt_text(version["text"])) for version in versions]
-                   for name, versions in entries.items()}
+        presets = {
+            name: [Prompt(name, int(version["version"]), check_prompt_text(version["text"])) for version in versions]
+            for name, versions in entries.items()
+        }
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise VlmrbError(f"the file of prompt presets {path} is damaged ({reason}); install VLM-RB again") from error
@@ -56,8 +58,9 @@ def resolve_prompt(text_or_name: str) -> Prompt:
         if version is None or version == str(prompt.version):
             return prompt
     existing = ", ".join(f"{prompt.name}@{prompt.version}" for versions in presets.values() for prompt in versions)
-    raise ConfigError(f"prompt: there is no preset {stripped[:100]!r}; there are {existing}; "
-                      "a question of your own has more than one word")
+    raise ConfigError(
+        f"prompt: there is no preset {stripped[:100]!r}; there are {existing}; a question of your own has more than one word"
+    )
 
 
 def check_prompt_text(text: str) -> str:

@@ -46,8 +46,17 @@ class ScoringWorker:
         ScorerError: the back end cannot be made; as the process reported it.
     """
 
-    def __init__(self, scorer: str, options: ScorerOptions, make_renderer: Callable[[], FrameRenderer], prompt: Prompt, *,
-                 batch_size: int = 8, queue_size: int = 256, hang_timeout_s: float = 600.0) -> None:  # fmt: skip
+    def __init__(
+        self,
+        scorer: str,
+        options: ScorerOptions,
+        make_renderer: Callable[[], FrameRenderer],
+        prompt: Prompt,
+        *,
+        batch_size: int = 8,
+        queue_size: int = 256,
+        hang_timeout_s: float = 600.0,
+    ) -> None:
         self._recipe = (scorer, options, make_renderer)
         self._prompt, self._batch_size, self._queue_size = prompt, batch_size, queue_size
         self._hang_timeout_s = hang_timeout_s
@@ -221,7 +230,7 @@ def _run(connection: Connection, scorer: str, options: ScorerOptions, make_rende
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))  # leave the learner a core
     try:
         backend, renderer = make_scorer(scorer, options), make_renderer()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (the trainer raises it again)
         connection.send(("error", (type(error).__name__, str(error))))
         return
     connection.send(("ready", None))
@@ -233,8 +242,11 @@ def _run(connection: Connection, scorer: str, options: ScorerOptions, make_rende
             return
         try:
             message: tuple[str, Any] = ("scores", _score(backend, renderer, clips, prompt))
-        except Exception as error:
-            message = ("error", (type(error).__name__, f"{type(error).__name__}: {error}" if not isinstance(error, ScorerError) else str(error)))
+        except Exception as error:  # noqa: BLE001  (the trainer raises it again)
+            message = (
+                "error",
+                (type(error).__name__, f"{type(error).__name__}: {error}" if not isinstance(error, ScorerError) else str(error)),
+            )
         try:
             connection.send(message)
         except OSError:

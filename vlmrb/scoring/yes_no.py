@@ -76,7 +76,8 @@ def find_yes_no_tokens(tokenizer: Any, vocabulary_size: int | None = None) -> Ye
             raise ScorerSetupError(
                 f"the tokenizer ({type(tokenizer).__name__}, {len(tokenizer)} tokens) has no single token for "
                 f"'{word}' in any case, with or without a leading space, so P(yes) cannot be read from the first "
-                "answer token; use a model whose tokenizer has one")
+                "answer token; use a model whose tokenizer has one"
+            )
     return YesNoTokens(tuple(sorted(found["yes"])), tuple(sorted(found["no"])))
 
 
@@ -115,8 +116,9 @@ def answer_from_top_logprobs(top: Iterable[tuple[str, float]], threshold: float)
     entries = [(token, logprob) for token, logprob in top if logprob > _ABSENT_LOGPROB]
     if any(not logprob <= 0.01 for _, logprob in entries):  # a little above 0 is rounding; NaN fails, too
         return unknown("the server's log-probabilities are not numbers ≤ 0")
-    sides = {answer: np.array([logprob for token, logprob in entries if spelled_answer(token) == answer])
-             for answer in ("yes", "no")}
+    sides = {
+        answer: np.array([logprob for token, logprob in entries if spelled_answer(token) == answer]) for answer in ("yes", "no")
+    }
     has_yes, has_no = bool(sides["yes"].size), bool(sides["no"].size)
     if has_yes and has_no:
         return _answer(_log_sum_exp(sides["yes"]), _log_sum_exp(sides["no"]))
@@ -128,8 +130,10 @@ def answer_from_top_logprobs(top: Iterable[tuple[str, float]], threshold: float)
     bound = share if has_yes else 1.0 - share
     if (bound >= threshold) != has_yes:
         here, absent = ("yes", "no") if has_yes else ("no", "yes")
-        return unknown(f"'{here}' is among the {len(entries)} likeliest first tokens and '{absent}' is not, and what "
-                       f"they leave over ({left_over:.2g}) could decide either way")
+        return unknown(
+            f"'{here}' is among the {len(entries)} likeliest first tokens and '{absent}' is not, and what "
+            f"they leave over ({left_over:.2g}) could decide either way"
+        )
     return Answer(bound, present if has_yes else None, None if has_yes else present)
 
 

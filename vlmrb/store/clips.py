@@ -17,17 +17,39 @@ from vlmrb.types import CLIPS_PER_RUN, Clip, ClipScore, ClipSummary, Event
 
 _SCORE_COLUMNS = [
     t.scores.c[name]
-    for name in ("clip_id", "probability", "yes_logit", "no_logit", "threshold", "scorer", "model", "revision", "prompt_id",
-                 "frame_indices", "latency_s", "error")
-]  # fmt: skip
+    for name in (
+        "clip_id",
+        "probability",
+        "yes_logit",
+        "no_logit",
+        "threshold",
+        "scorer",
+        "model",
+        "revision",
+        "prompt_id",
+        "frame_indices",
+        "latency_s",
+        "error",
+    )
+]
 
 
 class Clips(Database):
     """The part of the store that knows clips."""
 
-    def clips(self, run_id: int | None = None, *, label: bool | None = None, event: str | None = None, min_step: int | None = None,
-              max_step: int | None = None, superseded: bool = False, limit: int = 50, after: int | None = None,
-              order: Literal["newest", "oldest"] = "newest") -> list[ClipSummary]:  # fmt: skip
+    def clips(
+        self,
+        run_id: int | None = None,
+        *,
+        label: bool | None = None,
+        event: str | None = None,
+        min_step: int | None = None,
+        max_step: int | None = None,
+        superseded: bool = False,
+        limit: int = 50,
+        after: int | None = None,
+        order: Literal["newest", "oldest"] = "newest",
+    ) -> list[ClipSummary]:
         """A page of clips.
 
         Args:
@@ -103,7 +125,9 @@ class Clips(Database):
             stride = connection.execute(select(t.clips.c.stride).where(t.clips.c.clip_id == clip_id)).scalar_one()
         item_ids = summary.start_step + stride * np.arange(summary.length, dtype=np.int64)
         rewards = np.frombuffer(data.rewards, "<f4").astype(np.float32)
-        return Clip(clip_id, summary.env_index, summary.episode, item_ids, _decode(data), rewards, summary.events, summary.closed_by)  # type: ignore[arg-type]
+        return Clip(
+            clip_id, summary.env_index, summary.episode, item_ids, _decode(data), rewards, summary.events, summary.closed_by
+        )  # type: ignore[arg-type]
 
     def _clip_data(self, clip_id: int) -> Row[Any]:
         with self._read() as connection:
@@ -145,35 +169,74 @@ class Clips(Database):
 
 def clip_rows(run_id: int, clip: Clip) -> tuple[dict[str, Any], dict[str, Any]]:
     """The rows of `clips` and `clip_data` that hold a clip."""
-    names = {name for _, event in clip.events for name in (event.name, f"{event.name} {event.object}" if event.object else event.name)}
+    names = {
+        name for _, event in clip.events for name in (event.name, f"{event.name} {event.object}" if event.object else event.name)
+    }
     stride = int(clip.item_ids[1] - clip.item_ids[0]) if len(clip) > 1 else 1
     row = {
-        "clip_id": clip.clip_id, "run_id": run_id, "number": clip.clip_id % CLIPS_PER_RUN, "env_index": clip.env_index,
-        "episode": clip.episode, "start_step": clip.start_step, "stride": stride, "length": len(clip),
-        "episodic_reward": float(clip.rewards.sum()), "closed_by": clip.closed_by,
+        "clip_id": clip.clip_id,
+        "run_id": run_id,
+        "number": clip.clip_id % CLIPS_PER_RUN,
+        "env_index": clip.env_index,
+        "episode": clip.episode,
+        "start_step": clip.start_step,
+        "stride": stride,
+        "length": len(clip),
+        "episodic_reward": float(clip.rewards.sum()),
+        "closed_by": clip.closed_by,
         "events": [[at, event.name, event.object, event.color] for at, event in clip.events],
-        "event_names": " " + "  ".join(sorted(names)) + " " if names else "", "superseded": False,
-    }  # fmt: skip
+        "event_names": " " + "  ".join(sorted(names)) + " " if names else "",
+        "superseded": False,
+    }
     codec, encode = ("snapshots", video.encode_snapshots) if clip.snapshots.ndim == 2 else ("frames", video.encode_frames)
-    data = {"clip_id": clip.clip_id, "codec": codec, "shape": list(clip.snapshots.shape), "data": encode(clip.snapshots),
-            "rewards": clip.rewards.astype("<f4").tobytes()}  # fmt: skip
+    data = {
+        "clip_id": clip.clip_id,
+        "codec": codec,
+        "shape": list(clip.snapshots.shape),
+        "data": encode(clip.snapshots),
+        "rewards": clip.rewards.astype("<f4").tobytes(),
+    }
     return row, data
 
 
 def score_row(run_id: int, score: ClipScore) -> dict[str, Any]:
     """The row of `scores` that holds a score."""
     return {
-        "clip_id": score.clip_id, "run_id": run_id, "created_at": time.time(), "probability": score.probability,
-        "yes_logit": score.yes_logit, "no_logit": score.no_logit, "threshold": score.threshold, "label": score.label,
-        "scorer": score.scorer, "model": clean(score.model), "revision": clean(score.revision), "prompt_id": score.prompt_id,
-        "frame_indices": list(score.frame_indices), "latency_s": score.latency_s, "error": clean(score.error),
-    }  # fmt: skip
+        "clip_id": score.clip_id,
+        "run_id": run_id,
+        "created_at": time.time(),
+        "probability": score.probability,
+        "yes_logit": score.yes_logit,
+        "no_logit": score.no_logit,
+        "threshold": score.threshold,
+        "label": score.label,
+        "scorer": score.scorer,
+        "model": clean(score.model),
+        "revision": clean(score.revision),
+        "prompt_id": score.prompt_id,
+        "frame_indices": list(score.frame_indices),
+        "latency_s": score.latency_s,
+        "error": clean(score.error),
+    }
 
 
 def _summaries() -> Select[Any]:
     c = t.clips.c
-    columns = [c.clip_id, c.run_id, c.number, c.env_index, c.episode, c.start_step, c.stride, c.length, c.episodic_reward, c.closed_by,
-               c.superseded, c.events, c.score_id]  # fmt: skip
+    columns = [
+        c.clip_id,
+        c.run_id,
+        c.number,
+        c.env_index,
+        c.episode,
+        c.start_step,
+        c.stride,
+        c.length,
+        c.episodic_reward,
+        c.closed_by,
+        c.superseded,
+        c.events,
+        c.score_id,
+    ]
     score = [column.label(f"s_{column.name}") for column in _SCORE_COLUMNS]
     return select(*columns, *score).outerjoin(t.scores, t.scores.c.score_id == c.score_id)
 
@@ -184,9 +247,20 @@ def _clip_summary(row: Row[Any]) -> ClipSummary:
         values = {column.name: getattr(row, f"s_{column.name}") for column in _SCORE_COLUMNS}
         score = ClipScore(**{**values, "frame_indices": tuple(values["frame_indices"])})
     return ClipSummary(
-        row.clip_id, row.run_id, row.number, row.env_index, row.episode, row.start_step, row.start_step + (row.length - 1) * row.stride,
-        row.length, row.episodic_reward, row.closed_by, row.superseded, tuple((at, Event(*rest)) for at, *rest in row.events), score,
-    )  # fmt: skip
+        row.clip_id,
+        row.run_id,
+        row.number,
+        row.env_index,
+        row.episode,
+        row.start_step,
+        row.start_step + (row.length - 1) * row.stride,
+        row.length,
+        row.episodic_reward,
+        row.closed_by,
+        row.superseded,
+        tuple((at, Event(*rest)) for at, *rest in row.events),
+        score,
+    )
 
 
 def _score(row: Row[Any]) -> ClipScore:

@@ -42,7 +42,9 @@ class Database:
 
     def _prepare_file(self, path: Path, create: bool) -> None:
         if not create and not path.exists():
-            raise NotFoundError(f"store: there is no {path}; train a run first, or name another store with --store or VLMRB_STORE")
+            raise NotFoundError(
+                f"store: there is no {path}; train a run first, or name another store with --store or VLMRB_STORE"
+            )
         with plain_errors(self._url):
             path.parent.mkdir(parents=True, exist_ok=True)
         refuse_network_disk(path)
@@ -130,7 +132,10 @@ class Database:
             if self._reading.dialect.name != "sqlite":
                 return []
             problems = [row[0] for row in connection.exec_driver_sql("PRAGMA integrity_check") if row[0] != "ok"]
-            problems += [f"{row[0]}: row {row[1]} points at nothing in {row[2]}" for row in connection.exec_driver_sql("PRAGMA foreign_key_check")]
+            problems += [
+                f"{row[0]}: row {row[1]} points at nothing in {row[2]}"
+                for row in connection.exec_driver_sql("PRAGMA foreign_key_check")
+            ]
         return problems
 
     def backup(self, path: str | Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from sqlalchemy import Engine, Connection, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
@@ -38,7 +38,9 @@ def parse_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise StoreUnavailableError(f"store: {url!r} is neither a path nor a database URL such as postgresql+psycopg://…") from error
+        raise StoreUnavailableError(
+            f"store: {url!r} is neither a path nor a database URL such as postgresql+psycopg://…"
+        ) from error
     return parsed.set(drivername="postgresql+psycopg") if parsed.drivername in ("postgres", "postgresql") else parsed
 
 
@@ -79,7 +81,11 @@ def make_engine(url: URL, *, writes: bool) -> Engine:
         StoreUnavailableError: the database's driver is not installed.
     """
     try:
-        engine = create_engine(url, poolclass=NullPool) if url.get_backend_name() == "sqlite" else create_engine(url, pool_pre_ping=True)
+        engine = (
+            create_engine(url, poolclass=NullPool)
+            if url.get_backend_name() == "sqlite"
+            else create_engine(url, pool_pre_ping=True)
+        )
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise StoreUnavailableError(f"store: no driver for {describe(url)} ({error}); pip install 'vlmrb[postgres]'") from error
     if url.get_backend_name() == "sqlite":
@@ -121,14 +127,18 @@ def plain_errors(url: URL) -> Iterator[None]:
 def _translate(error: DBAPIError, where: str) -> StoreError:
     text = str(error.orig).strip().splitlines()[0] if error.orig and str(error.orig).strip() else type(error.orig).__name__
     low = text.lower()
-    if "full" in low or "no space" in low or "disk i/o" in low and _is_full(where):
+    if "full" in low or "no space" in low or ("disk i/o" in low and _is_full(where)):
         return StoreFullError(f"store: there is no space left for {where} ({text}); free some, then resume the run")
     if "not a database" in low or "malformed" in low or "corrupt" in low:
         return StoreCorruptError(f"store: {where} is not a usable database ({text}); move it away, or restore a backup")
     if "readonly" in low or "read-only" in low:
-        return StoreUnavailableError(f"store: {where} is read-only ({text}); make the file and its folder writable, or choose another --store")
+        return StoreUnavailableError(
+            f"store: {where} is read-only ({text}); make the file and its folder writable, or choose another --store"
+        )
     if "locked" in low or "busy" in low:
-        return StoreUnavailableError(f"store: {where} has been locked by another process for {BUSY_TIMEOUT_MS / 1000:g} s ({text}); try again")
+        return StoreUnavailableError(
+            f"store: {where} has been locked by another process for {BUSY_TIMEOUT_MS / 1000:g} s ({text}); try again"
+        )
     if "unable to open" in low:
         return StoreUnavailableError(f"store: {where} cannot be opened ({text}); its folder must exist and be writable")
     return StoreUnavailableError(f"store: {where} cannot do this: {text}")

@@ -77,7 +77,7 @@ class Prompts(Database):
         with self._write() as connection:
             if connection.execute(select(t.runs.c.run_id).where(t.runs.c.run_id == run_id)).first() is None:
                 raise NotFoundError(f"there is no run {run_id}; `vlmrb runs` lists those there are")
-            return int(connection.execute(insert(t.controls).values(**row)).inserted_primary_key[0])
+            return connection.execute(insert(t.controls).values(**row).returning(t.controls.c.control_id)).scalar_one()
 
     def controls(self, run_id: int, status: str | None = None) -> list[ControlRequest]:
         """Requests for a run, oldest first."""

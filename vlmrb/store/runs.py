@@ -37,7 +37,9 @@ def is_alive(pid: int | None, started_at: float | None, host: str | None, heartb
 class Runs(Database):
     """The part of the store that knows runs."""
 
-    def create_run(self, config: dict[str, Any], *, name: str | None = None, render_spec: dict[str, Any], success_rule: str) -> int:
+    def create_run(
+        self, config: dict[str, Any], *, name: str | None = None, render_spec: dict[str, Any], success_rule: str
+    ) -> int:
         """Add a run that has not begun; returns its id."""
         row = {
             "name": clean(name or default_name(config), "name")[:200],
@@ -51,7 +53,7 @@ class Runs(Database):
             "error": "",
         }
         with self._write() as connection:
-            return int(connection.execute(insert(t.runs).values(**row)).inserted_primary_key[0])
+            return connection.execute(insert(t.runs).values(**row).returning(t.runs.c.run_id)).scalar_one()
 
     def claim_run(self, run_id: int, pid: int, pid_started_at: float) -> None:
         """Make this process the one that trains the run.
@@ -64,21 +66,44 @@ class Runs(Database):
             if row is None:
                 raise _no_run(run_id)
             if (row.pid, row.status) != (pid, "created") and _lives(row):
-                raise RunBusyError(f"run {run_id} is being trained by process {row.pid}; stop it first: vlmrb control {run_id} stop")
-            values = {"status": "running", "pid": pid, "pid_started_at": pid_started_at, "host": socket.gethostname(),
-                      "started_at": row.started_at or time.time(), "ended_at": None, "heartbeat_at": time.time(), "error": ""}  # fmt: skip
+                raise RunBusyError(
+                    f"run {run_id} is being trained by process {row.pid}; stop it first: vlmrb control {run_id} stop"
+                )
+            values = {
+                "status": "running",
+                "pid": pid,
+                "pid_started_at": pid_started_at,
+                "host": socket.gethostname(),
+                "started_at": row.started_at or time.time(),
+                "ended_at": None,
+                "heartbeat_at": time.time(),
+                "error": "",
+            }
             connection.execute(update(t.runs).where(t.runs.c.run_id == run_id).values(**values))
 
     def release_run(self, run_id: int, status: RunStatus, error: str = "", *, counters: dict[str, Any] | None = None) -> None:
         """The process has ended its work on the run."""
-        values: dict[str, Any] = {"status": status, "ended_at": time.time(), "heartbeat_at": time.time(), "error": clean(error), "pid": None}
+        values: dict[str, Any] = {
+            "status": status,
+            "ended_at": time.time(),
+            "heartbeat_at": time.time(),
+            "error": clean(error),
+            "pid": None,
+        }
         if counters is not None:
             values["counters"] = counters
         with self._write() as connection:
             connection.execute(update(t.runs).where(t.runs.c.run_id == run_id).values(**values))
 
-    def heartbeat(self, run_id: int, step: int, *, status: RunStatus | None = None, steps_per_second: float | None = None,
-                  counters: dict[str, Any] | None = None) -> None:  # fmt: skip
+    def heartbeat(
+        self,
+        run_id: int,
+        step: int,
+        *,
+        status: RunStatus | None = None,
+        steps_per_second: float | None = None,
+        counters: dict[str, Any] | None = None,
+    ) -> None:
         """The run is alive at `step`."""
         given = {"status": status, "steps_per_second": steps_per_second, "counters": counters}
         values = {"step": step, "heartbeat_at": time.time(), **{key: value for key, value in given.items() if value is not None}}
@@ -89,7 +114,11 @@ class Runs(Database):
         """Runs, newest first; `status` is compared with the true one."""
         with self._read() as connection:
             rows = connection.execute(select(t.runs).order_by(t.runs.c.run_id.desc())).all()
-        found = [summary for row in rows if status is None or (summary := _summary(row)).status == status] if status else [_summary(r) for r in rows[:limit]]
+        found = (
+            [summary for row in rows if status is None or (summary := _summary(row)).status == status]
+            if status
+            else [_summary(r) for r in rows[:limit]]
+        )
         return found[:limit]
 
     def run(self, run_id: int) -> RunSummary:
@@ -107,7 +136,12 @@ class Runs(Database):
     def rename_run(self, run_id: int, name: str) -> None:
         """Give the run another name."""
         with self._write() as connection:
-            if connection.execute(update(t.runs).where(t.runs.c.run_id == run_id).values(name=clean(name, "name")[:200])).rowcount == 0:
+            if (
+                connection.execute(
+                    update(t.runs).where(t.runs.c.run_id == run_id).values(name=clean(name, "name")[:200])
+                ).rowcount
+                == 0
+            ):
                 raise _no_run(run_id)
 
     def delete_run(self, run_id: int) -> None:
@@ -137,7 +171,9 @@ class Runs(Database):
             end = t.clips.c.start_step + (t.clips.c.length - 1) * t.clips.c.stride
             beyond = and_(t.clips.c.run_id == run_id, end >= step)
             connection.execute(update(t.clips).where(beyond).values(superseded=True))
-            later = and_(t.controls.c.run_id == run_id, t.controls.c.applied_step > step, t.controls.c.name.in_(("lambda", "prompt")))
+            later = and_(
+                t.controls.c.run_id == run_id, t.controls.c.applied_step > step, t.controls.c.name.in_(("lambda", "prompt"))
+            )
             connection.execute(update(t.controls).where(later).values(status="requested", applied_step=None))
 
     def metrics(self, run_id: int, name: str, *, since_step: int = -1) -> tuple[np.ndarray, np.ndarray]:
@@ -153,14 +189,20 @@ class Runs(Database):
     def metric_names(self, run_id: int) -> list[str]:
         """Names of the curves of a run."""
         with self._read() as connection:
-            return list(connection.scalars(select(t.metrics.c.name).where(t.metrics.c.run_id == run_id).distinct().order_by(t.metrics.c.name)))
+            return list(
+                connection.scalars(
+                    select(t.metrics.c.name).where(t.metrics.c.run_id == run_id).distinct().order_by(t.metrics.c.name)
+                )
+            )
 
     def episodes(self, run_id: int, since_step: int = -1) -> list[Episode]:
         """Episodes that ended after `since_step`, in order."""
         c = t.episodes.c
         query = select(c.step, c.env_index, c.number, c.seed, c.length, c.episodic_return, c.success)
         with self._read() as connection:
-            return [Episode(*row) for row in connection.execute(query.where(c.run_id == run_id, c.step > since_step).order_by(c.step))]
+            return [
+                Episode(*row) for row in connection.execute(query.where(c.run_id == run_id, c.step > since_step).order_by(c.step))
+            ]
 
     def events(self, run_id: int) -> list[tuple[int, int, Event]]:
         """Simulator events: (step, env_index, event), in order."""
@@ -196,10 +238,25 @@ def _summary(row: Row[Any]) -> RunSummary:
         status = "interrupted"
     config = row.config
     return RunSummary(
-        run_id=row.run_id, name=row.name, status=status, env=config.get("env", ""), algo=config.get("algo", ""),
-        replay=config.get("replay", ""), scorer=config.get("scorer"), seed=config.get("seed", 0),
-        total_steps=config.get("total_steps", 0), step=row.step, steps_per_second=row.steps_per_second,
-        created_at=row.created_at, started_at=row.started_at, ended_at=row.ended_at, heartbeat_at=row.heartbeat_at,
-        pid=row.pid, error=row.error, config=config, render_spec=row.render_spec, success_rule=row.success_rule,
+        run_id=row.run_id,
+        name=row.name,
+        status=status,
+        env=config.get("env", ""),
+        algo=config.get("algo", ""),
+        replay=config.get("replay", ""),
+        scorer=config.get("scorer"),
+        seed=config.get("seed", 0),
+        total_steps=config.get("total_steps", 0),
+        step=row.step,
+        steps_per_second=row.steps_per_second,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        heartbeat_at=row.heartbeat_at,
+        pid=row.pid,
+        error=row.error,
+        config=config,
+        render_spec=row.render_spec,
+        success_rule=row.success_rule,
         counters=row.counters,
-    )  # fmt: skip
+    )

@@ -5,15 +5,17 @@ Times are seconds since the epoch, steps are environment steps. Nothing here is 
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Float,
     ForeignKey,
     Index,
     Integer,
-    BigInteger,
     LargeBinary,
     MetaData,
     String,
@@ -34,11 +36,11 @@ metadata = MetaData(
 BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only an INTEGER PRIMARY KEY
 
 
-def _run_id(**kwargs: object) -> Column:
+def _run_id(**kwargs: Any) -> Column:
     return Column("run_id", Integer, ForeignKey("runs.run_id", ondelete="CASCADE"), nullable=False, **kwargs)
 
 
-def _clip_id(**kwargs: object) -> Column:
+def _clip_id(**kwargs: Any) -> Column:
     return Column("clip_id", BigInteger, ForeignKey("clips.clip_id", ondelete="CASCADE"), nullable=False, **kwargs)
 
 

@@ -46,8 +46,17 @@ class RunWriter:
         """A simulator event."""
         last = self._events[-1] if self._events else None
         position = last["position"] + 1 if last and last["step"] == step else 0
-        self._events.append({"run_id": self._run_id, "step": step, "position": position, "env_index": env_index,
-                             "name": event.name, "object": event.object, "color": event.color})  # fmt: skip
+        self._events.append(
+            {
+                "run_id": self._run_id,
+                "step": step,
+                "position": position,
+                "env_index": env_index,
+                "name": event.name,
+                "object": event.object,
+                "color": event.color,
+            }
+        )
 
     def add_clip(self, clip: Clip) -> None:
         """A clip with its frames (or the recipes for them)."""
@@ -69,7 +78,12 @@ class RunWriter:
             return
         with self._begin() as connection:
             self._write_metrics(connection)
-            for table, rows in ((t.episodes, self._episodes), (t.events, self._events), (t.clips, self._clips), (t.clip_data, self._clip_data)):
+            for table, rows in (
+                (t.episodes, self._episodes),
+                (t.events, self._events),
+                (t.clips, self._clips),
+                (t.clip_data, self._clip_data),
+            ):
                 if rows:
                     connection.execute(insert(table), rows)
             self._write_scores(connection)
@@ -83,16 +97,22 @@ class RunWriter:
         else:
             from sqlalchemy.dialects.sqlite import insert as upsert  # type: ignore[assignment]
         statement = upsert(t.metrics)
-        statement = statement.on_conflict_do_update(index_elements=list(t.metrics.primary_key), set_={"value": statement.excluded.value})
-        rows = [{"run_id": self._run_id, "name": name, "step": step, "value": value} for (name, step), value in self._metrics.items()]
+        statement = statement.on_conflict_do_update(
+            index_elements=list(t.metrics.primary_key), set_={"value": statement.excluded.value}
+        )
+        rows = [
+            {"run_id": self._run_id, "name": name, "step": step, "value": value} for (name, step), value in self._metrics.items()
+        ]
         connection.execute(statement, rows)
 
     def _write_scores(self, connection: Connection) -> None:
         if not self._scores:
             return
         returned = connection.execute(insert(t.scores).returning(t.scores.c.score_id, sort_by_parameter_order=True), self._scores)
-        newest = [{"b_clip": row["clip_id"], "score_id": score_id, "label": row["label"], "probability": row["probability"]}
-                  for row, score_id in zip(self._scores, returned.scalars(), strict=True)]  # fmt: skip
+        newest = [
+            {"b_clip": row["clip_id"], "score_id": score_id, "label": row["label"], "probability": row["probability"]}
+            for row, score_id in zip(self._scores, returned.scalars(), strict=True)
+        ]
         statement = update(t.clips).where(t.clips.c.clip_id == bindparam("b_clip"))
-        values = {name: bindparam(name) for name in ("score_id", "label", "probability")}
+        values: dict[str, Any] = {name: bindparam(name) for name in ("score_id", "label", "probability")}
         connection.execute(statement.values(**values), newest)

@@ -1,0 +1,527 @@
+"""The openai: back end against a real server on the loopback interface that follows a script."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import io
+import json
+import math
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from vlmrb.errors import ScorerError, ScorerSetupError, ScorerUnavailableError
+from vlmrb.scoring import http
+from vlmrb.scoring.openai import OpenAIScorer
+from vlmrb.types import Prompt
+
+PROMPT = Prompt("games", 1, "Does the clip show a goal?", prompt_id=5)
+KEY = "sk-a-very-secret-key"
+MODELS = {"object": "list", "data": [{"id": "tiny-vlm"}, {"id": "other"}]}
+
+
+def completion(logprobs: dict[str, float] | None, *, chosen: str | None = None, **extra: Any) -> dict[str, Any]:
+    """A chat completion whose first token has these top log-probabilities."""
+    content = None
+    if logprobs is not None:
+        first = chosen or next(iter(logprobs))
+        content = [
+            {
+                "token": first,
+                "logprob": logprobs.get(first, -9999.0),
+                "bytes": list(first.encode()),
+                "top_logprobs": [{"token": token, "logprob": value, "bytes": None} for token, value in logprobs.items()],
+            }
+        ]
+    choice = {
+        "index": 0,
+        "finish_reason": "length",
+        "message": {"role": "assistant", "content": "Yes"},
+        "logprobs": None if content is None else {"content": content},
+    }
+    return {"id": "1", "object": "chat.completion", "choices": [choice], **extra}
+
+
+GOOD = completion({"Yes": math.log(0.6), " yes": math.log(0.1), "No": math.log(0.2)}, system_fingerprint="fp_44709d6fcb")
+
+Script = Callable[["Handler"], None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.seen.append((self.path, dict(self.headers), None))
+        self.server.models(self)
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with self.server.lock:
+            self.server.seen.append((self.path, dict(self.headers), body))
+            script = self.server.script.pop(0) if len(self.server.script) > 1 else self.server.script[0]
+            self.server.active += 1
+            self.server.most_active = max(self.server.most_active, self.server.active)
+        try:
+            script(self)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+        finally:
+            with self.server.lock:
+                self.server.active -= 1
+
+    def log_message(self, *args: Any) -> None:
+        """Stay quiet."""
+
+
+class Server(ThreadingHTTPServer):
+    """Replies with the entries of `script` in turn, the last one for ever."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.script: list[Script] = [reply(GOOD)]
+        self.models: Script = reply(MODELS)
+        self.seen: list[tuple[str, dict[str, str], Any]] = []
+        self.lock, self.active, self.most_active = threading.Lock(), 0, 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    @property
+    def posts(self) -> list[Any]:
+        return [body for _, _, body in self.seen if body is not None]
+
+
+def reply(body: Any, status: int = 200, **headers: str) -> Script:
+    """A complete reply; `body` is sent as JSON unless it is bytes."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+
+    def send(handler: Handler) -> None:
+        handler.send_response(status)
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    return send
+
+
+def hang(handler: Handler) -> None:
+    time.sleep(1.5)
+
+
+def trickle(handler: Handler) -> None:
+    """A reply that never ends but always moves."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "100000")
+    handler.end_headers()
+    for _ in range(40):
+        handler.wfile.write(b" ")
+        time.sleep(0.05)
+
+
+def hang_up(handler: Handler) -> None:
+    handler.close_connection = True
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    threading.Thread(target=made.serve_forever, args=(0.02,), daemon=True).start()
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses asked for between tries; none is made."""
+    asked: list[float] = []
+    real = http._pause
+
+    def record(attempt: int, asked_pause: float) -> float:
+        asked.append(real(attempt, asked_pause))
+        return 0.001
+
+    monkeypatch.setattr(http, "_pause", record)
+    return asked
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch, server: Server, pauses: list[float]) -> Iterator[Callable[..., OpenAIScorer]]:
+    """connect(**options): a scorer for the server, closed after the test."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    made: list[OpenAIScorer] = []
+
+    def make(url: str | None = None, model: str = "tiny-vlm", **options: Any) -> OpenAIScorer:
+        url = url or server.url
+        made.append(OpenAIScorer(url, model, scorer=f"openai:{url}#{model}", **{"timeout_s": 5.0, **options}))
+        return made[-1]
+
+    yield make
+    for scorer in made:
+        scorer.close()
+
+
+# -- what is asked and read
+
+
+def test_a_request_shows_the_frames_and_asks_for_the_first_tokens_logprobs(server, connect, make_request) -> None:
+    request = make_request(1, frames=3)
+    connect().score([request], PROMPT)
+    path, headers, body = server.seen[-1]
+    assert path == "/v1/chat/completions"
+    assert headers["Authorization"] == f"Bearer {KEY}"
+    [message] = body.pop("messages")
+    assert body == {"model": "tiny-vlm", "max_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": 20}
+    *images, text = message["content"]
+    assert (message["role"], text) == ("user", {"type": "text", "text": PROMPT.text})
+    assert len(images) == 3
+    for image, frame in zip(images, request.frames, strict=True):
+        assert_shows(image["image_url"]["url"], frame)
+
+
+def assert_shows(data_url: str, frame: np.ndarray) -> None:
+    from PIL import Image
+
+    head, _, data = data_url.partition(",")
+    assert head == "data:image/png;base64"
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))), frame)
+
+
+def test_score_holds_the_probability_and_names_everything_that_made_it(server, connect, make_request) -> None:
+    [score] = connect(threshold=0.8).score([make_request(7)], PROMPT)
+    assert score.probability == pytest.approx(7 / 9)
+    assert score.yes_logit == pytest.approx(math.log(0.7))
+    assert score.no_logit == pytest.approx(math.log(0.2))
+    assert (score.clip_id, score.prompt_id, score.threshold, score.label, score.error) == (7, 5, 0.8, False, "")
+    assert (score.scorer, score.model, score.revision) == (f"openai:{server.url}#tiny-vlm", "tiny-vlm", "fp_44709d6fcb")
+    assert score.frame_indices == (0, 4, 9, 13, 18, 22, 27, 31)
+
+
+def test_the_chosen_token_counts_once_whether_or_not_it_is_in_the_list(server, connect, make_request) -> None:
+    outside = completion({"No": math.log(0.25), "x": math.log(0.1)})
+    outside["choices"][0]["logprobs"]["content"][0] |= {"token": "Yes", "logprob": math.log(0.5)}
+    server.script = [reply(completion({"Yes": math.log(0.5), "No": math.log(0.25)}, chosen="Yes")), reply(outside)]
+    scorer = connect()
+    for _ in range(2):
+        assert scorer.score([make_request(1)], PROMPT)[0].probability == pytest.approx(2 / 3)
+
+
+def test_clips_are_sent_side_by_side_within_the_bound_and_come_back_in_order(server, connect, make_request) -> None:
+    def by_content(handler: Handler) -> None:
+        time.sleep(0.02)
+        frames = len(server.posts[-1]["messages"][0]["content"])  # only to have read the request
+        assert frames == 3
+        reply(GOOD)(handler)
+
+    server.script = [by_content]
+    scores = connect(concurrency=3).score([make_request(index, frames=2) for index in range(12)], PROMPT)
+    assert [score.clip_id for score in scores] == list(range(12))
+    assert 2 <= server.most_active <= 3
+
+
+def test_a_clip_without_frames_is_unknown_and_not_asked(server, connect, make_request) -> None:
+    [score] = connect().score([make_request(1, frames=0)], PROMPT)
+    assert (score.probability, score.error) == (None, "the clip has no frames")
+    assert server.posts == []
+
+
+# -- replies that hold no answer
+
+UNUSABLE: dict[str, tuple[Script, str]] = {
+    "no logprobs at all": (reply({"choices": [{"message": {"content": "Yes"}}]}), "holds no logprobs"),
+    "logprobs are null": (reply(completion(None)), "holds no logprobs; it must support"),
+    "content is empty": (reply({"choices": [{"logprobs": {"content": []}}]}), "holds no logprobs"),
+    "no top_logprobs": (
+        reply({"choices": [{"logprobs": {"content": [{"token": "Yes", "logprob": -0.1}]}}]}),
+        "holds no logprobs",
+    ),
+    "no choices": (reply({"choices": []}), "holds no logprobs"),
+    "wrong types": (reply({"choices": {"0": 3}}), "holds no logprobs"),
+    "an error with status 200": (reply({"error": {"message": "overloaded\x1b[31m"}}), "holds no logprobs: .*overloaded"),
+    "neither yes nor no": (reply(completion({"Maybe": -0.1, "Yesterday": -3.0})), "neither yes nor no is among the 2"),
+    "both below what is known": (reply(completion({"Well": -0.01, "Yes": -9999.0, "No": -9999.0})), "neither yes nor no"),
+    "log-probabilities are text": (reply(completion({"Yes": "high", "No": True})), "neither yes nor no"),
+    "log-probabilities are NaN": (reply(completion({"Yes": math.nan, "No": math.nan})), "neither yes nor no"),
+    "one side and too much left over": (
+        reply(completion({"Well": math.log(0.5), "Yes": math.log(0.01)})),
+        "could decide either way",
+    ),
+    "no JSON": (reply(b"<html>it works!</html>"), "is not a JSON object: <html>it works!</html>"),
+    "no text": (reply(bytes(range(256)) * 10), "is not a JSON object"),
+    "a list": (reply([1, 2]), "is not a JSON object"),
+    "nothing": (reply(b""), "is not a JSON object"),
+    "nested without end": (reply(b"[" * 200_000), "is not a JSON object"),
+    "larger than allowed": (reply(b'{"x": "' + b"y" * 3_000_000 + b'"}'), "a reply of more than 2097152 bytes"),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_a_reply_without_an_answer_is_unknown_and_not_zero(kind: str, server, connect, make_request) -> None:
+    script, message = UNUSABLE[kind]
+    server.script = [script]
+    [score] = connect().score([make_request(1)], PROMPT)
+    assert (score.probability, score.label, score.yes_logit, score.no_logit) == (None, None, None, None)
+    assert score.error
+    assert re.search(message, score.error)
+    assert score.error.isprintable()
+    assert len(score.error) < 400
+
+
+# -- retries
+
+BUSY = reply({"error": {"message": "slow down"}}, 429, Retry_After="7")
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        [BUSY],
+        [reply(b"", 500), reply(b"oops", 503)],
+        [reply(b"", 408)],
+        [hang_up],
+        [hang_up, BUSY, reply(b"", 502)],
+    ],
+)
+def test_passing_trouble_is_tried_again(trouble: list[Script], server, connect, pauses, make_request) -> None:
+    server.script = [*trouble, reply(GOOD)]
+    [score] = connect().score([make_request(1)], PROMPT)
+    assert score.probability == pytest.approx(7 / 9)
+    assert len(server.posts) == len(trouble) + 1 == len(pauses) + 1
+
+
+@pytest.mark.parametrize("trouble", [hang, trickle])
+def test_a_try_ends_at_its_deadline(trouble: Script, server, connect, make_request) -> None:
+    server.script = [trouble, reply(GOOD)]
+    started = time.monotonic()
+    [score] = connect(timeout_s=0.3).score([make_request(1)], PROMPT)
+    assert score.probability == pytest.approx(7 / 9)
+    assert time.monotonic() - started < 1.4
+
+
+def test_pauses_double_with_jitter_and_honour_retry_after(server, connect, pauses, make_request) -> None:
+    server.script = [reply(b"", 500), reply(b"", 500), BUSY, reply(b"", 429, Retry_After="86400"), reply(GOOD)]
+    connect().score([make_request(1)], PROMPT)
+    first, second, third, fourth = pauses
+    assert 0.375 <= first <= 0.625
+    assert 0.75 <= second <= 1.25
+    assert third == 7.0
+    assert fourth == http.MAX_WAIT_S
+    assert http._seconds("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+    assert 3500 < http._seconds(time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 3600))) <= 3600
+    assert [http._seconds(text) for text in (None, "", "soon", "nan", "-3")] == [None, None, None, None, 0.0]
+
+
+@pytest.mark.parametrize("trouble", [reply({"error": {"message": "no \x1b[2Jroom"}}, 503), hang_up])
+def test_a_server_that_never_answers_is_unavailable(trouble: Script, server, connect, make_request) -> None:
+    scorer = connect(retries=2)
+    server.script = [trouble]
+    with pytest.raises(ScorerUnavailableError, match=rf"{server.url} does not answer: .*\(3 tries\); start it") as caught:
+        scorer.score([make_request(1), make_request(2)], PROMPT)
+    assert len(server.posts) == 6
+    assert str(caught.value).isprintable()
+
+
+def test_a_refused_connection_shows_when_the_scorer_is_made(connect, server) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}/v1"
+    with pytest.raises(ScorerUnavailableError, match=rf"{url} does not answer: ConnectError: .*\(5 tries\)"):
+        connect(url)
+
+
+def test_one_clip_that_keeps_failing_is_unknown_when_the_others_are_answered(server, connect, make_request) -> None:
+    def fail_for_one_frame(handler: Handler) -> None:
+        body = server.posts[-1]
+        (reply(b"", 500) if len(body["messages"][0]["content"]) == 2 else reply(GOOD))(handler)
+
+    server.script = [fail_for_one_frame]
+    scores = connect(retries=1, concurrency=1).score([make_request(1), make_request(2, frames=1), make_request(3)], PROMPT)
+    assert [score.probability is None for score in scores] == [False, True, False]
+    assert "does not answer: status 500" in scores[1].error
+
+
+def test_closing_ends_a_retry_that_waits(server, connect, monkeypatch, make_request) -> None:
+    monkeypatch.setattr(http, "_pause", lambda attempt, asked: 60.0)
+    scorer = connect()
+    server.script = [reply(b"", 500)]
+    caught: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            scorer.score([make_request(1)], PROMPT)
+        except ScorerError as error:
+            caught.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    while not server.posts:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    scorer.close()
+    asking.join(timeout=5)
+    assert not asking.is_alive()
+    assert len(caught) == 1
+
+
+# -- what no retry would mend
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_is_told_at_once_and_never_shown(status: int, server, connect, make_request) -> None:
+    scorer = connect()
+    server.script = [reply({"error": {"message": f"Incorrect API key provided: {KEY}."}}, status)]
+    with pytest.raises(ScorerSetupError, match=rf"status {status}: Incorrect API key provided: \*\*\*.*OPENAI_API_KEY") as caught:
+        scorer.score([make_request(1)], PROMPT)
+    assert KEY not in str(caught.value)
+    assert len(server.posts) == 1
+    server.models = reply(f"no {KEY}".encode(), status)
+    with pytest.raises(ScorerSetupError, match=r"refuses access .*no \*\*\*"):
+        connect()
+
+
+def test_an_unknown_model_lists_what_is_served(server, connect, make_request) -> None:
+    scorer = connect(model="typo")
+    server.script = [reply({"error": {"message": "The model `typo` does not exist"}}, 404)]
+    with pytest.raises(ScorerSetupError, match=r"no model 'typo'.*does not exist; it serves tiny-vlm, other"):
+        scorer.score([make_request(1)], PROMPT)
+    assert len(server.posts) == 1
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        reply(b"", 404),
+        reply(b"", 500),
+        reply(b"{"),
+        reply({"data": [None, {"id": 3}]}),
+        reply([]),
+    ],
+)
+def test_a_server_without_a_usable_list_of_models_will_do(listing: Script, server, connect, make_request) -> None:
+    server.models = listing
+    [score] = connect().score([make_request(1)], PROMPT)
+    assert score.error == ""
+    assert len(server.seen) == 2
+
+
+def test_a_rejected_request_is_a_wrong_setup_at_first_and_a_matter_of_the_clip_later(server, connect, make_request) -> None:
+    rejected = reply({"error": {"message": "at most 4 images"}}, 400)
+    server.script = [rejected]
+    with pytest.raises(ScorerSetupError, match=r"rejects the request with status 400: at most 4 images; it must take 8 images"):
+        connect().score([make_request(1)], PROMPT)
+    server.script = [reply(GOOD), rejected]
+    scorer = connect()
+    assert scorer.score([make_request(1)], PROMPT)[0].probability is not None
+    [score] = scorer.score([make_request(2)], PROMPT)
+    assert (score.probability, score.error) == (None, "the server rejects the request with status 400: at most 4 images")
+
+
+def test_a_redirect_is_not_followed(server, connect, make_request) -> None:
+    scorer = connect()
+    server.script = [reply(b"", 307, Location="http://127.0.0.1:9/elsewhere")]
+    with pytest.raises(ScorerSetupError, match="redirects with status 307; give the final address"):
+        scorer.score([make_request(1)], PROMPT)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("http://user:hunter2@host:8000/v1", "comes with a user name or password"),
+        ("https://hunter2@host/v1", "comes with a user name or password"),
+        ("ftp://host/v1", "is not an http or https address"),
+        ("host:8000/v1", "is not an http or https address"),
+        ("http:///v1", "is not an http or https address"),
+        ("http://host:port/v1", "is not an address"),
+        ("", "is not an http or https address"),
+    ],
+)
+def test_an_unusable_address_is_refused_without_repeating_a_password(url: str, message: str) -> None:
+    with pytest.raises(ScorerSetupError, match=message) as caught:
+        OpenAIScorer(url, "m", scorer="openai:…")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_scorer_without_a_model_is_refused(server) -> None:
+    with pytest.raises(ScorerSetupError, match="names no model"):
+        OpenAIScorer(server.url, "", scorer="openai:x#")
+
+
+def test_without_a_key_none_is_sent_and_an_impossible_one_is_refused(server, connect, monkeypatch, make_request) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    connect().score([make_request(1)], PROMPT)
+    assert all("Authorization" not in headers for _, headers, _ in server.seen)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-ключ")
+    with pytest.raises(ScorerSetupError, match="OPENAI_API_KEY holds characters that no key has") as caught:
+        connect()
+    assert "ключ" not in str(caught.value)
+
+
+def test_query_of_the_address_is_sent_and_not_shown(server, connect, make_request) -> None:
+    server.script = [reply(b"", 500)]
+    scorer = connect(f"{server.url}?token=hush", retries=0)
+    with pytest.raises(ScorerUnavailableError) as caught:
+        scorer.score([make_request(1)], PROMPT)
+    assert server.seen[-1][0] == "/v1/chat/completions?token=hush"
+    assert "hush" not in str(caught.value)
+
+
+def test_full_address_of_the_endpoint_will_do(server, connect, make_request) -> None:
+    connect(f"{server.url}/chat/completions/").score([make_request(1)], PROMPT)
+    assert server.seen[-1][0] == "/v1/chat/completions"
+
+
+# -- a real peer
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("fastapi", "uvicorn", "openai", "accelerate")),
+    reason="`transformers serve` is not installed",
+)
+def test_transformers_serve_takes_the_request_and_gives_no_logprobs(idefics3_folder: Path, make_request, monkeypatch) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("transformers")), "serve", "--host", "127.0.0.1", "--port", str(port)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    serving = subprocess.Popen(command, env={**os.environ, "HF_HUB_OFFLINE": "1"}, **quiet)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health")
+        model = str(idefics3_folder)
+        scorer = OpenAIScorer(f"http://127.0.0.1:{port}/v1", model, scorer="openai")
+        [score] = scorer.score([make_request(1)], PROMPT)
+        scorer.close()
+        assert (score.probability, score.error[:37]) == (None, "the server's reply holds no logprobs;")
+    finally:
+        serving.terminate()
+        serving.wait(timeout=20)
+
+
+def wait_for(url: str) -> None:
+    for _ in range(120):
+        try:
+            if httpx.get(url).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.5)
+    pytest.fail(f"{url} does not answer")

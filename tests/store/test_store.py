@@ -1,0 +1,246 @@
+"""The store: what goes in comes out, and nothing is lost or half-written."""
+
+from __future__ import annotations
+
+import math
+import os
+
+import numpy as np
+import psutil
+import pytest
+
+from vlmrb.errors import ConfigError, NotFoundError, RunBusyError, StoreError
+from vlmrb.store import Store
+from vlmrb.types import CLIPS_PER_RUN, Clip, ClipScore, Episode, Event
+
+CONFIG = {"env": "MiniGrid-DoorKey-8x8-v0", "algo": "dqn", "replay": "vlm", "scorer": "oracle", "seed": 3, "total_steps": 1000}
+
+
+def new_run(store: Store, **settings: object) -> int:
+    return store.create_run({**CONFIG, **settings}, render_spec={"kind": "frames"}, success_rule="by rule")
+
+
+def clip(run_id: int, number: int, *, start: int | None = None, length: int = 4, stride: int = 8, frames: bool = False) -> Clip:
+    rng = np.random.default_rng(number)
+    first = number * 32 if start is None else start
+    snapshots = rng.integers(0, 256, (length, 6, 5, 3) if frames else (length, 20), dtype=np.uint8)
+    events = ((0, Event("picked_up", "key", "red")), (length - 1, Event("success"))) if number % 2 else ()
+    return Clip(
+        run_id * CLIPS_PER_RUN + number,
+        number % 8,
+        number,
+        first + stride * np.arange(length),
+        snapshots,
+        rng.random(length).astype(np.float32),
+        events,
+        "length",
+    )
+
+
+def score(clip_id: int, probability: float | None, *, scorer: str = "oracle", prompt_id: int | None = None) -> ClipScore:
+    return ClipScore(clip_id, probability, 1.5, -0.5, 0.5, scorer, "model", "rev", prompt_id, (0, 3), 0.25, "" if probability else "why")
+
+
+def filled(store: Store, clips: int = 6) -> int:
+    run_id = new_run(store)
+    writer = store.writer(run_id)
+    for number in range(clips):
+        writer.add_clip(clip(run_id, number))
+        writer.add_score(score(run_id * CLIPS_PER_RUN + number, [0.9, 0.1, None][number % 3]))
+    writer.flush()
+    return run_id
+
+
+def test_metrics_episodes_and_events_come_back(store: Store) -> None:
+    run_id = new_run(store)
+    writer = store.writer(run_id)
+    for step in (10, 20, 30):
+        writer.add_metric("eval/success_rate", step, step / 100)
+    writer.add_metric("train/td_loss", 10, math.nan)
+    writer.add_metric("eval/success_rate", 20, 0.75)  # the last word on a step counts
+    episodes = [Episode(5, 0, 0, 2**30 - 1, 6, 0.5, True), Episode(9, 1, 1, 7, 2, 0.0, None)]
+    for episode in episodes:
+        writer.add_episode(episode)
+    events = [(3, 1, Event("picked_up", "key", "red")), (3, 1, Event("success")), (4, 0, Event("died", "lava"))]
+    for event in events:
+        writer.add_event(*event)
+    assert store.episodes(run_id) == []  # nothing before the flush
+    writer.flush()
+    writer.add_metric("eval/success_rate", 30, 0.5)
+    writer.flush()
+    steps, values = store.metrics(run_id, "eval/success_rate")
+    assert (steps.tolist(), values.tolist()) == ([10, 20, 30], [0.1, 0.75, 0.5])
+    assert store.metrics(run_id, "eval/success_rate", since_step=20)[0].tolist() == [30]
+    assert math.isnan(store.metrics(run_id, "train/td_loss")[1][0])
+    assert store.metric_names(run_id) == ["eval/success_rate", "train/td_loss"]
+    assert store.episodes(run_id) == episodes and store.episodes(run_id, since_step=5) == episodes[1:]
+    assert store.events(run_id) == events
+
+
+@pytest.mark.parametrize("frames", [False, True])
+def test_a_clip_comes_back_exactly(store: Store, frames: bool) -> None:
+    run_id = new_run(store)
+    before = clip(run_id, 1, frames=frames)
+    writer = store.writer(run_id)
+    writer.add_clip(before)
+    writer.flush()
+    after = store.load_clip(before.clip_id)
+    for name in ("item_ids", "snapshots", "rewards"):
+        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
+        assert getattr(after, name).dtype == getattr(before, name).dtype
+    for name in ("clip_id", "env_index", "episode", "events", "closed_by"):
+        assert getattr(after, name) == getattr(before, name)
+    summary = store.clip(before.clip_id)
+    assert (summary.start_step, summary.end_step, summary.length, summary.score) == (32, 56, 4, None)
+
+
+def test_the_newest_score_stands_on_the_clip_and_all_scores_are_kept(store: Store) -> None:
+    run_id = filled(store, 3)
+    first = run_id * CLIPS_PER_RUN
+    prompt = store.save_prompt("custom", "Is it?")
+    writer = store.writer(run_id)
+    again = score(first, 0.2, scorer="hf:x", prompt_id=prompt.prompt_id)
+    writer.add_score(again)
+    writer.flush()
+    assert store.clip(first).score == again
+    assert [s.scorer for s in store.scores(first)] == ["oracle", "hf:x"]
+    assert store.scores(first)[0] == score(first, 0.9)
+    assert store.clip(first + 2).score.label is None
+    assert len(store.scores_of_run(run_id)) == 4
+    assert [s.clip_id for s in store.scores_of_run(run_id, scorer="hf:x", prompt_id=prompt.prompt_id)] == [first]
+
+
+def test_clips_are_listed_by_page_label_event_and_step(store: Store) -> None:
+    run_id = filled(store, 12)
+    other = filled(store, 2)
+    number = lambda **kwargs: [c.number for c in store.clips(run_id, **kwargs)]  # noqa: E731
+    assert number() == list(range(11, -1, -1))
+    assert number(order="oldest", limit=3) == [0, 1, 2]
+    page = store.clips(run_id, limit=5)
+    assert number(after=page[-1].clip_id, limit=5) == [6, 5, 4, 3, 2]
+    assert number(label=True) == [9, 6, 3, 0] and number(label=False) == [10, 7, 4, 1]
+    assert number(event="picked_up key") == number(event="success") == [11, 9, 7, 5, 3, 1]
+    assert number(event="picked") == number(event="%") == []
+    assert number(min_step=64, max_step=128) == [4, 3, 2]
+    assert len(store.clips(limit=100)) == 14 and store.count_clips(other) == 2
+    assert store.next_clip_number(run_id) == 12 and store.next_clip_number(99) == 0
+
+
+def test_lists_never_read_frames(tmp_path) -> None:
+    with Store(str(tmp_path / "store.db")) as store:
+        run_id = filled(store)
+        with store._write() as connection:
+            connection.exec_driver_sql("DROP TABLE clip_data")
+        assert len(store.clips(run_id)) == 6 and store.clip(run_id * CLIPS_PER_RUN).number == 0
+
+
+def test_rolling_back_forgets_rows_but_keeps_clips_and_asks_controls_again(store: Store) -> None:
+    run_id = filled(store, 6)  # clip n covers steps 32n … 32n + 24
+    writer = store.writer(run_id)
+    for step in (50, 100, 150):
+        writer.add_metric("m", step, 1.0)
+        writer.add_episode(Episode(step, 0, step, 0, 1, 0.0, False))
+        writer.add_event(step, 0, Event("success"))
+    writer.flush()
+    early, late, stop = (store.request_control(run_id, name, 0.5) for name in ("lambda", "lambda", "stop"))
+    for control, step in ((early, 50), (late, 150), (stop, 150)):
+        store.acknowledge_control(control, applied_step=step)
+    store.rollback_run(run_id, 100)
+    assert store.metrics(run_id, "m")[0].tolist() == [50, 100]  # the row written at the checkpoint's own step stays
+    assert [e.step for e in store.episodes(run_id)] == [50] and [e[0] for e in store.events(run_id)] == [50]
+    assert [c.number for c in store.clips(run_id, order="oldest")] == [0, 1, 2]
+    assert len(store.clips(run_id, superseded=True)) == 6 and store.next_clip_number(run_id) == 6
+    assert [c.control_id for c in store.controls(run_id, status="requested")] == [late]
+
+
+def test_a_flush_writes_everything_or_nothing_and_can_be_tried_again(store: Store) -> None:
+    run_id = new_run(store)
+    writer = store.writer(run_id)
+    writer.add_metric("m", 1, 1.0)
+    writer.add_score(score(run_id * CLIPS_PER_RUN, 0.9))  # of a clip that is not there yet
+    with pytest.raises(StoreError):
+        writer.flush()
+    assert store.metric_names(run_id) == []
+    writer.add_clip(clip(run_id, 0))
+    writer.flush()
+    assert store.metric_names(run_id) == ["m"] and store.clip(run_id * CLIPS_PER_RUN).score.label is True
+
+
+def test_prompts_are_versioned_and_never_change(store: Store) -> None:
+    first, same, second = (store.save_prompt("mine", text) for text in ("A?", "A?", "B?"))
+    assert first == same and (second.version, second.text) == (2, "B?")
+    assert store.find_prompt("mine") == second and store.find_prompt("mine", 1) == first == store.prompt(first.prompt_id)
+    assert store.find_prompt("none") is None and store.prompts() == [first, second]
+    for text in ("", "  ", "nul\0", "half \ud800"):
+        with pytest.raises(ConfigError, match="prompt"):
+            store.save_prompt("mine", text)
+    nasty = "'; DROP TABLE runs; -- <script>alert(1)</script> 🗝"
+    assert store.save_prompt("nasty", nasty).text == nasty
+
+
+def test_controls_keep_their_history(store: Store) -> None:
+    run_id = new_run(store)
+    ids = [store.request_control(run_id, "lambda", value) for value in (0.5, None, "schedule")]
+    store.acknowledge_control(ids[0], applied_step=40)
+    store.acknowledge_control(ids[1], error="no")
+    found = store.controls(run_id)
+    assert [(c.value, c.status, c.applied_step, c.error) for c in found] == [
+        (0.5, "applied", 40, ""),
+        (None, "rejected", None, "no"),
+        ("schedule", "requested", None, ""),
+    ]
+    with pytest.raises(NotFoundError, match="99"):
+        store.request_control(99, "pause")
+
+
+def test_a_run_says_running_only_while_its_process_lives(store: Store) -> None:
+    run_id = new_run(store)
+    assert store.run(run_id).status == "created" and store.run(run_id).name == "DoorKey-8x8 dqn vlm(oracle) s3"
+    me = psutil.Process()
+    store.claim_run(run_id, me.pid, me.create_time())
+    store.heartbeat(run_id, 128, status="paused", steps_per_second=9.5, counters={"clips": 3})
+    run = store.run(run_id)
+    assert (run.status, run.step, run.steps_per_second, run.counters) == ("paused", 128, 9.5, {"clips": 3})
+    with pytest.raises(RunBusyError, match=str(me.pid)):
+        store.claim_run(run_id, 1, psutil.Process(1).create_time())
+    with pytest.raises(RunBusyError):
+        store.delete_run(run_id)
+    store.release_run(run_id, "stopped", "why")
+    assert (store.run(run_id).status, store.run(run_id).error) == ("stopped", "why")
+    store.claim_run(run_id, 2**22 - 3, 1.0)  # a process that is not there
+    assert store.run(run_id).status == "interrupted" and store.runs(status="interrupted")[0].run_id == run_id
+    store.claim_run(run_id, me.pid, me.create_time() - 3600)  # a process of that id, but another one
+    assert store.run(run_id).status == "interrupted"
+
+
+def test_a_deleted_run_is_gone_with_everything_about_it(store: Store) -> None:
+    keep, run_id = filled(store), filled(store)
+    store.rename_run(run_id, "mine")
+    assert [run.name for run in store.runs()][0] == "mine"
+    store.delete_run(run_id)
+    assert [run.run_id for run in store.runs()] == [keep] and store.clips(run_id) == []
+    with pytest.raises(NotFoundError, match="vlmrb runs"):
+        store.run(run_id)
+    assert new_run(store) > run_id  # ids are not given twice
+
+
+def test_people_can_disagree_with_a_label(store: Store) -> None:
+    run_id = filled(store)
+    store.label_clip(run_id * CLIPS_PER_RUN, False, "no key to be seen")
+    assert [label[:2] for label in store.human_labels(run_id * CLIPS_PER_RUN)] == [(False, "no key to be seen")]
+    with pytest.raises(NotFoundError):
+        store.label_clip(5, True)
+
+
+def test_a_store_works_on_after_a_fork(store: Store) -> None:
+    run_id = filled(store)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            store.rename_run(run_id, "from the child")
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    assert store.run(run_id).name == "from the child"

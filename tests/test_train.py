@@ -1,0 +1,347 @@
+"""The Trainer: whole small runs on a real task with a real store and a real scoring process."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vlmrb.checkpoint import latest_step
+from vlmrb.config import TrainConfig, make_config
+from vlmrb.errors import CheckpointError, ConfigError, EnvironmentSetupError, RunBusyError, ScorerError
+from vlmrb.store import Store
+from vlmrb.train import Trainer, create_run, parse_lambda, resume, train
+
+
+def small(**settings: object) -> TrainConfig:
+    values = {
+        "env": "DoorKey-5x5",
+        "scorer": "oracle",
+        "total_steps": 1_600,
+        "n_envs": 4,
+        "learning_starts": 200,
+        "batch_size": 16,
+        "hidden_size": 16,
+        "clip_length": 8,
+        "eval_interval": 800,
+        "eval_episodes": 2,
+        "log_interval": 400,
+        "checkpoint_interval": 400,
+        "epsilon_decay_steps": 800,
+        "buffer_size": 5_000,
+    }
+    return make_config(**{**values, **settings})
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    with Store(str(tmp_path / "store.db")) as opened:
+        yield opened
+
+
+def live_clips(store: Store, run_id: int):
+    return store.clips(run_id, limit=100_000, order="oldest")
+
+
+def assert_clips_tile(store: Store, run_id: int, steps: int) -> None:
+    """Every step lies in exactly one clip that counts, and every clip has its frames."""
+    covered = []
+    for summary in live_clips(store, run_id):
+        clip = store.load_clip(summary.clip_id)
+        assert len(clip.snapshots) == len(clip) == summary.length
+        covered += clip.item_ids.tolist()
+    assert sorted(covered) == list(range(steps))
+
+
+def test_a_run_leaves_everything_about_itself_in_the_store(store: Store) -> None:
+    result = train(small(), store=store)
+    run = store.run(result.run_id)
+    assert (run.status, run.step, run.error) == ("finished", 1_600, "")
+    assert result.steps == 1_600 and result.clips == result.clips_scored == store.count_clips(run.run_id)
+    assert result.positive_rate == pytest.approx(np.mean([clip.score.label for clip in live_clips(store, run.run_id)]))
+    assert_clips_tile(store, run.run_id, 1_600)
+    steps, rates = store.metrics(run.run_id, "eval/success_rate")
+    assert steps.tolist() == [800, 1_600] and result.final_success_rate == rates[-1]
+    assert {"train/td_loss", "replay/vlm_weight", "scoring/latency_s", "rollout/episodic_return"} <= set(
+        store.metric_names(run.run_id)
+    )
+    steps, weights = store.metrics(run.run_id, "replay/vlm_weight")
+    np.testing.assert_allclose(weights, [0.25, 0.5, 0.5, 0.5])
+    in_clips = sorted((int(s.start_step + at * 4), e.name) for s in live_clips(store, run.run_id) for at, e in s.events)
+    assert in_clips == sorted((step, event.name) for step, _, event in store.events(run.run_id))
+
+
+@pytest.mark.parametrize("replay", ["vlm", "per", "uniform"])
+def test_the_same_seed_repeats_the_run_exactly(store: Store, replay: str) -> None:
+    config = small(replay=replay, sync_scoring=True, scorer="random:0.5")
+    first, second = (train(config, store=store).run_id for _ in range(2))
+    for name in ("train/td_loss", "rollout/episodic_length", "eval/episodic_return"):
+        for ours, theirs in zip(store.metrics(first, name), store.metrics(second, name), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    assert [e[1:] for e in store.episodes(first)] == [e[1:] for e in store.episodes(second)]
+    third = train(config.model_copy(update={"seed": 1}), store=store).run_id
+    assert [e[1:] for e in store.episodes(first)] != [e[1:] for e in store.episodes(third)]
+
+
+def test_held_out_seeds_are_never_trained_on(store: Store) -> None:
+    run_id = train(small(), store=store).run_id
+    assert max(episode.seed for episode in store.episodes(run_id)) < 2**30
+
+
+def test_iqn_and_environments_without_snapshots_train_too(store: Store) -> None:
+    result = train(
+        small(env="CartPole-v1", algo="iqn", total_steps=400, scorer="reward", eval_interval=400, clip_length=4), store=store
+    )
+    clip = live_clips(store, result.run_id)[0]
+    assert store.clip_snapshots(clip.clip_id).shape[1:] == (400, 600, 3)
+    assert result.positive_rate == 1.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"env": "NoSuchEnv-v0"}, EnvironmentSetupError),
+        ({"scorer": "psychic"}, ScorerError),
+        ({"prompt": "games@99"}, ConfigError),
+    ],
+)
+def test_what_cannot_begin_is_refused_before_anything_is_written(store: Store, settings: dict, error: type) -> None:
+    with pytest.raises(error):
+        train(small(**settings), store=store)
+    assert store.runs() == []
+
+
+def test_a_scorer_that_fails_to_start_leaves_a_failed_run_with_the_reason(store: Store) -> None:
+    with pytest.raises(ScorerError):
+        train(small(scorer="hf:/no-such-folder"), store=store)
+    assert store.run(1).status == "failed" and "no-such-folder" in store.run(1).error
+
+
+def test_a_second_trainer_on_the_same_run_is_refused(store: Store) -> None:
+    run_id = create_run(small(), store=store)
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        import psutil
+
+        store.claim_run(run_id, other.pid, psutil.Process(other.pid).create_time())
+        with pytest.raises(RunBusyError, match=str(other.pid)):
+            resume(run_id, store=store)
+    finally:
+        other.kill()
+        other.wait()
+    assert store.run(run_id).status == "interrupted"
+
+
+def test_a_finished_run_is_not_resumed(store: Store) -> None:
+    run_id = train(small(total_steps=400, eval_interval=400), store=store).run_id
+    with pytest.raises(CheckpointError, match="finished"):
+        resume(run_id, store=store)
+
+
+class Controls:
+    """Requests changes from the progress callback, at given steps."""
+
+    def __init__(self, store: Store, requests: dict[int, tuple[str, object]]) -> None:
+        self._store, self._requests = store, dict(requests)
+
+    def __call__(self, step: int, total: int, figures: dict) -> None:
+        for at in [at for at in self._requests if step >= at]:
+            name, value = self._requests.pop(at)
+            self._store.request_control(self._store.runs()[0].run_id, name, value)
+
+
+def test_live_changes_take_effect_and_say_at_which_step(store: Store, monkeypatch) -> None:
+    monkeypatch.setattr("vlmrb.train.HOUSEKEEPING_S", 0.0)
+    prompt = store.save_prompt("custom", "Does the agent open a door?")
+    requests = {
+        100: ("lambda", 0.9),
+        500: ("lambda", 7),
+        600: ("prompt", prompt.prompt_id),
+        900: ("lambda", "schedule"),
+        1000: ("dance", 1),
+    }
+    run_id = train(small(log_interval=200), store=store, progress=Controls(store, requests)).run_id
+    done = store.controls(run_id)
+    assert [control.status for control in done] == ["applied", "rejected", "applied", "applied", "rejected"]
+    assert 100 <= done[0].applied_step <= 120 and 600 <= done[2].applied_step <= 620
+    assert "7" in done[1].error and "from 0 to 1" in done[1].error
+    _, weights = store.metrics(run_id, "replay/vlm_weight")
+    np.testing.assert_allclose(weights, [0.9, 0.9, 0.9, 0.9, 0.5, 0.5, 0.5, 0.5])
+
+
+def test_pause_holds_the_run_and_stop_leaves_it_ready_to_go_on(store: Store, monkeypatch) -> None:
+    monkeypatch.setattr("vlmrb.train.HOUSEKEEPING_S", 0.0)
+    controls = Controls(store, {300: ("pause", None)})
+    seen = []
+
+    def progress(step: int, total: int, figures: dict) -> None:
+        controls(step, total, figures)
+        if store.run(1).status == "paused":
+            seen.append(step)
+            if len(seen) == 3:
+                store.request_control(1, "resume")
+                store.request_control(1, "stop")
+
+    result = train(small(), store=store, progress=progress)
+    assert len(set(seen)) == 1 and result.status == store.run(1).status == "stopped"
+    assert seen[0] <= result.steps < 1_600
+    result = resume(1, store=store)
+    assert (result.status, result.steps) == ("finished", 1_600)
+    assert_clips_tile(store, 1, 1_600)
+
+
+def test_when_scoring_fails_the_run_goes_on_and_says_so(store: Store, monkeypatch) -> None:
+    monkeypatch.setattr("vlmrb.train.HOUSEKEEPING_S", 0.0)
+    run_id = create_run(small(), store=store)
+    _claim(store, run_id)
+    trainer = Trainer(run_id, small(), store, lambda step, *_: _break(trainer) if step >= 400 else None)
+    result = trainer.run()
+    assert (result.status, result.steps) == ("finished", 1_600)
+    assert "scoring has failed at step" in store.run(run_id).error
+    assert 0 < result.clips_scored < result.clips and result.dropped > 0
+
+
+def test_when_scoring_fails_the_run_can_be_told_to_stop(store: Store, monkeypatch) -> None:
+    monkeypatch.setattr("vlmrb.train.HOUSEKEEPING_S", 0.0)
+    config = small(on_scorer_failure="stop")
+    run_id = create_run(config, store=store)
+    _claim(store, run_id)
+    trainer = Trainer(run_id, config, store, lambda step, *_: _break(trainer) if step >= 400 else None)
+    with pytest.raises(ScorerError):
+        trainer.run()
+    assert store.run(run_id).status == "failed"
+
+
+def _claim(store: Store, run_id: int) -> None:
+    import psutil
+
+    store.claim_run(run_id, os.getpid(), psutil.Process().create_time())
+
+
+def _break(trainer: Trainer) -> None:
+    """The scoring process dies, and cannot be started again."""
+    worker = trainer._worker
+    worker._start_process = lambda: (_ for _ in ()).throw(EOFError("gone"))
+    if worker.pid is not None and worker._process.is_alive():
+        os.kill(worker.pid, signal.SIGKILL)
+
+
+def test_a_scoring_process_killed_in_mid_run_loses_no_score(store: Store, monkeypatch) -> None:
+    monkeypatch.setattr("vlmrb.train.HOUSEKEEPING_S", 0.0)
+    killed = []
+
+    def progress(step: int, *_: object) -> None:
+        if step >= 500 and not killed:
+            killed.append(trainer._worker.pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    run_id = create_run(small(sync_scoring=True), store=store)
+    _claim(store, run_id)
+    trainer = Trainer(run_id, small(sync_scoring=True), store, progress)
+    result = trainer.run()
+    assert trainer._worker.restarts == 1
+    assert result.clips == result.clips_scored and store.unscored_clips(run_id) == []
+
+
+def test_sigterm_ends_the_run_with_a_checkpoint(store: Store) -> None:
+    run_id = create_run(small(total_steps=200_000), store=store)
+    process = _spawn_resume(store, run_id)
+    _wait_for(lambda: store.run(run_id).step > 1_000, process)
+    process.terminate()
+    assert process.wait(timeout=60) == 0
+    run = store.run(run_id)
+    assert run.status == "interrupted" and run.step > 1_000
+    assert latest_step(store.folder_of_run(run_id) / "checkpoints") == run.step
+    assert_clips_tile(store, run_id, run.step)
+
+
+def _spawn_resume(store: Store, run_id: int) -> subprocess.Popen:
+    code = "import sys; from vlmrb.store import Store; from vlmrb.train import resume\n"
+    code += "if __name__ == '__main__': resume(int(sys.argv[2]), store=Store(sys.argv[1]))"
+    script = store.folder_of_run(run_id).parent / "resume.py"
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text(code)
+    return subprocess.Popen([sys.executable, str(script), store.url, str(run_id)])
+
+
+def _wait_for(condition, process: subprocess.Popen, timeout_s: float = 90.0) -> None:
+    began = time.monotonic()
+    while not condition():
+        assert process.poll() is None, f"the trainer ended by itself with {process.returncode}"
+        assert time.monotonic() - began < timeout_s, "nothing happened"
+        time.sleep(0.02)
+
+
+def kill_and_resume(store: Store, kills: int, total_steps: int) -> None:
+    """Kill −9 at random moments, look at the store each time, then let the run finish."""
+    rng = random.Random(0)
+    run_id = create_run(small(total_steps=total_steps, checkpoint_interval=200, eval_interval=400), store=store)
+    seen: set[int] = set()
+    for _ in range(kills):
+        process = _spawn_resume(store, run_id)
+        _wait_for(lambda: store.run(run_id).status == "running", process)
+        time.sleep(rng.uniform(0.0, 4.0))
+        process.kill()
+        process.wait()
+        if store.run(run_id).status == "finished":
+            break
+        assert store.run(run_id).status == "interrupted"
+        assert store.check() == []
+        everything = {clip.clip_id for clip in store.clips(run_id, superseded=True, limit=100_000)}
+        assert seen <= everything, "a clip that was there is gone"
+        seen = everything
+        for clip_id in rng.sample(sorted(seen), min(5, len(seen))):
+            assert len(store.clip_snapshots(clip_id)) == store.clip(clip_id).length
+    process = _spawn_resume(store, run_id)
+    assert process.wait(timeout=300) == 0
+    run = store.run(run_id)
+    assert (run.status, run.step) == ("finished", total_steps)
+    assert_clips_tile(store, run_id, total_steps)
+    assert store.unscored_clips(run_id) == []
+    assert seen <= {clip.clip_id for clip in store.clips(run_id, superseded=True, limit=100_000)}
+    steps, _ = store.metrics(run_id, "eval/success_rate")
+    assert steps.tolist() == list(range(400, total_steps + 1, 400))
+    ends = [episode.step for episode in store.episodes(run_id)]
+    assert len(ends) == len(set(ends))
+
+
+def test_a_run_killed_at_random_moments_goes_on_and_loses_nothing(store: Store) -> None:
+    kill_and_resume(store, kills=3, total_steps=4_000)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_run_killed_twenty_times_goes_on_and_loses_nothing(store: Store) -> None:
+    kill_and_resume(store, kills=20, total_steps=40_000)
+
+
+def test_a_damaged_checkpoint_says_so(store: Store) -> None:
+    run_id = train(small(total_steps=400, eval_interval=400), store=store).run_id
+    folder = store.folder_of_run(run_id) / "checkpoints" / "step-000000000400"
+    (folder / "state.json").write_text("{")
+    store.release_run(run_id, "stopped")
+    with pytest.raises(CheckpointError, match="damaged"):
+        resume(run_id, store=store)
+    assert store.run(run_id).status == "failed"
+
+
+@pytest.mark.parametrize("value", [1.5, -0.1, float("nan"), "x", [1]])
+def test_a_wrong_live_lambda_is_refused(value: object) -> None:
+    with pytest.raises(ConfigError, match="from 0 to 1"):
+        parse_lambda(value)
+
+
+def test_training_in_a_thread_leaves_signals_alone(store: Store) -> None:
+    results = []
+    thread = threading.Thread(target=lambda: results.append(train(small(total_steps=400, eval_interval=400), store=store)))
+    thread.start()
+    thread.join(timeout=120)
+    assert results[0].status == "finished"
