@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import av
+import numpy as np
 import psutil
 import pytest
 
@@ -53,6 +54,7 @@ def vlmrb(*words: object) -> Outcome:
 class Trained(NamedTuple):
     store: Path
     outcome: Outcome
+    tiny: float  # 1e-310 · 1, reckoned right after the run
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     store = tmp_path_factory.mktemp("trained") / "runs.db"
     outcome = vlmrb("train", *SHORT, "--name", "first \x1b[31mrun\x07", "--store", store, "--json")
     assert outcome.status == 0, outcome.err
-    return Trained(store, outcome)
+    return Trained(store, outcome, float((np.array([1e-310]) * np.array([1.0]))[0]))
 
 
 def made_run(store: Store, *, values: list[float] = (), status: str = "finished", **settings) -> int:
@@ -100,6 +102,10 @@ def test_train_json_ends_with_one_line_that_tells_the_result(trained: Trained) -
     assert result["clips_scored"] > 0
     assert 0 <= result["positive_rate"] <= 1
     assert (result["stale"], result["dropped"]) == (0, 0)
+
+
+def test_training_leaves_the_arithmetic_of_the_process_as_it_was(trained: Trained) -> None:
+    assert trained.tiny > 0, "denormal numbers are flushed to zero after training; restore torch.set_flush_denormal"
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from vlmrb.checkpoint import latest_step
-from vlmrb.config import TrainConfig, make_config
+from vlmrb.config import TrainConfig, make_config, parse_lambda
 from vlmrb.errors import CheckpointError, ConfigError, EnvironmentSetupError, RunBusyError, ScorerError
 from vlmrb.store import Store
-from vlmrb.train import Trainer, create_run, parse_lambda, resume, train
+from vlmrb.train import Trainer, create_run, resume, train
 
 
 def small(**settings: object) -> TrainConfig:
@@ -159,7 +159,7 @@ class Controls:
 
 
 def test_live_changes_take_effect_and_say_at_which_step(store: Store, monkeypatch) -> None:
-    monkeypatch.setattr("vlmrb.train.HOUSEKEEPING_S", 0.0)
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     prompt = store.save_prompt("custom", "Does the agent open a door?")
     requests = {
         100: ("lambda", 0.9),
@@ -178,7 +178,7 @@ def test_live_changes_take_effect_and_say_at_which_step(store: Store, monkeypatc
 
 
 def test_pause_holds_the_run_and_stop_leaves_it_ready_to_go_on(store: Store, monkeypatch) -> None:
-    monkeypatch.setattr("vlmrb.train.HOUSEKEEPING_S", 0.0)
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     controls = Controls(store, {300: ("pause", None)})
     seen = []
 
@@ -199,7 +199,7 @@ def test_pause_holds_the_run_and_stop_leaves_it_ready_to_go_on(store: Store, mon
 
 
 def test_when_scoring_fails_the_run_goes_on_and_says_so(store: Store, monkeypatch) -> None:
-    monkeypatch.setattr("vlmrb.train.HOUSEKEEPING_S", 0.0)
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     run_id = create_run(small(), store=store)
     _claim(store, run_id)
     trainer = Trainer(run_id, small(), store, lambda step, *_: _break(trainer) if step >= 400 else None)
@@ -210,7 +210,7 @@ def test_when_scoring_fails_the_run_goes_on_and_says_so(store: Store, monkeypatc
 
 
 def test_when_scoring_fails_the_run_can_be_told_to_stop(store: Store, monkeypatch) -> None:
-    monkeypatch.setattr("vlmrb.train.HOUSEKEEPING_S", 0.0)
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     config = small(on_scorer_failure="stop")
     run_id = create_run(config, store=store)
     _claim(store, run_id)
@@ -228,26 +228,26 @@ def _claim(store: Store, run_id: int) -> None:
 
 def _break(trainer: Trainer) -> None:
     """The scoring process dies, and cannot be started again."""
-    worker = trainer._worker
+    worker = trainer._labelling.worker
     worker._start_process = lambda: (_ for _ in ()).throw(EOFError("gone"))
     if worker.pid is not None and worker._process.is_alive():
         os.kill(worker.pid, signal.SIGKILL)
 
 
 def test_a_scoring_process_killed_in_mid_run_loses_no_score(store: Store, monkeypatch) -> None:
-    monkeypatch.setattr("vlmrb.train.HOUSEKEEPING_S", 0.0)
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     killed = []
 
     def progress(step: int, *_: object) -> None:
         if step >= 500 and not killed:
-            killed.append(trainer._worker.pid)
+            killed.append(trainer._labelling.worker.pid)
             os.kill(killed[0], signal.SIGKILL)
 
     run_id = create_run(small(sync_scoring=True), store=store)
     _claim(store, run_id)
     trainer = Trainer(run_id, small(sync_scoring=True), store, progress)
     result = trainer.run()
-    assert trainer._worker.restarts == 1
+    assert trainer._labelling.worker.restarts == 1
     assert result.clips == result.clips_scored and store.unscored_clips(run_id) == []
 
 
@@ -345,3 +345,21 @@ def test_training_in_a_thread_leaves_signals_alone(store: Store) -> None:
     thread.start()
     thread.join(timeout=120)
     assert results[0].status == "finished"
+
+
+def test_a_run_that_crashes_again_before_its_next_checkpoint_still_counts_each_step_once(store: Store, monkeypatch) -> None:
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+
+    def crash_at(last: int):
+        def progress(step: int, *_: object) -> None:
+            if step >= last:
+                raise RuntimeError("the power is gone")
+
+        return progress
+
+    with pytest.raises(RuntimeError):  # the checkpoint of step 400 holds clips that are still open
+        train(small(clip_length=32), store=store, progress=crash_at(500))
+    with pytest.raises(RuntimeError):
+        resume(1, store=store, progress=crash_at(401))
+    resume(1, store=store)
+    assert_clips_tile(store, 1, 1_600)

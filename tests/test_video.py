@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import av
@@ -21,30 +22,112 @@ def test_snapshots_come_back_exactly(snapshots: np.ndarray) -> None:
     np.testing.assert_array_equal(video.decode_snapshots(video.encode_snapshots(snapshots), snapshots.shape), snapshots)
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.integers(1, 5), st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
-def test_noise_of_any_size_comes_back_exactly(count: int, height: int, width: int, seed: int) -> None:
-    frames = np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(video.decode_frames(video.encode_frames(frames), frames.shape), frames)
+def noise(count: int, height: int, width: int, *, colours: int = 256, seed: int = 0) -> np.ndarray:
+    """Frames of random pixels, of gray levels where there are few colours."""
+    rng = np.random.default_rng(seed)
+    levels = rng.integers(0, colours, (count, height, width, 3 if colours == 256 else 1), dtype=np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(levels, (count, height, width, 3)))
 
 
-def test_identical_frames_all_come_back() -> None:
-    frames = np.full((32, 33, 47, 3), 200, np.uint8)
-    assert video.decode_frames(video.encode_frames(frames), frames.shape).shape == frames.shape
+def there_and_back(frames: np.ndarray) -> bytes:
+    data = video.encode_frames(frames)
+    decoded = video.decode_frames(data, frames.shape)
+    np.testing.assert_array_equal(decoded, frames)
+    assert (decoded.dtype, decoded.flags.c_contiguous) == (np.uint8, True)
+    return data
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 70), st.integers(1, 70), st.sampled_from([2, 200, 256]), st.integers(0, 2**32 - 1))
+def test_noise_of_any_size_and_palette_comes_back_exactly(count: int, height: int, width: int, colours: int, seed: int) -> None:
+    there_and_back(noise(count, height, width, colours=colours, seed=seed))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 401, 601), (3, 2, 17_000), (300, 40, 40), (1, 3, 1_000)])
+@pytest.mark.parametrize("colours", [3, 256])
+def test_unusual_sizes_come_back_exactly(shape: tuple[int, int, int], colours: int) -> None:
+    there_and_back(noise(*shape, colours=colours))
+
+
+@pytest.mark.parametrize("colours", [1, 255, 256, 257])
+def test_any_number_of_colours_comes_back_exactly(colours: int) -> None:
+    frames = np.zeros((2, 40, 40, 3), np.uint8)
+    numbers = np.arange(colours)
+    frames[1].reshape(-1, 3)[:colours] = np.stack([255 - numbers % 256, numbers // 256, numbers % 7], axis=1)
+    assert there_and_back(frames)[:1] == (b"P" if colours < 256 else b"C")  # black is one more
+
+
+def test_identical_frames_all_come_back_and_take_no_space() -> None:
+    frames = np.repeat(noise(1, 64, 64), 32, axis=0)
+    assert len(there_and_back(frames)) < len(there_and_back(frames[:1])) + 4_000
+
+
+def test_an_environments_frames_come_back_exactly_and_are_small() -> None:
+    import gymnasium
+
+    environment = gymnasium.make("CartPole-v1", render_mode="rgb_array")
+    environment.reset(seed=0)
+    frames = []
+    for step in range(32):
+        if environment.step(step // 3 % 2)[2]:
+            environment.reset()
+        frames.append(environment.render())
+    environment.close()
+    data = there_and_back(np.stack(frames))
+    assert len(data) < 20_000 < np.stack(frames).nbytes / 1_000
 
 
 def test_damaged_data_is_named_and_never_trusted() -> None:
-    frames = np.zeros((4, 16, 16, 3), np.uint8)
-    data, packed = video.encode_frames(frames), video.encode_snapshots(frames.reshape(4, -1))
-    for broken in (data[:40], b"", b"x" * 300):
-        with pytest.raises(StoreCorruptError):
-            video.decode_frames(broken, (4, 16, 16, 3))
-    for shape in ((5, 16, 16, 3), (3, 16, 16, 3), (4, 16, 18, 3), (2**20, 2**20, 2**20, 3)):
-        with pytest.raises(StoreCorruptError):
-            video.decode_frames(data, shape)
-    for broken, shape in ((packed[:5], (4, 768)), (packed, (4, 767)), (packed, (5, 768)), (packed, (0, 768))):
-        with pytest.raises(StoreCorruptError):
-            video.decode_snapshots(broken, shape)
+    for frames in (noise(4, 8, 8), noise(4, 40, 40), noise(4, 40, 40, colours=9)):
+        data, packed = video.encode_frames(frames), video.encode_snapshots(frames.reshape(4, -1))
+        for broken in (
+            data[: len(data) // 2],
+            data[:1],
+            b"",
+            b"x" * 300,
+            b"P\x05",
+            b"P\x00abc",
+            b"C" + packed,
+            b"Z" + data[1:-1],
+        ):
+            with pytest.raises(StoreCorruptError):
+                video.decode_frames(broken, frames.shape)
+        for shape in (
+            (5, *frames.shape[1:]),
+            (3, *frames.shape[1:]),
+            (4, 40, 8, 3),
+            (4, 8, 9, 3),
+            (2**20, 2**20, 2**20, 3),
+            (4, 8, 8),
+        ):
+            with pytest.raises(StoreCorruptError):
+                video.decode_frames(data, shape)
+        size = frames[0].size
+        for broken, shape in ((packed[:-5], (4, size)), (packed, (4, size - 1)), (packed, (5, size)), (packed, (0, size))):
+            with pytest.raises(StoreCorruptError):
+                video.decode_snapshots(broken, shape)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([9, 256]))
+def test_random_damage_never_does_worse_than_wrong_pixels_or_a_clear_error(seed: int, colours: int) -> None:
+    rng = np.random.default_rng(seed)
+    frames = noise(3, 40, 40, colours=colours)
+    data = np.frombuffer(video.encode_frames(frames), np.uint8).copy()
+    data[rng.integers(0, len(data), 4)] = rng.integers(0, 256, 4)
+    with contextlib.suppress(StoreCorruptError):
+        assert video.decode_frames(data.tobytes(), frames.shape).shape == frames.shape
+
+
+def test_only_the_codec_that_the_store_writes_is_opened(tmp_path: Path) -> None:
+    target = tmp_path / "other.mkv"
+    with av.open(str(target), "w") as container:
+        stream = container.add_stream("mpeg4", rate=8)
+        stream.width = stream.height = 40
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((40, 40, 3), np.uint8), format="rgb24")))
+        container.mux(stream.encode())
+    with pytest.raises(StoreCorruptError, match="mpeg4"):
+        video.decode_frames(b"C" + target.read_bytes(), (1, 40, 40, 3))
 
 
 def test_an_mp4_is_h264_with_every_frame_at_a_watchable_even_size(tmp_path: Path) -> None:
@@ -61,6 +144,49 @@ def test_an_mp4_is_h264_with_every_frame_at_a_watchable_even_size(tmp_path: Path
     assert [p.name for p in tmp_path.iterdir()] == ["clip.mp4"]
 
 
-def test_a_file_that_cannot_be_written_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be written"):
-        video.write_mp4(tmp_path / "none" / "clip.mp4", np.zeros((2, 8, 8, 3), np.uint8))
+@pytest.mark.parametrize(
+    ("shape", "scale", "size"),
+    [
+        ((1, 1, 1), None, (256, 256)),
+        ((2, 64, 64), None, (256, 256)),
+        ((2, 64, 64), 1, (64, 64)),
+        ((2, 21, 33), 3, (64, 100)),
+        ((2, 401, 601), None, (402, 602)),
+        ((2, 600, 3), None, (600, 4)),
+    ],
+)
+def test_an_mp4_has_the_size_that_was_asked_for(
+    tmp_path: Path, shape: tuple[int, ...], scale: int | None, size: tuple[int, int]
+) -> None:
+    video.write_mp4(tmp_path / "clip.mp4", noise(*shape), fps=30, scale=scale)
+    with av.open(str(tmp_path / "clip.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.height, stream.width) == size and stream.average_rate == 30
+        assert len(list(container.decode(stream))) == shape[0]
+
+
+def test_a_file_that_cannot_be_written_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "folder.mp4").mkdir()
+    for target in (tmp_path / "none" / "clip.mp4", tmp_path / "folder.mp4", tmp_path / ("x" * 300)):
+        with pytest.raises(ConfigError, match="cannot be written"):
+            video.write_mp4(target, np.zeros((2, 8, 8, 3), np.uint8))
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.mp4"]
+
+
+def test_a_video_that_is_there_is_replaced_only_by_a_whole_one(tmp_path: Path) -> None:
+    target = tmp_path / "clip.mp4"
+    target.write_bytes(b"the one before")
+
+    def broken_off():
+        yield np.zeros((8, 8, 3), np.uint8)
+        raise KeyboardInterrupt
+
+    class Frames:
+        shape = (2, 8, 8, 3)
+
+        def __iter__(self):
+            return broken_off()
+
+    with pytest.raises(KeyboardInterrupt):
+        video.write_mp4(target, Frames())
+    assert target.read_bytes() == b"the one before" and [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]

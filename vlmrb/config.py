@@ -69,7 +69,7 @@ class TrainConfig(BaseModel):
     seed: int = _option(0, "seed of everything random", "agent", ge=0, lt=2**31)
     learning_starts: int = _option(2_000, "steps of random play before the first update", "agent", ge=0)
     train_freq: int = _option(4, "steps per update", "agent", ge=1)
-    batch_size: int = _option(64, "transitions per update", "agent", ge=1, le=65_536)
+    batch_size: int = _option(128, "transitions per update", "agent", ge=1, le=65_536)
     learning_rate: float = _option(3e-4, "Adam's step size", "agent", gt=0, le=1)
     gamma: float = _option(0.99, "discount per step", "agent", ge=0, le=1)
     n_step: int = _option(3, "steps of the n-step return", "agent", ge=1, le=100)
@@ -81,9 +81,6 @@ class TrainConfig(BaseModel):
     dueling: bool = _option(True, "dueling value and advantage heads", "agent")
     quantiles: int = _option(16, "IQN: quantile fractions per update", "agent", ge=1, le=256)
     hidden_size: int = _option(128, "width of the hidden layers", "agent", ge=8, le=4096)
-    temperature: float = _option(
-        0.01, "exploration: actions are drawn from softmax(Q / temperature); 0 takes the best", "agent", ge=0, le=100
-    )
     epsilon_start: float = _option(1.0, "exploration: probability of a random action at the start", "agent", ge=0, le=1)
     epsilon_end: float = _option(0.1, "exploration: probability of a random action after the decay", "agent", ge=0, le=1)
     epsilon_decay_steps: int = _option(150_000, "steps of the linear decay", "agent", ge=1)
@@ -206,3 +203,22 @@ def field_limits(name: str) -> dict[str, Any]:
             if getattr(entry, key, None) is not None:
                 found[key] = getattr(entry, key)
     return found
+
+
+def parse_lambda(value: Any) -> float | None | str:
+    """A live λ: a number in [0, 1], None or 'none' (no mixture at all), or 'schedule'.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    if value in ("schedule", None):
+        return value
+    if isinstance(value, str) and value.strip().lower() == "none":
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not 0.0 <= number <= 1.0:
+        raise ConfigError(f"lambda: got {value!r}; allowed: a number from 0 to 1, 'none' or 'schedule'")
+    return number

@@ -45,6 +45,11 @@ class Counters:
         known = self.clips_scored - self.unknown
         return self.positive / known if known else None
 
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Take the values that `as_dict` gave."""
+        for name in self.as_dict():
+            setattr(self, name, saved[name])
+
     def as_dict(self) -> dict[str, Any]:
         """All counters by name."""
         return asdict(self)

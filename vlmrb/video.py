@@ -1,26 +1,39 @@
-"""Clips as bytes: exact round trips for the store, and playable MP4 files for people."""
+"""Clips as bytes: exact round trips for the store, and playable MP4 files for people.
+
+What a decoder reads may come from anywhere: shapes are bounded, sizes are checked before anything is allocated by
+them, and only the one video codec that the encoder writes is ever opened.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vlmrb.errors import ConfigError, StoreCorruptError
 
-MAX_PIXELS = 2**31
-WATCHABLE_PIXELS = 256  # smaller frames are enlarged by whole factors up to about this width
+MAX_BYTES = 2**31
+"""No clip is larger than this, decoded."""
+
+WATCHABLE_PIXELS = 256
+"""Smaller frames are enlarged by whole factors up to about this width when they are shown to people."""
+
+MAX_COLOURS = 256
+_SMALL = 32 * 32  # pixels; below this, a video's headers are larger than its frames
+
+# First byte of encoded frames.
+_PALETTE, _COLOURS, _DEFLATED = b"P", b"C", b"Z"
 
 
 def encode_snapshots(snapshots: np.ndarray) -> bytes:
     """uint8 [T, S] → bytes: each row as its difference from the row before, deflated."""
     assert snapshots.dtype == np.uint8 and snapshots.ndim == 2, (snapshots.dtype, snapshots.shape)
-    delta = snapshots.copy()
-    delta[1:] -= snapshots[:-1]
-    return zlib.compress(delta.tobytes(), 6)
+    return _deflate(snapshots)
 
 
 def decode_snapshots(data: bytes, shape: tuple[int, int]) -> np.ndarray:
@@ -29,28 +42,28 @@ def decode_snapshots(data: bytes, shape: tuple[int, int]) -> np.ndarray:
     Raises:
         StoreCorruptError: the bytes are not what `shape` promises.
     """
-    size = _checked_size(shape)
-    try:
-        raw = zlib.decompressobj().decompress(data, size + 1)
-    except zlib.error as error:
-        raise StoreCorruptError(f"a clip's data cannot be read: {error}") from error
-    if len(raw) != size:
-        raise StoreCorruptError(f"a clip's data holds {len(raw)} bytes where {size} were expected")
-    return np.add.accumulate(np.frombuffer(raw, np.uint8).reshape(shape), axis=0, dtype=np.uint8)
+    return _inflate(data, shape, _checked_size(shape, 2))
 
 
 def encode_frames(frames: np.ndarray) -> bytes:
-    """RGB uint8 [T, H, W, 3] → lossless H.264 (RGB, quantiser 0) in Matroska."""
+    """RGB uint8 [T, H, W, 3], T ≥ 1 → bytes, without loss.
+
+    Drawn frames seldom have more than 256 colours: then one plane of palette indices is stored as lossless H.264,
+    half the size of lossless RGB. Tiny frames, and sizes that H.264 does not know, are deflated.
+    """
     assert frames.dtype == np.uint8 and frames.ndim == 4 and frames.shape[3] == 3, (frames.dtype, frames.shape)
     import av
 
-    target = io.BytesIO()
-    with av.open(target, "w", format="matroska") as container:
-        stream = container.add_stream("libx264rgb", rate=8)
-        stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "rgb24"
-        stream.options = {"qp": "0", "preset": "veryfast"}
-        _mux(container, stream, frames)
-    return target.getvalue()
+    if frames.shape[1] * frames.shape[2] >= _SMALL:
+        try:
+            indexed = _palette(frames)
+            if indexed is None:
+                return _COLOURS + _h264(frames, "libx264rgb", "rgb24")
+            indices, colours = indexed
+            return _PALETTE + bytes([len(colours) - 1]) + colours.tobytes() + _h264(indices, "libx264", "gray")
+        except (av.FFmpegError, ValueError):  # sides beyond H.264's limits, or a build of FFmpeg without x264
+            pass
+    return _DEFLATED + _deflate(frames)
 
 
 def decode_frames(data: bytes, shape: tuple[int, int, int, int]) -> np.ndarray:
@@ -59,27 +72,32 @@ def decode_frames(data: bytes, shape: tuple[int, int, int, int]) -> np.ndarray:
     Raises:
         StoreCorruptError: the bytes are not what `shape` promises.
     """
-    import av
+    size = _checked_size(shape, 4)
+    if shape[3] != 3:
+        raise StoreCorruptError(f"frames of shape {shape} cannot be: RGB has 3 channels")
+    kind, body = data[:1], data[1:]
+    if kind == _DEFLATED:
+        return _inflate(body, shape, size)
+    if kind == _COLOURS:
+        return _video(body, shape)
+    count = body[0] + 1 if body else 0
+    if kind == _PALETTE and len(body) > 1 + 3 * count:
+        end = 1 + 3 * count
+        colours = np.zeros((MAX_COLOURS, 3), np.uint8)
+        colours[:count] = np.frombuffer(body[1:end], np.uint8).reshape(-1, 3)
+        indices = _video(body[end:], shape[:3])
+        return np.stack([colours[:, channel][indices] for channel in range(3)], axis=-1)
+    raise StoreCorruptError("a clip's frames are stored in a way that this vlmrb does not know")
 
-    _checked_size(shape)
-    frames = np.empty(shape, np.uint8)
-    count = 0
-    try:
-        with av.open(io.BytesIO(data), "r", format="matroska") as container:
-            for frame in container.decode(video=0):
-                if count == shape[0] or (frame.height, frame.width) != shape[1:3]:
-                    raise StoreCorruptError(f"a clip's video does not have the shape {shape} that it should")
-                frames[count] = frame.to_ndarray(format="rgb24")
-                count += 1
-    except (av.FFmpegError, IndexError) as error:
-        raise StoreCorruptError(f"a clip's video cannot be read: {error}") from error
-    if count != shape[0]:
-        raise StoreCorruptError(f"a clip's video holds {count} frames where {shape[0]} were expected")
-    return frames
 
+def write_mp4(path: str | Path, frames: np.ndarray, fps: float = 8, scale: int | None = None) -> None:
+    """Write RGB uint8 [T, H, W, 3] as H.264 that browsers play; the file is there as a whole or not at all.
 
-def write_mp4(path: str | Path, frames: np.ndarray, fps: int = 8) -> None:
-    """Write RGB uint8 [T, H, W, 3] as H.264 that browsers play, enlarged where small; whole or not at all.
+    Args:
+        path: the file; one that is there is replaced.
+        frames: T ≥ 1 of them.
+        fps: frames per second.
+        scale: whole factor to enlarge by; None enlarges small frames to about `WATCHABLE_PIXELS`.
 
     Raises:
         ConfigError: the file cannot be written.
@@ -87,36 +105,156 @@ def write_mp4(path: str | Path, frames: np.ndarray, fps: int = 8) -> None:
     import av
 
     path = Path(path)
-    scale = max(1, round(WATCHABLE_PIXELS / frames.shape[2]))
-    frames = frames.repeat(scale, axis=1).repeat(scale, axis=2)
-    frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge")
+    height, width = frames.shape[1:3]
+    scale = scale or max(1, round(WATCHABLE_PIXELS / max(height, width)))
     beside = path.with_name(f".{path.name}.{os.getpid()}.mp4")
     try:
         with av.open(str(beside), "w", format="mp4", options={"movflags": "faststart"}) as container:
-            stream = container.add_stream("libx264", rate=fps)
-            stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
-            stream.options = {"crf": "18"}
-            _mux(container, stream, frames)
+            pictures = (_enlarge(frame, scale) for frame in frames)
+            _add_video(container, pictures, "libx264", "rgb24", "yuv420p", {"crf": "18"}, fps)
         beside.replace(path)
-    except OSError as error:  # av's errors are OSErrors too
-        beside.unlink(missing_ok=True)
-        raise ConfigError(
-            f"{path} cannot be written: {error.strerror or error}. Give --out a file in a folder that exists"
-        ) from error
+    except (OSError, av.FFmpegError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path} cannot be written: {reason}. Give a file in a folder that exists and has space") from error
+    finally:
+        _remove(beside)
 
 
-def _mux(container, stream, frames: np.ndarray) -> None:  # type: ignore[no-untyped-def]
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _enlarge(frame: np.ndarray, scale: int) -> np.ndarray:
+    frame = frame.repeat(scale, axis=0).repeat(scale, axis=1)
+    return np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode="edge")  # yuv420p needs even sides
+
+
+# -- deflated differences
+
+
+def _deflate(rows: np.ndarray) -> bytes:
+    delta = rows.copy()
+    delta[1:] -= rows[:-1]
+    return zlib.compress(delta.tobytes(), 6)
+
+
+def _inflate(data: bytes, shape: tuple[int, ...], size: int) -> np.ndarray:
+    inflater = zlib.decompressobj()
+    try:
+        raw = inflater.decompress(data, size + 1)
+    except zlib.error as error:
+        raise StoreCorruptError(f"a clip's data cannot be read: {error}") from error
+    if len(raw) != size or not inflater.eof:
+        raise StoreCorruptError(f"a clip's data does not hold the {size} bytes that it should")
+    return np.add.accumulate(np.frombuffer(raw, np.uint8).reshape(shape), axis=0, dtype=np.uint8)
+
+
+# -- lossless video
+
+
+def _palette(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Frames as indices uint8 [T, H, W] into colours uint8 [C, 3] from dark to bright; None for too many colours.
+
+    Rows of pixels that are as in the frame before are not looked at again.
+    """
+    table = np.zeros(1 << 24, np.uint8)  # by colour: 1 where it occurs, later its index
+    changes: list[tuple[np.ndarray, np.ndarray]] = []  # per frame: rows, their packed colours
+    for at, frame in enumerate(frames):
+        rows = np.flatnonzero((frame != frames[at - 1]).any(axis=(1, 2))) if at else np.arange(len(frame))
+        red, green, blue = (frame[rows, :, channel].astype(np.uint32) for channel in range(3))
+        colours = red | green << 8 | blue << 16
+        table[colours] = 1
+        changes.append((rows, colours))
+        if at == 0 and np.count_nonzero(table) > MAX_COLOURS:
+            return None
+    found = np.flatnonzero(table.view(bool))
+    if len(found) > MAX_COLOURS:
+        return None
+    rgb = np.stack([found & 255, found >> 8 & 255, found >> 16], axis=1)
+    order = np.argsort(rgb.sum(axis=1), kind="stable")  # neighbours get similar indices, which compresses better
+    table[found[order]] = np.arange(len(found))
+    indices = np.empty(frames.shape[:3], np.uint8)
+    for at, (rows, colours) in enumerate(changes):
+        indices[at] = indices[at - 1] if at else 0
+        indices[at, rows] = table[colours]
+    return indices, rgb[order].astype(np.uint8)
+
+
+def _h264(pictures: np.ndarray, codec: str, layout: str) -> bytes:
+    """uint8 [T, H, W] ('gray') or [T, H, W, 3] ('rgb24') → lossless H.264 in Matroska."""
     import av
 
-    for picture in frames:
-        for packet in stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")):
-            container.mux(packet)
-    for packet in stream.encode():
-        container.mux(packet)
+    target = io.BytesIO()
+    with av.open(target, "w", format="matroska") as container:
+        options = {"qp": "0", "preset": "fast" if layout == "gray" else "veryfast"}
+        _add_video(container, pictures, codec, layout, layout, options, 8)
+    return target.getvalue()
 
 
-def _checked_size(shape: tuple[int, ...]) -> int:
-    size = int(np.prod(shape, dtype=object))
-    if min(shape) < 1 or size > MAX_PIXELS:
-        raise StoreCorruptError(f"a clip of shape {shape} cannot be: each side is at least 1, all together at most {MAX_PIXELS}")
+def _add_video(container: Any, pictures: Any, codec: str, layout: str, stored: str, options: dict[str, str], fps: float) -> None:
+    """Encode pictures (each contiguous, all of one size) as the container's only stream."""
+    from fractions import Fraction
+
+    import av
+    from av.video.reformatter import ColorRange
+
+    stream = None
+    for picture in pictures:
+        if stream is None:
+            stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1000), options=options)
+            stream.height, stream.width = picture.shape[:2]
+            stream.pix_fmt = stored
+            stream.codec_context.thread_count = 1  # the other cores are the learner's and the scorer's
+            if layout == "gray":
+                stream.codec_context.color_range = ColorRange.JPEG  # all of 0–255 means itself
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=layout)
+        if layout == "gray":
+            frame.color_range = ColorRange.JPEG
+        container.mux(stream.encode(frame))
+    assert stream is not None, "a video has at least one frame"
+    container.mux(stream.encode())
+
+
+def _video(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    """Lossless H.264 → uint8 of exactly `shape`: [T, H, W] or [T, H, W, 3]."""
+    import av
+
+    try:
+        with av.open(io.BytesIO(data), "r", format="matroska") as container:
+            if len(container.streams.video) != 1 or len(container.streams) != 1:
+                raise StoreCorruptError("a clip's video does not hold exactly one stream")
+            context = container.streams.video[0].codec_context
+            if context is None or context.name != "h264" or (context.height, context.width) != shape[1:3]:
+                found = f"{context.name} of {context.width}×{context.height}" if context else "of an unknown kind"
+                raise StoreCorruptError(f"a clip's video is {found}, not h264 of shape {shape}")
+            context.thread_count = 1
+            pictures = np.empty(shape, np.uint8)
+            count = 0
+            for frame in container.decode(video=0):
+                if count == shape[0] or (frame.height, frame.width) != shape[1:3]:
+                    raise StoreCorruptError(f"a clip's video does not have the shape {shape} that it should")
+                pictures[count] = _pixels(frame, len(shape) == 3)
+                count += 1
+    except (av.FFmpegError, ValueError, IndexError, OSError) as error:
+        raise StoreCorruptError(f"a clip's video cannot be read: {error}") from error
+    if count != shape[0]:
+        raise StoreCorruptError(f"a clip's video holds {count} frames where {shape[0]} were expected")
+    return pictures
+
+
+def _pixels(frame: Any, gray: bool) -> np.ndarray:
+    """What was stored, without a conversion that might round."""
+    if not gray and frame.format.name == "gbrp":
+        return frame.to_ndarray()
+    if gray and frame.format.name in ("gray", "yuv420p", "yuvj420p"):  # H.264 decoders add empty colour planes
+        plane = frame.planes[0]
+        return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
+    raise StoreCorruptError(f"a clip's video has pixels of the kind {frame.format.name}, which this vlmrb does not write")
+
+
+def _checked_size(shape: tuple[int, ...], sides: int) -> int:
+    size = int(np.prod(shape, dtype=object)) if len(shape) == sides else 0
+    if size < 1 or min(shape) < 1 or size > MAX_BYTES:
+        raise StoreCorruptError(f"a clip of shape {shape} cannot be: {sides} sides of at least 1, in all at most {MAX_BYTES}")
     return size

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def clip(number: int, *, length: int = 3, events: tuple = (), reward: float = 0.
 
 
 def worker(scorer: str = "reward", **settings) -> ScoringWorker:
-    return ScoringWorker(scorer, ScorerOptions(), settings.pop("renderer", PlainRenderer), PROMPT, **settings)
+    return ScoringWorker(partial(make_scorer, scorer, ScorerOptions()), PlainRenderer, PROMPT, **settings)
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_a_killed_process_is_started_again_and_loses_no_clip(closing) -> None:
 
 
 def test_a_process_that_cannot_be_brought_back_is_scorings_failure_and_drain_says_so(closing) -> None:
-    one = ScoringWorker("oracle", ScorerOptions(), PlainRenderer, PROMPT, batch_size=1)
+    one = worker("oracle", batch_size=1)
     closing(one)
     one._start_process = lambda: (_ for _ in ()).throw(EOFError())  # it can no longer be started
     os.kill(one.pid, signal.SIGKILL)

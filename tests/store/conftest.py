@@ -1,30 +1,103 @@
-"""The same store tests over SQLite and, where a server is given, PostgreSQL."""
+"""The same store tests over SQLite and PostgreSQL: a given database, or a server of our own where Debian's is installed."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from vlmrb.store import Store
+from vlmrb.store.tables import metadata
 
-POSTGRES = os.environ.get("VLMRB_TEST_POSTGRES")
-"""URL of an empty PostgreSQL database that tests may fill and empty."""
+BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """URL of a PostgreSQL database: $VLMRB_TEST_POSTGRES, else of a server that lives as long as the tests."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed; pip install -e '.[postgres]' brings it")
+    if given := os.environ.get("VLMRB_TEST_POSTGRES"):
+        yield given
+        return
+    if not BINARIES:
+        pytest.skip("no PostgreSQL: name one in VLMRB_TEST_POSTGRES, or install Debian's package postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="vlmrb-postgres-"))
+    try:
+        yield from _server(BINARIES[-1].parent, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _server(binaries: Path, folder: Path) -> Iterator[str]:
+    user = {}
+    if os.geteuid() == 0:  # the server refuses to be root
+        shutil.chown(folder, "postgres")
+        user = {"user": "postgres"}
+
+    def run(*words: object) -> None:
+        done = subprocess.run([str(word) for word in words], cwd=folder, capture_output=True, text=True, check=False, **user)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    control = [binaries / "pg_ctl", "-D", folder / "data", "-w", "-l", folder / "log"]
+    run(binaries / "initdb", "--auth=trust", "--no-sync", "--username=postgres", "-D", folder / "data")
+    settings = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
+    run(*control, "start", "-o", settings)
+    try:
+        yield f"postgresql://postgres@/postgres?host={folder}"
+    finally:
+        run(*control, "stop", "-m", "immediate")
+
+
+@pytest.fixture(scope="session")
+def new_schema(postgres: str) -> Iterator[Callable[[], str]]:
+    """Makes URLs of empty schemas, so that several test processes can share a database."""
+    import psycopg
+
+    made = []
+
+    def make() -> str:
+        made.append(f"vlmrb_{uuid.uuid4().hex[:12]}")
+        execute(f"CREATE SCHEMA {made[-1]}")
+        return f"{postgres}{'&' if '?' in postgres else '?'}options=-csearch_path%3D{made[-1]}"
+
+    def execute(statement: str) -> None:
+        with psycopg.connect(postgres.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(statement)
+
+    yield make
+    for schema in made:
+        execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Makes URLs of databases that hold nothing yet."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("new_schema")
+    return lambda: str(tmp_path / f"{uuid.uuid4().hex[:12]}.db")
+
+
+@pytest.fixture(scope="session")
+def postgres_store(new_schema: Callable[[], str]) -> Iterator[Store]:
+    with Store(new_schema()) as opened:
+        yield opened
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An empty store."""
     if request.param == "sqlite":
         with Store(str(tmp_path / "store.db")) as opened:
             yield opened
         return
-    if POSTGRES is None:
-        pytest.skip("VLMRB_TEST_POSTGRES names no PostgreSQL database")
-    pytest.importorskip("psycopg")
-    with Store(POSTGRES) as opened:
-        with opened._write() as connection:
-            tables = "runs, metrics, episodes, events, clips, clip_data, prompts, scores, controls, human_labels"
-            connection.exec_driver_sql(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
-        yield opened
+    opened = request.getfixturevalue("postgres_store")
+    with opened._write() as connection:
+        connection.exec_driver_sql(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY CASCADE")
+    yield opened
+    opened.close()

@@ -3,52 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 
 import numpy as np
 import psutil
 import pytest
 
+from tests.store.samples import clip, filled, new_run, score
 from vlmrb.errors import ConfigError, NotFoundError, RunBusyError, StoreError
 from vlmrb.store import Store
-from vlmrb.types import CLIPS_PER_RUN, Clip, ClipScore, Episode, Event
-
-CONFIG = {"env": "MiniGrid-DoorKey-8x8-v0", "algo": "dqn", "replay": "vlm", "scorer": "oracle", "seed": 3, "total_steps": 1000}
-
-
-def new_run(store: Store, **settings: object) -> int:
-    return store.create_run({**CONFIG, **settings}, render_spec={"kind": "frames"}, success_rule="by rule")
-
-
-def clip(run_id: int, number: int, *, start: int | None = None, length: int = 4, stride: int = 8, frames: bool = False) -> Clip:
-    rng = np.random.default_rng(number)
-    first = number * 32 if start is None else start
-    snapshots = rng.integers(0, 256, (length, 6, 5, 3) if frames else (length, 20), dtype=np.uint8)
-    events = ((0, Event("picked_up", "key", "red")), (length - 1, Event("success"))) if number % 2 else ()
-    return Clip(
-        run_id * CLIPS_PER_RUN + number,
-        number % 8,
-        number,
-        first + stride * np.arange(length),
-        snapshots,
-        rng.random(length).astype(np.float32),
-        events,
-        "length",
-    )
-
-
-def score(clip_id: int, probability: float | None, *, scorer: str = "oracle", prompt_id: int | None = None) -> ClipScore:
-    return ClipScore(clip_id, probability, 1.5, -0.5, 0.5, scorer, "model", "rev", prompt_id, (0, 3), 0.25, "" if probability else "why")
-
-
-def filled(store: Store, clips: int = 6) -> int:
-    run_id = new_run(store)
-    writer = store.writer(run_id)
-    for number in range(clips):
-        writer.add_clip(clip(run_id, number))
-        writer.add_score(score(run_id * CLIPS_PER_RUN + number, [0.9, 0.1, None][number % 3]))
-    writer.flush()
-    return run_id
+from vlmrb.store.tables import metadata
+from vlmrb.types import CLIPS_PER_RUN, Episode, Event
 
 
 def test_metrics_episodes_and_events_come_back(store: Store) -> None:
@@ -124,14 +88,6 @@ def test_clips_are_listed_by_page_label_event_and_step(store: Store) -> None:
     assert number(min_step=64, max_step=128) == [4, 3, 2]
     assert len(store.clips(limit=100)) == 14 and store.count_clips(other) == 2
     assert store.next_clip_number(run_id) == 12 and store.next_clip_number(99) == 0
-
-
-def test_lists_never_read_frames(tmp_path) -> None:
-    with Store(str(tmp_path / "store.db")) as store:
-        run_id = filled(store)
-        with store._write() as connection:
-            connection.exec_driver_sql("DROP TABLE clip_data")
-        assert len(store.clips(run_id)) == 6 and store.clip(run_id * CLIPS_PER_RUN).number == 0
 
 
 def test_rolling_back_forgets_rows_but_keeps_clips_and_asks_controls_again(store: Store) -> None:
@@ -216,7 +172,7 @@ def test_a_run_says_running_only_while_its_process_lives(store: Store) -> None:
 def test_a_deleted_run_is_gone_with_everything_about_it(store: Store) -> None:
     keep, run_id = filled(store), filled(store)
     store.rename_run(run_id, "mine")
-    assert [run.name for run in store.runs()][0] == "mine"
+    assert next(iter(store.runs())).name == "mine"
     store.delete_run(run_id)
     assert [run.run_id for run in store.runs()] == [keep] and store.clips(run_id) == []
     with pytest.raises(NotFoundError, match="vlmrb runs"):
@@ -232,15 +188,152 @@ def test_people_can_disagree_with_a_label(store: Store) -> None:
         store.label_clip(5, True)
 
 
-def test_a_store_works_on_after_a_fork(store: Store) -> None:
+def test_every_page_follows_the_one_before_while_clips_are_added(store: Store) -> None:
+    run_id = filled(store, 20)
+    seen: list[int] = []
+    writer = store.writer(run_id)
+    while page := store.clips(run_id, limit=7, after=seen[-1] if seen else None):
+        seen += [found.clip_id for found in page]
+        writer.add_clip(clip(run_id, 20 + len(seen)))
+        writer.flush()
+    assert seen == [run_id * CLIPS_PER_RUN + number for number in range(19, -1, -1)]
+    assert store.clips(run_id, limit=0) == store.clips(run_id, limit=-1) == []
+
+
+def test_clips_that_wait_for_a_score_are_told(store: Store) -> None:
+    run_id = filled(store, 3)
+    writer = store.writer(run_id)
+    for number in (3, 4, 5):
+        writer.add_clip(clip(run_id, number))
+    writer.flush()
+    first = run_id * CLIPS_PER_RUN
+    assert store.unscored_clips(run_id) == [first + 3, first + 4, first + 5]
+    store.rollback_run(run_id, 5 * 32)  # clip 5 lies beyond
+    assert store.unscored_clips(run_id) == [first + 3, first + 4]
+    writer.add_score(score(first + 3, None))  # 'unknown' is an answer
+    writer.flush()
+    assert store.unscored_clips(run_id) == [first + 4]
+
+
+def test_the_last_of_several_scores_in_one_flush_is_the_newest(store: Store) -> None:
+    run_id = filled(store, 2)
+    first = run_id * CLIPS_PER_RUN
+    writer = store.writer(run_id)
+    for probability in (0.3, 0.8, 0.6):
+        writer.add_score(score(first + 1, probability))
+        writer.add_score(score(first, 1 - probability))
+    writer.flush()
+    assert [s.probability for s in store.scores(first + 1)] == [0.1, 0.3, 0.8, 0.6]
+    assert store.clip(first + 1).score.probability == 0.6 and store.clip(first).score.probability == 0.4
+    assert [found.number for found in store.clips(run_id, label=True)] == [1]
+
+
+def test_clips_of_any_length_and_number_of_environments_come_back(store: Store) -> None:
+    run_id = new_run(store)
+    writer = store.writer(run_id)
+    wanted = [(1, 8), (2, 1), (32, 1), (5, 1024)]
+    for number, (length, stride) in enumerate(wanted):
+        writer.add_clip(clip(run_id, number, start=10**12 + number, length=length, stride=stride))
+    writer.flush()
+    for number, (length, stride) in enumerate(wanted):
+        found = store.load_clip(run_id * CLIPS_PER_RUN + number)
+        assert found.item_ids.tolist() == [10**12 + number + stride * step for step in range(length)]
+        assert store.clip(found.clip_id).end_step == found.end_step
+        assert store.clip(found.clip_id).episodic_reward == pytest.approx(float(found.rewards.sum()))
+
+
+def test_a_control_applied_at_the_checkpoints_own_step_is_asked_again(store: Store) -> None:
+    run_id = new_run(store)
+    before, at = (store.request_control(run_id, "prompt", value) for value in (1, 2))
+    store.acknowledge_control(before, applied_step=96)
+    store.acknowledge_control(at, applied_step=100)  # the checkpoint at step 100 was written before it was applied
+    store.rollback_run(run_id, 100)
+    assert [(c.control_id, c.applied_step) for c in store.controls(run_id)] == [(before, 96), (at, None)]
+    assert [c.control_id for c in store.controls(run_id, status="requested")] == [at]
+
+
+def test_rolling_back_to_the_start_leaves_other_runs_alone(store: Store) -> None:
+    run_id, other = filled(store), filled(store)
+    for each in (run_id, other):
+        writer = store.writer(each)
+        writer.add_metric("m", 8, 1.0)
+        writer.add_episode(Episode(0, 0, 0, 0, 1, 0.0, False))
+        writer.add_event(0, 0, Event("success"))
+        writer.flush()
+    store.rollback_run(run_id, 0)
+    assert store.clips(run_id) == store.episodes(run_id) == store.events(run_id) == store.metric_names(run_id) == []
+    assert store.count_clips(run_id) == 0 and store.next_clip_number(run_id) == 6
+    assert store.count_clips(other) == 6 and len(store.events(other)) == len(store.episodes(other)) == 1
+    writer = store.writer(run_id)  # the same steps again, as the resumed run does
+    writer.add_clip(clip(run_id, 6, start=0))
+    writer.add_episode(Episode(0, 0, 0, 0, 1, 0.0, False))
+    writer.flush()
+    assert [found.number for found in store.clips(run_id)] == [6]
+
+
+def test_events_of_one_step_may_arrive_in_any_order_and_flush(store: Store) -> None:
+    run_id = new_run(store)
+    writer = store.writer(run_id)
+    for step, name in ((5, "a"), (4, "b"), (5, "c")):
+        writer.add_event(step, 0, Event(name))
+    writer.flush()
+    writer.add_event(5, 1, Event("d"))
+    writer.flush()
+    assert [(step, event.name) for step, _, event in store.events(run_id)] == [(4, "b"), (5, "a"), (5, "c"), (5, "d")]
+
+
+def test_runs_are_listed_newest_first_by_true_status_and_limit(store: Store) -> None:
+    dead, live, finished, created = (new_run(store, seed=seed) for seed in range(4))
+    me = psutil.Process()
+    store.claim_run(dead, 2**22 - 3, 1.0)
+    store.claim_run(live, me.pid, me.create_time())
+    store.claim_run(finished, me.pid, me.create_time())
+    store.release_run(finished, "finished", counters={"clips": 2})
+    number = lambda **kwargs: [run.run_id for run in store.runs(**kwargs)]  # noqa: E731
+    assert number() == [created, finished, live, dead] and number(limit=2) == [created, finished]
+    assert (number(status="interrupted"), number(status="running")) == ([dead], [live])
+    assert (number(status="finished"), number(status="created", limit=1)) == ([finished], [created])
+    assert number(status="failed") == number(limit=0) == []
+    run = store.run(finished)
+    assert run.pid is None and run.counters == {"clips": 2} and run.ended_at >= run.started_at >= run.created_at
+    store.release_run(live, "interrupted")
+    assert number(status="interrupted") == [live, dead]
+
+
+def test_a_stopped_run_can_be_claimed_again_and_keeps_its_first_start(store: Store) -> None:
+    run_id = new_run(store)
+    me = psutil.Process()
+    store.claim_run(run_id, me.pid, me.create_time())
+    started = store.run(run_id).started_at
+    store.release_run(run_id, "failed", "the disk was full")
+    store.claim_run(run_id, me.pid, me.create_time())
+    run = store.run(run_id)
+    assert (run.status, run.error, run.ended_at, run.started_at) == ("running", "", None, started)
+
+
+def test_deleting_a_run_leaves_no_row_of_it_anywhere(store: Store) -> None:
     run_id = filled(store)
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            store.rename_run(run_id, "from the child")
-            code = 0
-        finally:
-            os._exit(code)
-    assert os.waitpid(child, 0)[1] == 0
-    assert store.run(run_id).name == "from the child"
+    writer = store.writer(run_id)
+    writer.add_metric("m", 8, 1.0)
+    writer.add_episode(Episode(0, 0, 0, 0, 1, 0.0, False))
+    writer.add_event(0, 0, Event("success"))
+    writer.flush()
+    store.request_control(run_id, "stop")
+    store.label_clip(run_id * CLIPS_PER_RUN, True)
+    store.delete_run(run_id)
+    with store._read() as connection:
+        for table in metadata.tables:
+            assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == 0, table
+
+
+def test_prompts_saved_by_two_at_once_are_one_version(store: Store) -> None:
+    with Store(store.url) as other:
+        found = [each.save_prompt("mine", text) for text in ("A?", "B?") for each in (store, other)]
+    assert [prompt.version for prompt in found] == [1, 1, 2, 2] and len(store.prompts()) == 2
+
+
+def test_the_check_finds_nothing_wrong_with_a_used_store(store: Store) -> None:
+    run_id = filled(store)
+    store.rollback_run(run_id, 50)
+    store.delete_run(filled(store))
+    assert store.check() == []

@@ -1,4 +1,4 @@
-"""Exploration that does not die out: softmax over action values, mixed with uniformly random actions."""
+"""ε-greedy exploration that does not die out."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ from vlmrb.schedules import linear
 
 
 class Exploration:
-    """Chooses actions for the parallel environments from their values.
+    """Random actions with probability ε, which decays linearly; each environment may keep a floor of its own.
 
-    With probability ε an action is uniformly random; ε decays linearly, and with `epsilon_spread` environment i of E never
-    explores less than 0.5^(1 + 5i/(E−1)), from one half down to 1.6 %. Otherwise it is drawn from
-    softmax(Q / temperature). Where nothing is known yet the values hardly differ, and the draw is nearly uniform: the
-    agent does not sit in a corner because an accident of its initial weights says so. Temperature 0 is the argmax.
+    With `epsilon_spread` environment i of E never explores less than 0.5^(1 + 5i/(E−1)): from one half down to 1.6 %.
     """
 
     def __init__(self, config: TrainConfig, rng: np.random.Generator) -> None:
@@ -31,10 +28,5 @@ class Exploration:
     def choose(self, values: np.ndarray, step: int) -> np.ndarray:
         """Actions int64 [E] for action values [E, A] at `step`."""
         count, n_actions = values.shape
-        if self._config.temperature > 0:
-            gumbel = self._rng.gumbel(size=values.shape)  # argmax(x + Gumbel noise) is a draw from softmax(x)
-            preferred = (values / self._config.temperature + gumbel).argmax(axis=1)
-        else:
-            preferred = values.argmax(axis=1)
         explore = self._rng.random(count) < self.epsilon(step)
-        return np.where(explore, self._rng.integers(n_actions, size=count), preferred)
+        return np.where(explore, self._rng.integers(n_actions, size=count), values.argmax(axis=1))

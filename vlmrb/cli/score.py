@@ -124,15 +124,14 @@ def _chosen(clips: list[ClipSummary], limit: int | None) -> list[ClipSummary]:
 def _score_all(store: Any, run: Any, clips: list[ClipSummary], prompt: Any, arguments: argparse.Namespace) -> list[ClipScore]:
     """Score, and store what has come in about twice a second: what an interruption leaves is whole."""
     from vlmrb.envs import make_renderer
-    from vlmrb.scoring import ScorerOptions, ScoringWorker
+    from vlmrb.scoring import ScorerOptions, ScoringWorker, make_scorer
 
     options = ScorerOptions(arguments.frames, arguments.threshold, arguments.device, arguments.dtype)
     writer = store.writer(run.run_id)
     scores: list[ClipScore] = []
     ahead = 8 * arguments.batch_size  # clips handed over and not yet answered, at most: the scorer never waits for us
     worker = ScoringWorker(
-        arguments.scorer,
-        options,
+        partial(make_scorer, arguments.scorer, options),
         partial(make_renderer, run.render_spec),
         prompt,
         batch_size=arguments.batch_size,

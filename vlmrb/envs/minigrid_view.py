@@ -10,6 +10,8 @@ import numpy as np
 from numba import njit
 
 EMPTY, WALL, DOOR = 1, 2, 4  # MiniGrid's OBJECT_TO_IDX
+HEADER = 5  # bytes of a snapshot before the visibility mask: width, height, agent x, agent y, agent direction
+STATES, COLORS, POSES = 3, 6, 5  # a tile's pose: 0 without the agent, 1 + the direction it looks in with it
 
 
 @njit(cache=True)
@@ -62,6 +64,40 @@ def egocentric_view(padded, x, y, direction, view_size, see_through_walls, image
 @njit(cache=True)
 def _opaque(image, i, j):  # type: ignore[no-untyped-def]
     return image[i, j, 0] == WALL or (image[i, j, 0] == DOOR and image[i, j, 2] != 0)
+
+
+@njit(cache=True)
+def tile_keys(snapshots, view_size, highlight, keys):  # type: ignore[no-untyped-def]
+    """Find out which tile lies where.
+
+    Args:
+        snapshots: uint8 [F, S], all of one size.
+        view_size: side of the agent's view.
+        highlight: whether visible cells are drawn brighter.
+        keys: int64 [F, height, width], written: (((object·COLORS + colour)·STATES + state)·2 + bright)·POSES + pose.
+    """
+    cells = HEADER + (view_size * view_size + 7) // 8
+    half = view_size // 2
+    for f in range(snapshots.shape[0]):
+        snapshot = snapshots[f]
+        width, height = np.int64(snapshot[0]), np.int64(snapshot[1])
+        agent_x, agent_y, direction = np.int64(snapshot[2]), np.int64(snapshot[3]), np.int64(snapshot[4])
+        for x in range(width):
+            for y in range(height):
+                at = cells + (x * height + y) * 3
+                key = (np.int64(snapshot[at]) * COLORS + snapshot[at + 1]) * STATES + snapshot[at + 2]
+                keys[f, y, x] = key * 2 * POSES
+        if highlight:
+            forward_x, forward_y = (1, 0, -1, 0)[direction], (0, 1, 0, -1)[direction]
+            for i in range(view_size):
+                for j in range(view_size):
+                    bit = i * view_size + j
+                    x = agent_x + forward_x * (view_size - 1 - j) - forward_y * (i - half)
+                    y = agent_y + forward_y * (view_size - 1 - j) + forward_x * (i - half)
+                    seen = (snapshot[HEADER + bit // 8] >> (7 - bit % 8)) & 1
+                    if seen and 0 <= x < width and 0 <= y < height:
+                        keys[f, y, x] += POSES
+        keys[f, agent_y, agent_x] += 1 + direction
 
 
 @njit(cache=True)

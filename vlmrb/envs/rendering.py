@@ -10,15 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from vlmrb.envs.minigrid_view import lay_tiles
+from vlmrb.envs.minigrid_view import COLORS, POSES, STATES, lay_tiles, tile_keys
 from vlmrb.errors import EnvironmentSetupError
 from vlmrb.types import FrameRenderer
-
-HEADER = 5  # bytes before the visibility mask: width, height, agent x, agent y, agent direction
-_STATES, _COLORS, _POSES = 3, 6, 5  # pose: 0 = no agent here, 1 + direction otherwise
-
-_FORWARD = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])  # MiniGrid's DIR_TO_VEC
-_RIGHT = np.stack([-_FORWARD[:, 1], _FORWARD[:, 0]], axis=1)
 
 SWAPPED_SPRITES = {"key": "lava", "lava": "key", "goal": "wall", "wall": "goal", "door": "ball", "ball": "box", "box": "door"}
 """'swapped' visuals: each object is drawn as another that means something else. Locked, closed and open doors look alike."""
@@ -58,7 +52,7 @@ class MiniGridRenderer:
 
     def __init__(self, tile_size: int = 32, view_size: int = 7, highlight: bool = True, visuals: str = "normal") -> None:
         self.tile_size, self.view_size, self.highlight, self.visuals = tile_size, view_size, highlight, visuals
-        kinds = 16 * _COLORS * _STATES * 2 * _POSES
+        kinds = 16 * COLORS * STATES * 2 * POSES
         self._tiles = np.zeros((kinds, tile_size, tile_size, 3), np.uint8)
         self._drawn = np.zeros(kinds, bool)
 
@@ -79,44 +73,20 @@ class MiniGridRenderer:
         return picture.view(np.uint8).reshape(frames, height * size, width * size, 3)
 
     def _tile_keys(self, snapshots: np.ndarray) -> np.ndarray:
-        width, height = int(snapshots[0, 0]), int(snapshots[0, 1])
-        mask_bytes = -(-(self.view_size**2) // 8)
-        frames = np.arange(len(snapshots))
-        x, y, direction = snapshots[:, 2].astype(int), snapshots[:, 3].astype(int), snapshots[:, 4].astype(int)
-        cells = snapshots[:, HEADER + mask_bytes :].reshape(-1, width, height, 3).astype(np.intp)
-        keys = (cells[..., 0] * _COLORS + cells[..., 1]) * _STATES + cells[..., 2]  # [F, width, height]
-        keys *= 2
-        if self.highlight:
-            seen = np.unpackbits(snapshots[:, HEADER : HEADER + mask_bytes], axis=1, count=self.view_size**2).astype(bool)
-            keys += self._highlighted(seen, x, y, direction, width, height)
-        keys *= _POSES
-        keys[frames, x, y] += 1 + direction
-        return keys.transpose(0, 2, 1)
-
-    def _highlighted(
-        self, seen: np.ndarray, x: np.ndarray, y: np.ndarray, direction: np.ndarray, width: int, height: int
-    ) -> np.ndarray:
-        """Visible cells of the agent's view → bool [F, width, height] in world coordinates."""
-        view = self.view_size
-        i, j = (grid.ravel() for grid in np.meshgrid(np.arange(view), np.arange(view), indexing="ij"))
-        forward, right = _FORWARD[direction][:, None], _RIGHT[direction][:, None]  # [F, 1, 2]
-        position = np.stack([x, y], axis=1)[:, None]
-        world = position + forward * (view - 1 - j)[:, None] + right * (i - view // 2)[:, None]  # [F, view², 2]
-        inside = seen & (world >= 0).all(-1) & (world[..., 0] < width) & (world[..., 1] < height)
-        mask = np.zeros((len(seen), width, height), bool)
-        frame = np.broadcast_to(np.arange(len(seen))[:, None], inside.shape)[inside]
-        mask[frame, world[..., 0][inside], world[..., 1][inside]] = True
-        return mask
+        """Snapshots uint8 [F, S] → which tile lies where, int64 [F, height, width]."""
+        keys = np.empty((len(snapshots), int(snapshots[0, 1]), int(snapshots[0, 0])), np.int64)
+        tile_keys(np.ascontiguousarray(snapshots), self.view_size, self.highlight, keys)
+        return keys
 
     def _draw(self, key: int) -> np.ndarray:
         from minigrid.core.constants import IDX_TO_COLOR, IDX_TO_OBJECT, OBJECT_TO_IDX
         from minigrid.core.grid import Grid
         from minigrid.core.world_object import Goal, WorldObj
 
-        key, pose = divmod(key, _POSES)
+        key, pose = divmod(key, POSES)
         key, highlight = divmod(key, 2)
-        key, state = divmod(key, _STATES)
-        kind, color = divmod(key, _COLORS)
+        key, state = divmod(key, STATES)
+        kind, color = divmod(key, COLORS)
         name = IDX_TO_OBJECT[kind]
         if self.visuals == "abstract":
             return _texture(kind, color, state, bool(highlight), pose, self.tile_size)

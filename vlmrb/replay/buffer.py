@@ -45,11 +45,13 @@ class ReplayBuffer:
         self.capacity, self.sampler, self._rng = capacity, sampler, rng
         self._n_envs, self._n_step, self._gamma = n_envs, n_step, gamma
         self.next_item_id = 0
+        # an item's two observations lie side by side: drawing one costs a single trip to memory
+        self._pairs = pairs = np.zeros((capacity, 2, *spec.shape), spec.dtype)
         self._arrays = {
-            "observations": np.zeros((capacity, *spec.shape), spec.dtype),
+            "observations": pairs[:, 0],
             "actions": np.zeros((capacity, *action_shape), action_dtype),
             "rewards": np.zeros(capacity, np.float32),
-            "next_observations": np.zeros((capacity, *spec.shape), spec.dtype),
+            "next_observations": pairs[:, 1],
             "terminated": np.zeros(capacity, np.float32),
             "discounts": np.zeros(capacity, np.float32),
         }
@@ -96,11 +98,12 @@ class ReplayBuffer:
         """Draw a batch with the sampler's distribution; the buffer must not be empty."""
         slots, probabilities, weights = self.sampler.sample(batch_size, len(self), self._rng)
         data = self._arrays
+        pairs = self._pairs.take(slots, axis=0)
         return Batch(
-            observations=data["observations"].take(slots, axis=0),
+            observations=pairs[:, 0],
             actions=data["actions"].take(slots, axis=0),
             rewards=data["rewards"].take(slots),
-            next_observations=data["next_observations"].take(slots, axis=0),
+            next_observations=pairs[:, 1],
             terminated=data["terminated"].take(slots),
             discounts=data["discounts"].take(slots),
             item_ids=self._item_ids(slots),

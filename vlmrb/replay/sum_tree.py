@@ -66,24 +66,24 @@ def _set(masses, offsets, slots, values):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _find(masses, offsets, points):  # type: ignore[no-untyped-def]
-    slots = np.empty(points.shape[0], dtype=np.int64)
+    count = points.shape[0]
+    slots = np.zeros(count, dtype=np.int64)
     rest = points.copy()
-    slots[:] = 0
-    # level by level over the whole batch: the cache misses of one level overlap
+    # level by level over the whole batch, and without branches within a node: the cache misses of a level overlap
     for level in range(offsets.shape[0] - 1, -1, -1):
-        for i in range(points.shape[0]):
+        for i in range(count):
             first = offsets[level] + slots[i] * FANOUT
-            point = rest[i]
-            chosen = -1
+            point, prefix, before, chosen = rest[i], 0.0, 0.0, 0
             for child in range(FANOUT):
-                mass = masses[first + child]
-                if mass > 0.0:
-                    chosen = child  # rounding may carry a point past the end: the last child with mass takes it
-                    if point < mass:
-                        break
-                    point -= mass
-            if chosen < 0:
-                chosen = 0
-            rest[i] = min(point, masses[first + chosen])
+                prefix += masses[first + child]
+                passed = prefix <= point
+                chosen += passed
+                before = prefix if passed else before
+            if chosen == FANOUT:  # rounding has carried the point past the end: the last child with mass takes it
+                chosen = FANOUT - 1
+                while chosen > 0 and masses[first + chosen] == 0.0:
+                    chosen -= 1
+                before = point - 0.5 * masses[first + chosen]
+            rest[i] = point - before
             slots[i] = slots[i] * FANOUT + chosen
     return slots

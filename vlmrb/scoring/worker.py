@@ -23,8 +23,7 @@ import numpy as np
 
 from vlmrb import errors
 from vlmrb.errors import ScorerDiedError, ScorerError
-from vlmrb.scoring.backends import ScorerOptions, make_scorer
-from vlmrb.types import Clip, ClipScore, FrameRenderer, Prompt, ScoringRequest
+from vlmrb.types import Clip, ClipScore, ClipScorer, FrameRenderer, Prompt, ScoringRequest
 
 STARTS = 4
 """A batch is tried this many times, with a fresh process after each death, before scoring counts as failed."""
@@ -34,8 +33,7 @@ class ScoringWorker:
     """Scores clips in a process of its own.
 
     Args:
-        scorer: the string that chooses the back end; the process makes it.
-        options: its settings.
+        make_backend: picklable, called in the process: gives the back end.
         make_renderer: picklable, called in the process: gives the renderer of the clips' snapshots.
         prompt: the question; `set_prompt` changes it for clips submitted later.
         batch_size: clips per call of the back end at most.
@@ -48,8 +46,7 @@ class ScoringWorker:
 
     def __init__(
         self,
-        scorer: str,
-        options: ScorerOptions,
+        make_backend: Callable[[], ClipScorer],
         make_renderer: Callable[[], FrameRenderer],
         prompt: Prompt,
         *,
@@ -57,7 +54,7 @@ class ScoringWorker:
         queue_size: int = 256,
         hang_timeout_s: float = 600.0,
     ) -> None:
-        self._recipe = (scorer, options, make_renderer)
+        self._recipe = (make_backend, make_renderer)
         self._prompt, self._batch_size, self._queue_size = prompt, batch_size, queue_size
         self._hang_timeout_s = hang_timeout_s
         self._waiting: deque[tuple[Clip, Prompt]] = deque()
@@ -225,11 +222,11 @@ def _unwrap(message: tuple[str, Any]) -> Any:
 # -- in the scoring process
 
 
-def _run(connection: Connection, scorer: str, options: ScorerOptions, make_renderer: Callable[[], FrameRenderer]) -> None:
+def _run(connection: Connection, make_backend: Callable[[], ClipScorer], make_renderer: Callable[[], FrameRenderer]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))  # leave the learner a core
     try:
-        backend, renderer = make_scorer(scorer, options), make_renderer()
+        backend, renderer = make_backend(), make_renderer()
     except Exception as error:  # noqa: BLE001  (the trainer raises it again)
         connection.send(("error", (type(error).__name__, str(error))))
         return
@@ -253,7 +250,7 @@ def _run(connection: Connection, scorer: str, options: ScorerOptions, make_rende
             return
 
 
-def _score(backend: Any, renderer: FrameRenderer, clips: list[Clip], prompt: Prompt) -> list[ClipScore]:
+def _score(backend: ClipScorer, renderer: FrameRenderer, clips: list[Clip], prompt: Prompt) -> list[ClipScore]:
     started = time.perf_counter()
     scores = backend.score([make_request(clip, renderer, backend.frames_per_clip) for clip in clips], prompt)
     latency_s = (time.perf_counter() - started) / len(clips)

@@ -1,21 +1,25 @@
-"""The store: everything about runs, in SQLite or another SQL database. The only place that knows SQL.
+"""The store: everything about runs, in SQLite or PostgreSQL. The only place that knows SQL.
 
-Readers give back the records of `vlmrb.types`; the tables never leave this package.
+Readers give back the records of `vlmrb.types`; the tables never leave this package. From low to high: `tables`,
+`engine`, `failures`, `database`, `records`, then one file per kind of thing that is kept.
 """
 
 from __future__ import annotations
 
+from vlmrb.store.care import Care
 from vlmrb.store.clips import Clips
+from vlmrb.store.curves import Curves
 from vlmrb.store.engine import default_store_url
 from vlmrb.store.prompts import Prompts
 from vlmrb.store.runs import Runs
+from vlmrb.store.scores import Scores
 from vlmrb.store.writer import RunWriter
 
 __all__ = ["RunWriter", "Store", "default_store_url"]
 
 
-class Store(Runs, Clips, Prompts):
-    """An open store: runs, clips with scores, prompts and controls."""
+class Store(Runs, Curves, Clips, Scores, Prompts, Care):
+    """An open store: runs with their curves, clips with their scores, prompts and controls."""
 
     def writer(self, run_id: int) -> RunWriter:
         """A writer for a live run's rows."""

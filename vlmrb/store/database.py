@@ -1,25 +1,29 @@
-"""Opening a store: the folder, the two engines, the migrations; and the transactions that everything else uses."""
+"""Opening a store: the folder, the two engines, the version; and the transactions that everything else uses."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, Engine, inspect, text
 
-from vlmrb.errors import ConfigError, NotFoundError, StoreCorruptError
-from vlmrb.store.engine import default_store_url, describe, make_engine, parse_url, plain_errors, refuse_network_disk, sqlite_path
+from vlmrb.errors import NotFoundError, StoreCorruptError
+from vlmrb.store.engine import default_store_url, describe, make_engine, parse_url, refuse_network_disk, sqlite_path
+from vlmrb.store.failures import plain_errors
+from vlmrb.store.tables import metadata
 
 HEAD = "0001"
 """The newest migration. A test holds it equal to what lies in `migrations/versions`."""
 
+VERSION_TABLE = "vlmrb_version"
+"""Not alembic's usual name: a PostgreSQL database may be shared with another program that uses alembic."""
+
 
 class Database:
-    """An open store.
+    """An open store. Any thread may use it, and a forked child may go on with it.
 
     Args:
         url: a file or a SQLAlchemy URL; None for `default_store_url()`.
@@ -27,7 +31,8 @@ class Database:
 
     Raises:
         NotFoundError: there is none, and `create` is False.
-        StoreError: it cannot be opened.
+        StoreCorruptError: it is not a store, or one of a newer version.
+        StoreUnavailableError: it cannot be reached, read or brought up to date.
     """
 
     def __init__(self, url: str | None = None, *, create: bool = True) -> None:
@@ -37,8 +42,12 @@ class Database:
         if path is not None:
             self._prepare_file(path, create)
         self._connect()
-        with plain_errors(self._url):
-            self._migrate()
+        try:
+            with plain_errors(self._url):
+                self._bring_up_to_date(create)
+        except BaseException:
+            self.close()
+            raise
 
     def _prepare_file(self, path: Path, create: bool) -> None:
         if not create and not path.exists():
@@ -53,27 +62,27 @@ class Database:
         self._reading = make_engine(self._url, writes=False)
         self._writing = make_engine(self._url, writes=True)
         self._pid = os.getpid()
-        self._lock = threading.Lock()
 
     @property
     def url(self) -> str:
-        """The store as another process can open it."""
+        """The store as another process can open it: a file, or a URL with its password."""
         path = sqlite_path(self._url)
         return str(path) if path is not None else self._url.render_as_string(hide_password=False)
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Give back the connections. A closed store opens them again when it is used."""
+        self._after_fork()
         self._reading.dispose()
         self._writing.dispose()
 
-    def __enter__(self):  # type: ignore[no-untyped-def]
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def folder_of_run(self, run_id: int) -> Path:
-        """Where a run keeps its checkpoints and log: beside an SQLite file, else in the user's data folder."""
+        """Where a run keeps its checkpoints and log: beside an SQLite file, else in the user's data folder. Not made here."""
         path = sqlite_path(self._url)
         if path is not None:
             return path.parent / f"{path.stem}-runs" / str(run_id)
@@ -82,83 +91,66 @@ class Database:
         place = f"{self._url.host or 'local'}-{self._url.port or 'default'}-{self._url.database}"
         return user_data_path("vlmrb", appauthor=False) / "".join(c if c.isalnum() else "-" for c in place) / str(run_id)
 
+    @property
+    def _is_postgresql(self) -> bool:
+        return self._url.get_backend_name() == "postgresql"
+
     @contextmanager
     def _read(self) -> Iterator[Connection]:
-        self._after_fork()
-        with plain_errors(self._url), self._reading.begin() as connection:
+        with self._transaction("_reading") as connection:
             yield connection
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
+        with self._transaction("_writing") as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, engine: str) -> Iterator[Connection]:
         self._after_fork()
-        with plain_errors(self._url), self._writing.begin() as connection:
+        with plain_errors(self._url), getattr(self, engine).begin() as connection:
             yield connection
 
     def _after_fork(self) -> None:
-        if os.getpid() != self._pid:  # connections must not cross a fork
+        """Connections must not cross a fork: leave the parent's alone, unclosed, and make new ones."""
+        if os.getpid() != self._pid:
+            _inherited.extend((self._reading, self._writing))
             self._connect()
 
-    # -- migrations
+    # -- versions
 
-    def _migrate(self) -> None:
-        if self._version() == HEAD:
-            return
-        from alembic import command
-        from alembic.config import Config
-        from alembic.util.exc import CommandError
-
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-        with self._writing.begin() as connection:  # two processes that open a new store at once: one waits, then finds it made
-            if self._writing.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(7266015)"))
-            config.attributes["connection"] = connection
-            try:
-                command.upgrade(config, "head")
-            except CommandError as error:
-                raise StoreCorruptError(f"store: {self.name} was made by a newer vlmrb ({error}); update vlmrb") from error
-
-    def _version(self) -> str | None:
+    def _bring_up_to_date(self, create: bool) -> None:
         with self._reading.begin() as connection:
-            if not inspect(connection).has_table("alembic_version"):
-                return None
-            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            version = read_version(connection)
+            if version == HEAD:
+                return
+            if version is None:
+                self._refuse_a_strangers_tables(connection)
+                if not create:
+                    raise NotFoundError(f"store: {self.name} holds no runs yet; train one first, or name another store")
+        from vlmrb.store.migrations import upgrade  # alembic takes a while to import, and is seldom needed
 
-    # -- care
+        with self._writing.begin() as connection:  # two processes that open a new store at once: one waits, then finds it made
+            if self._is_postgresql:
+                connection.execute(text("SELECT pg_advisory_xact_lock(7266015)"))
+            upgrade(connection, self.name)
 
-    def check(self) -> list[str]:
-        """Problems of the database in words; empty where there are none."""
-        with self._read() as connection:
-            if self._reading.dialect.name != "sqlite":
-                return []
-            problems = [row[0] for row in connection.exec_driver_sql("PRAGMA integrity_check") if row[0] != "ok"]
-            problems += [
-                f"{row[0]}: row {row[1]} points at nothing in {row[2]}"
-                for row in connection.exec_driver_sql("PRAGMA foreign_key_check")
-            ]
-        return problems
+    def _refuse_a_strangers_tables(self, connection: Connection) -> None:
+        names = set(inspect(connection).get_table_names()) - {VERSION_TABLE}
+        if self._is_postgresql:
+            names &= set(metadata.tables)
+        if names:
+            raise StoreCorruptError(
+                f"store: {self.name} is not a store of vlmrb: it holds another program's tables "
+                f"({', '.join(sorted(names)[:3])}); name another one"
+            )
 
-    def backup(self, path: str | Path) -> None:
-        """Copy an SQLite store, also while it is written to.
 
-        Raises:
-            ConfigError: the file exists, cannot be written, or the store is not SQLite.
-        """
-        import sqlite3
+_inherited: list[Engine] = []  # a forked child keeps its parent's connections here, for closing them would disturb the parent
 
-        source, target = sqlite_path(self._url), Path(path)
-        if source is None:
-            raise ConfigError(f"backup: {self.name} is not SQLite; use the tools of its database")
-        if target.exists():
-            raise ConfigError(f"backup: {target} exists; name a new file")
-        beside = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            original, copy = sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True), sqlite3.connect(beside)
-            with original, copy:
-                original.backup(copy)
-            original.close()
-            copy.close()
-            shutil.move(beside, target)
-        except (OSError, sqlite3.Error) as error:
-            beside.unlink(missing_ok=True)
-            raise ConfigError(f"backup: {target} cannot be written ({error})") from error
+
+def read_version(connection: Connection) -> str | None:
+    """The migration that the database is at; None for none."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()

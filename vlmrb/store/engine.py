@@ -1,23 +1,27 @@
-"""Connections: where the store lies, SQLite's settings, and database errors in plain words."""
+"""Connections: where the store lies, the settings of each database, and a new engine after a fork."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
 from pathlib import Path
 from typing import Any
 
 import psutil
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from vlmrb.errors import StoreCorruptError, StoreError, StoreFullError, StoreUnavailableError
+from vlmrb.errors import StoreUnavailableError
+from vlmrb.store.text import to_json
 
 BUSY_TIMEOUT_MS = 10_000
-_NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smbfs", "smb3", "fuse.sshfs", "9p", "ceph", "glusterfs", "lustre", "afs"}
+"""How long a writer waits for another one."""
+
+CONNECT_TIMEOUT_S = 10
+_NETWORK_FILE_SYSTEMS = re.compile(
+    r"(fuse\.)?(nfs\d?|cifs|smb\w*|sshfs|9p|ceph|glusterfs|lustre|afs|beegfs|gpfs|davfs\d?|s3fs|rclone|gcsfuse)"
+)
 
 
 def default_store_url() -> str:
@@ -28,29 +32,40 @@ def default_store_url() -> str:
 
 
 def parse_url(url: str) -> URL:
-    """A path or a SQLAlchemy URL.
+    """A path or a SQLAlchemy URL of SQLite or PostgreSQL; paths are made absolute.
 
     Raises:
         StoreUnavailableError: it is neither.
     """
     if "://" not in url:
-        return URL.create("sqlite", database=str(Path(url).expanduser()))
+        return URL.create("sqlite", database=str(Path(url).expanduser().absolute()))
+    shown = re.sub(r"://.*@", "://***@", url)  # may hold a password
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # ValueError: a port that is no number
+        raise StoreUnavailableError(f"store: {shown!r} is neither a path nor a URL such as {_EXAMPLE}") from error
+    backend = parsed.get_backend_name()
+    if backend in ("postgres", "postgresql"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend != "sqlite":
         raise StoreUnavailableError(
-            f"store: {url!r} is neither a path nor a database URL such as postgresql+psycopg://…"
-        ) from error
-    return parsed.set(drivername="postgresql+psycopg") if parsed.drivername in ("postgres", "postgresql") else parsed
+            f"store: {shown!r} is of a kind that is not supported; give a file or a URL such as {_EXAMPLE}"
+        )
+    if not parsed.database or ":memory:" in parsed.database:
+        raise StoreUnavailableError("store: a store in memory would be gone with its process; give a file")
+    if not parsed.database.startswith("file:"):
+        parsed = parsed.set(database=str(Path(parsed.database).absolute()))
+    return parsed.set(drivername="sqlite")
+
+
+_EXAMPLE = "postgresql://user@host/database"
 
 
 def sqlite_path(url: URL) -> Path | None:
     """The file of an SQLite store, or None for other databases."""
     if url.get_backend_name() != "sqlite":
         return None
-    if not url.database or url.database == ":memory:":
-        raise StoreUnavailableError("store: a store in memory would be gone with its process; give a file")
-    return Path(url.database)
+    return Path((url.database or "").removeprefix("file:"))
 
 
 def describe(url: URL) -> str:
@@ -65,13 +80,26 @@ def refuse_network_disk(path: Path) -> None:
     Raises:
         StoreUnavailableError: the folder lies on a network file system.
     """
-    folder = path.parent.resolve()
-    mounts = [m for m in psutil.disk_partitions(all=True) if folder.is_relative_to(m.mountpoint)]
-    if mounts and (nearest := max(mounts, key=lambda m: len(m.mountpoint))).fstype in _NETWORK_FILE_SYSTEMS:
+    kind = _file_system(path.parent.resolve())
+    if kind is not None and _NETWORK_FILE_SYSTEMS.fullmatch(kind.lower()):
         raise StoreUnavailableError(
-            f"store: {path} lies on a network file system ({nearest.fstype}), where SQLite's write-ahead log is not safe; "
+            f"store: {path} lies on a network file system ({kind}), where SQLite's write-ahead log is not safe; "
             "use a local folder, or PostgreSQL by URL"
         )
+
+
+def _file_system(folder: Path) -> str | None:
+    """The kind of file system that `folder` lies on; None where it is the machine's root or not known."""
+    try:
+        mounts = [mount for mount in psutil.disk_partitions(all=True) if folder.is_relative_to(mount.mountpoint)]
+    except (OSError, psutil.Error):
+        return None
+    nearest = max(
+        mounts, key=lambda mount: len(mount.mountpoint), default=None
+    )  # of several on one folder the last hides the others
+    if nearest is None or nearest.mountpoint == folder.anchor:  # a sandbox's whole disk may look like a network's
+        return None
+    return nearest.fstype
 
 
 def make_engine(url: URL, *, writes: bool) -> Engine:
@@ -80,17 +108,21 @@ def make_engine(url: URL, *, writes: bool) -> Engine:
     Raises:
         StoreUnavailableError: the database's driver is not installed.
     """
+    sqlite = url.get_backend_name() == "sqlite"
+    options: dict[str, Any] = {"json_serializer": to_json, "pool_size": 2, "max_overflow": -1}
+    if not sqlite:
+        options |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_TIMEOUT_S}}
+        if not writes:
+            options["isolation_level"] = "REPEATABLE READ"  # all queries of a transaction see one state, as in SQLite
     try:
-        engine = (
-            create_engine(url, poolclass=NullPool)
-            if url.get_backend_name() == "sqlite"
-            else create_engine(url, pool_pre_ping=True)
-        )
+        engine = create_engine(url, **options)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise StoreUnavailableError(f"store: no driver for {describe(url)} ({error}); pip install 'vlmrb[postgres]'") from error
-    if url.get_backend_name() == "sqlite":
+    if sqlite:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_immediate if writes else _begin)
+    else:
+        event.listen(engine, "connect", _set_up_postgresql)
     return engine
 
 
@@ -105,47 +137,15 @@ def _set_up_sqlite(connection: Any, _: Any) -> None:
     cursor.close()
 
 
+def _set_up_postgresql(connection: Any, _: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_timeout = {BUSY_TIMEOUT_MS}")
+    connection.commit()
+
+
 def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN")
-
-
-@contextmanager
-def plain_errors(url: URL) -> Iterator[None]:
-    """Turn what the database says into the errors of `vlmrb.errors`."""
-    try:
-        yield
-    except DBAPIError as error:
-        raise _translate(error, describe(url)) from error
-    except OSError as error:
-        raise StoreUnavailableError(f"store: {describe(url)}: {error.strerror or error}") from error
-
-
-def _translate(error: DBAPIError, where: str) -> StoreError:
-    text = str(error.orig).strip().splitlines()[0] if error.orig and str(error.orig).strip() else type(error.orig).__name__
-    low = text.lower()
-    if "full" in low or "no space" in low or ("disk i/o" in low and _is_full(where)):
-        return StoreFullError(f"store: there is no space left for {where} ({text}); free some, then resume the run")
-    if "not a database" in low or "malformed" in low or "corrupt" in low:
-        return StoreCorruptError(f"store: {where} is not a usable database ({text}); move it away, or restore a backup")
-    if "readonly" in low or "read-only" in low:
-        return StoreUnavailableError(
-            f"store: {where} is read-only ({text}); make the file and its folder writable, or choose another --store"
-        )
-    if "locked" in low or "busy" in low:
-        return StoreUnavailableError(
-            f"store: {where} has been locked by another process for {BUSY_TIMEOUT_MS / 1000:g} s ({text}); try again"
-        )
-    if "unable to open" in low:
-        return StoreUnavailableError(f"store: {where} cannot be opened ({text}); its folder must exist and be writable")
-    return StoreUnavailableError(f"store: {where} cannot do this: {text}")
-
-
-def _is_full(where: str) -> bool:
-    try:
-        return psutil.disk_usage(str(Path(where).parent)).free < 2**20
-    except OSError:
-        return False

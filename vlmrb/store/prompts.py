@@ -10,7 +10,7 @@ from sqlalchemy import func, insert, select, update
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.store import tables as t
 from vlmrb.store.database import Database
-from vlmrb.store.text import clean
+from vlmrb.store.text import clean, plain
 from vlmrb.types import ControlRequest, Prompt
 
 _PROMPT = (t.prompts.c.name, t.prompts.c.version, t.prompts.c.text, t.prompts.c.prompt_id)
@@ -25,17 +25,17 @@ class Prompts(Database):
         Raises:
             ConfigError: the text is empty or holds what is no text.
         """
-        name, text = clean(name, "prompt name")[:200], clean(text, "prompt")
+        name, text = clean(name, "prompt name"), clean(text, "prompt")
         if not text.strip():
             raise ConfigError("prompt: the text is empty; write a question that can be answered with yes or no")
         c = t.prompts.c
-        same = select(*_PROMPT).where(c.name == name, c.text == text)
+        same = select(*_PROMPT).where(c.name == name, c.text == text).order_by(c.version)
         with self._read() as connection:
             row = connection.execute(same).first()
         if row is not None:
             return Prompt(*row)
         with self._write() as connection:
-            if self._writing.dialect.name == "postgresql":
+            if self._is_postgresql:
                 connection.exec_driver_sql("LOCK TABLE prompts IN SHARE ROW EXCLUSIVE MODE")
             row = connection.execute(same).first()
             if row is None:
@@ -58,11 +58,11 @@ class Prompts(Database):
 
     def find_prompt(self, name: str, version: int | None = None) -> Prompt | None:
         """A version of a named prompt, the newest if none is named; None where there is none."""
-        query = select(*_PROMPT).where(t.prompts.c.name == name).order_by(t.prompts.c.version.desc())
+        query = select(*_PROMPT).where(t.prompts.c.name == clean(name)).order_by(t.prompts.c.version.desc())
         if version is not None:
             query = query.where(t.prompts.c.version == version)
         with self._read() as connection:
-            row = connection.execute(query).first()
+            row = connection.execute(query.limit(1)).first()
         return None if row is None else Prompt(*row)
 
     def prompts(self) -> list[Prompt]:
@@ -72,8 +72,14 @@ class Prompts(Database):
             return [Prompt(*row) for row in rows]
 
     def request_control(self, run_id: int, name: str, value: Any = None) -> int:
-        """Ask a run for a change; returns the id of the request. The run itself checks and applies it."""
-        row = {"run_id": run_id, "name": name, "value": value, "requested_at": time.time(), "status": "requested", "error": ""}
+        """Ask a run for a change; returns the id of the request. The run itself checks and applies it.
+
+        Raises:
+            ConfigError: the value is not plain JSON data.
+            NotFoundError: there is no such run.
+        """
+        row = {"run_id": run_id, "name": clean(name, "control"), "value": plain(value, "value"), "requested_at": time.time(),
+               "status": "requested", "error": ""}  # fmt: skip
         with self._write() as connection:
             if connection.execute(select(t.runs.c.run_id).where(t.runs.c.run_id == run_id)).first() is None:
                 raise NotFoundError(f"there is no run {run_id}; `vlmrb runs` lists those there are")
@@ -90,8 +96,13 @@ class Prompts(Database):
             return [ControlRequest(*row) for row in connection.execute(query)]
 
     def acknowledge_control(self, control_id: int, *, applied_step: int | None = None, error: str = "") -> None:
-        """The run has applied the request at a step, or rejects it for a reason."""
-        status = "rejected" if error else "applied"
-        values = {"status": status, "applied_step": None if error else applied_step, "error": clean(error)}
+        """The run has applied the request at a step, or rejects it for a reason.
+
+        Raises:
+            NotFoundError: there is no such request.
+        """
+        step = None if error or applied_step is None else int(applied_step)
+        values = {"status": "rejected" if error else "applied", "applied_step": step, "error": clean(error)}
         with self._write() as connection:
-            connection.execute(update(t.controls).where(t.controls.c.control_id == control_id).values(**values))
+            if connection.execute(update(t.controls).where(t.controls.c.control_id == control_id).values(**values)).rowcount == 0:
+                raise NotFoundError(f"there is no control request {control_id}")

@@ -33,22 +33,24 @@ metadata = MetaData(
     }
 )
 
-BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only an INTEGER PRIMARY KEY
+BigId = BigInteger().with_variant(
+    Integer, "sqlite"
+)  # SQLite needs no index of its own for an INTEGER PRIMARY KEY, and counts it up
 
 
-def _run_id(**kwargs: Any) -> Column:
+def _run_id(**kwargs: Any) -> Column[int]:
     return Column("run_id", Integer, ForeignKey("runs.run_id", ondelete="CASCADE"), nullable=False, **kwargs)
 
 
-def _clip_id(**kwargs: Any) -> Column:
-    return Column("clip_id", BigInteger, ForeignKey("clips.clip_id", ondelete="CASCADE"), nullable=False, **kwargs)
+def _clip_id(**kwargs: Any) -> Column[int]:
+    return Column("clip_id", BigId, ForeignKey("clips.clip_id", ondelete="CASCADE"), nullable=False, **kwargs)
 
 
 runs = Table(
     "runs",
     metadata,
     Column("run_id", Integer, primary_key=True),
-    Column("name", String(200), nullable=False),
+    Column("name", Text, nullable=False),
     Column("status", String(20), nullable=False),
     Column("config", JSON, nullable=False),
     Column("render_spec", JSON, nullable=False),
@@ -71,7 +73,7 @@ metrics = Table(
     "metrics",
     metadata,
     _run_id(primary_key=True),
-    Column("name", String(100), primary_key=True),
+    Column("name", Text, primary_key=True),
     Column("step", BigInteger, primary_key=True),
     Column("value", Float),  # NULL for NaN
     sqlite_with_rowid=False,
@@ -94,20 +96,20 @@ episodes = Table(
 events = Table(
     "events",
     metadata,
-    _run_id(primary_key=True),
-    Column("step", BigInteger, primary_key=True),
-    Column("position", Integer, primary_key=True),  # several events of one step
+    Column("event_id", BigId, primary_key=True),
+    _run_id(),
+    Column("step", BigInteger, nullable=False),
     Column("env_index", Integer, nullable=False),
-    Column("name", String(40), nullable=False),
-    Column("object", String(40), nullable=False),
-    Column("color", String(40), nullable=False),
-    sqlite_with_rowid=False,
+    Column("name", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("color", Text, nullable=False),
 )
+Index(None, events.c.run_id, events.c.step)
 
 clips = Table(
     "clips",
     metadata,
-    Column("clip_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("clip_id", BigId, primary_key=True, autoincrement=False),
     _run_id(),
     Column("number", Integer, nullable=False),
     Column("env_index", Integer, nullable=False),
@@ -118,7 +120,7 @@ clips = Table(
     Column("episodic_reward", Float, nullable=False),
     Column("closed_by", String(20), nullable=False),
     Column("events", JSON, nullable=False),  # [[index, name, object, color], …]
-    Column("event_names", Text, nullable=False),  # ' opened door  picked_up key ' for filters
+    Column("event_names", Text, nullable=False),  # '|opened|opened door|', for filters
     Column("superseded", Boolean, nullable=False),
     Column("score_id", BigInteger),  # the newest score; no foreign key, for the tables would point at each other
     Column("label", Boolean),  # of the newest score
@@ -142,7 +144,7 @@ prompts = Table(
     "prompts",
     metadata,
     Column("prompt_id", Integer, primary_key=True),
-    Column("name", String(200), nullable=False),
+    Column("name", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("text", Text, nullable=False),
     Column("created_at", Float, nullable=False),
@@ -177,7 +179,7 @@ controls = Table(
     metadata,
     Column("control_id", Integer, primary_key=True),
     _run_id(),
-    Column("name", String(40), nullable=False),
+    Column("name", Text, nullable=False),
     Column("value", JSON),
     Column("requested_at", Float, nullable=False),
     Column("status", String(20), nullable=False),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -10,12 +9,13 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, update
 
 from vlmrb.store import tables as t
-from vlmrb.store.clips import clip_rows, score_row
+from vlmrb.store.records import clip_rows, episode_row, event_row, score_row
+from vlmrb.store.text import clean, finite
 from vlmrb.types import Clip, ClipScore, Episode, Event
 
 
 class RunWriter:
-    """Collects what a run has to say; `flush` writes all of it or nothing.
+    """Collects what a run has to say; `flush` writes all of it or nothing. For one thread.
 
     Args:
         run_id: the run.
@@ -35,31 +35,19 @@ class RunWriter:
         self._scores: list[dict[str, Any]] = []
 
     def add_metric(self, name: str, step: int, value: float) -> None:
-        """One point of a curve; the last one written for a step stays. NaN is stored as 'no value'."""
-        self._metrics[name, step] = float(value) if math.isfinite(value) else None
+        """One point of a curve; the last one written for a step stays. NaN and infinities are stored as 'no value'."""
+        self._metrics[clean(name), int(step)] = finite(value)
 
     def add_episode(self, episode: Episode) -> None:
         """An episode that has ended."""
-        self._episodes.append({"run_id": self._run_id, **episode._asdict()})
+        self._episodes.append(episode_row(self._run_id, episode))
 
     def add_event(self, step: int, env_index: int, event: Event) -> None:
         """A simulator event."""
-        last = self._events[-1] if self._events else None
-        position = last["position"] + 1 if last and last["step"] == step else 0
-        self._events.append(
-            {
-                "run_id": self._run_id,
-                "step": step,
-                "position": position,
-                "env_index": env_index,
-                "name": event.name,
-                "object": event.object,
-                "color": event.color,
-            }
-        )
+        self._events.append(event_row(self._run_id, step, env_index, event))
 
     def add_clip(self, clip: Clip) -> None:
-        """A clip with its frames (or the recipes for them)."""
+        """A clip with its frames (or the recipes for them), which are encoded here."""
         row, data = clip_rows(self._run_id, clip)
         self._clips.append(row)
         self._clip_data.append(data)
@@ -109,10 +97,10 @@ class RunWriter:
         if not self._scores:
             return
         returned = connection.execute(insert(t.scores).returning(t.scores.c.score_id, sort_by_parameter_order=True), self._scores)
-        newest = [
-            {"b_clip": row["clip_id"], "score_id": score_id, "label": row["label"], "probability": row["probability"]}
-            for row, score_id in zip(self._scores, returned.scalars(), strict=True)
-        ]
-        statement = update(t.clips).where(t.clips.c.clip_id == bindparam("b_clip"))
+        newest: dict[int, dict[str, Any]] = {}  # by clip; the last one wins
+        for row, score_id in zip(self._scores, returned.scalars(), strict=True):
+            of_clip = {"score_id": score_id, "label": row["label"], "probability": row["probability"]}
+            newest[row["clip_id"]] = {"of_clip": row["clip_id"], **of_clip}
+        in_order = [newest[clip_id] for clip_id in sorted(newest)]  # as every other writer, so that two never wait for each other
         values: dict[str, Any] = {name: bindparam(name) for name in ("score_id", "label", "probability")}
-        connection.execute(statement.values(**values), newest)
+        connection.execute(update(t.clips).where(t.clips.c.clip_id == bindparam("of_clip")).values(**values), in_order)

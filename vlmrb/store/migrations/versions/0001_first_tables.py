@@ -14,7 +14,7 @@ def upgrade() -> None:
     op.create_table(
         "prompts",
         sa.Column("prompt_id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
@@ -24,7 +24,7 @@ def upgrade() -> None:
     op.create_table(
         "runs",
         sa.Column("run_id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
         sa.Column("status", sa.String(length=20), nullable=False),
         sa.Column("config", sa.JSON(), nullable=False),
         sa.Column("render_spec", sa.JSON(), nullable=False),
@@ -45,7 +45,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "clips",
-        sa.Column("clip_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("clip_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("run_id", sa.Integer(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("env_index", sa.Integer(), nullable=False),
@@ -75,7 +75,7 @@ def upgrade() -> None:
         "controls",
         sa.Column("control_id", sa.Integer(), nullable=False),
         sa.Column("run_id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
         sa.Column("value", sa.JSON(), nullable=True),
         sa.Column("requested_at", sa.Float(), nullable=False),
         sa.Column("status", sa.String(length=20), nullable=False),
@@ -104,21 +104,23 @@ def upgrade() -> None:
     )
     op.create_table(
         "events",
+        sa.Column("event_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("run_id", sa.Integer(), nullable=False),
         sa.Column("step", sa.BigInteger(), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("env_index", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=40), nullable=False),
-        sa.Column("object", sa.String(length=40), nullable=False),
-        sa.Column("color", sa.String(length=40), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("object", sa.Text(), nullable=False),
+        sa.Column("color", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name=op.f("fk_events_run_id_runs"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("run_id", "step", "position", name=op.f("pk_events")),
-        sqlite_with_rowid=False,
+        sa.PrimaryKeyConstraint("event_id", name=op.f("pk_events")),
     )
+    with op.batch_alter_table("events", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_events_run_id_step"), ["run_id", "step"], unique=False)
+
     op.create_table(
         "metrics",
         sa.Column("run_id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
         sa.Column("step", sa.BigInteger(), nullable=False),
         sa.Column("value", sa.Float(), nullable=True),
         sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name=op.f("fk_metrics_run_id_runs"), ondelete="CASCADE"),
@@ -127,7 +129,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "clip_data",
-        sa.Column("clip_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("clip_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
         sa.Column("codec", sa.String(length=20), nullable=False),
         sa.Column("shape", sa.JSON(), nullable=False),
         sa.Column("rewards", sa.LargeBinary(), nullable=False),
@@ -138,7 +140,7 @@ def upgrade() -> None:
     op.create_table(
         "human_labels",
         sa.Column("label_id", sa.Integer(), nullable=False),
-        sa.Column("clip_id", sa.BigInteger(), nullable=False),
+        sa.Column("clip_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("agrees", sa.Boolean(), nullable=False),
         sa.Column("note", sa.Text(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
@@ -151,7 +153,7 @@ def upgrade() -> None:
     op.create_table(
         "scores",
         sa.Column("score_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("clip_id", sa.BigInteger(), nullable=False),
+        sa.Column("clip_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("run_id", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("probability", sa.Float(), nullable=True),

@@ -1,4 +1,4 @@
-"""The Trainer: the only place where environments, clips, scoring, replay, agent and store meet.
+"""The Trainer: the method, and what surrounds it.
 
 `Trainer._learn` is the method, as the paper has it (arXiv 2602.01915, section 3); everything else in this file is
 book-keeping around it: schedules, live controls, evaluation, checkpoints, and going on after a crash.
@@ -6,36 +6,31 @@ book-keeping around it: schedules, live controls, evaluation, checkpoints, and g
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
-import psutil
 
 from vlmrb.agents import make_agent
 from vlmrb.checkpoint import latest_step, load_checkpoint, save_checkpoint
 from vlmrb.clips import ClipRecorder
-from vlmrb.config import TrainConfig, make_config
-from vlmrb.envs import VectorEnv, VectorStep, make_env, make_renderer
-from vlmrb.errors import CheckpointError, ConfigError, ScorerError, VlmrbError
+from vlmrb.config import TrainConfig, parse_lambda
+from vlmrb.envs import VectorEnv, VectorStep, make_env
+from vlmrb.errors import ConfigError, VlmrbError
 from vlmrb.evaluation import FIRST_HELD_OUT_SEED, MAX_PARALLEL, evaluate
 from vlmrb.metrics import Counters, MeanMetrics
 from vlmrb.replay import MixtureSampler, PrioritizedSampler, ReplayBuffer, Sampler, UniformSampler
 from vlmrb.schedules import linear
-from vlmrb.scoring import ScorerOptions, ScoringWorker, check_scorer, resolve_prompt
+from vlmrb.scoring import resolve_prompt
 from vlmrb.store import Store
-from vlmrb.types import Clip, ClipScore, ControlRequest, Episode, Prompt, RunStatus
+from vlmrb.train.labelling import Labelling
+from vlmrb.train.signals import Signals
+from vlmrb.types import Clip, ControlRequest, Episode, RunStatus
 
 HOUSEKEEPING_S = 1.0
 """Seconds between two looks at the control table, heartbeats and writes of collected rows."""
-
-FINAL_SCORES_S = 120.0
-"""How long a finished run waits for the scores of its last clips."""
 
 Progress = Callable[[int, int, dict[str, Any]], None]
 """Called with the step, the total and the latest figures about once a second."""
@@ -56,56 +51,6 @@ class TrainResult:
     unknown: int
     stale: int
     dropped: int
-
-
-def train(config: TrainConfig, *, store: Store, name: str | None = None, progress: Progress | None = None) -> TrainResult:
-    """Train a new run to its end, and keep everything about it in the store.
-
-    Raises:
-        VlmrbError: the environment, scorer, prompt or store cannot be used; raised before anything is written, or, once
-            the run has begun, after its status has been set to 'failed' with the reason.
-    """
-    run_id = create_run(config, store=store, name=name)
-    return _run(run_id, config, store, progress)
-
-
-def create_run(config: TrainConfig, *, store: Store, name: str | None = None) -> int:
-    """Check that a run of `config` can begin, write its row, and return its id. Nothing is trained yet.
-
-    Raises:
-        VlmrbError: the environment, scorer or prompt cannot be used; nothing has been written.
-    """
-    if config.scorer is not None:
-        check_scorer(config.scorer)
-    resolve_prompt(config.prompt)
-    env = make_env(config)
-    render_spec, success_rule = env.render_spec, env.success_rule
-    env.close()
-    return store.create_run(config.model_dump(), name=name, render_spec=render_spec, success_rule=success_rule)
-
-
-def resume(run_id: int, *, store: Store, progress: Progress | None = None) -> TrainResult:
-    """Go on with a run that was stopped, interrupted, killed or has failed, from its newest checkpoint.
-
-    Raises:
-        RunBusyError: another live process trains this run.
-        CheckpointError: the run is finished, or its checkpoint is damaged.
-    """
-    run = store.run(run_id)
-    if run.status == "finished":
-        raise CheckpointError(f"run {run_id} is finished at step {run.step}; start a new run")
-    return _run(run_id, make_config(**run.config), store, progress)
-
-
-def _run(run_id: int, config: TrainConfig, store: Store, progress: Progress | None) -> TrainResult:
-    process = psutil.Process()
-    store.claim_run(run_id, process.pid, process.create_time())
-    try:
-        trainer = Trainer(run_id, config, store, progress)
-    except BaseException as error:
-        store.release_run(run_id, "failed", f"{type(error).__name__}: {error}")
-        raise
-    return trainer.run()
 
 
 class Trainer:
@@ -140,27 +85,33 @@ class Trainer:
         self._lengths = np.zeros(config.n_envs, int)
         self._updates = 0
         self._lambda_override: float | None | str = "schedule"  # a number, None (no mixture) or 'schedule'
-        self._prompt = self._stored_prompt(config.prompt)
+        prompt = resolve_prompt(config.prompt)
         self._success_rate: float | None = None
         self._status: RunStatus = "running"
-        self._scoring_error = ""
-        self._worker = self._start_worker(first.render_spec)
-        self._dropped_before = 0
+        self._labelling = Labelling(
+            config,
+            first.render_spec,
+            store.save_prompt(prompt.name, prompt.text),
+            self._buffer,
+            self._writer,
+            self._counters,
+            self._metrics,
+        )
         self._start_clock()
 
     # -- the method
 
     def _learn(self) -> None:
-        config, buffer, agent, envs = self.config, self._buffer, self._agent, self._envs
+        config, buffer, agent, envs, labelling = self.config, self._buffer, self._agent, self._envs, self._labelling
         observation = envs.reset()
         while self.step < config.total_steps and self._status == "running":
             action = agent.act(observation, self.step)
             result = envs.step(action)
             item_ids = buffer.add(result.transition)
             for clip in self._record(result, item_ids):
-                self._submit(clip)
-            for clip, score in self._drain():
-                self._apply_score(clip, score)
+                labelling.submit(clip)
+            for clip, score in labelling.drain():
+                labelling.apply(clip, score)
             self._follow_schedules()
             while self._update_is_due():
                 batch = buffer.sample(config.batch_size)
@@ -187,7 +138,7 @@ class Trainer:
             torch.set_flush_denormal(True)  # sparse rewards make denormal values, which a CPU handles several times slower
         error = ""
         try:
-            with _signals(self._interrupt):
+            with Signals(self._interrupt):
                 self._begin()
                 self._learn()
                 self._finish()
@@ -196,6 +147,7 @@ class Trainer:
             raise
         finally:
             torch.set_num_threads(threads)
+            torch.set_flush_denormal(False)
             self._close(error)
         return self._result()
 
@@ -269,53 +221,6 @@ class Trainer:
             self._metrics.add("rollout/success_rate", float(episode.success))
         self._returns[index], self._lengths[index] = 0.0, 0
 
-    def _submit(self, clip: Clip) -> None:
-        self._counters.clips += 1
-        if self.config.keep_clips:
-            self._writer.add_clip(clip)
-        if self._worker is not None:
-            self._worker.submit(clip)
-
-    def _drain(self) -> list[tuple[Clip, ClipScore]]:
-        if self._worker is None:
-            return []
-        try:
-            return self._worker.drain(wait=self.config.sync_scoring)
-        except ScorerError as error:
-            if self.config.on_scorer_failure == "stop":
-                raise
-            self._scoring_error = f"scoring has failed at step {self.step}, the run goes on without new scores: {error}"
-            return []
-
-    def _apply_score(self, clip: Clip, score: ClipScore) -> None:
-        counters = self._counters
-        counters.clips_scored += 1
-        if score.label is None:
-            counters.unknown += 1
-        else:
-            counters.positive += score.label
-            counters.stale += self._buffer.apply_score(clip.item_ids, float(score.label)) > 0
-        self._metrics.add("scoring/latency_s", score.latency_s)
-        if self.config.keep_clips:
-            self._writer.add_score(score)
-
-    def _start_worker(self, render_spec: dict[str, Any]) -> ScoringWorker | None:
-        config = self.config
-        if config.scorer is None:
-            return None
-        return ScoringWorker(
-            config.scorer,
-            ScorerOptions.of(config),
-            partial(make_renderer, render_spec),
-            self._prompt,
-            batch_size=config.scoring_batch_size,
-            queue_size=config.scoring_queue_size,
-        )
-
-    def _stored_prompt(self, text: str) -> Prompt:
-        found = resolve_prompt(text)
-        return self._store.save_prompt(found.name, found.text)
-
     def _next_episode_seed(self) -> int:
         return int(self._rngs["episodes"].integers(FIRST_HELD_OUT_SEED))
 
@@ -345,7 +250,7 @@ class Trainer:
             self.step,
             status=self._status if self._status in ("running", "paused") else None,
             steps_per_second=self._steps_per_second(),
-            counters=self._counted(),
+            counters=self._labelling.counted(),
         )
         for request in self._store.controls(self.run_id, status="requested"):
             self._apply_control(request)
@@ -358,7 +263,7 @@ class Trainer:
             "success_rate": self._success_rate,
             "lambda": None,
             "positive_rate": self._counters.positive_rate,
-            "warning": self._scoring_error,
+            "warning": self._labelling.failure,
         }
         if isinstance(self._sampler, MixtureSampler):
             figures["lambda"] = self._sampler.vlm_weight
@@ -369,23 +274,14 @@ class Trainer:
         elapsed = time.monotonic() - self._started_at - self._paused_s - self._evaluation_s
         return (self.step - self._started_step) / max(elapsed, 1e-9)
 
-    def _counted(self) -> dict[str, Any]:
-        if self._worker is not None:
-            self._counters.dropped = self._dropped_before + self._worker.dropped
-        counted = self._counters.as_dict()
-        counted["backlog"] = self._worker.backlog if self._worker is not None else 0
-        if self._scoring_error:
-            counted["scoring_error"] = self._scoring_error
-        return counted
-
     def _log(self) -> None:
         rows = self._metrics.take()
         rows["speed/steps_per_second"] = self._steps_per_second()
         if isinstance(self._sampler, MixtureSampler):
             weight = self._sampler.vlm_weight
             rows["replay/vlm_weight"] = 1.0 if weight is None else weight
-        if self._worker is not None:
-            counted = self._counted()
+        if self.config.scorer is not None:
+            counted = self._labelling.counted()
             rows["replay/stale_scores"] = counted["stale"]
             rows["scoring/backlog"] = counted["backlog"]
             rows["scoring/dropped"] = counted["dropped"]
@@ -423,10 +319,9 @@ class Trainer:
                 raise ConfigError(f"lambda: this run replays by {self.config.replay!r}; only --replay vlm has a λ")
             self._lambda_override = parse_lambda(value)
         elif name == "prompt":
-            if self._worker is None:
+            if self.config.scorer is None:
                 raise ConfigError("prompt: this run has no scorer that would read it")
-            self._prompt = self._store.prompt(int(value))
-            self._worker.set_prompt(self._prompt)
+            self._labelling.set_prompt(self._store.prompt(int(value)))
         elif name == "pause":
             self._status = "paused"
         elif name == "resume":
@@ -443,37 +338,26 @@ class Trainer:
 
     def _finish(self) -> None:
         for clip in self._recorder.close_open():
-            self._submit(clip)
+            self._labelling.submit(clip)
         if self._status == "running":
-            if self._worker is not None and not self._scoring_error:
-                self._collect_last_scores()
+            for clip, score in self._labelling.finish():
+                self._labelling.apply(clip, score)
             if self.step % self.config.eval_interval >= self.config.n_envs or self._success_rate is None:
                 self._evaluate()
             self._status = "finished"
         self._log()
         self._checkpoint()
 
-    def _collect_last_scores(self) -> None:
-        assert self._worker is not None
-        try:
-            answers = self._worker.drain(wait=True, timeout_s=FINAL_SCORES_S)
-        except ScorerError as error:
-            self._scoring_error = f"scoring has failed after the last step: {error}"
-            return
-        for clip, score in answers:
-            self._apply_score(clip, score)
-
     def _close(self, error: str) -> None:
-        counted = self._counted()
-        if self._worker is not None:
-            self._worker.close()
+        counted = self._labelling.counted()
+        self._labelling.close()
         self._envs.close()
         for env in self._eval_envs:
             env.close()
         try:
             self._writer.flush()
             self._store.heartbeat(self.run_id, self.step, steps_per_second=self._steps_per_second(), counters=counted)
-            self._store.release_run(self.run_id, self._status, error or self._scoring_error, counters=counted)
+            self._store.release_run(self.run_id, self._status, error or self._labelling.failure, counters=counted)
         except VlmrbError:
             if not error:  # else the first error is the one to hear about; a dead process reads as interrupted
                 raise
@@ -495,7 +379,7 @@ class Trainer:
         )
 
     def _checkpoint(self) -> None:
-        self._counted()
+        self._labelling.counted()
         recorder = self._recorder.state_dict()
         arrays = {f"recorder.{k}": recorder.pop(k) for k in [k for k in recorder if k.startswith("snapshots.")]}
         numbers: dict[str, Any] = {}
@@ -509,9 +393,9 @@ class Trainer:
             "numbers": numbers,
             "rngs": {name: rng.bit_generator.state for name, rng in self._rngs.items()},
             "counters": self._counters.as_dict(),
-            "pending": [clip.clip_id for clip in self._worker.pending] if self._worker is not None else [],
+            "pending": self._labelling.pending,
             "lambda_override": self._lambda_override,
-            "prompt_id": self._prompt.prompt_id,
+            "prompt_id": self._labelling.prompt.prompt_id,
             "success_rate": self._success_rate,
         }
         self._writer.flush()  # the store is never behind a checkpoint
@@ -526,34 +410,19 @@ class Trainer:
         for name, saved in state["rngs"].items():
             self._rngs[name].bit_generator.state = saved
         self._updates = state["updates"]
-        self._counters = Counters(**state["counters"])
-        self._dropped_before = self._counters.dropped
+        self._counters.restore(state["counters"])
         self._lambda_override = state["lambda_override"]
         self._success_rate = state["success_rate"]
-        self._store.rollback_run(self.run_id, state["step"])
-        if self._worker is not None:
-            self._prompt = self._store.prompt(state["prompt_id"])
-            self._worker.set_prompt(self._prompt)
+        self._store.rollback_run(self.run_id, state["step"], state["recorder"]["next_number"])
         snapshots = {key.removeprefix("recorder."): value for key, value in arrays.items() if key.startswith("recorder.")}
         self._recorder.load_state_dict({**state["recorder"], **snapshots})
         for clip in self._recorder.close_open():
-            self._submit(clip)
-        self._ask_again(state["pending"])
+            self._labelling.submit(clip)
+        self._labelling.go_on(self._store.prompt(state["prompt_id"]), state["pending"], self._store)
 
-    def _ask_again(self, clip_ids: list[int]) -> None:
-        """Clips that had no score at the checkpoint: take the score that came later, or ask for it."""
-        if self._worker is None or not self.config.keep_clips:
-            return
-        for clip_id in clip_ids:
-            clip = self._store.load_clip(clip_id)
-            scores = [score for score in self._store.scores(clip_id) if score.scorer == self.config.scorer]
-            if scores:
-                self._counters.clips_scored += 1
-                self._counters.unknown += scores[-1].label is None
-                self._counters.positive += bool(scores[-1].label)
-                self._buffer.apply_score(clip.item_ids, float(bool(scores[-1].label)))
-            else:
-                self._worker.submit(clip)
+
+def _crosses(before: int, now: int, interval: int) -> bool:
+    return before // interval != now // interval
 
 
 def make_sampler(config: TrainConfig) -> Sampler:
@@ -563,46 +432,3 @@ def make_sampler(config: TrainConfig) -> Sampler:
     if config.replay == "per":
         return PrioritizedSampler(config.buffer_size, config.per_alpha, config.per_beta)
     return MixtureSampler(config.buffer_size, None if config.lambda_max is None else 0.0, config.td_boost)
-
-
-def parse_lambda(value: Any) -> float | None | str:
-    """A live λ: a number in [0, 1], None or 'none' (no mixture at all), or 'schedule'.
-
-    Raises:
-        ConfigError: anything else.
-    """
-    if value in ("schedule", None):
-        return value
-    if isinstance(value, str) and value.strip().lower() == "none":
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not 0.0 <= number <= 1.0:
-        raise ConfigError(f"lambda: got {value!r}; allowed: a number from 0 to 1, 'none' or 'schedule'")
-    return number
-
-
-def _crosses(before: int, now: int, interval: int) -> bool:
-    return before // interval != now // interval
-
-
-class _signals:
-    """Ctrl-C and SIGTERM end the run after the present step, with a checkpoint; a second Ctrl-C ends it at once."""
-
-    def __init__(self, interrupt: Callable[[], None]) -> None:
-        self._interrupt = interrupt
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def _handle(self, number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        self._interrupt()
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)

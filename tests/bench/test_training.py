@@ -1,0 +1,187 @@
+"""(b) DQN against Stable-Baselines3, (c) where a step's time goes, (d) VLM-RB against PER with a scorer that costs 20 ms."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import psutil
+import pytest
+
+from vlmrb.config import TrainConfig, make_config
+from vlmrb.store import Store
+from vlmrb.train import Trainer, create_run
+from vlmrb.types import ClipScore
+
+pytestmark = pytest.mark.bench
+
+STEPS = int(os.environ.get("VLMRB_BENCH_STEPS", "12000"))
+ROUNDS = 3
+
+
+def config(**settings: object) -> TrainConfig:
+    values = {
+        "env": "DoorKey-8x8",
+        "replay": "uniform",
+        "total_steps": STEPS,
+        "learning_starts": 1_000,
+        "batch_size": 128,
+        "eval_interval": 10**9,
+        "eval_episodes": 1,
+        "checkpoint_interval": 10**9,
+        "n_envs": 8,
+    }
+    return make_config(**{**values, **settings})
+
+
+def trainer(store: Store, settings: TrainConfig) -> Trainer:
+    run_id = create_run(settings, store=store)
+    store.claim_run(run_id, os.getpid(), psutil.Process().create_time())
+    return Trainer(run_id, settings, store)
+
+
+def ours(store: Store, settings: TrainConfig) -> float:
+    return trainer(store, settings).run().steps_per_second
+
+
+def stable_baselines() -> float:
+    """Steps per second of SB3's DQN: MLP 256-128 on the flat 7×7×3 view, 8 environments, batch 128, one update per 4 steps."""
+    sb3 = pytest.importorskip("stable_baselines3")
+    import gymnasium as gym
+    import torch
+    from minigrid.wrappers import ImgObsWrapper
+    from stable_baselines3.common.env_util import make_vec_env
+
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    envs = make_vec_env(
+        "MiniGrid-DoorKey-8x8-v0", 8, wrapper_class=lambda env: gym.wrappers.FlattenObservation(ImgObsWrapper(env))
+    )
+    model = sb3.DQN(
+        "MlpPolicy",
+        envs,
+        batch_size=128,
+        train_freq=1,
+        gradient_steps=2,
+        learning_starts=1_000,
+        buffer_size=300_000,
+        target_update_interval=1_000,
+        policy_kwargs={"net_arch": [256, 128]},
+        device="cpu",
+        seed=0,
+    )
+    began = time.perf_counter()
+    model.learn(STEPS)
+    return STEPS / (time.perf_counter() - began)
+
+
+def equal_network(monkeypatch) -> None:
+    """Give our agent SB3's network: 147 numbers → 256 → 128 → actions."""
+    import numpy as np
+    import torch
+    from torch import nn
+
+    class Torso(nn.Module):
+        def __init__(self, spec, hidden_size) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(147, 256), nn.ReLU(), nn.Linear(256, hidden_size), nn.ReLU())
+
+        def prepare(self, observation, device):
+            return torch.from_numpy(np.ascontiguousarray(observation[:, :147])).float().to(device)
+
+        def forward(self, observation):
+            return self.layers(observation)
+
+    monkeypatch.setattr("vlmrb.agents.networks.GridTorso", Torso)
+
+
+def test_training_against_stable_baselines(benchmark, tmp_path: Path, monkeypatch, capsys) -> None:
+    equal_network(monkeypatch)
+    settings = config(hidden_size=128, dueling=False, double=False, n_step=1)
+    with Store(str(tmp_path / "store.db")) as store:
+        pairs = [(ours(store, settings), stable_baselines()) for _ in range(ROUNDS)]
+    mine, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
+    benchmark.extra_info.update(ours=mine, sb3=theirs, ratio=mine / theirs)
+    benchmark.pedantic(lambda: None, rounds=1)
+    with capsys.disabled():
+        print(f"\nDQN steps/s, vlmrb : Stable-Baselines3: {mine:,.0f} against {theirs:,.0f}, ratio {mine / theirs:.2f}")
+
+
+@pytest.mark.parametrize("replay", ["uniform", "per", "vlm"])
+def test_where_a_step_goes(benchmark, tmp_path: Path, capsys, replay: str) -> None:
+    spent: dict[str, float] = defaultdict(float)
+
+    def timed(name: str, function):
+        def call(*args):
+            began = time.perf_counter()
+            try:
+                return function(*args)
+            finally:
+                spent[name] += time.perf_counter() - began
+
+        return call
+
+    with Store(str(tmp_path / "store.db")) as store:
+        one = trainer(store, config(replay=replay, scorer="oracle" if replay == "vlm" else None))
+        for env in one._envs.envs:
+            env.step = timed("env.step", env.step)
+            env.reset = timed("env.reset", env.reset)
+        one._agent.act = timed("network", one._agent.act)
+        one._agent.update = timed("network", one._agent.update)
+        one._evaluate = lambda: None
+        learn = one._learn
+        one._learn = timed("all", learn)
+        one.run()
+    total = spent.pop("all")
+    rest = total - sum(spent.values())
+    benchmark.extra_info.update(rest_share=rest / total, **{name: value / total for name, value in spent.items()})
+    benchmark.pedantic(lambda: None, rounds=1)
+    shares = ", ".join(f"{name} {value / total:.1%}" for name, value in sorted(spent.items()))
+    with capsys.disabled():
+        print(f"\n{replay}: {total / STEPS * 1e6:,.0f} µs a step: {shares}, everything else {rest / total:.1%}")
+
+
+class BusyScorer:
+    """Keeps a core busy for 20 ms per clip and says yes to one in five."""
+
+    frames_per_clip = 0
+
+    def score(self, requests, prompt):
+        for _ in requests:
+            until = time.perf_counter() + 0.020
+            while time.perf_counter() < until:
+                pass
+        return [
+            ClipScore(r.clip.clip_id, float(r.clip.clip_id % 5 == 0), None, None, 0.5, "busy", "busy", "", None) for r in requests
+        ]
+
+    def close(self) -> None:
+        pass
+
+
+def _make_busy(scorer, options):
+    return BusyScorer()
+
+
+def busy(store: Store, monkeypatch) -> tuple[float, float]:
+    settings = config(replay="vlm", scorer="oracle")
+    run_id = create_run(settings, store=store)
+    store.claim_run(run_id, os.getpid(), psutil.Process().create_time())
+    monkeypatch.setattr("vlmrb.train.labelling.make_scorer", _make_busy)
+    result = Trainer(run_id, settings, store).run()
+    return result.steps_per_second, result.dropped / result.clips
+
+
+def test_vlm_against_per_with_a_scorer_of_20_ms_a_clip(benchmark, tmp_path: Path, monkeypatch, capsys) -> None:
+    with Store(str(tmp_path / "store.db")) as store:
+        rounds = [(busy(store, monkeypatch), ours(store, config(replay="per"))) for _ in range(ROUNDS)]
+    vlm, per = statistics.median(r[0][0] for r in rounds), statistics.median(r[1] for r in rounds)
+    benchmark.extra_info.update(vlm=vlm, per=per, ratio=vlm / per, dropped=rounds[-1][0][1])
+    benchmark.pedantic(lambda: None, rounds=1)
+    with capsys.disabled():
+        print(
+            f"\nsteps/s, vlm : per: {vlm:,.0f} against {per:,.0f}, ratio {vlm / per:.2f}; {rounds[-1][0][1]:.0%} of clips dropped"
+        )

@@ -1,0 +1,95 @@
+"""Rows to fill a store with, and children to use it at the same time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable
+
+import numpy as np
+
+from vlmrb.store import Store
+from vlmrb.types import CLIPS_PER_RUN, Clip, ClipScore, Event
+
+CONFIG = {"env": "MiniGrid-DoorKey-8x8-v0", "algo": "dqn", "replay": "vlm", "scorer": "oracle", "seed": 3, "total_steps": 1000}
+
+
+def new_run(store: Store, **settings: object) -> int:
+    return store.create_run({**CONFIG, **settings}, render_spec={"kind": "frames"}, success_rule="by rule")
+
+
+def clip(run_id: int, number: int, *, start: int | None = None, length: int = 4, stride: int = 8, frames: bool = False) -> Clip:
+    rng = np.random.default_rng(number)
+    first = number * 32 if start is None else start
+    snapshots = rng.integers(0, 256, (length, 6, 5, 3) if frames else (length, 20), dtype=np.uint8)
+    events = ((0, Event("picked_up", "key", "red")), (length - 1, Event("success"))) if number % 2 else ()
+    return Clip(
+        run_id * CLIPS_PER_RUN + number,
+        number % 8,
+        number,
+        first + stride * np.arange(length),
+        snapshots,
+        rng.random(length).astype(np.float32),
+        events,
+        "length",
+    )
+
+
+def score(clip_id: int, probability: float | None, *, scorer: str = "oracle", prompt_id: int | None = None) -> ClipScore:
+    return ClipScore(
+        clip_id, probability, 1.5, -0.5, 0.5, scorer, "model", "rev", prompt_id, (0, 3), 0.25, "" if probability else "why"
+    )
+
+
+def filled(store: Store, clips: int = 6) -> int:
+    """A run with clips: every odd one with events, scored yes, no and unknown in turn."""
+    run_id = new_run(store)
+    writer = store.writer(run_id)
+    for number in range(clips):
+        writer.add_clip(clip(run_id, number))
+        writer.add_score(score(run_id * CLIPS_PER_RUN + number, [0.9, 0.1, None][number % 3]))
+    writer.flush()
+    return run_id
+
+
+class Child:
+    """A forked process that runs a function; what it reports is read with `lines`."""
+
+    def __init__(self, work: Callable[[Callable[[object], None]], None]) -> None:
+        reading, writing = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(reading)
+            status = 1
+            try:
+                work(lambda words: os.write(writing, f"{words}\n".encode()))
+                status = 0
+            except BaseException:  # noqa: BLE001 - it must not run on in the test's frames
+                os.write(writing, traceback.format_exc().encode())
+            finally:
+                os._exit(status)
+        os.close(writing)
+        self._pipe = os.fdopen(reading)
+
+    def lines(self) -> list[str]:
+        """What it has reported, once it has ended."""
+        with self._pipe:
+            text = self._pipe.read()
+        self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return text.splitlines()
+
+    def result(self) -> list[str]:
+        """The same, of a child that must have ended well."""
+        lines = self.lines()
+        assert self.status == 0, "\n".join(lines)
+        return lines
+
+    def kill_after(self, seconds: float) -> list[str]:
+        """Kill −9 it, and return the lines that it reported before."""
+        time.sleep(seconds)
+        os.kill(self.pid, signal.SIGKILL)
+        lines = self.lines()
+        assert self.status == -signal.SIGKILL, "\n".join(lines)
+        return lines

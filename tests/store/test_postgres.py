@@ -1,0 +1,124 @@
+"""What only a database server can do to a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.store.samples import clip, filled, new_run, score
+from vlmrb.errors import ConfigError, StoreCorruptError, StoreUnavailableError
+from vlmrb.store import Store
+from vlmrb.types import CLIPS_PER_RUN
+
+
+def test_a_server_that_is_not_there_is_named_without_the_password(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg")
+    for place in ("127.0.0.1:9/db", f"/db?host={tmp_path}"):
+        with pytest.raises(StoreUnavailableError, match="cannot be reached") as caught:
+            Store(f"postgresql://me:secret@{place}")
+        assert "secret" not in str(caught.value) and "me:***@" in str(caught.value)
+
+
+def test_a_database_that_is_not_there_is_named(postgres: str) -> None:
+    with pytest.raises(StoreUnavailableError, match='"nowhere" does not exist'):
+        Store(postgres.replace("/postgres?", "/nowhere?") if "/postgres?" in postgres else postgres + "nowhere")
+
+
+def cut_connections(store: Store) -> None:
+    """What a restarted server or a dropped network does."""
+    with store._reading.connect() as connection:
+        connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        )
+
+
+def test_a_run_goes_on_after_its_connections_were_cut(new_schema: Callable[[], str]) -> None:
+    with Store(new_schema()) as store, Store(store.url) as administrator:
+        run_id = filled(store)
+        cut_connections(administrator)
+        store.heartbeat(run_id, 7)  # idle connections are tried before they are used
+        assert store.run(run_id).step == 7
+        writer = store.writer(run_id)
+        writer.add_clip(clip(run_id, 6))
+        begin = writer._begin
+        writer._begin = lambda: cut_after(begin(), administrator)
+        with pytest.raises(StoreUnavailableError, match="cannot be reached"):
+            writer.flush()
+        assert store.count_clips(run_id) == 6
+        writer._begin = begin
+        writer.flush()
+        assert store.count_clips(run_id) == 7
+
+
+class cut_after:
+    """A transaction that has begun when its connection is cut."""
+
+    def __init__(self, transaction, administrator: Store) -> None:
+        self._transaction, self._administrator = transaction, administrator
+
+    def __enter__(self):
+        connection = self._transaction.__enter__()
+        cut_connections(self._administrator)
+        return connection
+
+    def __exit__(self, *failure: object) -> object:
+        return self._transaction.__exit__(*failure)
+
+
+def test_a_row_that_stays_locked_is_named(new_schema: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vlmrb.store.engine.BUSY_TIMEOUT_MS", 100)
+    with Store(new_schema()) as store:
+        run_id = new_run(store)
+        with store._write() as holder:
+            holder.exec_driver_sql(f"SELECT * FROM runs WHERE run_id = {run_id} FOR UPDATE")
+            with pytest.raises(StoreUnavailableError, match="locked by another process"):
+                store.heartbeat(run_id, 1)
+
+
+def test_scorers_that_write_in_opposite_order_never_wait_for_each_other(new_schema: Callable[[], str]) -> None:
+    with Store(new_schema()) as store:
+        run_id = filled(store)
+        writers = [store.writer(run_id), store.writer(run_id)]
+        for writer, numbers in zip(writers, ((0, 5), (5, 0)), strict=True):
+            for number in numbers:
+                writer.add_score(score(run_id * CLIPS_PER_RUN + number, 0.5))
+            assert sorted(row["clip_id"] for row in writer._scores) == [run_id * CLIPS_PER_RUN + number for number in (0, 5)]
+            writer.flush()
+
+
+def test_a_role_that_may_only_read_is_told_so(new_schema: Callable[[], str]) -> None:
+    url = new_schema()
+    with Store(url) as store:
+        run_id = filled(store)
+    read_only = url.replace("options=", "options=-cdefault_transaction_read_only%3Don%20")
+    with Store(read_only, create=False) as store:
+        assert len(store.clips(run_id)) == 6
+        with pytest.raises(StoreUnavailableError, match="may not be written"):
+            store.rename_run(run_id, "x")
+
+
+def test_tables_of_another_program_are_left_alone(new_schema: Callable[[], str]) -> None:
+    url = new_schema()
+    with Store(url) as store, store._write() as connection:
+        connection.exec_driver_sql("DROP TABLE vlmrb_version")
+    with pytest.raises(StoreCorruptError, match="another program's tables"):
+        Store(url)
+
+
+def test_a_missing_table_is_damage(new_schema: Callable[[], str]) -> None:
+    with Store(new_schema()) as store:
+        with store._write() as connection:
+            connection.exec_driver_sql("DROP TABLE metrics")
+        with pytest.raises(StoreCorruptError, match="metrics"):
+            store.metric_names(1)
+
+
+def test_a_run_keeps_its_files_in_the_users_data_folder(new_schema: Callable[[], str]) -> None:
+    with Store(new_schema()) as store:
+        folder = store.folder_of_run(3)
+        assert folder.name == "3" and folder.is_absolute() and "vlmrb" in folder.parts
+        with pytest.raises(ConfigError, match="pg_dump"):
+            store.backup("copy.db")

@@ -1,0 +1,216 @@
+"""Several processes on one store, and processes that are killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from tests.store.samples import Child, clip, filled, new_run, score
+from vlmrb.errors import RunBusyError
+from vlmrb.store import Store
+from vlmrb.types import CLIPS_PER_RUN, Episode, Event
+
+
+def test_several_writers_lose_no_update_and_are_never_refused(store: Store) -> None:
+    run_id = new_run(store)
+
+    def count(report: Callable[[object], None]) -> None:
+        for _ in range(50):
+            with store._write() as connection:  # read, then write: what loses updates without BEGIN IMMEDIATE
+                lock = " FOR UPDATE" if store._is_postgresql else ""
+                step = connection.exec_driver_sql(f"SELECT step FROM runs WHERE run_id = {run_id}{lock}").scalar_one()
+                connection.exec_driver_sql(f"UPDATE runs SET step = {step + 1} WHERE run_id = {run_id}")
+
+    for child in [Child(count) for _ in range(4)]:
+        child.result()
+    assert store.run(run_id).step == 4 * 50
+
+
+def test_two_live_runs_and_a_scorer_write_at_once_while_a_page_reads(store: Store) -> None:
+    runs = [filled(store), filled(store)]
+
+    def train(run_id: int, report: Callable[[object], None]) -> None:
+        writer = store.writer(run_id)
+        for number in range(6, 66):
+            writer.add_clip(clip(run_id, number))
+            writer.add_score(score(run_id * CLIPS_PER_RUN + number, 0.9))
+            writer.add_metric("m", number, 1.0)
+            writer.flush()
+            store.heartbeat(run_id, number)
+
+    def score_again(report: Callable[[object], None]) -> None:
+        writer = store.writer(runs[0])
+        for _ in range(20):
+            for number in (5, 3, 4, 0, 1, 2):
+                writer.add_score(score(runs[0] * CLIPS_PER_RUN + number, 0.1, scorer="again"))
+            writer.flush()
+
+    def read(report: Callable[[object], None]) -> None:
+        for _ in range(60):
+            for page in (store.clips(limit=20), store.runs(), store.controls(runs[0])):
+                assert page is not None
+
+    work = [lambda report, run_id=run_id: train(run_id, report) for run_id in runs]
+    for child in [Child(function) for function in (*work, score_again, score_again, read)]:
+        child.result()
+    assert [store.count_clips(run_id) for run_id in runs] == [66, 66]
+    assert len(store.scores_of_run(runs[0], scorer="again")) == 2 * 20 * 6
+    assert store.clip(runs[0] * CLIPS_PER_RUN).score.scorer == "again"
+    assert store.check() == []
+
+
+def test_processes_that_open_a_new_store_at_once_all_succeed(new_url: Callable[[], str]) -> None:
+    for _ in range(4):
+        url = new_url()
+
+        def open_it(report: Callable[[object], None], url: str = url) -> None:
+            with Store(url) as store:
+                report(store.save_prompt("games", "Is it?").version)
+
+        assert [child.result() for child in [Child(open_it) for _ in range(4)]] == [["1"]] * 4
+        with Store(url, create=False) as store:
+            assert store.check() == [] and len(store.prompts()) == 1
+
+
+def test_only_one_of_many_processes_gets_a_run(store: Store) -> None:
+    run_id = new_run(store)
+    reading, writing = os.pipe()
+
+    def claim(report: Callable[[object], None]) -> None:
+        os.close(writing)
+        process = psutil.Process()
+        try:
+            store.claim_run(run_id, process.pid, process.create_time())
+            report("mine")
+        except RunBusyError as error:
+            report(str(error))
+        os.read(reading, 1)  # live on until all have tried
+
+    children = [Child(claim) for _ in range(5)]
+    heard: list[str] = []
+    for child in children:  # one line each
+        heard.append(child._pipe.readline().strip())
+    os.close(writing)
+    os.close(reading)
+    for child in children:
+        child.result()
+    owner = children[heard.index("mine")].pid
+    assert heard.count("mine") == 1
+    assert all(f"process {owner}" in words for words in heard if words != "mine")
+    assert store.run(run_id).status == "interrupted"  # the owner has ended without a word
+
+
+def test_an_owner_that_is_killed_frees_the_run(store: Store) -> None:
+    run_id = new_run(store)
+
+    def claim(report: Callable[[object], None]) -> None:
+        process = psutil.Process()
+        store.claim_run(run_id, process.pid, process.create_time())
+        report("mine")
+        time.sleep(60)
+
+    child = Child(claim)
+    assert child._pipe.readline() == "mine\n"
+    assert store.run(run_id).status == "running"
+    assert [run.run_id for run in store.runs(status="running")] == [run_id]
+    child.kill_after(0)
+    assert store.run(run_id).status == "interrupted" and store.runs(status="running") == []
+    me = psutil.Process()
+    store.claim_run(run_id, me.pid, me.create_time())
+    assert store.run(run_id).status == "running"
+
+
+def test_a_writer_killed_at_any_moment_leaves_no_half_written_row(store: Store) -> None:
+    run_id = new_run(store)
+    randomly = random.Random(0)
+
+    def write(report: Callable[[object], None]) -> None:
+        writer = store.writer(run_id)
+        for number in range(store.next_clip_number(run_id), 10_000, 5):
+            for each in range(number, number + 5):
+                writer.add_clip(clip(run_id, each, frames=True))
+                writer.add_score(score(run_id * CLIPS_PER_RUN + each, 0.9))
+                writer.add_event(each, 0, Event("opened", "door"))
+                writer.add_episode(Episode(each, 0, each, 0, 1, 0.0, True))
+            writer.flush()
+            report(number + 5)
+
+    for _ in range(12):
+        lines = Child(write).kill_after(randomly.uniform(0.02, 0.25))
+        clips = store.clips(run_id, limit=10_000, order="oldest")
+        assert [summary.number for summary in clips] == list(range(len(clips))) and len(clips) % 5 == 0
+        assert len(clips) >= max((int(line) for line in lines if line.isdigit()), default=0)  # what was flushed is there
+        assert all(summary.score is not None for summary in clips)
+        assert len(store.events(run_id)) == len(store.episodes(run_id)) == len(store.scores_of_run(run_id)) == len(clips)
+        if clips:
+            assert len(store.load_clip(clips[-1].clip_id)) == 4
+    assert store.check() == [] and store.count_clips(run_id) > 0
+
+
+def test_a_store_works_on_after_a_fork(store: Store) -> None:
+    run_id = filled(store)
+
+    def rename(report: Callable[[object], None]) -> None:
+        report(store.run(run_id).step)
+        store.rename_run(run_id, "from the child")
+
+    assert Child(rename).result() == ["0"]
+    assert store.run(run_id).name == "from the child"
+    store.rename_run(run_id, "from the parent")
+    assert store.run(run_id).name == "from the parent"
+
+
+def test_threads_share_a_store(store: Store) -> None:
+    run_id, problems = filled(store), []
+
+    def use(index: int) -> None:
+        try:
+            for step in range(15):
+                store.heartbeat(run_id, step)
+                assert len(store.clips(run_id)) == 6
+                store.request_control(run_id, "lambda", index)
+        except Exception as error:  # noqa: BLE001 - told by the main thread
+            problems.append(error)
+
+    threads = [threading.Thread(target=use, args=(index,)) for index in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == [] and len(store.controls(run_id)) == 6 * 15
+
+
+def test_an_up_to_date_store_opens_at_once_and_without_alembic(new_url: Callable[[], str]) -> None:
+    url = new_url()
+    Store(url).close()
+    code = (
+        "import sys, time\nfrom vlmrb.store import Store\n"
+        "Store(sys.argv[1]).close()\n"  # the first connection loads the driver
+        "start = time.perf_counter(); Store(sys.argv[1]).close(); print(time.perf_counter() - start, *sys.modules)"
+    )
+    outcome = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True, timeout=60)
+    seconds, *modules = outcome.stdout.split()
+    assert float(seconds) < 0.05
+    assert not {"alembic", "av", "torch"} & set(modules)
+
+
+def test_a_run_of_another_machine_lives_as_long_as_it_is_heard_of(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = new_run(store)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("socket.gethostname", lambda: "elsewhere")
+        store.claim_run(run_id, 1, 1.0)
+    assert store.run(run_id).status == "running"
+    with pytest.raises(RunBusyError, match="machine elsewhere"):
+        store.claim_run(run_id, os.getpid(), 1.0)
+    with monkeypatch.context() as later:
+        now = time.time()
+        later.setattr("time.time", lambda: now + 301)
+        assert store.run(run_id).status == "interrupted"

@@ -1,0 +1,180 @@
+"""Records to rows and back. Numbers of NumPy become Python's here, so that no row can stop a whole flush later on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Row, Select, select
+
+from vlmrb import video
+from vlmrb.errors import StoreCorruptError
+from vlmrb.store import tables as t
+from vlmrb.store.text import clean, finite
+from vlmrb.types import CLIPS_PER_RUN, Clip, ClipScore, ClipSummary, Episode, Event
+
+SCORE_COLUMNS = [
+    t.scores.c[name]
+    for name in ("clip_id", "probability", "yes_logit", "no_logit", "threshold", "scorer", "model", "revision", "prompt_id",
+                 "frame_indices", "latency_s", "error")
+]  # fmt: skip
+
+_Rows = dict[str, Any]
+
+
+def episode_row(run_id: int, episode: Episode) -> _Rows:
+    """The row of `episodes`."""
+    return {
+        "run_id": run_id, "step": int(episode.step), "env_index": int(episode.env_index), "number": int(episode.number),
+        "seed": int(episode.seed), "length": int(episode.length), "episodic_return": float(episode.episodic_return),
+        "success": None if episode.success is None else bool(episode.success),
+    }  # fmt: skip
+
+
+def event_row(run_id: int, step: int, env_index: int, event: Event) -> _Rows:
+    """The row of `events`."""
+    name, thing, color = (clean(part) for part in (event.name, event.object, event.color))
+    return {"run_id": run_id, "step": int(step), "env_index": int(env_index), "name": name, "object": thing, "color": color}
+
+
+def clip_rows(run_id: int, clip: Clip) -> tuple[_Rows, _Rows]:
+    """The rows of `clips` and `clip_data` that hold a clip. Encodes its snapshots, which takes most of the time."""
+    assert clip.clip_id // CLIPS_PER_RUN == run_id, (clip.clip_id, run_id)
+    strides = set(np.diff(clip.item_ids).tolist())
+    assert len(clip) > 0 and len(strides) <= 1, clip.item_ids
+    events = [(int(at), clean(event.name), clean(event.object), clean(event.color)) for at, event in clip.events]
+    row = {
+        "clip_id": int(clip.clip_id),
+        "run_id": run_id,
+        "number": int(clip.clip_id % CLIPS_PER_RUN),
+        "env_index": int(clip.env_index),
+        "episode": int(clip.episode),
+        "start_step": clip.start_step,
+        "stride": strides.pop() if strides else 1,
+        "length": len(clip),
+        "episodic_reward": float(clip.rewards.sum()),
+        "closed_by": clip.closed_by,
+        "events": events,
+        "event_names": _event_names(events),
+        "superseded": False,
+    }
+    codec, encode = ("snapshots", video.encode_snapshots) if clip.snapshots.ndim == 2 else ("frames", video.encode_frames)
+    data = {
+        "clip_id": int(clip.clip_id),
+        "codec": codec,
+        "shape": list(clip.snapshots.shape),
+        "data": encode(clip.snapshots),
+        "rewards": clip.rewards.astype("<f4").tobytes(),
+    }
+    return row, data
+
+
+def _event_names(events: Iterable[tuple[int, str, str, str]]) -> str:
+    """'|opened|opened door|': what `event_pattern` finds."""
+    names = {name for _, name, thing, _ in events} | {f"{name} {thing}" for _, name, thing, _ in events if thing}
+    return f"|{'|'.join(sorted(names))}|" if names else ""
+
+
+def event_pattern(event: str) -> str:
+    """What `event_names` holds where a clip has an event of this name ('opened') or name and object ('opened door')."""
+    return f"|{event}|"
+
+
+def score_row(run_id: int, score: ClipScore) -> _Rows:
+    """The row of `scores`."""
+    probability = finite(score.probability)  # NaN is no answer
+    return {
+        "clip_id": int(score.clip_id),
+        "run_id": run_id,
+        "created_at": time.time(),
+        "probability": probability,
+        "yes_logit": finite(score.yes_logit),
+        "no_logit": finite(score.no_logit),
+        "threshold": float(score.threshold),
+        "label": None if probability is None else bool(score.label),
+        "scorer": clean(score.scorer),
+        "model": clean(score.model),
+        "revision": clean(score.revision),
+        "prompt_id": score.prompt_id,
+        "frame_indices": [int(index) for index in score.frame_indices],
+        "latency_s": finite(score.latency_s) or 0.0,
+        "error": clean(score.error),
+    }
+
+
+def summaries() -> Select[Any]:
+    """The query that `clip_summary` reads: clips with their newest score, without what only filters need."""
+    c = t.clips.c
+    columns = [column for column in c if column.name not in ("event_names", "label", "probability")]
+    score = [column.label(f"s_{column.name}") for column in SCORE_COLUMNS]
+    return select(*columns, *score).outerjoin(t.scores, t.scores.c.score_id == c.score_id)
+
+
+def clip_summary(row: Row[Any]) -> ClipSummary:
+    """A row of `summaries` as a record."""
+    score = None
+    if row.s_clip_id is not None:
+        score = _score({column.name: getattr(row, f"s_{column.name}") for column in SCORE_COLUMNS})
+    return ClipSummary(
+        clip_id=row.clip_id,
+        run_id=row.run_id,
+        number=row.number,
+        env_index=row.env_index,
+        episode=row.episode,
+        start_step=row.start_step,
+        end_step=row.start_step + (row.length - 1) * row.stride,
+        length=row.length,
+        episodic_reward=row.episodic_reward,
+        closed_by=row.closed_by,
+        superseded=row.superseded,
+        events=tuple((at, Event(*rest)) for at, *rest in row.events),
+        score=score,
+    )
+
+
+def clip_score(row: Row[Any]) -> ClipScore:
+    """A row of `SCORE_COLUMNS` as a record."""
+    return _score(row._asdict())
+
+
+def _score(values: _Rows) -> ClipScore:
+    return ClipScore(**{**values, "frame_indices": tuple(values["frame_indices"])})
+
+
+def snapshots(row: Row[Any]) -> np.ndarray:
+    """What a row of `clip_data` holds: uint8 [T, S] or [T, H, W, 3].
+
+    Raises:
+        StoreCorruptError: the row is damaged.
+    """
+    try:
+        shape = tuple(int(side) for side in row.shape)
+    except (TypeError, ValueError):
+        shape = ()
+    try:
+        if row.codec == "snapshots" and len(shape) == 2:
+            return video.decode_snapshots(row.data, shape)
+        if row.codec == "frames" and len(shape) == 4:
+            return video.decode_frames(row.data, shape)
+    except StoreCorruptError as error:
+        raise StoreCorruptError(f"clip {row.clip_id} is damaged: {error}. Restore a backup, or delete its run") from error
+    raise StoreCorruptError(f"clip {row.clip_id} is stored as {row.codec!r} of shape {row.shape}, which this vlmrb cannot read")
+
+
+def whole_clip(summary: ClipSummary, stride: int, data: Row[Any]) -> Clip:
+    """A clip as it was recorded.
+
+    Raises:
+        StoreCorruptError: the row of `clip_data` is damaged, or does not fit the row of `clips`.
+    """
+    pictures = snapshots(data)
+    if not len(data.rewards) == 4 * summary.length == 4 * len(pictures):
+        raise StoreCorruptError(
+            f"clip {summary.clip_id} is damaged: its rewards or frames are not {summary.length}. Restore a backup"
+        )
+    item_ids = summary.start_step + stride * np.arange(summary.length, dtype=np.int64)
+    rewards = np.frombuffer(data.rewards, "<f4").astype(np.float32)
+    return Clip(summary.clip_id, summary.env_index, summary.episode, item_ids, pictures, rewards, summary.events,
+                summary.closed_by)  # type: ignore[arg-type]  # fmt: skip

@@ -1,0 +1,53 @@
+"""What scorers and people said about clips. Rows are appended, never changed."""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import insert, select
+
+from vlmrb.store import tables as t
+from vlmrb.store.clips import no_clip
+from vlmrb.store.database import Database
+from vlmrb.store.records import SCORE_COLUMNS, clip_score
+from vlmrb.store.text import clean
+from vlmrb.types import ClipScore
+
+
+class Scores(Database):
+    """The part of the store that knows scores."""
+
+    def scores(self, clip_id: int) -> list[ClipScore]:
+        """Everything that was ever said about a clip, newest last."""
+        query = select(*SCORE_COLUMNS).where(t.scores.c.clip_id == clip_id).order_by(t.scores.c.score_id)
+        with self._read() as connection:
+            return [clip_score(row) for row in connection.execute(query)]
+
+    def scores_of_run(self, run_id: int, scorer: str | None = None, prompt_id: int | None = None) -> list[ClipScore]:
+        """Scores of a run's clips in the order in which they were given, of one scorer or prompt if asked."""
+        query = select(*SCORE_COLUMNS).where(t.scores.c.run_id == run_id)
+        if scorer is not None:
+            query = query.where(t.scores.c.scorer == clean(scorer))
+        if prompt_id is not None:
+            query = query.where(t.scores.c.prompt_id == prompt_id)
+        with self._read() as connection:
+            return [clip_score(row) for row in connection.execute(query.order_by(t.scores.c.score_id))]
+
+    def label_clip(self, clip_id: int, agrees: bool, note: str = "") -> None:
+        """Store a person's word on the clip's label.
+
+        Raises:
+            NotFoundError: there is no such clip.
+        """
+        row = {"clip_id": clip_id, "agrees": agrees, "note": clean(note, "note"), "created_at": time.time()}
+        with self._write() as connection:
+            if connection.execute(select(t.clips.c.clip_id).where(t.clips.c.clip_id == clip_id)).first() is None:
+                raise no_clip(clip_id)
+            connection.execute(insert(t.human_labels).values(**row))
+
+    def human_labels(self, clip_id: int) -> list[tuple[bool, str, float]]:
+        """What people said: (agrees, note, when in seconds since the epoch), oldest first."""
+        c = t.human_labels.c
+        query = select(c.agrees, c.note, c.created_at).where(c.clip_id == clip_id).order_by(c.label_id)
+        with self._read() as connection:
+            return [(row.agrees, row.note, row.created_at) for row in connection.execute(query)]

@@ -1,0 +1,150 @@
+"""The way of a clip to its label: stored, handed to the scoring process, and the answer written to the replay buffer."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from vlmrb.config import TrainConfig
+from vlmrb.envs import make_renderer
+from vlmrb.errors import ScorerError
+from vlmrb.metrics import Counters, MeanMetrics
+from vlmrb.replay import ReplayBuffer
+from vlmrb.scoring import ScorerOptions, ScoringWorker, make_scorer
+from vlmrb.store import RunWriter, Store
+from vlmrb.types import Clip, ClipScore, Prompt
+
+FINAL_SCORES_S = 120.0
+"""How long a finished run waits for the scores of its last clips."""
+
+
+class Labelling:
+    """Clips of one run on their way to a label; does nothing but store them where the run has no scorer.
+
+    Args:
+        config: scorer, its options, and what to do when it fails.
+        render_spec: how the run's snapshots become frames.
+        prompt: the stored prompt to ask.
+        buffer: learns the labels.
+        writer: stores clips and scores.
+        counters, metrics: count.
+
+    Raises:
+        ScorerError: the scorer cannot be made.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        render_spec: dict[str, Any],
+        prompt: Prompt,
+        buffer: ReplayBuffer,
+        writer: RunWriter,
+        counters: Counters,
+        metrics: MeanMetrics,
+    ) -> None:
+        self._config, self._buffer, self._writer, self._counters, self._metrics = config, buffer, writer, counters, metrics
+        self.prompt = prompt
+        self.failure = ""
+        """Why there are no new scores any more, or ''."""
+        self._dropped_before = 0
+        self.worker = self._start(render_spec)
+
+    def _start(self, render_spec: dict[str, Any]) -> ScoringWorker | None:
+        config = self._config
+        if config.scorer is None:
+            return None
+        return ScoringWorker(
+            partial(make_scorer, config.scorer, ScorerOptions.of(config)),
+            partial(make_renderer, render_spec),
+            self.prompt,
+            batch_size=config.scoring_batch_size,
+            queue_size=config.scoring_queue_size,
+        )
+
+    def submit(self, clip: Clip) -> None:
+        """Store a new clip and queue it for scoring; never waits."""
+        self._counters.clips += 1
+        if self._config.keep_clips:
+            self._writer.add_clip(clip)
+        if self.worker is not None:
+            self.worker.submit(clip)
+
+    def drain(self) -> list[tuple[Clip, ClipScore]]:
+        """Scores that have come in; with sync_scoring, waits for all.
+
+        Raises:
+            ScorerError: scoring has failed, and the run is to stop then.
+        """
+        return self._collect(wait=self._config.sync_scoring)
+
+    def finish(self) -> list[tuple[Clip, ClipScore]]:
+        """Wait for the last scores, but no longer than FINAL_SCORES_S."""
+        return self._collect(wait=True, timeout_s=FINAL_SCORES_S)
+
+    def _collect(self, wait: bool, timeout_s: float | None = None) -> list[tuple[Clip, ClipScore]]:
+        if self.worker is None:
+            return []
+        try:
+            return self.worker.drain(wait, timeout_s)
+        except ScorerError as error:
+            if self._config.on_scorer_failure == "stop":
+                raise
+            step = self._buffer.next_item_id
+            self.failure = f"scoring has failed at step {step}, the run goes on without new scores: {error}"
+            return []
+
+    def apply(self, clip: Clip, score: ClipScore) -> None:
+        """Write the label to the clip's transitions and the score to the store."""
+        self._count(clip, score)
+        self._metrics.add("scoring/latency_s", score.latency_s)
+        if self._config.keep_clips:
+            self._writer.add_score(score)
+
+    def _count(self, clip: Clip, score: ClipScore) -> None:
+        self._counters.clips_scored += 1
+        if score.label is None:
+            self._counters.unknown += 1
+        else:
+            self._counters.positive += score.label
+            self._counters.stale += self._buffer.apply_score(clip.item_ids, float(score.label)) > 0
+
+    def set_prompt(self, prompt: Prompt) -> None:
+        """Ask this of clips submitted from now on."""
+        self.prompt = prompt
+        if self.worker is not None:
+            self.worker.set_prompt(prompt)
+
+    @property
+    def pending(self) -> list[int]:
+        """Ids of the clips that have no score yet."""
+        return [clip.clip_id for clip in self.worker.pending] if self.worker is not None else []
+
+    def counted(self) -> dict[str, Any]:
+        """The run's counters with what the scoring process adds to them."""
+        if self.worker is not None:
+            self._counters.dropped = self._dropped_before + self.worker.dropped
+        counted = self._counters.as_dict()
+        counted["backlog"] = self.worker.backlog if self.worker is not None else 0
+        if self.failure:
+            counted["scoring_error"] = self.failure
+        return counted
+
+    def go_on(self, prompt: Prompt, clip_ids: list[int], store: Store) -> None:
+        """After a restart: clips that had no score at the checkpoint take the score that came later, or are asked again."""
+        self._dropped_before = self._counters.dropped
+        self.set_prompt(prompt)
+        if self.worker is None or not self._config.keep_clips:
+            return
+        for clip_id in clip_ids:
+            clip = store.load_clip(clip_id)
+            scores = [score for score in store.scores(clip_id) if score.scorer == self._config.scorer]
+            if scores:
+                self._count(clip, scores[-1])
+            else:
+                self.worker.submit(clip)
+
+    def close(self) -> None:
+        """End the scoring process."""
+        if self.worker is not None:
+            self.worker.close()
