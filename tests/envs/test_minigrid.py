@@ -160,6 +160,18 @@ def test_modified_visuals_change_the_picture_but_not_the_observation(visuals: st
     np.testing.assert_array_equal(pictures[1], again)
 
 
+def test_swapped_sprites_still_differ_from_one_another() -> None:
+    env = environment("DoorKey-8x8", visuals="swapped")
+    env.reset(5)
+    picture = make_renderer(env.render_spec).render(env.snapshot()[None])[0]
+    cells = env._tracker.cells
+    looks = {}
+    for kind in (2, 4, 5, 8):  # wall, door, key, goal
+        x, y = np.argwhere(cells[..., 0] == kind)[-1]
+        looks[kind] = picture[y * 32 + 16, x * 32 : x * 32 + 32].tobytes()
+    assert len(set(looks.values())) == 4
+
+
 @pytest.mark.parametrize(
     ("env_id", "words"),
     [

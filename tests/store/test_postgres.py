@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
-from tests.store.samples import clip, filled, new_run, score
+from tests.store.samples import clip, filled, new_run
 from vlmrb.errors import ConfigError, StoreCorruptError, StoreUnavailableError
 from vlmrb.store import Store
-from vlmrb.types import CLIPS_PER_RUN
 
 
 def test_a_server_that_is_not_there_is_named_without_the_password(tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_a_server_that_is_not_there_is_named_without_the_password(tmp_path: Path
 
 def test_a_database_that_is_not_there_is_named(postgres: str) -> None:
     with pytest.raises(StoreUnavailableError, match='"nowhere" does not exist'):
-        Store(postgres.replace("/postgres?", "/nowhere?") if "/postgres?" in postgres else postgres + "nowhere")
+        Store(make_url(postgres).set(database="nowhere").render_as_string(hide_password=False))
 
 
 def cut_connections(store: Store) -> None:
@@ -76,17 +76,6 @@ def test_a_row_that_stays_locked_is_named(new_schema: Callable[[], str], monkeyp
             holder.exec_driver_sql(f"SELECT * FROM runs WHERE run_id = {run_id} FOR UPDATE")
             with pytest.raises(StoreUnavailableError, match="locked by another process"):
                 store.heartbeat(run_id, 1)
-
-
-def test_scorers_that_write_in_opposite_order_never_wait_for_each_other(new_schema: Callable[[], str]) -> None:
-    with Store(new_schema()) as store:
-        run_id = filled(store)
-        writers = [store.writer(run_id), store.writer(run_id)]
-        for writer, numbers in zip(writers, ((0, 5), (5, 0)), strict=True):
-            for number in numbers:
-                writer.add_score(score(run_id * CLIPS_PER_RUN + number, 0.5))
-            assert sorted(row["clip_id"] for row in writer._scores) == [run_id * CLIPS_PER_RUN + number for number in (0, 5)]
-            writer.flush()
 
 
 def test_a_role_that_may_only_read_is_told_so(new_schema: Callable[[], str]) -> None:

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import psutil
 import pytest
@@ -46,10 +47,10 @@ def test_two_live_runs_and_a_scorer_write_at_once_while_a_page_reads(store: Stor
             writer.flush()
             store.heartbeat(run_id, number)
 
-    def score_again(report: Callable[[object], None]) -> None:
+    def score_again(numbers: Iterable[int], report: Callable[[object], None]) -> None:
         writer = store.writer(runs[0])
         for _ in range(20):
-            for number in (5, 3, 4, 0, 1, 2):
+            for number in numbers:
                 writer.add_score(score(runs[0] * CLIPS_PER_RUN + number, 0.1, scorer="again"))
             writer.flush()
 
@@ -58,8 +59,9 @@ def test_two_live_runs_and_a_scorer_write_at_once_while_a_page_reads(store: Stor
             for page in (store.clips(limit=20), store.runs(), store.controls(runs[0])):
                 assert page is not None
 
-    work = [lambda report, run_id=run_id: train(run_id, report) for run_id in runs]
-    for child in [Child(function) for function in (*work, score_again, score_again, read)]:
+    work = [partial(train, run_id) for run_id in runs]
+    work += [partial(score_again, order) for order in (range(6), range(5, -1, -1))]  # each other's rows, in opposite order
+    for child in [Child(function) for function in (*work, read)]:
         child.result()
     assert [store.count_clips(run_id) for run_id in runs] == [66, 66]
     assert len(store.scores_of_run(runs[0], scorer="again")) == 2 * 20 * 6

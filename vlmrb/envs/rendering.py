@@ -79,7 +79,7 @@ class MiniGridRenderer:
         return keys
 
     def _draw(self, key: int) -> np.ndarray:
-        from minigrid.core.constants import IDX_TO_COLOR, IDX_TO_OBJECT, OBJECT_TO_IDX
+        from minigrid.core.constants import COLOR_TO_IDX, IDX_TO_COLOR, IDX_TO_OBJECT, OBJECT_TO_IDX
         from minigrid.core.grid import Grid
         from minigrid.core.world_object import Goal, WorldObj
 
@@ -91,11 +91,10 @@ class MiniGridRenderer:
         if self.visuals == "abstract":
             return _texture(kind, color, state, bool(highlight), pose, self.tile_size)
         if self.visuals == "swapped":
-            kind = OBJECT_TO_IDX[SWAPPED_SPRITES.get(name, name)]
-            name, state = IDX_TO_OBJECT[kind], 1 if IDX_TO_OBJECT[kind] == "door" else 0
+            name = SWAPPED_SPRITES.get(name, name)
+            kind, state = OBJECT_TO_IDX[name], 1 if name == "door" else 0
+            color = {"goal": COLOR_TO_IDX["green"], "wall": COLOR_TO_IDX["grey"]}.get(name, color)  # as MiniGrid paints them
         thing = Goal(IDX_TO_COLOR[color]) if name == "goal" else WorldObj.decode(kind, color, state)
-        if self.visuals == "swapped" and name == "goal":
-            thing = Goal("green")
         return Grid.render_tile(thing, agent_dir=pose - 1 if pose else None, highlight=bool(highlight), tile_size=self.tile_size)
 
 
