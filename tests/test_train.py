@@ -35,7 +35,6 @@ def small(**settings: object) -> TrainConfig:
         "eval_episodes": 2,
         "log_interval": 400,
         "checkpoint_interval": 400,
-        "epsilon_decay_steps": 800,
         "buffer_size": 5_000,
     }
     return make_config(**{**values, **settings})

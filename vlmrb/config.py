@@ -83,7 +83,7 @@ class TrainConfig(BaseModel):
     hidden_size: int = _option(128, "width of the hidden layers", "agent", ge=8, le=4096)
     epsilon_start: float = _option(1.0, "exploration: probability of a random action at the start", "agent", ge=0, le=1)
     epsilon_end: float = _option(0.1, "exploration: probability of a random action after the decay", "agent", ge=0, le=1)
-    epsilon_decay_steps: int = _option(150_000, "steps of the linear decay", "agent", ge=1)
+    epsilon_decay: float = _option(0.5, "fraction of the run over which ε falls linearly", "agent", ge=0, le=1)
     epsilon_spread: bool = _option(
         True, "give environment i of E a floor of 0.5^(1 + 5i/(E−1)) for its ε, so that some keep exploring", "agent"
     )

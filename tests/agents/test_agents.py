@@ -108,7 +108,7 @@ def test_the_same_seed_makes_the_same_agent_and_leaves_torchs_own_generator_alon
 
 
 def test_epsilon_decays_to_its_end_but_not_below_the_floor_of_each_environment() -> None:
-    config = make_config(replay="uniform", n_envs=8, epsilon_decay_steps=100, epsilon_end=0.05)
+    config = make_config(replay="uniform", n_envs=8, total_steps=200, epsilon_end=0.05)
     exploration = Exploration(config, np.random.default_rng(0))
     assert exploration.epsilon(0).tolist() == [1.0] * 8
     floor = 0.5 ** (1 + 5 * np.arange(8) / 7)

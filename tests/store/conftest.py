@@ -64,7 +64,7 @@ def new_schema(postgres: str) -> Iterator[Callable[[], str]]:
     def make() -> str:
         made.append(f"vlmrb_{uuid.uuid4().hex[:12]}")
         execute(f"CREATE SCHEMA {made[-1]}")
-        return f"{postgres}{'&' if '?' in postgres else '?'}options=-csearch_path%3D{made[-1]}"
+        return f"{postgres}{'&' if '?' in postgres else '?'}application_name={made[-1]}&options=-csearch_path%3D{made[-1]}"
 
     def execute(statement: str) -> None:
         with psycopg.connect(postgres.replace("+psycopg", ""), autocommit=True) as connection:

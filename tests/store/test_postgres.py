@@ -31,7 +31,7 @@ def cut_connections(store: Store) -> None:
     with store._reading.connect() as connection:
         connection.exec_driver_sql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            "WHERE pid <> pg_backend_pid() AND application_name = current_setting('application_name')"
         )
 
 
