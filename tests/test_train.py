@@ -16,7 +16,7 @@ import pytest
 
 from vlmrb.checkpoint import latest_step
 from vlmrb.config import TrainConfig, make_config, parse_lambda
-from vlmrb.errors import CheckpointError, ConfigError, EnvironmentSetupError, RunBusyError, ScorerError
+from vlmrb.errors import CheckpointError, ConfigError, EnvironmentSetupError, RunBusyError, ScorerError, StoreFullError
 from vlmrb.store import Store
 from vlmrb.train import Trainer, create_run, resume, train
 
@@ -362,3 +362,23 @@ def test_a_run_that_crashes_again_before_its_next_checkpoint_still_counts_each_s
         resume(1, store=store, progress=crash_at(401))
     resume(1, store=store)
     assert_clips_tile(store, 1, 1_600)
+
+
+def test_a_full_disk_ends_the_run_in_plain_words_and_it_goes_on_once_there_is_room(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(disk)], capture_output=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip("this machine does not let tests mount a disk")
+    try:
+        with Store(str(disk / "store.db")) as store:
+            with pytest.raises((StoreFullError, CheckpointError), match=r"no space left|cannot be written"):
+                train(small(), store=store)
+            assert store.check() == []
+            subprocess.run(["mount", "-o", "remount,size=60m", str(disk)], check=True)
+            assert resume(1, store=store).status == "finished"
+            assert_clips_tile(store, 1, 1_600)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
