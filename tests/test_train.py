@@ -197,6 +197,19 @@ def test_pause_holds_the_run_and_stop_leaves_it_ready_to_go_on(store: Store, mon
     assert_clips_tile(store, 1, 1_600)
 
 
+def test_a_stop_that_came_too_late_does_not_stop_the_resumed_run(store: Store, monkeypatch) -> None:
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+    with pytest.raises(RuntimeError):
+        train(small(), store=store, progress=_fail)
+    store.request_control(1, "stop")
+    assert resume(1, store=store).status == "finished"
+    assert [(c.status, c.error) for c in store.controls(1)] == [("rejected", "requested before the run went on")]
+
+
+def _fail(*_: object) -> None:
+    raise RuntimeError("the power is gone")
+
+
 def test_when_scoring_fails_the_run_goes_on_and_says_so(store: Store, monkeypatch) -> None:
     monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     run_id = create_run(small(), store=store)

@@ -156,6 +156,9 @@ class Trainer:
             self._restore()
         else:
             self._store.rollback_run(self.run_id, 0)
+        for request in self._store.controls(self.run_id, status="requested"):
+            if request.name in ("pause", "resume", "stop"):
+                self._store.acknowledge_control(request.control_id, error="requested before the run went on")
         self._start_clock()
 
     def _start_clock(self) -> None:
