@@ -45,7 +45,16 @@ def _server(binaries: Path, folder: Path) -> Iterator[str]:
         assert done.returncode == 0, done.stdout + done.stderr
 
     control = [binaries / "pg_ctl", "-D", folder / "data", "-w", "-l", folder / "log"]
-    run(binaries / "initdb", "--auth=trust", "--no-sync", "--username=postgres", "-D", folder / "data")
+    run(
+        binaries / "initdb",
+        "--auth=trust",
+        "--no-sync",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--username=postgres",
+        "-D",
+        folder / "data",
+    )
     settings = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
     run(*control, "start", "-o", settings)
     try:
