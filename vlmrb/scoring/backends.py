@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from vlmrb.config import TrainConfig
 from vlmrb.errors import ScorerSetupError
+from vlmrb.scoring.controls import ControlScorer, at_random, holds_progress, holds_reward
 from vlmrb.types import ClipScorer
 
 KINDS = "hf:<hub id or folder>, openai:<base-url>#<model>, or the controls oracle, reward, random:<positive rate>"
@@ -64,16 +65,15 @@ def make_scorer(scorer: str, options: ScorerOptions) -> ClipScorer:
     Raises:
         ScorerSetupError: unknown name, missing model or missing optional dependency.
     """
-    from vlmrb.scoring.controls import OracleScorer, RandomScorer, RewardScorer
-
     check_scorer(scorer)
     kind, _, rest = scorer.partition(":")
     if kind == "oracle":
-        return OracleScorer(options.threshold)
+        return ControlScorer("oracle", holds_progress, options.threshold)
     if kind == "reward":
-        return RewardScorer(options.threshold)
+        return ControlScorer("reward", holds_reward, options.threshold)
     if kind == "random":
-        return RandomScorer(_positive_rate(rest), options.threshold, options.seed)
+        rate = _positive_rate(rest)
+        return ControlScorer(f"random:{rate:g}", at_random(rate, options.seed), options.threshold)
     if kind == "hf":
         from vlmrb.scoring.hf import HFScorer
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from vlmrb.types import CLIPS_PER_RUN, Clip, ClipScore, Event, Prompt, ScoringRequest
@@ -20,21 +22,26 @@ def is_progress(event: Event) -> bool:
     return (event.name, event.object) in PROGRESS_EVENTS
 
 
-class _Control:
+class ControlScorer:
+    """Labels clips by a rule; neither prompt nor frames are looked at.
+
+    Args:
+        name: as it shows, such as 'oracle' or 'random:0.25'.
+        says_yes: the rule.
+        threshold: of the label; P(yes) is 0 or 1.
+    """
+
     frames_per_clip = 0
-    name = ""
 
-    def __init__(self, threshold: float) -> None:
-        self._threshold = threshold
-
-    def probability(self, clip: Clip) -> float:
-        """1.0 for yes, 0.0 for no."""
-        raise NotImplementedError
+    def __init__(self, name: str, says_yes: Callable[[Clip], bool], threshold: float) -> None:
+        self._name, self._says_yes, self._threshold = name, says_yes, threshold
 
     def score(self, requests: list[ScoringRequest], prompt: Prompt) -> list[ClipScore]:
-        """Label each clip; the prompt is not read."""
+        """Label each clip."""
         return [
-            ClipScore(r.clip.clip_id, self.probability(r.clip), None, None, self._threshold, self.name, self.name, "", None)
+            ClipScore(
+                r.clip.clip_id, float(self._says_yes(r.clip)), None, None, self._threshold, self._name, self._name, "", None
+            )
             for r in requests
         ]
 
@@ -42,36 +49,16 @@ class _Control:
         """Nothing to free."""
 
 
-class OracleScorer(_Control):
-    """Yes where the simulator reports progress within the clip."""
-
-    name = "oracle"
-
-    def probability(self, clip: Clip) -> float:
-        """1.0 where any event of the clip is progress."""
-        return float(any(is_progress(event) for _, event in clip.events))
+def holds_progress(clip: Clip) -> bool:
+    """`oracle`: the simulator reports progress within the clip."""
+    return any(is_progress(event) for _, event in clip.events)
 
 
-class RewardScorer(_Control):
-    """Yes where the clip holds a positive reward: the VLM-free rival of a goal-satisfaction prompt."""
-
-    name = "reward"
-
-    def probability(self, clip: Clip) -> float:
-        """1.0 where any reward is positive."""
-        return float((clip.rewards > 0).any())
+def holds_reward(clip: Clip) -> bool:
+    """`reward`: the clip holds a positive reward. The VLM-free rival of a goal-satisfaction prompt."""
+    return bool((clip.rewards > 0).any())
 
 
-class RandomScorer(_Control):
-    """Yes at a given rate, whatever the clip shows; the nth clip of a run with the same seed always gets the same label."""
-
-    name = "random"
-
-    def __init__(self, rate: float, threshold: float, seed: int) -> None:
-        super().__init__(threshold)
-        self._rate, self._seed = rate, seed
-        self.name = f"random:{rate:g}"
-
-    def probability(self, clip: Clip) -> float:
-        """1.0 with probability `rate`."""
-        return float(np.random.default_rng([self._seed, clip.clip_id % CLIPS_PER_RUN]).random() < self._rate)
+def at_random(rate: float, seed: int) -> Callable[[Clip], bool]:
+    """`random`: yes at a rate, whatever the clip shows; the nth clip of a run with the same seed always gets the same label."""
+    return lambda clip: bool(np.random.default_rng([seed, clip.clip_id % CLIPS_PER_RUN]).random() < rate)
