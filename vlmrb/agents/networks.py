@@ -29,8 +29,8 @@ class GridTorso(nn.Module):
     """Symbolic grids: each cell is embedded as the sum of an object, a colour and a state vector, then two 3×3 convolutions.
 
     The three small tables are first combined to one row per (object, colour, state), the rows of the extras follow, so
-    that reading a whole observation is a single look-up. Convolutions matter: a network without them had solved nothing
-    of DoorKey-8x8 by the step at which this one had reached 70 %.
+    that reading a whole observation is a single look-up. Convolutions matter: on DoorKey-8x8 (`vlm`, `oracle`, seed 1,
+    batches of 128) this network was at 42 % success after 175,000 steps, one of two dense layers at 0 % after 200,000.
     """
 
     def __init__(self, spec: ObservationSpec, hidden_size: int, width: int = 8, channels: tuple[int, int] = (16, 32)) -> None:
