@@ -1,12 +1,14 @@
-# The engine in a container, as a user without rights.
+# The engine and the studio in a container, as a user without rights.
 #
 #   docker build -t vlmrb .
 #   docker run --rm -v vlmrb-data:/data vlmrb train --env MiniGrid-DoorKey-5x5-v0 --scorer oracle --total-steps 100000
 #   docker run --rm -v vlmrb-data:/data vlmrb runs
+#   docker run --rm -v vlmrb-data:/data -p 127.0.0.1:7860:7860 -e VLMRB_STUDIO_PASSWORD=… --entrypoint python vlmrb \
+#       -m app --host 0.0.0.0 --no-open        (then http://127.0.0.1:7860/, user name: studio)
 #
 # The database and the checkpoints live in /data: give it a volume on a local disk (SQLite's WAL does not work on a
-# network file system). No port is opened. Whatever serves pages from this image belongs on the host's loopback
-# only: publish it as `-p 127.0.0.1:PORT:PORT`.
+# network file system). Publish the studio's port on the host's loopback only, as above, or put HTTPS in front of it.
+# Jobs that the studio starts live in its container and end with it; they can be resumed.
 
 FROM python:3.11-slim
 
@@ -22,6 +24,7 @@ ENV PYTHONUNBUFFERED=1 \
 WORKDIR /src
 COPY pyproject.toml README.md ./
 COPY vlmrb ./vlmrb
+COPY app ./app
 COPY assets ./assets
 RUN pip install ${PIP_OPTIONS} ".[postgres]" \
     && rm -rf /src/* \

@@ -109,3 +109,37 @@ def test_a_labelling_never_flips_against_itself(answers: list[bool | None]) -> N
 def test_different_lengths_are_refused(function) -> None:
     with pytest.raises(ValueError):
         function([True], [True, False])
+
+
+@given(st.lists(st.tuples(probabilities, st.booleans()), max_size=30))
+def test_a_threshold_curve_is_the_confusion_at_each_threshold(answers: list[tuple[float | None, bool]]) -> None:
+    given_probabilities, truth = [p for p, _ in answers], [positive for _, positive in answers]
+    curve = agreement.threshold_curve(given_probabilities, truth)
+    assert (curve.thresholds[0], curve.thresholds[-1], len(curve.thresholds)) == (0, 1, 101)
+    for at, threshold in enumerate(curve.thresholds):
+        counted = agreement.confusion([None if p is None else p >= threshold for p in given_probabilities], truth)
+        expected = [counted.precision, counted.recall, counted.positive_rate]
+        found = [curve.precision[at], curve.recall[at], curve.positive_rate[at]]
+        np.testing.assert_allclose(found, [np.nan if value is None else value for value in expected])
+
+
+def test_a_probability_on_a_threshold_is_a_yes_there() -> None:
+    curve = agreement.threshold_curve([0.35], [True], thresholds=[0.34, 0.35, 0.36])
+    np.testing.assert_array_equal(curve.positive_rate, [1, 1, 0])
+    assert agreement.threshold_curve([0.35], [True]).positive_rate[35] == 1
+
+
+def test_a_histogram_counts_every_known_answer_once_by_the_truth() -> None:
+    histogram = agreement.probability_histogram(
+        [0.0, 0.09, 0.1, 0.95, 1.0, None], [True, False, True, False, True, True], bins=10
+    )
+    np.testing.assert_array_equal(histogram.edges, np.arange(11) / 10)
+    np.testing.assert_array_equal(histogram.positives, [1, 1, 0, 0, 0, 0, 0, 0, 0, 1])
+    np.testing.assert_array_equal(histogram.negatives, [1, 0, 0, 0, 0, 0, 0, 0, 0, 1])
+
+
+def test_judging_gathers_all_measures() -> None:
+    found = agreement.judge([True, False, None], [0.9, 0.2, None], [True, False, True])
+    assert found.truth_rate == pytest.approx(2 / 3)
+    assert (found.confusion.precision, found.confusion.unknown, found.auc) == (1, 1, 1)
+    assert found.calibration_error == pytest.approx(0.15)

@@ -512,6 +512,14 @@ def test_doctor_finds_a_sound_store_sound(trained: Trained) -> None:
     assert "all is well" in vlmrb("doctor", "--store", trained.store).out
 
 
+def test_doctor_says_where_frames_cannot_be_stored_as_video(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "lossless H.264" in vlmrb("doctor", "--store", trained.store, "--json").json["facts"]["video"]
+    monkeypatch.setattr("vlmrb.video.encoder_problem", lambda: "libx264: Encoder not found")
+    outcome = vlmrb("doctor", "--store", trained.store, "--json")
+    assert outcome.status == 0
+    assert any("Encoder not found" in hint and "deflated" in hint for hint in outcome.json["hints"])
+
+
 def test_doctor_backs_the_store_up(trained: Trained, tmp_path: Path) -> None:
     target = tmp_path / "copy.db"
     assert vlmrb("doctor", "--backup", target, "--store", trained.store).status == 0

@@ -144,7 +144,7 @@ def test_train_help_tells_every_setting_with_range_and_default(capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "runs", "show", "curve", "clips", "clip", "control", "score", "compare", "doctor", "prompts"]
+    "command", ["train", "runs", "show", "curve", "clips", "clip", "control", "score", "trial", "compare", "doctor", "prompts"]
 )
 def test_every_command_has_help_with_an_example_a_store_and_json(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,56 @@ class Flips:
         return _ratio(observed - expected, 1 - expected)
 
 
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """A scorer's answers against the truth, in all the ways that this module knows.
+
+    Attributes:
+        truth_rate: share of the items that are truly positive; None without items.
+        confusion: labels against the truth.
+        auc: of P(yes); 0.5 is chance.
+        calibration_error: of P(yes), in [0, 1].
+    """
+
+    truth_rate: float | None
+    confusion: Confusion
+    auc: float | None
+    calibration_error: float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ThresholdCurve:
+    """What labels would be worth at each threshold; NaN where a ratio has no denominator. All float64 [N]."""
+
+    thresholds: NDArray[np.float64]  # ascending, in [0, 1]
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    positive_rate: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProbabilityHistogram:
+    """How often each stretch of P(yes) was given, by the truth. The last stretch includes 1."""
+
+    edges: NDArray[np.float64]  # [bins + 1], from 0 to 1
+    positives: NDArray[np.int64]  # [bins], items that are truly positive
+    negatives: NDArray[np.int64]  # [bins]
+
+
+def judge(labels: Sequence[bool | None], probabilities: Sequence[float | None], truth: Sequence[bool]) -> Agreement:
+    """Compare answers with the truth.
+
+    Raises:
+        ValueError: the lengths differ.
+    """
+    return Agreement(
+        truth_rate=_ratio(sum(truth), len(truth)),
+        confusion=confusion(labels, truth),
+        auc=auc(probabilities, truth),
+        calibration_error=expected_calibration_error(probabilities, truth),
+    )
+
+
 def confusion(labels: Sequence[bool | None], truth: Sequence[bool]) -> Confusion:
     """Count the labels against the truth.
 
@@ -144,6 +195,48 @@ def expected_calibration_error(probabilities: Sequence[float | None], truth: Seq
     bin_of = np.minimum((scores * bins).astype(np.int64), bins - 1)
     gap = np.bincount(bin_of, weights=scores - positive, minlength=bins)  # Σ confidence − Σ outcome, per bin
     return float(np.abs(gap).sum() / scores.size)
+
+
+def threshold_curve(
+    probabilities: Sequence[float | None], truth: Sequence[bool], thresholds: Sequence[float] | None = None
+) -> ThresholdCurve:
+    """Precision, recall and share of yes labels, for labels that are yes where P(yes) ≥ the threshold.
+
+    Args:
+        probabilities: P(yes); unknown answers are left out.
+        truth: of the same items.
+        thresholds: ascending, in [0, 1]; None for 0, 0.01, …, 1.
+
+    Raises:
+        ValueError: the lengths differ.
+    """
+    at = np.arange(101) / 100 if thresholds is None else np.asarray(thresholds, np.float64)
+    scores, positive = _known(probabilities, truth)
+    yes = _at_least(scores, at)
+    right = _at_least(scores[positive], at)
+    return ThresholdCurve(at, _ratios(right, yes), _ratios(right, positive.sum()), _ratios(yes, scores.size))
+
+
+def probability_histogram(
+    probabilities: Sequence[float | None], truth: Sequence[bool], *, bins: int = 20
+) -> ProbabilityHistogram:
+    """Count P(yes) in equally wide stretches of [0, 1], by the truth. Unknown answers are left out.
+
+    Raises:
+        ValueError: the lengths differ.
+    """
+    scores, positive = _known(probabilities, truth)
+    edges = np.arange(bins + 1) / bins
+    return ProbabilityHistogram(edges, np.histogram(scores[positive], edges)[0], np.histogram(scores[~positive], edges)[0])
+
+
+def _at_least(scores: NDArray[np.float64], thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How many scores reach each threshold."""
+    return (scores.size - np.searchsorted(np.sort(scores), thresholds, side="left")).astype(np.float64)
+
+
+def _ratios(part: NDArray[np.float64], whole: Any) -> NDArray[np.float64]:
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=np.broadcast_to(whole, part.shape) > 0)
 
 
 def _known(probabilities: Sequence[float | None], truth: Sequence[bool]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -249,8 +249,9 @@ class ClipScorer(Protocol):
         ...
 
 
-RunStatus = Literal["created", "running", "paused", "finished", "stopped", "failed", "interrupted"]
-"""'interrupted' is never written by a live run: it is what a dead process's 'running' or 'paused' reads as."""
+RunStatus = Literal["created", "queued", "running", "paused", "finished", "stopped", "failed", "interrupted"]
+"""'interrupted' is never written by a live run: it is what a dead process's 'running' or 'paused' reads as; 'queued' is what a
+run reads as while a job waits to train it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +301,17 @@ class RunSummary:
     render_spec: dict[str, Any] = field(default_factory=dict)
     success_rule: str = ""
     counters: dict[str, float] = field(default_factory=dict)  # clips, clips_scored, positive, unknown, stale, dropped
+    tags: tuple[str, ...] = ()
+    set_name: str = ""  # the matched set that it was launched in, or ''
+
+
+@dataclass(frozen=True, slots=True)
+class RunListItem:
+    """A run with its best and its latest `eval/success_rate`, in [0, 1]; None where none was measured yet."""
+
+    run: RunSummary
+    best_success: float | None
+    latest_success: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,3 +331,136 @@ class ClipSummary:
     superseded: bool  # lies after the checkpoint that a crashed run went on from; not in the curves
     events: tuple[tuple[int, Event], ...]
     score: ClipScore | None
+    progress: bool = False  # the simulator saw progress in it (`vlmrb.events`)
+    human_label: bool | None = None  # what a person says that the label should be, by their newest word
+
+    @property
+    def human_agrees(self) -> bool | None:
+        """Whether a person agrees with the present label; None where there is no word or no label."""
+        label = None if self.score is None else self.score.label
+        return None if label is None or self.human_label is None else label == self.human_label
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFilter:
+    """Which clips to look at; every field narrows. Label, probability and prompt are those of a clip's newest score.
+
+    Attributes:
+        run_ids: of these runs; empty for all.
+        min_step, max_step: clips that start within, both included.
+        label: what the score says; 'unknown' is a score without an answer.
+        min_probability, max_probability: of P(yes), both included; clips without one are left out.
+        event: a simulator event's name ('opened') or name and object ('opened door').
+        prompt_id: scored with this prompt.
+        agreement: label against progress as the simulator saw it; clips without a label are left out.
+        human: whether a person agrees with the label; 'any' and 'none': whether a person has said anything.
+        superseded: also those that a resumed run has left behind.
+    """
+
+    run_ids: tuple[int, ...] = ()
+    min_step: int | None = None
+    max_step: int | None = None
+    label: Literal["yes", "no", "unknown", "unscored"] | None = None
+    min_probability: float | None = None
+    max_probability: float | None = None
+    event: str | None = None
+    prompt_id: int | None = None
+    agreement: Literal["agrees", "disagrees"] | None = None
+    human: Literal["agreed", "disagreed", "any", "none"] | None = None
+    superseded: bool = False
+
+
+ClipOrder = Literal["newest", "oldest", "score_high", "score_low", "disagreement"]
+"""By clip id, by P(yes), or by |P(yes) − progress| (largest first); clips without a probability come last."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipReplay:
+    """What replay made of a clip at the moment its score was applied.
+
+    Attributes:
+        step: steps of the run at that moment.
+        td_error: mean |δ| of its transitions; NaN where learning has diverged.
+        vlm_weight: λ in effect, or None where the replay has none.
+        vlm_probability: chance that one draw is one of its transitions by the VLM part (λ·q_P).
+        uniform_probability: the same by the other part ((1 − λ)·q_U); all of it where there is no VLM part.
+    """
+
+    clip_id: int
+    step: int
+    td_error: float
+    vlm_weight: float | None
+    vlm_probability: float
+    uniform_probability: float
+
+
+class TdErrorAndScore(NamedTuple):
+    """One clip of a scatter: mean |δ| of its transitions against what the scorer said."""
+
+    clip_id: int
+    run_id: int
+    td_error: float
+    probability: float  # P(yes)
+    label: bool
+    progress: bool
+
+
+TrialStatus = Literal["created", "running", "finished", "failed", "interrupted"]
+"""As `RunStatus`: 'interrupted' is what a dead process's 'running' reads as, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A prompt tried on a sample of stored clips. Its scores never become the clips' own.
+
+    Attributes:
+        prompt_id: what is asked, or None for scorers that read no prompt.
+        options: of the scorer, such as frames and device.
+        run_ids, clip_ids: the sample, ascending; those of deleted runs are gone from it.
+        scored: clips that have an answer (also 'unknown').
+        model, revision: who answers, once the first answer is there.
+    """
+
+    trial_id: int
+    status: TrialStatus
+    created_at: float  # seconds since the epoch
+    ended_at: float | None
+    scorer: str
+    prompt_id: int | None
+    threshold: float
+    options: dict[str, Any]
+    run_ids: tuple[int, ...]
+    clip_ids: tuple[int, ...]
+    scored: int
+    model: str
+    revision: str
+    pid: int | None
+    error: str
+
+
+JobKind = Literal["train", "trial"]
+JobStatus = Literal["queued", "starting", "running", "finished", "failed", "cancelled", "interrupted"]
+"""'starting' has been handed to a process that has not reported yet; 'interrupted' is a process that is gone without a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A background process that is to train a run or to run a trial. `status` is the true one.
+
+    Attributes:
+        target_id: run id or trial id, by kind.
+        exit_code: of the process, once it has ended by itself.
+        error: why it failed, or ''.
+    """
+
+    job_id: int
+    kind: JobKind
+    target_id: int
+    status: JobStatus
+    queued_at: float  # seconds since the epoch
+    started_at: float | None
+    ended_at: float | None
+    pid: int | None
+    host: str | None
+    exit_code: int | None
+    error: str

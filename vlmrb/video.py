@@ -6,11 +6,12 @@ them, and only the one video codec that the encoder writes is ever opened.
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import io
-import os
+import itertools
+import logging
 import zlib
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -49,20 +50,20 @@ def encode_frames(frames: np.ndarray) -> bytes:
     """RGB uint8 [T, H, W, 3], T ≥ 1 → bytes, without loss.
 
     Drawn frames seldom have more than 256 colours: then one plane of palette indices is stored as lossless H.264,
-    half the size of lossless RGB. Tiny frames, and sizes that H.264 does not know, are deflated.
+    half the size of lossless RGB. Tiny frames are deflated; so are those that FFmpeg refuses, which is logged once per reason.
     """
     assert frames.dtype == np.uint8 and frames.ndim == 4 and frames.shape[3] == 3, (frames.dtype, frames.shape)
     import av
 
     if frames.shape[1] * frames.shape[2] >= _SMALL:
         try:
-            indexed = _palette(frames)
+            indexed = palette(frames)
             if indexed is None:
                 return _COLOURS + _h264(frames, "libx264rgb", "rgb24")
             indices, colours = indexed
             return _PALETTE + bytes([len(colours) - 1]) + colours.tobytes() + _h264(indices, "libx264", "gray")
-        except (av.FFmpegError, ValueError):  # sides beyond H.264's limits, or a build of FFmpeg without x264
-            pass
+        except (av.FFmpegError, ValueError) as error:  # sides beyond H.264's limits, or a build of FFmpeg without x264
+            _say_once(f"frames of {frames.shape[2]}×{frames.shape[1]} pixels cannot be stored as video ({error})")
     return _DEFLATED + _deflate(frames)
 
 
@@ -90,39 +91,59 @@ def decode_frames(data: bytes, shape: tuple[int, int, int, int]) -> np.ndarray:
     raise StoreCorruptError("a clip's frames are stored in a way that this vlmrb does not know")
 
 
-def write_mp4(path: str | Path, frames: np.ndarray, fps: float = 8, scale: int | None = None) -> None:
-    """Write RGB uint8 [T, H, W, 3] as H.264 that browsers play; the file is there as a whole or not at all.
+def encoder_problem() -> str:
+    """Why this machine cannot store frames as lossless video, '' where it can."""
+    import av
+
+    pictures = np.zeros((1, 64, 64, 3), np.uint8)
+    for codec, layout, stored in (("libx264", "gray", pictures[..., 0]), ("libx264rgb", "rgb24", pictures)):
+        try:
+            _h264(stored, codec, layout)
+        except (av.FFmpegError, ValueError) as error:
+            return f"{codec}: {error}"
+    return ""
+
+
+@functools.cache
+def _say_once(problem: str) -> None:
+    logging.getLogger(__name__).warning(
+        "%s; they are deflated instead: nothing is lost, but the store grows several times faster", problem
+    )
+
+
+def encode_mp4(pictures: Iterable[np.ndarray], count: int, fps: float = 8, scale: int | None = None) -> bytes:
+    """Pictures, each RGB uint8 [H, W, 3] → an MP4 file of H.264 that browsers play while it loads.
 
     Args:
-        path: the file; one that is there is replaced.
-        frames: T ≥ 1 of them.
-        fps: frames per second.
-        scale: whole factor to enlarge by; None enlarges small frames to about `WATCHABLE_PIXELS`.
+        pictures: may be made as they are asked for; only one is held at a time.
+        count: how many there are, at least one.
+        fps: pictures per second, 0.1 to 240.
+        scale: whole factor to enlarge by; None enlarges small ones to about `WATCHABLE_PIXELS`.
 
     Raises:
-        ConfigError: the file cannot be written.
+        ConfigError: fps is out of range, or FFmpeg cannot write H.264.
     """
     import av
 
-    path = Path(path)
-    height, width = frames.shape[1:3]
-    scale = scale or max(1, round(WATCHABLE_PIXELS / max(height, width)))
-    beside = path.with_name(f".{path.name}.{os.getpid()}.mp4")
+    if not 0.1 <= fps <= 240:
+        raise ConfigError(f"fps: got {fps}; allowed are 0.1 to 240 frames per second")
+    target = io.BytesIO()
+    first, pictures = _peek(pictures)  # the index stands first, in room kept for it; it takes 10 bytes a frame
+    scale = scale or max(1, round(WATCHABLE_PIXELS / max(first.shape[:2])))
     try:
-        with av.open(str(beside), "w", format="mp4", options={"movflags": "faststart"}) as container:
-            pictures = (_enlarge(frame, scale) for frame in frames)
-            _add_video(container, pictures, "libx264", "rgb24", "yuv420p", {"crf": "18"}, fps)
-        beside.replace(path)
-    except (OSError, av.FFmpegError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{path} cannot be written: {reason}. Give a file in a folder that exists and has space") from error
-    finally:
-        _remove(beside)
+        with av.open(target, "w", format="mp4", options={"moov_size": str(2048 + 32 * count)}) as container:
+            enlarged = (_enlarge(picture, scale) for picture in pictures)
+            _add_video(container, enlarged, "libx264", "rgb24", "yuv420p", {"crf": "18"}, fps)
+    except av.FFmpegError as error:
+        raise ConfigError(f"a video of {first.shape[1]}×{first.shape[0]} pixels cannot be made: {error}") from error
+    return target.getvalue()
 
 
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink()
+def _peek(pictures: Iterable[np.ndarray]) -> tuple[np.ndarray, Iterable[np.ndarray]]:
+    """The first one, and all of them."""
+    rest = iter(pictures)
+    first = next(rest)
+    return first, itertools.chain([first], rest)
 
 
 def _enlarge(frame: np.ndarray, scale: int) -> np.ndarray:
@@ -153,7 +174,7 @@ def _inflate(data: bytes, shape: tuple[int, ...], size: int) -> np.ndarray:
 # -- lossless video
 
 
-def _palette(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def palette(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Frames as indices uint8 [T, H, W] into colours uint8 [C, 3] from dark to bright; None for too many colours.
 
     Rows of pixels that are as in the frame before are not looked at again.

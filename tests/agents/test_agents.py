@@ -97,6 +97,26 @@ def test_a_restored_agent_goes_on_exactly(algo: str) -> None:
         np.testing.assert_array_equal(before.update(batch).td_errors, after.update(batch).td_errors)
 
 
+@pytest.mark.parametrize("algo", ["dqn", "iqn"])
+def test_asking_for_td_errors_changes_nothing(algo: str) -> None:
+    asked, buffer = learn_the_chain(algo, "vector", 20)
+    plain = make_agent(config_of(algo=algo), SPECS["vector"], 2, np.random.default_rng(9))
+    plain.load_state_dict(copy.deepcopy(asked.state_dict()))
+    batch = buffer.sample(32)
+    for _ in range(3):
+        asked.td_errors(batch)
+        np.testing.assert_array_equal(asked.update(batch).td_errors, plain.update(batch).td_errors)
+
+
+@pytest.mark.parametrize(("algo", "tolerance"), [("dqn", 1e-6), ("iqn", 0.15)])  # iqn: the update's fractions are drawn
+def test_td_errors_are_those_that_an_update_reports(algo: str, tolerance: float) -> None:
+    agent, buffer = learn_the_chain(algo, "vector", 20, quantiles=64)
+    batch = buffer.sample(64)
+    errors = agent.td_errors(batch)
+    assert errors.shape == (64,) and errors.dtype == np.float32 and np.abs(errors).max() > 0.3
+    np.testing.assert_allclose(errors, agent.update(batch).td_errors, atol=tolerance)
+
+
 def test_the_same_seed_makes_the_same_agent_and_leaves_torchs_own_generator_alone() -> None:
     torch.manual_seed(0)
     expected = torch.rand(3)

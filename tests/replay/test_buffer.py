@@ -102,3 +102,15 @@ def test_a_restored_buffer_draws_what_the_saved_one_would_have_drawn(make) -> No
     after._rng = np.random.default_rng(5)
     for ours, theirs in zip(after.sample(64), before.sample(64), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+def test_items_are_looked_up_by_their_ids_with_the_chance_of_a_draw() -> None:
+    buffer = simple_buffer(10, MixtureSampler(10, 0.5), 25)  # holds 15 … 24
+    buffer.apply_score(np.array([15, 24]), 1.0)
+    np.testing.assert_array_equal(buffer.holds(np.array([0, 14, 15, 24, 25])), [False, False, True, True, False])
+    batch, chances = buffer.look_up(np.array([24, 16]))
+    np.testing.assert_array_equal(batch.item_ids, [24, 16])
+    np.testing.assert_array_equal(batch.observations[:, 0], [24, 16])
+    np.testing.assert_allclose(chances.vlm, [0.25, 0.0])
+    np.testing.assert_allclose(chances.other, [0.05, 0.05])
+    np.testing.assert_allclose(batch.probabilities, [0.3, 0.05])

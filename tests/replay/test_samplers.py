@@ -100,3 +100,35 @@ def test_a_new_item_in_the_slot_of_a_positive_one_has_no_vlm_priority() -> None:
     sampler.set_vlm_priorities(np.array([2, 3]), 1.0)
     sampler.add(np.array([2]))
     assert set(sampler.sample(200, 8, np.random.default_rng(0)).slots) == {3}
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0, None])
+@pytest.mark.parametrize("td_boost", [False, True])
+def test_the_parts_of_a_draws_chance_are_lambda_and_the_rest_and_sum_to_what_sample_states(weight, td_boost: bool) -> None:
+    sampler = MixtureSampler(64, weight, td_boost)
+    sampler.add(np.arange(SIZE))
+    sampler.set_vlm_priorities(np.array([3, 4, 30]), 1.0)
+    sampler.update_priorities(np.array([3, 4]), np.array([-0.5, 3.0], np.float32))
+    chances = sampler.chances(np.arange(SIZE), SIZE)
+    share = 1.0 if weight is None else weight
+    assert chances.vlm_weight == share
+    assert chances.vlm.sum() == pytest.approx(share) and chances.other.sum() == pytest.approx(1 - share)
+    assert set(np.flatnonzero(chances.vlm)) == ({3, 4, 30} if share else set())
+    slots, probabilities, _ = sampler.sample(500, SIZE, np.random.default_rng(0))
+    np.testing.assert_array_equal((chances.vlm + chances.other)[slots], probabilities)
+
+
+def test_without_a_vlm_priority_anywhere_the_vlm_part_is_nothing() -> None:
+    chances = MixtureSampler(64, 0.5).chances(np.arange(SIZE), SIZE)
+    assert (chances.vlm == 0).all() and chances.other.sum() == pytest.approx(1) and chances.vlm_weight == 0.5
+
+
+@pytest.mark.parametrize("make", [UniformSampler, lambda: PrioritizedSampler(64)])
+def test_replay_without_a_vlm_draws_by_the_other_part_alone(make) -> None:
+    sampler = make()
+    sampler.add(np.arange(SIZE))
+    sampler.update_priorities(np.arange(10), np.arange(10, dtype=np.float32))
+    chances = sampler.chances(np.arange(SIZE), SIZE)
+    assert chances.vlm_weight is None and (chances.vlm == 0).all() and chances.other.sum() == pytest.approx(1)
+    slots, probabilities, _ = sampler.sample(500, SIZE, np.random.default_rng(0))
+    np.testing.assert_array_equal(chances.other[slots], probabilities)

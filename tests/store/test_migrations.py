@@ -9,13 +9,14 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
-from tests.store.samples import filled
+from tests.store.samples import filled, score
 from vlmrb.errors import NotFoundError, StoreCorruptError
 from vlmrb.store import Store, migrations
 from vlmrb.store.database import HEAD, VERSION_TABLE, read_version
 from vlmrb.store.tables import metadata
+from vlmrb.types import CLIPS_PER_RUN, ClipFilter
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_code(new_url: Callable[[], str]) -> None:
@@ -55,3 +56,30 @@ def test_a_newer_version_is_refused_in_words_and_left_as_it_is(new_url: Callable
         assert any("9999" in problem for problem in store.check())
         with store._read() as connection:
             assert read_version(connection) == "9999"
+
+
+def test_a_store_of_before_the_studio_keeps_everything_and_its_clips_can_be_filtered(new_url: Callable[[], str]) -> None:
+    with Store(new_url()) as store:
+        run_id = filled(store, 12)
+        first = run_id * CLIPS_PER_RUN
+        writer = store.writer(run_id)
+        writer.add_score(score(first + 1, 0.75, prompt_id=store.save_prompt("games", "Is it?").prompt_id))
+        writer.flush()
+        store.label_clip(first, True)
+        store.label_clip(first + 1, True)
+        store.label_clip(first + 1, False)
+        writer.add_score(score(first, 0.25))
+        writer.flush()  # a person had agreed with the yes before
+        clips, frames = store.clips(run_id), [store.load_clip(first + number).snapshots for number in range(12)]
+        orders = {order: store.find_clips(ClipFilter(), order) for order in ("disagreement", "score_high")}
+        with store._write() as connection:
+            command.downgrade(migrations.config_for(connection), "0001")
+            assert connection.execute(text("SELECT count(*) FROM clip_data")).scalar() == 12
+        with Store(store.url) as after:
+            assert after.clips(run_id) == clips and after.check() == []
+            assert {order: after.find_clips(ClipFilter(), order) for order in orders} == orders
+            assert [after.clip(first + at).human_label for at in range(3)] == [True, False, None]
+            assert [found.number for found in after.find_clips(ClipFilter(prompt_id=1))] == [1]
+            assert after.run(run_id).tags == () and after.run(run_id).set_name == ""
+            for number, expected in enumerate(frames):
+                assert (after.load_clip(first + number).snapshots == expected).all()

@@ -146,7 +146,7 @@ def test_a_writer_killed_at_any_moment_leaves_no_half_written_row(store: Store) 
             report(number + 5)
 
     for _ in range(12):
-        lines = Child(write).kill_after(randomly.uniform(0.02, 0.25))
+        lines = Child(write).kill_after(randomly.uniform(0.02, 0.5))
         clips = store.clips(run_id, limit=10_000, order="oldest")
         assert [summary.number for summary in clips] == list(range(len(clips))) and len(clips) % 5 == 0
         assert len(clips) >= max((int(line) for line in lines if line.isdigit()), default=0)  # what was flushed is there

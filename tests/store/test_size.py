@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import insert
 
+from tests.seeding import seed_store
 from tests.store.samples import new_run
-from vlmrb.store import Store, tables
-from vlmrb.store.records import clip_rows, score_row
-from vlmrb.types import CLIPS_PER_RUN, Clip, ClipScore, Episode, Event
+from vlmrb.store import Store
+from vlmrb.types import CLIPS_PER_RUN, Clip, ClipFilter, ClipReplay, ClipScore, Episode, Event
 
 
 def grid_clip(run_id: int, number: int, rng: np.random.Generator) -> Clip:
@@ -39,6 +39,7 @@ def test_a_run_of_200_000_steps_stays_far_below_100_megabytes(tmp_path: Path) ->
             answer = ClipScore(run_id * CLIPS_PER_RUN + number, 0.5, 1.234, -3.21, 0.5, "hf:facebook/Perception-LM-1B",
                                "facebook/Perception-LM-1B", "f" * 40, None, tuple(range(0, 32, 4)), 0.0213)  # fmt: skip
             writer.add_score(answer)
+            writer.add_clip_replay(ClipReplay(run_id * CLIPS_PER_RUN + number, 256 * number, 0.0123, 0.5, 0.00123, 0.000123))
             if number % 20 == 0:
                 writer.flush()
         for step in range(100_000 // share):
@@ -66,51 +67,40 @@ def quickest(function: Callable[[], object], times: int = 5) -> float:
 
 @pytest.mark.slow
 def test_lists_stay_quick_with_100_000_clips_and_a_million_metric_rows(tmp_path: Path) -> None:
-    with Store(str(tmp_path / "store.db")) as store:
-        middle = fill_by_far(store)
-        assert_quick(store, middle)
+    path = str(tmp_path / "store.db")
+    seed_store(path)
+    with Store(path) as store:
+        assert store.check() == [] and store.count_clips_found(ClipFilter(superseded=True)) == 100_000
+        scored = [run.run_id for run in store.runs() if run.counters["clips"]]
+        for page in pages(store, scored[len(scored) // 2]):
+            assert quickest(page) < 0.1
+        assert quickest(lambda: store.heartbeat(scored[0], 7)) < 0.02
 
 
-def fill_by_far(store: Store) -> int:
-    rng = np.random.default_rng(0)
-    rows = [clip_rows(1, grid_clip(1, number, rng))[0] for number in range(1_000)]
-    runs = [new_run(store) for _ in range(10)]
-    with store._write() as connection:
-        for run_id in runs:
-            for block in range(10):
-                numbers = range(1_000 * block, 1_000 * (block + 1))
-                ids = [run_id * CLIPS_PER_RUN + number for number in numbers]
-                shifted = zip(ids, numbers, rows, strict=True)
-                connection.execute(insert(tables.clips), [
-                    {**row, "clip_id": clip_id, "run_id": run_id, "number": number, "score_id": clip_id,
-                     "label": number % 50 == 0, "probability": 0.5} for clip_id, number, row in shifted
-                ])  # fmt: skip
-                answers = [
-                    score_row(run_id, ClipScore(clip_id, 0.5, None, None, 0.5, "oracle", "oracle", "", None)) for clip_id in ids
-                ]
-                connection.execute(insert(tables.scores), [{**row, "score_id": row["clip_id"]} for row in answers])
-            steps = [
-                {"run_id": run_id, "name": f"m{name}", "step": 40 * step, "value": 0.5}
-                for name in range(20)
-                for step in range(5_000)
-            ]
-            connection.execute(insert(tables.metrics), steps)
-    return runs[5]
-
-
-def assert_quick(store: Store, middle: int) -> None:
-    for page in (
-        lambda: store.clips(),
-        lambda: store.clips(middle),
-        lambda: store.clips(middle, label=True),
-        lambda: store.clips(middle, label=False, order="oldest", after=middle * CLIPS_PER_RUN + 5_000),
-        lambda: store.clips(middle, event="opened"),
-        lambda: store.clips(event="opened door"),
-        lambda: store.clips(middle, event="nothing"),
-        lambda: store.metrics(middle, "m7", since_step=190_000),
-        lambda: store.metric_names(middle),
-        lambda: store.run(middle),
+def pages(store: Store, run_id: int) -> Iterator[Callable[[], object]]:
+    """What a studio asks for on every tick or turn of a page."""
+    yield store.run_list
+    yield lambda: store.curves(range(1, 16), ["eval/success_rate", "rollout/episodic_return"])
+    yield lambda: store.metric_names(run_id)
+    for wanted in (
+        ClipFilter(),
+        ClipFilter(run_ids=(run_id,)),
+        ClipFilter(label="yes", agreement="disagrees"),
+        ClipFilter(event="nothing"),
+        ClipFilter(human="disagreed"),
     ):
-        assert quickest(page) < 0.02
-    assert quickest(lambda: store.clips(event="nothing")) < 0.2  # looks at all of them
-    assert quickest(lambda: store.heartbeat(middle, 7)) < 0.02
+        yield partial(store.count_clips_found, wanted)
+        for order in ("newest", "score_high", "disagreement"):
+            yield partial(store.find_clips, wanted, order)
+
+
+def test_a_seeded_store_is_whole_and_can_be_browsed(tmp_path: Path) -> None:
+    path = str(tmp_path / "store.db")
+    seed_store(path, runs=20, metric_rows=5_000, clips=500, rng=np.random.default_rng(1))
+    with Store(path) as store:
+        assert store.check() == [] and len(store.runs()) == 20 and store.count_clips_found(ClipFilter(superseded=True)) == 500
+        found = store.find_clips(ClipFilter(event="picked_up key", agreement="agrees"), "score_high")
+        assert found and all(clip.progress and clip.score is not None and clip.score.label for clip in found)
+        assert store.load_clip(found[0].clip_id).item_ids[0] == found[0].start_step
+        assert all(0 <= item.best_success <= 1 for item in store.run_list())
+        assert len(store.td_errors_and_scores((), 100)) == 100 and store.clip_replay(found[0].clip_id) is not None

@@ -23,6 +23,9 @@ class Agent(Protocol):
     def update(self, batch: Batch) -> AgentUpdate:
         """One gradient step."""
 
+    def td_errors(self, batch: Batch) -> np.ndarray:
+        """What `update` would report as TD errors, signed float32 [B]; learns nothing and draws nothing."""
+
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimiser and generators: tensors, numbers and dicts of them."""
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vlmrb.agents.exploration import Exploration
-from vlmrb.agents.learner import Learner
+from vlmrb.agents.learner import Learner, TensorBatch
 from vlmrb.agents.networks import ValueHead, make_torso
 from vlmrb.config import TrainConfig
 from vlmrb.types import AgentUpdate, Batch, ObservationSpec
@@ -70,17 +70,25 @@ class DQN:
     def update(self, batch: Batch) -> AgentUpdate:
         """Huber loss between Q(s, a) and r + γ^k · Q_target(s', argmax_a' Q(s', a'))."""
         learner, data = self._learner, self._learner.tensors(batch)
+        value, target = self._value_and_target(data)
+        loss = (data.weights * F.smooth_l1_loss(value, target, reduction="none")).mean()
+        learner.descend(loss)
+        return AgentUpdate(_errors(value, target), {"train/td_loss": loss.item(), "train/mean_q": value.mean().item()})
+
+    @torch.no_grad()
+    def td_errors(self, batch: Batch) -> np.ndarray:
+        """r + γ^k · Q_target(s', argmax_a' Q(s', a')) − Q(s, a), float32 [B]."""
+        return _errors(*self._value_and_target(self._learner.tensors(batch)))
+
+    def _value_and_target(self, data: TensorBatch) -> tuple[Tensor, Tensor]:
+        learner = self._learner
         with torch.no_grad():
             next_values = learner.target(data.next_observations)  # [B, A]
             chooser = learner.online(data.next_observations) if self._double else next_values
             best = chooser.argmax(dim=1, keepdim=True)  # [B, 1]
             target = data.rewards + data.discounts * next_values.gather(1, best).squeeze(1)  # [B]
         value = learner.online(data.observations).gather(1, data.actions.unsqueeze(1)).squeeze(1)  # [B]
-        loss = (data.weights * F.smooth_l1_loss(value, target, reduction="none")).mean()
-        learner.descend(loss)
-        with torch.no_grad():
-            td_errors = (target - value).cpu().numpy()
-        return AgentUpdate(td_errors, {"train/td_loss": loss.item(), "train/mean_q": value.mean().item()})
+        return value, target
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimiser, generator."""
@@ -89,3 +97,7 @@ class DQN:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore."""
         self._learner.load_state_dict(state)
+
+
+def _errors(value: Tensor, target: Tensor) -> np.ndarray:
+    return (target - value).detach().cpu().numpy()

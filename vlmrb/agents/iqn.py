@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vlmrb.agents.exploration import Exploration
-from vlmrb.agents.learner import Learner
+from vlmrb.agents.learner import Learner, TensorBatch
 from vlmrb.agents.networks import ValueHead, make_torso
 from vlmrb.config import TrainConfig
 from vlmrb.types import AgentUpdate, Batch, ObservationSpec
@@ -74,20 +74,29 @@ class IQN:
     def update(self, batch: Batch) -> AgentUpdate:
         """Quantile Huber loss between all pairs of predicted and target quantiles (equation 3)."""
         learner, data = self._learner, self._learner.tensors(batch)
-        with torch.no_grad():
-            best = self._mean_values(learner.online, data.next_observations).argmax(dim=1)  # [B]
-            next_quantiles = _of_action(learner.target(data.next_observations, self._draw(len(best))), best)  # [B, N']
-            target = data.rewards.unsqueeze(1) + data.discounts.unsqueeze(1) * next_quantiles  # [B, N']
-        fractions = self._draw(len(data.actions))  # [B, N]
-        quantiles = _of_action(learner.online(data.observations, fractions), data.actions)  # [B, N]
+        next_fractions, fractions = self._draw(len(data.actions)), self._draw(len(data.actions))  # [B, N'], [B, N]
+        quantiles, target = self._quantiles_and_target(data, fractions, next_fractions)
         errors = target.unsqueeze(1) - quantiles.unsqueeze(2)  # [B, N, N']
         huber = F.huber_loss(errors, torch.zeros_like(errors), reduction="none")
         asymmetry = (fractions.unsqueeze(2) - (errors.detach() < 0).float()).abs()
         loss = (data.weights * (asymmetry * huber).mean(dim=2).sum(dim=1)).mean()
         learner.descend(loss)
+        return AgentUpdate(_errors(quantiles, target), {"train/td_loss": loss.item(), "train/mean_q": quantiles.mean().item()})
+
+    @torch.no_grad()
+    def td_errors(self, batch: Batch) -> np.ndarray:
+        """Mean target quantile minus mean predicted quantile, float32 [B], over evenly spaced fractions: draws nothing."""
+        data = self._learner.tensors(batch)
+        fractions = self._acting_fractions.expand(len(data.actions), -1)
+        return _errors(*self._quantiles_and_target(data, fractions, fractions))
+
+    def _quantiles_and_target(self, data: TensorBatch, fractions: Tensor, next_fractions: Tensor) -> tuple[Tensor, Tensor]:
+        learner = self._learner
         with torch.no_grad():
-            td_errors = (target.mean(dim=1) - quantiles.mean(dim=1)).cpu().numpy()
-        return AgentUpdate(td_errors, {"train/td_loss": loss.item(), "train/mean_q": quantiles.mean().item()})
+            best = self._mean_values(learner.online, data.next_observations).argmax(dim=1)  # [B]
+            next_quantiles = _of_action(learner.target(data.next_observations, next_fractions), best)  # [B, N']
+            target = data.rewards.unsqueeze(1) + data.discounts.unsqueeze(1) * next_quantiles  # [B, N']
+        return _of_action(learner.online(data.observations, fractions), data.actions), target  # [B, N], [B, N']
 
     def _draw(self, count: int) -> Tensor:
         return torch.rand(count, self._quantiles, generator=self._learner.generator, device=self._learner.device)
@@ -104,3 +113,7 @@ class IQN:
 def _of_action(quantiles: Tensor, actions: Tensor) -> Tensor:
     """[B, N, A] and [B] → [B, N]."""
     return quantiles.gather(2, actions[:, None, None].expand(-1, quantiles.shape[1], 1)).squeeze(2)
+
+
+def _errors(quantiles: Tensor, target: Tensor) -> np.ndarray:
+    return (target.mean(dim=1) - quantiles.mean(dim=1)).detach().cpu().numpy()

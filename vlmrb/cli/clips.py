@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -144,14 +146,23 @@ def label_word(score: ClipScore | None) -> str:
 
 
 def _write_video(store: Any, clip: ClipSummary, arguments: argparse.Namespace) -> None:
-    from vlmrb.envs import make_renderer
-    from vlmrb.video import write_mp4
+    """Write the clip as MP4; the file is there as a whole or not at all."""
+    from vlmrb.playback import Playback
 
-    if not arguments.out.parent.is_dir():
-        raise ConfigError(f"--out: there is no folder {str(arguments.out.parent)!r}; make it first")
-    renderer = make_renderer(store.run(clip.run_id).render_spec)
-    frames = renderer.render(store.clip_snapshots(clip.clip_id))
-    write_mp4(arguments.out, frames, fps=arguments.fps)
+    target: Path = arguments.out
+    if not target.parent.is_dir():
+        raise ConfigError(f"--out: there is no folder {str(target.parent)!r}; make it first")
+    data = Playback(store).mp4(clip.clip_id, arguments.fps)
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(data)
+        beside.replace(target)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigError(f"{target} cannot be written: {reason}. Give a file in a folder that exists and has space") from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()
 
 
 def _events(clip: ClipSummary) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vlmrb.cli import text
 from vlmrb.cli.options import add_command, add_run_argument
-from vlmrb.errors import ConfigError, RunBusyError, VlmrbError
-from vlmrb.types import ControlRequest, RunSummary
+from vlmrb.errors import ConfigError, VlmrbError
+from vlmrb.types import ControlRequest
+
+if TYPE_CHECKING:
+    from vlmrb.store import Store
 
 
 def add(commands: Any) -> None:
@@ -43,68 +46,32 @@ def control_run(arguments: argparse.Namespace) -> int:
         raise ConfigError("control: give exactly one of pause, resume, stop, --lambda X or --prompt TEXT")
     if not 0 <= arguments.wait < math.inf:
         raise ConfigError(f"--wait: got {arguments.wait}; give a number of seconds from 0 up")
-    weight = parse_vlm_weight(arguments.vlm_weight) if arguments.vlm_weight is not None else None
     with Store(arguments.store, create=False) as store:
-        run = store.run(arguments.run_id)
-        _check_that_it_listens(run, arguments)
-        request: tuple[str, float | str | int | None]
-        if arguments.action:
-            request = (arguments.action, None)
-        elif weight is not None:
-            request = ("lambda", weight)
-        else:
-            request = ("prompt", _stored_prompt(store, arguments.prompt).prompt_id)
-        control_id = store.request_control(run.run_id, *request)
-        row = _follow(store, run.run_id, control_id, arguments.wait)
+        control_id = _request(store, arguments)
+        if control_id is None:
+            print(f"run {arguments.run_id}: taken out of the queue")
+            return 0
+        row = _follow(store, arguments.run_id, control_id, arguments.wait)
     if arguments.json:
         text.print_json(row)
     else:
-        print(f"run {run.run_id}: {row.name}{f' {row.value}' if row.value is not None else ''}: {text.plain(outcome(row))}")
+        print(f"run {row.run_id}: {row.name}{f' {row.value}' if row.value is not None else ''}: {text.plain(outcome(row))}")
     return 2 if row.status == "rejected" else 0
 
 
-def parse_vlm_weight(given: str) -> float | str:
-    """A λ given as text: a number in [0, 1], 'none' or 'schedule'.
+def _request(store: Store, arguments: argparse.Namespace) -> int | None:
+    """Ask the run; None where a run that waited was taken out of the queue."""
+    from vlmrb import jobs
 
-    Raises:
-        ConfigError: anything else, NaN included.
-    """
-    word = given.strip().lower()
-    if word in ("none", "schedule"):
-        return word
-    try:
-        value = float(word)
-    except ValueError:
-        value = math.nan
-    if not 0.0 <= value <= 1.0:
-        raise ConfigError(
-            f"--lambda: got {given!r}; give a number from 0 to 1, 'none' (no mixture) or 'schedule' (as configured)"
-        )
-    return value
+    if arguments.vlm_weight is not None:
+        return jobs.request_lambda(store, arguments.run_id, arguments.vlm_weight)
+    if arguments.prompt is not None:
+        return jobs.request_prompt(store, arguments.run_id, arguments.prompt)
+    ask = {"pause": jobs.pause, "resume": jobs.unpause, "stop": jobs.stop}[arguments.action]
+    return ask(store, arguments.run_id)
 
 
-def _stored_prompt(store: Any, given: str) -> Any:
-    from vlmrb.scoring.prompts import resolve_prompt
-
-    if not given.strip():
-        raise ConfigError("--prompt: is empty; give a preset (games, manipulation) or the text of a yes/no question")
-    prompt = resolve_prompt(given)
-    return store.save_prompt(prompt.name, prompt.text)
-
-
-def _check_that_it_listens(run: RunSummary, arguments: argparse.Namespace) -> None:
-    if run.status not in ("running", "paused"):
-        way_out = (
-            f"; go on with it by: python -m vlmrb train --resume {run.run_id}" if run.status in ("interrupted", "stopped") else ""
-        )
-        raise RunBusyError(f"run {run.run_id} is {run.status}: no process listens for changes{way_out}")
-    if run.replay != "vlm" and not arguments.action:
-        raise ConfigError(
-            f"run {run.run_id} draws batches by {run.replay!r}: λ and the prompt have no effect; only pause, resume and stop do"
-        )
-
-
-def _follow(store: Any, run_id: int, control_id: int, seconds: float) -> ControlRequest:
+def _follow(store: Store, run_id: int, control_id: int, seconds: float) -> ControlRequest:
     deadline = time.monotonic() + seconds
     while True:
         row = next((row for row in store.controls(run_id) if row.control_id == control_id), None)

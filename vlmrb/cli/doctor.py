@@ -47,6 +47,7 @@ def examine(arguments: argparse.Namespace) -> int:
     facts |= _torch(problems)
     facts |= _extras(hints)
     facts |= _rendering(problems)
+    facts |= _video(hints)
     facts |= _sqlite(arguments, hints)
     facts |= _store(arguments, problems, hints)
     if arguments.json:
@@ -104,6 +105,19 @@ def _rendering(problems: list[str]) -> dict[str, Any]:
         problems.append(f"a MiniGrid frame cannot be drawn: {error}")
         return {"rendering": "fails"}
     return {"rendering": f"works without a screen ({frame.shape[1]}×{frame.shape[0]} pixels)"}
+
+
+def _video(hints: list[str]) -> dict[str, Any]:
+    """Whether frames can be stored as video, which is a matter of size alone."""
+    from vlmrb.video import encoder_problem
+
+    problem = encoder_problem()
+    if problem:
+        hints.append(
+            f"FFmpeg cannot encode lossless H.264 ({problem}); frames are deflated instead, so that stores of environments "
+            "without snapshots grow several times faster. 'pip install --force-reinstall av' brings a build that can"
+        )
+    return {"video": f"frames are deflated: {problem}" if problem else "frames are stored as lossless H.264"}
 
 
 def _sqlite(arguments: argparse.Namespace, hints: list[str]) -> dict[str, Any]:

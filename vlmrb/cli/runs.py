@@ -50,15 +50,15 @@ def list_runs(arguments: argparse.Namespace) -> int:
 
     with Store(arguments.store, create=False) as store:
         rows = [
-            (run, _newest(store, run.run_id, "eval/success_rate"))
-            for run in store.runs(status=arguments.status, limit=arguments.limit)
+            (item.run, item.latest_success, item.best_success)
+            for item in store.run_list(status=arguments.status, limit=arguments.limit)
         ]
     if arguments.json:
-        text.print_json([text.to_json(run) | {"success_rate": success} for run, success in rows])
+        text.print_json([text.to_json(run) | {"success_rate": latest, "best_success_rate": best} for run, latest, best in rows])
     elif not rows:
         print(f"no runs{f' that are {arguments.status}' if arguments.status else ''} yet; start one with: python -m vlmrb train")
     else:
-        headers = ["run", "name", "status", "env", "algo", "replay", "seed", "steps", "success", "steps/s", "started"]
+        headers = ["run", "name", "status", "env", "algo", "replay", "seed", "steps", "success", "best", "steps/s", "started"]
         text.print_table(
             headers,
             [
@@ -71,11 +71,12 @@ def list_runs(arguments: argparse.Namespace) -> int:
                     text.shorten(method_of(run).label, 40),
                     run.seed,
                     f"{run.step}/{run.total_steps}",
-                    text.percent(success),
+                    text.percent(latest),
+                    text.percent(best),
                     text.number(run.steps_per_second, 4),
                     text.ago(run.started_at or run.created_at),
                 ]
-                for run, success in rows
+                for run, latest, best in rows
             ],
         )
     return 0

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
-from functools import partial
-from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from vlmrb.agreement import auc, confusion, expected_calibration_error, flips
 from vlmrb.cli import text
 from vlmrb.cli.options import add_command, add_run_argument, positive_integer, share
 from vlmrb.cli.progress import Progress
 from vlmrb.config import TrainConfig
-from vlmrb.errors import NotFoundError
-from vlmrb.types import ClipScore, ClipSummary
+from vlmrb.types import ClipScore, ClipSummary, Prompt
 
-PAGE = 1_000
-"""Clip summaries read at a time."""
+if TYPE_CHECKING:
+    from vlmrb.agreement import Agreement
+    from vlmrb.rescoring import AgreementReport, ScoringProgress
+    from vlmrb.store import Store
 
 
 def add(commands: Any) -> None:
     """Register the command."""
-    defaults = {name: field.default for name, field in TrainConfig.model_fields.items()}
     parser = add_command(
         commands,
         "score",
@@ -33,19 +27,33 @@ def add(commands: Any) -> None:
         "score the stored clips of a run again, by any scorer and prompt",
         'python -m vlmrb score 3 --scorer hf:models/plm-1b --prompt "Does the agent pick up a key?" --limit 200',
         details="Stores the scores beside the earlier ones and compares the labels with the simulator's events (progress: a key "
-        "picked up, a door unlocked or opened, the goal reached) and with each clip's previous label.",
+        "picked up, a door unlocked or opened, the goal reached), with what people said, and with each clip's previous label. "
+        "'trial' does the same to a sample and leaves the clips' labels alone.",
     )
     add_run_argument(parser)
+    add_scorer_options(parser, required=True)
+    parser.add_argument("--limit", type=positive_integer, metavar="N", help="at most so many clips, evenly spaced over the run")
+    parser.add_argument(
+        "--batch-size",
+        type=positive_integer,
+        metavar="N",
+        default=TrainConfig.model_fields["scoring_batch_size"].default,
+        help="clips per call of the scorer (default: %(default)s)",
+    )
+
+
+def add_scorer_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """--scorer and --prompt with everything that goes with them, and --quiet."""
+    defaults = {name: field.default for name, field in TrainConfig.model_fields.items()}
     parser.add_argument(
         "--scorer",
-        required=True,
+        required=required,
         metavar="S",
         help="hf:<hub id or folder>, openai:<base-url>#<model>, or a control: oracle, reward, random:<rate>",
     )
     parser.add_argument(
         "--prompt", metavar="P", default="games", help="preset, 'name@version', or a yes/no question (default: games)"
     )
-    parser.add_argument("--limit", type=positive_integer, metavar="N", help="at most so many clips, evenly spaced over the run")
     parser.add_argument(
         "--threshold",
         type=share,
@@ -60,13 +68,6 @@ def add(commands: Any) -> None:
         default=defaults["scorer_frames"],
         help="frames of a clip that a model looks at (default: %(default)s)",
     )
-    parser.add_argument(
-        "--batch-size",
-        type=positive_integer,
-        metavar="N",
-        default=defaults["scoring_batch_size"],
-        help="clips per call of the scorer (default: %(default)s)",
-    )
     parser.add_argument("--device", default="auto", help="hf: torch device (default: auto)")
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="hf: weights' dtype")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
@@ -74,141 +75,131 @@ def add(commands: Any) -> None:
 
 def score_run(arguments: argparse.Namespace) -> int:
     """`score RUN`: score, store, compare."""
-    from vlmrb.scoring import check_scorer, is_progress, resolve_prompt
+    from vlmrb.rescoring import choose_clips, report
+    from vlmrb.scoring import check_scorer, resolve_prompt
     from vlmrb.store import Store
 
     check_scorer(arguments.scorer)
     prompt = resolve_prompt(arguments.prompt)
     with Store(arguments.store, create=False) as store:
-        run = store.run(arguments.run_id)
-        clips = _chosen(list(_clips_of(store, run.run_id)), arguments.limit)
-        if not clips:
-            raise NotFoundError(
-                f"run {run.run_id} has no stored clips; only runs with --keep-clips (the default) and a scorer have some"
-            )
+        clips = choose_clips(store, arguments.run_id, arguments.limit)
         prompt = store.save_prompt(prompt.name, prompt.text)
         started = time.perf_counter()
-        scores = _score_all(store, run, clips, prompt, arguments)
-        seconds = time.perf_counter() - started
-    happened = [any(is_progress(event) for _, event in clip.events) for clip in clips]
-    report = {
-        "run_id": run.run_id,
-        "scorer": arguments.scorer,
-        "model": scores[0].model,
-        "revision": scores[0].revision,
-        "prompt": prompt,
-        "clips_per_second": len(clips) / seconds,
-    } | _report(clips, scores, happened)
+        scores = _score(store, clips, prompt, arguments)
+        rate = len(clips) / (time.perf_counter() - started)
+    found = report(clips, scores)
     if arguments.json:
-        text.print_json(report)
+        who = {"run_id": arguments.run_id, "scorer": arguments.scorer, "model": scores[0].model, "revision": scores[0].revision}
+        text.print_json(who | {"prompt": prompt, "clips_per_second": rate} | report_json(found))
     else:
-        _print(report)
+        text.print_pairs(
+            {
+                "scored": f"{len(clips)} clips of run {arguments.run_id}, {rate:.3g} per second",
+                "scorer": arguments.scorer + (f", model {scores[0].model}" if scores[0].model != arguments.scorer else ""),
+                "prompt": f"{prompt.name}@{prompt.version}: {text.shorten(prompt.text, 100)}",
+            }
+        )
+        print_report(found)
     return 0
 
 
-def _clips_of(store: Any, run_id: int) -> Iterator[ClipSummary]:
-    """All clips that count, oldest first."""
-    after = None
-    while page := store.clips(run_id, limit=PAGE, after=after, order="oldest"):
-        yield from page
-        after = page[-1].clip_id
+def show_progress(bar: Progress) -> Any:
+    """What `score_clips` tells, on a bar."""
+
+    def update(progress: ScoringProgress) -> None:
+        bar.update(progress.done, str(progress))
+
+    return update
 
 
-def _chosen(clips: list[ClipSummary], limit: int | None) -> list[ClipSummary]:
-    """At most `limit` of them, evenly spaced."""
-    if limit is None or limit >= len(clips):
-        return clips
-    return [clips[i] for i in np.linspace(0, len(clips) - 1, limit).round().astype(int)]
+def report_json(report: AgreementReport) -> dict[str, Any]:
+    """A report as flat JSON: what is measured against events, then `people` (null where nobody said anything), then flips."""
+    return (
+        {"clips": report.clips, "first_error": report.first_error}
+        | _agreement_json(report.events)
+        | {"people": None if report.people is None else _agreement_json(report.people)}
+        | {"flips": report.flips, "flipped": report.flips.flipped, "kappa": report.flips.kappa}
+    )
 
 
-def _score_all(store: Any, run: Any, clips: list[ClipSummary], prompt: Any, arguments: argparse.Namespace) -> list[ClipScore]:
+def print_report(report: AgreementReport) -> None:
+    """A report for people."""
+    events, changes = report.events, report.flips
+    text.print_pairs(
+        {
+            "labelled yes": f"{text.percent(events.confusion.positive_rate)}; events say {text.percent(events.truth_rate)}",
+            "unknown": f"{events.confusion.unknown}" + (f" ({report.first_error})" if report.first_error else ""),
+        }
+    )
+    print()
+    _print_agreement(events, "progress", "no progress")
+    if report.people is not None:
+        print()
+        _print_agreement(report.people, "people: yes", "people: no")
+    print()
+    text.print_pairs(
+        {
+            "flips": f"{changes.flipped} of {changes.n} with an earlier label ({changes.to_yes} to yes, {changes.to_no} to no; "
+            f"κ {text.number(changes.kappa)})"
+        }
+    )
+
+
+def _score(store: Store, clips: list[ClipSummary], prompt: Prompt, arguments: argparse.Namespace) -> list[ClipScore]:
     """Score, and store what has come in about twice a second: what an interruption leaves is whole."""
-    from vlmrb.envs import make_renderer
-    from vlmrb.scoring import ScorerOptions, ScoringWorker, make_scorer
+    from vlmrb.rescoring import score_clips
+    from vlmrb.scoring import ScorerOptions
+
+    writer = store.writer(arguments.run_id)
+
+    def keep(scores: list[ClipScore]) -> None:
+        for score in scores:
+            writer.add_score(score)
+        writer.flush()
 
     options = ScorerOptions(arguments.frames, arguments.threshold, arguments.device, arguments.dtype)
-    writer = store.writer(run.run_id)
-    scores: list[ClipScore] = []
-    ahead = 8 * arguments.batch_size  # clips handed over and not yet answered, at most: the scorer never waits for us
-    worker = ScoringWorker(
-        partial(make_scorer, arguments.scorer, options),
-        partial(make_renderer, run.render_spec),
-        prompt,
-        batch_size=arguments.batch_size,
-        queue_size=ahead,
-    )
-    started = time.monotonic()
-    try:
-        with Progress(len(clips), "clips", quiet=arguments.quiet) as progress:
-            waiting = iter(clips)
-            while len(scores) < len(clips):
-                for clip in islice(waiting, ahead - worker.backlog):
-                    worker.submit(store.load_clip(clip.clip_id))
-                for _, score in worker.drain(wait=True, timeout_s=0.5):
-                    writer.add_score(score)
-                    scores.append(score)
-                writer.flush()
-                rate = len(scores) / (time.monotonic() - started)
-                progress.update(len(scores), f"yes {text.percent(_positive_rate(scores))}, {text.number(rate)} clips/s")
-    finally:
-        worker.close()
-    return scores
+    with Progress(len(clips), "clips", quiet=arguments.quiet) as bar:
+        return score_clips(
+            store,
+            clips,
+            arguments.scorer,
+            prompt,
+            options,
+            batch_size=arguments.batch_size,
+            on_scores=keep,
+            progress=show_progress(bar),
+        )
 
 
-def _report(clips: list[ClipSummary], scores: list[ClipScore], happened: list[bool]) -> dict[str, Any]:
-    labels, probabilities = [score.label for score in scores], [score.probability for score in scores]
-    previous = [None if clip.score is None else clip.score.label for clip in clips]
-    table, changes = confusion(labels, happened), flips(previous, labels)
+def _agreement_json(agreement: Agreement) -> dict[str, Any]:
+    table = agreement.confusion
     return {
-        "clips": len(clips),
         "unknown": table.unknown,
         "positive_rate": table.positive_rate,
-        "event_rate": sum(happened) / len(happened),
+        "event_rate": agreement.truth_rate,
         "confusion": table,
         "precision": table.precision,
         "recall": table.recall,
         "accuracy": table.accuracy,
-        "auc": auc(probabilities, happened),
-        "calibration_error": expected_calibration_error(probabilities, happened),
-        "flips": changes,
-        "flipped": changes.flipped,
-        "kappa": changes.kappa,
-        "first_error": next((score.error for score in scores if score.error), ""),
+        "auc": agreement.auc,
+        "calibration_error": agreement.calibration_error,
     }
 
 
-def _positive_rate(scores: list[ClipScore]) -> float | None:
-    known = [score.label for score in scores if score.label is not None]
-    return sum(known) / len(known) if known else None
-
-
-def _print(report: dict[str, Any]) -> None:
-    table, changes, prompt = report["confusion"], report["flips"], report["prompt"]
-    text.print_pairs(
-        {
-            "scored": f"{report['clips']} clips of run {report['run_id']}, {report['clips_per_second']:.3g} per second",
-            "scorer": report["scorer"] + (f", model {report['model']}" if report["model"] != report["scorer"] else ""),
-            "prompt": f"{prompt.name}@{prompt.version}: {text.shorten(prompt.text, 100)}",
-            "labelled yes": f"{text.percent(report['positive_rate'])}; events say {text.percent(report['event_rate'])}",
-            "unknown": f"{report['unknown']}" + (f" ({report['first_error']})" if report["first_error"] else ""),
-        }
-    )
-    print()
+def _print_agreement(agreement: Agreement, yes: str, no: str) -> None:
+    table = agreement.confusion
     text.print_table(
-        ["", "progress", "no progress"],
+        ["", yes, no],
         [
             ["yes", table.true_positives, table.false_positives],
             ["no", table.false_negatives, table.true_negatives],
         ],
     )
-    print()
     text.print_pairs(
         {
-            "precision": text.number(report["precision"]),
-            "recall": text.number(report["recall"]),
-            "AUC": text.number(report["auc"]),
-            "calibration error": text.number(report["calibration_error"]),
-            "flips": f"{changes.flipped} of {changes.n} with an earlier label ({changes.to_yes} to yes, {changes.to_no} to no; "
-            f"κ {text.number(report['kappa'])})",
+            "precision": text.number(table.precision),
+            "recall": text.number(table.recall),
+            "AUC": text.number(agreement.auc),
+            "calibration error": text.number(agreement.calibration_error),
         }
     )

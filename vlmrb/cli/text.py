@@ -109,13 +109,15 @@ def steps(value: float | None) -> str:
 
 def ago(moment: float | None) -> str:
     """Seconds since the epoch → '5 min ago'; None → '–'."""
-    if moment is None:
-        return "–"
-    seconds = max(0.0, time.time() - moment)
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit} ago"
-    return f"{seconds:.0f} s ago"
+    return "–" if moment is None else f"{duration(time.time() - moment)} ago"
+
+
+def duration(seconds: float) -> str:
+    """300.0 → '5 min'; negative ones are '0 s'."""
+    for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
 
 
 def size(n_bytes: float) -> str:

@@ -11,6 +11,7 @@ from numba import njit
 
 EMPTY, WALL, DOOR = 1, 2, 4  # MiniGrid's OBJECT_TO_IDX
 HEADER = 5  # bytes of a snapshot before the visibility mask: width, height, agent x, agent y, agent direction
+OBJECTS = 10  # kinds of cells; what comes after them, the agent, lies in none
 STATES, COLORS, POSES = 3, 6, 5  # a tile's pose: 0 without the agent, 1 + the direction it looks in with it
 
 
@@ -64,6 +65,27 @@ def egocentric_view(padded, x, y, direction, view_size, see_through_walls, image
 @njit(cache=True)
 def _opaque(image, i, j):  # type: ignore[no-untyped-def]
     return image[i, j, 0] == WALL or (image[i, j, 0] == DOOR and image[i, j, 2] != 0)
+
+
+@njit(cache=True)
+def are_snapshots(snapshots, view_size):  # type: ignore[no-untyped-def]
+    """Whether uint8 [F, S] can be drawn: all of one grid, of the right length, with the agent and every value within range."""
+    if snapshots.shape[0] == 0 or snapshots.shape[1] <= HEADER:
+        return False
+    width, height = np.int64(snapshots[0, 0]), np.int64(snapshots[0, 1])
+    cells = HEADER + (view_size * view_size + 7) // 8
+    if width * height == 0 or snapshots.shape[1] != cells + width * height * 3:
+        return False
+    for f in range(snapshots.shape[0]):
+        snapshot = snapshots[f]
+        if snapshot[0] != width or snapshot[1] != height:
+            return False
+        if snapshot[2] >= width or snapshot[3] >= height or snapshot[4] >= POSES - 1:
+            return False
+        for at in range(cells, len(snapshot), 3):
+            if snapshot[at] >= OBJECTS or snapshot[at + 1] >= COLORS or snapshot[at + 2] >= STATES:
+                return False
+    return True
 
 
 @njit(cache=True)

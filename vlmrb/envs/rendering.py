@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from vlmrb.envs.minigrid_view import COLORS, POSES, STATES, lay_tiles, tile_keys
-from vlmrb.errors import EnvironmentSetupError
+from vlmrb.envs.minigrid_view import COLORS, OBJECTS, POSES, STATES, are_snapshots, lay_tiles, tile_keys
+from vlmrb.errors import EnvironmentSetupError, StoreCorruptError
 from vlmrb.types import FrameRenderer
 
 SWAPPED_SPRITES = {"key": "lava", "lava": "key", "goal": "wall", "wall": "goal", "door": "ball", "ball": "box", "box": "door"}
@@ -52,12 +52,16 @@ class MiniGridRenderer:
 
     def __init__(self, tile_size: int = 32, view_size: int = 7, highlight: bool = True, visuals: str = "normal") -> None:
         self.tile_size, self.view_size, self.highlight, self.visuals = tile_size, view_size, highlight, visuals
-        kinds = 16 * COLORS * STATES * 2 * POSES
+        kinds = OBJECTS * COLORS * STATES * 2 * POSES
         self._tiles = np.zeros((kinds, tile_size, tile_size, 3), np.uint8)
         self._drawn = np.zeros(kinds, bool)
 
     def render(self, snapshots: np.ndarray) -> np.ndarray:
-        """uint8 [F, S] → RGB uint8 [F, height·tile_size, width·tile_size, 3]."""
+        """uint8 [F, S] → RGB uint8 [F, height·tile_size, width·tile_size, 3].
+
+        Raises:
+            StoreCorruptError: these are no snapshots of a grid.
+        """
         keys = self._tile_keys(snapshots)  # [F, height, width]
         needed = np.zeros(len(self._drawn), bool)
         needed[keys] = True
@@ -74,8 +78,11 @@ class MiniGridRenderer:
 
     def _tile_keys(self, snapshots: np.ndarray) -> np.ndarray:
         """Snapshots uint8 [F, S] → which tile lies where, int64 [F, height, width]."""
+        snapshots = np.ascontiguousarray(snapshots)
+        if not are_snapshots(snapshots, self.view_size):  # compiled code would read beyond their end
+            raise StoreCorruptError(f"data of shape {snapshots.shape} is no MiniGrid snapshot, or a damaged one")
         keys = np.empty((len(snapshots), int(snapshots[0, 1]), int(snapshots[0, 0])), np.int64)
-        tile_keys(np.ascontiguousarray(snapshots), self.view_size, self.highlight, keys)
+        tile_keys(snapshots, self.view_size, self.highlight, keys)
         return keys
 
     def _draw(self, key: int) -> np.ndarray:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from vlmrb.replay.samplers import Sampler
+from vlmrb.replay.memory import aligned_zeros, take_rows
+from vlmrb.replay.samplers import Chances, Sampler
 from vlmrb.types import Batch, ObservationSpec, Transition
 
 
@@ -45,16 +46,17 @@ class ReplayBuffer:
         self.capacity, self.sampler, self._rng = capacity, sampler, rng
         self._n_envs, self._n_step, self._gamma = n_envs, n_step, gamma
         self.next_item_id = 0
-        # an item's two observations lie side by side: drawing one costs a single trip to memory
-        self._pairs = pairs = np.zeros((capacity, 2, *spec.shape), spec.dtype)
-        self._arrays = {
-            "observations": pairs[:, 0],
-            "actions": np.zeros((capacity, *action_shape), action_dtype),
-            "rewards": np.zeros(capacity, np.float32),
-            "next_observations": pairs[:, 1],
-            "terminated": np.zeros(capacity, np.float32),
-            "discounts": np.zeros(capacity, np.float32),
-        }
+        # an item is one record, so that drawing it costs a single trip to memory
+        fields: list[tuple[str, str, tuple[int, ...]]] = [
+            ("actions", action_dtype, action_shape),
+            ("rewards", "float32", ()),
+            ("terminated", "float32", ()),
+            ("discounts", "float32", ()),
+            ("observations", spec.dtype, spec.shape),
+            ("next_observations", spec.dtype, spec.shape),
+        ]
+        self._names = tuple(name for name, *_ in fields)
+        self._items = aligned_zeros((capacity,), np.dtype(fields, align=True))
         self._open = np.zeros(n_envs, np.int64)  # per environment: items behind the head that still grow
 
     def __len__(self) -> int:
@@ -62,7 +64,7 @@ class ReplayBuffer:
 
     def add(self, transition: Transition) -> np.ndarray:
         """Store one step of all environments and return its item ids, int64 [E]."""
-        data = self._arrays
+        data = self._items
         item_ids = np.arange(self.next_item_id, self.next_item_id + self._n_envs)
         slots = item_ids % self.capacity
         data["observations"][slots] = transition.observation
@@ -77,7 +79,7 @@ class ReplayBuffer:
         return item_ids
 
     def _grow_returns(self, item_ids: np.ndarray, transition: Transition) -> None:
-        data = self._arrays
+        data = self._items
         for k in range(1, self._n_step):
             growing = self._open >= k
             if not growing.any():
@@ -97,15 +99,23 @@ class ReplayBuffer:
     def sample(self, batch_size: int) -> Batch:
         """Draw a batch with the sampler's distribution; the buffer must not be empty."""
         slots, probabilities, weights = self.sampler.sample(batch_size, len(self), self._rng)
-        data = self._arrays
-        pairs = self._pairs.take(slots, axis=0)
+        return self._batch(slots, probabilities, weights)
+
+    def look_up(self, item_ids: np.ndarray) -> tuple[Batch, Chances]:
+        """Items that the buffer holds (int64 [N]) as a batch with weights 1, and the chances of one draw to choose each."""
+        slots = item_ids % self.capacity
+        chances = self.sampler.chances(slots, len(self))
+        return self._batch(slots, chances.vlm + chances.other, np.ones(len(slots), np.float32)), chances
+
+    def _batch(self, slots: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> Batch:
+        items = take_rows(self._items, slots)
         return Batch(
-            observations=pairs[:, 0],
-            actions=data["actions"].take(slots, axis=0),
-            rewards=data["rewards"].take(slots),
-            next_observations=pairs[:, 1],
-            terminated=data["terminated"].take(slots),
-            discounts=data["discounts"].take(slots),
+            observations=items["observations"],
+            actions=items["actions"],
+            rewards=items["rewards"],
+            next_observations=items["next_observations"],
+            terminated=items["terminated"],
+            discounts=items["discounts"],
             item_ids=self._item_ids(slots),
             probabilities=probabilities,
             weights=weights,
@@ -113,20 +123,21 @@ class ReplayBuffer:
 
     def update_priorities(self, item_ids: np.ndarray, td_errors: np.ndarray) -> None:
         """Give the sampler the TD errors (float32 [N]) of items; those overwritten meanwhile are passed over."""
-        alive = self._alive(item_ids)
-        if not alive.all():
-            item_ids, td_errors = item_ids[alive], td_errors[alive]
+        held = self.holds(item_ids)
+        if not held.all():
+            item_ids, td_errors = item_ids[held], td_errors[held]
         if len(item_ids):
             self.sampler.update_priorities(item_ids % self.capacity, td_errors)
 
     def apply_score(self, item_ids: np.ndarray, priority: float) -> int:
         """Give the items of a clip their VLM priority (≥ 0); return how many were overwritten meanwhile (stale)."""
-        alive = self._alive(item_ids)
-        if alive.any():
-            self.sampler.set_vlm_priorities(item_ids[alive] % self.capacity, priority)
-        return int(len(item_ids) - alive.sum())
+        held = self.holds(item_ids)
+        if held.any():
+            self.sampler.set_vlm_priorities(item_ids[held] % self.capacity, priority)
+        return int(len(item_ids) - held.sum())
 
-    def _alive(self, item_ids: np.ndarray) -> np.ndarray:
+    def holds(self, item_ids: np.ndarray) -> np.ndarray:
+        """Which of the items (int64 [N]) are still there, bool [N]."""
         return (item_ids >= self.next_item_id - self.capacity) & (item_ids < self.next_item_id)
 
     def _item_ids(self, slots: np.ndarray) -> np.ndarray:
@@ -136,7 +147,7 @@ class ReplayBuffer:
     def state_dict(self) -> dict[str, Any]:
         """Arrays of what is stored, counters and the sampler's state (prefixed 'sampler.'). The arrays are views."""
         size = len(self)
-        state: dict[str, Any] = {name: array[:size] for name, array in self._arrays.items()}
+        state: dict[str, Any] = {name: self._items[name][:size] for name in self._names}
         state.update({"next_item_id": self.next_item_id, "open": self._open})
         for name, value in self.sampler.state_dict().items():
             state[f"sampler.{name}"] = value[:size] if isinstance(value, np.ndarray) else value
@@ -146,7 +157,7 @@ class ReplayBuffer:
         """Restore what `state_dict` gave."""
         self.next_item_id = int(state["next_item_id"])
         self._open = np.asarray(state["open"], np.int64).copy()
-        for name, array in self._arrays.items():
-            array[: len(self)] = state[name]
+        for name in self._names:
+            self._items[name][: len(self)] = state[name]
         prefix = "sampler."
         self.sampler.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})

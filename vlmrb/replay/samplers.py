@@ -21,6 +21,14 @@ class Sample(NamedTuple):
     weights: np.ndarray  # float32 [B], importance weights in (0, 1]
 
 
+class Chances(NamedTuple):
+    """How likely one draw is to choose each of some slots, by what leads to it; the whole is the sum of both parts."""
+
+    vlm_weight: float | None  # λ in effect, None where the sampler has none
+    vlm: np.ndarray  # float64 [N], λ·q_P; 0 where there is no VLM part or it has no mass
+    other: np.ndarray  # float64 [N], (1 − λ)·q_U; the sampler's own probability where there is no VLM part
+
+
 class Sampler(Protocol):
     """Chooses slots among the first `size` of the buffer."""
 
@@ -29,6 +37,9 @@ class Sampler(Protocol):
 
     def sample(self, batch_size: int, size: int, rng: np.random.Generator) -> Sample:
         """Draw `batch_size` slots from [0, size)."""
+
+    def chances(self, slots: np.ndarray, size: int) -> Chances:
+        """The chances that `sample` goes by now, for `slots` (int64 [N], below `size`)."""
 
     def update_priorities(self, slots: np.ndarray, td_errors: np.ndarray) -> None:
         """Learn the |TD error| (float32 [N]) of items just used."""
@@ -52,7 +63,11 @@ class UniformSampler:
     def sample(self, batch_size: int, size: int, rng: np.random.Generator) -> Sample:
         """Each slot with probability 1 / size."""
         slots = rng.integers(0, size, size=batch_size)
-        return Sample(slots, np.full(batch_size, 1.0 / size), np.ones(batch_size, dtype=np.float32))
+        return Sample(slots, self.chances(slots, size).other, np.ones(batch_size, dtype=np.float32))
+
+    def chances(self, slots: np.ndarray, size: int) -> Chances:
+        """1 / size each."""
+        return Chances(None, np.zeros(len(slots)), np.full(len(slots), 1.0 / size))
 
     def update_priorities(self, slots: np.ndarray, td_errors: np.ndarray) -> None:
         """Nothing to learn."""
@@ -92,11 +107,14 @@ class PrioritizedSampler:
 
     def sample(self, batch_size: int, size: int, rng: np.random.Generator) -> Sample:
         """Draw in proportion to p^α."""
-        total = self._tree.total
-        slots = self._tree.find(rng.random(batch_size) * total)
-        probabilities = self._tree.leaves[slots] / total
+        slots = self._tree.find(rng.random(batch_size) * self._tree.total)
+        probabilities = self.chances(slots, size).other
         weights = (size * probabilities) ** -self.beta
         return Sample(slots, probabilities, (weights / weights.max()).astype(np.float32))
+
+    def chances(self, slots: np.ndarray, size: int) -> Chances:
+        """P(i), none of it by the VLM."""
+        return Chances(None, np.zeros(len(slots)), self._tree.leaves.take(slots) / self._tree.total)
 
     def update_priorities(self, slots: np.ndarray, td_errors: np.ndarray) -> None:
         """Set p^α from |δ|."""
@@ -152,15 +170,24 @@ class MixtureSampler:
     def sample(self, batch_size: int, size: int, rng: np.random.Generator) -> Sample:
         """Draw from the mixture; importance weights are 1, as in the paper."""
         slots = rng.integers(0, size, size=batch_size)
-        total = self._tree.total
-        share = (1.0 if self.vlm_weight is None else self.vlm_weight) if total > 0.0 else 0.0
+        share = self._share()
         if share > 0.0:
             from_vlm = rng.random(batch_size) < share
-            slots[from_vlm] = self._tree.find(rng.random(int(from_vlm.sum())) * total)
-        probabilities = np.full(batch_size, (1.0 - share) / size)
-        if share > 0.0:
-            probabilities += share * self._tree.leaves[slots] / total
-        return Sample(slots, probabilities, np.ones(batch_size, dtype=np.float32))
+            slots[from_vlm] = self._tree.find(rng.random(int(from_vlm.sum())) * self._tree.total)
+        chances = self.chances(slots, size)
+        return Sample(slots, chances.vlm + chances.other, np.ones(batch_size, dtype=np.float32))
+
+    def chances(self, slots: np.ndarray, size: int) -> Chances:
+        """Both parts of q."""
+        share = self._share()
+        vlm = share * self._tree.leaves.take(slots) / self._tree.total if share > 0.0 else np.zeros(len(slots))
+        return Chances(1.0 if self.vlm_weight is None else self.vlm_weight, vlm, np.full(len(slots), (1.0 - share) / size))
+
+    def _share(self) -> float:
+        """Draws that go to q_P: λ, or none of them while it has no mass."""
+        if self._tree.total == 0.0:
+            return 0.0
+        return 1.0 if self.vlm_weight is None else self.vlm_weight
 
     def update_priorities(self, slots: np.ndarray, td_errors: np.ndarray) -> None:
         """Remember |δ| where it boosts the priority."""

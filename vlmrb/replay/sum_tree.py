@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from vlmrb.replay.memory import aligned_zeros
+
 FANOUT = 8
 
 
@@ -17,73 +19,75 @@ class SumTree:
     """Masses of `capacity` slots, all 0 at first."""
 
     def __init__(self, capacity: int) -> None:
-        sizes = [_round_up(capacity)]
-        while sizes[-1] > FANOUT:
-            sizes.append(_round_up(sizes[-1] // FANOUT))
-        self.capacity = capacity
-        # levels from the leaves up, one after the other in one array; the last level is a single node's children
-        self._offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-        self._masses = np.zeros(sum(sizes), dtype=np.float64)
-        self._root = self._masses[self._offsets[-1] :]
+        depth = 1
+        while FANOUT**depth < capacity:
+            depth += 1
+        # one row per node, the masses of its children; levels from the leaves up, the last one is the root alone
+        rows = FANOUT ** np.arange(depth - 1, -1, -1, dtype=np.int64)
+        self._first_rows = np.cumsum(rows) - rows
+        # the full tree, though what lies beyond `capacity` is never touched
+        self._nodes = aligned_zeros((int(rows.sum()), FANOUT), np.dtype(np.float64))
+        self._leaves = self._nodes.reshape(-1)[:capacity]
 
     @property
     def total(self) -> float:
         """Sum of all masses."""
-        return float(self._root.sum())
+        return float(self._nodes[-1].sum())
 
     @property
     def leaves(self) -> np.ndarray:
         """The masses, float64 [capacity]; a view: change them through `set` alone."""
-        return self._masses[: self.capacity]
+        return self._leaves
 
     def set(self, slots: np.ndarray, masses: np.ndarray) -> None:
         """Write `masses` (float64 [N], finite, ≥ 0) at `slots` (int64 [N]). Of duplicates the last one stays."""
-        _set(self._masses, self._offsets, slots, masses)
+        _set(self._nodes, self._first_rows, slots, masses)
 
     def find(self, points: np.ndarray) -> np.ndarray:
-        """Slots (int64 [N]) whose share of [0, total) holds each point (float64 [N]); never a slot of mass 0."""
-        return _find(self._masses, self._offsets, points)
+        """Slots (int64 [N]) whose share of [0, total) holds each point (float64 [N]); never a slot of mass 0.
 
-
-def _round_up(size: int) -> int:
-    return -(-size // FANOUT) * FANOUT
+        The total must be above 0.
+        """
+        return _find(self._nodes, self._first_rows, points)
 
 
 @njit(cache=True)
-def _set(masses, offsets, slots, values):  # type: ignore[no-untyped-def]
-    for i in range(slots.shape[0]):
-        masses[slots[i]] = values[i]
-    for i in range(slots.shape[0]):
-        node = slots[i]
-        for level in range(1, offsets.shape[0]):
-            node //= FANOUT
-            first = offsets[level - 1] + node * FANOUT
+def _set(nodes, first_rows, slots, values):  # type: ignore[no-untyped-def]
+    leaves = nodes.reshape(-1)
+    for i in range(len(slots)):
+        leaves[slots[i]] = values[i]
+    places = slots.copy()  # of each changed mass, within its level
+    for level in range(1, len(first_rows)):
+        for i in range(len(slots)):
+            places[i] //= FANOUT
+            children = nodes[first_rows[level - 1] + places[i]]
             total = 0.0
             for child in range(FANOUT):
-                total += masses[first + child]
-            masses[offsets[level] + node] = total
+                total += children[child]
+            nodes[first_rows[level] + places[i] // FANOUT, places[i] % FANOUT] = total
 
 
 @njit(cache=True)
-def _find(masses, offsets, points):  # type: ignore[no-untyped-def]
-    count = points.shape[0]
-    slots = np.zeros(count, dtype=np.int64)
-    rest = points.copy()
-    # level by level over the whole batch, and without branches within a node: the cache misses of a level overlap
-    for level in range(offsets.shape[0] - 1, -1, -1):
-        for i in range(count):
-            first = offsets[level] + slots[i] * FANOUT
-            point, prefix, before, chosen = rest[i], 0.0, 0.0, 0
-            for child in range(FANOUT):
-                prefix += masses[first + child]
+def _find(nodes, first_rows, points):  # type: ignore[no-untyped-def]
+    slots = np.zeros(len(points), dtype=np.int64)
+    rest, firsts = points.copy(), np.empty_like(points)
+    # level by level over the whole batch: a level's nodes are asked for together, so that their cache misses overlap,
+    # and each is then walked without a branch
+    for level in range(len(first_rows) - 1, -1, -1):
+        for i in range(len(points)):
+            firsts[i] = nodes[first_rows[level] + slots[i], 0]
+        for i in range(len(points)):
+            children = nodes[first_rows[level] + slots[i]]
+            point, prefix, before, chosen = rest[i], firsts[i], 0.0, 0
+            for child in range(1, FANOUT):  # what passes all but the last child belongs to the last
                 passed = prefix <= point
                 chosen += passed
                 before = prefix if passed else before
-            if chosen == FANOUT:  # rounding has carried the point past the end: the last child with mass takes it
-                chosen = FANOUT - 1
-                while chosen > 0 and masses[first + chosen] == 0.0:
-                    chosen -= 1
-                before = point - 0.5 * masses[first + chosen]
+                prefix += children[child]
             rest[i] = point - before
             slots[i] = slots[i] * FANOUT + chosen
+    leaves = nodes.reshape(-1)
+    for i in range(len(points)):
+        while leaves[slots[i]] == 0.0 and slots[i] > 0:  # rounding has carried the point past the last mass: that one takes it
+            slots[i] -= 1
     return slots

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from vlmrb.scoring.backends import ScorerOptions, check_scorer, make_scorer
-from vlmrb.scoring.controls import PROGRESS_EVENTS, is_progress
+from vlmrb.events import PROGRESS_EVENTS, is_progress
+from vlmrb.scoring.backends import ScorerOptions, check_scorer, is_control, make_scorer
 from vlmrb.scoring.prompts import load_presets, resolve_prompt
 from vlmrb.scoring.worker import ScoringWorker
 
@@ -15,6 +15,7 @@ __all__ = [
     "ScorerOptions",
     "ScoringWorker",
     "check_scorer",
+    "is_control",
     "is_progress",
     "load_presets",
     "make_scorer",

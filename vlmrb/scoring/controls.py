@@ -9,17 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vlmrb.types import CLIPS_PER_RUN, Clip, ClipScore, Event, Prompt, ScoringRequest
-
-PROGRESS_EVENTS = frozenset(
-    {("picked_up", "key"), ("unlocked", "door"), ("opened", "door"), ("goal_reached", "goal"), ("success", "")}
-)
-"""(name, object) of the events that count as progress towards a goal: what `oracle` labels yes and labels are judged by."""
-
-
-def is_progress(event: Event) -> bool:
-    """Whether the event counts as progress."""
-    return (event.name, event.object) in PROGRESS_EVENTS
+from vlmrb.events import shows_progress
+from vlmrb.types import CLIPS_PER_RUN, Clip, ClipScore, Prompt, ScoringRequest
 
 
 class ControlScorer:
@@ -51,7 +42,7 @@ class ControlScorer:
 
 def holds_progress(clip: Clip) -> bool:
     """`oracle`: the simulator reports progress within the clip."""
-    return any(is_progress(event) for _, event in clip.events)
+    return shows_progress(clip.events)
 
 
 def holds_reward(clip: Clip) -> bool:

@@ -6,19 +6,22 @@ Readers give back the records of `vlmrb.types`; the tables never leave this pack
 
 from __future__ import annotations
 
+from vlmrb.store.browsing import Browsing
 from vlmrb.store.care import Care
 from vlmrb.store.clips import Clips
 from vlmrb.store.curves import Curves
 from vlmrb.store.engine import default_store_url
+from vlmrb.store.jobs import Jobs
 from vlmrb.store.prompts import Prompts
 from vlmrb.store.runs import Runs
 from vlmrb.store.scores import Scores
+from vlmrb.store.trials import Trials
 from vlmrb.store.writer import RunWriter
 
 __all__ = ["RunWriter", "Store", "default_store_url"]
 
 
-class Store(Runs, Curves, Clips, Scores, Prompts, Care):
+class Store(Runs, Curves, Clips, Browsing, Scores, Trials, Prompts, Jobs, Care):
     """An open store: runs with their curves, clips with their scores, prompts and controls."""
 
     def writer(self, run_id: int) -> RunWriter:

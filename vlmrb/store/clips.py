@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -9,10 +10,10 @@ from sqlalchemy import func, select
 
 from vlmrb.errors import NotFoundError
 from vlmrb.store import tables as t
+from vlmrb.store.clip_query import conditions, count, page
 from vlmrb.store.database import Database
-from vlmrb.store.records import clip_summary, event_pattern, snapshots, summaries, whole_clip
-from vlmrb.store.text import clean
-from vlmrb.types import Clip, ClipSummary
+from vlmrb.store.records import clip_summary, snapshots, summaries, whole_clip
+from vlmrb.types import Clip, ClipFilter, ClipSummary
 
 
 class Clips(Database):
@@ -43,32 +44,24 @@ class Clips(Database):
             after: clip id at which the page before ended.
             order: by clip id.
         """
-        c = t.clips.c
-        query = summaries()
-        if run_id is not None:
-            query = query.where(c.run_id == run_id)
-        if not superseded:
-            query = query.where(c.superseded.is_(False))
-        if label is not None:
-            query = query.where(c.label.is_(label))
-        if event is not None:
-            query = query.where(c.event_names.contains(event_pattern(clean(event)), autoescape=True))
-        if min_step is not None:
-            query = query.where(c.start_step >= min_step)
-        if max_step is not None:
-            query = query.where(c.start_step <= max_step)
-        newest = order == "newest"
+        wanted = ClipFilter(
+            run_ids=() if run_id is None else (run_id,),
+            min_step=min_step,
+            max_step=max_step,
+            label=None if label is None else "yes" if label else "no",
+            event=event,
+            superseded=superseded,
+        )
+        matching = conditions(wanted)
         if after is not None:
-            query = query.where(c.clip_id < after if newest else c.clip_id > after)
+            matching.append(t.clips.c.clip_id < after if order == "newest" else t.clips.c.clip_id > after)
         with self._read() as connection:
-            rows = connection.execute(query.order_by(c.clip_id.desc() if newest else c.clip_id).limit(max(limit, 0)))
-            return [clip_summary(row) for row in rows]
+            return page(connection, matching, order, max(limit, 0))
 
     def count_clips(self, run_id: int) -> int:
         """Clips of a run, superseded ones not counted."""
-        query = select(func.count()).select_from(t.clips).where(t.clips.c.run_id == run_id, t.clips.c.superseded.is_(False))
         with self._read() as connection:
-            return connection.execute(query).scalar_one()
+            return count(connection, conditions(ClipFilter(run_ids=(run_id,))))
 
     def next_clip_number(self, run_id: int) -> int:
         """One more than the largest number that a clip of the run ever had."""
@@ -78,8 +71,8 @@ class Clips(Database):
 
     def unscored_clips(self, run_id: int) -> list[int]:
         """Ids of the clips without any score, oldest first; superseded ones left out."""
-        c = t.clips.c
-        query = select(c.clip_id).where(c.run_id == run_id, c.superseded.is_(False), c.score_id.is_(None)).order_by(c.clip_id)
+        matching = conditions(ClipFilter(run_ids=(run_id,), label="unscored"))
+        query = select(t.clips.c.clip_id).where(*matching).order_by(t.clips.c.clip_id)
         with self._read() as connection:
             return list(connection.scalars(query))
 
@@ -116,6 +109,30 @@ class Clips(Database):
         if row is None or data is None:
             raise no_clip(clip_id)
         return whole_clip(clip_summary(row), row.stride, data)
+
+    def load_clips(self, clip_ids: Sequence[int]) -> list[Clip]:
+        """Whole clips in the order asked for, in one transaction. Raises as `clip_snapshots` does."""
+        with self._read() as connection:
+            rows = {row.clip_id: row for row in connection.execute(summaries().where(t.clips.c.clip_id.in_(clip_ids)))}
+            stored = {
+                row.clip_id: row for row in connection.execute(select(t.clip_data).where(t.clip_data.c.clip_id.in_(clip_ids)))
+            }
+        if missing := [clip_id for clip_id in clip_ids if clip_id not in rows or clip_id not in stored]:
+            raise no_clip(missing[0])
+        return [whole_clip(clip_summary(rows[clip_id]), rows[clip_id].stride, stored[clip_id]) for clip_id in clip_ids]
+
+    def clip_summaries(self, clip_ids: Sequence[int]) -> list[ClipSummary]:
+        """Clips in the order asked for.
+
+        Raises:
+            NotFoundError: one of them is not there.
+        """
+        with self._read() as connection:
+            rows = connection.execute(summaries().where(t.clips.c.clip_id.in_(clip_ids)))
+            found = {row.clip_id: clip_summary(row) for row in rows}
+        if missing := [clip_id for clip_id in clip_ids if clip_id not in found]:
+            raise no_clip(missing[0])
+        return [found[clip_id] for clip_id in clip_ids]
 
 
 def no_clip(clip_id: int) -> NotFoundError:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import BigInteger, Connection, Integer, Text, column, func, select, values
 
 from vlmrb.store import tables as t
 from vlmrb.store.database import Database
 from vlmrb.store.text import clean
 from vlmrb.types import Episode, Event
+
+_CURVES_PER_QUERY = 1_000  # SQLite takes 32,766 parameters, and each curve needs four
 
 
 class Curves(Database):
@@ -23,14 +27,38 @@ class Curves(Database):
         values = [float("nan") if value is None else value for _, value in rows]
         return np.array([step for step, _ in rows], np.int64), np.array(values, np.float64)
 
-    def metric_names(self, run_id: int) -> list[str]:
-        """Names of the curves of a run, sorted."""
-        query = select(t.metrics.c.name).where(t.metrics.c.run_id == run_id).order_by(t.metrics.c.name).limit(1)
-        names: list[str] = []
-        with self._read() as connection:  # from name to name along the index: a run has few names and many rows
-            while (name := connection.scalar(query.where(t.metrics.c.name > names[-1]) if names else query)) is not None:
-                names.append(name)
-        return names
+    def curves(
+        self, run_ids: Iterable[int], names: Iterable[str], *, since: Mapping[tuple[int, str], int] | None = None
+    ) -> dict[tuple[int, str], tuple[np.ndarray, np.ndarray]]:
+        """Curves of several runs as they are at one moment.
+
+        Args:
+            run_ids: the runs.
+            names: of the metrics.
+            since: by (run, name) the last step that is known already; only what lies after it is read.
+
+        Returns:
+            By (run, name) what `metrics` gives, for every run and name asked, also where there is nothing new.
+        """
+        since = since or {}
+        keys = [(run_id, name) for run_id in dict.fromkeys(run_ids) for name in dict.fromkeys(names)]
+        found = dict.fromkeys(keys, (np.empty(0, np.int64), np.empty(0, np.float64)))
+        with self._read() as connection:
+            for start in range(0, len(keys), _CURVES_PER_QUERY):
+                asked = keys[start : start + _CURVES_PER_QUERY]
+                found |= _read_curves(connection, asked, [since.get(key, -1) for key in asked])
+        return found
+
+    def metric_names(self, *run_ids: int) -> list[str]:
+        """Names of the curves of one or several runs, sorted."""
+        c, runs = t.metrics.c, t.runs.c
+        first = select(func.min(c.name)).where(c.run_id == runs.run_id).scalar_subquery()
+        seen = select(runs.run_id, first.label("name")).where(runs.run_id.in_(run_ids)).cte("seen", recursive=True)
+        following = select(func.min(c.name)).where(c.run_id == seen.c.run_id, c.name > seen.c.name).scalar_subquery()
+        # from name to name along the index: a run has few names and many rows
+        seen = seen.union_all(select(seen.c.run_id, following).where(seen.c.name.is_not(None)))
+        with self._read() as connection:
+            return sorted(connection.scalars(select(seen.c.name).distinct().where(seen.c.name.is_not(None))))
 
     def episodes(self, run_id: int, since_step: int = -1) -> list[Episode]:
         """Episodes that ended after `since_step`, in order."""
@@ -46,3 +74,24 @@ class Curves(Database):
         query = select(c.step, c.env_index, c.name, c.object, c.color).where(c.run_id == run_id).order_by(c.step, c.event_id)
         with self._read() as connection:
             return [(row[0], row[1], Event(*row[2:])) for row in connection.execute(query)]
+
+
+def _read_curves(
+    connection: Connection, keys: list[tuple[int, str]], since: list[int]
+) -> dict[tuple[int, str], tuple[np.ndarray, np.ndarray]]:
+    """The curves that have rows after `since`: one range of the primary key for each."""
+    columns = (column("number", Integer), column("run_id", Integer), column("name", Text), column("since", BigInteger))
+    rows = [(number, run_id, clean(name), since[number]) for number, (run_id, name) in enumerate(keys)]
+    asked = values(*columns, name="asked").data(rows).cte("asked")
+    c = t.metrics.c
+    ranges = (c.run_id == asked.c.run_id, c.name == asked.c.name, c.step > asked.c.since)
+    read = connection.execute(select(asked.c.number, c.step, c.value).where(*ranges)).all()
+    if not read:
+        return {}
+    number, steps = np.array([row[0] for row in read]), np.array([row[1] for row in read], np.int64)
+    points = np.array([row[2] for row in read], np.float64)  # NaN for NULL
+    order = np.lexsort((steps, number))
+    number, steps, points = number[order], steps[order], points[order]
+    starts = np.flatnonzero(np.diff(number, prepend=-1))
+    ends = [*starts[1:], len(number)]
+    return {keys[number[a]]: (steps[a:b], points[a:b]) for a, b in zip(starts, ends, strict=True)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import func, insert, select, update
@@ -85,15 +86,22 @@ class Prompts(Database):
                 raise NotFoundError(f"there is no run {run_id}; `vlmrb runs` lists those there are")
             return connection.execute(insert(t.controls).values(**row).returning(t.controls.c.control_id)).scalar_one()
 
-    def controls(self, run_id: int, status: str | None = None) -> list[ControlRequest]:
-        """Requests for a run, oldest first."""
+    def controls(self, *run_ids: int, status: str | None = None) -> list[ControlRequest]:
+        """Requests for one or several runs, oldest first."""
         c = t.controls.c
         query = select(c.control_id, c.run_id, c.name, c.value, c.requested_at, c.status, c.applied_step, c.error)
-        query = query.where(c.run_id == run_id).order_by(c.control_id)
+        query = query.where(c.run_id.in_(run_ids)).order_by(c.control_id)
         if status is not None:
             query = query.where(c.status == status)
         with self._read() as connection:
             return [ControlRequest(*row) for row in connection.execute(query)]
+
+    def edited_runs(self, run_ids: Iterable[int]) -> set[int]:
+        """Those of the runs whose λ or prompt was changed while they ran."""
+        c = t.controls.c
+        query = select(c.run_id).distinct().where(c.run_id.in_(list(run_ids)), c.status == "applied")
+        with self._read() as connection:
+            return set(connection.scalars(query.where(c.name.in_(("lambda", "prompt")))))
 
     def acknowledge_control(self, control_id: int, *, applied_step: int | None = None, error: str = "") -> None:
         """The run has applied the request at a step, or rejects it for a reason.

@@ -7,19 +7,25 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Connection, Row, Select, Table, select
 
 from vlmrb import video
 from vlmrb.errors import StoreCorruptError
+from vlmrb.events import shows_progress
 from vlmrb.store import tables as t
 from vlmrb.store.text import clean, finite
-from vlmrb.types import CLIPS_PER_RUN, Clip, ClipScore, ClipSummary, Episode, Event
+from vlmrb.types import CLIPS_PER_RUN, Clip, ClipReplay, ClipScore, ClipSummary, Episode, Event
+
+_FOR_FILTERS = ("event_names", "label", "probability", "prompt_id", "disagreement")  # of clips
 
 SCORE_COLUMNS = [
     t.scores.c[name]
     for name in ("clip_id", "probability", "yes_logit", "no_logit", "threshold", "scorer", "model", "revision", "prompt_id",
                  "frame_indices", "latency_s", "error")
 ]  # fmt: skip
+
+MAX_EVENT_NAME, MAX_EVENT_NAMES = 60, 400
+"""Characters that filters see of an event's name, and of all in a clip: they lie in an index, where PostgreSQL takes 2.7 kB."""
 
 _Rows = dict[str, Any]
 
@@ -59,6 +65,7 @@ def clip_rows(run_id: int, clip: Clip) -> tuple[_Rows, _Rows]:
         "events": events,
         "event_names": _event_names(events),
         "superseded": False,
+        "progress": shows_progress(clip.events),
     }
     codec, encode = ("snapshots", video.encode_snapshots) if clip.snapshots.ndim == 2 else ("frames", video.encode_frames)
     data = {
@@ -74,12 +81,18 @@ def clip_rows(run_id: int, clip: Clip) -> tuple[_Rows, _Rows]:
 def _event_names(events: Iterable[tuple[int, str, str, str]]) -> str:
     """'|opened|opened door|': what `event_pattern` finds."""
     names = {name for _, name, thing, _ in events} | {f"{name} {thing}" for _, name, thing, _ in events if thing}
-    return f"|{'|'.join(sorted(names))}|" if names else ""
+    text = "|".join(["", *sorted({name[:MAX_EVENT_NAME] for name in names}), ""]) if names else ""
+    return text if len(text) <= MAX_EVENT_NAMES else text[: text.rfind("|", 0, MAX_EVENT_NAMES) + 1]
 
 
 def event_pattern(event: str) -> str:
     """What `event_names` holds where a clip has an event of this name ('opened') or name and object ('opened door')."""
-    return f"|{event}|"
+    return f"|{event[:MAX_EVENT_NAME]}|"
+
+
+def names_of(event_names: str) -> list[str]:
+    """The names in a clip's `event_names`."""
+    return [name for name in event_names.split("|") if name]
 
 
 def score_row(run_id: int, score: ClipScore) -> _Rows:
@@ -104,10 +117,37 @@ def score_row(run_id: int, score: ClipScore) -> _Rows:
     }
 
 
+def trial_score_row(trial_id: int, score: ClipScore) -> _Rows:
+    """The row of `trial_scores`."""
+    row = score_row(0, score)
+    names = ("clip_id", "probability", "yes_logit", "no_logit", "frame_indices", "latency_s", "error")
+    return {"trial_id": trial_id, **{name: row[name] for name in names}}
+
+
+def clip_replay_row(replay: ClipReplay) -> _Rows:
+    """The row of `clip_replay`."""
+    return {
+        "clip_id": int(replay.clip_id), "step": int(replay.step), "td_error": finite(replay.td_error),
+        "vlm_weight": finite(replay.vlm_weight), "vlm_probability": finite(replay.vlm_probability) or 0.0,
+        "uniform_probability": finite(replay.uniform_probability) or 0.0,
+    }  # fmt: skip
+
+
+def upsert(connection: Connection, table: Table, rows: list[_Rows]) -> None:
+    """Insert rows; where there is one of the same primary key, the new one takes its place."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert
+    else:
+        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
+    statement = insert(table)
+    values = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
+    connection.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=values), rows)
+
+
 def summaries() -> Select[Any]:
     """The query that `clip_summary` reads: clips with their newest score, without what only filters need."""
     c = t.clips.c
-    columns = [column for column in c if column.name not in ("event_names", "label", "probability")]
+    columns = [column for column in c if column.name not in _FOR_FILTERS]
     score = [column.label(f"s_{column.name}") for column in SCORE_COLUMNS]
     return select(*columns, *score).outerjoin(t.scores, t.scores.c.score_id == c.score_id)
 
@@ -131,6 +171,8 @@ def clip_summary(row: Row[Any]) -> ClipSummary:
         superseded=row.superseded,
         events=tuple((at, Event(*rest)) for at, *rest in row.events),
         score=score,
+        progress=row.progress,
+        human_label=row.human_label,
     )
 
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Iterable
 from typing import Any
 
-import psutil
-from sqlalchemy import Connection, Row, and_, delete, false, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, false, func, insert, or_, select, update
 
 from vlmrb.errors import NotFoundError, RunBusyError
 from vlmrb.store import tables as t
 from vlmrb.store.database import Database
-from vlmrb.store.text import clean, plain
-from vlmrb.types import RunStatus, RunSummary
+from vlmrb.store.liveness import HEARTBEAT_TIMEOUT_S, is_alive
+from vlmrb.store.text import clean, clean_tags, plain
+from vlmrb.store.trials import forget_run
+from vlmrb.types import RunListItem, RunStatus, RunSummary
 
-START_TOLERANCE_S = 2.0
-"""Start times of one process differ by less, those of two with the same id by more."""
-
-HEARTBEAT_TIMEOUT_S = 300.0
-"""A run of another machine counts as dead after this long without a heartbeat; here the process itself is looked at."""
+SUCCESS = "eval/success_rate"
+"""The metric that lists of runs show."""
 
 MAX_NAME = 200
 
@@ -31,7 +30,14 @@ class Runs(Database):
     """The part of the store that knows runs."""
 
     def create_run(
-        self, config: dict[str, Any], *, name: str | None = None, render_spec: dict[str, Any], success_rule: str
+        self,
+        config: dict[str, Any],
+        *,
+        name: str | None = None,
+        render_spec: dict[str, Any],
+        success_rule: str,
+        set_name: str = "",
+        tags: Iterable[str] = (),
     ) -> int:
         """Add a run that has not begun; returns its id. Ids count up from 1 and are never given again.
 
@@ -40,9 +46,11 @@ class Runs(Database):
             name: for people; None makes one of environment, agent, replay, scorer and seed.
             render_spec: what `make_renderer` makes the frames' renderer of.
             success_rule: in words.
+            set_name: the matched set that it is launched in, if any.
+            tags: as `tag_run` takes them.
 
         Raises:
-            ConfigError: a value is not plain JSON data.
+            ConfigError: a value is not plain JSON data, or a tag is refused.
         """
         row = {
             "name": clean(name or default_name(config), "name")[:MAX_NAME],
@@ -54,6 +62,8 @@ class Runs(Database):
             "counters": {},
             "created_at": time.time(),
             "error": "",
+            "tags": clean_tags(tags),
+            "set_name": clean(set_name, "set name")[:MAX_NAME],
         }
         with self._write() as connection:
             return connection.execute(insert(t.runs).values(**row).returning(t.runs.c.run_id)).scalar_one()
@@ -99,16 +109,41 @@ class Runs(Database):
         with self._write() as connection:
             _update(connection, run_id, values)
 
-    def runs(self, *, status: RunStatus | None = None, limit: int | None = None) -> list[RunSummary]:
-        """Runs, newest first; `status` is compared with the true one."""
-        query = select(t.runs).order_by(t.runs.c.run_id.desc())
-        if status is not None:  # what is stored as live may be dead
+    def runs(
+        self, *, status: RunStatus | None = None, run_ids: Iterable[int] | None = None, limit: int | None = None
+    ) -> list[RunSummary]:
+        """Runs, newest first.
+
+        Args:
+            status: of this true status alone.
+            run_ids: only these; those that are not there are left out.
+            limit: runs at most.
+        """
+        return [run for run, _ in self._listed(status, run_ids, limit)]
+
+    def run_list(
+        self, *, status: RunStatus | None = None, run_ids: Iterable[int] | None = None, limit: int | None = None
+    ) -> list[RunListItem]:
+        """The same with each run's best and latest success, by one query however many there are."""
+        c = t.metrics.c
+        of_run = select(c.value).where(c.run_id == t.runs.c.run_id, c.name == SUCCESS, c.value.is_not(None))
+        best = of_run.with_only_columns(func.max(c.value)).scalar_subquery().label("best")
+        latest = of_run.order_by(c.step.desc()).limit(1).scalar_subquery().label("latest")
+        return [RunListItem(run, row.best, row.latest) for run, row in self._listed(status, run_ids, limit, best, latest)]
+
+    def _listed(
+        self, status: RunStatus | None, run_ids: Iterable[int] | None, limit: int | None, *columns: ColumnElement[Any]
+    ) -> list[tuple[RunSummary, Row[Any]]]:
+        query = select(t.runs, _job_status(), *columns).order_by(t.runs.c.run_id.desc())
+        if run_ids is not None:
+            query = query.where(t.runs.c.run_id.in_(list(run_ids)))
+        if status is not None and status != "queued":  # what is stored as live may be dead
             query = query.where(t.runs.c.status.in_({status, *_LIVE} if status == "interrupted" else {status}))
-        elif limit is not None:
+        elif status is None and limit is not None:
             query = query.limit(max(limit, 0))
         with self._read() as connection:
             rows = connection.execute(query).all()
-        found = [summary for row in rows if (summary := _summary(row)).status == status or status is None]
+        found = [(run, row) for row in rows if (run := _summary(row)).status == status or status is None]
         return found if limit is None else found[: max(limit, 0)]
 
     def run(self, run_id: int) -> RunSummary:
@@ -118,7 +153,7 @@ class Runs(Database):
             NotFoundError: there is no such run.
         """
         with self._read() as connection:
-            row = connection.execute(select(t.runs).where(t.runs.c.run_id == run_id)).one_or_none()
+            row = connection.execute(select(t.runs, _job_status()).where(t.runs.c.run_id == run_id)).one_or_none()
         if row is None:
             raise _no_run(run_id)
         return _summary(row)
@@ -129,8 +164,19 @@ class Runs(Database):
         with self._write() as connection:
             _update(connection, run_id, values)
 
+    def tag_run(self, run_id: int, tags: Iterable[str]) -> None:
+        """Replace the run's tags; blanks around them and repetitions are dropped.
+
+        Raises:
+            ConfigError: more than 20, or one of more than 40 characters.
+            NotFoundError: there is no such run.
+        """
+        values = {"tags": clean_tags(tags)}
+        with self._write() as connection:
+            _update(connection, run_id, values)
+
     def delete_run(self, run_id: int) -> None:
-        """Remove the run's rows, clips and scores. Its folder is the caller's to remove.
+        """Remove the run's rows, clips and scores, also from trials. Its folder is the caller's to remove.
 
         Raises:
             NotFoundError: there is no such run.
@@ -138,6 +184,8 @@ class Runs(Database):
         """
         with self._write() as connection:
             _refuse_live(_locked(connection, run_id), "stop it before deleting it")
+            forget_run(connection, run_id)
+            connection.execute(delete(t.jobs).where(t.jobs.c.kind == "train", t.jobs.c.target_id == run_id))
             connection.execute(delete(t.runs).where(t.runs.c.run_id == run_id))
 
     def rollback_run(self, run_id: int, step: int, clip_number: int | None = None) -> None:
@@ -163,19 +211,11 @@ class Runs(Database):
             connection.execute(update(t.controls).where(later).values(status="requested", applied_step=None))
 
 
-def is_alive(pid: int | None, started_at: float | None, host: str | None, heartbeat_at: float | None) -> bool:
-    """Whether the process (same id and start time) still lives."""
-    if pid is None or started_at is None:
-        return False
-    if host != socket.gethostname():
-        return heartbeat_at is not None and time.time() - heartbeat_at < HEARTBEAT_TIMEOUT_S
-    try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - started_at) < START_TOLERANCE_S and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.AccessDenied:  # it is there, and another user's
-        return True
-    except psutil.Error:
-        return False
+def _job_status() -> ColumnElement[Any]:
+    """What the newest job that trains the run says: 'queued' and 'starting' are a run that waits."""
+    c = t.jobs.c
+    newest = select(c.status).where(c.kind == "train", c.target_id == t.runs.c.run_id).order_by(c.job_id.desc()).limit(1)
+    return newest.scalar_subquery().label("job")
 
 
 def default_name(config: dict[str, Any]) -> str:
@@ -223,6 +263,8 @@ def _summary(row: Row[Any]) -> RunSummary:
     status: RunStatus = row.status
     if status in _LIVE and not _lives(row):
         status = "interrupted"
+    if status not in _LIVE and (row.job in ("queued", "starting") or (row.job == "running" and status == "created")):
+        status = "queued"
     config = row.config
     return RunSummary(
         run_id=row.run_id, name=row.name, status=status, env=config.get("env", ""), algo=config.get("algo", ""),
@@ -230,5 +272,5 @@ def _summary(row: Row[Any]) -> RunSummary:
         total_steps=config.get("total_steps", 0), step=row.step, steps_per_second=row.steps_per_second,
         created_at=row.created_at, started_at=row.started_at, ended_at=row.ended_at, heartbeat_at=row.heartbeat_at,
         pid=row.pid, error=row.error, config=config, render_spec=row.render_spec, success_rule=row.success_rule,
-        counters=row.counters,
+        counters=row.counters, tags=tuple(row.tags), set_name=row.set_name,
     )  # fmt: skip

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
+from vlmrb.errors import ConfigError
 from vlmrb.store import tables as t
 from vlmrb.store.clips import no_clip
 from vlmrb.store.database import Database
@@ -33,17 +34,30 @@ class Scores(Database):
         with self._read() as connection:
             return [clip_score(row) for row in connection.execute(query.order_by(t.scores.c.score_id))]
 
-    def label_clip(self, clip_id: int, agrees: bool, note: str = "") -> None:
-        """Store a person's word on the clip's label.
+    def label_clip(self, clip_id: int, agrees: bool, note: str = "", *, label: bool | None = None) -> None:
+        """Store a person's word on the clip's label. The newest word of all says what the label should be.
+
+        Args:
+            clip_id: the clip.
+            agrees: whether the label is right.
+            note: why.
+            label: the label that the person saw; None for the present one.
 
         Raises:
             NotFoundError: there is no such clip.
+            ConfigError: it has no label to agree with.
         """
         row = {"clip_id": clip_id, "agrees": agrees, "note": clean(note, "note"), "created_at": time.time()}
+        c = t.clips.c
         with self._write() as connection:
-            if connection.execute(select(t.clips.c.clip_id).where(t.clips.c.clip_id == clip_id)).first() is None:
+            found = connection.execute(select(c.label).where(c.clip_id == clip_id).with_for_update()).first()
+            if found is None:
                 raise no_clip(clip_id)
-            connection.execute(insert(t.human_labels).values(**row))
+            seen = found.label if label is None else label
+            if seen is None:
+                raise ConfigError(f"clip {clip_id} has no label yet that one could agree with; score it first")
+            connection.execute(insert(t.human_labels).values(**row, label=seen))
+            connection.execute(update(t.clips).where(c.clip_id == clip_id).values(human_label=seen if agrees else not seen))
 
     def human_labels(self, clip_id: int) -> list[tuple[bool, str, float]]:
         """What people said: (agrees, note, when in seconds since the epoch), oldest first."""

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData(
@@ -66,6 +67,8 @@ runs = Table(
     Column("pid_started_at", Float),
     Column("host", String(255)),
     Column("error", Text, nullable=False),
+    Column("tags", JSON, nullable=False, server_default="[]"),
+    Column("set_name", Text, nullable=False, server_default=""),
     sqlite_autoincrement=True,  # the id of a deleted run is not given to another
 )
 
@@ -125,10 +128,29 @@ clips = Table(
     Column("score_id", BigInteger),  # the newest score; no foreign key, for the tables would point at each other
     Column("label", Boolean),  # of the newest score
     Column("probability", Float),  # of the newest score
+    Column("progress", Boolean, nullable=False, server_default=false()),  # the simulator saw progress
+    Column("prompt_id", Integer),  # of the newest score
+    Column("disagreement", Float),  # |probability − progress|
+    Column("human_label", Boolean),  # what a person's newest word says that the label should be
     UniqueConstraint("run_id", "number"),
 )
-Index(None, clips.c.run_id, clips.c.superseded, clips.c.clip_id)
-Index(None, clips.c.run_id, clips.c.superseded, clips.c.label, clips.c.clip_id)
+# Everything that clips are filtered and sorted by, so that no row is read but those of the page. Ids grow with the run
+# and then with time: a run is a range of them.
+Index(
+    "ix_clips_browse",
+    clips.c.superseded,
+    clips.c.clip_id,
+    clips.c.run_id,
+    clips.c.start_step,
+    clips.c.score_id,
+    clips.c.label,
+    clips.c.probability,
+    clips.c.progress,
+    clips.c.prompt_id,
+    clips.c.disagreement,
+    clips.c.human_label,
+    clips.c.event_names,
+)
 
 clip_data = Table(
     "clip_data",
@@ -197,5 +219,78 @@ human_labels = Table(
     Column("agrees", Boolean, nullable=False),
     Column("note", Text, nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("label", Boolean),  # the label that was judged; NULL where it is not known
 )
 Index(None, human_labels.c.clip_id)
+
+clip_replay = Table(
+    "clip_replay",
+    metadata,
+    _clip_id(primary_key=True, autoincrement=False),
+    Column("step", BigInteger, nullable=False),
+    Column("td_error", Float),  # mean |δ|; NULL for NaN
+    Column("vlm_weight", Float),
+    Column("vlm_probability", Float, nullable=False),
+    Column("uniform_probability", Float, nullable=False),
+)
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("trial_id", Integer, primary_key=True),
+    Column("status", String(20), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Column("heartbeat_at", Float),
+    Column("scorer", Text, nullable=False),
+    Column("prompt_id", Integer, ForeignKey("prompts.prompt_id")),
+    Column("threshold", Float, nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("run_ids", JSON, nullable=False),
+    Column("clip_ids", JSON, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("revision", Text, nullable=False),
+    Column("pid", Integer),
+    Column("pid_started_at", Float),
+    Column("host", String(255)),
+    Column("error", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+trial_scores = Table(
+    "trial_scores",
+    metadata,
+    Column("trial_id", Integer, ForeignKey("trials.trial_id", ondelete="CASCADE"), primary_key=True),
+    _clip_id(primary_key=True, autoincrement=False),
+    Column("probability", Float),
+    Column("yes_logit", Float),
+    Column("no_logit", Float),
+    Column("frame_indices", JSON, nullable=False),
+    Column("latency_s", Float, nullable=False),
+    Column("error", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index(None, trial_scores.c.clip_id)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("job_id", Integer, primary_key=True),
+    Column("kind", String(20), nullable=False),
+    Column("target_id", Integer, nullable=False),  # a run or a trial, by kind
+    Column("status", String(20), nullable=False),
+    Column("queued_at", Float, nullable=False),
+    Column("claimed_at", Float),
+    Column("started_at", Float),
+    Column("ended_at", Float),
+    Column("pid", Integer),
+    Column("pid_started_at", Float),
+    Column("host", String(255)),
+    Column("exit_code", Integer),  # NULL where the process is gone without a word
+    Column("error", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index(None, jobs.c.status)
+Index(None, jobs.c.kind, jobs.c.target_id)
+
+settings = Table("settings", metadata, Column("name", String(100), primary_key=True), Column("value", JSON))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from vlmrb.errors import ConfigError
 
 to_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 """Compact JSON. NaN is not JSON, and PostgreSQL refuses it."""
+
+
+MAX_TAGS, MAX_TAG = 20, 40
 
 
 def clean(text: str, name: str = "") -> str:
@@ -54,3 +58,18 @@ def plain(value: Any, name: str = "") -> Any:
     if not isinstance(value, bool | int | float):
         raise ConfigError(f"{name or 'value'}: got {value!r}; allowed: what JSON can hold (text, numbers, lists, tables)")
     return value
+
+
+def clean_tags(tags: Iterable[str]) -> list[str]:
+    """Tags without blanks around them, each once, in the order given; empty ones are dropped.
+
+    Raises:
+        ConfigError: more than 20, one of more than 40 characters, or what is no text.
+    """
+    cleaned = [clean(tag, "tag").strip() for tag in tags]
+    found = list(dict.fromkeys(tag for tag in cleaned if tag))
+    if too_long := [tag for tag in found if len(tag) > MAX_TAG]:
+        raise ConfigError(f"tag: {too_long[0][:MAX_TAG]!r}… has {len(too_long[0])} characters; allowed: up to {MAX_TAG}")
+    if len(found) > MAX_TAGS:
+        raise ConfigError(f"tags: got {len(found)}; allowed: up to {MAX_TAGS}")
+    return found

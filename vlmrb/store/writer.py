@@ -6,12 +6,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, update
+from sqlalchemy import Connection, Float, bindparam, case, func, insert, update
 
 from vlmrb.store import tables as t
-from vlmrb.store.records import clip_rows, episode_row, event_row, score_row
+from vlmrb.store.records import clip_replay_row, clip_rows, episode_row, event_row, score_row, upsert
 from vlmrb.store.text import clean, finite
-from vlmrb.types import Clip, ClipScore, Episode, Event
+from vlmrb.types import Clip, ClipReplay, ClipScore, Episode, Event
 
 
 class RunWriter:
@@ -33,6 +33,7 @@ class RunWriter:
         self._clips: list[dict[str, Any]] = []
         self._clip_data: list[dict[str, Any]] = []
         self._scores: list[dict[str, Any]] = []
+        self._clip_replay: dict[int, dict[str, Any]] = {}
 
     def add_metric(self, name: str, step: int, value: float) -> None:
         """One point of a curve; the last one written for a step stays. NaN and infinities are stored as 'no value'."""
@@ -56,13 +57,17 @@ class RunWriter:
         """A score of a clip that is stored or was added before."""
         self._scores.append(score_row(self._run_id, score))
 
+    def add_clip_replay(self, replay: ClipReplay) -> None:
+        """What replay made of a clip that is stored or was added before; the last word on a clip stays."""
+        self._clip_replay[int(replay.clip_id)] = clip_replay_row(replay)
+
     def flush(self) -> None:
         """Write everything collected, in one transaction.
 
         Raises:
             StoreError: nothing was written; the rows are kept for the next flush.
         """
-        if not any((self._metrics, self._episodes, self._events, self._clips, self._scores)):
+        if not any((self._metrics, self._episodes, self._events, self._clips, self._scores, self._clip_replay)):
             return
         with self._begin() as connection:
             self._write_metrics(connection)
@@ -75,23 +80,17 @@ class RunWriter:
                 if rows:
                     connection.execute(insert(table), rows)
             self._write_scores(connection)
+            if self._clip_replay:
+                upsert(connection, t.clip_replay, list(self._clip_replay.values()))
         self._clear()
 
     def _write_metrics(self, connection: Connection) -> None:
         if not self._metrics:
             return
-        if connection.dialect.name == "postgresql":
-            from sqlalchemy.dialects.postgresql import insert as upsert
-        else:
-            from sqlalchemy.dialects.sqlite import insert as upsert  # type: ignore[assignment]
-        statement = upsert(t.metrics)
-        statement = statement.on_conflict_do_update(
-            index_elements=list(t.metrics.primary_key), set_={"value": statement.excluded.value}
-        )
         rows = [
             {"run_id": self._run_id, "name": name, "step": step, "value": value} for (name, step), value in self._metrics.items()
         ]
-        connection.execute(statement, rows)
+        upsert(connection, t.metrics, rows)
 
     def _write_scores(self, connection: Connection) -> None:
         if not self._scores:
@@ -99,8 +98,17 @@ class RunWriter:
         returned = connection.execute(insert(t.scores).returning(t.scores.c.score_id, sort_by_parameter_order=True), self._scores)
         newest: dict[int, dict[str, Any]] = {}  # by clip; the last one wins
         for row, score_id in zip(self._scores, returned.scalars(), strict=True):
-            of_clip = {"score_id": score_id, "label": row["label"], "probability": row["probability"]}
-            newest[row["clip_id"]] = {"of_clip": row["clip_id"], **of_clip}
+            of_clip = {name: row[name] for name in ("label", "probability", "prompt_id")}
+            newest[row["clip_id"]] = {"of_clip": row["clip_id"], "score_id": score_id, **of_clip}
         in_order = [newest[clip_id] for clip_id in sorted(newest)]  # as every other writer, so that two never wait for each other
-        values: dict[str, Any] = {name: bindparam(name) for name in ("score_id", "label", "probability")}
-        connection.execute(update(t.clips).where(t.clips.c.clip_id == bindparam("of_clip")).values(**values), in_order)
+        connection.execute(_NEWEST_SCORE, in_order)
+
+
+_NEWEST_SCORE = (
+    update(t.clips)
+    .where(t.clips.c.clip_id == bindparam("of_clip"))
+    .values(
+        **{name: bindparam(name) for name in ("score_id", "label", "probability", "prompt_id")},
+        disagreement=func.abs(bindparam("probability", type_=Float) - case((t.clips.c.progress, 1.0), else_=0.0)),
+    )
+)

@@ -6,7 +6,8 @@ functions that begin a run or go on with one.
 
 from __future__ import annotations
 
-from vlmrb.train.entry import create_run, resume, train
+from vlmrb.creation import create_run
+from vlmrb.train.entry import resume, train
 from vlmrb.train.trainer import Progress, Trainer, TrainResult
 
 __all__ = ["Progress", "TrainResult", "Trainer", "create_run", "resume", "train"]

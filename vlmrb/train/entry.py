@@ -5,9 +5,8 @@ from __future__ import annotations
 import psutil
 
 from vlmrb.config import TrainConfig, make_config
-from vlmrb.envs import make_env
+from vlmrb.creation import create_run
 from vlmrb.errors import CheckpointError
-from vlmrb.scoring import check_scorer, resolve_prompt
 from vlmrb.store import Store
 from vlmrb.train.trainer import Progress, Trainer, TrainResult
 
@@ -21,21 +20,6 @@ def train(config: TrainConfig, *, store: Store, name: str | None = None, progres
     """
     run_id = create_run(config, store=store, name=name)
     return _run(run_id, config, store, progress)
-
-
-def create_run(config: TrainConfig, *, store: Store, name: str | None = None) -> int:
-    """Check that a run of `config` can begin, write its row, and return its id. Nothing is trained yet.
-
-    Raises:
-        VlmrbError: the environment, scorer or prompt cannot be used; nothing has been written.
-    """
-    if config.scorer is not None:
-        check_scorer(config.scorer)
-    resolve_prompt(config.prompt)
-    env = make_env(config)
-    render_spec, success_rule = env.render_spec, env.success_rule
-    env.close()
-    return store.create_run(config.model_dump(), name=name, render_spec=render_spec, success_rule=success_rule)
 
 
 def resume(run_id: int, *, store: Store, progress: Progress | None = None) -> TrainResult:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import numpy as np
+
+from vlmrb.agents import Agent
 from vlmrb.config import TrainConfig
 from vlmrb.envs import make_renderer
 from vlmrb.errors import ScorerError
@@ -12,7 +15,7 @@ from vlmrb.metrics import Counters, MeanMetrics
 from vlmrb.replay import ReplayBuffer
 from vlmrb.scoring import ScorerOptions, ScoringWorker, make_scorer
 from vlmrb.store import RunWriter, Store
-from vlmrb.types import Clip, ClipScore, Prompt
+from vlmrb.types import Clip, ClipReplay, ClipScore, Prompt
 
 FINAL_SCORES_S = 120.0
 """How long a finished run waits for the scores of its last clips."""
@@ -26,6 +29,7 @@ class Labelling:
         render_spec: how the run's snapshots become frames.
         prompt: the stored prompt to ask.
         buffer: learns the labels.
+        agent: says how wrong it is about a clip.
         writer: stores clips and scores.
         counters, metrics: count.
 
@@ -39,11 +43,13 @@ class Labelling:
         render_spec: dict[str, Any],
         prompt: Prompt,
         buffer: ReplayBuffer,
+        agent: Agent,
         writer: RunWriter,
         counters: Counters,
         metrics: MeanMetrics,
     ) -> None:
-        self._config, self._buffer, self._writer, self._counters, self._metrics = config, buffer, writer, counters, metrics
+        self._config, self._buffer, self._agent, self._writer = config, buffer, agent, writer
+        self._counters, self._metrics = counters, metrics
         self.prompt = prompt
         self.failure = ""
         """Why there are no new scores any more, or ''."""
@@ -94,12 +100,16 @@ class Labelling:
             self.failure = f"scoring has failed at step {step}, the run goes on without new scores: {error}"
             return []
 
-    def apply(self, clip: Clip, score: ClipScore) -> None:
-        """Write the label to the clip's transitions and the score to the store."""
-        self._count(clip, score)
-        self._metrics.add("scoring/latency_s", score.latency_s)
-        if self._config.keep_clips:
-            self._writer.add_score(score)
+    def apply(self, scored: list[tuple[Clip, ClipScore]]) -> None:
+        """Write labels to the clips' transitions; store the scores and, with them, what replay makes of the clips now."""
+        for clip, score in scored:
+            self._count(clip, score)
+            self._metrics.add("scoring/latency_s", score.latency_s)
+            if self._config.keep_clips:
+                self._writer.add_score(score)
+        if scored and self._config.keep_clips:
+            for replay in replay_of([clip for clip, _ in scored], self._buffer, self._agent):
+                self._writer.add_clip_replay(replay)
 
     def _count(self, clip: Clip, score: ClipScore) -> None:
         self._counters.clips_scored += 1
@@ -148,3 +158,27 @@ class Labelling:
         """End the scoring process."""
         if self.worker is not None:
             self.worker.close()
+
+
+def replay_of(clips: list[Clip], buffer: ReplayBuffer, agent: Agent) -> list[ClipReplay]:
+    """What replay makes of clips now, by those of their transitions that it still holds; without any, a clip is left out.
+
+    All of them go through the networks at once. Nothing is learned or drawn.
+    """
+    item_ids = np.concatenate([clip.item_ids for clip in clips])
+    clip_of = np.repeat(np.arange(len(clips)), [len(clip) for clip in clips])
+    held = buffer.holds(item_ids)
+    if not held.any():
+        return []
+    clip_of, (batch, chances) = clip_of[held], buffer.look_up(item_ids[held])
+
+    def total(values: np.ndarray) -> np.ndarray:
+        return np.bincount(clip_of, values, minlength=len(clips))
+
+    counts, td_errors = np.bincount(clip_of, minlength=len(clips)), total(np.abs(agent.td_errors(batch)))
+    step, weight, vlm, other = buffer.next_item_id, chances.vlm_weight, total(chances.vlm), total(chances.other)
+    return [
+        ClipReplay(clip.clip_id, step, float(td_errors[i] / counts[i]), weight, float(vlm[i]), float(other[i]))
+        for i, clip in enumerate(clips)
+        if counts[i]
+    ]

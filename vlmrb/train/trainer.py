@@ -93,6 +93,7 @@ class Trainer:
             first.render_spec,
             store.save_prompt(prompt.name, prompt.text),
             self._buffer,
+            self._agent,
             self._writer,
             self._counters,
             self._metrics,
@@ -110,8 +111,7 @@ class Trainer:
             item_ids = buffer.add(result.transition)
             for clip in self._record(result, item_ids):
                 labelling.submit(clip)
-            for clip, score in labelling.drain():
-                labelling.apply(clip, score)
+            labelling.apply(labelling.drain())
             self._follow_schedules()
             while self._update_is_due():
                 batch = buffer.sample(config.batch_size)
@@ -343,8 +343,7 @@ class Trainer:
         for clip in self._recorder.close_open():
             self._labelling.submit(clip)
         if self._status == "running":
-            for clip, score in self._labelling.finish():
-                self._labelling.apply(clip, score)
+            self._labelling.apply(self._labelling.finish())
             if self.step % self.config.eval_interval >= self.config.n_envs or self._success_rate is None:
                 self._evaluate()
             self._status = "finished"

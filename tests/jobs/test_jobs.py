@@ -1,0 +1,213 @@
+"""Background jobs as real processes on a real store: order, limits, crashes, and what outlives whom."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from vlmrb import jobs
+from vlmrb.errors import CheckpointError, ConfigError, EnvironmentSetupError, RunBusyError
+from vlmrb.store import Store
+from vlmrb.types import RunStatus
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 120.0
+SHORT = {"env": "CartPole-v1", "total_steps": 400, "learning_starts": 10_000, "eval_interval": 400, "eval_episodes": 1,
+         "keep_clips": False, "hidden_size": 16, "n_envs": 2}  # fmt: skip
+LONG = SHORT | {"total_steps": 5_000_000, "eval_interval": 5_000_000, "checkpoint_interval": 2_000}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A store whose jobs all end with the test."""
+    with Store(str(tmp_path / "runs.db")) as store:
+        jobs.set_job_limit(store, 1)
+        yield store
+        for job in store.jobs():
+            if job.status in ("queued", "starting"):
+                store.cancel_job(job.job_id)
+        for job in store.jobs(status="running"):
+            assert job.pid is not None
+            os.kill(job.pid, signal.SIGKILL)
+        until(lambda: not store.jobs(status="running"))
+
+
+def until(happened: Callable[[], Any], what: str = "") -> Any:
+    """Wait for something, and return it."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        if found := happened():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"waited {PATIENCE_S:.0f} s in vain {what}")
+
+
+def launch(store: Store, *seeds: int, settings: dict[str, Any] = SHORT) -> list[int]:
+    return jobs.launch(store, jobs.matched_set(settings, [{"replay": "uniform"}], seeds))
+
+
+def status(store: Store, run_id: int) -> RunStatus:
+    return store.run(run_id).status
+
+
+def trains(store: Store, run_id: int) -> int:
+    """Wait until a process trains the run and has a checkpoint; its pid."""
+    folder = store.folder_of_run(run_id) / "checkpoints"
+    until(lambda: status(store, run_id) == "running" and folder.is_dir() and any(folder.iterdir()), jobs.log_tail(store, run_id))
+    pid = store.run(run_id).pid
+    assert pid is not None
+    return pid
+
+
+def test_runs_are_trained_one_after_the_other_and_nobody_needs_to_look(store: Store) -> None:
+    first, second = launch(store, 0, 1)
+    assert (status(store, second), store.run(second).step) == ("queued", 0)
+    until(lambda: status(store, second) == "finished", "for the second run")  # nothing here reconciles meanwhile
+    runs = [store.run(first), store.run(second)]
+    assert [run.status for run in runs] == ["finished", "finished"]
+    assert runs[1].started_at >= runs[0].ended_at - 0.5
+    until(lambda: [job.status for job in store.jobs()] == ["finished", "finished"])
+    assert "finished at step 400" in jobs.log_tail(store, first)
+
+
+def test_two_dispatchers_at_once_start_no_job_twice(store: Store) -> None:
+    jobs.set_job_limit(store, 8)
+    script = (
+        "import sys; from vlmrb import jobs; from vlmrb.store import Store; store = Store(sys.argv[1]);"
+        "[jobs.reconcile(store) for _ in range(40)]"
+    )
+    checked = jobs.launching.check_all(jobs.matched_set(SHORT, [{"replay": "uniform"}], range(4)))
+    run_ids = [jobs.launching.write_run(run, store=store) for run in checked]
+    store.enqueue_jobs("train", run_ids)
+    others = [subprocess.Popen([sys.executable, "-c", script, store.url], cwd=ROOT) for _ in range(2)]
+    until(lambda: all(status(store, run_id) == "finished" for run_id in run_ids))
+    assert [other.wait(60) for other in others] == [0, 0]
+    for run_id in run_ids:
+        assert jobs.log_tail(store, run_id).count("begins") == 1
+
+
+def test_a_killed_job_reads_as_interrupted_and_goes_on_from_its_checkpoint(store: Store) -> None:
+    (run_id,) = launch(store, 0, settings=LONG)
+    pid = trains(store, run_id)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: status(store, run_id) == "interrupted")
+    jobs.resume(store, run_id)
+    assert trains(store, run_id) != pid
+    until(lambda: store.run(run_id).step >= 2_000)
+    assert jobs.log_tail(store, run_id).count("begins") == 2
+    jobs.stop(store, run_id)
+    until(lambda: status(store, run_id) == "stopped")
+    until(lambda: [job.status for job in store.jobs()] == ["finished", "interrupted"])
+
+
+def test_a_killed_job_makes_room_for_the_next(store: Store) -> None:
+    first, second = launch(store, 0, 1, settings=LONG)
+    os.kill(trains(store, first), signal.SIGKILL)
+    until(lambda: jobs.reconcile(store) or status(store, second) == "running")
+    trains(store, second)
+
+
+def test_jobs_and_queue_outlive_whoever_launched_them(store: Store) -> None:
+    script = (
+        "import os, signal, sys, time; from vlmrb import jobs; from vlmrb.store import Store; s = Store(sys.argv[1]);"
+        f"jobs.launch(s, jobs.matched_set({SHORT!r}, [{{'replay': 'uniform'}}], [0, 1]));"
+        "os.killpg(os.getpgid(0), signal.SIGKILL)"
+    )
+    outcome = subprocess.run([sys.executable, "-c", script, store.url], cwd=ROOT, start_new_session=True, timeout=120)
+    assert outcome.returncode == -signal.SIGKILL
+    until(lambda: [run.status for run in store.runs()] == ["finished", "finished"])
+
+
+def test_a_job_leaves_no_zombie(store: Store) -> None:
+    (run_id,) = launch(store, 0)
+    until(lambda: status(store, run_id) == "finished")
+    until(lambda: not [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE])
+
+
+def test_what_waits_can_be_cancelled_and_resumed(store: Store) -> None:
+    _, second = launch(store, 0, 1, settings=LONG)
+    jobs.stop(store, second)
+    assert status(store, second) == "created"
+    with pytest.raises(RunBusyError, match="cancelled"):
+        jobs.cancel(store, second)
+    jobs.resume(store, second)
+    assert status(store, second) == "queued"
+    with pytest.raises(RunBusyError, match="queued already"):
+        jobs.resume(store, second)
+
+
+def test_what_runs_cannot_be_cancelled_resumed_or_deleted(store: Store) -> None:
+    (run_id,) = launch(store, 0, settings=LONG)
+    trains(store, run_id)
+    with pytest.raises(RunBusyError, match=f"vlmrb control {run_id} stop"):
+        jobs.cancel(store, run_id)
+    with pytest.raises(RunBusyError, match="running"):
+        jobs.resume(store, run_id)
+    with pytest.raises(RunBusyError, match="stop it before deleting it"):
+        jobs.delete_run(store, run_id)
+    assert store.folder_of_run(run_id).is_dir()
+
+
+def test_a_finished_run_can_be_deleted_with_its_files_but_not_resumed(store: Store) -> None:
+    (run_id,) = launch(store, 0)
+    until(lambda: [job.status for job in store.jobs()] == ["finished"])
+    with pytest.raises(CheckpointError, match="finished at step 400"):
+        jobs.resume(store, run_id)
+    jobs.delete_run(store, run_id)
+    assert store.runs() == []
+    assert store.jobs() == []
+    assert not store.folder_of_run(run_id).exists()
+
+
+def test_a_job_that_fails_says_why_in_log_and_queue(store: Store) -> None:
+    (run_id,) = launch(store, 0, settings=SHORT | {"device": "cuda:77"})
+    until(lambda: store.jobs(status="failed"))
+    assert status(store, run_id) == "failed"
+    assert "cuda" in store.run(run_id).error.lower()
+    assert "cuda" in jobs.log_tail(store, run_id).lower()
+
+
+def test_one_bad_run_and_nothing_is_written(store: Store) -> None:
+    good = jobs.matched_set(SHORT, [{"replay": "uniform"}], [0])
+    bad = jobs.matched_set(SHORT | {"env": "NoSuchEnv-v9"}, [{"replay": "uniform"}], [0])
+    with pytest.raises(EnvironmentSetupError, match="run 2 of 2"):
+        jobs.launch(store, good + bad)
+    with pytest.raises(ConfigError, match="got 0 runs"):
+        jobs.launch(store, [])
+    assert store.runs() == []
+    assert store.jobs() == []
+
+
+def test_launching_loads_no_torch(store: Store) -> None:
+    script = (
+        "import sys; from vlmrb import jobs; from vlmrb.store import Store; s = Store(sys.argv[1]);"
+        f"jobs.launch(s, jobs.matched_set({SHORT!r}, [{{'replay': 'uniform'}}], [0])); print('torch' in sys.modules)"
+    )
+    outcome = subprocess.run([sys.executable, "-c", script, store.url], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert outcome.stdout.strip() == "False", outcome.stderr
+
+
+@pytest.mark.parametrize("limit", [0, -1, 257, 1.5, True, "4"])
+def test_a_strange_limit_is_refused(store: Store, limit: Any) -> None:
+    with pytest.raises(ConfigError, match="from 1 to 256"):
+        jobs.set_job_limit(store, limit)
+    assert jobs.job_limit(store) == 1
+
+
+def test_a_long_log_is_cut_to_whole_lines(store: Store) -> None:
+    run_id = store.create_run({}, render_spec={}, success_rule="")
+    path = store.folder_of_run(run_id) / "log.txt"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"first\n" + b"\xff line of text\n" * 1_000)
+    tail = jobs.log_tail(store, run_id, max_bytes=100)
+    assert set(tail.splitlines()) == {"� line of text"}
+    assert jobs.log_tail(store, 99) == ""

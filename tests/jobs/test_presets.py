@@ -1,0 +1,76 @@
+"""Matched sets, presets and how long they take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vlmrb import jobs
+from vlmrb.cli.jobs import KEYS, parse_seeds
+from vlmrb.config import TrainConfig
+from vlmrb.errors import ConfigError
+from vlmrb.store import Store
+
+BASE = {"env": "DoorKey-6x6", "scorer": "oracle", "lambda_max": 0.3, "clip_length": 16, "total_steps": 1_000}
+
+
+def test_a_matched_set_has_every_method_with_every_seed_alike_in_all_else() -> None:
+    configs = jobs.matched_set(BASE, [{"replay": "vlm"}, {"replay": "per"}, {"replay": "uniform"}], [3, 5])
+    assert [(c.seed, c.replay) for c in configs] == [(s, r) for s in (3, 5) for r in ("vlm", "per", "uniform")]
+    different = {"seed", "replay", "scorer", "lambda_max", "clip_length"}
+    shared = [{name: value for name, value in c.model_dump().items() if name not in different} for c in configs]
+    assert all(each == shared[0] for each in shared)
+
+
+def test_what_only_vlm_replay_knows_is_left_out_elsewhere() -> None:
+    vlm, uniform = jobs.matched_set(BASE, [{"replay": "vlm"}, {"replay": "uniform"}], [0])
+    assert (vlm.scorer, vlm.lambda_max, vlm.clip_length) == ("oracle", 0.3, 16)
+    defaults = {name: field.default for name, field in TrainConfig.model_fields.items()}
+    assert (uniform.scorer, uniform.lambda_max) == (None, defaults["lambda_max"])
+
+
+@pytest.mark.parametrize(
+    ("variations", "seeds", "words"), [([], [0], "at least one"), ([{}], [], "at least one"), ([{}], [1, 1], "twice")]
+)
+def test_a_set_of_nothing_or_of_equal_seeds_is_refused(variations: list[dict], seeds: list[int], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        jobs.matched_set(BASE, variations, seeds)
+
+
+def test_every_preset_can_be_launched_as_it_is() -> None:
+    assert tuple(preset.key for preset in jobs.presets()) == KEYS
+    for preset in jobs.presets():
+        configs = preset.configs()
+        assert len(configs) == len(preset.variations) * len(preset.seeds)
+    with pytest.raises(ConfigError, match="there are quick"):
+        jobs.preset("nonsense")
+
+
+@pytest.mark.parametrize(("words", "seeds"), [(["0", "3-5"], [0, 3, 4, 5]), (["0,1, 2"], [0, 1, 2]), ([""], []), (["7-7"], [7])])
+def test_seeds_are_numbers_and_ranges(words: list[str], seeds: list[int]) -> None:
+    assert parse_seeds(words) == seeds
+
+
+@pytest.mark.parametrize("word", ["x", "-1", "5-3", "1-", "0-100000", "1.5"])
+def test_other_seeds_are_refused(word: str) -> None:
+    with pytest.raises(ConfigError, match="numbers and ranges"):
+        parse_seeds([word])
+
+
+def measured(store: Store, speed: float, **config: object) -> None:
+    run_id = store.create_run({"env": "CartPole-v1", "algo": "dqn", "replay": "per"} | config, render_spec={}, success_rule="")
+    store.heartbeat(run_id, 5_000, steps_per_second=speed)
+
+
+def test_an_estimate_rests_on_the_most_similar_runs(tmp_path: Path) -> None:
+    configs = jobs.matched_set(BASE, [{"replay": "per"}], [0, 1, 2])
+    with Store(str(tmp_path / "runs.db")) as store:
+        jobs.set_job_limit(store, 2)
+        assert jobs.estimate(store, configs).seconds is None
+        measured(store, 50.0)
+        rough = jobs.estimate(store, configs)
+        assert (rough.seconds, "roughly" in rough.basis) == (2 * 1_000 / 50, True)  # three runs, two at a time
+        measured(store, 100.0, env="DoorKey-6x6")
+        assert jobs.estimate(store, configs).seconds == 2 * 1_000 / 100
+        assert (jobs.estimate(store, configs).runs, jobs.estimate(store, configs[:1]).at_a_time) == (3, 1)

@@ -1,0 +1,149 @@
+"""The queue's table: handed out once, first come first served, lost claims come back, and the dead are told apart."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import psutil
+import pytest
+
+from vlmrb.errors import ConfigError, NotFoundError, RunBusyError
+from vlmrb.store import Store
+from vlmrb.store import jobs as queue
+
+HERE = psutil.Process()
+
+
+def started(store: Store, job_id: int) -> bool:
+    return store.job_started(job_id, HERE.pid, HERE.create_time())
+
+
+def make_run(store: Store) -> int:
+    return store.create_run({}, render_spec={}, success_rule="")
+
+
+def taken(store: Store, limit: int) -> list[int]:
+    return [job.target_id for job in store.take_jobs({"train": limit})]
+
+
+def test_jobs_are_handed_out_once_and_in_order(store: Store) -> None:
+    store.enqueue_jobs("train", [5, 3, 4])
+    assert taken(store, 2) == [5, 3]
+    assert taken(store, 2) == []
+    assert taken(store, 3) == [4]
+
+
+def test_each_kind_has_a_lane_of_its_own(store: Store) -> None:
+    store.enqueue_jobs("train", [1, 2])
+    store.enqueue_jobs("trial", [1])
+    assert [(job.kind, job.target_id) for job in store.take_jobs({"train": 1, "trial": 1})] == [("train", 1), ("trial", 1)]
+
+
+def test_a_job_that_ended_makes_room(store: Store) -> None:
+    first, _ = store.enqueue_jobs("train", [1, 2])
+    assert taken(store, 1) == [1]
+    assert started(store, first)
+    assert taken(store, 1) == []
+    store.job_ended(first, 0)
+    assert taken(store, 1) == [2]
+
+
+def test_a_process_that_died_without_a_word_makes_room_and_reads_as_interrupted(store: Store) -> None:
+    first, _ = store.enqueue_jobs("train", [1, 2])
+    assert taken(store, 1) == [1]
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    store.job_started(first, child.pid, psutil.Process(child.pid).create_time())
+    assert [job.status for job in store.jobs(status="running")] == ["running"]
+    child.kill()
+    child.communicate()
+    assert [job.target_id for job in store.jobs(status="interrupted")] == [1]
+    assert taken(store, 1) == [2]
+    assert [job.status for job in store.jobs()] == ["starting", "interrupted"]
+
+
+def test_a_claim_whose_process_never_came_goes_back_to_the_queue(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    (job_id,) = store.enqueue_jobs("train", [1])
+    assert taken(store, 1) == [1]
+    assert taken(store, 1) == []
+    monkeypatch.setattr(queue, "CLAIM_TIMEOUT_S", -1.0)
+    assert taken(store, 1) == [1]
+    assert started(store, job_id)
+    assert not started(store, job_id)  # the first process comes late, and must not begin
+
+
+def test_only_what_waits_is_cancelled(store: Store) -> None:
+    first, second, third = store.enqueue_jobs("train", [1, 2, 3])
+    store.cancel_job(second)
+    assert taken(store, 2) == [1, 3]
+    store.cancel_job(third)  # its process has not reported yet
+    assert not started(store, third)
+    assert started(store, first)
+    with pytest.raises(RunBusyError, match="vlmrb control 1 stop"):
+        store.cancel_job(first)
+    with pytest.raises(RunBusyError, match="cancelled"):
+        store.cancel_job(second)
+    with pytest.raises(NotFoundError, match="no job 99"):
+        store.cancel_job(99)
+
+
+def test_nothing_is_queued_twice(store: Store) -> None:
+    (job_id,) = store.enqueue_jobs("train", [1])
+    with pytest.raises(RunBusyError, match="run 1 is queued already"):
+        store.enqueue_jobs("train", [2, 1])
+    assert [job.target_id for job in store.jobs()] == [1]
+    store.cancel_job(job_id)
+    store.enqueue_jobs("train", [1])
+    assert [job.status for job in store.jobs()] == ["queued", "cancelled"]
+
+
+@pytest.mark.parametrize(("exit_code", "status"), [(0, "finished"), (2, "failed")])
+def test_an_ended_job_has_finished_or_failed(store: Store, exit_code: int, status: str) -> None:
+    (job_id,) = store.enqueue_jobs("trial", [7])
+    store.take_jobs({"trial": 1})
+    started(store, job_id)
+    store.job_ended(job_id, exit_code, "λ \x00 wrong" if exit_code else "")
+    job = store.job_of("trial", 7)
+    assert job is not None
+    assert (job.status, job.exit_code) == (status, exit_code)
+    assert not store.has_active_jobs()
+
+
+def test_a_run_whose_job_waits_is_queued(store: Store) -> None:
+    first, second = make_run(store), make_run(store)
+    job_id, _ = store.enqueue_jobs("train", [first, second])
+    assert [run.run_id for run in store.runs(status="queued")] == [second, first]
+    taken(store, 1)
+    started(store, job_id)
+    assert store.run(first).status == "queued"  # its process has begun, the run has not
+    store.claim_run(first, os.getpid(), HERE.create_time())
+    assert (store.run(first).status, store.run(second).status) == ("running", "queued")
+    store.release_run(first, "stopped")
+    assert store.run(first).status == "stopped"
+    store.job_ended(job_id, 0)
+    store.enqueue_jobs("train", [first])
+    assert store.run(first).status == "queued"
+
+
+def test_a_deleted_run_leaves_the_queue(store: Store) -> None:
+    run_id = make_run(store)
+    (job_id,) = store.enqueue_jobs("train", [run_id])
+    taken(store, 1)
+    store.delete_run(run_id)
+    assert store.jobs() == []
+    assert not started(store, job_id)
+
+
+def test_settings_are_kept(store: Store) -> None:
+    assert store.setting("job_limit") is None
+    for value in (3, {"a": [1, None]}, 4):
+        store.set_setting("job_limit", value)
+        assert store.setting("job_limit") == value
+
+
+@pytest.mark.parametrize("value", [float("nan"), object()])
+def test_a_setting_that_is_no_plain_data_is_refused(store: Store, value: Any) -> None:
+    with pytest.raises(ConfigError):
+        store.set_setting("job_limit", value)

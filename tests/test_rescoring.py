@@ -1,0 +1,223 @@
+"""Stored clips scored again, and trials on samples of them: real stores, real scoring processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.recorded import record_frames, record_run
+from tests.store.samples import Child
+from vlmrb import rescoring
+from vlmrb.errors import ConfigError, NotFoundError, RunBusyError, ScorerSetupError, StoreCorruptError, VlmrbError
+from vlmrb.rescoring import ScoringProgress, choose_clips, create_trial, report, run_trial, score_clips, trial_report
+from vlmrb.scoring import ScorerOptions, resolve_prompt
+from vlmrb.store import Store
+from vlmrb.types import CLIPS_PER_RUN, ClipScore
+
+GAMES = resolve_prompt("games")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(str(tmp_path / "runs.db")) as opened:
+        yield opened
+
+
+def present_labels(store: Store, run_id: int) -> list[ClipScore | None]:
+    return [clip.score for clip in choose_clips(store, run_id)]
+
+
+# -- scoring
+
+
+def test_each_clip_is_scored_once_in_order_also_over_runs_that_are_drawn_differently(store: Store) -> None:
+    runs = [record_run(store, 70, length=4), record_run(store, 3, visuals="swapped")]
+    clips = [clip for run_id in reversed(runs) for clip in choose_clips(store, run_id)]
+    handed: list[ClipScore] = []
+    told: list[ScoringProgress] = []
+    scores = score_clips(store, clips, "oracle", GAMES, ScorerOptions(), on_scores=handed.extend, progress=told.append)
+    assert [score.clip_id for score in scores] == [clip.clip_id for clip in clips]
+    assert [score.label for score in scores] == [clip.progress for clip in clips]
+    assert sorted(score.clip_id for score in handed) == sorted(clip.clip_id for clip in clips)
+    assert (told[-1].done, told[-1].total) == (73, 73)
+    assert told[-1].positive_rate == sum(clip.progress for clip in clips) / 73
+    assert all(score is None for run_id in runs for score in present_labels(store, run_id))
+
+
+def test_a_scorer_that_cannot_be_made_is_told(store: Store) -> None:
+    clips = choose_clips(store, record_run(store, 2, length=4))
+    with pytest.raises(ScorerSetupError, match="/no/such/folder"):
+        score_clips(store, clips, "hf:/no/such/folder", GAMES, ScorerOptions(), on_scores=lambda _: None)
+
+
+def test_a_damaged_clip_stops_the_scoring(tmp_path: Path, store: Store) -> None:
+    import sqlite3
+
+    clips = choose_clips(store, record_run(store, 2, length=4))
+    with sqlite3.connect(tmp_path / "runs.db") as connection:
+        connection.execute("UPDATE clip_data SET data = x'00' WHERE clip_id = 10000001")
+    connection.close()
+    with pytest.raises(StoreCorruptError, match="10000001"):
+        score_clips(store, clips, "oracle", GAMES, ScorerOptions(), on_scores=lambda _: None)
+
+
+def test_nothing_to_score_starts_nothing(store: Store) -> None:
+    assert score_clips(store, [], "hf:/no/such/folder", GAMES, ScorerOptions(), on_scores=lambda _: None) == []
+
+
+def test_chosen_clips_are_spread_over_the_run(store: Store) -> None:
+    run_id = record_run(store, 9, length=4)
+    numbers = [clip.clip_id - run_id * CLIPS_PER_RUN for clip in choose_clips(store, run_id, 3)]
+    assert numbers == [0, 4, 8]
+    assert len(choose_clips(store, run_id, 20)) == 9
+    with pytest.raises(NotFoundError, match="no stored clips"):
+        choose_clips(store, record_frames(store, []))
+    with pytest.raises(NotFoundError, match="no run 99"):
+        choose_clips(store, 99)
+
+
+def test_a_report_compares_with_events_people_and_the_labels_before(store: Store) -> None:
+    run_id = record_run(store, 12, length=4, labels=[True, False] * 6)
+    first = run_id * CLIPS_PER_RUN
+    store.label_clip(first, agrees=False)  # was yes: a person says no
+    store.label_clip(first + 1, agrees=True)  # was no: a person says no
+    clips = choose_clips(store, run_id)
+    scores = [
+        ClipScore(clip.clip_id, float(clip.progress), None, None, 0.5, "oracle", "oracle", "", None) for clip in clips[:-1]
+    ] + [ClipScore(clips[-1].clip_id, None, None, None, 0.5, "oracle", "oracle", "", None, error="no answer")]
+    found = report(clips, scores)
+    progress = [clip.progress for clip in clips[:-1]]
+    assert any(progress) and not all(progress)
+    assert (found.clips, found.events.auc, found.events.confusion.precision, found.first_error) == (12, 1, 1, "no answer")
+    assert found.events.confusion.unknown == 1
+    before = [number % 2 == 0 for number in range(11)]
+    assert found.flips.flipped == sum(old != new for old, new in zip(before, progress, strict=True))
+    assert found.people is not None and found.people.truth_rate == 0
+    assert found.people.confusion.false_positives == sum(progress[:2])
+
+
+# -- trials
+
+
+def test_a_trial_tells_what_a_prompt_would_change_and_changes_nothing(store: Store) -> None:
+    runs = [record_run(store, 8, length=4, labels=[True] * 8), record_run(store, 4, length=4)]
+    before = [present_labels(store, run_id) for run_id in runs]
+    trial_id = create_trial(store, run_ids=runs, scorer="oracle", prompt="Is a key picked up?", sample=10)
+    assert (store.trial(trial_id).status, trial_report(store, trial_id).agreement) == ("created", None)
+    told: list[ScoringProgress] = []
+    run_trial(store, trial_id, told.append)
+    found = trial_report(store, trial_id)
+    assert (found.trial.status, found.trial.scored, told[-1].done) == ("finished", 10, 10)
+    assert [row.clip.clip_id for row in found.rows] == list(found.trial.clip_ids)
+    assert found.agreement is not None and found.agreement.events.auc == 1
+    for row in found.rows:
+        assert row.score.label == row.clip.progress
+        assert row.flipped == (None if row.clip.run_id == runs[1] else not row.clip.progress)
+    assert found.agreement.flips.to_no == sum(row.flipped is True for row in found.rows)
+    assert [present_labels(store, run_id) for run_id in runs] == before
+
+
+def test_a_trial_of_a_model_keeps_the_question(store: Store) -> None:
+    trial_id = create_trial(store, run_ids=[record_run(store, 1)], scorer="hf:some/model", prompt="Is a key picked up?", frames=4)
+    found = trial_report(store, trial_id)
+    assert found.prompt is not None and found.prompt.text == "Is a key picked up?"
+    assert (found.trial.options["frames"], found.trial.threshold) == (4, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"scorer": "telepathy"}, "telepathy"),
+        ({"prompt": ""}, "prompt: is empty"),
+        ({"prompt": "gamez"}, "no preset"),
+        ({"sample": 0}, "sample: got 0"),
+        ({"sample": 10_001}, "sample: got 10001"),
+        ({"threshold": 1.5}, "threshold: got"),
+        ({"frames": 0}, "scorer_frames: got"),
+        ({"dtype": "int4"}, "scorer_dtype: got"),
+        ({"run_ids": []}, "none is named"),
+        ({"run_ids": [1, 99]}, "no run 99"),
+        ({"run_ids": [2]}, "no clips are stored for run 2"),
+    ],
+)
+def test_a_wrong_trial_is_refused_and_leaves_nothing(store: Store, changed: dict[str, object], said: str) -> None:
+    settings = {"run_ids": [record_run(store, 1, length=4)], "scorer": "hf:some/model", "prompt": "games"}
+    record_frames(store, [])
+    with pytest.raises(VlmrbError, match=said):
+        create_trial(store, **(settings | changed))
+    assert (store.trials(), store.prompts()) == ([], [])
+
+
+def test_a_trial_that_fails_says_why_and_can_be_tried_again(store: Store) -> None:
+    trial_id = create_trial(store, run_ids=[record_run(store, 1, length=4)], scorer="hf:/no/such/folder", prompt="games")
+    for _ in range(2):
+        with pytest.raises(ScorerSetupError):
+            run_trial(store, trial_id)
+        trial = store.trial(trial_id)
+        assert (trial.status, "/no/such/folder" in trial.error) == ("failed", True)
+
+
+def test_a_killed_trial_reads_as_interrupted_and_goes_on_with_what_is_missing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = record_run(store, 150, length=4)
+    trial_id = create_trial(store, run_ids=[run_id], scorer="oracle", prompt="games", sample=150)
+    monkeypatch.setattr(rescoring.scoring, "_STORE_EVERY_S", 0.0)
+
+    def die(progress: ScoringProgress) -> None:
+        if progress.done:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    child = Child(lambda _: run_trial(store, trial_id, die))
+    child.lines()
+    assert child.status == -signal.SIGKILL
+    trial = store.trial(trial_id)
+    assert trial.status == "interrupted"
+    assert 0 < trial.scored < 150
+    told: list[ScoringProgress] = []
+    run_trial(store, trial_id, told.append)
+    assert told[-1].total == 150 - trial.scored
+    found = trial_report(store, trial_id)
+    assert (found.trial.status, len(found.rows)) == ("finished", 150)
+
+
+def test_control_c_leaves_a_trial_interrupted(store: Store) -> None:
+    trial_id = create_trial(store, run_ids=[record_run(store, 1, length=4)], scorer="oracle", prompt="games")
+
+    def press(_: ScoringProgress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_trial(store, trial_id, press)
+    assert store.trial(trial_id).status == "interrupted"
+
+
+def test_a_trial_is_run_by_one_process_at_a_time(store: Store) -> None:
+    trial_id = create_trial(store, run_ids=[record_run(store, 1, length=4)], scorer="oracle", prompt="games")
+    store.claim_trial(trial_id, os.getpid(), psutil.Process().create_time())
+    with pytest.raises(RunBusyError):
+        run_trial(store, trial_id)
+
+
+def test_a_trial_outlives_the_deletion_of_one_of_its_runs(store: Store) -> None:
+    runs = [record_run(store, 3, length=4), record_run(store, 3, length=4)]
+    trial_id = create_trial(store, run_ids=runs, scorer="oracle", prompt="games")
+    run_trial(store, trial_id)
+    store.delete_run(runs[0])
+    assert {row.clip.run_id for row in trial_report(store, trial_id).rows} == {runs[1]}
+    with pytest.raises(NotFoundError):
+        trial_report(store, trial_id + 1)
+
+
+def test_a_sample_is_the_same_for_the_same_seed(store: Store) -> None:
+    run_id = record_run(store, 40, length=4)
+    made = [create_trial(store, run_ids=[run_id], scorer="oracle", prompt="games", sample=5, seed=seed) for seed in (1, 1, 2)]
+    samples = [store.trial(trial_id).clip_ids for trial_id in made]
+    assert samples[0] == samples[1] != samples[2]
+    with pytest.raises(ConfigError, match="seed"):
+        create_trial(store, run_ids=[run_id], scorer="oracle", prompt="games", seed=-1)

@@ -1,0 +1,181 @@
+"""The command that tries a prompt, or a scorer, on a sample of stored clips before it touches a run."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from vlmrb.cli import text
+from vlmrb.cli.clips import label_word
+from vlmrb.cli.options import add_command, positive_integer
+from vlmrb.cli.progress import Progress
+from vlmrb.cli.score import add_scorer_options, print_report, report_json, show_progress
+from vlmrb.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vlmrb.rescoring import TrialReport, TrialRow
+    from vlmrb.store import Store
+    from vlmrb.types import Trial
+
+SHOWN_FLIPS = 20
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    parser = add_command(
+        commands,
+        "trial",
+        try_prompt,
+        "try a prompt on a sample of stored clips; their labels stay as they are",
+        'python -m vlmrb trial 3 4 --scorer hf:models/plm-1b --prompt "Does the agent pick up a key?" --sample 200',
+        details="Half of the sample shows progress, as far as there is so much. Tells how the answers agree with the simulator's "
+        "events and with people, and which labels would flip.",
+    )
+    parser.add_argument("run_ids", metavar="RUN", type=positive_integer, nargs="*", help="runs whose clips are sampled")
+    add_scorer_options(parser, required=False)
+    parser.add_argument("--sample", type=positive_integer, metavar="N", default=200, help="at most so many clips (default: 200)")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", default=0, help="of the sample: the same draws the same clips (default: 0)"
+    )
+    parser.add_argument("--show", type=positive_integer, metavar="TRIAL", help="show a trial that was made before")
+    parser.add_argument("--resume", type=positive_integer, metavar="TRIAL", help="go on with a trial that was interrupted")
+    parser.add_argument("--list", action="store_true", help="list the trials, newest first")
+
+
+def try_prompt(arguments: argparse.Namespace) -> int:
+    """`trial`: make and run one, go on with one, show one, or list them."""
+    from vlmrb.rescoring import trial_report
+    from vlmrb.store import Store
+
+    _check(arguments)
+    with Store(arguments.store, create=False) as store:
+        if arguments.list:
+            return _list(store.trials(), arguments.json)
+        trial_id = arguments.show or arguments.resume or _create(store, arguments)
+        if not arguments.show:
+            _run(store, trial_id, arguments.quiet)
+        report = trial_report(store, trial_id)
+    if arguments.json:
+        text.print_json(_json(report))
+    else:
+        _print(report)
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """One thing at a time.
+
+    Raises:
+        ConfigError: none, or several, of RUN, --show, --resume and --list; or runs without --scorer.
+    """
+    given = [bool(arguments.run_ids), arguments.show is not None, arguments.resume is not None, arguments.list]
+    if sum(given) != 1:
+        raise ConfigError("trial: name runs to make a trial, or give one of --show TRIAL, --resume TRIAL and --list")
+    if arguments.run_ids and arguments.scorer is None:
+        raise ConfigError("--scorer: is missing; a new trial needs one, such as --scorer oracle")
+
+
+def _create(store: Store, arguments: argparse.Namespace) -> int:
+    from vlmrb.rescoring import create_trial
+
+    return create_trial(
+        store,
+        run_ids=arguments.run_ids,
+        scorer=arguments.scorer,
+        prompt=arguments.prompt,
+        sample=arguments.sample,
+        seed=arguments.seed,
+        threshold=arguments.threshold,
+        frames=arguments.frames,
+        device=arguments.device,
+        dtype=arguments.dtype,
+    )
+
+
+def _run(store: Store, trial_id: int, quiet: bool) -> None:
+    from vlmrb.rescoring import run_trial
+
+    trial = store.trial(trial_id)
+    with Progress(len(trial.clip_ids) - trial.scored, "clips", quiet=quiet) as bar:
+        bar.note(f"trial {trial_id}")
+        run_trial(store, trial_id, show_progress(bar))
+
+
+def _list(trials: list[Trial], as_json: bool) -> int:
+    if as_json:
+        text.print_json(trials)
+    elif not trials:
+        print("no trials yet")
+    else:
+        text.print_table(
+            ["trial", "status", "made", "runs", "scored", "scorer", "prompt"],
+            [
+                [
+                    trial.trial_id,
+                    trial.status,
+                    text.ago(trial.created_at),
+                    text.shorten(", ".join(map(str, trial.run_ids)), 20),
+                    f"{trial.scored}/{len(trial.clip_ids)}",
+                    text.shorten(trial.scorer, 30),
+                    "–" if trial.prompt_id is None else trial.prompt_id,
+                ]
+                for trial in trials
+            ],
+        )
+    return 0
+
+
+def _json(report: TrialReport) -> dict[str, Any]:
+    return {
+        "trial": report.trial,
+        "prompt": report.prompt,
+        "agreement": None if report.agreement is None else report_json(report.agreement),
+        "rows": [_row_json(row) for row in report.rows],
+    }
+
+
+def _row_json(row: TrialRow) -> dict[str, Any]:
+    present = row.clip.score
+    return {
+        "clip_id": row.clip.clip_id,
+        "progress": row.clip.progress,
+        "human_label": row.clip.human_label,
+        "label": None if present is None else present.label,
+        "probability": None if present is None else present.probability,
+        "new_label": row.score.label,
+        "new_probability": row.score.probability,
+        "flipped": row.flipped,
+    }
+
+
+def _print(report: TrialReport) -> None:
+    trial, prompt = report.trial, report.prompt
+    facts = {
+        "trial": f"{trial.trial_id}, {trial.status}" + (f": {trial.error}" if trial.error else ""),
+        "sample": f"{trial.scored} of {len(trial.clip_ids)} clips scored, of {', '.join(f'run {run}' for run in trial.run_ids)}",
+        "scorer": trial.scorer + (f", model {trial.model}" if trial.model not in ("", trial.scorer) else ""),
+        "prompt": "–" if prompt is None else f"{prompt.name}@{prompt.version}: {text.shorten(prompt.text, 100)}",
+    }
+    text.print_pairs(facts)
+    if report.agreement is None:
+        return
+    print_report(report.agreement)
+    flipped = [row for row in report.rows if row.flipped]
+    if flipped:
+        print()
+        text.print_table(
+            ["clip", "now", "P(yes)", "trial", "P(yes)", "progress"],
+            [
+                [
+                    row.clip.clip_id,
+                    label_word(row.clip.score),
+                    text.number(row.clip.score.probability if row.clip.score else None),
+                    label_word(row.score),
+                    text.number(row.score.probability),
+                    "yes" if row.clip.progress else "no",
+                ]
+                for row in flipped[:SHOWN_FLIPS]
+            ],
+        )
+    if len(flipped) > SHOWN_FLIPS:
+        print(f"and {len(flipped) - SHOWN_FLIPS} more; --json lists all")

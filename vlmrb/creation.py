@@ -1,0 +1,61 @@
+"""Making a run: everything that can be wrong with it is found before its row is written. Nothing is trained, no torch loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vlmrb.config import TrainConfig
+from vlmrb.envs import make_env
+from vlmrb.scoring import check_scorer, resolve_prompt
+from vlmrb.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRun:
+    """A run that can begin: its configuration, how its frames are rendered, and what counts as a success."""
+
+    config: TrainConfig
+    render_spec: dict[str, Any]
+    success_rule: str
+
+    def with_seed(self, seed: int) -> CheckedRun:
+        """The same run with another seed, which needs no check of its own."""
+        return replace(self, config=self.config.model_copy(update={"seed": seed}))
+
+
+def check_run(config: TrainConfig) -> CheckedRun:
+    """Check that a run of `config` can begin here; makes its environment once.
+
+    Raises:
+        VlmrbError: the environment, scorer or prompt cannot be used.
+    """
+    if config.scorer is not None:
+        check_scorer(config.scorer)
+    resolve_prompt(config.prompt)
+    env = make_env(config)
+    checked = CheckedRun(config, env.render_spec, env.success_rule)
+    env.close()
+    return checked
+
+
+def write_run(checked: CheckedRun, *, store: Store, name: str | None = None, set_name: str = "", tags: Iterable[str] = ()) -> int:
+    """Write the row of a checked run; returns its id."""
+    return store.create_run(
+        checked.config.model_dump(),
+        name=name,
+        render_spec=checked.render_spec,
+        success_rule=checked.success_rule,
+        set_name=set_name,
+        tags=tags,
+    )
+
+
+def create_run(config: TrainConfig, *, store: Store, name: str | None = None) -> int:
+    """Check that a run of `config` can begin, write its row, and return its id.
+
+    Raises:
+        VlmrbError: the environment, scorer or prompt cannot be used; nothing has been written.
+    """
+    return write_run(check_run(config), store=store, name=name)

@@ -1,0 +1,40 @@
+"""Curves with fewer points that look the same: what a page draws, not what statistics are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlmrb.errors import ConfigError
+
+
+def downsample(
+    steps: NDArray[np.int64], values: NDArray[np.float64], points: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """A curve of at most `points` points, all of them measured ones.
+
+    The first and the last point stay, and of each of equally many points between them the lowest and the highest, so
+    that no spike is lost. NaN stays only where a stretch holds nothing else.
+
+    Args:
+        steps: int64 [N], ascending.
+        values: float64 [N].
+        points: at least 4; a curve that has no more comes back as it is.
+
+    Raises:
+        ConfigError: fewer than 4 points.
+    """
+    if points < 4:
+        raise ConfigError(f"points: got {points}; allowed: 4 or more")
+    if len(steps) <= points:
+        return steps, values
+    between = np.arange(1, len(steps) - 1)
+    width = -(-len(between) // ((points - 2) // 2))  # of a bucket
+    padding = -len(between) % width
+    buckets = np.append(between, np.full(padding, between[-1])).reshape(-1, width)
+    there = ~np.isnan(values[buckets])
+    lowest = np.where(there, values[buckets], np.inf).argmin(axis=1)
+    highest = np.where(there, values[buckets], -np.inf).argmax(axis=1)
+    rows = np.arange(len(buckets))
+    kept = np.unique(np.concatenate([[0, len(steps) - 1], buckets[rows, lowest], buckets[rows, highest]]))
+    return steps[kept], values[kept]

@@ -1,0 +1,22 @@
+"""Which simulator events count as progress: what `oracle` labels yes, and what labels are judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vlmrb.types import Event
+
+PROGRESS_EVENTS = frozenset(
+    {("picked_up", "key"), ("unlocked", "door"), ("opened", "door"), ("goal_reached", "goal"), ("success", "")}
+)
+"""(name, object) of the events that count as progress towards a goal."""
+
+
+def is_progress(event: Event) -> bool:
+    """Whether the event counts as progress."""
+    return (event.name, event.object) in PROGRESS_EVENTS
+
+
+def shows_progress(events: Iterable[tuple[int, Event]]) -> bool:
+    """Whether any of a clip's events counts as progress."""
+    return any(is_progress(event) for _, event in events)

@@ -1,0 +1,82 @@
+"""Starting what waits in the queue, as far as the limit allows. Any process may do it at any time; no job starts twice."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from vlmrb.errors import ConfigError
+from vlmrb.store import Store
+from vlmrb.types import Job, JobKind
+
+LIMIT_SETTING = "job_limit"
+MAX_LIMIT = 256
+TRIALS_AT_A_TIME = 1
+"""Trials have a lane of their own, so that a prompt can be tried while training runs wait."""
+
+
+def job_limit(store: Store) -> int:
+    """How many runs train at a time on one machine: as set, else two thirds of the cores, for scoring needs some too."""
+    value = store.setting(LIMIT_SETTING)
+    return value if isinstance(value, int) else max(1, (os.cpu_count() or 1) * 2 // 3)
+
+
+def set_job_limit(store: Store, limit: int) -> None:
+    """Change the limit; what runs already goes on.
+
+    Raises:
+        ConfigError: not a whole number from 1 to 256.
+    """
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_LIMIT:
+        raise ConfigError(f"limit: got {limit!r}; allowed: a whole number from 1 to {MAX_LIMIT}")
+    store.set_setting(LIMIT_SETTING, limit)
+    dispatch(store)
+
+
+def dispatch(store: Store) -> list[Job]:
+    """Start every job that may start now; returns them."""
+    limits: dict[JobKind, int] = {"train": job_limit(store), "trial": TRIALS_AT_A_TIME}
+    jobs = store.take_jobs(limits)
+    for job in jobs:
+        try:
+            _start_process(store, job)
+        except OSError as error:
+            store.job_not_started(job.job_id, f"no process could be started: {error}")
+    return jobs
+
+
+def reconcile(store: Store) -> list[Job]:
+    """Bring the queue up to date: processes that are gone are noticed, lost jobs wait again, and what may start is started.
+
+    Cheap enough to be called every second or two.
+    """
+    return dispatch(store) if store.has_active_jobs() else []
+
+
+def log_path(store: Store, kind: JobKind, target_id: int) -> Path:
+    """The file that a job's process writes to."""
+    folder = store.folder_of_run(target_id)
+    return folder / "log.txt" if kind == "train" else folder.parent / f"trial-{target_id}" / "log.txt"
+
+
+def _start_process(store: Store, job: Job) -> None:
+    """A process in a session of its own: neither the end of this one nor Ctrl-C in its terminal ends it."""
+    path = log_path(store, job.kind, job.target_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    package_folder = str(Path(__file__).resolve().parents[2])
+    search_path = [package_folder, *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {"OMP_NUM_THREADS": "1"} | os.environ  # several runs at once want one thread each
+    environment |= {"VLMRB_STORE": store.url, "PYTHONPATH": os.pathsep.join(search_path), "PYTHONUNBUFFERED": "1"}
+    with path.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vlmrb.jobs", str(job.job_id)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,  # the address of the store may hold a password, so it is not an argument
+            start_new_session=True,
+        )
+    threading.Thread(target=process.wait, name=f"job-{job.job_id}", daemon=True).start()  # so that it leaves no zombie

@@ -1,0 +1,110 @@
+"""The life of a job's process: it reports, does its work, writes a log, and starts the next job when it ends."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from typing import Any
+
+import psutil
+
+from vlmrb.errors import VlmrbError
+from vlmrb.jobs.dispatching import dispatch
+from vlmrb.store import Store
+from vlmrb.types import Job
+
+EXIT_NOT_MINE, EXIT_ERROR, EXIT_CRASH, EXIT_INTERRUPTED = 3, 2, 1, 130
+LOG_INTERVAL_S = 10.0
+
+
+def execute(store: Store, job_id: int) -> int:
+    """Do the job in this process; returns its exit status. Does nothing where the job was cancelled or is another's."""
+    process = psutil.Process()
+    if not store.job_started(job_id, process.pid, process.create_time()):
+        say(f"job {job_id} was cancelled, or another process has it")
+        return EXIT_NOT_MINE
+    job = next(job for job in store.jobs(status="running") if job.job_id == job_id)
+    say(f"job {job_id} begins: process {process.pid}, {job.kind} {job.target_id}")
+    exit_code, error = EXIT_CRASH, "the process was ended"
+    try:
+        exit_code, error = _work(store, job)
+    except VlmrbError as failure:
+        exit_code, error = EXIT_ERROR, str(failure)
+        say(f"failed: {failure}")
+    except KeyboardInterrupt:
+        exit_code, error = EXIT_INTERRUPTED, "interrupted"
+        say(error)
+    except Exception as failure:  # noqa: BLE001  whatever it is, the log and the queue are told
+        exit_code, error = EXIT_CRASH, f"{type(failure).__name__}: {failure}"
+        say(f"failed:\n{traceback.format_exc()}")
+    finally:
+        store.job_ended(job_id, exit_code, error)
+        dispatch(store)
+    return exit_code
+
+
+def _work(store: Store, job: Job) -> tuple[int, str]:
+    return _train(store, job.target_id) if job.kind == "train" else _run_trial(store, job.target_id)
+
+
+def _train(store: Store, run_id: int) -> tuple[int, str]:
+    from vlmrb.train import resume  # loads torch
+
+    log = Occasionally()
+    warned: set[str] = set()
+
+    def progress(step: int, total: int, figures: dict[str, Any]) -> None:
+        warning = figures.get("warning")
+        if warning and warning not in warned:
+            warned.add(warning)
+            say(f"warning: {warning}")
+        if log.is_due():
+            say(f"step {step:,} of {total:,}{_figures(figures)}")
+
+    result = resume(run_id, store=store, progress=progress)
+    rate = result.final_success_rate
+    say(f"{result.status} at step {result.steps:,}" + ("" if rate is None else f", success {rate:.0%}"))
+    return (EXIT_INTERRUPTED, "interrupted") if result.status == "interrupted" else (0, "")
+
+
+def _run_trial(store: Store, trial_id: int) -> tuple[int, str]:
+    from vlmrb.rescoring import ScoringProgress, run_trial
+
+    log = Occasionally()
+
+    def progress(at: ScoringProgress) -> None:
+        if log.is_due():
+            say(str(at))
+
+    run_trial(store, trial_id, progress)
+    say("finished")
+    return 0, ""
+
+
+def _figures(figures: dict[str, Any]) -> str:
+    words = []
+    for name, form in (("success_rate", "success {:.0%}"), ("lambda", "λ {:.2f}"), ("positive_rate", "yes {:.0%}"),
+                       ("steps_per_second", "{:.0f} steps/s")):  # fmt: skip
+        if figures.get(name) is not None:
+            words.append(form.format(figures[name]))
+    return "".join(f", {word}" for word in words)
+
+
+class Occasionally:
+    """Says when the next line of the log is due."""
+
+    def __init__(self, seconds: float = LOG_INTERVAL_S) -> None:
+        self._seconds, self._next = seconds, 0.0
+
+    def is_due(self) -> bool:
+        """True at most once per interval."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self._seconds
+        return True
+
+
+def say(words: str) -> None:
+    """One line of the log, with the time."""
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {words}", flush=True)

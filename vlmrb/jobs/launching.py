@@ -1,0 +1,99 @@
+"""Filling the queue: new runs, runs to go on with, trials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from vlmrb.config import TrainConfig
+from vlmrb.creation import CheckedRun, check_run, write_run
+from vlmrb.errors import CheckpointError, ConfigError, RunBusyError, VlmrbError
+from vlmrb.jobs.dispatching import dispatch
+from vlmrb.rescoring import create_trial
+from vlmrb.store import Store
+
+MAX_RUNS = 500
+"""Runs that are launched at once at most."""
+
+
+def launch(
+    store: Store,
+    configs: Sequence[TrainConfig],
+    *,
+    names: Sequence[str] | None = None,
+    set_name: str = "",
+    tags: Iterable[str] = (),
+) -> list[int]:
+    """Train in the background: all runs are checked, then written and queued in order, then as many begin as may.
+
+    Args:
+        store: where they go.
+        configs: one per run.
+        names: for people, one per run; None makes them from the settings.
+        set_name: what this matched set of runs is called.
+        tags: of every run.
+
+    Returns:
+        The ids of the runs.
+
+    Raises:
+        ConfigError: no runs, or too many.
+        VlmrbError: a run cannot begin; says which. Nothing has been written then.
+    """
+    if not 0 < len(configs) <= MAX_RUNS:
+        raise ConfigError(f"launch: got {len(configs)} runs; allowed: 1 to {MAX_RUNS}")
+    assert names is None or len(names) == len(configs), (names, len(configs))
+    checked = check_all(configs)
+    chosen = list(tags)
+    run_ids = [
+        write_run(run, store=store, name=None if names is None else names[index], set_name=set_name, tags=chosen)
+        for index, run in enumerate(checked)
+    ]
+    store.enqueue_jobs("train", run_ids)
+    dispatch(store)
+    return run_ids
+
+
+def check_all(configs: Sequence[TrainConfig]) -> list[CheckedRun]:
+    """Check each different run once: seeds of one run need one check."""
+    found: dict[str, CheckedRun] = {}
+    runs = []
+    for number, config in enumerate(configs, 1):
+        apart_from_seed = config.model_copy(update={"seed": 0}).model_dump_json()
+        try:
+            if apart_from_seed not in found:
+                found[apart_from_seed] = check_run(config)
+        except VlmrbError as error:
+            raise type(error)(f"run {number} of {len(configs)} ({config.replay}, seed {config.seed}): {error}") from error
+        runs.append(found[apart_from_seed].with_seed(config.seed))
+    return runs
+
+
+def resume(store: Store, run_id: int) -> int:
+    """Queue a run that was stopped, interrupted or has failed, or never began; returns the id of the job.
+
+    Raises:
+        NotFoundError: there is no such run.
+        CheckpointError: it is finished.
+        RunBusyError: it is live, or waits already.
+    """
+    run = store.run(run_id)
+    if run.status == "finished":
+        raise CheckpointError(f"run {run_id} is finished at step {run.step}; launch a new one")
+    if run.status in ("running", "paused"):
+        raise RunBusyError(f"run {run_id} is {run.status} in process {run.pid}")
+    (job_id,) = store.enqueue_jobs("train", [run_id])
+    dispatch(store)
+    return job_id
+
+
+def launch_trial(store: Store, **settings: Any) -> int:
+    """Make a trial as `vlmrb.rescoring.create_trial` does, run it in the background, and return its id.
+
+    Raises:
+        VlmrbError: as `create_trial`; nothing has been written then.
+    """
+    trial_id = create_trial(store, **settings)
+    store.enqueue_jobs("trial", [trial_id])
+    dispatch(store)
+    return trial_id

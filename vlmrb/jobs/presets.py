@@ -1,0 +1,120 @@
+"""What to launch: matched sets of runs, and the ones that people want most."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vlmrb.config import TrainConfig, make_config
+from vlmrb.errors import ConfigError
+
+ONLY_FOR_VLM = ("scorer", "lambda_max", "lambda_warmup", "td_boost", "prompt", "threshold", "visuals", "clip_length")
+"""Settings that decide nothing where replay is uniform or PER."""
+
+COMPARISON = ({"replay": "vlm"}, {"replay": "per"}, {"replay": "uniform"})
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchPreset:
+    """A set of runs ready to launch.
+
+    Attributes:
+        key: for addresses and the command line.
+        title, text: for people.
+        settings: shared by all runs; fields of `TrainConfig`.
+        variations: what each method changes about them.
+        seeds: of each method.
+    """
+
+    key: str
+    title: str
+    text: str
+    settings: Mapping[str, Any]
+    variations: Sequence[Mapping[str, Any]]
+    seeds: Sequence[int] = field(default=(0, 1, 2, 3, 4))
+
+    def configs(self) -> list[TrainConfig]:
+        """Its runs."""
+        return matched_set(self.settings, self.variations, self.seeds)
+
+
+def presets() -> list[LaunchPreset]:
+    """The presets, in the order in which they are offered. `oracle` labels stand in for a model: they need no download."""
+    doorkey = {"env": "DoorKey-8x8", "total_steps": 300_000, "scorer": "oracle"}
+    return [
+        LaunchPreset(
+            "quick",
+            "Quick look",
+            "VLM-RB, PER and uniform on DoorKey-5x5, one seed each: a minute or so per run. Shows how everything works; "
+            "one seed tells nothing about which method is better.",
+            {"env": "DoorKey-5x5", "total_steps": 30_000, "scorer": "oracle", "eval_interval": 2_500, "epsilon_decay": 0.4},
+            COMPARISON,
+            (0,),
+        ),
+        LaunchPreset(
+            "compare",
+            "VLM-RB vs PER vs uniform",
+            "The comparison that counts: DoorKey-8x8 to 300,000 steps with five seeds each, alike in everything but replay.",
+            doorkey,
+            COMPARISON,
+        ),
+        LaunchPreset(
+            "lambda",
+            "λ ablation",
+            "How much of each batch the VLM's choice should be: λ from 0.1 to 1, and no mixture at all.",
+            doorkey,
+            [{"replay": "vlm", "lambda_max": value} for value in (0.1, 0.25, 0.5, 0.75, 1.0, None)],
+            (0, 1, 2),
+        ),
+        LaunchPreset(
+            "visuals",
+            "Modified visuals",
+            "Sprites swapped misleadingly, or abstract textures: does the model know the pictures or the game? Only a model that "
+            "looks at frames can tell: name one as the scorer, for oracle labels do not change.",
+            doorkey,
+            [{"replay": "vlm", "visuals": value} for value in ("normal", "swapped", "abstract")],
+            (0, 1, 2),
+        ),
+        LaunchPreset(
+            "clips",
+            "Clip length",
+            "Shorter clips point closer to what mattered, longer ones give the model more to see: 8 to 64 steps.",
+            doorkey,
+            [{"replay": "vlm", "clip_length": value} for value in (8, 16, 32, 64)],
+            (0, 1, 2),
+        ),
+    ]
+
+
+def preset(key: str) -> LaunchPreset:
+    """The preset of that key.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for found in presets():
+        if found.key == key:
+            return found
+    raise ConfigError(f"preset: there is no {key!r}; there are {', '.join(each.key for each in presets())}")
+
+
+def matched_set(settings: Mapping[str, Any], variations: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[TrainConfig]:
+    """Every variation with every seed, alike in all else; seed by seed, so that all methods grow together.
+
+    Settings of VLM replay are left out of runs that replay otherwise.
+
+    Raises:
+        ConfigError: a value is wrong, or there are no variations or seeds, or a seed twice.
+    """
+    if not variations or not seeds:
+        raise ConfigError("launch: at least one method and one seed are needed")
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seeds: {', '.join(map(str, seeds))} holds one twice; seeds of a method must differ")
+    return [_config({**settings, **variation, "seed": seed}) for seed in seeds for variation in variations]
+
+
+def _config(values: dict[str, Any]) -> TrainConfig:
+    if values.get("replay", "vlm") != "vlm":
+        values = {name: value for name, value in values.items() if name not in ONLY_FOR_VLM}
+    return make_config(**values)

@@ -1,0 +1,225 @@
+"""Stored clips as pictures: sprite sheets for a browser, MP4 files for people.
+
+A sheet is one picture that holds several frames, so that a browser fetches a clip at once and shows exactly the frame
+that was asked for. Drawn worlds are drawn again from their snapshots at the size that is needed, which costs less than
+shrinking them and keeps their colours few. They are encoded without loss: large sheets as a PNG with a palette, which is
+quickest, the others as WebP. Photographs become WebP of quality `PHOTO_QUALITY`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from vlmrb import video
+from vlmrb.envs import make_renderer
+from vlmrb.errors import EnvironmentSetupError, StoreCorruptError
+from vlmrb.store import Store
+from vlmrb.types import CLIPS_PER_RUN, FrameRenderer
+
+THUMBNAIL_FRAMES = 16
+THUMBNAIL_SIDE = 112
+SHEET_SIDE = 384
+SHEET_PIXELS = 2**24
+"""A sheet has about this many pixels at most, which any browser can hold: frames of clips beyond 113 steps are smaller."""
+
+PHOTO_QUALITY = 80
+_RENDERERS = 32  # kept at most; one takes up to 9 MB
+_CHUNK = 32  # frames of a video drawn at a time
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Frames of a clip in one picture, row by row from the top left.
+
+    Attributes:
+        data: the encoded picture.
+        media_type: of `data`, 'image/png' or 'image/webp'.
+        frames: how many frames there are; cells after the last are empty.
+        columns: frames in a row.
+        width: of one frame, in pixels.
+        height: of one frame, in pixels.
+        frame_indices: which frames of the clip these are, ascending.
+    """
+
+    data: bytes
+    media_type: str
+    frames: int
+    columns: int
+    width: int
+    height: int
+    frame_indices: tuple[int, ...]
+
+
+class Playback:
+    """Pictures of stored clips, kept for a while. Any thread may use it.
+
+    Args:
+        store: where the clips are.
+        cache_bytes: encoded sheets are kept up to this size in all; the least recently used go first.
+    """
+
+    def __init__(self, store: Store, *, cache_bytes: int = 64 * 2**20) -> None:
+        self._store = store
+        self._sheets: _Recent[Sheet] = _Recent(cache_bytes)
+        self._renderers: _Recent[FrameRenderer] = _Recent(_RENDERERS)
+        self._recipes: _Recent[dict[str, Any]] = _Recent(1_000)
+        self._drawing = threading.Lock()  # a tile that several threads need is drawn once
+
+    def thumbnail(self, clip_id: int) -> Sheet:
+        """Up to 16 evenly spaced frames, first and last included, in one row, each at most 112 pixels on its long side.
+
+        Raises:
+            NotFoundError: there is no such clip.
+            StoreCorruptError: its data is damaged.
+        """
+        return self._sheets.get(("thumbnail", clip_id), lambda: self._make_thumbnail(clip_id), lambda sheet: len(sheet.data))
+
+    def sheet(self, clip_id: int) -> Sheet:
+        """All frames in a grid, each at most 384 pixels on its long side; small ones are enlarged by whole factors.
+
+        Drawn worlds are shown exactly as the scorer saw them, where they fit. Raises as `thumbnail` does.
+        """
+        return self._sheets.get(("sheet", clip_id), lambda: self._make_sheet(clip_id), lambda sheet: len(sheet.data))
+
+    def mp4(self, clip_id: int, fps: float = 8) -> bytes:
+        """All frames, as the scorer saw them, as a video that browsers play. Raises as `thumbnail` does.
+
+        Args:
+            clip_id: the clip.
+            fps: frames per second, 0.1 to 240.
+
+        Raises:
+            ConfigError: fps is out of range.
+        """
+        snapshots = self._store.clip_snapshots(clip_id)
+        return video.encode_mp4(self._frames_of(clip_id, snapshots), len(snapshots), fps)
+
+    def _make_thumbnail(self, clip_id: int) -> Sheet:
+        snapshots = self._store.clip_snapshots(clip_id)
+        chosen = np.unique(np.linspace(0, len(snapshots) - 1, THUMBNAIL_FRAMES).round().astype(int))
+        frames = self._draw(clip_id, snapshots[chosen], THUMBNAIL_SIDE)
+        data = _webp(_grid(frames, len(frames)), lossless=snapshots.ndim == 2)
+        return _sheet(data, "image/webp", frames, len(frames), chosen)
+
+    def _make_sheet(self, clip_id: int) -> Sheet:
+        snapshots = self._store.clip_snapshots(clip_id)
+        side = min(SHEET_SIDE, math.isqrt(SHEET_PIXELS // len(snapshots)))
+        frames = self._draw(clip_id, snapshots, side)
+        count, height, width = frames.shape[:3]
+        columns = min(count, math.ceil(math.sqrt(count * height / width)))  # about as wide as it is high
+        indexed = video.palette(frames)
+        pictures = _enlarge(indexed[0] if indexed else frames, max(1, side // max(height, width)))
+        grid = _grid(pictures, columns)
+        data = _png(grid, indexed[1]) if indexed else _webp(grid, lossless=snapshots.ndim == 2)
+        return _sheet(data, "image/png" if indexed else "image/webp", pictures, columns, np.arange(count))
+
+    def _frames_of(self, clip_id: int, snapshots: np.ndarray) -> Iterator[np.ndarray]:
+        for start in range(0, len(snapshots), _CHUNK):
+            yield from self._draw(clip_id, snapshots[start : start + _CHUNK], None)
+
+    def _draw(self, clip_id: int, snapshots: np.ndarray, side: int | None) -> np.ndarray:
+        """Snapshots → RGB uint8 [T, H, W, 3], at most `side` pixels on the long side; never enlarged."""
+        recipe = self._recipe(clip_id // CLIPS_PER_RUN)
+        drawn = recipe.get("kind") == "minigrid"
+        if snapshots.ndim != (2 if drawn else 4):
+            raise StoreCorruptError(f"clip {clip_id} is damaged: its data does not fit the way its run is drawn")
+        try:
+            if drawn and side is not None:
+                cells = int(snapshots[0, :2].max(initial=1))
+                recipe = recipe | {"tile_size": max(1, min(recipe.get("tile_size", 32), side // cells))}
+            key = json.dumps(recipe, sort_keys=True)
+            with self._drawing:
+                frames = self._renderers.get(key, lambda: make_renderer(recipe), lambda _: 1).render(snapshots)
+        except (StoreCorruptError, EnvironmentSetupError, TypeError, ValueError, MemoryError) as error:
+            raise StoreCorruptError(f"clip {clip_id} cannot be drawn: {error}. Restore a backup, or delete its run") from error
+        return frames if side is None else _shrink(frames, side)
+
+    def _recipe(self, run_id: int) -> dict[str, Any]:
+        return self._recipes.get(run_id, lambda: self._store.run(run_id).render_spec, lambda _: 1)
+
+
+class _Recent(Generic[T]):
+    """Remembers what was made, up to a size in all; the least recently used is forgotten first."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._size = limit, 0
+        self._kept: OrderedDict[Any, tuple[T, int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Any, make: Callable[[], T], size: Callable[[T], int]) -> T:
+        """What is kept under the key, else what `make` gives; two threads at once may both make it."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key][0]
+        made = make()
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = made, size(made)
+                self._size += self._kept[key][1]
+            while self._size > self._limit:
+                self._size -= self._kept.popitem(last=False)[1][1]
+        return made
+
+
+# -- pictures
+
+
+def _sheet(data: bytes, media_type: str, frames: np.ndarray, columns: int, indices: np.ndarray) -> Sheet:
+    count, height, width = frames.shape[:3]
+    return Sheet(data, media_type, count, columns, width, height, tuple(indices.tolist()))
+
+
+def _shrink(frames: np.ndarray, side: int) -> np.ndarray:
+    """By the mean over squares of pixels, which is quick and keeps edges; a smaller size than asked for is fine."""
+    factor = -(-max(frames.shape[1:3]) // side)
+    if factor == 1:
+        return frames
+    from PIL import Image
+
+    return np.stack([np.asarray(Image.fromarray(frame).reduce(factor)) for frame in frames])
+
+
+def _enlarge(frames: np.ndarray, factor: int) -> np.ndarray:
+    return frames.repeat(factor, axis=1).repeat(factor, axis=2) if factor > 1 else frames
+
+
+def _grid(frames: np.ndarray, columns: int) -> np.ndarray:
+    """uint8 [T, H, W, …] → [rows·H, columns·W, …]."""
+    count, height, width = frames.shape[:3]
+    rows = -(-count // columns)
+    cells = np.zeros((rows * columns, *frames.shape[1:]), np.uint8)
+    cells[:count] = frames
+    cells = cells.reshape(rows, columns, height, width, *frames.shape[3:]).swapaxes(1, 2)
+    return cells.reshape(rows * height, columns * width, *frames.shape[3:])
+
+
+def _png(indices: np.ndarray, colours: np.ndarray) -> bytes:
+    """uint8 [H, W] into colours uint8 [C, 3] → PNG, exact. Level 3 is as quick as 1 here, and a third smaller."""
+    from PIL import Image
+
+    picture = Image.fromarray(indices)
+    picture.putpalette(colours.tobytes())
+    target = io.BytesIO()
+    picture.save(target, "PNG", compress_level=3)
+    return target.getvalue()
+
+
+def _webp(picture: np.ndarray, *, lossless: bool) -> bytes:
+    """RGB uint8 [H, W, 3] → WebP by its quickest method."""
+    from PIL import Image
+
+    target = io.BytesIO()
+    Image.fromarray(picture).save(target, "WEBP", lossless=lossless, quality=0 if lossless else PHOTO_QUALITY, method=0)
+    return target.getvalue()

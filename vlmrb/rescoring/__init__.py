@@ -1,0 +1,20 @@
+"""Stored clips scored again, by any scorer and prompt: into their run, or as a trial that leaves their labels alone."""
+
+from __future__ import annotations
+
+from vlmrb.rescoring.judging import AgreementReport, report
+from vlmrb.rescoring.scoring import ScoringProgress, choose_clips, score_clips
+from vlmrb.rescoring.trials import TrialReport, TrialRow, create_trial, run_trial, trial_report
+
+__all__ = [
+    "AgreementReport",
+    "ScoringProgress",
+    "TrialReport",
+    "TrialRow",
+    "choose_clips",
+    "create_trial",
+    "report",
+    "run_trial",
+    "score_clips",
+    "trial_report",
+]

@@ -1,0 +1,166 @@
+"""Stored clips through a scorer, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from vlmrb.envs import make_renderer
+from vlmrb.errors import NotFoundError
+from vlmrb.scoring import ScorerOptions, ScoringWorker, make_scorer
+from vlmrb.store import Store
+from vlmrb.types import ClipScore, ClipSummary, Prompt
+
+BATCH_SIZE = 8
+_STORE_EVERY_S = 0.5
+_WAIT_S = 0.05  # between looks at what the scorer has answered
+_READ_AT_ONCE = 64  # clips
+_AHEAD_BYTES = 256 * 2**20  # of clips handed over and not yet answered: large frames must not fill the memory
+_PAGE = 1_000  # clip summaries read at a time
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringProgress:
+    """How far scoring is."""
+
+    done: int
+    total: int
+    positive_rate: float | None  # share of yes among the answers that are known
+    clips_per_second: float
+
+    def __str__(self) -> str:
+        yes = "–" if self.positive_rate is None else f"{100 * self.positive_rate:.0f} %"
+        return f"yes {yes}, {self.clips_per_second:.3g} clips/s"
+
+
+def choose_clips(store: Store, run_id: int, limit: int | None = None) -> list[ClipSummary]:
+    """Clips of a run that count, oldest first; at most `limit` of them, evenly spaced over the run.
+
+    Raises:
+        NotFoundError: there is no such run, or it has no clips.
+    """
+    store.run(run_id)
+    clips: list[ClipSummary] = []
+    while page := store.clips(run_id, limit=_PAGE, after=clips[-1].clip_id if clips else None, order="oldest"):
+        clips += page
+    if not clips:
+        raise NotFoundError(f"run {run_id} has no stored clips; only runs with --keep-clips (the default) and a scorer have some")
+    if limit is None or limit >= len(clips):
+        return clips
+    return [clips[i] for i in np.linspace(0, len(clips) - 1, limit).round().astype(int)]
+
+
+def score_clips(
+    store: Store,
+    clips: Sequence[ClipSummary],
+    scorer: str,
+    prompt: Prompt,
+    options: ScorerOptions,
+    *,
+    batch_size: int = BATCH_SIZE,
+    on_scores: Callable[[list[ClipScore]], None],
+    progress: Callable[[ScoringProgress], None] | None = None,
+) -> list[ClipScore]:
+    """Score stored clips in a process of its own. Nothing is stored but by `on_scores`.
+
+    Args:
+        store: where the clips are.
+        clips: of any runs; runs that are drawn differently are scored one after the other, each with the model loaded anew.
+        scorer: the string that chooses the back end.
+        prompt: the question.
+        options: of the back end.
+        batch_size: clips per call of the back end at most.
+        on_scores: is given what has come in, about twice a second and at the end; each score once.
+        progress: is told how far it is as often.
+
+    Returns:
+        One score per clip, in order.
+
+    Raises:
+        ScorerError: the scorer cannot be made or has failed.
+        StoreError: a clip is gone or damaged.
+    """
+    inbox = _Inbox(len(clips), on_scores, progress)
+    for recipe, group in _by_recipe(store, clips):
+        worker = ScoringWorker(
+            partial(make_scorer, scorer, options),
+            partial(make_renderer, recipe),
+            prompt,
+            batch_size=batch_size,
+            queue_size=_queue_size(batch_size),
+        )
+        try:
+            _feed(worker, store, deque(clip.clip_id for clip in group), batch_size, inbox)
+        finally:
+            worker.close()
+    inbox.hand_over()
+    by_id = {score.clip_id: score for score in inbox.scores}
+    return [by_id[clip.clip_id] for clip in clips]
+
+
+class _Inbox:
+    """Scores as they come in: kept, handed over now and then, and told about."""
+
+    def __init__(
+        self,
+        total: int,
+        on_scores: Callable[[list[ClipScore]], None],
+        progress: Callable[[ScoringProgress], None] | None,
+    ) -> None:
+        self.scores: list[ClipScore] = []
+        self._total, self._on_scores, self._progress = total, on_scores, progress
+        self._handed_over = 0
+        self._started = self._last = time.monotonic()
+
+    def add(self, scores: list[ClipScore]) -> None:
+        self.scores += scores
+        if time.monotonic() - self._last >= _STORE_EVERY_S:
+            self.hand_over()
+
+    def hand_over(self) -> None:
+        self._last = time.monotonic()
+        if new := self.scores[self._handed_over :]:
+            self._on_scores(new)
+            self._handed_over = len(self.scores)
+        if self._progress is not None:
+            known = [score.label for score in self.scores if score.label is not None]
+            rate = len(self.scores) / max(self._last - self._started, 1e-9)
+            self._progress(ScoringProgress(len(self.scores), self._total, sum(known) / len(known) if known else None, rate))
+
+
+def _feed(worker: ScoringWorker, store: Store, waiting: deque[int], batch_size: int, inbox: _Inbox) -> None:
+    """Keep the worker busy until every clip is answered: clips are read while it scores."""
+    left = len(waiting)
+    ahead = _queue_size(batch_size)
+    while left:
+        free = min(ahead - worker.backlog, _READ_AT_ONCE, len(waiting))
+        if free > 0:
+            clips = store.load_clips([waiting.popleft() for _ in range(free)])
+            largest = max(clip.snapshots.nbytes for clip in clips)
+            ahead = max(batch_size, min(_queue_size(batch_size), _AHEAD_BYTES // max(largest, 1)))
+            for clip in clips:
+                worker.submit(clip)
+        more = waiting and worker.backlog < ahead
+        answers = worker.drain(wait=not more, timeout_s=_WAIT_S)
+        inbox.add([score for _, score in answers])
+        left -= len(answers)
+
+
+def _queue_size(batch_size: int) -> int:
+    return max(8 * batch_size, 2 * _READ_AT_ONCE)
+
+
+def _by_recipe(store: Store, clips: Sequence[ClipSummary]) -> list[tuple[dict[str, Any], list[ClipSummary]]]:
+    """Clips grouped by how their runs are drawn."""
+    recipes = {run_id: store.run(run_id).render_spec for run_id in {clip.run_id for clip in clips}}
+    groups: dict[str, list[ClipSummary]] = {}
+    for clip in clips:
+        groups.setdefault(json.dumps(recipes[clip.run_id], sort_keys=True), []).append(clip)
+    return [(recipes[group[0].run_id], group) for group in groups.values()]

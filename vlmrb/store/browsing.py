@@ -1,0 +1,108 @@
+"""Looking through many clips: filters, pages, menus, samples, and what replay made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from sqlalchemy import func, select
+
+from vlmrb.errors import ConfigError
+from vlmrb.store import tables as t
+from vlmrb.store.clip_query import conditions, count, of_runs, page
+from vlmrb.store.database import Database
+from vlmrb.store.records import names_of
+from vlmrb.types import ClipFilter, ClipOrder, ClipReplay, ClipSummary, Prompt, TdErrorAndScore
+
+
+class Browsing(Database):
+    """The part of the store that looks through clips."""
+
+    def find_clips(
+        self, wanted: ClipFilter, order: ClipOrder = "newest", *, limit: int = 48, offset: int = 0
+    ) -> list[ClipSummary]:
+        """A page of the clips that match.
+
+        Raises:
+            ConfigError: a choice of the filter, or the order, is none of those there are.
+        """
+        with self._read() as connection:
+            return page(connection, conditions(wanted), order, max(limit, 0), max(offset, 0))
+
+    def count_clips_found(self, wanted: ClipFilter) -> int:
+        """How many clips match. Raises as `find_clips` does."""
+        with self._read() as connection:
+            return count(connection, conditions(wanted))
+
+    def newest_clip_id(self, wanted: ClipFilter) -> int | None:
+        """The largest id of the clips that match; None where there are none. Raises as `find_clips` does.
+
+        Ids grow with the run first: of several live runs only the newest one's clips move it. To tell how many clips a
+        page has not shown yet, compare `count_clips_found` with what it was.
+        """
+        query = select(t.clips.c.clip_id).where(*conditions(wanted)).order_by(t.clips.c.clip_id.desc()).limit(1)
+        with self._read() as connection:
+            return connection.scalar(query)
+
+    def event_names_of(self, run_ids: Collection[int] = ()) -> list[str]:
+        """What `ClipFilter.event` finds in clips of these runs (all where none are named), sorted."""
+        query = select(t.clips.c.event_names).distinct().where(*conditions(ClipFilter(run_ids=tuple(run_ids))))
+        with self._read() as connection:
+            return sorted({name for names in connection.scalars(query) for name in names_of(names)})
+
+    def prompts_used(self, run_ids: Collection[int] = ()) -> list[Prompt]:
+        """Prompts that the newest scores of these runs' clips (all where none are named) were asked with, by name."""
+        c = t.prompts.c
+        ids = select(t.clips.c.prompt_id).distinct().where(*conditions(ClipFilter(run_ids=tuple(run_ids))))
+        query = select(c.name, c.version, c.text, c.prompt_id).where(c.prompt_id.in_(ids)).order_by(c.name, c.version)
+        with self._read() as connection:
+            return [Prompt(*row) for row in connection.execute(query)]
+
+    def sample_clips(self, run_ids: Collection[int], n: int, seed: int = 0) -> list[int]:
+        """Ids of up to n clips of these runs (all where none are named), ascending.
+
+        Half of them show progress and half do not, as far as there are any; each half is spread over the runs and their
+        steps, with one clip drawn at random from each of equally full stretches. The same seed draws the same clips.
+
+        Raises:
+            ConfigError: n is below 1.
+        """
+        if n < 1:
+            raise ConfigError(f"sample: got {n} clips; allowed: 1 or more")
+        c = t.clips.c
+        query = select(c.clip_id).where(*conditions(ClipFilter(run_ids=tuple(run_ids)))).order_by(c.clip_id)
+        with self._read() as connection:
+            progress, rest = (connection.scalars(query.where(c.progress.is_(kind))).all() for kind in (True, False))
+        rng = np.random.default_rng(seed)
+        of_progress = min(len(progress), max(n // 2, n - len(rest)))
+        return sorted(_spread(progress, of_progress, rng) + _spread(rest, min(len(rest), n - of_progress), rng))
+
+    def clip_replay(self, clip_id: int) -> ClipReplay | None:
+        """What replay made of a clip when its score was applied; None where that is not known."""
+        with self._read() as connection:
+            row = connection.execute(select(t.clip_replay).where(t.clip_replay.c.clip_id == clip_id)).one_or_none()
+        if row is None:
+            return None
+        td_error = float("nan") if row.td_error is None else row.td_error
+        return ClipReplay(clip_id, row.step, td_error, row.vlm_weight, row.vlm_probability, row.uniform_probability)
+
+    def td_errors_and_scores(self, run_ids: Collection[int] = (), limit: int = 2_000) -> list[TdErrorAndScore]:
+        """TD error against score of up to `limit` clips, evenly spread over those of these runs (all where none are named)."""
+        c, r = t.clips.c, t.clip_replay.c
+        joined = t.clips.join(t.clip_replay, r.clip_id == c.clip_id)
+        known = (*of_runs(run_ids), c.superseded.is_(False), c.label.is_not(None), r.td_error.is_not(None))
+        number = func.row_number().over(order_by=c.clip_id).label("number")  # 1, 2, 3, …
+        columns = (c.clip_id, c.run_id, r.td_error, c.probability, c.label, c.progress)
+        numbered = select(*columns, number).select_from(joined).where(*known).subquery()
+        with self._read() as connection:
+            total = connection.execute(select(func.count()).select_from(joined).where(*known)).scalar_one()
+            share = min(max(limit, 0), total)
+            due = numbered.c.number * share // max(total, 1) != (numbered.c.number - 1) * share // max(total, 1)
+            rows = connection.execute(select(numbered).where(due).order_by(numbered.c.clip_id))
+            return [TdErrorAndScore(*row[:-1]) for row in rows]
+
+
+def _spread(ids: Sequence[int], n: int, rng: np.random.Generator) -> list[int]:
+    """One of each of n equally long stretches."""
+    edges = np.linspace(0, len(ids), n + 1).astype(int)
+    return [ids[at] for at in rng.integers(edges[:-1], edges[1:])] if n else []

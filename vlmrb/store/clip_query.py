@@ -1,0 +1,105 @@
+"""Which clips, in which order: the one place where a `ClipFilter` becomes SQL.
+
+All conditions and orders read the index `ix_clips_browse` alone; only the clips of the page itself are looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, func, select
+
+from vlmrb.errors import ConfigError
+from vlmrb.store import tables as t
+from vlmrb.store.records import clip_summary, event_pattern, summaries
+from vlmrb.store.text import clean
+from vlmrb.types import CLIPS_PER_RUN, ClipFilter, ClipOrder, ClipSummary
+
+Condition = ColumnElement[bool]
+
+_c = t.clips.c
+_judged = and_(_c.label.is_not(None), _c.human_label.is_not(None))
+_LABELS: dict[str | None, list[Condition]] = {
+    None: [],
+    "yes": [_c.label.is_(True)],
+    "no": [_c.label.is_(False)],
+    "unknown": [_c.label.is_(None), _c.score_id.is_not(None)],
+    "unscored": [_c.score_id.is_(None)],
+}
+_AGREEMENTS: dict[str | None, list[Condition]] = {
+    None: [],
+    "agrees": [_c.label == _c.progress],
+    "disagrees": [_c.label != _c.progress],
+}
+_HUMANS: dict[str | None, list[Condition]] = {
+    None: [],
+    "agreed": [_judged, _c.label == _c.human_label],
+    "disagreed": [_judged, _c.label != _c.human_label],
+    "any": [_c.human_label.is_not(None)],
+    "none": [_c.human_label.is_(None)],
+}
+_ORDERS: dict[str, list[ColumnElement[Any]]] = {
+    "newest": [_c.clip_id.desc()],
+    "oldest": [_c.clip_id],
+    "score_high": [_c.probability.desc().nulls_last(), _c.clip_id.desc()],
+    "score_low": [_c.probability.asc().nulls_last(), _c.clip_id.desc()],
+    "disagreement": [_c.disagreement.desc().nulls_last(), _c.clip_id.desc()],
+}
+
+
+def conditions(wanted: ClipFilter) -> list[Condition]:
+    """What a row of `clips` must fulfil.
+
+    Raises:
+        ConfigError: a choice is none of those there are.
+    """
+    found: list[Condition] = [_c.superseded.in_([False, True]) if wanted.superseded else _c.superseded.is_(False)]
+    found += of_runs(wanted.run_ids)
+    for column, low, high in (
+        (_c.start_step, wanted.min_step, wanted.max_step),
+        (_c.probability, wanted.min_probability, wanted.max_probability),
+    ):
+        found += [] if low is None else [column >= low]
+        found += [] if high is None else [column <= high]
+    found += _choice("label", wanted.label, _LABELS)
+    found += _choice("agreement", wanted.agreement, _AGREEMENTS)
+    found += _choice("human", wanted.human, _HUMANS)
+    if wanted.event is not None:
+        found.append(_c.event_names.contains(event_pattern(clean(wanted.event)), autoescape=True))
+    if wanted.prompt_id is not None:
+        found.append(_c.prompt_id == wanted.prompt_id)
+    return found
+
+
+def of_runs(run_ids: Collection[int]) -> list[Condition]:
+    """Clips of these runs, all where none are named: the range of ids that they lie in, then each run for itself."""
+    if not run_ids:
+        return []
+    of_range = _c.clip_id.between(min(run_ids) * CLIPS_PER_RUN, (max(run_ids) + 1) * CLIPS_PER_RUN - 1)
+    return [of_range, _c.run_id.in_(sorted(set(run_ids)))]
+
+
+def page(
+    connection: Connection, matching: Sequence[Condition], order: ClipOrder, limit: int, offset: int = 0
+) -> list[ClipSummary]:
+    """Clips `offset` … `offset + limit` of those that match, in order.
+
+    Raises:
+        ConfigError: there is no such order.
+    """
+    by = _choice("order", order, _ORDERS)
+    ids = select(_c.clip_id).where(*matching).order_by(*by).limit(limit).offset(offset)
+    return [clip_summary(row) for row in connection.execute(summaries().where(_c.clip_id.in_(ids)).order_by(*by))]
+
+
+def count(connection: Connection, matching: Sequence[Condition]) -> int:
+    """How many clips match."""
+    return connection.execute(select(func.count()).select_from(t.clips).where(*matching)).scalar_one()
+
+
+def _choice(name: str, value: str | None, choices: dict[Any, Any]) -> Any:
+    if value not in choices:
+        allowed = ", ".join(repr(choice) for choice in choices if choice is not None)
+        raise ConfigError(f"{name}: got {value!r}; allowed: {allowed}")
+    return choices[value]

@@ -1,0 +1,181 @@
+"""The queue of background jobs, and settings that all who use the store share."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, text, update
+
+from vlmrb.errors import NotFoundError, RunBusyError
+from vlmrb.store import tables as t
+from vlmrb.store.database import Database
+from vlmrb.store.liveness import is_alive
+from vlmrb.store.text import clean, plain
+from vlmrb.types import Job, JobKind, JobStatus
+
+CLAIM_TIMEOUT_S = 60.0
+"""A job that was handed to a process which has not reported after this long goes back to the queue."""
+
+_WAITING = ("queued", "starting")
+_ACTIVE = (*_WAITING, "running")
+
+
+class Jobs(Database):
+    """The part of the store that knows jobs and settings."""
+
+    def enqueue_jobs(self, kind: JobKind, target_ids: Iterable[int]) -> list[int]:
+        """Put jobs at the end of the queue, in order; returns their ids.
+
+        Raises:
+            RunBusyError: a target waits or is worked on already; nothing is queued then.
+        """
+        targets = list(target_ids)
+        with self._write() as connection:
+            self._lock_queue(connection)
+            busy = select(t.jobs).where(t.jobs.c.kind == kind, t.jobs.c.target_id.in_(targets), t.jobs.c.status.in_(_ACTIVE))
+            for row in connection.execute(busy):
+                if (job := _job(row)).status in _ACTIVE:
+                    raise RunBusyError(f"{_target(job)} is {job.status} already (job {job.job_id})")
+            now = time.time()
+            rows = [{"kind": kind, "target_id": target, "status": "queued", "queued_at": now, "error": ""} for target in targets]
+            return [connection.execute(insert(t.jobs).values(**row).returning(t.jobs.c.job_id)).scalar_one() for row in rows]
+
+    def take_jobs(self, limits: Mapping[JobKind, int]) -> list[Job]:
+        """Hand out the jobs that may start now on this machine, oldest first; each is handed out once.
+
+        Args:
+            limits: for each kind how many may run here at a time; kinds that are not named are not handed out.
+        """
+        taken = []
+        with self._write() as connection:
+            self._lock_queue(connection)
+            self._tidy(connection)
+            for kind, limit in limits.items():
+                c = t.jobs.c
+                here = select(c.job_id).where(
+                    c.kind == kind, c.status.in_(("starting", "running")), c.host == socket.gethostname()
+                )
+                free = max(0, limit - len(connection.execute(here).all()))
+                waiting = select(t.jobs).where(c.kind == kind, c.status == "queued").order_by(c.job_id).limit(free)
+                for row in connection.execute(waiting).all():
+                    values = {"status": "starting", "claimed_at": time.time(), "host": socket.gethostname()}
+                    connection.execute(update(t.jobs).where(c.job_id == row.job_id).values(**values))
+                    taken.append(_job(row))
+        return taken
+
+    def _tidy(self, connection: Connection) -> None:
+        """End jobs whose process is gone, and take back those whose process never reported."""
+        c = t.jobs.c
+        for row in connection.execute(select(t.jobs).where(c.status.in_(("starting", "running")))).all():
+            if row.status == "starting" and time.time() - row.claimed_at > CLAIM_TIMEOUT_S:
+                values: dict[str, Any] = {"status": "queued", "claimed_at": None, "host": None}
+            elif _job(row).status == "interrupted":
+                values = {"status": "ended", "ended_at": time.time(), "exit_code": None}
+            else:
+                continue
+            connection.execute(update(t.jobs).where(c.job_id == row.job_id).values(**values))
+
+    def job_started(self, job_id: int, pid: int, pid_started_at: float) -> bool:
+        """The process reports that it begins; False where it must not: the job was cancelled, or another process has it."""
+        c = t.jobs.c
+        values = {"status": "running", "pid": pid, "pid_started_at": pid_started_at, "host": socket.gethostname(),
+                  "started_at": time.time()}  # fmt: skip
+        with self._write() as connection:
+            statement = update(t.jobs).where(c.job_id == job_id, c.status == "starting").values(**values)
+            return connection.execute(statement).rowcount == 1
+
+    def job_ended(self, job_id: int, exit_code: int, error: str = "") -> None:
+        """The process reports that it ends."""
+        values = {"status": "ended", "ended_at": time.time(), "exit_code": exit_code, "error": clean(error)}
+        with self._write() as connection:
+            connection.execute(update(t.jobs).where(t.jobs.c.job_id == job_id).values(**values))
+
+    def job_not_started(self, job_id: int, error: str) -> None:
+        """No process could be started for a job that was taken: it has failed."""
+        self.job_ended(job_id, 127, error)
+
+    def cancel_job(self, job_id: int) -> None:
+        """Take a job out of the queue.
+
+        Raises:
+            NotFoundError: there is no such job.
+            RunBusyError: it does not wait any more.
+        """
+        c = t.jobs.c
+        with self._write() as connection:
+            values = {"status": "cancelled", "ended_at": time.time()}
+            if connection.execute(update(t.jobs).where(c.job_id == job_id, c.status.in_(_WAITING)).values(**values)).rowcount:
+                return
+            row = connection.execute(select(t.jobs).where(c.job_id == job_id)).one_or_none()
+        if row is None:
+            raise NotFoundError(f"there is no job {job_id}; `vlmrb jobs` lists those there are")
+        job = _job(row)
+        way_out = f"; stop it by: vlmrb control {job.target_id} stop" if job.status == "running" and job.kind == "train" else ""
+        raise RunBusyError(f"job {job_id} ({_target(job)}) is {job.status} and waits no more{way_out}")
+
+    def jobs(self, *, status: JobStatus | None = None, limit: int = 1_000) -> list[Job]:
+        """Jobs, newest first; `status` is compared with the true one."""
+        query = select(t.jobs).order_by(t.jobs.c.job_id.desc())
+        if status in _ACTIVE:
+            query = query.where(t.jobs.c.status == status)
+        elif status is not None:
+            query = query.where(t.jobs.c.status.not_in(_WAITING))
+        with self._read() as connection:
+            found = [_job(row) for row in connection.execute(query.limit(limit))]
+        return [job for job in found if status is None or job.status == status]
+
+    def has_active_jobs(self) -> bool:
+        """Whether any job waits or is said to run: if not, there is nothing to look after."""
+        with self._read() as connection:
+            return connection.execute(select(t.jobs.c.job_id).where(t.jobs.c.status.in_(_ACTIVE)).limit(1)).first() is not None
+
+    def job_of(self, kind: JobKind, target_id: int) -> Job | None:
+        """The newest job of a run or trial, if any."""
+        c = t.jobs.c
+        query = select(t.jobs).where(c.kind == kind, c.target_id == target_id).order_by(c.job_id.desc()).limit(1)
+        with self._read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _job(row)
+
+    def setting(self, name: str) -> Any:
+        """A setting's value; None where it was never set."""
+        with self._read() as connection:
+            return connection.scalar(select(t.settings.c.value).where(t.settings.c.name == name))
+
+    def set_setting(self, name: str, value: Any) -> None:
+        """Set a setting; `value` is plain JSON data.
+
+        Raises:
+            ConfigError: it is not.
+        """
+        with self._write() as connection:
+            connection.execute(delete(t.settings).where(t.settings.c.name == name))
+            connection.execute(insert(t.settings).values(name=clean(name), value=plain(value, name)))
+
+    def _lock_queue(self, connection: Connection) -> None:
+        """No other process reads or changes the queue before this transaction ends; in SQLite a writer is alone anyway."""
+        if self._is_postgresql:
+            connection.execute(text("SELECT pg_advisory_xact_lock(7266016)"))
+
+
+def _job(row: Row[Any]) -> Job:
+    return Job(
+        job_id=row.job_id, kind=row.kind, target_id=row.target_id, status=_true_status(row), queued_at=row.queued_at,
+        started_at=row.started_at, ended_at=row.ended_at, pid=row.pid, host=row.host, exit_code=row.exit_code, error=row.error,
+    )  # fmt: skip
+
+
+def _true_status(row: Row[Any]) -> JobStatus:
+    if row.status == "running" and row.host == socket.gethostname():  # another machine's is believed
+        return "running" if is_alive(row.pid, row.pid_started_at, row.host, None) else "interrupted"
+    if row.status == "ended":
+        return "interrupted" if row.exit_code is None else "failed" if row.exit_code else "finished"
+    status: JobStatus = row.status
+    return status
+
+
+def _target(job: Job) -> str:
+    return f"{'run' if job.kind == 'train' else job.kind} {job.target_id}"
