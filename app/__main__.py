@@ -1,0 +1,87 @@
+"""`python -m app` opens the studio in the browser."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import webbrowser
+from collections.abc import Sequence
+
+from vlmrb.errors import VlmrbError
+
+EXIT_ERROR = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve the studio until Ctrl-C. Training goes on when it ends.
+
+    Returns:
+        The exit status: 0 fine, 2 an error that is told in words.
+    """
+    arguments = _parser().parse_args(argv)
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    try:
+        _serve(arguments)
+    except VlmrbError as error:
+        print(f"app: {error}", file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m app",
+        description="VLM-RB Studio: launch training, watch it, look at scored clips, change prompts and λ, compare methods.",
+        epilog="Runs that were started here go on when the studio is closed. For access from elsewhere set "
+        "VLMRB_STUDIO_PASSWORD (and VLMRB_STUDIO_USER), give --host, and put HTTPS in front of it.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--store", metavar="URL", help="database: a file or a URL (default: $VLMRB_STORE, else a file in your data folder)"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
+    parser.add_argument("--port", type=_port, default=7860, help="port, 0 for any free one (default: %(default)s)")
+    parser.add_argument("--no-open", dest="open", action="store_false", help="do not open a browser")
+    return parser
+
+
+def _serve(arguments: argparse.Namespace) -> None:
+    from app.gate import login_for
+
+    login = login_for(arguments.host)
+
+    from app.server import listen, make_server, serve
+    from app.studio import Studio
+
+    listening = listen(arguments.host, arguments.port)
+    studio = Studio.open(arguments.store)
+    host, port = listening.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{'localhost' if shown in ('0.0.0.0', '[::]') else shown}:{port}/"
+
+    def announce() -> None:
+        print(f"VLM-RB Studio: {address}  (store: {studio.store.name}; Ctrl-C ends the studio, runs go on)", flush=True)
+        if arguments.open:
+            webbrowser.open(address)
+
+    try:
+        serve(make_server(studio, host=arguments.host, login=login), listening, on_ready=announce)
+    finally:
+        studio.close()
+
+
+def _port(text: str) -> int:
+    try:
+        port = int(text)
+    except ValueError:
+        port = -1
+    if not 0 <= port <= 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 0 to 65535")
+    return port
+
+
+if __name__ == "__main__":
+    sys.exit(main())

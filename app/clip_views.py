@@ -1,0 +1,222 @@
+"""A clip as the pages show it: a card among many, and everything that is known about one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from vlmrb.events import is_progress
+from vlmrb.playback import THUMBNAIL_FRAMES
+from vlmrb.types import ClipReplay, ClipScore, ClipSummary, Event, Prompt, RunSummary
+
+Label = Literal["yes", "no", "unknown", "unscored"]
+
+SHOWN_EVENTS = 8
+"""Different events that a card names at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipCard:
+    """A clip among many.
+
+    Attributes:
+        edition: changes when the id comes to name another clip (another store, a run in a deleted one's place): part of
+            the address of its pictures, which browsers keep.
+        thumbnail_frames: frames in its thumbnail, side by side.
+        events: what happened, each kind once, in order.
+        progress: whether the simulator saw progress.
+        agrees: the label against `progress`; None where there is no label.
+        human: what a person says about the present label; None where nobody has.
+    """
+
+    clip_id: int
+    run_id: int
+    run_name: str
+    edition: str
+    start_step: int
+    end_step: int
+    length: int
+    thumbnail_frames: int
+    label: Label
+    probability: float | None
+    threshold: float | None
+    events: tuple[str, ...]
+    progress: bool
+    agrees: bool | None
+    human: Literal["agreed", "disagreed"] | None
+    superseded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EventAt:
+    """An event, the frame (from 0) that shows it, and the run's step of that frame."""
+
+    frame: int
+    step: int
+    words: str
+    progress: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreView:
+    """One answer of a scorer; `prompt` is 'name@version', '' for controls, which read none."""
+
+    label: Label
+    probability: float | None
+    threshold: float
+    yes_logit: float | None
+    no_logit: float | None
+    scorer: str
+    model: str
+    revision: str
+    prompt: str
+    prompt_text: str
+    frame_indices: tuple[int, ...]
+    latency_s: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayView:
+    """What replay made of a clip when its score was applied.
+
+    Attributes:
+        step: the run's step at that moment.
+        td_error: mean |δ| of the clip's transitions.
+        vlm_weight: λ at that moment, or None.
+        vlm_probability: chance that one draw hits the clip by the VLM part.
+        other_probability: the same by the other part.
+        other: what the other part is.
+        uniform: the chance that uniform replay gives a clip of this length in a buffer as full as it was.
+        times_uniform: the whole chance over that one.
+    """
+
+    step: int
+    td_error: float
+    vlm_weight: float | None
+    vlm_probability: float
+    other_probability: float
+    other: Literal["uniform", "prioritised"]
+    uniform: float
+    times_uniform: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a person said, and when (seconds since the epoch)."""
+
+    agrees: bool
+    note: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClipView:
+    """Everything that is known about a clip; `problem` says what could not be read. Scores and verdicts: newest first."""
+
+    card: ClipCard
+    env: str
+    method: str
+    env_index: int
+    episode: int
+    closed_by: str
+    episodic_reward: float
+    rewards: tuple[float, ...]
+    events: tuple[EventAt, ...]
+    scores: tuple[ScoreView, ...]
+    replay: ReplayView | None
+    verdicts: tuple[Verdict, ...]
+    problem: str
+
+
+def clip_cards(clips: Iterable[ClipSummary], runs: Mapping[int, RunSummary]) -> list[ClipCard]:
+    """Cards in the order of `clips`; `runs` by id. Clips whose run was deleted a moment ago are left out."""
+    return [clip_card(clip, runs[clip.run_id]) for clip in clips if clip.run_id in runs]
+
+
+def clip_card(clip: ClipSummary, run: RunSummary) -> ClipCard:
+    """One card."""
+    label = label_of(clip.score)
+    known = label in ("yes", "no")
+    return ClipCard(
+        clip_id=clip.clip_id,
+        run_id=clip.run_id,
+        run_name=run.name,
+        edition=f"{run.created_at:.6f}",
+        start_step=clip.start_step,
+        end_step=clip.end_step,
+        length=clip.length,
+        thumbnail_frames=min(clip.length, THUMBNAIL_FRAMES),
+        label=label,
+        probability=clip.score.probability if clip.score else None,
+        threshold=clip.score.threshold if clip.score else None,
+        events=tuple(dict.fromkeys(words_of(event) for _, event in clip.events))[:SHOWN_EVENTS],
+        progress=clip.progress,
+        agrees=(label == "yes") == clip.progress if known else None,
+        human=None if clip.human_agrees is None else "agreed" if clip.human_agrees else "disagreed",
+        superseded=clip.superseded,
+    )
+
+
+def label_of(score: ClipScore | None) -> Label:
+    """'unknown' is a score without a usable answer."""
+    if score is None:
+        return "unscored"
+    return "unknown" if score.label is None else "yes" if score.label else "no"
+
+
+def words_of(event: Event) -> str:
+    """'picked up yellow key'."""
+    return str(event).replace("_", " ")
+
+
+def events_at(clip: ClipSummary) -> tuple[EventAt, ...]:
+    """Events by frame."""
+    stride = (clip.end_step - clip.start_step) // max(clip.length - 1, 1)
+    return tuple(
+        EventAt(frame, clip.start_step + stride * frame, words_of(event), is_progress(event)) for frame, event in clip.events
+    )
+
+
+def score_view(score: ClipScore, prompts: Mapping[int, Prompt]) -> ScoreView:
+    """One answer; `prompts` by id."""
+    prompt = prompts.get(score.prompt_id) if score.prompt_id is not None else None
+    return ScoreView(
+        label=label_of(score),
+        probability=score.probability,
+        threshold=score.threshold,
+        yes_logit=score.yes_logit,
+        no_logit=score.no_logit,
+        scorer=score.scorer,
+        model=score.model,
+        revision=score.revision,
+        prompt=f"{prompt.name}@{prompt.version}" if prompt else "",
+        prompt_text=prompt.text if prompt else "",
+        frame_indices=score.frame_indices,
+        latency_s=score.latency_s,
+        error=score.error,
+    )
+
+
+def replay_view(replay: ClipReplay, run: RunSummary, length: int) -> ReplayView:
+    """How likely one draw was to hit the clip, part by part, and against uniform replay.
+
+    Args:
+        replay: as it was recorded.
+        run: of the clip.
+        length: transitions of the clip.
+    """
+    whole = replay.vlm_probability + replay.uniform_probability
+    kept = min(replay.step, int(run.config.get("buffer_size", replay.step)))
+    uniform = min(1.0, length / max(1, kept))
+    return ReplayView(
+        step=replay.step,
+        td_error=replay.td_error,
+        vlm_weight=replay.vlm_weight,
+        vlm_probability=replay.vlm_probability,
+        other_probability=replay.uniform_probability,
+        other="prioritised" if run.replay == "per" else "uniform",
+        uniform=uniform,
+        times_uniform=whole / uniform,
+    )

@@ -1,0 +1,100 @@
+"""The few things served beside Gradio's own: the studio's style and scripts, plotly.js, and clips by id."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from pathlib import Path
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from app.studio import Studio
+from vlmrb.assets import asset_path
+from vlmrb.errors import NotFoundError, VlmrbError
+
+FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+"""For what never changes under its address: clips, and files whose address holds their fingerprint."""
+
+MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png"}
+
+
+def media_routes(studio: Studio) -> list[Route]:
+    """The routes under /studio."""
+
+    async def clip(request: Request) -> Response:
+        clip_id, kind = request.path_params["clip_id"], request.path_params["kind"]
+        try:
+            return await run_in_threadpool(_clip, studio, clip_id, kind)
+        except NotFoundError as error:
+            return PlainTextResponse(str(error), 404)
+        except VlmrbError as error:
+            return PlainTextResponse(str(error), 500)
+
+    return [
+        Route("/studio/assets/{name:path}", _asset),
+        Route("/studio/plotly.js", _plotly),
+        Route("/studio/clip/{clip_id:int}/{kind:str}", clip),
+    ]
+
+
+def _clip(studio: Studio, clip_id: int, kind: str) -> Response:
+    """One clip: 'thumbnail' and 'sheet' are sprite sheets with their layout in headers, 'video' is an MP4 to keep."""
+    if clip_id >= 2**63:
+        raise NotFoundError(f"there is no clip {clip_id}")
+    if kind == "video":
+        name = f"clip-{clip_id}.mp4"
+        headers = FOREVER | {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(studio.playback.mp4(clip_id), media_type="video/mp4", headers=headers)
+    if kind not in ("thumbnail", "sheet"):
+        raise NotFoundError(f"a clip has no {kind!r}; ask for thumbnail, sheet or video")
+    sheet = studio.playback.thumbnail(clip_id) if kind == "thumbnail" else studio.playback.sheet(clip_id)
+    layout = {name: getattr(sheet, name) for name in ("frames", "columns", "width", "height", "frame_indices")}
+    return Response(sheet.data, media_type=sheet.media_type, headers=FOREVER | {"X-Sheet": json.dumps(layout)})
+
+
+async def _asset(request: Request) -> Response:
+    root = assets_folder()
+    path = (root / request.path_params["name"]).resolve()
+    if not path.is_relative_to(root) or path.suffix not in MEDIA_TYPES or not path.is_file():
+        return PlainTextResponse("There is no such file.", 404)
+    fresh = FOREVER if request.query_params.get("v") else {"Cache-Control": "no-cache"}
+    return FileResponse(path, media_type=MEDIA_TYPES[path.suffix], headers=fresh)
+
+
+async def _plotly(_: Request) -> Response:
+    return Response(await run_in_threadpool(_plotly_source), media_type="text/javascript", headers=FOREVER)
+
+
+@functools.cache
+def _plotly_source() -> bytes:
+    """plotly.js from the installed package, so that charts need no internet."""
+    from plotly.offline import get_plotlyjs
+
+    return get_plotlyjs().encode()
+
+
+@functools.cache
+def plotly_version() -> str:
+    """The version of plotly, as part of an address that is cached for good."""
+    from importlib.metadata import version
+
+    return version("plotly")
+
+
+def assets_folder() -> Path:
+    """Where style and scripts lie."""
+    return asset_path("studio").resolve()
+
+
+@functools.cache
+def assets_version() -> str:
+    """A fingerprint of all style and scripts: a new one makes browsers fetch them again."""
+    digest = hashlib.sha256()
+    for path in sorted(assets_folder().rglob("*")):
+        if path.is_file():
+            digest.update(path.relative_to(assets_folder()).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:12]

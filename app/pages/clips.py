@@ -1,0 +1,205 @@
+"""The clips page: browse many, watch one, say whether its label is right, watch several side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, cast, get_args
+
+from app.checks import MAX_ID, a_choice, a_count, a_flag, a_number, a_text, an_id, ids
+from app.clip_views import ClipCard, ClipView, Verdict, clip_card, clip_cards, events_at, replay_view, score_view
+from app.studio import Studio
+from app.widgets import widget
+from vlmrb.comparison import method_of
+from vlmrb.errors import NotFoundError, StoreCorruptError
+from vlmrb.store import Store
+from vlmrb.types import ClipFilter, ClipOrder, Prompt, RunSummary
+
+PAGE_SIZE = 48
+MAX_TOGETHER = 4
+MAX_NOTE = 500
+MAX_EVENT = 200
+LABELS = ("yes", "no", "unknown", "unscored")
+AGREEMENTS = ("agrees", "disagrees")
+HUMANS = ("agreed", "disagreed", "any", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundClips:
+    """Page number `page` (from 1) of the clips that match, and how many match in all."""
+
+    total: int
+    page: int
+    cards: list[ClipCard]
+
+
+@dataclass(frozen=True, slots=True)
+class RunChoice:
+    """A run as the filter's menu names it."""
+
+    run_id: int
+    name: str
+    env: str
+    method: str
+    status: str
+    clips: int
+
+
+@dataclass(frozen=True, slots=True)
+class Menus:
+    """What there is to filter by. Events and prompts are those of the chosen runs' clips."""
+
+    runs: list[RunChoice]
+    events: list[str]
+    prompts: list[Prompt]
+
+
+def build(studio: Studio) -> None:
+    """Add the page's components to the Blocks that is open."""
+    store = studio.store
+
+    def menus(request: dict[str, Any]) -> Menus:
+        return read_menus(store, tuple(ids(request, "runs")))
+
+    def find(request: dict[str, Any]) -> FoundClips:
+        return find_page(store, clip_filter(request), clip_order(request), a_count(request, "page", 10**7, default=1))
+
+    def count(request: dict[str, Any]) -> int:
+        return store.count_clips_found(clip_filter(request))
+
+    def look(request: dict[str, Any]) -> ClipView:
+        return look_at(store, an_id(request, "clip_id"))
+
+    def together(request: dict[str, Any]) -> list[ClipCard]:
+        return cards_of(store, ids(request, "clip_ids")[:MAX_TOGETHER])
+
+    def judge(request: dict[str, Any]) -> ClipView:
+        clip_id, agrees = an_id(request, "clip_id"), a_flag(request, "agrees")
+        seen = a_choice(request, "label", ("yes", "no"))
+        note = a_text(request, "note", MAX_NOTE).strip()
+        store.label_clip(clip_id, agrees, note, label=None if seen is None else seen == "yes")
+        return look_at(store, clip_id)
+
+    widget(
+        "clip_browser",
+        menus,
+        find,
+        count,
+        look,
+        together,
+        judge,
+        page_size=PAGE_SIZE,
+        max_together=MAX_TOGETHER,
+        max_note=MAX_NOTE,
+    )
+
+
+# -- what the browser asks for
+
+
+def clip_filter(request: dict[str, Any]) -> ClipFilter:
+    """The filter that a request or an address holds.
+
+    Raises:
+        ConfigError: a value is none of those there are.
+    """
+
+    def step(name: str) -> int | None:
+        return a_count(request, name, MAX_ID, default=0) if request.get(name) not in (None, "") else None
+
+    return ClipFilter(
+        run_ids=tuple(ids(request, "runs")),
+        min_step=step("min_step"),
+        max_step=step("max_step"),
+        label=cast(Any, a_choice(request, "label", LABELS)),
+        min_probability=a_number(request, "min_p", 0, 1),
+        max_probability=a_number(request, "max_p", 0, 1),
+        event=a_text(request, "event", MAX_EVENT) or None,
+        prompt_id=an_id(request, "prompt") if request.get("prompt") else None,
+        agreement=cast(Any, a_choice(request, "agreement", AGREEMENTS)),
+        human=cast(Any, a_choice(request, "human", HUMANS)),
+        superseded=a_flag(request, "superseded"),
+    )
+
+
+def clip_order(request: dict[str, Any]) -> ClipOrder:
+    """The order that is asked for, newest first if none is. Raises as `clip_filter` does."""
+    return cast(ClipOrder, a_choice(request, "order", get_args(ClipOrder)) or "newest")
+
+
+# -- what it gets
+
+
+def find_page(store: Store, wanted: ClipFilter, order: ClipOrder, page: int) -> FoundClips:
+    """Page 1, 2, 3, … of the clips that match; the last one where there are not so many.
+
+    Raises:
+        NotFoundError: one of the runs is not there.
+    """
+    found = _runs(store, wanted.run_ids)
+    if missing := [run_id for run_id in wanted.run_ids if run_id not in found]:
+        raise NotFoundError(f"there is no run {missing[0]} (any more); the list of runs shows those there are")
+    total = store.count_clips_found(wanted)
+    page = min(max(page, 1), max(1, -(-total // PAGE_SIZE)))
+    clips = store.find_clips(wanted, order, limit=PAGE_SIZE, offset=PAGE_SIZE * (page - 1))
+    return FoundClips(total, page, clip_cards(clips, _runs(store, {clip.run_id for clip in clips})))
+
+
+def read_menus(store: Store, run_ids: tuple[int, ...]) -> Menus:
+    """What there is to filter by."""
+    runs = [
+        RunChoice(run.run_id, run.name, run.env, method_of(run).label, run.status, int(run.counters.get("clips", 0)))
+        for run in store.runs()
+    ]
+    return Menus(runs, store.event_names_of(run_ids), store.prompts_used(run_ids))
+
+
+def cards_of(store: Store, clip_ids: list[int]) -> list[ClipCard]:
+    """Cards of these clips.
+
+    Raises:
+        NotFoundError: one of them is not there.
+    """
+    clips = store.clip_summaries(clip_ids)
+    return clip_cards(clips, _runs(store, {clip.run_id for clip in clips}))
+
+
+def look_at(store: Store, clip_id: int) -> ClipView:
+    """Everything that is known about a clip.
+
+    Raises:
+        NotFoundError: there is no such clip.
+    """
+    clip = store.clip(clip_id)
+    run = store.run(clip.run_id)
+    scores = store.scores(clip_id)[::-1]
+    prompts = {score.prompt_id: store.prompt(score.prompt_id) for score in scores if score.prompt_id is not None}
+    replay = store.clip_replay(clip_id)
+    rewards, problem = _rewards(store, clip_id)
+    return ClipView(
+        card=clip_card(clip, run),
+        env=run.env,
+        method=method_of(run).label,
+        env_index=clip.env_index,
+        episode=clip.episode,
+        closed_by=clip.closed_by,
+        episodic_reward=clip.episodic_reward,
+        rewards=rewards,
+        events=events_at(clip),
+        scores=tuple(score_view(score, prompts) for score in scores),
+        replay=None if replay is None else replay_view(replay, run, clip.length),
+        verdicts=tuple(Verdict(*said) for said in store.human_labels(clip_id)[::-1]),
+        problem=problem,
+    )
+
+
+def _rewards(store: Store, clip_id: int) -> tuple[tuple[float, ...], str]:
+    """Rewards by frame, or what is wrong: a clip with damaged pictures is still worth reading about."""
+    try:
+        return tuple(float(reward) for reward in store.load_clip(clip_id).rewards), ""
+    except StoreCorruptError as error:
+        return (), str(error)
+
+
+def _runs(store: Store, run_ids: Iterable[int]) -> dict[int, RunSummary]:
+    return {run.run_id: run for run in store.runs(run_ids=run_ids)}

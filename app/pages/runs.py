@@ -1,0 +1,141 @@
+"""The first page: all runs, live, with what can be done about them, and the queue."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.checks import a_count, ids
+from app.run_actions import jobs_of_idle, run_actions
+from app.run_rows import Difference, RunRow, differences, run_rows
+from app.studio import Studio
+from app.widgets import widget
+from vlmrb import jobs
+from vlmrb.errors import ConfigError
+from vlmrb.store import Store
+
+MAX_RUNS = 1_000
+"""Runs that the table shows, newest first."""
+
+MAX_DIFF = 12
+"""Runs whose settings are laid side by side at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRun:
+    """A run by id and name."""
+
+    run_id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What runs, what waits (in the order in which it will start), and how many may run at a time."""
+
+    running: int
+    waiting: list[NamedRun]
+    limit: int
+    cores: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunTable:
+    """What has changed in the table of runs since the browser last looked.
+
+    Attributes:
+        order: ids of all runs, newest first.
+        rows: those that the browser does not know as they are now.
+        versions: of these rows, by run id.
+        more: whether there are older runs that are not shown.
+    """
+
+    order: list[int]
+    rows: list[RunRow]
+    versions: dict[int, str]
+    more: bool
+    queue: Queue
+
+
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    """Settings that differ between runs; each difference holds one value per run, in their order."""
+
+    runs: list[NamedRun]
+    differences: list[Difference]
+
+
+def build(studio: Studio) -> None:
+    """Add the page's components to the Blocks that is open."""
+
+    def table(request: dict[str, Any]) -> RunTable:
+        """What has changed; `known` holds the versions of rows that the browser has, by run id."""
+        return read_table(studio.store, known_versions(request))
+
+    def set_limit(request: dict[str, Any]) -> int:
+        """How many runs may train at a time, from now on."""
+        limit = a_count(request, "limit", 1_000, 0)
+        jobs.set_job_limit(studio.store, limit)
+        return limit
+
+    def diff(request: dict[str, Any]) -> SideBySide:
+        """The settings in which the runs `ids` differ."""
+        return side_by_side(studio.store, ids(request, "ids"))
+
+    widget("run_list", table, set_limit, diff, *run_actions(studio), quick=jobs.presets()[0].key)
+
+
+def known_versions(request: Mapping[str, Any]) -> dict[int, str]:
+    """The versions of rows that a browser says it has.
+
+    Raises:
+        ConfigError: it is not of this form.
+    """
+    known = request.get("known") or {}
+    if not isinstance(known, dict) or len(known) > 2 * MAX_RUNS:
+        raise ConfigError("known: an object of versions by run is needed; reload the page")
+    return {int(key): str(version) for key, version in known.items() if str(key).isdecimal() and len(str(key)) < 12}
+
+
+def read_table(store: Store, known: Mapping[int, str]) -> RunTable:
+    """What has changed against the versions that a browser knows."""
+    items = store.run_list(limit=MAX_RUNS + 1)
+    items, more = items[:MAX_RUNS], len(items) > MAX_RUNS
+    rows = run_rows(items, jobs_of_idle(store, [item.run for item in items]))
+    versions = {row.run_id: row.version for row in rows}
+    changed = [row for row in rows if known.get(row.run_id) != versions[row.run_id]]
+    return RunTable(
+        order=[row.run_id for row in rows],
+        rows=changed,
+        versions={row.run_id: versions[row.run_id] for row in changed},
+        more=more,
+        queue=queue_of(store, rows),
+    )
+
+
+def queue_of(store: Store, rows: Sequence[RunRow]) -> Queue:
+    """The queue as the strip above the table shows it."""
+    waiting = [row for row in rows if row.state == "queued"]
+    place = {job.target_id: job.job_id for job in store.jobs(status="queued") if job.kind == "train"} if waiting else {}
+    waiting.sort(key=lambda row: place.get(row.run_id, 0))  # those that are about to begin come first
+    return Queue(
+        running=sum(row.state in ("running", "paused") for row in rows),
+        waiting=[NamedRun(row.run_id, row.name) for row in waiting],
+        limit=jobs.job_limit(store),
+        cores=os.cpu_count() or 1,
+    )
+
+
+def side_by_side(store: Store, run_ids: Sequence[int]) -> SideBySide:
+    """The settings in which runs differ.
+
+    Raises:
+        ConfigError: fewer than 2 runs that are there, or more than MAX_DIFF.
+    """
+    found = {run.run_id: run for run in store.runs(run_ids=run_ids)}
+    runs = [found[run_id] for run_id in run_ids if run_id in found]
+    if not 2 <= len(runs) <= MAX_DIFF:
+        raise ConfigError(f"settings: {len(runs)} of these runs are there; choose 2 to {MAX_DIFF}")
+    return SideBySide([NamedRun(run.run_id, run.name) for run in runs], differences(runs))

@@ -1,0 +1,151 @@
+"""What can be done with runs from a page: pause, stop, resume, rename, tag, delete. Each is one call of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.checks import a_choice, a_text, an_id, ids
+from app.studio import Studio
+from vlmrb import jobs
+from vlmrb.errors import ConfigError, NotFoundError, VlmrbError
+from vlmrb.store import Store
+from vlmrb.types import Job, RunSummary
+
+ACTIONS: dict[str, Callable[[Store, int], Any]] = {
+    "pause": jobs.pause,
+    "continue": jobs.unpause,
+    "stop": jobs.stop,
+    "cancel": jobs.cancel,
+    "resume": jobs.resume,
+    "delete": jobs.delete_run,
+}
+MAX_NAME = 200
+MAX_TAGS_TEXT = 1_000
+
+ServerFunction = Callable[[dict[str, Any]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an action on several runs: those that it was done to, and for the others why not."""
+
+    done: list[int]
+    problems: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What deleting runs would take away."""
+
+    runs: int
+    live: int
+    clips: int
+    folder_bytes: int
+
+
+def run_actions(studio: Studio) -> tuple[ServerFunction, ...]:
+    """The functions that the scripts of the runs' pages call."""
+    store = studio.store
+
+    def act(request: dict[str, Any]) -> Outcome:
+        """Do one of ACTIONS with the runs `ids`."""
+        action = a_choice(request, "action", ACTIONS)
+        if action is None:
+            raise ConfigError(f"action: is missing; allowed: {', '.join(ACTIONS)}")
+        return act_on(store, action, ids(request, "ids"))
+
+    def rename(request: dict[str, Any]) -> str:
+        """Give the run another name; returns it."""
+        return rename_run(store, an_id(request, "run"), a_text(request, "name", MAX_NAME))
+
+    def tag(request: dict[str, Any]) -> Outcome:
+        """Add and remove tags, given as texts with commas, of the runs `ids`."""
+        added, removed = (split_tags(a_text(request, name, MAX_TAGS_TEXT)) for name in ("add", "remove"))
+        return tag_runs(store, ids(request, "ids"), added, removed)
+
+    def loss(request: dict[str, Any]) -> Loss:
+        """What deleting the runs `ids` would take away."""
+        return loss_of(store, ids(request, "ids"))
+
+    return act, rename, tag, loss
+
+
+def act_on(store: Store, action: str, run_ids: Iterable[int]) -> Outcome:
+    """Do one of ACTIONS with each of the runs; one that cannot be acted on does not keep the others from it."""
+    return _each(run_ids, lambda run_id: ACTIONS[action](store, run_id))
+
+
+def rename_run(store: Store, run_id: int, name: str) -> str:
+    """Give a run another name; returns what is stored.
+
+    Raises:
+        ConfigError: the name is blank.
+        NotFoundError: there is no such run.
+    """
+    if not name.strip():
+        raise ConfigError("name: is empty; give the run a name of one character or more")
+    store.rename_run(run_id, name.strip())
+    return store.run(run_id).name
+
+
+def tag_runs(store: Store, run_ids: Iterable[int], added: list[str], removed: list[str]) -> Outcome:
+    """Add and remove tags of several runs; each keeps its others."""
+
+    def change(run_id: int) -> None:
+        kept = [tag for tag in store.run(run_id).tags if tag not in removed]
+        store.tag_run(run_id, [*kept, *(tag for tag in added if tag not in kept)])
+
+    return _each(run_ids, change)
+
+
+def _each(run_ids: Iterable[int], change: Callable[[int], Any]) -> Outcome:
+    done, problems = [], []
+    for run_id in run_ids:
+        try:
+            change(run_id)
+            done.append(run_id)
+        except VlmrbError as error:
+            problems.append(f"run {run_id}: {error}")
+    return Outcome(done, problems)
+
+
+def split_tags(text: str) -> list[str]:
+    """'a, b,,a' → ['a', 'b']."""
+    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def loss_of(store: Store, run_ids: Iterable[int]) -> Loss:
+    """What deleting these runs would take away.
+
+    Raises:
+        NotFoundError: none of them is there.
+    """
+    runs = store.runs(run_ids=run_ids)
+    if not runs:
+        raise NotFoundError("these runs are not there any more; the list shows what there is")
+    clips = sum(store.count_clips(run.run_id) for run in runs)
+    size = sum(_size(store.folder_of_run(run.run_id)) for run in runs)
+    return Loss(len(runs), sum(run.status in ("running", "paused") for run in runs), clips, size)
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files in a folder; 0 where there is none."""
+    size = 0
+    for path in folder.rglob("*"):
+        try:
+            size += path.stat().st_size if path.is_file() else 0
+        except OSError:  # gone meanwhile
+            continue
+    return size
+
+
+def jobs_of_idle(store: Store, runs: Iterable[RunSummary]) -> dict[int, Job]:
+    """The newest job of each of the runs that never began."""
+    idle = {run.run_id for run in runs if run.status == "created"}
+    if not idle:
+        return {}
+    oldest_first = reversed(store.jobs())
+    return {job.target_id: job for job in oldest_first if job.kind == "train" and job.target_id in idle}

@@ -1,0 +1,184 @@
+"""A run as the pages show it: its true state, how far it is, how long it still takes, and what can be done with it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from app.figures import method_tokens
+from vlmrb.comparison import method_of
+from vlmrb.config import TrainConfig
+from vlmrb.types import Job, RunListItem, RunSummary
+
+ENDED_EARLY = ("stopped", "interrupted", "failed", "cancelled")
+
+_ACTIONS = {
+    "queued": ("cancel",),
+    "running": ("pause", "stop"),
+    "paused": ("continue", "stop"),
+    "finished": ("delete",),
+    "created": ("resume", "delete"),
+    **dict.fromkeys(ENDED_EARLY, ("resume", "delete")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One line of the table of runs.
+
+    Attributes:
+        state: the status of the run; 'cancelled' for one that was taken out of the queue before it began.
+        method: how replay draws, as the comparison names it; `color` is the token of its colour.
+        eta_s: seconds to the end at the present speed, evaluations not counted; None where it does not move.
+        positive_rate: share of yes among the answered clips; None before the first.
+        backlog: clips that wait for the scorer; None where there is no scorer.
+        warning: what went wrong without ending the run.
+        actions: what can be done with it now.
+    """
+
+    run_id: int
+    name: str
+    state: str
+    set_name: str
+    tags: tuple[str, ...]
+    env: str
+    algo: str
+    method: str
+    color: str
+    seed: int
+    step: int
+    total_steps: int
+    eta_s: float | None
+    steps_per_second: float | None
+    best_success: float | None
+    latest_success: float | None
+    positive_rate: float | None
+    backlog: int | None
+    clips: int
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    error: str
+    warning: str
+    actions: tuple[str, ...]
+
+    @property
+    def version(self) -> str:
+        """A fingerprint of everything that is shown."""
+        return f"{zlib.crc32(repr(astuple(self)).encode()):08x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A setting that is not the same in all of some runs; `values` are in their order, as text."""
+
+    name: str
+    description: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting of one run."""
+
+    name: str
+    group: str
+    description: str
+    value: str
+    default: str
+    changed: bool
+
+
+def run_rows(items: Iterable[RunListItem], jobs: Mapping[int, Job]) -> list[RunRow]:
+    """Lines of the table, in the order of `items`.
+
+    Args:
+        items: the runs.
+        jobs: the newest job of each run that never began.
+    """
+    items = list(items)
+    methods = [method_of(item.run).label for item in items]
+    tokens = method_tokens(methods)
+    return [_row(item, method, tokens[method], jobs.get(item.run.run_id)) for item, method in zip(items, methods, strict=True)]
+
+
+def _row(item: RunListItem, method: str, color: str, job: Job | None) -> RunRow:
+    run, counters = item.run, item.run.counters
+    state = state_of(run, job)
+    error = run.error or (job.error if job is not None and state == "failed" else "")
+    return RunRow(
+        run_id=run.run_id, name=run.name, state=state, set_name=run.set_name, tags=run.tags, env=run.env, algo=run.algo,
+        method=method, color=color, seed=run.seed, step=run.step, total_steps=run.total_steps, eta_s=eta_s(run),
+        steps_per_second=run.steps_per_second, best_success=item.best_success, latest_success=item.latest_success,
+        positive_rate=positive_rate(counters), backlog=_count(counters, "backlog") if run.scorer is not None else None,
+        clips=_count(counters, "clips"), created_at=run.created_at, started_at=run.started_at, ended_at=run.ended_at,
+        error=error, warning=str(counters.get("scoring_error", "")), actions=_ACTIONS.get(state, ()),
+    )  # fmt: skip
+
+
+def state_of(run: RunSummary, job: Job | None) -> str:
+    """The status of the run; of one that never began, what became of its newest job."""
+    if run.status == "created" and job is not None and job.status in ENDED_EARLY:
+        return job.status
+    return run.status
+
+
+def eta_s(run: RunSummary) -> float | None:
+    """Seconds to the end at the present speed."""
+    if run.status != "running" or not run.steps_per_second or run.steps_per_second < 0:
+        return None
+    return max(0, run.total_steps - run.step) / run.steps_per_second
+
+
+def positive_rate(counters: Mapping[str, Any]) -> float | None:
+    """Share of yes among the clips with a known answer; None before the first."""
+    known = _count(counters, "clips_scored") - _count(counters, "unknown")
+    return _count(counters, "positive") / known if known > 0 else None
+
+
+def _count(counters: Mapping[str, Any], name: str) -> int:
+    return int(counters.get(name, 0))
+
+
+def differences(runs: Sequence[RunSummary]) -> list[Difference]:
+    """Settings that differ between the runs, in the order of the configuration; a run of an older version has the defaults."""
+    configs = [_defaults() | run.config for run in runs]
+    names = [name for name in dict.fromkeys(name for config in configs for name in config)]
+    shown = {name: tuple(as_words(config.get(name)) for config in configs) for name in names}
+    return [Difference(name, _description(name), values) for name, values in shown.items() if len(set(values)) > 1]
+
+
+def settings_of(run: RunSummary) -> list[Setting]:
+    """All settings of a run: those that are not the default first."""
+    defaults = _defaults()
+    settings = [
+        Setting(name, _group(name), _description(name), as_words(value), as_words(defaults.get(name)), value != defaults.get(name))
+        for name, value in (defaults | run.config).items()
+    ]
+    return sorted(settings, key=lambda setting: not setting.changed)
+
+
+def as_words(value: Any) -> str:
+    """A setting's value for people: None → 'none', True → 'yes', 300000 → '300,000'."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _defaults() -> dict[str, Any]:
+    return {name: field.default for name, field in TrainConfig.model_fields.items()}
+
+
+def _description(name: str) -> str:
+    field = TrainConfig.model_fields.get(name)
+    return (field.description or "") if field else "of another version of VLM-RB"
+
+
+def _group(name: str) -> str:
+    field = TrainConfig.model_fields.get(name)
+    extra = field.json_schema_extra if field else None
+    return str(extra.get("group", "")) if isinstance(extra, dict) else ""

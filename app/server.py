@@ -1,0 +1,129 @@
+"""The studio as a web server: Gradio's pages behind the gate, clips and scripts beside them, the queue kept moving."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import warnings
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import gradio as gr
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp
+
+from app.gate import Gate, Login, is_loopback
+from app.main import build_app
+from app.media import assets_folder, assets_version, media_routes
+from app.studio import Studio
+from app.theme import studio_theme
+from vlmrb import jobs
+from vlmrb.errors import ConfigError, VlmrbError
+
+RECONCILE_S = 2.0
+"""Seconds between two looks at the queue: dead processes are told apart and waiting ones started."""
+
+MAX_UPLOAD = "1mb"
+"""Nothing is uploaded to the studio."""
+
+
+def make_server(studio: Studio, *, host: str = "127.0.0.1", login: Login | None = None) -> FastAPI:
+    """The whole studio as one ASGI application.
+
+    Args:
+        studio: the open store.
+        host: the address that it will listen on; on loopback, requests for other host names are refused.
+        login: asked of everyone, or None.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        stop = keep_queue_moving(studio)
+        try:
+            yield
+        finally:
+            stop()
+
+    gate = Middleware(Gate, loopback_only=is_loopback(host), login=login)
+    server = FastAPI(title="VLM-RB Studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan, middleware=[gate])
+    server.router.routes.extend(media_routes(studio))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "SSR mode")  # which nobody asked for
+        return gr.mount_gradio_app(
+            server,
+            build_app(studio),
+            path="/",
+            server_name=host,
+            theme=studio_theme(),
+            head=_head(),
+            favicon_path=str(assets_folder() / "favicon.svg"),
+            footer_links=[],
+            run_history=False,
+            ssr_mode=False,
+            pwa=False,
+            max_file_size=MAX_UPLOAD,
+            show_error=True,
+        )
+
+
+def _head() -> str:
+    """Links to the style: the shared one first, then each page's."""
+    sheets = ["studio.css", *sorted(f"pages/{path.name}" for path in (assets_folder() / "pages").glob("*.css"))]
+    links = [f'<link rel="stylesheet" href="./studio/assets/{sheet}?v={assets_version()}">' for sheet in sheets]
+    return "".join(['<meta name="color-scheme" content="light dark">', *links])
+
+
+def keep_queue_moving(studio: Studio) -> Callable[[], None]:
+    """Look after the queue in a thread; returns what stops it. Jobs themselves are processes and need none of this."""
+    stopped = threading.Event()
+
+    def look_after() -> None:
+        while not stopped.wait(RECONCILE_S):
+            try:
+                jobs.reconcile(studio.store)
+            except VlmrbError as error:
+                logging.getLogger(__name__).warning("the queue could not be looked after: %s", error)
+
+    thread = threading.Thread(target=look_after, name="queue", daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        stopped.set()
+        thread.join(10)
+
+    return stop
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes any free one.
+
+    Raises:
+        ConfigError: the address cannot be used.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(128)
+    except OSError as error:
+        raise ConfigError(
+            f"--host {host} --port {port}: cannot listen there ({error.strerror or error}); "
+            "is a studio running already? give another port, or 0 for any free one"
+        ) from error
+    return listening
+
+
+def serve(app: ASGIApp, listening: socket.socket, *, on_ready: Callable[[], None] = lambda: None) -> None:
+    """Answer requests until interrupted. `on_ready` is called once requests are answered."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            on_ready()
+
+    settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, ws="none")
+    Server(settings).run(sockets=[listening])

@@ -1,0 +1,35 @@
+"""What every page is given: the open store, and the pictures of its clips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vlmrb.playback import Playback
+from vlmrb.store import Store
+
+
+@dataclass(frozen=True)
+class Studio:
+    """The studio's hands: pages read and change the store through it and keep no state of their own.
+
+    Attributes:
+        store: open for reading and writing; any thread may use it.
+        playback: stored clips as pictures, cached.
+    """
+
+    store: Store
+    playback: Playback = field(repr=False)
+
+    @classmethod
+    def open(cls, store_url: str | None) -> Studio:
+        """Open the store, made where there is none.
+
+        Raises:
+            StoreError: it cannot be opened or is not a store.
+        """
+        store = Store(store_url)
+        return cls(store, Playback(store))
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()

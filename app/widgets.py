@@ -1,0 +1,84 @@
+"""Parts of a page that are drawn by the studio's own scripts: a Gradio HTML node, and Python functions that its script may call.
+
+A widget named 'run_list' is drawn by `assets/studio/widgets/run_list.js`, whose `mount(context)` gets the node, the
+starting data and the functions. Its node never changes in Gradio's eyes, so zoom, focus, selection and scroll stay.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from app.media import assets_version, plotly_version
+from vlmrb.errors import ConfigError, VlmrbError
+
+MAX_REQUEST = 100_000
+"""Characters of a widget's request at most."""
+
+
+def widget(name: str, *functions: Callable[[dict[str, Any]], Any], elem_id: str | None = None, **data: Any) -> gr.HTML:
+    """A widget of the page.
+
+    Args:
+        name: of its script.
+        functions: each takes one dict that the browser sends (checked by the function: it is untrusted) and returns
+            plain data, records or arrays. An error that is raised on purpose reaches the script as its message.
+        elem_id: id of the node, unique in the page; the name if none is given.
+        data: what the script starts with; JSON.
+    """
+    start = json.dumps(to_json(data)).replace("<", "\\u003c")
+    script = f"""
+        const at = (path) => new URL(path, document.baseURI).href;
+        import(at("./studio/assets/studio.js?v={assets_version()}")).then((studio) => studio.mount({json.dumps(name)}, {{
+            element, trigger, watch, props, data: {start}, version: {json.dumps(assets_version())},
+            server: typeof server === "undefined" ? {{}} : server, plotly: at("./studio/plotly.js?v={plotly_version()}"),
+        }}))"""
+    return gr.HTML(
+        "",
+        html_template=f'<div class="widget widget-{name}" aria-busy="true"></div>',
+        js_on_load=script,
+        server_functions=[answering(function) for function in functions] or None,
+        elem_id=elem_id or name,
+        apply_default_css=False,
+        container=False,
+        padding=False,
+    )
+
+
+def answering(function: Callable[[dict[str, Any]], Any]) -> Callable[[Any], dict[str, Any]]:
+    """What the browser calls: {'answer': …}, or {'error': words} for bad requests and errors raised on purpose."""
+
+    @functools.wraps(function)
+    def answer(request: Any = None) -> dict[str, Any]:
+        try:
+            if not isinstance(request, dict) or len(json.dumps(request)) > MAX_REQUEST:
+                raise ConfigError("the request is not of the form that this page sends; reload the page")
+            return {"answer": to_json(function(request))}
+        except VlmrbError as error:
+            return {"error": str(error)}
+
+    answer.__annotations__ = {"request": Any, "return": dict}
+    return answer
+
+
+def to_json(value: Any) -> Any:
+    """Records, tuples and arrays as plain JSON data; numbers that are not finite become null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return to_json(asdict(value))
+    if isinstance(value, dict):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return to_json(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [to_json(item) for item in value]
+    if isinstance(value, np.generic):
+        return to_json(value.item())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

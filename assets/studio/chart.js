@@ -1,0 +1,64 @@
+// One live chart. The node and the state of zoom and legend stay while curves grow.
+import { h, token } from "./studio.js";
+
+let loading = null;
+
+/** plotly.js, fetched once per page from the studio itself. */
+export function plotly(address) {
+  loading ??= new Promise((resolve, reject) => {
+    const script = h("script", { src: address });
+    script.onload = () => resolve(window.Plotly);
+    script.onerror = () => reject(new Error("plotly.js could not be loaded"));
+    document.head.append(script);
+  });
+  return loading;
+}
+
+/** Layout shared by all charts, in the colours of the theme. */
+export function baseLayout() {
+  const axis = { gridcolor: token("line"), linecolor: token("line-strong"), zerolinecolor: token("line-strong"), automargin: true,
+    tickfont: { color: token("muted"), size: 12 } };
+  return {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: token("font"), color: token("text"), size: 13 },
+    margin: { l: 52, r: 16, t: 12, b: 44 }, hovermode: "closest", dragmode: "zoom", showlegend: true, uirevision: "keep",
+    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 12 } },
+    hoverlabel: { bgcolor: token("surface"), bordercolor: token("line-strong"), font: { color: token("text"), size: 12 } },
+    xaxis: { ...axis }, yaxis: { ...axis },
+  };
+}
+
+const CONFIG = { displaylogo: false, responsive: true, scrollZoom: false,
+  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+
+/** A chart in `node`: `draw(traces, layout)` as often as you like; `onclick(point)` for clicks on points. */
+export class Chart {
+  constructor(node, address, { label, onclick = null } = {}) {
+    this.node = node;
+    this.address = address;
+    this.onclick = onclick;
+    this.last = null;
+    node.classList.add("chart");
+    node.setAttribute("role", "img");
+    if (label) node.setAttribute("aria-label", label);
+    document.addEventListener("studio:theme", () => this.last && this.draw(...this.last));
+  }
+
+  async draw(traces, layout = {}) {
+    this.last = [traces, layout];
+    const library = await plotly(this.address);
+    const base = baseLayout();
+    const resolved = typeof traces === "function" ? traces() : traces;
+    const whole = { ...base, ...layout, xaxis: { ...base.xaxis, ...layout.xaxis }, yaxis: { ...base.yaxis, ...layout.yaxis },
+      legend: { ...base.legend, ...layout.legend }, margin: { ...base.margin, ...layout.margin } };
+    await library.react(this.node, resolved, whole, CONFIG);
+    if (this.onclick && !this.listening) {
+      this.listening = true;
+      this.node.on("plotly_click", (event) => event.points.length && this.onclick(event.points[0], event));
+    }
+  }
+}
+
+/** The colour of a method as it is in light or dark; see figures.py, which names the token. */
+export function methodColor(name) {
+  return token(name) || token("method-other");
+}

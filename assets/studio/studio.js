@@ -1,0 +1,256 @@
+// What every widget of the studio builds on: mounting, calling the server, building nodes, polling, addresses, words.
+// Nodes are built from text, never from HTML strings: prompts, names and model answers cannot become markup.
+
+/** Draw the widget `name` in its node. Called by Gradio once per page view. */
+export async function mount(name, context) {
+  const node = context.element.querySelector(`.widget-${name}`);
+  if (!node || node.dataset.mounted) return;
+  node.dataset.mounted = "yes";
+  try {
+    const module = await import(`./widgets/${name}.js?v=${context.version}`);
+    await module.mount({ ...context, node, call: (method, request = {}) => call(context.server, method, request) });
+  } catch (error) {
+    console.error(error);
+    fill(node, problem(`This part of the page could not be drawn: ${error.message}`));
+  }
+  node.removeAttribute("aria-busy");
+}
+
+/** An error that the server told in words; `offline` when it did not answer at all. */
+export class ServerError extends Error {
+  constructor(message, offline = false) {
+    super(message);
+    this.offline = offline;
+  }
+}
+
+async function call(server, method, request) {
+  let reply;
+  try {
+    reply = await server[method](request);
+  } catch (error) {
+    console.warn(method, error);
+    throw new ServerError("The studio does not answer. Runs go on without it; this page catches up once it is back.", true);
+  }
+  if (reply && typeof reply === "object" && "answer" in reply) return reply.answer;
+  throw new ServerError(reply?.error ?? "The studio could not do that; its terminal tells why.");
+}
+
+// -- nodes
+
+/** A node: h("a.link", { href, onclick, data: { id } }, "text", node, [nodes], null). */
+export function h(tag, attributes = {}, ...children) {
+  const [name, ...classes] = tag.split(".");
+  const node = SVG.has(name) ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
+  if (classes.length) node.setAttribute("class", classes.join(" "));
+  for (const [key, value] of Object.entries(attributes ?? {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key.startsWith("on") && typeof value === "function") node.addEventListener(key.slice(2), value);
+    else if (key === "data") Object.assign(node.dataset, value);
+    else if (key === "style" && typeof value === "object") setStyle(node, value);
+    else if (["value", "checked", "selected", "disabled", "indeterminate"].includes(key)) node[key] = value;
+    else node.setAttribute(key, value === true ? "" : safeAttribute(key, value));
+  }
+  node.append(...flat(children));
+  return node;
+}
+
+const SVG = new Set(["svg", "path", "circle", "rect", "line", "polyline", "g"]);
+
+function setStyle(node, style) {
+  for (const [key, value] of Object.entries(style)) {
+    if (key.startsWith("--")) node.style.setProperty(key, value);
+    else node.style[key] = value;
+  }
+}
+
+/** Addresses that run scripts never get into a node. */
+function safeAttribute(key, value) {
+  const text = String(value);
+  return (key === "href" || key === "src") && /^\s*(javascript|data|vbscript):/i.test(text) ? "#" : text;
+}
+
+function flat(children) {
+  return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false && child !== "");
+}
+
+/** Replace what a node holds. */
+export function fill(node, ...children) {
+  node.replaceChildren(...flat(children));
+  return node;
+}
+
+/** A message that something is wrong. */
+export function problem(message) {
+  return h("div.problem", { role: "alert" }, message);
+}
+
+/** What stands where there is nothing yet, and what to do next. */
+export function empty(title, text, ...actions) {
+  return h("div.empty", {}, h("h3", {}, title), h("p", {}, text), actions.length ? h("p.actions", {}, actions) : null);
+}
+
+/** A message in the corner that goes by itself; errors stay longer. */
+export function toast(message, kind = "info") {
+  let tray = document.querySelector(".toasts");
+  if (!tray) document.body.append((tray = h("div.toasts", { role: "status", "aria-live": "polite" })));
+  const note = h(`div.toast.${kind}`, {}, message);
+  tray.append(note);
+  setTimeout(() => note.remove(), kind === "error" ? 9000 : 4000);
+}
+
+/** Ask before something that cannot be undone; resolves to true or false. */
+export function confirm(title, text, action) {
+  return new Promise((resolve) => {
+    const dialog = h(
+      "dialog.dialog",
+      { "aria-label": title, onclose: () => { dialog.remove(); resolve(dialog.returnValue === "yes"); } },
+      h("h3", {}, title),
+      h("p", {}, text),
+      h(
+        "form.buttons",
+        { method: "dialog" },
+        h("button.button", { value: "no" }, "Cancel"),
+        h("button.button.danger", { value: "yes" }, action),
+      ),
+    );
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+// -- time
+
+/** Call `tick` at once and then again `seconds` after each end, while the page is looked at. Returns a function that calls it now. */
+export function poll(tick, seconds) {
+  let timer = null;
+  let busy = false;
+  async function run() {
+    clearTimeout(timer);
+    if (busy) return;
+    busy = true;
+    try {
+      await tick();
+    } catch (error) {
+      console.error(error);
+    }
+    busy = false;
+    if (!document.hidden) timer = setTimeout(run, 1000 * seconds);
+  }
+  document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : run()));
+  run();
+  return run;
+}
+
+/** Call `action` once things have been quiet for a moment. */
+export function debounce(action, milliseconds = 250) {
+  let timer = null;
+  return (...values) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => action(...values), milliseconds);
+  };
+}
+
+// -- the page's address: a view is what its address says
+
+/** The address's values as an object of texts. */
+export function query() {
+  return Object.fromEntries(new URLSearchParams(location.search));
+}
+
+/** Change values of the address without a new page; null, "" and false take one away. */
+export function setQuery(changes, { push = false } = {}) {
+  const values = new URLSearchParams(location.search);
+  for (const [key, value] of Object.entries(changes)) {
+    if (value === null || value === undefined || value === "" || value === false) values.delete(key);
+    else values.set(key, value);
+  }
+  const text = values.toString();
+  const address = location.pathname + (text ? `?${text}` : "");
+  if (address !== location.pathname + location.search) history[push ? "pushState" : "replaceState"](null, "", address);
+}
+
+/** The address of a page of the studio with values, for links: page("clips", { run: 3 }). */
+export function page(path, values = {}) {
+  const given = Object.entries(values).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const text = new URLSearchParams(given).toString();
+  return `./${path}${text ? `?${text}` : ""}`;
+}
+
+// -- words
+
+const DASH = "–";
+
+/** 1234567 → "1,234,567"; missing → "–". */
+export function count(value) {
+  return Number.isFinite(value) ? Math.round(value).toLocaleString("en-US") : DASH;
+}
+
+/** 123456 → "123k", 1500000 → "1.5M". */
+export function short(value) {
+  if (!Number.isFinite(value)) return DASH;
+  if (Math.abs(value) >= 1e6) return `${+(value / 1e6).toPrecision(3)}M`;
+  if (Math.abs(value) >= 1e4) return `${+(value / 1e3).toPrecision(3)}k`;
+  return String(+value.toPrecision(4));
+}
+
+/** 0.4567 → "0.457". */
+export function number(value, digits = 3) {
+  return Number.isFinite(value) ? String(+value.toPrecision(digits)) : DASH;
+}
+
+/** 0.456 → "46 %". */
+export function percent(value, digits = 0) {
+  return Number.isFinite(value) ? `${(100 * value).toFixed(digits)} %` : DASH;
+}
+
+/** Seconds → "45 s", "12 min", "3 h 5 min", "2 d 4 h". */
+export function duration(seconds) {
+  if (!Number.isFinite(seconds)) return DASH;
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.round(s / 60)} min`;
+  const hours = Math.floor(s / 3600);
+  if (hours < 48) return `${hours} h${Math.round((s % 3600) / 60) ? ` ${Math.round((s % 3600) / 60)} min` : ""}`;
+  return `${Math.floor(hours / 24)} d${hours % 24 ? ` ${hours % 24} h` : ""}`;
+}
+
+/** Seconds since the epoch → "5 min ago". */
+export function ago(time) {
+  return Number.isFinite(time) ? `${duration(Date.now() / 1000 - time)} ago` : DASH;
+}
+
+// -- shared pieces
+
+const STATUS_WORDS = {
+  created: "not started", queued: "queued", running: "running", paused: "paused", finished: "finished",
+  stopped: "stopped", failed: "failed", interrupted: "interrupted", cancelled: "cancelled",
+};
+
+/** The badge of a run's or job's true state. */
+export function badge(status) {
+  return h(`span.badge.status-${String(status).replace(/\W/g, "")}`, {}, STATUS_WORDS[status] ?? String(status));
+}
+
+/** A progress bar with its share in words for screen readers. */
+export function bar(share, label = "progress") {
+  const value = Math.max(0, Math.min(1, Number.isFinite(share) ? share : 0));
+  return h("span.bar", { role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100,
+    "aria-valuenow": Math.round(100 * value) }, h("span.bar-fill", { style: { width: `${100 * value}%` } }));
+}
+
+/** A button. */
+export function button(text, onclick, attributes = {}) {
+  const { kind = "", ...rest } = attributes;
+  return h(`button.button${kind ? `.${kind}` : ""}`, { type: "button", onclick, ...rest }, text);
+}
+
+/** Whether the page is dark now. */
+export function isDark() {
+  return document.body.classList.contains("dark");
+}
+
+/** A colour or other token of studio.css, as it is now. */
+export function token(name) {
+  return getComputedStyle(document.body).getPropertyValue(`--${name}`).trim();
+}

@@ -1,0 +1,104 @@
+// What can be changed while a run trains: λ and the prompt; and what became of each request.
+import { ago, button, count, fill, h, toast } from "../studio.js";
+
+const NAMES = { lambda: "λ", prompt: "Prompt", pause: "Pause", resume: "Continue", stop: "Stop" };
+
+export class LiveControls {
+  /** `refresh()`: look at the run again. */
+  constructor(call, run, facts, refresh) {
+    Object.assign(this, { call, run, facts, refresh, key: "", options: new Map() });
+    this.history = h("div");
+    this.node = h("section.panel.run-controls", { "aria-label": "Live changes" }, h("h2", {}, "Change while it trains"),
+      h("div.control-forms", {}, this.lambdaForm(), this.promptForm()), this.history);
+  }
+
+  lambdaForm() {
+    const radio = (value, words) => h("label.check-label", {}, h("input", { type: "radio", name: "lambda-mode", value, checked: value === "schedule" }), words);
+    this.slider = h("input", { type: "range", min: 0, max: 1, step: 0.01, value: 0.5, "aria-label": "λ, slider", oninput: () => this.setWeight(this.slider.value) });
+    this.weight = h("input.input.run-tiny", { type: "number", min: 0, max: 1, step: 0.01, value: 0.5, "aria-label": "λ, number", oninput: () => this.setWeight(this.weight.value) });
+    this.now = h("span.num");
+    this.lambdaReason = h("p.run-reason");
+    this.lambda = h("fieldset", {}, h("legend", {}, "λ, the share of a batch drawn by VLM priority ", this.now), radio("schedule", "Follow the schedule"),
+      h("div.run-fixed", {}, radio("fixed", "Hold at"), this.slider, this.weight), radio("none", "No mixture: draw everything by VLM priority"),
+      button("Apply λ", () => this.applyLambda(), { kind: "small" }), this.lambdaReason);
+    return this.lambda;
+  }
+
+  setWeight(value) {
+    this.slider.value = value;
+    this.weight.value = value;
+    this.lambda.querySelector("[value=fixed]").checked = true;
+  }
+
+  promptForm() {
+    this.menu = h("select.input", { "aria-label": "Preset or stored prompt", onchange: () => this.choose() });
+    this.text = h("textarea.input", { rows: 4, maxlength: 8000, "aria-label": "Prompt: a yes/no question about a clip", placeholder: "Does the agent pick up a key or open a door?" });
+    this.promptReason = h("p.run-reason");
+    const deaf = /^(oracle|reward|random)/.test(this.facts.scorer);
+    this.prompt = h("fieldset", {}, h("legend", {}, "Prompt, the question that is asked about clips from then on"), this.menu, this.text,
+      deaf ? h("p.muted", {}, `The scorer ${this.facts.scorer} reads no prompt: a change is recorded, but its answers stay as they are.`) : null,
+      button("Apply prompt", () => this.applyPrompt(), { kind: "small" }), this.promptReason);
+    return this.prompt;
+  }
+
+  /** Fill the menu of prompts; the box starts with what is asked now. */
+  async loadPrompts(inUse) {
+    const prompts = await this.call("prompts");
+    const label = (prompt) => `${prompt.name}@${prompt.version}`;
+    prompts.forEach((prompt) => this.options.set(label(prompt), prompt));
+    fill(this.menu, h("option", { value: "" }, "Your own words"), [...this.options].map(([name, prompt]) => h("option", { value: name, title: prompt.text }, name)));
+    const now = [...this.options].filter(([name, prompt]) => inUse.startsWith(`${name}: `) || prompt.name === inUse || name === inUse).at(-1);
+    this.menu.value = now?.[0] ?? "";
+    this.text.value = now?.[1].text ?? inUse.replace(/^[\w-]+@\d+: /, "");
+  }
+
+  choose() {
+    const prompt = this.options.get(this.menu.value);
+    if (prompt) this.text.value = prompt.text;
+    else this.text.focus();
+  }
+
+  applyLambda() {
+    const mode = this.lambda.querySelector("[name=lambda-mode]:checked").value;
+    return this.ask("change_lambda", mode === "fixed" ? { weight: this.weight.value } : { mode }, "λ");
+  }
+
+  applyPrompt() {
+    const chosen = this.options.get(this.menu.value);
+    const same = chosen && chosen.text === this.text.value;
+    return this.ask("change_prompt", same && chosen.prompt_id !== null ? { prompt_id: chosen.prompt_id } : { prompt: same ? this.menu.value : this.text.value }, "prompt");
+  }
+
+  async ask(method, values, what) {
+    try {
+      await this.call(method, { run: this.run, ...values });
+      toast(`Asked the run to change its ${what}. It takes that up within seconds.`);
+      this.refresh();
+    } catch (error) {
+      toast(error.message, "error");
+    }
+  }
+
+  /** Show what can be changed now, and what became of the requests. */
+  update({ changes, cannot_change: reasons }, weight) {
+    this.now.textContent = weight === undefined ? "" : `(now ${weight.toFixed(2)})`;
+    this.enable(this.lambda, this.lambdaReason, reasons.lambda);
+    this.enable(this.prompt, this.promptReason, reasons.prompt);
+    const key = JSON.stringify(changes) + Math.floor(Date.now() / 10_000);
+    if (key === this.key) return;
+    this.key = key;
+    fill(this.history, changes.length ? [h("h3", {}, "Requests"), h("ol.run-changes", {}, changes.map(changeLine))] : null);
+  }
+
+  enable(fields, place, reason) {
+    if (fields.disabled !== Boolean(reason)) fields.disabled = Boolean(reason);
+    if (place.textContent !== reason) place.textContent = reason;
+  }
+}
+
+function changeLine(change) {
+  const outcome = change.status === "applied" ? h("span.run-applied", {}, `applied at step ${count(change.applied_step)}`)
+    : change.status === "rejected" ? h("span.run-rejected", {}, `rejected: ${change.error}`) : h("span.run-pending", {}, "waiting for the run to take it up");
+  return h("li", {}, h("strong", {}, NAMES[change.name] ?? change.name), change.value ? h("span.change-value", { title: change.value }, change.value) : null,
+    h("span.muted", {}, `requested ${ago(change.requested_at)}`), h("span.run-arrow", { "aria-hidden": "true" }, "→"), outcome);
+}

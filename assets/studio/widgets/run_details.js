@@ -1,0 +1,63 @@
+// Below the curves of a run: its log, and its settings.
+import { button, fill, h, poll } from "../studio.js";
+
+const SECONDS = 3;
+const NEAR_THE_END = 24;
+
+/** The end of the log; it follows what is written unless one has scrolled up. */
+export class LogView {
+  constructor(call, run) {
+    Object.assign(this, { call, run, version: "", follows: true });
+    this.text = h("pre.run-log", { tabindex: 0, "aria-label": "Log", onscroll: () => this.scrolled() });
+    this.jump = button("Follow the end", () => this.toEnd(), { kind: "small", hidden: true });
+    this.node = h("details.panel", { ontoggle: () => this.node.open && this.start() }, h("summary", {}, h("h2", {}, "Log")), this.text, this.jump);
+  }
+
+  start() {
+    this.look ??= poll(() => this.tick(), SECONDS);
+    this.toEnd();
+  }
+
+  async tick() {
+    if (!this.node.open) return;
+    let answer;
+    try {
+      answer = await this.call("log", { run: this.run, version: this.version });
+    } catch (error) {
+      if (!this.version) this.text.textContent = error.message;
+      return;
+    }
+    if (answer.text === null) return;
+    this.version = answer.version;
+    this.text.textContent = answer.text || "Nothing is logged. Runs that were started in a terminal write there.";
+    if (this.follows) this.toEnd();
+  }
+
+  scrolled() {
+    const { scrollHeight, scrollTop, clientHeight } = this.text;
+    this.follows = scrollHeight - scrollTop - clientHeight < NEAR_THE_END;
+    this.jump.hidden = this.follows;
+  }
+
+  toEnd() {
+    this.text.scrollTop = this.text.scrollHeight;
+  }
+}
+
+/** All settings: those that are not the default first, the others folded away. */
+export function settingsView(facts) {
+  const changed = facts.settings.filter((setting) => setting.changed);
+  const rest = facts.settings.filter((setting) => !setting.changed);
+  return h("section.panel", { "aria-label": "Settings" }, h("h2", {}, "Settings"),
+    changed.length ? settingsTable(changed, true) : h("p.muted", {}, "All settings are the defaults."),
+    h("details", {}, h("summary", {}, `${rest.length} settings at their defaults`), settingsTable(rest, false)),
+    facts.success_rule ? h("p.muted", {}, `An episode counts as a success by this rule: ${facts.success_rule}`) : null,
+    h("p.muted", {}, "Checkpoints and log: ", h("code", {}, facts.folder)));
+}
+
+function settingsTable(settings, withDefault) {
+  return h("div.table-wrap", {}, h("table.table.run-settings", {},
+    h("thead", {}, h("tr", {}, h("th", {}, "Setting"), h("th", {}, "Value"), withDefault ? h("th", {}, "Default") : null, h("th", {}, "What it is"))),
+    h("tbody", {}, settings.map((setting) => h("tr", {}, h("th.mono", { scope: "row" }, setting.name), h("td.mono", {}, setting.value),
+      withDefault ? h("td.mono.muted", {}, setting.default) : null, h("td.muted", {}, setting.description))))));
+}

@@ -1,0 +1,74 @@
+// Which runs the table shows: a text and menus over what there is. The choice lies in the page's address.
+import { h, debounce, fill, query, setQuery } from "../studio.js";
+import { shortEnv } from "./run_table.js";
+
+const MENUS = [
+  { key: "state", title: "State", all: "Any state", values: (row) => [row.state] },
+  { key: "env", title: "Environment", all: "Any environment", values: (row) => [row.env], words: shortEnv },
+  { key: "method", title: "Method", all: "Any method", values: (row) => [row.method] },
+  { key: "tag", title: "Tag", all: "Any tag", values: (row) => row.tags },
+  { key: "set", title: "Set", all: "Any set", values: (row) => (row.set_name ? [row.set_name] : []) },
+];
+
+/** The filters above the table. `onchange()` is called when they let other runs through. */
+export class RunFilter {
+  constructor(onchange) {
+    this.onchange = onchange;
+    this.text = h("input.input", { type: "search", name: "q", placeholder: "Name, tag, set or number", "aria-label": "Find runs", value: query().q ?? "" });
+    const typed = debounce(() => this.changed("q", this.text.value.trim()), 150);
+    this.text.addEventListener("input", typed);
+    this.menus = MENUS.map((menu) => ({ ...menu, options: "", node: h("select.input", { name: menu.key, "aria-label": menu.title,
+      onchange: (event) => this.changed(menu.key, event.target.value) }) }));
+    this.clear = h("button.button.quiet", { type: "button", onclick: () => this.reset() }, "Clear filters");
+    this.words = h("span.muted", { role: "status" });
+    this.node = h("div.toolbar.run-filters", { role: "search" }, this.text, this.menus.map((menu) => menu.node), this.clear, this.words);
+  }
+
+  changed(key, value) {
+    setQuery({ [key]: value });
+    this.onchange();
+  }
+
+  reset() {
+    setQuery({ q: "", ...Object.fromEntries(MENUS.map((menu) => [menu.key, ""])) });
+    this.text.value = "";
+    this.onchange();
+    this.text.focus();
+  }
+
+  /** Whether anything is filtered. */
+  get active() {
+    const chosen = query();
+    return ["q", ...MENUS.map((menu) => menu.key)].some((key) => chosen[key]);
+  }
+
+  /** Those of the rows that pass. */
+  pass(rows) {
+    const chosen = query();
+    const words = (chosen.q ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+    return rows.filter((row) => MENUS.every((menu) => !chosen[menu.key] || menu.values(row).includes(chosen[menu.key])) &&
+      words.every((word) => textOf(row).includes(word)));
+  }
+
+  /** Keep the menus' choices up to date; a menu with one choice at most is left out. */
+  update(rows, shown) {
+    const chosen = query();
+    for (const menu of this.menus) {
+      const values = [...new Set([...rows.flatMap(menu.values), ...(chosen[menu.key] ? [chosen[menu.key]] : [])])];
+      values.sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+      if (menu.options !== JSON.stringify(values)) {
+        menu.options = JSON.stringify(values);
+        fill(menu.node, h("option", { value: "" }, menu.all), values.map((value) => h("option", { value }, menu.words?.(value) ?? value)));
+      }
+      menu.node.value = chosen[menu.key] ?? "";
+      menu.node.hidden = values.length < 2 && !chosen[menu.key];
+    }
+    this.clear.hidden = !this.active;
+    const words = this.active ? `${shown} of ${rows.length} runs` : `${rows.length} run${rows.length === 1 ? "" : "s"}`;
+    if (this.words.textContent !== words) this.words.textContent = words;
+  }
+}
+
+function textOf(row) {
+  return [row.run_id, row.name, row.set_name, row.env, row.method, row.algo, `seed ${row.seed}`, ...row.tags].join("\n").toLowerCase();
+}

@@ -1,0 +1,133 @@
+// One run: what it is, how far it is, its curves, what can be changed, its log and settings.
+import { ago, badge, bar, button, count, empty, fill, h, number, page, percent, poll, problem, query } from "../studio.js";
+import { ACTIONS, askTags, editName, perform } from "./run_actions.js";
+import { RunCharts } from "./run_charts.js";
+import { LiveControls } from "./run_controls.js";
+import { LogView, settingsView } from "./run_details.js";
+import { methodLabel, progressWords, share, shortEnv } from "./run_table.js";
+
+const SECONDS = 2;
+
+export async function mount({ node, call, plotly }) {
+  const run = query().run;
+  try {
+    if (!run) throw new Error("The address names no run.");
+    const facts = await call("facts", { run });
+    const view = new RunView(call, run, facts, plotly);
+    fill(node, view.node);
+    view.refresh = poll(() => view.tick(), SECONDS);
+  } catch (error) {
+    fill(node, h("div.panel", {}, empty("This run cannot be shown", error.message, h("a.button", { href: page("") }, "All runs"))));
+  }
+}
+
+class RunView {
+  constructor(call, run, facts, plotly) {
+    Object.assign(this, { call, run, facts, seen: { step: 0, pid: 0 }, keys: {} });
+    this.trouble = h("div");
+    this.title = h("h1.run-title");
+    this.state = h("span");
+    this.tags = h("span.run-tags");
+    this.actions = h("div.run-actions");
+    this.progress = h("div.run-progress");
+    this.figures = h("dl.run-facts");
+    this.words = h("div");
+    const clips = facts.keeps_clips ? (step) => location.assign(this.clipsAround(step)) : null;
+    this.charts = new RunCharts(plotly, clips);
+    this.controls = new LiveControls(call, run, facts, () => this.refresh());
+    this.log = new LogView(call, run);
+    this.node = h("div.run-page", {}, this.trouble,
+      h("header.panel.run-head", {}, h("div.run-top", {}, this.title, this.state, this.tags, h("span.spacer"), this.actions), this.progress, this.figures, this.words),
+      this.charts.node, this.controls.node, this.log.node, settingsView(facts));
+  }
+
+  async tick() {
+    let look;
+    try {
+      look = await this.call("look", { run: this.run, since: this.charts.lastSteps(), ...this.seen });
+    } catch (error) {
+      if (this.trouble.textContent !== error.message) fill(this.trouble, problem(error.message));
+      return;
+    }
+    fill(this.trouble);
+    this.seen = { step: look.row.step, pid: look.pid };
+    this.charts.take(look);
+    this.drawHead(look.row);
+    this.controls.update(look, this.charts.data.get("replay/vlm_weight")?.values.at(-1));
+    if (!this.started) this.start(look);
+  }
+
+  start(look) {
+    this.started = true;
+    this.controls.loadPrompts(look.prompt).catch((error) => fill(this.trouble, problem(error.message)));
+    if (look.row.state !== "finished") this.log.node.open = true;
+  }
+
+  clipsAround(step) {
+    const half = Math.ceil(this.facts.eval_interval / 2);
+    return page("clips", { run: this.run, min_step: Math.max(0, step - half), max_step: step + half });
+  }
+
+  // -- the head, of which only what has changed is drawn
+
+  once(part, value, draw) {
+    const key = JSON.stringify(value);
+    if (this.keys[part] === key) return;
+    this.keys[part] = key;
+    draw();
+  }
+
+  drawHead(row) {
+    this.row = row;
+    document.title = `${row.name} · VLM-RB Studio`;
+    if (!this.editing) this.once("title", row.name, () => this.drawTitle());
+    this.once("state", row.state, () => fill(this.state, badge(row.state)));
+    this.once("tags", row.tags, () => fill(this.tags, row.tags.map((tag) => h("span.tag", {}, tag))));
+    this.once("actions", row.actions, () => fill(this.actions, this.actionButtons()));
+    this.once("progress", [row.step, row.total_steps, row.eta_s, row.state], () => fill(this.progress, bar(share(row), "progress"),
+      h("span.num", {}, `${count(row.step)} of ${count(row.total_steps)} steps · ${progressWords(row)}`)));
+    const facts = this.factsOf(row);
+    this.once("facts", facts.map(([name, words]) => [name, words]), () => fill(this.figures, facts.map(([name, words, nodes]) =>
+      h("div", {}, h("dt", {}, name), h("dd", {}, nodes ?? words)))));
+    this.once("words", [row.error, row.warning], () => fill(this.words, row.error ? problem(row.error) : null, row.warning ? h("div.warning", {}, row.warning) : null));
+  }
+
+  drawTitle() {
+    fill(this.title, h("span", {}, this.row.name), h("button.icon-button.small", { type: "button", "aria-label": "Rename", title: "Rename", onclick: () => this.rename() }, "✎"));
+  }
+
+  rename() {
+    this.editing = true;
+    editName(this.title, this.row, this.call, (name) => {
+      this.editing = false;
+      this.keys.title = null;
+      this.drawHead({ ...this.row, name: name ?? this.row.name });
+    });
+  }
+
+  factsOf(row) {
+    return [["Environment", shortEnv(row.env)], ["Method", row.method, methodLabel(row)], ["Agent", row.algo.toUpperCase()], ["Seed", String(row.seed)],
+      row.set_name ? ["Set", row.set_name, h("a", { href: page("", { set: row.set_name }) }, row.set_name)] : null,
+      ["Started", row.started_at ? ago(row.started_at) : "not yet"], row.ended_at ? ["Ended", ago(row.ended_at)] : null,
+      ["Latest success", percent(row.latest_success)], ["Best success", percent(row.best_success)],
+      ["Steps per second", number(row.steps_per_second, 4)],
+      ...(this.facts.has_scorer ? [["Clips", count(row.clips), row.clips && this.facts.keeps_clips ? h("a", { href: page("clips", { run: row.run_id }) }, count(row.clips)) : null],
+        ["Yes", percent(row.positive_rate)], ["Waiting for the scorer", count(row.backlog)]] : [])].filter(Boolean);
+  }
+
+  actionButtons() {
+    const row = this.row;
+    const links = [h("a.button", { href: page("compare", { runs: row.run_id }) }, "Compare"), button("Tags…", () => this.changeTags())];
+    return [row.actions.map((action) => button(ACTIONS[action].name, () => this.act(action), { kind: ACTIONS[action].danger ? "danger" : "" })), links];
+  }
+
+  async act(action) {
+    const done = await perform(this.call, action, [this.row]);
+    if (action === "delete" && done.length) location.assign(page(""));
+    else this.refresh();
+  }
+
+  async changeTags() {
+    if (await askTags(this.call, [this.row])) this.refresh();
+  }
+}

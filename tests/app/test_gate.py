@@ -1,0 +1,120 @@
+"""Who gets in: host names, other sites' pages, and the login."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from app.gate import PASSWORD_VARIABLE, USER_VARIABLE, Gate, Login, is_loopback, login_for
+from vlmrb.errors import ConfigError
+
+HOME = "http://127.0.0.1:7860"
+
+
+def client(*, loopback_only: bool = True, login: Login | None = None, base_url: str = HOME) -> TestClient:
+    async def page(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(f"inside {request.method}")
+
+    inner = Starlette(routes=[Route("/{path:path}", page, methods=["GET", "POST", "DELETE"])])
+    return TestClient(Gate(inner, loopback_only=loopback_only, login=login), base_url=base_url)
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost:7860", "localhost", "[::1]:7860", "127.0.0.2"])
+def test_this_machines_own_names_get_in(host: str) -> None:
+    assert client().get("/", headers={"Host": host}).text == "inside GET"
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:7860", "10.0.0.1", ""])
+def test_a_name_that_was_rebound_to_this_machine_is_refused(host: str) -> None:
+    reply = client().get("/", headers={"Host": host})
+    assert reply.status_code == 403
+    assert "own name" in reply.text
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "http://127.0.0.1:9999", "null", "http://127.0.0.1:7860.evil.example"]
+)
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_another_sites_page_changes_nothing(method: str, origin: str) -> None:
+    assert client().request(method, "/x", headers={"Origin": origin}).status_code == 403
+
+
+def test_the_studios_own_page_may_change_things() -> None:
+    assert client().post("/x", headers={"Origin": HOME}).text == "inside POST"
+
+
+def test_a_script_without_an_origin_may_change_things() -> None:
+    assert client().post("/x").text == "inside POST"
+
+
+def test_without_the_login_nothing_is_told() -> None:
+    guarded = client(login=Login("studio", "correct horse"))
+    for headers in ({}, basic("studio", "wrong"), basic("other", "correct horse"), {"Authorization": "Basic %%%"}):
+        reply = guarded.get("/studio/clip/1/sheet", headers=headers)
+        assert reply.status_code == 401
+        assert reply.headers["WWW-Authenticate"].startswith("Basic ")
+        assert "inside" not in reply.text
+
+
+def test_the_login_lets_in() -> None:
+    guarded = client(login=Login("studio", "correct: hörse"))
+    assert guarded.get("/", headers=basic("studio", "correct: hörse")).text == "inside GET"
+
+
+def test_any_host_name_is_fine_where_the_studio_is_public() -> None:
+    public = client(loopback_only=False, login=Login("studio", "correct horse"), base_url="http://lab.example")
+    assert public.get("/", headers=basic("studio", "correct horse")).status_code == 200
+    assert public.post("/", headers=basic("studio", "correct horse") | {"Origin": "http://evil.example"}).status_code == 403
+
+
+def test_answers_cannot_be_framed_or_sniffed() -> None:
+    headers = client().get("/").headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "frame-ancestors 'self'" in headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "lab.example", ""])
+def test_a_public_address_needs_a_password(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(PASSWORD_VARIABLE, raising=False)
+    with pytest.raises(ConfigError, match=PASSWORD_VARIABLE):
+        login_for(host)
+    monkeypatch.setenv(PASSWORD_VARIABLE, "correct horse")
+    assert login_for(host) == Login("studio", "correct horse")
+
+
+def test_loopback_needs_no_password_and_takes_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(PASSWORD_VARIABLE, raising=False)
+    assert login_for("127.0.0.1") is None
+    monkeypatch.setenv(PASSWORD_VARIABLE, "correct horse")
+    monkeypatch.setenv(USER_VARIABLE, "ada")
+    assert login_for("localhost") == Login("ada", "correct horse")
+
+
+def test_a_short_password_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PASSWORD_VARIABLE, "short")
+    with pytest.raises(ConfigError, match="at least 8"):
+        login_for("127.0.0.1")
+
+
+def test_a_user_name_with_a_colon_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PASSWORD_VARIABLE, "correct horse")
+    monkeypatch.setenv(USER_VARIABLE, "a:b")
+    with pytest.raises(ConfigError, match="colon"):
+        login_for("127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("x", False)]
+)
+def test_loopback_is_told_apart(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback

@@ -1,0 +1,90 @@
+"""What is served beside Gradio's own: assets and clips by id, and nothing else."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from app.media import assets_version, media_routes
+from app.studio import Studio
+from vlmrb import Store, make_config
+
+
+@pytest.fixture(scope="module")
+def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from vlmrb.train import train
+
+    path = tmp_path_factory.mktemp("media") / "runs.db"
+    with Store(str(path)) as store:
+        config = make_config(env="DoorKey-5x5", scorer="oracle", total_steps=400, learning_starts=1_000, eval_episodes=1)
+        train(config, store=store)
+    return path
+
+
+@pytest.fixture
+def client(store_path: Path) -> Iterator[TestClient]:
+    studio = Studio.open(str(store_path))
+    with TestClient(Starlette(routes=media_routes(studio))) as client:
+        yield client
+    studio.close()
+
+
+@pytest.mark.parametrize("kind", ["thumbnail", "sheet"])
+def test_a_clip_comes_as_a_sheet_of_frames_with_its_layout(client: TestClient, kind: str) -> None:
+    reply = client.get(f"/studio/clip/10000000/{kind}")
+    assert reply.status_code == 200
+    layout = json.loads(reply.headers["X-Sheet"])
+    picture = Image.open(io.BytesIO(reply.content))
+    rows = -(-layout["frames"] // layout["columns"])
+    assert picture.size == (layout["columns"] * layout["width"], rows * layout["height"])
+    assert len(layout["frame_indices"]) == layout["frames"]
+    assert "immutable" in reply.headers["Cache-Control"]
+
+
+def test_a_clip_comes_as_a_video_to_keep(client: TestClient) -> None:
+    reply = client.get("/studio/clip/10000000/video")
+    assert reply.headers["Content-Type"] == "video/mp4"
+    assert 'filename="clip-10000000.mp4"' in reply.headers["Content-Disposition"]
+    assert reply.content[4:8] == b"ftyp"
+
+
+@pytest.mark.parametrize(
+    "path", ["99999999/sheet", "10000000/secrets", f"{10**30}/sheet", "x/sheet", "-1/sheet", "10000000/../sheet"]
+)
+def test_what_is_no_clip_is_not_found(client: TestClient, path: str) -> None:
+    assert client.get(f"/studio/clip/{path}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../prompts.json",
+        "..%2fprompts.json",
+        "%2e%2e/%2e%2e/pyproject.toml",
+        "/etc/passwd",
+        "%2fetc%2fpasswd",
+        "",
+        "widgets",
+        "no.js",
+    ],
+)
+def test_no_file_outside_the_studios_assets_is_served(client: TestClient, name: str) -> None:
+    assert client.get(f"/studio/assets/{name}").status_code == 404
+
+
+def test_assets_are_kept_for_good_only_under_their_fingerprint(client: TestClient) -> None:
+    assert client.get("/studio/assets/studio.js").headers["Cache-Control"] == "no-cache"
+    assert "immutable" in client.get(f"/studio/assets/studio.js?v={assets_version()}").headers["Cache-Control"]
+
+
+def test_plotly_comes_from_this_machine(client: TestClient) -> None:
+    reply = client.get("/studio/plotly.js")
+    assert reply.headers["Content-Type"].startswith("text/javascript")
+    assert len(reply.content) > 1_000_000

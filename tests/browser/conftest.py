@@ -1,0 +1,141 @@
+"""A real studio in a real browser: `python -m app` as a process, on a store with short real runs, watched by Chromium."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from vlmrb import Store, make_config
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = os.environ.get("VLMRB_TEST_CHROMIUM", "/usr/bin/chromium")
+WAIT_MS = 30_000
+
+
+@dataclass
+class StudioProcess:
+    """A studio that runs as a process of its own."""
+
+    url: str
+    store: Path
+    process: subprocess.Popen[str]
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        self.process.kill()
+        self.process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def recorded_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with three short real runs of DoorKey-5x5: uniform (1), per (2), vlm with oracle labels (3). Not to be changed."""
+    from vlmrb.train import train
+
+    path = tmp_path_factory.mktemp("recorded") / "runs.db"
+    common = {"env": "DoorKey-5x5", "total_steps": 3_000, "learning_starts": 500, "eval_interval": 500, "eval_episodes": 5,
+              "log_interval": 250, "checkpoint_interval": 1_500, "scoring_batch_size": 4, "seed": 0}  # fmt: skip
+    with Store(str(path)) as store:
+        for replay, scorer in (("uniform", None), ("per", None), ("vlm", "oracle")):
+            train(make_config(**common, replay=replay, scorer=scorer), store=store)
+    return path
+
+
+@pytest.fixture
+def store_copy(recorded_store: Path, tmp_path: Path) -> Path:
+    """A copy of the recorded store that a test may change."""
+    copy = tmp_path / "runs.db"
+    with sqlite3.connect(recorded_store) as source, sqlite3.connect(copy) as target:
+        source.backup(target)
+    source.close()
+    target.close()
+    for folder in recorded_store.parent.iterdir():
+        if folder.is_dir():
+            shutil.copytree(folder, tmp_path / folder.name)
+    return copy
+
+
+@pytest.fixture
+def start_studio() -> Iterator[Callable[..., StudioProcess]]:
+    """Start a studio on a store: `start_studio(path, port=0)`. All are ended after the test."""
+    started: list[StudioProcess] = []
+
+    def start(store: Path, port: int = 0) -> StudioProcess:
+        command = [sys.executable, "-m", "app", "--store", str(store), "--port", str(port), "--no-open"]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        lines = []
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            found = re.search(r"http://\S+", line)
+            if found:
+                studio = StudioProcess(found.group(), store, process)
+                started.append(studio)
+                return studio
+        raise AssertionError(f"the studio did not start:\n{''.join(lines)}")
+
+    yield start
+    for studio in started:
+        if studio.process.poll() is None:
+            studio.process.send_signal(signal.SIGINT)
+            try:
+                studio.process.wait(20)
+            except subprocess.TimeoutExpired:
+                studio.kill()
+        studio.process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """One browser for all tests."""
+    from playwright.sync_api import sync_playwright
+
+    if not Path(CHROMIUM).exists() and not os.environ.get("CI"):
+        pytest.skip(f"there is no {CHROMIUM}; install Debian's chromium, or name one in VLMRB_TEST_CHROMIUM")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium):
+    """A fresh page at laptop width. The test fails when the page's scripts had an error."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(WAIT_MS)
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    context.close()
+    assert not errors, errors
+
+
+@pytest.fixture
+def screenshot(page) -> Callable[[str], None]:
+    """Take pictures of the page at three widths into $VLMRB_SCREENSHOTS, where that is set: `screenshot("runs")`."""
+
+    def take(name: str) -> None:
+        folder = os.environ.get("VLMRB_SCREENSHOTS")
+        if not folder:
+            return
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for width in (800, 1280, 1920):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.wait_for_timeout(400)
+            page.screenshot(path=str(Path(folder) / f"{name}-{width}.png"), full_page=True)
+        page.set_viewport_size({"width": 1280, "height": 900})
+
+    return take
