@@ -1,9 +1,151 @@
-"""The launch page."""
+"""The launch page: a form made from the configuration model, checked as one types, and one press that starts a matched set."""
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+from app.checks import a_text
+from app.launch_form import (
+    METHODS,
+    Filled,
+    check,
+    command,
+    filled_from,
+    filled_from_preset,
+    lambda_schedule,
+    settings_of_form,
+)
 from app.studio import Studio
+from app.widgets import widget
+from vlmrb import jobs
+from vlmrb.errors import ConfigError
+from vlmrb.jobs import Estimate
+from vlmrb.store import Store
+
+ENVIRONMENTS = (
+    "DoorKey-5x5", "DoorKey-6x6", "DoorKey-8x8", "DoorKey-12x12", "MiniGrid-KeyCorridorS3R3-v0", "MiniGrid-MultiRoom-N4-S5-v0",
+    "MiniGrid-UnlockPickup-v0", "MiniGrid-ObstructedMaze-1Dlhb-v0", "MiniGrid-LavaCrossingS9N1-v0", "MiniGrid-FourRooms-v0",
+    "CartPole-v1",
+)  # fmt: skip
+"""What the field of the environment suggests; any other id may be typed."""
+
+SCORERS = (
+    ("oracle", "control: yes where the simulator saw progress"),
+    ("reward", "control: yes where the clip holds a positive reward"),
+    ("random:0.25", "control: yes at random, at this rate"),
+    ("hf:facebook/Perception-LM-1B", "a model from the hub or a local folder; the paper's choice, for a GPU"),
+    ("openai:http://127.0.0.1:8000/v1#model", "an OpenAI-compatible server that returns log-probabilities"),
+)
+
+
+MAX_PRESSES = 200
+"""Presses that are remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A preset as the page offers it."""
+
+    key: str
+    title: str
+    text: str
+    form: Filled
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a form comes to.
+
+    Attributes:
+        problems: what is wrong, by field; '' for what belongs to none. Nothing else counts where there are any.
+        size: how many runs, and how long they take here.
+        schedule: λ along a run: (step, λ).
+        command: that launches the same.
+    """
+
+    problems: dict[str, str]
+    size: Estimate | None
+    schedule: list[tuple[float, float]]
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """Runs that were launched, or what is wrong with the form."""
+
+    run_ids: list[int]
+    set_name: str
+    problems: dict[str, str]
 
 
 def build(studio: Studio) -> None:
     """Add the page's components to the Blocks that is open."""
+    store = studio.store
+
+    def check_form(request: dict[str, Any]) -> Verdict:
+        """Words on every field that is wrong; else how much it is."""
+        return verdict_on(store, filled_from(request))
+
+    launcher = Launcher(store)
+
+    def launch(request: dict[str, Any]) -> Launched:
+        """Start the runs of the form; `press` tells one press of the button from the next."""
+        return launcher.launch(filled_from(request), a_text(request, "press", 60))
+
+    widget(
+        "launch_form",
+        check_form,
+        launch,
+        settings=settings_of_form(),
+        methods=METHODS,
+        environments=ENVIRONMENTS,
+        scorers=SCORERS,
+        prompts=jobs.prompt_presets(),
+        presets=[Preset(each.key, each.title, each.text, filled_from_preset(each)) for each in jobs.presets()],
+    )
+
+
+def verdict_on(store: Store, form: Filled) -> Verdict:
+    """What a form comes to; nothing is written."""
+    checked = check(form)
+    if checked.problems:
+        return Verdict(checked.problems, None, [], "")
+    vlm = next((config for config in checked.configs if config.replay == "vlm"), None)
+    return Verdict({}, jobs.estimate(store, checked.configs), lambda_schedule(vlm) if vlm else [], command(form))
+
+
+class Launcher:
+    """Launches forms; one press of the button launches once, however often its request arrives.
+
+    Args:
+        store: where the runs go.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._lock = store, threading.Lock()
+        self._done: OrderedDict[str, Launched] = OrderedDict()
+
+    def launch(self, form: Filled, press: str) -> Launched:
+        """The runs of a form, or what is wrong with it.
+
+        Raises:
+            VlmrbError: the environment or scorer of a run cannot be used here; nothing has been written.
+        """
+        if not press:
+            raise ConfigError("press: is missing; reload the page")
+        with self._lock:
+            if press not in self._done:
+                self._done[press] = self._launch(form)
+            while len(self._done) > MAX_PRESSES:
+                self._done.popitem(last=False)
+            return self._done[press]
+
+    def _launch(self, form: Filled) -> Launched:
+        checked = check(form)
+        if checked.problems:
+            return Launched([], "", checked.problems)
+        run_ids = jobs.launch(self._store, checked.configs, set_name=form.set_name, tags=form.tags)
+        return Launched(run_ids, form.set_name, {})

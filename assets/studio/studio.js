@@ -55,7 +55,7 @@ export function h(tag, attributes = {}, ...children) {
   return node;
 }
 
-const SVG = new Set(["svg", "path", "circle", "rect", "line", "polyline", "g"]);
+const SVG = new Set(["svg", "path", "circle", "rect", "line", "polyline", "g", "text"]);
 
 function setStyle(node, style) {
   for (const [key, value] of Object.entries(style)) {

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import psutil
 import pytest
 
 from vlmrb import jobs
+from vlmrb.config import make_config
 from vlmrb.errors import CheckpointError, ConfigError, EnvironmentSetupError, RunBusyError
 from vlmrb.store import Store
 from vlmrb.types import RunStatus
@@ -32,13 +34,19 @@ def store(tmp_path: Path) -> Iterator[Store]:
     with Store(str(tmp_path / "runs.db")) as store:
         jobs.set_job_limit(store, 1)
         yield store
-        for job in store.jobs():
-            if job.status in ("queued", "starting"):
+        until(lambda: end_all(store))
+
+
+def end_all(store: Store) -> bool:
+    """End whatever waits or runs; whether there was nothing left."""
+    active = [job for job in store.jobs() if job.status in ("queued", "starting", "running")]
+    for job in active:
+        with suppress(RunBusyError, ProcessLookupError):  # it has begun or ended meanwhile
+            if job.status == "running" and job.pid is not None:
+                os.kill(job.pid, signal.SIGKILL)
+            else:
                 store.cancel_job(job.job_id)
-        for job in store.jobs(status="running"):
-            assert job.pid is not None
-            os.kill(job.pid, signal.SIGKILL)
-        until(lambda: not store.jobs(status="running"))
+    return not active
 
 
 def until(happened: Callable[[], Any], what: str = "") -> Any:
@@ -143,6 +151,51 @@ def test_what_waits_can_be_cancelled_and_resumed(store: Store) -> None:
     assert status(store, second) == "queued"
     with pytest.raises(RunBusyError, match="queued already"):
         jobs.resume(store, second)
+
+
+def test_the_next_job_begins_when_one_is_cancelled_that_was_about_to_begin(store: Store) -> None:
+    first, second = launch(store, 0, 1)
+    assert [job.status for job in store.jobs()] == ["queued", "starting"]  # its process loads torch, which takes a while
+    jobs.cancel(store, first)
+    until(lambda: status(store, second) == "finished")  # nothing here reconciles meanwhile
+    assert status(store, first) == "created"
+    assert "begins" not in jobs.log_tail(store, first)
+
+
+def test_a_job_that_is_told_to_end_is_interrupted_and_the_next_begins(store: Store) -> None:
+    first, second = launch(store, 0, 1, settings=LONG)
+    os.kill(until(lambda: store.run(first).pid), signal.SIGTERM)  # at once: the run may still be setting itself up
+    until(lambda: status(store, second) == "running")
+    assert (status(store, first), store.run(first).error) == ("interrupted", "")
+    assert [job.status for job in store.jobs()] == ["running", "interrupted"]
+
+
+def test_a_process_that_cannot_begin_is_not_started_again_and_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", "/bin/false")
+        (run_id,) = launch(store, 0)
+    until(lambda: store.jobs(status="interrupted"))
+    assert jobs.reconcile(store) == []
+    assert status(store, run_id) == "created"
+    jobs.resume(store, run_id)
+    until(lambda: status(store, run_id) == "finished")
+
+
+def test_a_paused_run_can_be_stopped(store: Store) -> None:
+    (run_id,) = launch(store, 0, settings=LONG)
+    trains(store, run_id)
+    jobs.pause(store, run_id)
+    until(lambda: status(store, run_id) == "paused")
+    jobs.stop(store, run_id)
+    until(lambda: status(store, run_id) == "stopped")
+
+
+def test_a_models_folder_is_found_from_wherever_the_job_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    configs = [make_config(**SHORT, scorer=scorer) for scorer in ("hf:model", "hf:facebook/Perception-LM-1B", "oracle")]
+    scorers = [run.config.scorer for run in jobs.launching.check_all(configs)]
+    assert scorers == [f"hf:{tmp_path / 'model'}", "hf:facebook/Perception-LM-1B", "oracle"]
 
 
 def test_what_runs_cannot_be_cancelled_resumed_or_deleted(store: Store) -> None:

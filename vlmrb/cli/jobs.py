@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
 from typing import Any
 
 from vlmrb.cli import text
@@ -94,12 +93,12 @@ def launch_runs(arguments: argparse.Namespace) -> int:
 
 
 def _configs(arguments: argparse.Namespace) -> list[Any]:
-    from vlmrb.jobs import matched_set, preset
+    from vlmrb.jobs import matched_set, parse_seeds, preset
 
     given = given_config(arguments)
     if arguments.seeds and "seed" in given:
         raise ConfigError("launch: give --seeds or --seed, not both")
-    seeds = parse_seeds(arguments.seeds or [str(given.pop("seed", ""))])
+    seeds = parse_seeds(" ".join(arguments.seeds or [str(given.pop("seed", ""))]))
     settings: dict[str, Any] = {}
     variations: list[Any] = []
     if arguments.preset:
@@ -111,23 +110,6 @@ def _configs(arguments: argparse.Namespace) -> list[Any]:
     if "replay" in given:
         raise ConfigError("launch: --methods or --preset says how the runs replay; leave out --replay")
     return matched_set(settings | given, variations, seeds or [0])
-
-
-def parse_seeds(words: Iterable[str]) -> list[int]:
-    """Seeds such as ['0', '3-5'] or ['0,1'] → [0, 3, 4, 5]; [''] → [].
-
-    Raises:
-        ConfigError: a word is neither a number nor a range, or a range is longer than 1,000.
-    """
-    seeds: list[int] = []
-    for word in (part.strip() for text_ in words for part in text_.split(",")):
-        low, dash, high = word.partition("-")
-        if not word:
-            continue
-        if not low.isdecimal() or (dash and not high.isdecimal()) or (dash and not 0 <= int(high) - int(low) < 1_000):
-            raise ConfigError(f"seeds: got {word!r}; write numbers and ranges, such as 0 1 2 or 0-4")
-        seeds += range(int(low), int(high or low) + 1)
-    return seeds
 
 
 def list_jobs(arguments: argparse.Namespace) -> int:

@@ -23,7 +23,7 @@ from vlmrb.jobs.control import (
 from vlmrb.jobs.dispatching import dispatch, job_limit, reconcile, set_job_limit
 from vlmrb.jobs.estimates import Estimate, estimate
 from vlmrb.jobs.launching import launch, launch_trial, resume
-from vlmrb.jobs.presets import LaunchPreset, matched_set, preset, presets
+from vlmrb.jobs.presets import LaunchPreset, matched_set, parse_seeds, preset, presets
 from vlmrb.rescoring import TrialReport, TrialRow, trial_report
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "launch_trial",
     "log_tail",
     "matched_set",
+    "parse_seeds",
     "pause",
     "preset",
     "presets",

@@ -7,7 +7,7 @@ from typing import Literal
 
 from vlmrb.config import parse_lambda
 from vlmrb.errors import ConfigError, NotFoundError, RunBusyError
-from vlmrb.jobs.dispatching import log_path
+from vlmrb.jobs.dispatching import dispatch, log_path
 from vlmrb.scoring import resolve_prompt
 from vlmrb.scoring.prompts import load_presets
 from vlmrb.store import Store
@@ -93,7 +93,7 @@ def stop(store: Store, run_id: int) -> int | None:
     if store.run(run_id).status == "queued":
         job = store.job_of("train", run_id)
         if job is not None:
-            store.cancel_job(job.job_id)
+            _cancel(store, job.job_id)
             return None
     return _ask(store, run_id, "stop")
 
@@ -108,6 +108,7 @@ def delete_run(store: Store, run_id: int) -> None:
     folder = store.folder_of_run(run_id)
     store.delete_run(run_id)
     shutil.rmtree(folder, ignore_errors=True)
+    dispatch(store)  # it may have been about to begin
 
 
 def log_tail(store: Store, target_id: int, kind: JobKind = "train", max_bytes: int = MAX_LOG) -> str:
@@ -157,4 +158,9 @@ def cancel(store: Store, run_id: int) -> None:
     job = store.job_of("train", run_id)
     if job is None:
         raise NotFoundError(f"run {run_id} is {run.status} and was never in the queue")
-    store.cancel_job(job.job_id)
+    _cancel(store, job.job_id)
+
+
+def _cancel(store: Store, job_id: int) -> None:
+    store.cancel_job(job_id)
+    dispatch(store)  # it may have been about to begin: its place is free now

@@ -8,6 +8,8 @@ import sys
 import threading
 from pathlib import Path
 
+import psutil
+
 from vlmrb.errors import ConfigError
 from vlmrb.store import Store
 from vlmrb.types import Job, JobKind
@@ -79,4 +81,6 @@ def _start_process(store: Store, job: Job) -> None:
             env=environment,  # the address of the store may hold a password, so it is not an argument
             start_new_session=True,
         )
+    began_at = psutil.Process(process.pid).create_time()  # it is there until somebody has waited for it
     threading.Thread(target=process.wait, name=f"job-{job.job_id}", daemon=True).start()  # so that it leaves no zombie
+    store.job_spawned(job.job_id, process.pid, began_at)

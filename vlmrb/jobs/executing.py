@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import psutil
@@ -11,23 +13,31 @@ import psutil
 from vlmrb.errors import VlmrbError
 from vlmrb.jobs.dispatching import dispatch
 from vlmrb.store import Store
-from vlmrb.types import Job
+from vlmrb.types import JobKind
 
 EXIT_NOT_MINE, EXIT_ERROR, EXIT_CRASH, EXIT_INTERRUPTED = 3, 2, 1, 130
 LOG_INTERVAL_S = 10.0
 
+Work = Callable[[Store, int], tuple[int, str]]
+"""Does what a job is for, given the run's or trial's id; returns the exit status and what went wrong."""
+
 
 def execute(store: Store, job_id: int) -> int:
-    """Do the job in this process; returns its exit status. Does nothing where the job was cancelled or is another's."""
-    process = psutil.Process()
-    if not store.job_started(job_id, process.pid, process.create_time()):
-        say(f"job {job_id} was cancelled, or another process has it")
-        return EXIT_NOT_MINE
-    job = next(job for job in store.jobs(status="running") if job.job_id == job_id)
-    say(f"job {job_id} begins: process {process.pid}, {job.kind} {job.target_id}")
+    """Do the job in this process; returns its exit status. Does nothing where the job was cancelled or is another's.
+
+    What has to be loaded is loaded first, so that a job can be cancelled until its work begins.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends it as Ctrl-C does; while it trains the Trainer knows better
+    process, job = psutil.Process(), store.job(job_id)
     exit_code, error = EXIT_CRASH, "the process was ended"
     try:
-        exit_code, error = _work(store, job)
+        work = _load_work(job.kind)
+        if not store.job_started(job_id, process.pid, process.create_time()):
+            say(f"job {job_id} was cancelled, or another process has it")
+            exit_code = EXIT_NOT_MINE
+            return exit_code
+        say(f"job {job_id} begins: process {process.pid}, {job.kind} {job.target_id}")
+        exit_code, error = work(store, job.target_id)
     except VlmrbError as failure:
         exit_code, error = EXIT_ERROR, str(failure)
         say(f"failed: {failure}")
@@ -38,17 +48,22 @@ def execute(store: Store, job_id: int) -> int:
         exit_code, error = EXIT_CRASH, f"{type(failure).__name__}: {failure}"
         say(f"failed:\n{traceback.format_exc()}")
     finally:
-        store.job_ended(job_id, exit_code, error)
+        if exit_code != EXIT_NOT_MINE:
+            store.job_ended(job_id, exit_code, error)
         dispatch(store)
     return exit_code
 
 
-def _work(store: Store, job: Job) -> tuple[int, str]:
-    return _train(store, job.target_id) if job.kind == "train" else _run_trial(store, job.target_id)
+def _load_work(kind: JobKind) -> Work:
+    if kind == "trial":
+        return _run_trial
+    import vlmrb.train  # noqa: F401  torch takes seconds
+
+    return _train
 
 
 def _train(store: Store, run_id: int) -> tuple[int, str]:
-    from vlmrb.train import resume  # loads torch
+    from vlmrb.train import resume
 
     log = Occasionally()
     warned: set[str] = set()

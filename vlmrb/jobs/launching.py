@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from vlmrb.config import TrainConfig
@@ -59,6 +60,8 @@ def check_all(configs: Sequence[TrainConfig]) -> list[CheckedRun]:
     found: dict[str, CheckedRun] = {}
     runs = []
     for number, config in enumerate(configs, 1):
+        if config.scorer is not None:
+            config = config.model_copy(update={"scorer": from_anywhere(config.scorer)})
         apart_from_seed = config.model_copy(update={"seed": 0}).model_dump_json()
         try:
             if apart_from_seed not in found:
@@ -67,6 +70,12 @@ def check_all(configs: Sequence[TrainConfig]) -> list[CheckedRun]:
             raise type(error)(f"run {number} of {len(configs)} ({config.replay}, seed {config.seed}): {error}") from error
         runs.append(found[apart_from_seed].with_seed(config.seed))
     return runs
+
+
+def from_anywhere(scorer: str) -> str:
+    """The same scorer for a process that may begin in another folder: a model's folder is named by its whole path."""
+    kind, _, place = scorer.partition(":")
+    return f"hf:{Path(place).absolute()}" if kind == "hf" and place and Path(place).is_dir() else scorer
 
 
 def resume(store: Store, run_id: int) -> int:
@@ -93,7 +102,7 @@ def launch_trial(store: Store, **settings: Any) -> int:
     Raises:
         VlmrbError: as `create_trial`; nothing has been written then.
     """
-    trial_id = create_trial(store, **settings)
+    trial_id = create_trial(store, **{**settings, "scorer": from_anywhere(settings["scorer"])})
     store.enqueue_jobs("trial", [trial_id])
     dispatch(store)
     return trial_id

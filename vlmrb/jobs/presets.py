@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,8 @@ from vlmrb.errors import ConfigError
 
 ONLY_FOR_VLM = ("scorer", "lambda_max", "lambda_warmup", "td_boost", "prompt", "threshold", "visuals", "clip_length")
 """Settings that decide nothing where replay is uniform or PER."""
+
+MAX_SEEDS = 100
 
 COMPARISON = ({"replay": "vlm"}, {"replay": "per"}, {"replay": "uniform"})
 
@@ -118,3 +121,21 @@ def _config(values: dict[str, Any]) -> TrainConfig:
     if values.get("replay", "vlm") != "vlm":
         values = {name: value for name, value in values.items() if name not in ONLY_FOR_VLM}
     return make_config(**values)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """'0-2, 7' → [0, 1, 2, 7]; numbers and ranges with commas or blanks between them. '' → [].
+
+    Raises:
+        ConfigError: it holds something else, or more than 100 seeds.
+    """
+    seeds: list[int] = []
+    for word in filter(None, re.split(r"[\s,]+", text.strip())):
+        found = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", word)
+        if found is None:
+            raise ConfigError(f"seeds: got {word!r}; write numbers and ranges, such as 0-4 or 0, 1, 2")
+        low, high = int(found[1]), int(found[2] or found[1])
+        if high < low or len(seeds) + high - low >= MAX_SEEDS:
+            raise ConfigError(f"seeds: {word!r} is no range, or makes more than {MAX_SEEDS} seeds")
+        seeds += range(low, high + 1)
+    return seeds

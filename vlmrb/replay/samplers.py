@@ -172,8 +172,8 @@ class MixtureSampler:
         slots = rng.integers(0, size, size=batch_size)
         share = self._share()
         if share > 0.0:
-            from_vlm = rng.random(batch_size) < share
-            slots[from_vlm] = self._tree.find(rng.random(int(from_vlm.sum())) * self._tree.total)
+            from_vlm = np.flatnonzero(rng.random(batch_size) < share)
+            slots[from_vlm] = self._tree.find(rng.random(len(from_vlm)) * self._tree.total)
         chances = self.chances(slots, size)
         return Sample(slots, chances.vlm + chances.other, np.ones(batch_size, dtype=np.float32))
 

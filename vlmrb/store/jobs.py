@@ -7,19 +7,25 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, text, update
+from sqlalchemy import Connection, Row, Select, case, insert, select, text, update
 
 from vlmrb.errors import NotFoundError, RunBusyError
 from vlmrb.store import tables as t
 from vlmrb.store.database import Database
 from vlmrb.store.liveness import is_alive
+from vlmrb.store.records import upsert
 from vlmrb.store.text import clean, plain
 from vlmrb.types import Job, JobKind, JobStatus
 
-CLAIM_TIMEOUT_S = 60.0
-"""A job that was handed to a process which has not reported after this long goes back to the queue."""
+CLAIM_TIMEOUT_S = 10.0
+"""A job that was handed out, and for which no process was started within this long, goes back to the queue: whoever took it
+is gone."""
+
+EXIT_INTERRUPTED = 130
+"""What a process exits with that was told to end before it was through."""
 
 _WAITING = ("queued", "starting")
+_HANDED_OUT = ("starting", "running")
 _ACTIVE = (*_WAITING, "running")
 
 
@@ -35,7 +41,7 @@ class Jobs(Database):
         targets = list(target_ids)
         with self._write() as connection:
             self._lock_queue(connection)
-            busy = select(t.jobs).where(t.jobs.c.kind == kind, t.jobs.c.target_id.in_(targets), t.jobs.c.status.in_(_ACTIVE))
+            busy = _jobs().where(t.jobs.c.kind == kind, t.jobs.c.target_id.in_(targets), t.jobs.c.status.in_(_ACTIVE))
             for row in connection.execute(busy):
                 if (job := _job(row)).status in _ACTIVE:
                     raise RunBusyError(f"{_target(job)} is {job.status} already (job {job.job_id})")
@@ -55,11 +61,9 @@ class Jobs(Database):
             self._tidy(connection)
             for kind, limit in limits.items():
                 c = t.jobs.c
-                here = select(c.job_id).where(
-                    c.kind == kind, c.status.in_(("starting", "running")), c.host == socket.gethostname()
-                )
+                here = select(c.job_id).where(c.kind == kind, c.status.in_(_HANDED_OUT), c.host == socket.gethostname())
                 free = max(0, limit - len(connection.execute(here).all()))
-                waiting = select(t.jobs).where(c.kind == kind, c.status == "queued").order_by(c.job_id).limit(free)
+                waiting = _jobs().where(c.kind == kind, c.status == "queued").order_by(c.job_id).limit(free)
                 for row in connection.execute(waiting).all():
                     values = {"status": "starting", "claimed_at": time.time(), "host": socket.gethostname()}
                     connection.execute(update(t.jobs).where(c.job_id == row.job_id).values(**values))
@@ -67,16 +71,24 @@ class Jobs(Database):
         return taken
 
     def _tidy(self, connection: Connection) -> None:
-        """End jobs whose process is gone, and take back those whose process never reported."""
+        """End jobs whose process is gone, and take back those for which none was started."""
         c = t.jobs.c
-        for row in connection.execute(select(t.jobs).where(c.status.in_(("starting", "running")))).all():
-            if row.status == "starting" and time.time() - row.claimed_at > CLAIM_TIMEOUT_S:
-                values: dict[str, Any] = {"status": "queued", "claimed_at": None, "host": None}
-            elif _job(row).status == "interrupted":
-                values = {"status": "ended", "ended_at": time.time(), "exit_code": None}
+        for row in connection.execute(_jobs().where(c.status.in_(_HANDED_OUT))).all():
+            if _job(row).status == "interrupted":
+                error = "its process ended before the work began; its log may say why" if row.status == "starting" else ""
+                values: dict[str, Any] = {"status": "ended", "ended_at": time.time(), "exit_code": None, "error": error}
+            elif row.pid is None and time.time() - row.claimed_at > CLAIM_TIMEOUT_S:
+                values = {"status": "queued", "claimed_at": None, "host": None}
             else:
                 continue
             connection.execute(update(t.jobs).where(c.job_id == row.job_id).values(**values))
+
+    def job_spawned(self, job_id: int, pid: int, pid_started_at: float) -> None:
+        """A process was started for a job that was taken. Should it die before it reports, the job has ended: no second try."""
+        c = t.jobs.c
+        with self._write() as connection:
+            statement = update(t.jobs).where(c.job_id == job_id, c.status == "starting")
+            connection.execute(statement.values(pid=pid, pid_started_at=pid_started_at))
 
     def job_started(self, job_id: int, pid: int, pid_started_at: float) -> bool:
         """The process reports that it begins; False where it must not: the job was cancelled, or another process has it."""
@@ -90,8 +102,9 @@ class Jobs(Database):
     def job_ended(self, job_id: int, exit_code: int, error: str = "") -> None:
         """The process reports that it ends."""
         values = {"status": "ended", "ended_at": time.time(), "exit_code": exit_code, "error": clean(error)}
+        c = t.jobs.c
         with self._write() as connection:
-            connection.execute(update(t.jobs).where(t.jobs.c.job_id == job_id).values(**values))
+            connection.execute(update(t.jobs).where(c.job_id == job_id, c.status.in_(_HANDED_OUT)).values(**values))
 
     def job_not_started(self, job_id: int, error: str) -> None:
         """No process could be started for a job that was taken: it has failed."""
@@ -109,23 +122,34 @@ class Jobs(Database):
             values = {"status": "cancelled", "ended_at": time.time()}
             if connection.execute(update(t.jobs).where(c.job_id == job_id, c.status.in_(_WAITING)).values(**values)).rowcount:
                 return
-            row = connection.execute(select(t.jobs).where(c.job_id == job_id)).one_or_none()
-        if row is None:
-            raise NotFoundError(f"there is no job {job_id}; `vlmrb jobs` lists those there are")
-        job = _job(row)
+        job = self.job(job_id)
         way_out = f"; stop it by: vlmrb control {job.target_id} stop" if job.status == "running" and job.kind == "train" else ""
         raise RunBusyError(f"job {job_id} ({_target(job)}) is {job.status} and waits no more{way_out}")
 
     def jobs(self, *, status: JobStatus | None = None, limit: int = 1_000) -> list[Job]:
         """Jobs, newest first; `status` is compared with the true one."""
-        query = select(t.jobs).order_by(t.jobs.c.job_id.desc())
+        query = _jobs().order_by(t.jobs.c.job_id.desc())
         if status in _ACTIVE:
             query = query.where(t.jobs.c.status == status)
         elif status is not None:
-            query = query.where(t.jobs.c.status.not_in(_WAITING))
+            query = query.where(t.jobs.c.status != "queued")  # which of the others it truly is, only a look at the process tells
+        else:
+            query = query.limit(limit)
         with self._read() as connection:
-            found = [_job(row) for row in connection.execute(query.limit(limit))]
-        return [job for job in found if status is None or job.status == status]
+            found = [_job(row) for row in connection.execute(query)]
+        return [job for job in found if status is None or job.status == status][:limit]
+
+    def job(self, job_id: int) -> Job:
+        """One job.
+
+        Raises:
+            NotFoundError: there is no such job.
+        """
+        with self._read() as connection:
+            row = connection.execute(_jobs().where(t.jobs.c.job_id == job_id)).one_or_none()
+        if row is None:
+            raise NotFoundError(f"there is no job {job_id}; `vlmrb jobs` lists those there are")
+        return _job(row)
 
     def has_active_jobs(self) -> bool:
         """Whether any job waits or is said to run: if not, there is nothing to look after."""
@@ -135,7 +159,7 @@ class Jobs(Database):
     def job_of(self, kind: JobKind, target_id: int) -> Job | None:
         """The newest job of a run or trial, if any."""
         c = t.jobs.c
-        query = select(t.jobs).where(c.kind == kind, c.target_id == target_id).order_by(c.job_id.desc()).limit(1)
+        query = _jobs().where(c.kind == kind, c.target_id == target_id).order_by(c.job_id.desc()).limit(1)
         with self._read() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else _job(row)
@@ -152,13 +176,20 @@ class Jobs(Database):
             ConfigError: it is not.
         """
         with self._write() as connection:
-            connection.execute(delete(t.settings).where(t.settings.c.name == name))
-            connection.execute(insert(t.settings).values(name=clean(name), value=plain(value, name)))
+            upsert(connection, t.settings, [{"name": clean(name), "value": plain(value, name)}])
 
     def _lock_queue(self, connection: Connection) -> None:
         """No other process reads or changes the queue before this transaction ends; in SQLite a writer is alone anyway."""
         if self._is_postgresql:
             connection.execute(text("SELECT pg_advisory_xact_lock(7266016)"))
+
+
+def _jobs() -> Select[Any]:
+    """The query that `_job` reads: jobs, and when what they work on was last heard of."""
+    c = t.jobs.c
+    of_run = select(t.runs.c.heartbeat_at).where(t.runs.c.run_id == c.target_id).scalar_subquery()
+    of_trial = select(t.trials.c.heartbeat_at).where(t.trials.c.trial_id == c.target_id).scalar_subquery()
+    return select(t.jobs, case((c.kind == "train", of_run), else_=of_trial).label("heartbeat_at"))
 
 
 def _job(row: Row[Any]) -> Job:
@@ -169,10 +200,13 @@ def _job(row: Row[Any]) -> Job:
 
 
 def _true_status(row: Row[Any]) -> JobStatus:
-    if row.status == "running" and row.host == socket.gethostname():  # another machine's is believed
-        return "running" if is_alive(row.pid, row.pid_started_at, row.host, None) else "interrupted"
+    if row.status in _HANDED_OUT and row.pid is not None:
+        # what is heard of another machine's job is its run's or trial's heartbeat, which may still be that of an earlier job
+        heard_at = max(row.claimed_at or 0.0, row.started_at or 0.0, row.heartbeat_at or 0.0)
+        if not is_alive(row.pid, row.pid_started_at, row.host, heard_at):
+            return "interrupted"
     if row.status == "ended":
-        return "interrupted" if row.exit_code is None else "failed" if row.exit_code else "finished"
+        return "interrupted" if row.exit_code in (None, EXIT_INTERRUPTED) else "failed" if row.exit_code else "finished"
     status: JobStatus = row.status
     return status
 

@@ -40,6 +40,9 @@ def _run(run_id: int, config: TrainConfig, store: Store, progress: Progress | No
     store.claim_run(run_id, process.pid, process.create_time())
     try:
         trainer = Trainer(run_id, config, store, progress)
+    except KeyboardInterrupt:
+        store.release_run(run_id, "interrupted")
+        raise
     except BaseException as error:
         store.release_run(run_id, "failed", f"{type(error).__name__}: {error}")
         raise

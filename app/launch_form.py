@@ -1,0 +1,258 @@
+"""The launch form as data: what can be set (from the configuration model alone), and what a filled-in form means."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from app.checks import MAX_TEXT, a_text
+from vlmrb.config import TrainConfig, field_limits
+from vlmrb.errors import ConfigError
+from vlmrb.jobs import LaunchPreset, matched_set, parse_seeds
+from vlmrb.schedules import linear
+
+METHODS = ("vlm", "per", "uniform")
+MAX_VALUES = 20
+SCHEDULE_POINTS = 60
+NOT_IN_FORM = ("seed", "replay")
+"""The form asks for several of these at once, in fields of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting of `TrainConfig` as the form shows it.
+
+    Attributes:
+        kind: which control it needs.
+        choices: for 'choice'.
+        limits: any of ge, gt, le, lt.
+        optional: 'none' is a value.
+        default: as text, or a truth value for 'flag'.
+    """
+
+    name: str
+    group: str
+    description: str
+    kind: Literal["flag", "choice", "whole", "number", "text"]
+    choices: tuple[str, ...]
+    limits: dict[str, float]
+    optional: bool
+    default: str | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A filled-in form.
+
+    Attributes:
+        settings: what was given, by name of the setting; texts and truth values as the browser sent them.
+        methods: ways of replay.
+        vary: a setting that takes several values, or ''.
+        values: those, as texts.
+        seeds: as text, such as '0-4'.
+    """
+
+    settings: dict[str, Any]
+    methods: tuple[str, ...]
+    vary: str
+    values: tuple[str, ...]
+    seeds: str
+    set_name: str
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a form comes to: its runs, or what is wrong with it.
+
+    Attributes:
+        problems: words by field of the form ('' for those that belong to none).
+    """
+
+    configs: list[TrainConfig] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+def settings_of_form() -> list[Setting]:
+    """All settings, in the order of the configuration model."""
+    return [_setting(name) for name in TrainConfig.model_fields if name not in NOT_IN_FORM]
+
+
+def _setting(name: str) -> Setting:
+    found = TrainConfig.model_fields[name]
+    extra = found.json_schema_extra if isinstance(found.json_schema_extra, dict) else {}
+    members = _members(found.annotation)
+    kind, choices = _kind(next(member for member in members if member is not type(None)))
+    default = found.default if kind == "flag" else shown(found.default)
+    limits = field_limits(name)
+    optional = type(None) in members
+    return Setting(name, str(extra.get("group", "other")), found.description or "", kind, choices, limits, optional, default)
+
+
+def _kind(member: Any) -> tuple[Any, tuple[str, ...]]:
+    if typing.get_origin(member) is Literal:
+        return "choice", tuple(map(str, typing.get_args(member)))
+    return {bool: "flag", int: "whole", float: "number"}.get(member, "text"), ()
+
+
+def _members(annotation: Any) -> list[Any]:
+    """The types of a union, with Annotated taken off."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _members(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return [inner for member in typing.get_args(annotation) for inner in _members(member)]
+    return [annotation]
+
+
+def shown(value: Any) -> str:
+    """A setting's value as a form shows it: 0.0003, 300000, none."""
+    if value is None:
+        return "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def filled_from(request: Mapping[str, Any]) -> Filled:
+    """The form that a browser sent.
+
+    Raises:
+        ConfigError: it is not of this form.
+    """
+    form = dict(request)
+    given = form.get("settings") or {}
+    known = set(TrainConfig.model_fields) - set(NOT_IN_FORM)
+    if not isinstance(given, dict) or not set(given) <= known or not all(isinstance(v, str | bool) for v in given.values()):
+        raise ConfigError("settings: an object of texts by setting is needed; reload the page")
+    methods = form.get("methods") or []
+    if not isinstance(methods, list) or not all(isinstance(each, str) and each in METHODS for each in methods):
+        raise ConfigError(f"methods: allowed are {', '.join(METHODS)}")
+    vary = a_text(form, "vary", 40)
+    if vary and vary not in known:
+        raise ConfigError(f"vary: there is no setting {vary!r}")
+    return Filled(
+        settings={name: value[:MAX_TEXT] if isinstance(value, str) else value for name, value in given.items()},
+        methods=tuple(dict.fromkeys(methods)),
+        vary=vary,
+        values=tuple(part.strip() for part in a_text(form, "values").split(",") if part.strip()),
+        seeds=a_text(form, "seeds", 400),
+        set_name=a_text(form, "set_name", 200).strip(),
+        tags=tuple(part.strip() for part in a_text(form, "tags", 1_000).split(",") if part.strip()),
+    )
+
+
+def filled_from_preset(preset: LaunchPreset) -> Filled:
+    """A preset as a form that is filled in."""
+    names = [name for variation in preset.variations for name in variation if name != "replay"]
+    vary = names[0] if names else ""
+    return Filled(
+        settings={name: value if isinstance(value, bool) else shown(value) for name, value in preset.settings.items()},
+        methods=tuple(dict.fromkeys(str(variation["replay"]) for variation in preset.variations)),
+        vary=vary,
+        values=tuple(shown(variation[vary]) for variation in preset.variations) if vary else (),
+        seeds=_ranges(preset.seeds),
+        set_name=preset.title,
+        tags=(),
+    )
+
+
+def _ranges(seeds: Sequence[int]) -> str:
+    """(0, 1, 2, 3, 4) → '0-4'."""
+    consecutive = len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[-1] + 1))
+    return f"{seeds[0]}-{seeds[-1]}" if consecutive else ", ".join(map(str, seeds))
+
+
+def check(form: Filled) -> Checked:
+    """The runs of a form, or what is wrong with it, by field."""
+    problems = {}
+    seeds: list[int] = []
+    try:
+        seeds = parse_seeds(form.seeds)
+    except ConfigError as error:
+        problems["seeds"] = str(error).removeprefix("seeds: ")
+    else:
+        if not seeds:
+            problems["seeds"] = "give at least one, such as 0-4"
+    if not form.methods:
+        problems["methods"] = "choose at least one"
+    if form.vary and not form.values:
+        problems["values"] = "give at least one value, with commas between several"
+    if len(form.values) > MAX_VALUES:
+        problems["values"] = f"got {len(form.values)} values; allowed are {MAX_VALUES}"
+    if problems:
+        return Checked(problems=_problems_of(form) | problems)
+    try:
+        return Checked(configs=matched_set(_values(form.settings), _variations(form), seeds))
+    except ConfigError as error:
+        return Checked(problems=_by_field(str(error), form))
+
+
+def _problems_of(form: Filled) -> dict[str, str]:
+    """What is wrong with the settings alone."""
+    try:
+        matched_set(_values(form.settings), _variations(form) or [{"replay": "uniform"}], [0])
+    except ConfigError as error:
+        return _by_field(str(error), form)
+    return {}
+
+
+def _values(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Texts of the form as values for the configuration model, which converts and checks them; '' is not given."""
+    return {name: _value(name, value) for name, value in settings.items() if value != ""}
+
+
+def _value(name: str, value: Any) -> Any:
+    optional = type(None) in _members(TrainConfig.model_fields[name].annotation)
+    return None if optional and isinstance(value, str) and value.strip().lower() == "none" else value
+
+
+def _variations(form: Filled) -> list[dict[str, Any]]:
+    if not form.vary:
+        return [{"replay": method} for method in form.methods]
+    return [{"replay": method, form.vary: _value(form.vary, value)} for method in form.methods for value in form.values]
+
+
+def _by_field(message: str, form: Filled) -> dict[str, str]:
+    """Words of a ConfigError, which names one setting per line, under the fields they belong to."""
+    problems: dict[str, str] = {}
+    for part in re.split(r"\n|; (?=\w+: )", message):
+        name, colon, words = part.partition(": ")
+        belongs = bool(colon) and (name in TrainConfig.model_fields or name in ("seeds", "launch"))
+        key = "values" if belongs and name == form.vary else name if belongs and name != "launch" else ""
+        problems[key] = "; ".join(filter(None, [problems.get(key, ""), words if belongs else part]))
+    return problems
+
+
+def lambda_schedule(config: TrainConfig) -> list[tuple[float, float]]:
+    """λ along a run: (step, λ), as the trainer reckons it; [] where there is no mixture."""
+    if config.replay != "vlm" or config.lambda_max is None:
+        return []
+    warmup = config.lambda_warmup * config.total_steps
+    steps = sorted({config.total_steps * i / SCHEDULE_POINTS for i in range(SCHEDULE_POINTS + 1)} | {warmup})
+    return [(step, linear(0.0, config.lambda_max, warmup, step)) for step in steps]
+
+
+def command(form: Filled) -> str:
+    """The command that launches the same; sweeps over values of one setting become one command each."""
+    defaults = {setting.name: setting.default for setting in settings_of_form()}
+    words = ["python", "-m", "vlmrb", "launch"]
+    for name, value in form.settings.items():
+        if value != "" and value != defaults[name] and name != form.vary:
+            words += _option(name, value)
+    words += ["--methods", *form.methods, "--seeds", *[word for word in re.split(r"[\s,]+", form.seeds) if word]]
+    words += ["--set-name", form.set_name] if form.set_name else []
+    for tag in form.tags:
+        words += ["--tag", tag]
+    if not form.vary:
+        return shlex.join(words)
+    return "\n".join(shlex.join([*words, *_option(form.vary, value)]) for value in form.values)
+
+
+def _option(name: str, value: str | bool) -> list[str]:
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    return [f"--{flag}", value]

@@ -1,0 +1,271 @@
+// The launch page: presets, the settings that matter, all others folded away, and one button.
+import { h, button, count, debounce, duration, fill, page, problem, query, setQuery, short, toast } from "../studio.js";
+
+const GROUP_TITLES = { environment: "Environment", agent: "Agent", replay: "Replay", scoring: "Clips and scoring", evaluation: "Evaluation and bookkeeping" };
+const METHOD_TITLES = { vlm: "VLM-RB", per: "PER", uniform: "Uniform" };
+const METHOD_TEXTS = { vlm: "replays what the scorer says yes to", per: "replays by TD error", uniform: "replays everything alike" };
+const IN_FRONT = ["env", "algo", "total_steps", "scorer", "prompt", "lambda_max", "lambda_warmup", "clip_length"];
+const LABELS = { env: "Environment", algo: "Agent", total_steps: "Steps per run", scorer: "Scorer", prompt: "Prompt", lambda_max: "λ at most", lambda_warmup: "λ warm-up", clip_length: "Clip length" };
+
+export function mount({ node, data, call }) {
+  const form = new LaunchForm(data, call);
+  fill(node, form.node);
+  form.start();
+}
+
+class LaunchForm {
+  constructor(data, call) {
+    Object.assign(this, { data, call, inputs: new Map(), slots: new Map(), verdict: null });
+    this.settings = new Map(data.settings.map((setting) => [setting.name, setting]));
+    this.check = debounce(() => this.ask(), 300);
+    this.node = h("div.launch", {}, h("h1.visually-hidden", {}, "Launch"), this.presetCards(),
+      h("div.launch-columns", {}, h("div.launch-form", {}, this.front(), this.allSettings()), this.summary()));
+  }
+
+  start() {
+    const key = query().preset || "quick";
+    const preset = this.data.presets.find((each) => each.key === key) ?? this.data.presets[0];
+    this.fillIn(preset.form);
+    this.markPreset(preset.key);
+    this.ask();
+  }
+
+  // -- presets
+
+  presetCards() {
+    this.cards = new Map(this.data.presets.map((preset) => [preset.key, h("button.preset", { type: "button", "aria-pressed": "false", onclick: () => {
+      this.fillIn(preset.form);
+      this.markPreset(preset.key);
+      setQuery({ preset: preset.key });
+      this.ask();
+    } }, h("strong", {}, preset.title), h("span", {}, preset.text))]));
+    return h("section.presets", { "aria-label": "Ready to launch" }, [...this.cards.values()]);
+  }
+
+  markPreset(key) {
+    this.cards.forEach((card, each) => card.setAttribute("aria-pressed", String(each === key)));
+  }
+
+  fillIn(form) {
+    for (const [name, setting] of this.settings) this.write(name, form.settings[name] ?? setting.default);
+    this.data.methods.forEach((method) => { this.methods.get(method).checked = form.methods.includes(method); });
+    this.vary.value = form.vary;
+    this.values.value = form.values.join(", ");
+    this.seeds.value = form.seeds;
+    this.setName.value = form.set_name;
+    this.tags.value = form.tags.join(", ");
+    this.showVary();
+  }
+
+  read() {
+    const settings = {};
+    for (const [name, setting] of this.settings) {
+      const value = this.value(name);
+      if (value !== setting.default && value !== "") settings[name] = value;
+    }
+    return { settings, methods: this.data.methods.filter((method) => this.methods.get(method).checked), vary: this.vary.value,
+      values: this.vary.value ? this.values.value : "", seeds: this.seeds.value, set_name: this.setName.value, tags: this.tags.value };
+  }
+
+  value(name) {
+    const input = this.inputs.get(name);
+    return input.type === "checkbox" ? input.checked : input.value.trim();
+  }
+
+  write(name, value) {
+    const input = this.inputs.get(name);
+    if (input.type === "checkbox") input.checked = value === true;
+    else input.value = value === null || value === undefined ? "" : String(value);
+    this.markChanged(name);
+  }
+
+  markChanged(name) {
+    const setting = this.settings.get(name);
+    const changed = this.value(name) !== setting.default && this.value(name) !== "";
+    this.inputs.get(name).closest(".setting")?.classList.toggle("changed", changed);
+  }
+
+  // -- fields
+
+  /** A labelled control with room for what is wrong with it. */
+  field(name, label, control, hint) {
+    const slot = h("span.field-problem", { id: `problem-${name}`, role: "alert" });
+    this.slots.set(name, slot);
+    control.id = control.id || `field-${name}`;
+    control.setAttribute("aria-describedby", `problem-${name}`);
+    return h("div.setting", { data: { setting: name } }, h("label", { for: control.id }, label), control, slot, hint ? h("span.setting-hint", {}, hint) : null);
+  }
+
+  control(setting) {
+    const changed = () => { this.markChanged(setting.name); this.markPreset(null); this.check(); };
+    let input;
+    if (setting.kind === "flag") input = h("input", { type: "checkbox", onchange: changed });
+    else if (setting.kind === "choice") input = h("select", { onchange: changed }, setting.choices.map((choice) => h("option", { value: choice }, choice)));
+    else if (setting.name === "prompt") input = h("textarea", { rows: 3, oninput: changed, maxlength: 8000, spellcheck: "true" });
+    else input = h("input", { type: "text", inputmode: setting.kind === "whole" ? "numeric" : setting.kind === "number" ? "decimal" : null, oninput: changed, autocomplete: "off", spellcheck: "false" });
+    this.inputs.set(setting.name, input);
+    return input;
+  }
+
+  hint(setting) {
+    const signs = { ge: "≥", gt: ">", le: "≤", lt: "<" };
+    const range = Object.entries(signs).filter(([key]) => key in setting.limits).map(([key, sign]) => `${sign} ${setting.limits[key]}`).join(" and ");
+    const base = setting.kind === "flag" ? "" : `default ${setting.default}`;
+    return [setting.description, [range, base].filter(Boolean).join("; ")].filter(Boolean).join(" · ");
+  }
+
+  front() {
+    const of = (name, hint) => { const setting = this.settings.get(name); return this.field(name, LABELS[name], this.control(setting), hint); };
+    const env = of("env", "a suggestion, any MiniGrid or Gymnasium id, DoorKey of any size, or module:Id");
+    this.suggest("env", this.data.environments.map((id) => [id, ""]));
+    const scorer = of("scorer", "labels the clips; used by VLM-RB alone");
+    this.suggest("scorer", this.data.scorers);
+    const prompt = of("prompt", null);
+    prompt.append(h("span.setting-hint", {}, "a preset (", this.data.prompts.flatMap((each, i) => [i ? ", " : "", h("button.linklike", { type: "button", title: each.text,
+      onclick: () => { this.write("prompt", each.name); this.check(); } }, each.name)]), ") or your own yes/no question"));
+    this.picture = h("div.schedule", { "aria-live": "polite" });
+    this.methods = new Map(this.data.methods.map((method) => [method, h("input", { type: "checkbox", id: `method-${method}`, onchange: () => { this.markPreset(null); this.check(); } })]));
+    this.slots.set("methods", h("span.field-problem", { role: "alert" }));
+    this.seeds = h("input", { type: "text", placeholder: "0-4", oninput: this.check, autocomplete: "off" });
+    this.setName = h("input", { type: "text", maxlength: 200, oninput: this.check, placeholder: "groups these runs in lists", autocomplete: "off" });
+    this.tags = h("input", { type: "text", maxlength: 1000, oninput: this.check, placeholder: "with commas", autocomplete: "off" });
+    return h("div", {},
+      h("section.panel", {}, h("h2", {}, "What to train"),
+        h("div.grid-2", {}, env, of("algo"), of("total_steps", "over all parallel environments"), this.field("seeds", "Seeds of each method", this.seeds, "numbers and ranges: 0-4 or 0, 1, 2. At least 5 to compare methods"))),
+      h("section.panel", {}, h("h2", {}, "Replay methods"),
+        h("fieldset.methods", {}, h("legend.visually-hidden", {}, "Replay methods"),
+          this.data.methods.map((method) => h("label.method", { for: `method-${method}` }, this.methods.get(method), h("span.method-dot", { style: { background: `var(--method-${method})` } }),
+            h("strong", {}, METHOD_TITLES[method]), h("span.muted", {}, METHOD_TEXTS[method])))), this.slots.get("methods"), this.varyFields()),
+      h("section.panel.vlm-only", {}, h("h2", {}, "VLM guidance"), h("div.grid-2", {}, scorer, of("clip_length", "steps per clip")), prompt,
+        h("div.lambda", {}, h("div.lambda-fields", {}, of("lambda_max", "share of each batch drawn by VLM priority, 0 to 1; none: no mixture at all"), of("lambda_warmup", "fraction of the run over which λ rises from 0")), this.picture)),
+      h("section.panel", {}, h("h2", {}, "Name"), h("div.grid-2", {}, this.field("set_name", "Name of the set", this.setName), this.field("tags", "Tags", this.tags))));
+  }
+
+  suggest(name, choices) {
+    const list = h("datalist", { id: `suggestions-${name}` }, choices.map(([value, label]) => h("option", { value, label: label || null })));
+    this.inputs.get(name).setAttribute("list", list.id);
+    (this.lists ??= []).push(list);
+  }
+
+  varyFields() {
+    const names = [...this.settings.keys()].filter((name) => name !== "env" && this.settings.get(name).kind !== "flag");
+    this.vary = h("select", { onchange: () => { this.showVary(); this.markPreset(null); this.check(); } }, h("option", { value: "" }, "nothing"), names.map((name) => h("option", { value: name }, name)));
+    this.values = h("input", { type: "text", placeholder: "0.25, 0.5, none", oninput: this.check, autocomplete: "off" });
+    this.valuesField = this.field("values", "Values", this.values, "with commas; each is a method of its own");
+    return h("div.grid-2.vary", {}, this.field("vary", "Also vary", this.vary, "one setting that takes several values, for an ablation"), this.valuesField);
+  }
+
+  showVary() {
+    this.valuesField.hidden = !this.vary.value;
+  }
+
+  allSettings() {
+    const groups = new Map();
+    for (const setting of this.settings.values()) {
+      if (IN_FRONT.includes(setting.name)) continue;
+      if (!groups.has(setting.group)) groups.set(setting.group, []);
+      groups.get(setting.group).push(setting);
+    }
+    this.changedCount = h("span.muted");
+    return h("details.panel.all-settings", {}, h("summary", {}, h("strong", {}, "All settings"), " ", this.changedCount), this.lists,
+      [...groups].map(([group, settings]) => h("section", {}, h("h3", {}, GROUP_TITLES[group] ?? group),
+        h("div.grid-2", {}, settings.map((setting) => this.field(setting.name, setting.name, this.control(setting), this.hint(setting)))))),
+      h("p", {}, button("Reset all to defaults", () => { this.settings.forEach((setting, name) => IN_FRONT.includes(name) || this.write(name, setting.default)); this.check(); }, { kind: "small" })));
+  }
+
+  // -- what it comes to
+
+  summary() {
+    this.words = h("div.launch-words", { "aria-live": "polite" }, "…");
+    this.trouble = h("div");
+    this.go = button("Launch", () => this.launch(), { kind: "primary", id: "launch-button", disabled: true });
+    this.commandText = h("pre.command", { tabindex: 0, "aria-label": "The same as a command" });
+    const copy = button("Copy as command", async () => {
+      try {
+        await navigator.clipboard.writeText(this.commandText.textContent);
+        toast("Copied");
+      } catch {
+        this.commandBox.open = true;
+      }
+    }, { kind: "small" });
+    this.commandBox = h("details", {}, h("summary", {}, "As a command"), this.commandText, copy);
+    return h("aside.panel.launch-summary", { "aria-label": "What will be launched" }, h("h2", {}, "What will be launched"), this.words, this.trouble, this.go, this.commandBox);
+  }
+
+  async ask() {
+    const form = this.read();
+    const asked = (this.asked = JSON.stringify(form));
+    try {
+      const verdict = await this.call("check_form", form);
+      if (this.asked === asked) this.show(verdict, form);
+    } catch (error) {
+      fill(this.trouble, problem(error.message));
+      this.go.disabled = true;
+    }
+  }
+
+  show(verdict, form) {
+    this.showProblems(verdict.problems);
+    const wrong = Object.keys(verdict.problems).length;
+    this.go.disabled = wrong > 0;
+    const changed = Object.keys(form.settings).filter((name) => !IN_FRONT.includes(name)).length;
+    this.changedCount.textContent = changed ? `${changed} changed` : "at their defaults";
+    this.node.querySelector(".vlm-only").classList.toggle("faded", !form.methods.includes("vlm"));
+    if (wrong) {
+      fill(this.words, h("p.muted", {}, wrong === 1 ? "One field needs another value." : `${wrong} fields need another value.`));
+      fill(this.picture);
+      return;
+    }
+    const { runs, at_a_time: together, seconds, basis } = verdict.size;
+    fill(this.words, h("p.launch-size", {}, h("strong", {}, count(runs)), runs === 1 ? " run" : " runs", together > 1 ? `, ${together} at a time` : runs > 1 ? ", one after the other" : ""),
+      h("p", {}, seconds === null ? "How long they take is not known yet: " : `About ${duration(seconds)} in all, `, h("span.muted", {}, basis), "."));
+    this.go.textContent = runs === 1 ? "Launch 1 run" : `Launch ${count(runs)} runs`;
+    this.commandText.textContent = verdict.command;
+    fill(this.picture, schedulePicture(verdict.schedule));
+  }
+
+  showProblems(problems) {
+    for (const [name, slot] of this.slots) {
+      slot.textContent = problems[name] ?? "";
+      slot.closest(".setting")?.classList.toggle("wrong", name in problems);
+      if (name in problems && slot.closest("details") && !IN_FRONT.includes(name)) slot.closest("details").open = true;
+    }
+    const rest = Object.entries(problems).filter(([name]) => !this.slots.has(name)).map(([name, words]) => problem(name ? `${name}: ${words}` : words));
+    fill(this.trouble, rest);
+  }
+
+  async launch() {
+    if (this.go.disabled) return;
+    this.go.disabled = true;
+    this.go.textContent = "Launching…";
+    this.press ??= Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-");
+    try {
+      const { run_ids: ids, problems } = await this.call("launch", { ...this.read(), press: this.press });
+      if (Object.keys(problems).length) this.showProblems(problems);
+      else {
+        sessionStorage.setItem("studio:launched", ids.join(","));
+        location.href = ids.length === 1 ? page("run", { run: ids[0] }) : page("", { launched: ids.length });
+        return;
+      }
+    } catch (error) {
+      fill(this.trouble, problem(error.message));
+    }
+    this.press = null;
+    this.go.disabled = false;
+    this.go.textContent = "Launch";
+  }
+}
+
+/** λ over the steps of a run. */
+function schedulePicture(points) {
+  if (!points.length) return h("p.muted", {}, "No λ: batches are not mixed.");
+  const [width, height, left, bottom] = [320, 110, 34, 20];
+  const last = points[points.length - 1][0];
+  const x = (step) => left + ((width - left - 8) * step) / last;
+  const y = (weight) => 8 + (height - bottom - 8) * (1 - weight);
+  const tick = (words, at, side) => h(`text.axis`, side === "x" ? { x: at, y: height - 5, "text-anchor": "middle" } : { x: left - 6, y: at + 4, "text-anchor": "end" }, words);
+  return h("svg.schedule-picture", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `λ rises from 0 to ${points[points.length - 1][1]}` },
+    h("line.grid", { x1: left, x2: width - 8, y1: y(0), y2: y(0) }), h("line.grid", { x1: left, x2: width - 8, y1: y(1), y2: y(1) }),
+    h("polyline.curve", { points: points.map(([step, weight]) => `${x(step).toFixed(1)},${y(weight).toFixed(1)}`).join(" ") }),
+    tick("0", y(0), "y"), tick("λ = 1", y(1), "y"), tick("0", x(0) + 4, "x"), tick(`${short(last)} steps`, x(last) - 28, "x"));
+}

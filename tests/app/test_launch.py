@@ -1,0 +1,171 @@
+"""The launch form: made from the configuration model, checked by field, and launched once per press."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.launch_form import Filled, check, command, filled_from, filled_from_preset, lambda_schedule, settings_of_form
+from app.pages.launch import Launcher, verdict_on
+from vlmrb import jobs
+from vlmrb.__main__ import build_parser
+from vlmrb.cli.jobs import _configs
+from vlmrb.config import TrainConfig
+from vlmrb.errors import ConfigError, EnvironmentSetupError
+from vlmrb.store import Store
+
+FORM: dict[str, Any] = {
+    "settings": {"env": "CartPole-v1", "total_steps": "200", "scorer": "reward", "eval_episodes": "1"},
+    "methods": ["vlm", "uniform"],
+    "seeds": "0-1",
+    "set_name": "first λ",
+    "tags": "a, b",
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(str(tmp_path / "runs.db")) as store:
+        yield store
+
+
+def form(**changes: Any) -> Filled:
+    settings = FORM["settings"] | changes.pop("settings", {})
+    return filled_from(FORM | {"settings": settings} | changes)
+
+
+def test_every_setting_but_replay_and_seed_is_in_the_form_with_words_and_range() -> None:
+    settings = {setting.name: setting for setting in settings_of_form()}
+    assert set(settings) == set(TrainConfig.model_fields) - {"replay", "seed"}
+    assert all(setting.description for setting in settings.values())
+    assert (settings["double"].kind, settings["double"].default) == ("flag", True)
+    assert settings["algo"].choices == ("dqn", "iqn")
+    assert (settings["lambda_max"].kind, settings["lambda_max"].limits, settings["lambda_max"].optional) == (
+        "number",
+        {"ge": 0.0, "le": 1.0},
+        True,
+    )
+    assert (settings["total_steps"].kind, settings["total_steps"].default) == ("whole", "200000")
+
+
+def test_a_form_is_the_product_of_methods_and_seeds() -> None:
+    checked = check(form())
+    assert checked.problems == {}
+    assert [(c.replay, c.seed, c.total_steps) for c in checked.configs] == [
+        (r, s, 200) for s in (0, 1) for r in ("vlm", "uniform")
+    ]
+
+
+def test_a_setting_that_varies_makes_a_method_of_each_value() -> None:
+    checked = check(form(methods=["vlm"], vary="lambda_max", values="0.25, none", seeds="3"))
+    assert [c.lambda_max for c in checked.configs] == [0.25, None]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "words"),
+    [
+        ({"settings": {"lambda_max": "1.5"}}, "lambda_max", "1.5"),
+        ({"settings": {"lambda_max": "nan"}}, "lambda_max", "finite"),
+        ({"settings": {"total_steps": "-3"}}, "total_steps", "≥ 1"),
+        ({"settings": {"total_steps": "many"}}, "total_steps", "many"),
+        ({"settings": {"prompt": "  "}}, "prompt", "empty"),
+        ({"settings": {"scorer": ""}}, "scorer", "needs one"),
+        ({"settings": {"epsilon_end": "0.9", "epsilon_start": "0.5"}}, "epsilon_end", "above"),
+        ({"seeds": "x"}, "seeds", "numbers and ranges"),
+        ({"seeds": " "}, "seeds", "at least one"),
+        ({"methods": []}, "methods", "at least one"),
+        ({"methods": ["vlm"], "vary": "lambda_max", "values": ""}, "values", "at least one"),
+        ({"methods": ["vlm"], "vary": "lambda_max", "values": "0.5, 2"}, "values", "2"),
+    ],
+)
+def test_what_is_wrong_is_told_at_its_field(changes: dict[str, Any], field: str, words: str) -> None:
+    problems = check(form(**changes)).problems
+    assert set(problems) == {field}
+    assert words in problems[field]
+
+
+def test_several_wrong_fields_are_told_at_once() -> None:
+    problems = check(form(settings={"gamma": "7", "tau": "x"}, seeds="?")).problems
+    assert set(problems) == {"gamma", "tau", "seeds"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"settings": {"nonsense": "1"}},
+        {"settings": {"seed": "1"}},
+        {"settings": {"gamma": 0.5}},
+        {"methods": ["x"]},
+        {"vary": "x"},
+        {"seeds": 5},
+    ],
+)
+def test_a_request_of_another_form_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        form(**changes)
+
+
+@pytest.mark.parametrize("preset", jobs.presets(), ids=lambda preset: preset.key)
+def test_a_preset_in_the_form_makes_the_very_runs_of_the_preset(preset: jobs.LaunchPreset) -> None:
+    checked = check(filled_from_preset(preset))
+    assert checked.problems == {}
+    key = TrainConfig.model_dump_json
+    assert sorted(map(key, checked.configs)) == sorted(map(key, preset.configs()))
+
+
+@pytest.mark.parametrize(
+    "filled",
+    [
+        form(settings={"double": False, "env": "DoorKey-6x6", "prompt": "Does it; rm -rf $HOME 'open'?"}),
+        form(settings={"lambda_max": "none"}, tags="", set_name=""),
+        form(methods=["vlm"], vary="lambda_max", values="0.25, none"),
+    ],
+)
+def test_the_command_launches_what_the_form_launches(filled: Filled) -> None:
+    configs = []
+    for line in command(filled).splitlines():
+        configs += _configs(build_parser().parse_args(shlex.split(line)[3:]))
+    key = TrainConfig.model_dump_json
+    assert sorted(map(key, configs)) == sorted(map(key, check(filled).configs))
+
+
+def test_the_picture_of_lambda_is_the_trainers_schedule() -> None:
+    config = check(
+        form(methods=["vlm"], seeds="0", settings={"lambda_max": "0.4", "lambda_warmup": "0.25", "total_steps": "1000"})
+    ).configs[0]
+    points = dict(lambda_schedule(config))
+    assert (points[0], points[250], points[1000]) == (0.0, 0.4, 0.4)
+    assert points[100] == pytest.approx(0.16)
+    assert lambda_schedule(config.model_copy(update={"lambda_max": None})) == []
+
+
+def test_the_verdict_counts_runs_and_writes_nothing(store: Store) -> None:
+    verdict = verdict_on(store, form())
+    assert verdict.size is not None
+    assert verdict.size.runs == 4
+    assert "no run has been measured" in verdict.size.basis
+    assert store.runs() == []
+
+
+def test_one_press_launches_once(store: Store) -> None:
+    jobs.set_job_limit(store, 1)
+    launcher = Launcher(store)
+    first = launcher.launch(form(), "press-1")
+    assert launcher.launch(form(), "press-1") == first
+    runs = store.runs()
+    assert [run.run_id for run in reversed(runs)] == first.run_ids
+    assert {(run.set_name, run.tags) for run in runs} == {("first λ", ("a", "b"))}
+    for run_id in first.run_ids[1:]:
+        jobs.stop(store, run_id)
+    while store.jobs(status="running") or store.jobs(status="starting"):
+        pass
+
+
+def test_an_environment_that_cannot_be_made_is_told_and_nothing_is_written(store: Store) -> None:
+    with pytest.raises(EnvironmentSetupError, match="NoSuch"):
+        Launcher(store).launch(form(settings={"env": "NoSuch-v0"}), "press-1")
+    assert store.runs() == []
