@@ -1,9 +1,263 @@
-"""The prompts page."""
+"""The prompts page: write a question, try it on stored clips before it touches a run, save it, apply it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
+from app.checks import MAX_TEXT, a_count, a_number, a_text, an_id, ids
+from app.prompt_library import known_prompts
 from app.studio import Studio
+from app.widgets import widget
+from vlmrb import jobs
+from vlmrb.comparison import method_of
+from vlmrb.errors import ConfigError, NotFoundError
+from vlmrb.jobs import TrialReport, TrialRow
+from vlmrb.playback import THUMBNAIL_FRAMES
+from vlmrb.store import Store
+from vlmrb.types import CLIPS_PER_RUN, ControlRequest, Prompt, RunSummary, Trial, TrialStatus
+
+MAX_SAMPLE = 2_000
+MAX_NAME = 60
+RECENT_TRIALS = 12
+LIVE = ("running", "paused")
+CONTROLS = ("oracle", "reward", "random")
+"""Scorers that read no prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunChoice:
+    """A run whose clips may be asked about, or that may take the prompt."""
+
+    run_id: int
+    name: str
+    method: str
+    status: str
+    scorer: str | None
+    clips: int
+    takes_prompt: str  # '' where it does, else why not
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """Everything there is to choose from."""
+
+    prompts: list[Prompt]
+    runs: list[RunChoice]
+    scorers: list[str]
+    trials: list[RecentTrial]
+
+
+@dataclass(frozen=True, slots=True)
+class RecentTrial:
+    """A trial in a list."""
+
+    trial_id: int
+    status: str
+    scorer: str
+    prompt: str
+    scored: int
+    clips: int
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class TriedClip:
+    """One clip of a trial, as much as the page needs to reckon with any threshold.
+
+    Attributes:
+        probability: P(yes) that the trial found; None for unknown.
+        before: the label that counts now; None where there is none.
+        progress: what the simulator saw.
+        human: what a person says that the label should be; None where nobody has.
+    """
+
+    clip_id: int
+    run_id: int
+    edition: str
+    start_step: int
+    thumbnail_frames: int
+    events: tuple[str, ...]
+    probability: float | None
+    before: bool | None
+    before_probability: float | None
+    progress: bool
+    human: bool | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrialView:
+    """A trial as it is now. AUC and calibration do not depend on the threshold; all else the page reckons from the clips."""
+
+    trial_id: int
+    status: TrialStatus
+    waits: bool
+    scorer: str
+    model: str
+    prompt: Prompt | None
+    threshold: float
+    scored: int
+    total: int
+    error: str
+    auc: float | None
+    calibration_error: float | None
+    auc_people: float | None
+    clips: list[TriedClip]
 
 
 def build(studio: Studio) -> None:
     """Add the page's components to the Blocks that is open."""
+    store = studio.store
+
+    def library(_: dict[str, Any]) -> Library:
+        """Prompts, runs, scorers and recent trials."""
+        return read_library(store)
+
+    def try_prompt(request: dict[str, Any]) -> int:
+        """Ask a question about a sample of stored clips, in the background; the id of the trial."""
+        return jobs.launch_trial(
+            store,
+            run_ids=ids(request, "runs"),
+            scorer=a_text(request, "scorer", 500).strip(),
+            prompt=a_text(request, "prompt"),
+            sample=a_count(request, "sample", MAX_SAMPLE, default=200),
+            threshold=_share(request, "threshold", 0.5),
+            frames=a_count(request, "frames", 256, default=8),
+        )
+
+    def trial(request: dict[str, Any]) -> TrialView:
+        """A trial as it is now; without its clips where `scored` is what the page has seen."""
+        return view_of(store, an_id(request, "trial"), a_count(request, "seen", 10**9, default=0))
+
+    def stop_trial(request: dict[str, Any]) -> None:
+        """End a trial."""
+        jobs.stop_trial(store, an_id(request, "trial"))
+
+    def resume_trial(request: dict[str, Any]) -> None:
+        """Go on with a trial."""
+        jobs.resume_trial(store, an_id(request, "trial"))
+
+    def save(request: dict[str, Any]) -> Prompt:
+        """Store the text as the next version of a name."""
+        return save_prompt(store, a_text(request, "name", MAX_NAME), a_text(request, "text"))
+
+    def apply(request: dict[str, Any]) -> int:
+        """Ask a live run to use the text from now on; the id of the request."""
+        return jobs.request_prompt(store, an_id(request, "run"), a_text(request, "text"))
+
+    def applied(request: dict[str, Any]) -> ControlRequest:
+        """What became of such a request."""
+        run_id, control_id = an_id(request, "run"), an_id(request, "control")
+        for row in store.controls(run_id):
+            if row.control_id == control_id:
+                return row
+        raise NotFoundError(f"there is no request {control_id} of run {run_id}")
+
+    widget(
+        "prompt_lab",
+        library,
+        try_prompt,
+        trial,
+        stop_trial,
+        resume_trial,
+        save,
+        apply,
+        applied,
+        max_text=MAX_TEXT,
+        max_sample=MAX_SAMPLE,
+        max_name=MAX_NAME,
+        controls=CONTROLS,
+    )
+
+
+def read_library(store: Store) -> Library:
+    """Prompts, the runs that have clips or may take a prompt, the scorers that were used, and recent trials."""
+    runs = [run for run in store.runs() if run.counters.get("clips") or run.status in LIVE]
+    used = dict.fromkeys(run.scorer for run in runs if run.scorer)
+    prompts = {prompt.prompt_id: prompt for prompt in store.prompts()}
+    return Library(
+        prompts=known_prompts(store),
+        runs=[_choice(run) for run in runs],
+        scorers=list(used),
+        trials=[_recent(trial, prompts) for trial in store.trials(RECENT_TRIALS)],
+    )
+
+
+def _choice(run: RunSummary) -> RunChoice:
+    return RunChoice(
+        run.run_id, run.name, method_of(run).label, run.status, run.scorer, int(run.counters.get("clips", 0)),
+        jobs.why_not(run, "prompt"),
+    )  # fmt: skip
+
+
+def _recent(trial: Trial, prompts: dict[int | None, Prompt]) -> RecentTrial:
+    prompt = prompts.get(trial.prompt_id)
+    words = "no prompt" if prompt is None else f"{prompt.name}@{prompt.version}: {prompt.text}"
+    return RecentTrial(trial.trial_id, trial.status, trial.scorer, words, trial.scored, len(trial.clip_ids), trial.created_at)
+
+
+def save_prompt(store: Store, name: str, text: str) -> Prompt:
+    """Store a text as the next version of a name; the same text under the same name is the same version.
+
+    Raises:
+        ConfigError: the name is empty or a preset's, or the text is empty.
+    """
+    name = name.strip()
+    if not name or "@" in name:
+        raise ConfigError("name: give one of your own, without an @, such as 'keys and doors'")
+    shipped = {prompt.name for prompt in jobs.prompt_presets()} | {"custom"}
+    if name in shipped:
+        raise ConfigError(f"name: {name!r} is a preset's and stays as it was published; give another name")
+    return store.save_prompt(name, text)
+
+
+def view_of(store: Store, trial_id: int, seen: int = 0) -> TrialView:
+    """A trial as it is now; its clips are left out while there are no more of them than `seen`.
+
+    Raises:
+        NotFoundError: there is no such trial.
+    """
+    found: TrialReport = jobs.trial_report(store, trial_id)
+    trial, agreement = found.trial, found.agreement
+    job = store.job_of("trial", trial_id)
+    editions = {run.run_id: f"{run.created_at:.6f}" for run in store.runs(run_ids=trial.run_ids)}
+    return TrialView(
+        trial_id=trial_id,
+        status=trial.status,
+        waits=job is not None and job.status in ("queued", "starting"),
+        scorer=trial.scorer,
+        model=trial.model,
+        prompt=found.prompt,
+        threshold=trial.threshold,
+        scored=trial.scored,
+        total=len(trial.clip_ids),
+        error=trial.error or (job.error if job is not None else "") or (agreement.first_error if agreement else ""),
+        auc=agreement.events.auc if agreement else None,
+        calibration_error=agreement.events.calibration_error if agreement else None,
+        auc_people=agreement.people.auc if agreement and agreement.people else None,
+        clips=[_tried(row, editions) for row in found.rows] if len(found.rows) > seen else [],
+    )
+
+
+def _tried(row: TrialRow, editions: dict[int, str]) -> TriedClip:
+    clip, before = row.clip, row.clip.score
+    return TriedClip(
+        clip_id=clip.clip_id,
+        run_id=clip.run_id,
+        edition=editions.get(clip.clip_id // CLIPS_PER_RUN, ""),
+        start_step=clip.start_step,
+        thumbnail_frames=min(clip.length, THUMBNAIL_FRAMES),
+        events=tuple(dict.fromkeys(str(event) for _, event in clip.events)),
+        probability=row.score.probability,
+        before=None if before is None else before.label,
+        before_probability=None if before is None else before.probability,
+        progress=clip.progress,
+        human=clip.human_label,
+        error=row.score.error,
+    )
+
+
+def _share(request: dict[str, Any], name: str, default: float) -> float:
+    value = a_number(request, name, 0, 1)
+    return default if value is None else value

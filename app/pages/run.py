@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from app.checks import MAX_ID, a_choice, a_count, a_number, a_text, an_id
+from app.figures import method_tokens
+from app.prompt_library import known_prompts
 from app.run_actions import jobs_of_idle, run_actions
 from app.run_rows import RunRow, Setting, run_rows, settings_of
 from app.studio import Studio
 from app.widgets import widget
 from vlmrb import jobs
+from vlmrb.comparison import method_of
 from vlmrb.downsample import downsample
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.store import Store
@@ -57,7 +60,7 @@ class RunLook:
     Attributes:
         curves: steps and values by metric; what came after the browser's last step.
         afresh: the curves are whole and take the place of what was drawn before.
-        cannot_change: why λ and the prompt cannot be changed now, or ''; both keys 'lambda' and 'prompt' are there.
+        cannot_change: why 'lambda' and 'prompt' cannot be changed now; '' where they can.
         prompt: the question that clips are asked now.
     """
 
@@ -72,13 +75,13 @@ class RunLook:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What does not change while a run trains."""
+    """What does not change while a run trains; `color` is the token of its method's colour."""
 
+    color: str
     settings: list[Setting]
     success_rule: str
     eval_interval: int
     keeps_clips: bool
-    has_vlm_replay: bool
     has_scorer: bool
     scorer: str
     folder: str
@@ -136,19 +139,20 @@ def facts_of(store: Store, run_id: int) -> RunFacts:
         NotFoundError: there is no such run.
     """
     run = store.run(run_id)
+    tokens = method_tokens(method_of(one).label for one in store.runs())  # of all, so that it is the colour of other pages
     return RunFacts(
+        color=tokens[method_of(run).label],
         settings=settings_of(run),
         success_rule=run.success_rule,
         eval_interval=int(run.config.get("eval_interval", 1)),
         keeps_clips=run.scorer is not None and bool(run.config.get("keep_clips", True)),
-        has_vlm_replay=run.replay == "vlm",
         has_scorer=run.scorer is not None,
         scorer=run.scorer or "",
         folder=str(store.folder_of_run(run_id)),
     )
 
 
-def seen_by(request: Mapping[str, Any]) -> Seen:
+def seen_by(request: dict[str, Any]) -> Seen:
     """What a browser says it has drawn.
 
     Raises:
@@ -158,8 +162,7 @@ def seen_by(request: Mapping[str, Any]) -> Seen:
     if not isinstance(since, dict) or len(since) > 200:
         raise ConfigError("since: an object of steps by curve is needed; reload the page")
     steps = {str(name)[:200]: a_count(since, name, MAX_ID, 0) for name in since}
-    whole = dict(request)
-    return Seen(steps, step=a_count(whole, "step", MAX_ID, 0), pid=a_count(whole, "pid", MAX_ID, 0))
+    return Seen(steps, step=a_count(request, "step", MAX_ID, 0), pid=a_count(request, "pid", MAX_ID, 0))
 
 
 def look_at(store: Store, run_id: int, seen: Seen) -> RunLook:
@@ -181,7 +184,7 @@ def look_at(store: Store, run_id: int, seen: Seen) -> RunLook:
         curves=new_points(store, run_id, {} if afresh else seen.last_steps),
         afresh=afresh,
         changes=[_change(request, prompts) for request in reversed(requests)],
-        cannot_change={name: jobs.why_not(run, name) for name in ("lambda", "prompt")},
+        cannot_change={"lambda": jobs.why_not(run, "lambda"), "prompt": jobs.why_not(run, "prompt")},
         prompt=_prompt_in_use(run, requests, prompts),
     )
 
@@ -223,13 +226,6 @@ def _prompt_in_use(run: RunSummary, requests: Sequence[ControlRequest], prompts:
         if request.name == "prompt" and request.status == "applied" and request.value in prompts:
             return _prompt_words(prompts[request.value])
     return str(run.config.get("prompt", ""))
-
-
-def known_prompts(store: Store) -> list[Prompt]:
-    """The presets, then the questions that are stored under other names or versions."""
-    presets = jobs.prompt_presets()
-    there = {(prompt.name, prompt.version) for prompt in presets}
-    return presets + [prompt for prompt in store.prompts() if (prompt.name, prompt.version) not in there]
 
 
 def read_log(store: Store, run_id: int, version: str) -> Log:

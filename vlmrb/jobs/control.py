@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import signal
+import socket
 from typing import Literal
 
 from vlmrb.config import parse_lambda
@@ -96,6 +100,37 @@ def stop(store: Store, run_id: int) -> int | None:
             _cancel(store, job.job_id)
             return None
     return _ask(store, run_id, "stop")
+
+
+def stop_trial(store: Store, trial_id: int) -> None:
+    """End a trial: out of the queue, or its process. What it has found stays, and it can be gone on with.
+
+    Raises:
+        NotFoundError: there is no such trial.
+        RunBusyError: nothing runs or waits, or its process is another machine's.
+    """
+    store.trial(trial_id)
+    job = store.job_of("trial", trial_id)
+    if job is None or job.status not in ("queued", "starting", "running"):
+        raise RunBusyError(f"trial {trial_id} neither runs nor waits")
+    if job.status != "running":
+        store.cancel_job(job.job_id)
+    elif job.pid is None or job.host != socket.gethostname():
+        raise RunBusyError(f"trial {trial_id} runs on {job.host}; end it there")
+    else:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(job.pid, signal.SIGTERM)  # the job is true to its process: id and start time have been compared
+
+
+def resume_trial(store: Store, trial_id: int) -> None:
+    """Queue a trial that has not come to its end.
+
+    Raises:
+        NotFoundError, RunBusyError: there is no such trial, or it waits or runs already.
+    """
+    store.trial(trial_id)
+    store.enqueue_jobs("trial", [trial_id])
+    dispatch(store)
 
 
 def delete_run(store: Store, run_id: int) -> None:

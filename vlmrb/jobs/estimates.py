@@ -35,7 +35,7 @@ class Estimate:
 def estimate(store: Store, configs: Sequence[TrainConfig]) -> Estimate:
     """Runs of the same environment and agent count first, then those of the same agent; speeds vary with what else runs."""
     limit = job_limit(store)
-    known = [run for run in store.runs(limit=RUNS_LOOKED_AT) if run.steps_per_second and run.step >= 1_000]
+    known = [run for run in store.runs(limit=RUNS_LOOKED_AT) if run.steps_per_second and run.step >= _measured_from(run)]
     if not configs or not known:
         return Estimate(len(configs), min(limit, len(configs)), None, "no run has been measured on this machine yet")
     seconds, same_task = [], True
@@ -49,6 +49,11 @@ def estimate(store: Store, configs: Sequence[TrainConfig]) -> Estimate:
         lanes[lanes.index(min(lanes))] += each
     basis = "runs of the same environment and agent" if same_task else "runs of other environments or agents, so only roughly"
     return Estimate(len(configs), len(lanes), max(lanes), f"from the speed of earlier {basis} ({socket.gethostname()})")
+
+
+def _measured_from(run: RunSummary) -> int:
+    """The step from which a run's speed is that of learning, not of the random play that it begins with."""
+    return max(1_000, 2 * int(run.config.get("learning_starts", 0)))
 
 
 def _alike(known: list[RunSummary], config: TrainConfig) -> list[RunSummary]:

@@ -12,6 +12,7 @@ from vlmrb.errors import CheckpointError, ConfigError, RunBusyError, VlmrbError
 from vlmrb.jobs.dispatching import dispatch
 from vlmrb.rescoring import create_trial
 from vlmrb.store import Store
+from vlmrb.store.runs import default_name
 
 MAX_RUNS = 500
 """Runs that are launched at once at most."""
@@ -30,7 +31,7 @@ def launch(
     Args:
         store: where they go.
         configs: one per run.
-        names: for people, one per run; None makes them from the settings.
+        names: for people, one per run; None makes them of the settings, and tells runs of one launch apart.
         set_name: what this matched set of runs is called.
         tags: of every run.
 
@@ -47,12 +48,27 @@ def launch(
     checked = check_all(configs)
     chosen = list(tags)
     run_ids = [
-        write_run(run, store=store, name=None if names is None else names[index], set_name=set_name, tags=chosen)
-        for index, run in enumerate(checked)
+        write_run(run, store=store, name=name, set_name=set_name, tags=chosen)
+        for run, name in zip(checked, names or default_names(configs), strict=True)
     ]
     store.enqueue_jobs("train", run_ids)
     dispatch(store)
     return run_ids
+
+
+def default_names(configs: Sequence[TrainConfig]) -> list[str]:
+    """A name for each run; those that would be the same also tell what sets them apart, such as 'lambda_max=0.1'."""
+    settings = [config.model_dump() for config in configs]
+    names = [default_name(each) for each in settings]
+    alike: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    for name, each in zip(names, settings, strict=True):
+        alike[name].append(each)
+    return [" ".join([name, *_apart(each, alike[name])]) for name, each in zip(names, settings, strict=True)]
+
+
+def _apart(settings: dict[str, Any], others: list[dict[str, Any]]) -> list[str]:
+    different = (name for name, value in settings.items() if any(other[name] != value for other in others))
+    return [f"{name}={'none' if settings[name] is None else settings[name]}" for name in different]
 
 
 def check_all(configs: Sequence[TrainConfig]) -> list[CheckedRun]:

@@ -1,0 +1,337 @@
+// The prompts page: a question, what stored clips say to it, and the way into a run.
+import { Chart } from "../chart.js";
+import { movingThumbnail } from "../clips/film.js";
+import { ago, badge, bar, button, count, empty, fill, h, number, page, percent, poll, problem, query, setQuery, toast, token } from "../studio.js";
+
+const SECONDS = 1.5;
+const SHOWN = 15;
+const BINS = 20;
+
+export function mount({ node, data, call, plotly }) {
+  const lab = new PromptLab(data, call, plotly);
+  fill(node, lab.node);
+  lab.start();
+}
+
+class PromptLab {
+  constructor(data, call, plotly) {
+    Object.assign(this, { data, call, clips: [], view: null, trialId: null, chosen: null });
+    this.trouble = h("div");
+    this.node = h("div.lab", {}, h("h1.visually-hidden", {}, "Prompts"), this.trouble,
+      h("div.lab-columns", {}, h("div.lab-left", {}, this.editor(), this.tryPanel(), this.applyPanel(), this.recent()), this.results(plotly)));
+  }
+
+  async start() {
+    await this.loadLibrary();
+    const asked = query().prompt;
+    const found = this.library?.prompts.find((prompt) => asked ? asked === reference(prompt) || asked === prompt.name : true);
+    if (found) this.edit(found);
+    if (query().trial) this.follow(Number(query().trial));
+  }
+
+  async loadLibrary() {
+    try {
+      this.library = await this.call("library");
+    } catch (error) {
+      fill(this.trouble, problem(error.message));
+      return;
+    }
+    this.drawPrompts();
+    this.drawRuns();
+    this.drawRecent();
+  }
+
+  // -- the text
+
+  editor() {
+    this.menu = h("select.input", { id: "prompt-menu", onchange: () => this.edit(this.library.prompts[Number(this.menu.value)]) });
+    this.text = h("textarea.input.prompt-text", { id: "prompt-text", rows: 9, maxlength: this.data.max_text, spellcheck: "true", oninput: () => this.changed() });
+    this.counter = h("span.muted.num");
+    this.name = h("input.input", { id: "prompt-name", type: "text", maxlength: this.data.max_name, placeholder: "name of your own", autocomplete: "off" });
+    this.saved = h("span.muted", { role: "status" });
+    return h("section.panel", {}, h("div.lab-head", {}, h("h2", {}, "Prompt"), h("label.visually-hidden", { for: "prompt-menu" }, "Start from"), this.menu),
+      h("label.visually-hidden", { for: "prompt-text" }, "Text of the prompt"), this.text,
+      h("div.lab-row", {}, this.counter, h("span.spacer"), h("label.visually-hidden", { for: "prompt-name" }, "Name to save under"), this.name, button("Save as version", () => this.save(), { id: "save-prompt" })), this.saved);
+  }
+
+  drawPrompts() {
+    fill(this.menu, this.library.prompts.map((prompt, i) => h("option", { value: i }, `${reference(prompt)}  ${prompt.text.slice(0, 50)}…`)));
+    const at = this.library.prompts.findIndex((prompt) => this.chosen && reference(prompt) === reference(this.chosen));
+    if (at >= 0) this.menu.value = at;
+  }
+
+  edit(prompt) {
+    this.chosen = prompt;
+    this.text.value = prompt.text;
+    const preset = this.library.prompts.findIndex((each) => reference(each) === reference(prompt));
+    if (preset >= 0) this.menu.value = preset;
+    setQuery({ prompt: reference(prompt) });
+    this.changed();
+  }
+
+  changed() {
+    const edited = this.chosen && this.text.value !== this.chosen.text;
+    this.counter.textContent = `${count(this.text.value.length)} of ${count(this.data.max_text)} characters${edited ? " · edited" : ""}`;
+  }
+
+  /** What stands in the editor: a stored version by name, or the text. */
+  asked() {
+    return this.chosen && this.text.value === this.chosen.text && this.chosen.name !== "custom" ? reference(this.chosen) : this.text.value;
+  }
+
+  async save() {
+    try {
+      const prompt = await this.call("save", { name: this.name.value, text: this.text.value });
+      this.chosen = prompt;
+      this.saved.textContent = `Saved as ${reference(prompt)}.`;
+      setQuery({ prompt: reference(prompt) });
+      await this.loadLibrary();
+      this.changed();
+    } catch (error) {
+      toast(error.message, "error");
+    }
+  }
+
+  // -- trying it
+
+  tryPanel() {
+    this.runs = h("div.run-choices", { role: "group", "aria-label": "Runs whose clips are asked about" });
+    this.scorer = h("input.input", { id: "trial-scorer", type: "text", list: "trial-scorers", autocomplete: "off", spellcheck: "false", oninput: () => this.scorerNote() });
+    this.scorers = h("datalist", { id: "trial-scorers" });
+    this.sample = h("input.input", { id: "trial-sample", type: "number", min: 1, max: this.data.max_sample, value: 200 });
+    this.note = h("p.muted.lab-note");
+    this.go = button("Try on stored clips", () => this.try(), { kind: "primary", id: "try-prompt" });
+    return h("section.panel", {}, h("h2", {}, "Try it before it touches a run"), this.runs,
+      h("div.lab-grid", {}, h("label.field", {}, "Scorer", this.scorer), h("label.field", {}, "Clips", this.sample)), this.scorers, this.note, this.go);
+  }
+
+  drawRuns() {
+    const withClips = this.library.runs.filter((run) => run.clips);
+    const chosen = new Set((query().runs ?? "").split(",").filter(Boolean).map(Number));
+    if (!chosen.size && withClips.length) chosen.add((withClips.find((run) => run.scorer) ?? withClips[0]).run_id);
+    fill(this.runs, withClips.length ? withClips.map((run) => h("label.run-choice", {},
+      h("input", { type: "checkbox", value: run.run_id, checked: chosen.has(run.run_id), onchange: () => setQuery({ runs: this.runIds().join(",") }) }),
+      h("span", {}, `${run.run_id} · ${run.name}`), h("span.muted.num", {}, `${count(run.clips)} clips`)))
+      : empty("No clips yet", "A prompt is tried on clips that runs have stored.", h("a.button.primary", { href: page("launch") }, "Launch a run")));
+    this.go.disabled = !withClips.length;
+    fill(this.scorers, [...new Set([...this.library.scorers, "oracle", "reward", "random:0.25"])].map((value) => h("option", { value })));
+    if (!this.scorer.value) this.scorer.value = this.library.scorers[0] ?? "oracle";
+    this.scorerNote();
+    this.drawLive();
+  }
+
+  runIds() {
+    return [...this.runs.querySelectorAll("input:checked")].map((box) => Number(box.value));
+  }
+
+  scorerNote() {
+    const control = this.data.controls.includes(this.scorer.value.trim().split(":")[0]);
+    this.note.textContent = control ? `${this.scorer.value.trim().split(":")[0]} is a control: it does not read the prompt. Name a model (hf:… or openai:…) to try a question.`
+      : "The sample is spread over the runs; half of it shows progress where there is enough, so its positive rate is not the runs' own.";
+  }
+
+  async try() {
+    this.go.disabled = true;
+    try {
+      const id = await this.call("try_prompt", { runs: this.runIds(), scorer: this.scorer.value, prompt: this.asked(), sample: Number(this.sample.value) });
+      this.follow(id);
+    } catch (error) {
+      toast(error.message, "error");
+    }
+    this.go.disabled = false;
+  }
+
+  follow(id) {
+    this.trialId = id;
+    this.clips = [];
+    this.view = null;
+    setQuery({ trial: id });
+    fill(this.outcome, h("p.muted", {}, "Loading…"));
+    this.stopPolling ??= poll(() => this.look(), SECONDS);
+    this.stopPolling();
+  }
+
+  async look() {
+    if (this.trialId === null) return;
+    if (this.view && !this.view.waits && !["created", "running"].includes(this.view.status)) return;
+    const id = this.trialId;
+    try {
+      const view = await this.call("trial", { trial: id, seen: this.clips.length });
+      if (id !== this.trialId) return;
+      const first = !this.view;
+      this.view = view;
+      if (view.clips.length) this.clips = view.clips;
+      if (first) this.threshold.value = view.threshold;
+      this.drawResults();
+      if (view.status === "finished") this.loadLibrary();
+    } catch (error) {
+      fill(this.outcome, problem(error.message));
+      this.trialId = null;
+    }
+  }
+
+  // -- what came of it
+
+  results(plotly) {
+    this.threshold = h("input", { id: "threshold", type: "range", min: 0, max: 1, step: 0.01, value: 0.5, oninput: () => this.drawNumbers() });
+    this.thresholdWords = h("output.num", { for: "threshold" });
+    this.outcome = h("div");
+    this.numbers = h("div.lab-numbers");
+    this.flips = h("div");
+    this.chartNode = h("div.lab-chart");
+    this.chart = new Chart(this.chartNode, plotly, { label: "P(yes) of clips with and without progress" });
+    this.detail = h("div.lab-detail", { hidden: true }, h("div.lab-threshold", {}, h("label", { for: "threshold" }, "Threshold: yes from P(yes) ≥"), this.threshold, this.thresholdWords),
+      this.numbers, h("h3", {}, "P(yes), by what the simulator saw"), this.chartNode, this.flips);
+    fill(this.outcome, empty("Nothing tried yet", "Choose runs and a scorer, then try the prompt on a sample of their clips. Labels of runs stay as they are."));
+    return h("section.panel.lab-results", { "aria-label": "What the clips say" }, h("h2", {}, "What the clips say"), this.outcome, this.detail);
+  }
+
+  drawResults() {
+    const view = this.view;
+    const active = view.waits || view.status === "running";
+    const actions = active ? button("Stop", () => this.do("stop_trial"), { kind: "small" })
+      : ["interrupted", "failed", "created"].includes(view.status) ? button("Go on", () => this.do("resume_trial"), { kind: "small" }) : null;
+    fill(this.outcome, h("div.lab-state", {}, badge(view.waits ? "queued" : view.status), h("span.num", {}, `${count(view.scored)} of ${count(view.total)} clips`),
+      h("span.muted", {}, view.model && view.model !== view.scorer ? `${view.scorer}, ${view.model}` : view.scorer), h("span.spacer"), actions),
+      active ? bar(view.scored / view.total, "clips scored") : null,
+      view.prompt ? h("blockquote.asked", {}, h("strong", {}, reference(view.prompt)), " ", view.prompt.text) : h("p.notice", {}, `${view.scorer} is a control and reads no prompt: this shows how it labels, not what the question does.`),
+      view.error ? problem(view.error) : null);
+    this.detail.hidden = !this.clips.length;
+    if (this.clips.length) this.drawNumbers();
+  }
+
+  async do(method) {
+    try {
+      await this.call(method, { trial: this.trialId });
+      this.view = null;
+      this.stopPolling();
+    } catch (error) {
+      toast(error.message, "error");
+    }
+  }
+
+  drawNumbers() {
+    const at = Number(this.threshold.value);
+    this.thresholdWords.textContent = at.toFixed(2);
+    const known = this.clips.filter((clip) => clip.probability !== null);
+    const after = (clip) => clip.probability >= at;
+    const events = against(known, after, (clip) => clip.progress);
+    const judged = known.filter((clip) => clip.human !== null);
+    const people = judged.length ? against(judged, after, (clip) => clip.human) : null;
+    const compared = known.filter((clip) => clip.before !== null);
+    const flipped = compared.filter((clip) => after(clip) !== clip.before);
+    const unknown = this.clips.length - known.length;
+    fill(this.numbers,
+      h("div.stat-row", {}, stat("AUC", number(this.view.auc)), stat("precision", percent(events.precision)), stat("recall", percent(events.recall)),
+        stat("labelled yes", percent(known.length ? known.filter(after).length / known.length : NaN)), stat("calibration error", number(this.view.calibration_error)),
+        stat("flips", `${count(flipped.length)} of ${count(compared.length)}`), stat("unknown", count(unknown))),
+      h("div.lab-tables", {}, confusionTable("Against events", events, ["progress", "no progress"]),
+        people ? confusionTable(`Against people (${judged.length} clips)`, people, ["should be yes", "should be no"]) : h("p.muted", {}, "Nobody has judged clips of this sample yet; agree or disagree in the ", h("a", { href: page("clips") }, "clip player"), ".")));
+    this.drawHistogram(known, at);
+    this.drawFlips(flipped, after, known);
+  }
+
+  drawHistogram(known, at) {
+    const bins = (truth) => {
+      const counts = new Array(BINS).fill(0);
+      known.filter((clip) => clip.progress === truth).forEach((clip) => { counts[Math.min(BINS - 1, Math.floor(clip.probability * BINS))] += 1; });
+      return counts;
+    };
+    const x = Array.from({ length: BINS }, (_, i) => (i + 0.5) / BINS);
+    const [progress, none] = [bins(true), bins(false)];
+    this.chart.draw(() => [
+      { type: "bar", name: "progress", x, y: progress, marker: { color: token("yes") }, hovertemplate: "P(yes) %{x:.2f}: %{y} clips with progress<extra></extra>" },
+      { type: "bar", name: "no progress", x, y: none, marker: { color: token("unknown") }, hovertemplate: "P(yes) %{x:.2f}: %{y} clips without<extra></extra>" },
+    ], { barmode: "stack", bargap: 0.08, height: 240, xaxis: { title: { text: "P(yes)" }, range: [0, 1] }, yaxis: { title: { text: "clips" } }, dragmode: false,
+      shapes: [{ type: "line", x0: at, x1: at, y0: 0, y1: 1, yref: "paper", line: { color: token("accent"), width: 2, dash: "dot" } }] });
+  }
+
+  drawFlips(flipped, after, known) {
+    const wrong = known.filter((clip) => after(clip) !== clip.progress);
+    const groups = [["Flips: another label than now", flipped], ["Against the events", wrong]];
+    fill(this.flips, groups.map(([title, clips]) => h("section", {}, h("h3", {}, `${title} (${count(clips.length)})`),
+      clips.length ? h("div.flip-grid", {}, clips.slice(0, SHOWN).map((clip) => flipCard(clip, after(clip)))) : h("p.muted", {}, "None at this threshold."),
+      clips.length > SHOWN ? h("p.muted", {}, `The first ${SHOWN} are shown.`) : null)));
+  }
+
+  // -- into a run
+
+  applyPanel() {
+    this.live = h("select.input", { id: "live-run", "aria-label": "Live run" });
+    this.applyButton = button("Apply to the run", () => this.apply(), { id: "apply-prompt" });
+    this.applied = h("p.lab-note", { role: "status" });
+    this.livePanel = h("div");
+    return h("section.panel", {}, h("h2", {}, "Apply to a running job"), this.livePanel, this.applied);
+  }
+
+  drawLive() {
+    const live = this.library.runs.filter((run) => !run.takes_prompt);
+    fill(this.live, live.map((run) => h("option", { value: run.run_id }, `${run.run_id} · ${run.name}`)));
+    fill(this.livePanel, live.length ? h("div.lab-row", {}, this.live, this.applyButton)
+      : h("p.muted", {}, "No VLM-RB run is live now. A run takes a prompt while it trains: ", h("a", { href: page("launch") }, "launch one"), "."));
+  }
+
+  async apply() {
+    const run = Number(this.live.value);
+    this.applyButton.disabled = true;
+    try {
+      const control = await this.call("apply", { run, text: this.asked() });
+      this.applied.textContent = `Requested of run ${run}…`;
+      for (let i = 0; i < 40; i += 1) {
+        const row = await this.call("applied", { run, control });
+        if (row.status !== "requested") {
+          fill(this.applied, row.status === "applied" ? `Applied to run ${run} at step ${count(row.applied_step)}: clips from there on are asked this. ` : `Run ${run} rejected it: ${row.error}. `,
+            h("a", { href: page("run", { run }) }, "See the run"));
+          break;
+        }
+        await new Promise((done) => setTimeout(done, 700));
+      }
+    } catch (error) {
+      this.applied.textContent = error.message;
+    }
+    this.applyButton.disabled = false;
+  }
+
+  // -- earlier trials
+
+  recent() {
+    this.trials = h("div");
+    return h("section.panel", {}, h("h2", {}, "Earlier trials"), this.trials);
+  }
+
+  drawRecent() {
+    fill(this.trials, this.library.trials.length ? h("ul.trial-list", {}, this.library.trials.map((trial) => h("li", {},
+      h("button.trial-link", { type: "button", onclick: () => this.follow(trial.trial_id) }, `Trial ${trial.trial_id}`), " ", badge(trial.status),
+      h("span.muted", {}, ` ${count(trial.scored)} clips, ${trial.scorer}, ${ago(trial.created_at)}`), h("div.trial-prompt.muted", {}, trial.prompt))))
+      : h("p.muted", {}, "None yet."));
+  }
+}
+
+function reference(prompt) {
+  return `${prompt.name}@${prompt.version}`;
+}
+
+/** Labels against a truth. */
+function against(clips, label, truth) {
+  const cell = (yes, positive) => clips.filter((clip) => label(clip) === yes && truth(clip) === positive).length;
+  const [tp, fp, fn, tn] = [cell(true, true), cell(true, false), cell(false, true), cell(false, false)];
+  return { tp, fp, fn, tn, precision: tp / (tp + fp), recall: tp / (tp + fn) };
+}
+
+function stat(label, value) {
+  return h("div.stat", {}, h("span.stat-value", {}, value), h("span.stat-label", {}, label));
+}
+
+function confusionTable(title, { tp, fp, fn, tn }, [positive, negative]) {
+  const cell = (value, kind) => h(`td.num.right.${kind}`, {}, count(value));
+  return h("table.table.confusion", {}, h("caption", {}, title), h("thead", {}, h("tr", {}, h("td"), h("th", { scope: "col" }, positive), h("th", { scope: "col" }, negative))),
+    h("tbody", {}, h("tr", {}, h("th", { scope: "row" }, "says yes"), cell(tp, "fits"), cell(fp, "misses")), h("tr", {}, h("th", { scope: "row" }, "says no"), cell(fn, "misses"), cell(tn, "fits"))));
+}
+
+function flipCard(clip, after) {
+  const word = (label) => (label === null ? "–" : label ? "yes" : "no");
+  return h("a.flip", { href: page("clips", { runs: clip.run_id, clip: clip.clip_id }), target: "_blank", rel: "noopener" },
+    h("span.clip-picture", {}, movingThumbnail(clip)),
+    h("span.flip-words", {}, h("strong", {}, `${word(clip.before)} → ${word(after)}`), h("span.num.muted", {}, clip.probability.toFixed(2))),
+    h("span.flip-events", { class: clip.progress ? "flip-events progress" : "flip-events muted" }, clip.events.length ? clip.events.join(" · ") : "no events"));
+}

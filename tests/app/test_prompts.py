@@ -1,0 +1,134 @@
+"""The prompts page: trials of stored clips, saved versions, and what the page is told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from app.pages.prompts import TrialView, read_library, save_prompt, view_of
+from tests.recorded import record_run
+from vlmrb import jobs
+from vlmrb.errors import ConfigError, NotFoundError, RunBusyError, ScorerSetupError
+from vlmrb.store import Store
+from vlmrb.types import CLIPS_PER_RUN
+
+QUESTION = "Does the agent pick up a key?"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A store whose run 1 has eight clips, the first four labelled."""
+    with Store(str(tmp_path / "runs.db")) as store:
+        record_run(store, 8, labels=(True, False, True, False))
+        yield store
+
+
+def finished(store: Store, trial_id: int) -> TrialView:
+    deadline = time.monotonic() + 120
+    while (view := view_of(store, trial_id)).status != "finished":
+        assert time.monotonic() < deadline, jobs.log_tail(store, trial_id, "trial")
+        time.sleep(0.2)
+    return view
+
+
+def test_a_trial_runs_in_the_background_and_leaves_the_labels_of_clips_alone(store: Store) -> None:
+    trial_id = jobs.launch_trial(store, run_ids=[1], scorer="oracle", prompt=QUESTION, sample=8)
+    view = finished(store, trial_id)
+    assert (view.scored, view.total, len(view.clips)) == (8, 8, 8)
+    assert {clip.probability == 1.0 for clip in view.clips if clip.progress} == {True}
+    before = {clip.clip_id: clip.before for clip in view.clips}
+    assert [before[CLIPS_PER_RUN + number] for number in range(5)] == [True, False, True, False, None]
+    assert [store.clip(CLIPS_PER_RUN + number).score is not None for number in range(5)] == [True, True, True, True, False]
+
+
+def test_clips_are_sent_only_when_there_are_more_of_them(store: Store) -> None:
+    trial_id = jobs.launch_trial(store, run_ids=[1], scorer="oracle", prompt=QUESTION, sample=8)
+    finished(store, trial_id)
+    assert view_of(store, trial_id, seen=8).clips == []
+    assert len(view_of(store, trial_id, seen=7).clips) == 8
+
+
+def test_a_trial_that_cannot_begin_writes_nothing(store: Store) -> None:
+    for settings, error in (
+        ({"scorer": "nonsense"}, ScorerSetupError),
+        ({"sample": 0}, ConfigError),
+        ({"run_ids": [9]}, NotFoundError),
+    ):
+        with pytest.raises(error):
+            jobs.launch_trial(store, **({"run_ids": [1], "scorer": "oracle", "prompt": QUESTION} | settings))
+    assert store.trials() == []
+    assert store.jobs() == []
+
+
+def test_a_failed_trial_says_why_and_can_be_gone_on_with(store: Store, tmp_path: Path) -> None:
+    trial_id = jobs.launch_trial(store, run_ids=[1], scorer=f"hf:{tmp_path / 'nowhere'}", prompt=QUESTION)
+    deadline = time.monotonic() + 120
+    while view_of(store, trial_id).status != "failed" or store.jobs(status="running"):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert "nowhere" in view_of(store, trial_id).error
+    jobs.resume_trial(store, trial_id)
+    with pytest.raises(RunBusyError):
+        jobs.resume_trial(store, trial_id)
+    jobs.stop_trial(store, trial_id)
+    while store.jobs(status="running") or store.jobs(status="starting"):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_a_trial_that_is_over_cannot_be_stopped(store: Store) -> None:
+    trial_id = jobs.launch_trial(store, run_ids=[1], scorer="oracle", prompt=QUESTION, sample=2)
+    finished(store, trial_id)
+    while store.jobs(status="running"):
+        time.sleep(0.1)
+    with pytest.raises(RunBusyError, match="neither runs nor waits"):
+        jobs.stop_trial(store, trial_id)
+
+
+def test_a_saved_prompt_is_a_new_version_only_when_its_text_is_new(store: Store) -> None:
+    assert save_prompt(store, " keys ", QUESTION).version == 1
+    assert save_prompt(store, "keys", QUESTION).version == 1
+    assert save_prompt(store, "keys", "Does the agent drop a key?").version == 2
+    assert [f"{p.name}@{p.version}" for p in read_library(store).prompts if p.name == "keys"] == ["keys@1", "keys@2"]
+
+
+@pytest.mark.parametrize("name", ["", "  ", "games", "custom", "a@b"])
+def test_names_of_presets_and_no_names_are_refused(store: Store, name: str) -> None:
+    with pytest.raises(ConfigError, match="name: "):
+        save_prompt(store, name, QUESTION)
+
+
+def test_an_empty_text_is_refused(store: Store) -> None:
+    with pytest.raises(ConfigError, match="empty"):
+        save_prompt(store, "keys", "   ")
+
+
+def test_the_library_knows_which_runs_take_a_prompt(store: Store) -> None:
+    me = psutil.Process()
+    store.claim_run(1, me.pid, me.create_time())
+    store.heartbeat(1, 100, counters={"clips": 8})
+    (run,) = read_library(store).runs
+    assert (run.run_id, run.clips, run.takes_prompt) == (1, 8, "")
+    store.release_run(1, "stopped", counters={"clips": 8})
+    (run,) = read_library(store).runs
+    assert "stopped" in run.takes_prompt
+
+
+def test_a_saved_prompt_reaches_a_live_run_by_its_name(store: Store) -> None:
+    me = psutil.Process()
+    store.claim_run(1, me.pid, me.create_time())
+    saved = save_prompt(store, "keys", QUESTION)
+    jobs.request_prompt(store, 1, "keys@1")
+    assert [(row.name, row.value) for row in store.controls(1)] == [("prompt", saved.prompt_id)]
+    store.release_run(1, "stopped")
+    with pytest.raises(RunBusyError, match="no process listens"):
+        jobs.request_prompt(store, 1, "keys@1")
+
+
+def test_an_unknown_trial_is_told(store: Store) -> None:
+    with pytest.raises(NotFoundError, match="no trial 5"):
+        view_of(store, 5)
