@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from app.figures import method_tokens
 from vlmrb.comparison import method_of
 from vlmrb.config import TrainConfig
 from vlmrb.types import Job, RunListItem, RunSummary
@@ -30,7 +29,7 @@ class RunRow:
 
     Attributes:
         state: the status of the run; 'cancelled' for one that was taken out of the queue before it began.
-        method: how replay draws, as the comparison names it; `color` is the token of its colour.
+        method: how replay draws, as the comparison names it.
         eta_s: seconds to the end at the present speed, evaluations not counted; None where it does not move.
         positive_rate: share of yes among the answered clips; None before the first.
         backlog: clips that wait for the scorer; None where there is no scorer.
@@ -46,7 +45,6 @@ class RunRow:
     env: str
     algo: str
     method: str
-    color: str
     seed: int
     step: int
     total_steps: int
@@ -98,19 +96,16 @@ def run_rows(items: Iterable[RunListItem], jobs: Mapping[int, Job]) -> list[RunR
         items: the runs.
         jobs: the newest job of each run that never began.
     """
-    items = list(items)
-    methods = [method_of(item.run).label for item in items]
-    tokens = method_tokens(methods)
-    return [_row(item, method, tokens[method], jobs.get(item.run.run_id)) for item, method in zip(items, methods, strict=True)]
+    return [_row(item, jobs.get(item.run.run_id)) for item in items]
 
 
-def _row(item: RunListItem, method: str, color: str, job: Job | None) -> RunRow:
+def _row(item: RunListItem, job: Job | None) -> RunRow:
     run, counters = item.run, item.run.counters
     state = state_of(run, job)
     error = run.error or (job.error if job is not None and state == "failed" else "")
     return RunRow(
         run_id=run.run_id, name=run.name, state=state, set_name=run.set_name, tags=run.tags, env=run.env, algo=run.algo,
-        method=method, color=color, seed=run.seed, step=run.step, total_steps=run.total_steps, eta_s=eta_s(run),
+        method=method_of(run).label, seed=run.seed, step=run.step, total_steps=run.total_steps, eta_s=eta_s(run),
         steps_per_second=run.steps_per_second, best_success=item.best_success, latest_success=item.latest_success,
         positive_rate=positive_rate(counters), backlog=_count(counters, "backlog") if run.scorer is not None else None,
         clips=_count(counters, "clips"), created_at=run.created_at, started_at=run.started_at, ended_at=run.ended_at,
@@ -145,7 +140,7 @@ def _count(counters: Mapping[str, Any], name: str) -> int:
 def differences(runs: Sequence[RunSummary]) -> list[Difference]:
     """Settings that differ between the runs, in the order of the configuration; a run of an older version has the defaults."""
     configs = [_defaults() | run.config for run in runs]
-    names = [name for name in dict.fromkeys(name for config in configs for name in config)]
+    names = list(dict.fromkeys(name for config in configs for name in config))
     shown = {name: tuple(as_words(config.get(name)) for config in configs) for name in names}
     return [Difference(name, _description(name), values) for name, values in shown.items() if len(set(values)) > 1]
 
@@ -153,10 +148,10 @@ def differences(runs: Sequence[RunSummary]) -> list[Difference]:
 def settings_of(run: RunSummary) -> list[Setting]:
     """All settings of a run: those that are not the default first."""
     defaults = _defaults()
-    settings = [
-        Setting(name, _group(name), _description(name), as_words(value), as_words(defaults.get(name)), value != defaults.get(name))
-        for name, value in (defaults | run.config).items()
-    ]
+    settings = []
+    for name, value in (defaults | run.config).items():
+        default = defaults.get(name)
+        settings.append(Setting(name, _group(name), _description(name), as_words(value), as_words(default), value != default))
     return sorted(settings, key=lambda setting: not setting.changed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,6 +16,9 @@ from vlmrb.types import RunSummary
 
 BASELINES = ("uniform", "per")
 """Methods that the others are measured against."""
+
+ENOUGH_SEEDS = 5
+"""With fewer, exploration luck can decide, and nothing is claimed."""
 
 _NAMED_BY_METHOD = {
     "env",
@@ -70,6 +74,7 @@ class MethodResult:
 
     Attributes:
         run_ids: the runs, ascending.
+        seeds: how many different seeds they have.
         at: for each asked step, the interval over the runs that got that far, or None where none did.
         reaching: for each asked threshold, how soon.
         area: mean height of the curves up to a step that every method of this environment and agent reached.
@@ -77,6 +82,7 @@ class MethodResult:
 
     method: Method
     run_ids: tuple[int, ...]
+    seeds: int
     at: dict[int, stats.Interval | None]
     reaching: dict[float, stats.ThresholdSummary]
     area: stats.Interval
@@ -98,6 +104,62 @@ class Comparison:
     results: list[MethodResult]
     improvements: list[Improvement]
     notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What may be said about one task, in words.
+
+    Attributes:
+        env, algo: the task.
+        sentences: one per comparison with a baseline, or why there is none.
+        decided: whether any of them says that one method is ahead of another.
+    """
+
+    env: str
+    algo: str
+    sentences: tuple[str, ...]
+    decided: bool
+
+
+def verdicts(comparison: Comparison) -> list[Verdict]:
+    """What the comparison lets one say about each task, by the probability of improvement in area under the curve.
+
+    With fewer than 5 seeds on either side nothing is claimed; an interval that holds 0.5 shows no clear difference.
+    """
+    found = []
+    for task in dict.fromkeys(result.method[:2] for result in comparison.results):
+        results = {result.method: result for result in comparison.results if result.method[:2] == task}
+        improvements = [each for each in comparison.improvements if each.method[:2] == task]
+        judged = [_sentence(each, results[each.method], results[each.baseline]) for each in improvements]
+        sentences = tuple(words for words, _ in judged) or (_nothing_to_compare(results),)
+        found.append(Verdict(*task, sentences, any(decided for _, decided in judged)))
+    return found
+
+
+def _sentence(found: Improvement, result: MethodResult, baseline: MethodResult) -> tuple[str, bool]:
+    """What is said of a method and a baseline, and whether it decides between them."""
+    names = f"{found.method.label} and {found.baseline.label}"
+    chance, fewest = found.probability, min(result.seeds, baseline.seeds)
+    if fewest < ENOUGH_SEEDS or chance.low is None or chance.high is None:
+        return (
+            f"Not enough seeds to tell {names} apart: {result.seeds} and {baseline.seeds}; run at least {ENOUGH_SEEDS} of each.",
+            False,
+        )
+    areas = f"area under the curve {result.area.point:.2f} against {baseline.area.point:.2f}"
+    odds = f"it beats a {found.baseline.label} run with probability {chance.point:.2f} [{chance.low:.2f}, {chance.high:.2f}]"
+    seeds = f"{result.seeds} and {baseline.seeds} seeds"
+    if chance.low > 0.5:
+        return f"{found.method.label} is ahead of {found.baseline.label}: {areas}; {odds}, {seeds}.", True
+    if chance.high < 0.5:
+        return f"{found.method.label} is behind {found.baseline.label}: {areas}; {odds}, {seeds}.", True
+    return f"No clear difference between {names}: {areas}; {odds}, {seeds}.", False
+
+
+def _nothing_to_compare(results: dict[Method, MethodResult]) -> str:
+    if all(method.label in BASELINES for method in results):
+        return "Only uniform replay and PER are here: add VLM-RB runs to compare."
+    return "There are no uniform or PER runs of this task to compare with."
 
 
 def method_of(run: RunSummary) -> Method:
@@ -154,6 +216,7 @@ def _summarise(
     return MethodResult(
         method=method,
         run_ids=tuple(run.run.run_id for run in runs),
+        seeds=len({run.run.seed for run in runs}),
         at={
             step: stats.bootstrap_interval([found], rng=rng, statistic=statistic) if found else None
             for step, found in values.items()
@@ -205,8 +268,8 @@ def _reservations(method: Method, runs: list[MeasuredRun]) -> list[str]:
     name = f"{method.env}, {method.algo}, {method.label}"
     notes = []
     seeds = {run.run.seed for run in runs}
-    if len(seeds) < 5:
-        notes.append(f"{name}: {_counted(len(seeds), 'seed')} only; with fewer than 5, exploration luck can decide")
+    if len(seeds) < ENOUGH_SEEDS:
+        notes.append(f"{name}: {_counted(len(seeds), 'seed')} only; with fewer than {ENOUGH_SEEDS}, exploration luck can decide")
     if len(seeds) < len(runs):
         notes.append(f"{name}: some of its {len(runs)} runs share a seed")
     for words, chosen in (
@@ -250,6 +313,7 @@ def _short_scorer(scorer: str | None) -> str:
     return f"{kind}:{rest.rstrip('/').rsplit('/', 1)[-1]}" if separator and kind in ("hf", "openai") else (scorer or "no scorer")
 
 
+@functools.cache
 def _defaults() -> dict[str, Any]:
     return {name: field.default for name, field in TrainConfig.model_fields.items()}
 

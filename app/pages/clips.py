@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, cast, get_args
 
-from app.checks import MAX_ID, a_choice, a_count, a_flag, a_number, a_text, an_id, ids
+from app.checks import a_choice, a_count, a_flag, a_number, a_text, an_id, ids
 from app.clip_views import ClipCard, ClipView, Verdict, clip_card, clip_cards, events_at, replay_view, score_view
 from app.studio import Studio
 from app.widgets import widget
@@ -19,6 +19,7 @@ PAGE_SIZE = 48
 MAX_TOGETHER = 4
 MAX_NOTE = 500
 MAX_EVENT = 200
+MAX_STEP = 10**12
 LABELS = ("yes", "no", "unknown", "unscored")
 AGREEMENTS = ("agrees", "disagrees")
 HUMANS = ("agreed", "disagreed", "any", "none")
@@ -56,7 +57,12 @@ class Menus:
 
 def build(studio: Studio) -> None:
     """Add the page's components to the Blocks that is open."""
-    store = studio.store
+    functions = browser_functions(studio.store)
+    widget("clip_browser", *functions, page_size=PAGE_SIZE, max_together=MAX_TOGETHER, max_note=MAX_NOTE)
+
+
+def browser_functions(store: Store) -> list[Callable[[dict[str, Any]], Any]]:
+    """What the page's script may call."""
 
     def menus(request: dict[str, Any]) -> Menus:
         return read_menus(store, tuple(ids(request, "runs")))
@@ -80,18 +86,7 @@ def build(studio: Studio) -> None:
         store.label_clip(clip_id, agrees, note, label=None if seen is None else seen == "yes")
         return look_at(store, clip_id)
 
-    widget(
-        "clip_browser",
-        menus,
-        find,
-        count,
-        look,
-        together,
-        judge,
-        page_size=PAGE_SIZE,
-        max_together=MAX_TOGETHER,
-        max_note=MAX_NOTE,
-    )
+    return [menus, find, count, look, together, judge]
 
 
 # -- what the browser asks for
@@ -105,7 +100,7 @@ def clip_filter(request: dict[str, Any]) -> ClipFilter:
     """
 
     def step(name: str) -> int | None:
-        return a_count(request, name, MAX_ID, default=0) if request.get(name) not in (None, "") else None
+        return a_count(request, name, MAX_STEP, default=0) if request.get(name) not in (None, "") else None
 
     return ClipFilter(
         run_ids=tuple(ids(request, "runs")),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.checks import a_count, ids
+from app.figures import method_tokens
 from app.run_actions import jobs_of_idle, run_actions
 from app.run_rows import Difference, RunRow, differences, run_rows
 from app.studio import Studio
@@ -49,12 +50,14 @@ class RunTable:
         order: ids of all runs, newest first.
         rows: those that the browser does not know as they are now.
         versions: of these rows, by run id.
+        colors: the token of each method's colour.
         more: whether there are older runs that are not shown.
     """
 
     order: list[int]
     rows: list[RunRow]
     versions: dict[int, str]
+    colors: dict[str, str]
     more: bool
     queue: Queue
 
@@ -110,6 +113,7 @@ def read_table(store: Store, known: Mapping[int, str]) -> RunTable:
         order=[row.run_id for row in rows],
         rows=changed,
         versions={row.run_id: versions[row.run_id] for row in changed},
+        colors=method_tokens(row.method for row in rows),
         more=more,
         queue=queue_of(store, rows),
     )

@@ -23,6 +23,7 @@ export function baseLayout() {
     margin: { l: 52, r: 16, t: 12, b: 44 }, hovermode: "closest", dragmode: "zoom", showlegend: true, uirevision: "keep",
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 12 } },
     hoverlabel: { bgcolor: token("surface"), bordercolor: token("line-strong"), font: { color: token("text"), size: 12 } },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: token("muted"), activecolor: token("accent") },
     xaxis: { ...axis }, yaxis: { ...axis },
   };
 }

@@ -30,6 +30,16 @@ def test_what_only_vlm_replay_knows_is_left_out_elsewhere() -> None:
     assert (uniform.scorer, uniform.lambda_max) == (None, defaults["lambda_max"])
 
 
+def test_runs_of_a_set_are_named_by_what_sets_them_apart() -> None:
+    configs = jobs.matched_set(BASE, [{"replay": "per"}, {"lambda_max": 0.1}, {"lambda_max": None}], [0, 1])
+    assert jobs.launching.default_names(configs)[:3] == [
+        "DoorKey-6x6 dqn per s0",
+        "DoorKey-6x6 dqn vlm(oracle) s0 lambda_max=0.1",
+        "DoorKey-6x6 dqn vlm(oracle) s0 lambda_max=none",
+    ]
+    assert len(set(jobs.launching.default_names(configs))) == 6
+
+
 @pytest.mark.parametrize(
     ("variations", "seeds", "words"), [([], [0], "at least one"), ([{}], [], "at least one"), ([{}], [1, 1], "twice")]
 )
@@ -67,6 +77,8 @@ def test_an_estimate_rests_on_the_most_similar_runs(tmp_path: Path) -> None:
     configs = jobs.matched_set(BASE, [{"replay": "per"}], [0, 1, 2])
     with Store(str(tmp_path / "runs.db")) as store:
         jobs.set_job_limit(store, 2)
+        assert jobs.estimate(store, configs).seconds is None
+        measured(store, 5_000.0, learning_starts=4_000)  # has mostly played at random so far
         assert jobs.estimate(store, configs).seconds is None
         measured(store, 50.0)
         rough = jobs.estimate(store, configs)

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from vlmrb.errors import ConfigError, NotFoundError, RunBusyError
-from vlmrb.store import Store
+from vlmrb.store import Store, liveness
 from vlmrb.store import jobs as queue
 
 HERE = psutil.Process()
@@ -74,6 +74,35 @@ def test_a_claim_whose_process_never_came_goes_back_to_the_queue(store: Store, m
     assert not started(store, job_id)  # the first process comes late, and must not begin
 
 
+def test_a_process_that_dies_before_it_reports_is_not_started_again_and_again(store: Store) -> None:
+    first, _ = store.enqueue_jobs("train", [1, 2])
+    assert taken(store, 1) == [1]
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    store.job_spawned(first, child.pid, psutil.Process(child.pid).create_time())
+    assert taken(store, 1) == []
+    child.kill()
+    child.communicate()
+    assert taken(store, 1) == [2]
+    assert (store.job(first).status, "its log" in store.job(first).error) == ("interrupted", True)
+
+
+def test_a_job_of_another_machine_is_believed_until_nothing_is_heard_of_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = make_run(store)
+    with monkeypatch.context() as elsewhere:  # such as a container that was since replaced by one of another name
+        elsewhere.setattr("socket.gethostname", lambda: "elsewhere")
+        (job_id,) = store.enqueue_jobs("train", [run_id])
+        taken(store, 1)
+        started(store, job_id)
+        store.claim_run(run_id, HERE.pid, HERE.create_time())
+    assert (store.job(job_id).status, store.run(run_id).status) == ("running", "running")
+    with pytest.raises(RunBusyError, match="running already"):
+        store.enqueue_jobs("train", [run_id])
+    monkeypatch.setattr(liveness, "HEARTBEAT_TIMEOUT_S", 0.0)
+    assert (store.job(job_id).status, store.run(run_id).status) == ("interrupted", "interrupted")
+    store.enqueue_jobs("train", [run_id])
+    assert taken(store, 1) == [run_id]
+
+
 def test_only_what_waits_is_cancelled(store: Store) -> None:
     first, second, third = store.enqueue_jobs("train", [1, 2, 3])
     store.cancel_job(second)
@@ -99,7 +128,7 @@ def test_nothing_is_queued_twice(store: Store) -> None:
     assert [job.status for job in store.jobs()] == ["queued", "cancelled"]
 
 
-@pytest.mark.parametrize(("exit_code", "status"), [(0, "finished"), (2, "failed")])
+@pytest.mark.parametrize(("exit_code", "status"), [(0, "finished"), (2, "failed"), (130, "interrupted")])
 def test_an_ended_job_has_finished_or_failed(store: Store, exit_code: int, status: str) -> None:
     (job_id,) = store.enqueue_jobs("trial", [7])
     store.take_jobs({"trial": 1})
@@ -109,6 +138,24 @@ def test_an_ended_job_has_finished_or_failed(store: Store, exit_code: int, statu
     assert job is not None
     assert (job.status, job.exit_code) == (status, exit_code)
     assert not store.has_active_jobs()
+
+
+def test_jobs_of_one_status_are_found_behind_newer_ones(store: Store) -> None:
+    first, *others = store.enqueue_jobs("train", range(1, 6))
+    taken(store, 5)
+    store.job_ended(first, 2, "wrong")
+    for job_id in others:
+        store.job_ended(job_id, 0)
+    assert [job.job_id for job in store.jobs(status="failed", limit=1)] == [first]
+    assert [job.job_id for job in store.jobs(limit=2)] == others[:-3:-1]
+
+
+def test_a_job_that_was_cancelled_stays_so(store: Store) -> None:
+    (job_id,) = store.enqueue_jobs("train", [1])
+    taken(store, 1)
+    store.cancel_job(job_id)
+    store.job_ended(job_id, 1, "its process fails all the same")
+    assert (store.job(job_id).status, store.job(job_id).error) == ("cancelled", "")
 
 
 def test_a_run_whose_job_waits_is_queued(store: Store) -> None:

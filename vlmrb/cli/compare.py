@@ -10,11 +10,11 @@ import numpy as np
 from vlmrb import stats
 from vlmrb.cli import text
 from vlmrb.cli.options import add_command, positive_integer, step_count
-from vlmrb.comparison import Comparison, MeasuredRun, MethodResult, compare
+from vlmrb.comparison import Comparison, MeasuredRun, MethodResult, compare, verdicts
 from vlmrb.errors import NotFoundError
 
 DEFAULT_STEPS = (100_000, 200_000, 300_000)
-_ALIVE = ("created", "running", "paused")
+_ALIVE = ("created", "queued", "running", "paused")
 
 
 def add(commands: Any) -> None:
@@ -74,11 +74,16 @@ def compare_runs(arguments: argparse.Namespace) -> int:
                 "statistic": arguments.statistic,
                 "results": comparison.results,
                 "improvements": comparison.improvements,
+                "verdicts": verdicts(comparison),
                 "notes": notes,
             }
         )
         return 0
     _print(comparison, at, arguments)
+    print()
+    for verdict in verdicts(comparison):
+        for sentence in verdict.sentences:
+            print(("- " if arguments.markdown else "") + text.plain(f"{verdict.env}, {verdict.algo}: {sentence}"))
     for note in notes:
         print(f"- {text.plain(note)}" if arguments.markdown else f"note: {text.plain(note)}")
     return 0
@@ -87,16 +92,14 @@ def compare_runs(arguments: argparse.Namespace) -> int:
 def _measured_runs(store: Any, run_ids: list[int], metric: str) -> tuple[list[MeasuredRun], list[int]]:
     """The runs to compare, and the ids of those left out because they are still under way."""
     if run_ids:
-        chosen, alive = [store.run(run_id) for run_id in dict.fromkeys(run_ids)], []
+        for run_id in run_ids:
+            store.run(run_id)  # one that is not there is told
+        chosen, alive = run_ids, []
     else:
         every = store.runs()
-        chosen = [run for run in every if run.status not in _ALIVE]
+        chosen = [run.run_id for run in every if run.status not in _ALIVE]
         alive = sorted(run.run_id for run in every if run.status in _ALIVE)
-    measured = []
-    for run in chosen:
-        steps, values = store.metrics(run.run_id, metric)
-        edited = any(row.name in ("lambda", "prompt") for row in store.controls(run.run_id, status="applied"))
-        measured.append(MeasuredRun(run, steps, values, edited))
+    measured = store.measured_runs(chosen, metric)
     if not run_ids:
         measured = [run for run in measured if len(run.steps)]
     return measured, alive
@@ -139,11 +142,6 @@ def _print(comparison: Comparison, at: list[int], arguments: argparse.Namespace)
         f"\n{arguments.statistic.upper() if arguments.statistic == 'iqm' else 'Mean'} over seeds [95 % interval]; steps: median "
         "[95 % interval], and how many runs got there."
     )
-    for improvement in comparison.improvements:
-        env, algo, label = improvement.method
-        chance = _bounds(improvement.probability, as_share=False)
-        words = f"{env}, {algo}: {label} has the larger area than {improvement.baseline.label} with probability {chance}"
-        print(("- " if arguments.markdown else "") + text.plain(words))
 
 
 def _interval(result: MethodResult, interval: stats.Interval | None, as_share: bool) -> str:

@@ -49,8 +49,7 @@ def control_run(arguments: argparse.Namespace) -> int:
     with Store(arguments.store, create=False) as store:
         control_id = _request(store, arguments)
         if control_id is None:
-            print(f"run {arguments.run_id}: taken out of the queue")
-            return 0
+            return _tell_cancelled(arguments)
         row = _follow(store, arguments.run_id, control_id, arguments.wait)
     if arguments.json:
         text.print_json(row)
@@ -69,6 +68,14 @@ def _request(store: Store, arguments: argparse.Namespace) -> int | None:
         return jobs.request_prompt(store, arguments.run_id, arguments.prompt)
     ask = {"pause": jobs.pause, "resume": jobs.unpause, "stop": jobs.stop}[arguments.action]
     return ask(store, arguments.run_id)
+
+
+def _tell_cancelled(arguments: argparse.Namespace) -> int:
+    if arguments.json:
+        text.print_json({"run_id": arguments.run_id, "name": "stop", "status": "cancelled"})
+    else:
+        print(f"run {arguments.run_id}: taken out of the queue")
+    return 0
 
 
 def _follow(store: Store, run_id: int, control_id: int, seconds: float) -> ControlRequest:

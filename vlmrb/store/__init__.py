@@ -6,6 +6,11 @@ Readers give back the records of `vlmrb.types`; the tables never leave this pack
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
+
+from vlmrb.comparison import MeasuredRun
 from vlmrb.store.browsing import Browsing
 from vlmrb.store.care import Care
 from vlmrb.store.clips import Clips
@@ -24,6 +29,19 @@ __all__ = ["RunWriter", "Store", "default_store_url"]
 class Store(Runs, Curves, Clips, Browsing, Scores, Trials, Prompts, Jobs, Care):
     """An open store: runs with their curves, clips with their scores, prompts and controls."""
 
+    def measured_runs(self, run_ids: Iterable[int], metric: str) -> list[MeasuredRun]:
+        """Runs with the curve that they are judged by, ascending; those that are not there are left out."""
+        runs = sorted(self.runs(run_ids=run_ids), key=lambda run: run.run_id)
+        ids = [run.run_id for run in runs]
+        curves, edited = self.curves(ids, [metric]), self.edited_runs(ids)
+        nothing = (np.array([], np.int64), np.array([], np.float64))
+        return [MeasuredRun(run, *_measured(*curves.get((run.run_id, metric), nothing)), run.run_id in edited) for run in runs]
+
     def writer(self, run_id: int) -> RunWriter:
         """A writer for a live run's rows."""
         return RunWriter(run_id, self._write)
+
+
+def _measured(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Without the points that have no value."""
+    return steps[~np.isnan(values)], values[~np.isnan(values)]

@@ -1,5 +1,5 @@
 // A clip among many: its moving picture, what the scorer said, what really happened.
-import { h, page, short } from "../studio.js";
+import { count, h, page } from "../studio.js";
 import { movingThumbnail } from "./film.js";
 
 const LABEL_WORDS = { yes: "yes", no: "no", unknown: "unknown", unscored: "not scored" };
@@ -36,7 +36,7 @@ export function clipCard(clip, { href, selected, onopen, onselect }) {
   const link = h("a.clip-link", { href, tabindex: -1, "aria-label": spoken(clip), onclick: (event) => onopen(clip, event) },
     h("span.clip-picture", {}, movingThumbnail(clip), labelChip(clip), h("span.flags", {}, marks(clip))),
     h("span.clip-events", { class: `clip-events${clip.progress ? " progress" : ""}` }, eventWords(clip.events)),
-    h("span.clip-where", {}, h("span.clip-run", { title: clip.run_name }, `run ${clip.run_id}`), h("span.num", {}, `step ${short(clip.start_step)}`)));
+    h("span.clip-where", {}, h("span.clip-run", { title: clip.run_name }, `run ${clip.run_id}`), h("span.num", {}, `step ${count(clip.start_step)}`)));
   const box = h("input", { type: "checkbox", checked: selected, tabindex: -1, "aria-label": `Choose clip ${clip.clip_id} to watch beside others`,
     onchange: () => onselect(clip, box.checked) });
   const node = h("div.clip-card", { data: { clip: clip.clip_id }, role: "listitem" }, link,

@@ -40,7 +40,7 @@ function answerSection({ scores }) {
       ["model", score.model && score.model !== score.scorer ? h("span.mono.wrap", {}, score.model) : null],
       ["revision", score.revision ? h("span.mono.wrap", {}, score.revision) : null],
       ["frames seen", score.frame_indices.length ? h("span.num", {}, score.frame_indices.map((index) => index + 1).join(", ")) : "none: it reads events or rewards, not pictures"],
-      ["time", score.latency_s > 0 ? `${number(1000 * score.latency_s)} ms` : null],
+      ["time", score.latency_s > 0 ? `${number(1000 * score.latency_s, 2)} ms` : null],
     ]),
     promptNode(score));
 }
@@ -100,7 +100,7 @@ function replaySection(replay) {
       h(`span.stack-part.part-${other[0]}`, { style: { width: `${(100 * rest) / scale}%` } }),
       h("span.stack-even", { title: "uniform replay" })),
     h("ul.stack-legend", {},
-      replay.other === "uniform" ? h("li", {}, h("span.swatch.part-vlm"), "VLM part λ·q_P", h("span.num", {}, tiny(vlm))) : null,
+      vlm > 0 || replay.vlm_weight !== null ? h("li", {}, h("span.swatch.part-vlm"), "VLM part λ·q_P", h("span.num", {}, tiny(vlm))) : null,
       h("li", {}, h(`span.swatch.part-${other[0]}`), `${name}${other[1]}`, h("span.num", {}, tiny(rest))),
       h("li", {}, h("span.swatch.part-even"), "uniform replay would give", h("span.num", {}, tiny(uniform)))),
     pairs([
@@ -139,7 +139,7 @@ function clipSection(view) {
     card.superseded ? h("p.warning", {}, "Left behind: the run crashed and was resumed from before this clip, so it is in no curve and not in the replay buffer.") : null,
     pairs([
       ["run", h("a", { href: runLink(card) }, card.run_name)],
-      ["environment", `${view.env}, number ${view.env_index + 1}`],
+      ["environment", `${view.env} (parallel copy ${view.env_index + 1})`],
       ["replay", view.method],
       ["steps", h("span.num", {}, `${card.start_step} to ${card.end_step}`)],
       ["episode", h("span.num", {}, String(view.episode))],

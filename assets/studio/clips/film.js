@@ -1,7 +1,7 @@
 // The pictures of clips: small ones that move by themselves, and all frames of one to be drawn exactly.
 import { h } from "../studio.js";
 
-const KEPT = 10; // films that stay in memory
+const KEPT = 6; // films that stay in memory: one of 32 frames takes up to 19 MB
 const THUMBNAIL_SECONDS = 0.16; // per frame
 
 /** The address of a clip's 'thumbnail', 'sheet' or 'video'. `clip` is a card: { clip_id, edition }. */
@@ -51,8 +51,9 @@ function loadThumbnail(clip, node, strip) {
       [ratio > 1 ? "width" : "height"]: "100%",
     });
     if (frames < 2) return;
-    strip.style.animationTimingFunction = `steps(${frames}, jump-none)`;
-    strip.style.animationDuration = `${frames * THUMBNAIL_SECONDS}s`;
+    // Important, so that hovering still shows it as it is where the reader prefers things still.
+    strip.style.setProperty("animation-timing-function", `steps(${frames}, jump-none)`, "important");
+    strip.style.setProperty("animation-duration", `${frames * THUMBNAIL_SECONDS}s`, "important");
     strip.classList.add("moves");
   };
   picture.onerror = () => strip.replaceWith(h("span.thumb-missing", {}, "cannot be drawn"));

@@ -5,13 +5,13 @@ import { button, count, debounce, fill, h } from "../studio.js";
 export const FILTERS = ["run", "label", "agreement", "human", "event", "prompt", "min_step", "max_step", "min_p", "max_p", "superseded"];
 
 const CHOICES = {
-  label: ["Label", [["", "any"], ["yes", "yes"], ["no", "no"], ["unknown", "unknown (no usable answer)"], ["unscored", "not scored"]]],
+  label: ["Label", [["", "any"], ["yes", "yes"], ["no", "no"], ["unknown", "unknown"], ["unscored", "not scored"]]],
   agreement: ["Label and events", [["", "any"], ["agrees", "agree"], ["disagrees", "disagree"]]],
   human: ["People", [["", "any"], ["disagreed", "disagreed"], ["agreed", "agreed"], ["any", "said something"], ["none", "said nothing"]]],
   order: ["Sort", [["", "newest first"], ["oldest", "oldest first"], ["score_high", "P(yes), high first"], ["score_low", "P(yes), low first"], ["disagreement", "furthest from the events"]]],
 };
 
-/** The bar. `onchange(changes)` gets values of the address that changed; `show(values)` and `setMenus(menus)` update it. */
+/** The bar `node`; `order`, `superseded` and `clear` stand elsewhere. `onchange(changes)` gets values of the address that changed; `show(values)` and `setMenus(menus)` update it. */
 export class FilterBar {
   constructor(onchange) {
     this.onchange = onchange;
@@ -23,11 +23,10 @@ export class FilterBar {
       this.runs.node, this.#select("label"), this.#select("agreement"), this.#select("human"),
       this.#menu("event", "Event"), this.#menu("prompt", "Prompt"),
       this.#range("Steps", "min_step", "max_step", { min: 0, step: 1, class: "wide-number" }),
-      this.#range("P(yes)", "min_p", "max_p", { min: 0, max: 1, step: "any" }),
-      this.#select("order"),
-      h("label.check", { title: "Clips that a resumed run has left behind" }, (this.controls.superseded = h("input", { type: "checkbox",
-        onchange: () => onchange({ superseded: this.controls.superseded.checked ? "1" : "" }) })), "left behind"),
-      this.clear);
+      this.#range("P(yes)", "min_p", "max_p", { min: 0, max: 1, step: "any" }));
+    this.order = this.#select("order");
+    this.superseded = h("label.check", { title: "Also clips that a resumed run has left behind" }, (this.controls.superseded = h("input", { type: "checkbox",
+      onchange: () => onchange({ superseded: this.controls.superseded.checked ? "1" : "" }) })), "also left behind");
   }
 
   /** Show what the address says. */
@@ -56,11 +55,11 @@ export class FilterBar {
 
   #select(name) {
     const [words, choices] = CHOICES[name];
-    return this.#field(words, name, h("select", { onchange: (event) => this.onchange({ [name]: event.target.value }) }, choices.map(([value, text]) => option(value, text))));
+    return this.#field(words, name, h("select", { "aria-label": words, onchange: (event) => this.onchange({ [name]: event.target.value }) }, choices.map(([value, text]) => option(value, text))));
   }
 
   #menu(name, words) {
-    return this.#field(words, name, h("select.menu", { onchange: (event) => this.onchange({ [name]: event.target.value }) }, option("", "any")));
+    return this.#field(words, name, h("select.menu", { "aria-label": words, onchange: (event) => this.onchange({ [name]: event.target.value }) }, option("", "any")));
   }
 
   #field(words, name, control) {
@@ -89,7 +88,7 @@ function option(value, text) {
 class RunPicker {
   constructor(onchange) {
     Object.assign(this, { onchange, runs: [], chosen: new Set() });
-    this.summary = h("summary.button", {}, "all");
+    this.summary = h("summary.input", {}, "all");
     this.search = h("input.input", { type: "search", placeholder: "Find a run", "aria-label": "Find a run", oninput: () => this.#list() });
     this.list = h("div.run-options");
     this.popup = h("details.run-picker", { onkeydown: (event) => this.#key(event), ontoggle: () => this.popup.open && this.search.focus() }, this.summary,

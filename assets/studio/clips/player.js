@@ -38,7 +38,7 @@ export class Player {
     this.keys = h("div.keys", { hidden: true }, KEYS.map(([key, words]) => h("div", {}, h("kbd", {}, key), words)));
     this.overlayButton = keyButton("Answer on picture", "V", () => this.#toggleOverlay(), { kind: "small", "aria-pressed": "true" });
     this.stage = h("div.stage", {}, this.canvas, this.overlay);
-    this.dialog = h("dialog.player", { "aria-label": "Clip", onkeydown: (event) => this.#key(event), onclose: () => this.#closed(),
+    this.dialog = h("dialog.widget.player", { "aria-label": "Clip", onkeydown: (event) => this.#key(event), onclose: () => this.#closed(),
       onclick: (event) => this.#clicked(event) },
       h("div.player-inner", {},
         h("header.player-head", {}, this.title, h("span.spacer"), this.before, this.after, this.download,
@@ -50,6 +50,7 @@ export class Player {
             h("div.stage-options", {}, this.overlayButton, h("span.mark-legend.muted", {}, h("span.mark-key.mark-progress"), "progress", h("span.mark-key.mark-event"), "other event", h("span.mark-key.mark-seen"), "frame the scorer saw"))),
           this.facts)));
     document.body.append(this.dialog);
+    addEventListener("resize", () => this.film && this.#fit());
   }
 
   /** Show a clip; opens the player if need be. Errors are told inside it. */

@@ -11,7 +11,7 @@ export class Together {
     this.transport = new Transport((frame) => this.seats.forEach((seat) => seat.draw(frame)));
     this.grid = h("div.together-grid");
     this.bar = transportBar(this.transport);
-    this.dialog = h("dialog.player.together", { "aria-label": "Clips side by side", onclose: () => this.#closed(),
+    this.dialog = h("dialog.widget.player.together", { "aria-label": "Clips side by side", onclose: () => this.#closed(),
       onkeydown: (event) => { if (!isTyping(event) && !(event.key === " " && event.target.closest("button, a")) && transportKey(this.transport, event.key)) event.preventDefault(); },
       onclick: (event) => event.target === this.dialog && this.dialog.close() },
       h("div.player-inner", {},

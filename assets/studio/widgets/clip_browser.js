@@ -24,14 +24,14 @@ class ClipBrowser {
     this.grid = h("div.clip-grid", { role: "list", "aria-label": "Clips", onkeydown: (event) => this.#gridKey(event), onfocusin: (event) => this.#rove(event.target) });
     this.message = h("div");
     this.pager = h("nav.pager", { "aria-label": "Pages of clips" });
+    this.hint = h("p.muted.hint", {}, h("kbd", {}, "← ↑ ↓ →"), " move ", h("kbd", {}, "Enter"), " watch ", h("kbd", {}, "space"), " choose for side by side");
     this.tray = h("div.tray", { role: "region", "aria-label": "Chosen clips", hidden: true });
   }
 
   start() {
     fill(this.node, h("h1.visually-hidden", {}, "Clips"), this.filters.node,
-      h("div.grid-head", {}, this.found, this.fresh, h("span.spacer"),
-        h("span.muted.hint", {}, h("kbd", {}, "← ↑ ↓ →"), " move ", h("kbd", {}, "Enter"), " watch ", h("kbd", {}, "space"), " choose for side by side")),
-      this.message, this.grid, this.pager, this.tray);
+      h("div.grid-head", {}, this.found, this.filters.clear, this.fresh, h("span.spacer"), this.filters.superseded, this.filters.order),
+      this.message, this.grid, this.pager, this.hint, this.tray);
     addEventListener("popstate", () => this.#fromAddress());
     this.#fromAddress();
     poll(() => this.#lookForNew(), LOOK_FOR_NEW_S);
@@ -99,9 +99,10 @@ class ClipBrowser {
     dropThumbnails(this.grid);
     fill(this.grid, this.cards.map((card) => this.#card(card)));
     this.#links()[0]?.setAttribute("tabindex", "0");
+    this.hint.hidden = !this.cards.length;
     fill(this.message, error ? [problem(error.message), button("Clear filters", () => this.filters.clear.click())] : this.total === 0 ? this.#nothing() : null);
     const from = this.data.page_size * (this.page - 1);
-    fill(this.found, error ? "" : h("span", {}, h("strong.num", {}, count(this.total)), this.total === 1 ? " clip" : " clips",
+    fill(this.found, error || this.total === 0 ? "" : h("span", {}, h("strong.num", {}, count(this.total)), this.total === 1 ? " clip" : " clips",
       this.total > this.cards.length ? h("span.muted", {}, `, ${count(from + 1)} to ${count(from + this.cards.length)} shown`) : ""));
     fill(this.fresh);
     this.#drawPager();
@@ -109,7 +110,7 @@ class ClipBrowser {
   }
 
   #card(card) {
-    return clipCard(card, { href: pageAddress("clips", { ...this.#values(), clip: card.clip_id }), selected: this.chosen.has(card.clip_id),
+    return clipCard(card, { href: pageAddress("clips", { ...this.#values(), watch: null, clip: card.clip_id }), selected: this.chosen.has(card.clip_id),
       onopen: (clip, event) => {
         if (event.ctrlKey || event.metaKey || event.shiftKey) return;
         event.preventDefault();

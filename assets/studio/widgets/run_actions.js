@@ -16,7 +16,12 @@ export async function perform(call, action, rows) {
   try {
     if (action === "delete" && !(await confirmDelete(call, rows))) return [];
     const { done, problems } = await call("act", { action, ids });
-    if (done.length) toast(done.length === 1 ? `${named(rows, done[0])}: ${ACTIONS[action].done}.` : `${done.length} runs: each ${ACTIONS[action].done}.`);
+    if (done.length)
+      toast(
+        done.length === 1
+          ? `${named(rows, done[0])}: ${ACTIONS[action].done}.`
+          : `${done.length} runs: each ${ACTIONS[action].done}.`,
+      );
     problems.forEach((words) => toast(words, "error"));
     return done;
   } catch (error) {
@@ -33,19 +38,24 @@ async function confirmDelete(call, rows) {
   const ids = rows.map((row) => row.run_id);
   const loss = await call("loss", { ids });
   const what = loss.runs === 1 ? `“${named(rows, ids[0])}”` : `${loss.runs} runs`;
-  const files = loss.folder_bytes ? ` and ${size(loss.folder_bytes)} of checkpoints and logs` : " and logs";
-  const text = `This removes ${loss.runs === 1 ? "its" : "their"} curves, ${count(loss.clips)} clips with scores and labels,${files} for good.` +
-    (loss.live ? " Runs that still train are not deleted: stop them first." : "");
+  const files = loss.folder_bytes ? `, and ${size(loss.folder_bytes)} of checkpoints and logs` : "";
+  const whose = loss.runs === 1 ? "its" : "their";
+  const live = loss.live ? " Runs that still train are not deleted: stop them first." : "";
+  const text = `This removes ${whose} curves and ${count(loss.clips)} clips with scores and labels${files}, for good.${live}`;
   return confirm(`Delete ${what}?`, text, "Delete for good");
 }
 
 /** 1500000 → "1.5 MB". */
 function size(bytes) {
-  const [unit, name] = [[1e9, "GB"], [1e6, "MB"], [1e3, "kB"]].find(([limit]) => bytes >= limit) ?? [1, "bytes"];
+  const [unit, name] = [
+    [1e9, "GB"],
+    [1e6, "MB"],
+    [1e3, "kB"],
+  ].find(([limit]) => bytes >= limit) ?? [1, "bytes"];
   return `${(bytes / unit).toFixed(unit === 1 ? 0 : 1)} ${name}`;
 }
 
-/** Put an input in place of what `place` shows; Enter and leaving it save, Escape does not. `done(name or null)` puts the name back. */
+/** Put an input in place of what `place` shows. Enter and leaving it save, Escape does not; `done(name or null)` ends it. */
 export function editName(place, row, call, done) {
   const input = h("input.input.name-input", { value: row.name, maxlength: 200, "aria-label": `Name of run ${row.run_id}` });
   let over = false;
@@ -81,14 +91,48 @@ export function askTags(call, rows) {
   const boxes = present.map((tag) => h("input", { type: "checkbox", value: tag, checked: true }));
   const trouble = h("div");
   return new Promise((resolve) => {
-    const dialog = h("dialog.dialog", { "aria-label": "Tags", onclose: () => { dialog.remove(); resolve(dialog.returnValue === "changed"); } },
+    const dialog = h(
+      "dialog.dialog",
+      {
+        "aria-label": "Tags",
+        onclose: () => {
+          dialog.remove();
+          resolve(dialog.returnValue === "changed");
+        },
+      },
       h("h3", {}, rows.length === 1 ? `Tags of “${rows[0].name}”` : `Tags of ${rows.length} runs`),
-      h("form", { method: "dialog", onsubmit: (event) => { event.preventDefault(); save(); } },
-        present.length ? h("fieldset.tag-list", {}, h("legend", {}, "Keep"), present.map((tag, i) => h("label", {}, boxes[i], h("span.tag", {}, tag)))) : null,
-        h("label.field.run-wide", {}, "Add, with commas between", input), trouble,
-        h("div.buttons", {}, button("Cancel", () => dialog.close()), h("button.button.primary", { type: "submit" }, "Save tags"))));
+      h(
+        "form",
+        {
+          method: "dialog",
+          onsubmit: (event) => {
+            event.preventDefault();
+            save();
+          },
+        },
+        present.length
+          ? h(
+              "fieldset.tag-list",
+              {},
+              h("legend", {}, "Keep"),
+              present.map((tag, i) => h("label", {}, boxes[i], h("span.tag", {}, tag))),
+            )
+          : null,
+        h("label.field.run-wide", {}, "Add, with commas between", input),
+        trouble,
+        h(
+          "div.buttons",
+          {},
+          button("Cancel", () => dialog.close()),
+          h("button.button.primary", { type: "submit" }, "Save tags"),
+        ),
+      ),
+    );
     async function save() {
-      const remove = boxes.filter((box) => !box.checked).map((box) => box.value).join(",");
+      const remove = boxes
+        .filter((box) => !box.checked)
+        .map((box) => box.value)
+        .join(",");
       try {
         const { problems } = await call("tag", { ids: rows.map((row) => row.run_id), add: input.value, remove });
         if (problems.length) trouble.replaceChildren(problem(problems.join("\n")));
@@ -118,9 +162,22 @@ export class Menu {
   open(opener, items) {
     if (this.opener === opener && performance.now() - this.closedAt < 300) return; // this very click has closed it
     this.opener = opener;
-    const choose = (action) => () => { this.node.hidePopover(); opener.focus({ preventScroll: true }); action(); };
-    this.node.replaceChildren(...items.map((item) => item === null ? h("hr") :
-      h(`button.run-menu-item${item[2] ? ".danger" : ""}`, { type: "button", role: "menuitem", tabindex: -1, onclick: choose(item[1]) }, item[0])));
+    const choose = (action) => () => {
+      this.node.hidePopover();
+      opener.focus({ preventScroll: true });
+      action();
+    };
+    this.node.replaceChildren(
+      ...items.map((item) =>
+        item === null
+          ? h("hr")
+          : h(
+              `button.run-menu-item${item[2] ? ".danger" : ""}`,
+              { type: "button", role: "menuitem", tabindex: -1, onclick: choose(item[1]) },
+              item[0],
+            ),
+      ),
+    );
     this.node.showPopover();
     const at = opener.getBoundingClientRect();
     const box = this.node.getBoundingClientRect();
@@ -133,7 +190,14 @@ export class Menu {
   move(event) {
     const items = [...this.node.querySelectorAll("button")];
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    const to = event.key === "Home" ? 0 : event.key === "End" ? items.length - 1 : step ? items.indexOf(document.activeElement) + step : null;
+    const to =
+      event.key === "Home"
+        ? 0
+        : event.key === "End"
+          ? items.length - 1
+          : step
+            ? items.indexOf(document.activeElement) + step
+            : null;
     if (event.key === "Tab") this.node.hidePopover();
     if (to === null) return;
     event.preventDefault();

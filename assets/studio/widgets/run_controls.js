@@ -8,19 +8,49 @@ export class LiveControls {
   constructor(call, run, facts, refresh) {
     Object.assign(this, { call, run, facts, refresh, key: "", options: new Map() });
     this.history = h("div");
-    this.node = h("section.panel.run-controls", { "aria-label": "Live changes" }, h("h2", {}, "Change while it trains"),
-      h("div.control-forms", {}, this.lambdaForm(), this.promptForm()), this.history);
+    this.count = h("span.muted");
+    this.node = h(
+      "details.panel.run-controls",
+      {},
+      h("summary", {}, h("h2", {}, "Change while it trains "), this.count),
+      h("div.control-forms", {}, this.lambdaForm(), this.promptForm()),
+      this.history,
+    );
   }
 
   lambdaForm() {
-    const radio = (value, words) => h("label.check-label", {}, h("input", { type: "radio", name: "lambda-mode", value, checked: value === "schedule" }), words);
-    this.slider = h("input", { type: "range", min: 0, max: 1, step: 0.01, value: 0.5, "aria-label": "λ, slider", oninput: () => this.setWeight(this.slider.value) });
-    this.weight = h("input.input.run-tiny", { type: "number", min: 0, max: 1, step: 0.01, value: 0.5, "aria-label": "λ, number", oninput: () => this.setWeight(this.weight.value) });
+    const radio = (value, words) =>
+      h("label.check-label", {}, h("input", { type: "radio", name: "lambda-mode", value, checked: value === "schedule" }), words);
+    this.slider = h("input", {
+      type: "range",
+      min: 0,
+      max: 1,
+      step: 0.01,
+      value: 0.5,
+      "aria-label": "λ, slider",
+      oninput: () => this.setWeight(this.slider.value),
+    });
+    this.weight = h("input.input.run-tiny", {
+      type: "number",
+      min: 0,
+      max: 1,
+      step: 0.01,
+      value: 0.5,
+      "aria-label": "λ, number",
+      oninput: () => this.setWeight(this.weight.value),
+    });
     this.now = h("span.num");
     this.lambdaReason = h("p.run-reason");
-    this.lambda = h("fieldset", {}, h("legend", {}, "λ, the share of a batch drawn by VLM priority ", this.now), radio("schedule", "Follow the schedule"),
-      h("div.run-fixed", {}, radio("fixed", "Hold at"), this.slider, this.weight), radio("none", "No mixture: draw everything by VLM priority"),
-      button("Apply λ", () => this.applyLambda(), { kind: "small" }), this.lambdaReason);
+    this.lambda = h(
+      "fieldset",
+      {},
+      h("legend", {}, "λ, the share of a batch drawn by VLM priority ", this.now),
+      radio("schedule", "Follow the schedule"),
+      h("div.run-fixed", {}, radio("fixed", "Hold at"), this.slider, this.weight),
+      radio("none", "No mixture: draw everything by VLM priority"),
+      button("Apply λ", () => this.applyLambda(), { kind: "small" }),
+      this.lambdaReason,
+    );
     return this.lambda;
   }
 
@@ -32,12 +62,31 @@ export class LiveControls {
 
   promptForm() {
     this.menu = h("select.input", { "aria-label": "Preset or stored prompt", onchange: () => this.choose() });
-    this.text = h("textarea.input", { rows: 4, maxlength: 8000, "aria-label": "Prompt: a yes/no question about a clip", placeholder: "Does the agent pick up a key or open a door?" });
+    this.text = h("textarea.input", {
+      rows: 4,
+      maxlength: 8000,
+      "aria-label": "Prompt: a yes/no question about a clip",
+      placeholder: "Does the agent pick up a key or open a door?",
+      oninput: () => this.typed(),
+    });
     this.promptReason = h("p.run-reason");
     const deaf = /^(oracle|reward|random)/.test(this.facts.scorer);
-    this.prompt = h("fieldset", {}, h("legend", {}, "Prompt, the question that is asked about clips from then on"), this.menu, this.text,
-      deaf ? h("p.muted", {}, `The scorer ${this.facts.scorer} reads no prompt: a change is recorded, but its answers stay as they are.`) : null,
-      button("Apply prompt", () => this.applyPrompt(), { kind: "small" }), this.promptReason);
+    this.prompt = h(
+      "fieldset",
+      {},
+      h("legend", {}, "Prompt, the question that is asked about clips from then on"),
+      this.menu,
+      this.text,
+      deaf
+        ? h(
+            "p.muted",
+            {},
+            `The scorer ${this.facts.scorer} reads no prompt: a change is recorded, but its answers stay as they are.`,
+          )
+        : null,
+      button("Apply prompt", () => this.applyPrompt(), { kind: "small" }),
+      this.promptReason,
+    );
     return this.prompt;
   }
 
@@ -46,8 +95,14 @@ export class LiveControls {
     const prompts = await this.call("prompts");
     const label = (prompt) => `${prompt.name}@${prompt.version}`;
     prompts.forEach((prompt) => this.options.set(label(prompt), prompt));
-    fill(this.menu, h("option", { value: "" }, "Your own words"), [...this.options].map(([name, prompt]) => h("option", { value: name, title: prompt.text }, name)));
-    const now = [...this.options].filter(([name, prompt]) => inUse.startsWith(`${name}: `) || prompt.name === inUse || name === inUse).at(-1);
+    fill(
+      this.menu,
+      h("option", { value: "" }, "Your own words"),
+      [...this.options].map(([name, prompt]) => h("option", { value: name, title: prompt.text }, name)),
+    );
+    const now = [...this.options]
+      .filter(([name, prompt]) => inUse.startsWith(`${name}: `) || prompt.name === inUse || name === inUse)
+      .at(-1);
     this.menu.value = now?.[0] ?? "";
     this.text.value = now?.[1].text ?? inUse.replace(/^[\w-]+@\d+: /, "");
   }
@@ -58,6 +113,11 @@ export class LiveControls {
     else this.text.focus();
   }
 
+  /** Words that were changed are one's own, whatever they began as. */
+  typed() {
+    if (this.options.get(this.menu.value)?.text !== this.text.value) this.menu.value = "";
+  }
+
   applyLambda() {
     const mode = this.lambda.querySelector("[name=lambda-mode]:checked").value;
     return this.ask("change_lambda", mode === "fixed" ? { weight: this.weight.value } : { mode }, "λ");
@@ -65,8 +125,12 @@ export class LiveControls {
 
   applyPrompt() {
     const chosen = this.options.get(this.menu.value);
-    const same = chosen && chosen.text === this.text.value;
-    return this.ask("change_prompt", same && chosen.prompt_id !== null ? { prompt_id: chosen.prompt_id } : { prompt: same ? this.menu.value : this.text.value }, "prompt");
+    const stored = chosen && chosen.prompt_id !== null;
+    return this.ask(
+      "change_prompt",
+      stored ? { prompt_id: chosen.prompt_id } : { prompt: this.menu.value || this.text.value },
+      "prompt",
+    );
   }
 
   async ask(method, values, what) {
@@ -84,6 +148,10 @@ export class LiveControls {
     this.now.textContent = weight === undefined ? "" : `(now ${weight.toFixed(2)})`;
     this.enable(this.lambda, this.lambdaReason, reasons.lambda);
     this.enable(this.prompt, this.promptReason, reasons.prompt);
+    if (this.node.dataset.known !== "yes") this.node.open = !reasons.lambda || !reasons.prompt;
+    this.node.dataset.known = "yes";
+    const words = changes.length ? `${changes.length} request${changes.length === 1 ? "" : "s"}` : "";
+    if (this.count.textContent !== words) this.count.textContent = words;
     const key = JSON.stringify(changes) + Math.floor(Date.now() / 10_000);
     if (key === this.key) return;
     this.key = key;
@@ -97,8 +165,19 @@ export class LiveControls {
 }
 
 function changeLine(change) {
-  const outcome = change.status === "applied" ? h("span.run-applied", {}, `applied at step ${count(change.applied_step)}`)
-    : change.status === "rejected" ? h("span.run-rejected", {}, `rejected: ${change.error}`) : h("span.run-pending", {}, "waiting for the run to take it up");
-  return h("li", {}, h("strong", {}, NAMES[change.name] ?? change.name), change.value ? h("span.change-value", { title: change.value }, change.value) : null,
-    h("span.muted", {}, `requested ${ago(change.requested_at)}`), h("span.run-arrow", { "aria-hidden": "true" }, "→"), outcome);
+  const outcome =
+    change.status === "applied"
+      ? h("span.run-applied", {}, `applied at step ${count(change.applied_step)}`)
+      : change.status === "rejected"
+        ? h("span.run-rejected", {}, `rejected: ${change.error}`)
+        : h("span.run-pending", {}, "waiting for the run to take it up");
+  return h(
+    "li",
+    {},
+    h("strong", {}, NAMES[change.name] ?? change.name),
+    change.value ? h("span.change-value", { title: change.value }, change.value) : null,
+    h("span.muted", {}, `requested ${ago(change.requested_at)}`),
+    h("span.run-arrow", { "aria-hidden": "true" }, "→"),
+    outcome,
+  );
 }

@@ -10,7 +10,13 @@ export class LogView {
     Object.assign(this, { call, run, version: "", follows: true });
     this.text = h("pre.run-log", { tabindex: 0, "aria-label": "Log", onscroll: () => this.scrolled() });
     this.jump = button("Follow the end", () => this.toEnd(), { kind: "small", hidden: true });
-    this.node = h("details.panel", { ontoggle: () => this.node.open && this.start() }, h("summary", {}, h("h2", {}, "Log")), this.text, this.jump);
+    this.node = h(
+      "details.panel",
+      { ontoggle: () => this.node.open && this.start() },
+      h("summary", {}, h("h2", {}, "Log")),
+      this.text,
+      this.jump,
+    );
   }
 
   start() {
@@ -29,7 +35,8 @@ export class LogView {
     }
     if (answer.text === null) return;
     this.version = answer.version;
-    this.text.textContent = answer.text || "Nothing is logged. Runs that were started in a terminal write there.";
+    this.text.textContent =
+      answer.text || "Nothing is logged here. A run that was started in a terminal writes to that terminal.";
     if (this.follows) this.toEnd();
   }
 
@@ -48,16 +55,50 @@ export class LogView {
 export function settingsView(facts) {
   const changed = facts.settings.filter((setting) => setting.changed);
   const rest = facts.settings.filter((setting) => !setting.changed);
-  return h("section.panel", { "aria-label": "Settings" }, h("h2", {}, "Settings"),
+  return h(
+    "section.panel",
+    { "aria-label": "Settings" },
+    h("h2", {}, "Settings"),
     changed.length ? settingsTable(changed, true) : h("p.muted", {}, "All settings are the defaults."),
     h("details", {}, h("summary", {}, `${rest.length} settings at their defaults`), settingsTable(rest, false)),
     facts.success_rule ? h("p.muted", {}, `An episode counts as a success by this rule: ${facts.success_rule}`) : null,
-    h("p.muted", {}, "Checkpoints and log: ", h("code", {}, facts.folder)));
+    h("p.muted", {}, "Checkpoints and log: ", h("code", {}, facts.folder)),
+  );
 }
 
 function settingsTable(settings, withDefault) {
-  return h("div.table-wrap", {}, h("table.table.run-settings", {},
-    h("thead", {}, h("tr", {}, h("th", {}, "Setting"), h("th", {}, "Value"), withDefault ? h("th", {}, "Default") : null, h("th", {}, "What it is"))),
-    h("tbody", {}, settings.map((setting) => h("tr", {}, h("th.mono", { scope: "row" }, setting.name), h("td.mono", {}, setting.value),
-      withDefault ? h("td.mono.muted", {}, setting.default) : null, h("td.muted", {}, setting.description))))));
+  return h(
+    "div.table-wrap",
+    {},
+    h(
+      "table.table.run-settings",
+      {},
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("th", {}, "Setting"),
+          h("th", {}, "Value"),
+          withDefault ? h("th", {}, "Default") : null,
+          h("th", {}, "What it is"),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        settings.map((setting) =>
+          h(
+            "tr",
+            {},
+            h("th.mono", { scope: "row" }, setting.name),
+            h("td.mono", {}, setting.value),
+            withDefault ? h("td.mono.muted", {}, setting.default) : null,
+            h("td.muted", {}, setting.description),
+          ),
+        ),
+      ),
+    ),
+  );
 }

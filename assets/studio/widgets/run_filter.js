@@ -1,6 +1,6 @@
 // Which runs the table shows: a text and menus over what there is. The choice lies in the page's address.
 import { h, debounce, fill, query, setQuery } from "../studio.js";
-import { shortEnv } from "./run_table.js";
+import { shortEnv } from "./run_columns.js";
 
 const MENUS = [
   { key: "state", title: "State", all: "Any state", values: (row) => [row.state] },
@@ -14,14 +14,34 @@ const MENUS = [
 export class RunFilter {
   constructor(onchange) {
     this.onchange = onchange;
-    this.text = h("input.input", { type: "search", name: "q", placeholder: "Name, tag, set or number", "aria-label": "Find runs", value: query().q ?? "" });
+    this.text = h("input.input", {
+      type: "search",
+      name: "q",
+      placeholder: "Name, tag, set or number",
+      "aria-label": "Find runs",
+      value: query().q ?? "",
+    });
     const typed = debounce(() => this.changed("q", this.text.value.trim()), 150);
     this.text.addEventListener("input", typed);
-    this.menus = MENUS.map((menu) => ({ ...menu, options: "", node: h("select.input", { name: menu.key, "aria-label": menu.title,
-      onchange: (event) => this.changed(menu.key, event.target.value) }) }));
+    this.menus = MENUS.map((menu) => ({
+      ...menu,
+      options: "",
+      node: h("select.input", {
+        name: menu.key,
+        "aria-label": menu.title,
+        onchange: (event) => this.changed(menu.key, event.target.value),
+      }),
+    }));
     this.clear = h("button.button.quiet", { type: "button", onclick: () => this.reset() }, "Clear filters");
     this.words = h("span.muted", { role: "status" });
-    this.node = h("div.toolbar.run-filters", { role: "search" }, this.text, this.menus.map((menu) => menu.node), this.clear, this.words);
+    this.node = h(
+      "div.toolbar.run-filters",
+      { role: "search" },
+      this.text,
+      this.menus.map((menu) => menu.node),
+      this.clear,
+      this.words,
+    );
   }
 
   changed(key, value) {
@@ -46,8 +66,11 @@ export class RunFilter {
   pass(rows) {
     const chosen = query();
     const words = (chosen.q ?? "").toLowerCase().split(/\s+/).filter(Boolean);
-    return rows.filter((row) => MENUS.every((menu) => !chosen[menu.key] || menu.values(row).includes(chosen[menu.key])) &&
-      words.every((word) => textOf(row).includes(word)));
+    return rows.filter(
+      (row) =>
+        MENUS.every((menu) => !chosen[menu.key] || menu.values(row).includes(chosen[menu.key])) &&
+        words.every((word) => textOf(row).includes(word)),
+    );
   }
 
   /** Keep the menus' choices up to date; a menu with one choice at most is left out. */
@@ -58,7 +81,11 @@ export class RunFilter {
       values.sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
       if (menu.options !== JSON.stringify(values)) {
         menu.options = JSON.stringify(values);
-        fill(menu.node, h("option", { value: "" }, menu.all), values.map((value) => h("option", { value }, menu.words?.(value) ?? value)));
+        fill(
+          menu.node,
+          h("option", { value: "" }, menu.all),
+          values.map((value) => h("option", { value }, menu.words?.(value) ?? value)),
+        );
       }
       menu.node.value = chosen[menu.key] ?? "";
       menu.node.hidden = values.length < 2 && !chosen[menu.key];
@@ -70,5 +97,7 @@ export class RunFilter {
 }
 
 function textOf(row) {
-  return [row.run_id, row.name, row.set_name, row.env, row.method, row.algo, `seed ${row.seed}`, ...row.tags].join("\n").toLowerCase();
+  return [row.run_id, row.name, row.set_name, row.env, row.method, row.algo, `seed ${row.seed}`, ...row.tags]
+    .join("\n")
+    .toLowerCase();
 }

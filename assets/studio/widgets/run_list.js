@@ -1,9 +1,11 @@
 // The first page: all runs, live.
 import { h, button, empty, fill, page, poll, problem, query, setQuery } from "../studio.js";
 import { ACTIONS, Menu, askTags, perform } from "./run_actions.js";
+import { showDiff } from "./run_diff.js";
 import { RunFilter } from "./run_filter.js";
 import { QueueStrip } from "./run_queue.js";
-import { RunTable, sortRows } from "./run_table.js";
+import { sortRows } from "./run_columns.js";
+import { RunTable } from "./run_table.js";
 
 const SECONDS = 2;
 
@@ -19,25 +21,47 @@ class RunList {
     const refresh = () => this.refresh();
     this.trouble = h("div");
     this.filter = new RunFilter(() => this.draw());
-    this.queue = new QueueStrip(call, (id) => this.act("cancel", [this.rows.get(id)]), () => this.draw());
+    this.queue = new QueueStrip(
+      call,
+      (id) => this.act("cancel", [this.rows.get(id)]),
+      () => this.draw(),
+    );
     this.menu = new Menu("What to do with the run");
     this.table = new RunTable(call, {
       select: () => this.drawSelection(),
       sort: (key, descending) => this.sortBy(key, descending),
       toggleSet: (name) => this.toggleSet(name),
       menu: (row, opener) => this.menu.open(opener, this.menuItems(row)),
-      renamed: (row, name) => { if (name) this.rows.set(row.run_id, { ...row, name }); this.draw(); refresh(); },
+      renamed: (row, name) => {
+        if (name) this.rows.set(row.run_id, { ...row, name });
+        this.draw();
+        refresh();
+      },
     });
-    this.grouped = h("input", { type: "checkbox", checked: query().group !== "no", onchange: () => {
-      setQuery({ group: this.grouped.checked ? "" : "no" });
-      this.draw();
-    } });
+    this.grouped = h("input", {
+      type: "checkbox",
+      checked: query().group !== "no",
+      onchange: () => {
+        setQuery({ group: this.grouped.checked ? "" : "no" });
+        this.draw();
+      },
+    });
     this.grouping = h("label.check-label", {}, this.grouped, "Group by set");
-    this.filter.node.append(h("span.spacer"), this.grouping, h("a.button.primary", { href: page("launch") }, "Launch runs"));
+    this.filter.node.append(h("span.spacer"), this.grouping);
     this.bar = h("div.action-bar", { role: "toolbar", "aria-label": "Selected runs", hidden: true });
     this.diff = h("div");
     this.more = h("p.muted");
-    this.content = h("div", { hidden: true }, this.queue.node, this.filter.node, this.bar, this.diff, this.table.node, this.nothing = h("div"), this.more);
+    this.content = h(
+      "div",
+      { hidden: true },
+      this.queue.node,
+      this.filter.node,
+      this.bar,
+      this.diff,
+      this.table.node,
+      (this.nothing = h("div")),
+      this.more,
+    );
     this.start = h("div");
     this.node = h("div", {}, h("h1.visually-hidden", {}, "Runs"), this.trouble, this.start, this.content);
     addEventListener("popstate", () => this.draw());
@@ -57,10 +81,11 @@ class RunList {
     const first = !this.loaded;
     this.loaded = true;
     this.draw();
-    if (first && query().diff) this.showDiff(query().diff.split(","));
+    if (first && query().diff) showDiff(this.call, this.diff, query().diff.split(","));
   }
 
-  take({ order, rows, versions, more, queue }) {
+  take({ order, rows, versions, colors, more, queue }) {
+    this.table.colors = colors;
     rows.forEach((row) => this.rows.set(row.run_id, row));
     const there = new Set(order);
     [...this.rows.keys()].forEach((id) => there.has(id) || this.rows.delete(id));
@@ -87,11 +112,18 @@ class RunList {
   }
 
   welcome() {
-    return h("div.panel", {}, empty("No runs yet",
-      "VLM-RB shows short clips of what an agent does to a frozen vision-language model, asks it whether they show progress, and lets the agent " +
-      "replay the clips it says yes to more often. The quick comparison trains one small agent three ways, with and without it, so that you can see what it does.",
-      h("a.button.primary", { href: page("launch", { preset: this.quick }) }, "Launch the quick comparison"),
-      h("a.button", { href: page("launch") }, "Choose everything yourself")));
+    return h(
+      "div.panel",
+      {},
+      empty(
+        "No runs yet",
+        "VLM-RB shows short clips of what an agent does to a frozen vision-language model, asks it whether they show progress, " +
+          "and lets the agent replay the clips it says yes to more often. The quick comparison trains one small agent three " +
+          "ways, with and without it, so that you can see what it does.",
+        h("a.button.primary", { href: page("launch", { preset: this.quick }) }, "Launch the quick comparison"),
+        h("a.button", { href: page("launch") }, "Choose everything yourself"),
+      ),
+    );
   }
 
   get sort() {
@@ -100,7 +132,12 @@ class RunList {
 
   /** Names of the sets that are folded away, from the address. */
   get closed() {
-    return new Set((query().closed ?? "").split(",").filter(Boolean).map((name) => decodeURIComponent(name).replace(/^~/, "")));
+    return new Set(
+      (query().closed ?? "")
+        .split(",")
+        .filter(Boolean)
+        .map((name) => decodeURIComponent(name).replace(/^~/, "")),
+    );
   }
 
   /** Sets in the order of their first run; runs outside sets last. */
@@ -135,26 +172,54 @@ class RunList {
     this.bar.hidden = !rows.length;
     const ids = rows.map((row) => row.run_id).join(",");
     const doable = Object.keys(ACTIONS).filter((action) => rows.some((row) => row.actions.includes(action)));
-    fill(this.bar, h("strong", { role: "status" }, `${rows.length} selected`),
+    fill(
+      this.bar,
+      h("strong", { role: "status" }, `${rows.length} selected`),
       h("a.button.small", { href: page("compare", { runs: ids }) }, "Compare"),
       h("a.button.small", { href: page("clips", { run: ids }) }, "Clips"),
-      rows.length > 1 ? button("What differs", () => this.showDiff(rows.map((row) => row.run_id)), { kind: "small" }) : null,
+      rows.length > 1
+        ? button(
+            "What differs",
+            () =>
+              showDiff(
+                this.call,
+                this.diff,
+                rows.map((row) => row.run_id),
+              ),
+            { kind: "small" },
+          )
+        : null,
       button("Tags…", () => this.tags(rows), { kind: "small" }),
-      doable.map((action) => this.actionButton(action, rows.filter((row) => row.actions.includes(action)), rows.length)),
-      h("span.spacer"), button("Select none", () => this.table.selectMany(rows, false), { kind: "small.quiet" }));
+      doable.map((action) =>
+        this.actionButton(
+          action,
+          rows.filter((row) => row.actions.includes(action)),
+          rows.length,
+        ),
+      ),
+      h("span.spacer"),
+      button("Select none", () => this.table.selectMany(rows, false), { kind: "small.quiet" }),
+    );
   }
 
   /** A button that says how many of the selected runs it is for, where that is not all of them. */
   actionButton(action, rows, selected) {
     const { name, danger } = ACTIONS[action];
-    return button(rows.length < selected ? `${name} (${rows.length})` : name, () => this.act(action, rows), { kind: danger ? "small.danger" : "small" });
+    return button(rows.length < selected ? `${name} (${rows.length})` : name, () => this.act(action, rows), {
+      kind: danger ? "small.danger" : "small",
+    });
   }
 
   menuItems(row) {
     const go = (path, values) => () => location.assign(page(path, values));
-    return [["Open", go("run", { run: row.run_id })], ["Clips", go("clips", { run: row.run_id })],
-      ["Rename", () => this.table.edit(row)], ["Tags…", () => this.tags([row])], row.actions.length ? null : undefined,
-      ...row.actions.map((action) => [ACTIONS[action].name, () => this.act(action, [row]), ACTIONS[action].danger])].filter((item) => item !== undefined);
+    return [
+      ["Open", go("run", { run: row.run_id })],
+      ["Clips", go("clips", { run: row.run_id })],
+      ["Rename", () => this.table.edit(row)],
+      ["Tags…", () => this.tags([row])],
+      row.actions.length ? null : undefined,
+      ...row.actions.map((action) => [ACTIONS[action].name, () => this.act(action, [row]), ACTIONS[action].danger]),
+    ].filter((item) => item !== undefined);
   }
 
   async act(action, rows) {
@@ -165,26 +230,4 @@ class RunList {
   async tags(rows) {
     if (await askTags(this.call, rows)) this.refresh();
   }
-
-  // -- settings side by side
-
-  async showDiff(ids) {
-    setQuery({ diff: ids.join(",") });
-    const close = button("Close", () => { setQuery({ diff: "" }); fill(this.diff); }, { kind: "small" });
-    try {
-      const { runs, differences } = await this.call("diff", { ids });
-      fill(this.diff, h("section.panel.run-diff", { "aria-label": "Settings that differ", tabindex: -1 },
-        h("div.panel-head", {}, h("h2", {}, "What differs between the selected runs"), close),
-        differences.length ? diffTable(runs, differences) : h("p.muted", {}, "They have the same settings, seed included.")));
-      this.diff.firstChild.focus({ preventScroll: true });
-    } catch (error) {
-      fill(this.diff, problem(error.message), close);
-    }
-  }
-}
-
-function diffTable(runs, differences) {
-  return h("div.table-wrap", {}, h("table.table.run-settings", {},
-    h("thead", {}, h("tr", {}, h("th", {}, "Setting"), runs.map((run) => h("th", {}, h("a", { href: page("run", { run: run.run_id }) }, run.name))))),
-    h("tbody", {}, differences.map((one) => h("tr", {}, h("th.mono", { scope: "row", title: one.description }, one.name), one.values.map((value) => h("td.mono", {}, value)))))));
 }

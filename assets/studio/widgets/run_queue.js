@@ -6,14 +6,35 @@ export class QueueStrip {
   constructor(call, cancel, filter) {
     this.call = call;
     this.cancel = cancel;
-    this.running = h("button.run-link", { type: "button", onclick: () => { setQuery({ state: "running" }); filter(); } });
+    this.running = h("button.run-link", {
+      type: "button",
+      onclick: () => {
+        setQuery({ state: "running" });
+        filter();
+      },
+    });
     this.summary = h("summary");
     this.list = h("ol.run-waiting");
     this.waiting = h("details.queue-list", {}, this.summary, this.list);
-    this.limit = h("input.input.run-tiny", { type: "number", min: 1, max: 256, step: 1, name: "limit", onchange: () => this.setLimit() });
+    this.limit = h("input.input.run-tiny", {
+      type: "number",
+      min: 1,
+      max: 256,
+      step: 1,
+      name: "limit",
+      onchange: () => this.setLimit(),
+    });
     this.hint = h("span.muted");
-    this.node = h("div.queue-strip", {}, this.running, this.waiting, h("span.spacer"),
-      h("label.run-limit", {}, "At most ", this.limit, " at a time"), this.hint);
+    this.node = h(
+      "div.queue-strip",
+      {},
+      this.running,
+      this.waiting,
+      h("label.run-limit", {}, "At most ", this.limit, " at a time"),
+      this.hint,
+      h("span.spacer"),
+      h("a.button.primary", { href: page("launch") }, "Launch runs"),
+    );
     this.key = "";
   }
 
@@ -25,8 +46,21 @@ export class QueueStrip {
     this.running.disabled = !queue.running;
     this.waiting.hidden = !queue.waiting.length;
     this.summary.textContent = `${queue.waiting.length} waiting`;
-    fill(this.list, queue.waiting.map((run) => h("li", {}, h("a", { href: page("run", { run: run.run_id }) }, run.name),
-      h("button.button.small.quiet", { type: "button", "aria-label": `Cancel ${run.name}`, onclick: () => this.cancel(run.run_id) }, "Cancel"))));
+    fill(
+      this.list,
+      queue.waiting.map((run) =>
+        h(
+          "li",
+          {},
+          h("a", { href: page("run", { run: run.run_id }) }, run.name),
+          h(
+            "button.button.small.quiet",
+            { type: "button", "aria-label": `Cancel ${run.name}`, onclick: () => this.cancel(run.run_id) },
+            "Cancel",
+          ),
+        ),
+      ),
+    );
     if (document.activeElement !== this.limit) this.limit.value = queue.limit;
     this.limit.dataset.is = queue.limit;
     this.hint.textContent = `${queue.cores} core${queue.cores === 1 ? "" : "s"} here`;

@@ -1,89 +1,54 @@
-// The table of runs: columns, sorting, sets. Cells are drawn anew only where what they show has changed.
-import { h, fill, ago, badge, bar, count, duration, page, percent } from "../studio.js";
+// The table of runs: lines, sets, selection. Cells are drawn anew only where what they show has changed.
+import { h, fill, page } from "../studio.js";
 import { editName } from "./run_actions.js";
-
-/** MiniGrid-DoorKey-8x8-v0 → DoorKey-8x8. */
-export function shortEnv(env) {
-  return env.replace(/^MiniGrid-/, "").replace(/-v0$/, "");
-}
-
-export const share = (row) => (row.total_steps ? row.step / row.total_steps : 0);
-
-/** What stands beside a progress bar: how much longer, or how far. */
-export function progressWords(row) {
-  if (row.eta_s !== null) return `${percent(share(row))} · ${duration(row.eta_s)} left`;
-  return row.state === "finished" ? "100 %" : percent(share(row));
-}
-
-/** A method with its colour. */
-export function methodLabel(row) {
-  return [h("span.method-dot", { style: { background: `var(--${row.color})` } }), row.method];
-}
-
-const time = (row) => row.started_at ?? row.created_at;
-
-/** `of(row)`: what the cell shows, as plain data or text; `draw(row)`: its nodes, the text itself if left out; `by(row)`: what is sorted by. */
-const COLUMNS = [
-  { key: "id", title: "#", by: (row) => row.run_id, of: (row) => row.run_id, right: true, descending: true },
-  { key: "name", title: "Run", by: (row) => row.name.toLowerCase(), of: (row) => [row.name, row.tags], draw: drawName },
-  { key: "state", title: "State", by: (row) => row.state, of: (row) => [row.state, row.error, row.warning], draw: drawState },
-  { key: "env", title: "Environment", by: (row) => row.env, of: (row) => shortEnv(row.env), hide: 3 },
-  { key: "method", title: "Method", by: (row) => row.method, of: (row) => [row.method, row.color, row.algo], draw: drawMethod },
-  { key: "seed", title: "Seed", by: (row) => row.seed, of: (row) => row.seed, right: true, hide: 2 },
-  { key: "progress", title: "Progress", by: share, of: (row) => [row.step, row.total_steps, row.eta_s, row.state], draw: drawProgress, descending: true },
-  { key: "best", title: "Best", hint: "Highest success rate of an evaluation", by: (row) => row.best_success, of: (row) => percent(row.best_success), right: true, descending: true },
-  { key: "latest", title: "Latest", hint: "Success rate of the newest evaluation", by: (row) => row.latest_success, of: (row) => percent(row.latest_success), right: true, descending: true },
-  { key: "speed", title: "Steps/s", by: (row) => row.steps_per_second, of: (row) => count(row.steps_per_second), right: true, hide: 3, descending: true },
-  { key: "yes", title: "Yes", hint: "Share of scored clips that the scorer says yes to", by: (row) => row.positive_rate, of: (row) => percent(row.positive_rate), right: true, hide: 1, descending: true },
-  { key: "backlog", title: "Backlog", hint: "Clips that wait for the scorer", by: (row) => row.backlog, of: (row) => count(row.backlog), right: true, hide: 1, descending: true },
-  { key: "started", title: "Started", by: time, of: (row) => ago(time(row)), hide: 2, descending: true },
-];
-
-function drawName(row) {
-  return [h("a.run-name", { href: page("run", { run: row.run_id }), title: row.name }, row.name), row.tags.map((tag) => h("span.tag", {}, tag))];
-}
-
-function drawState(row) {
-  const node = badge(row.state);
-  const words = row.error || row.warning;
-  if (words) node.title = words;
-  return [node, row.warning && row.state === "running" ? h("span.warn-mark", { title: row.warning, "aria-label": row.warning, role: "img" }, "!") : null];
-}
-
-function drawMethod(row) {
-  return h("span", { title: `${row.algo.toUpperCase()}, ${row.method}` }, methodLabel(row));
-}
-
-function drawProgress(row) {
-  return h("div.run-far", {}, bar(share(row), `progress of run ${row.run_id}`),
-    h("span.run-far-words", { title: `${count(row.step)} of ${count(row.total_steps)} steps` }, progressWords(row)));
-}
+import { COLUMNS, cellClass } from "./run_columns.js";
 
 /** The table. `on`: { select(), sort(key), toggleSet(name), menu(row, opener), renamed() }. */
 export class RunTable {
   constructor(call, on) {
-    this.call = call;
-    this.on = on;
+    Object.assign(this, { call, on, colors: {} });
     this.lines = new Map();
     this.sets = new Map();
     this.selected = new Set();
     this.shown = [];
-    this.all = h("input", { type: "checkbox", "aria-label": "Select all runs that are shown", onchange: () => this.selectMany(this.shown, this.all.checked) });
+    this.all = h("input", {
+      type: "checkbox",
+      "aria-label": "Select all runs that are shown",
+      onchange: () => this.selectMany(this.shown, this.all.checked),
+    });
     this.heads = COLUMNS.map((column) => this.head(column));
     this.body = h("tbody");
-    this.node = h("div.table-wrap.panel.run-flush", {}, h("table.table.run-runs", { "aria-label": "Runs" },
-      h("thead", {}, h("tr", {}, h("th.run-check", {}, this.all), this.heads, h("th", {}, h("span.visually-hidden", {}, "Menu")))), this.body));
+    this.node = h(
+      "div.table-wrap.panel.run-flush",
+      {},
+      h(
+        "table.table.run-table",
+        { "aria-label": "Runs" },
+        h(
+          "thead",
+          {},
+          h("tr", {}, h("th.run-check", {}, this.all), this.heads, h("th", {}, h("span.visually-hidden", {}, "Menu"))),
+        ),
+        this.body,
+      ),
+    );
   }
 
   head(column) {
-    const sort = h("button.run-sort", { type: "button", title: column.hint ?? null, onclick: () => this.on.sort(column.key, column.descending) }, column.title);
+    const sort = h(
+      "button.run-sort",
+      { type: "button", title: column.hint ?? null, onclick: () => this.on.sort(column.key, column.descending) },
+      column.title,
+    );
     return h("th", { class: cellClass(column), "data-key": column.key }, sort);
   }
 
   /** Show `groups`: [{ name: set or null, rows, all: rows with those of other filters }], with the sort order in the heads. */
   draw(groups, { sort, closed }) {
     const key = sort.replace("-", "");
-    this.heads.forEach((head) => head.setAttribute("aria-sort", head.dataset.key !== key ? "none" : sort.startsWith("-") ? "descending" : "ascending"));
+    this.heads.forEach((head) =>
+      head.setAttribute("aria-sort", head.dataset.key !== key ? "none" : sort.startsWith("-") ? "descending" : "ascending"),
+    );
     const wanted = [];
     this.shown = [];
     for (const group of groups) {
@@ -104,10 +69,10 @@ export class RunTable {
     if (!line) this.lines.set(row.run_id, (line = this.newLine(row.run_id)));
     line.row = row;
     COLUMNS.forEach((column, i) => {
-      const key = JSON.stringify(column.of(row));
+      const key = JSON.stringify(column.of(row, this.colors));
       if (line.keys[i] === key || (column.key === "name" && line.editing)) return;
       line.keys[i] = key;
-      fill(line.cells[i], column.draw ? column.draw(row) : String(column.of(row)));
+      fill(line.cells[i], column.draw ? column.draw(row, this.colors) : String(column.of(row)));
     });
     return line.node;
   }
@@ -115,9 +80,22 @@ export class RunTable {
   newLine(id) {
     const cells = COLUMNS.map((column) => h("td", { class: cellClass(column) }));
     const line = { keys: [], cells, row: null, editing: false };
-    line.box = h("input", { type: "checkbox", "aria-label": `Select run ${id}`, onclick: (event) => this.tick(line.row, line.box.checked, event.shiftKey) });
-    const opener = h("button.icon-button.small", { type: "button", "aria-label": `Menu of run ${id}`, "aria-haspopup": "menu", "aria-expanded": "false",
-      onclick: () => this.on.menu(line.row, opener) }, "⋯");
+    line.box = h("input", {
+      type: "checkbox",
+      "aria-label": `Select run ${id}`,
+      onclick: (event) => this.tick(line.row, line.box.checked, event.shiftKey),
+    });
+    const opener = h(
+      "button.icon-button.small",
+      {
+        type: "button",
+        "aria-label": `Menu of run ${id}`,
+        "aria-haspopup": "menu",
+        "aria-expanded": "false",
+        onclick: () => this.on.menu(line.row, opener),
+      },
+      "⋯",
+    );
     line.node = h("tr", { "data-run": id }, h("td.run-check", {}, line.box), cells, h("td.run-check", {}, opener));
     return line;
   }
@@ -135,12 +113,20 @@ export class RunTable {
 
   newSetLine(name) {
     const line = { rows: [] };
-    line.box = h("input", { type: "checkbox", "aria-label": `Select all of ${name || "the runs outside sets"}`, onchange: () => this.selectMany(line.rows, line.box.checked) });
+    line.box = h("input", {
+      type: "checkbox",
+      "aria-label": `Select all of ${name || "the runs outside sets"}`,
+      onchange: () => this.selectMany(line.rows, line.box.checked),
+    });
     line.toggle = h("button.set-toggle", { type: "button", onclick: () => this.on.toggleSet(name) }, name || "Not in a set");
     line.words = h("span.muted");
     line.compare = h("a", {}, "Compare");
-    line.node = h("tr.set-line", {}, h("td.run-check", {}, line.box),
-      h("td", { colspan: COLUMNS.length + 1 }, h("div.set-head", {}, line.toggle, line.words, h("span.spacer"), line.compare)));
+    line.node = h(
+      "tr.set-line",
+      {},
+      h("td.run-check", {}, line.box),
+      h("td", { colspan: COLUMNS.length + 1 }, h("div.set-head", {}, line.toggle, line.words, h("span.spacer"), line.compare)),
+    );
     return line;
   }
 
@@ -169,7 +155,7 @@ export class RunTable {
       const line = this.lines.get(row.run_id);
       if (!line) continue;
       line.box.checked = this.selected.has(row.run_id);
-      line.node.classList.toggle("chosen", line.box.checked);
+      line.node.classList.toggle("run-chosen", line.box.checked);
     }
     [...this.sets.values()].forEach((line) => tickOf(line.box, line.rows, this.selected));
     tickOf(this.all, this.shown, this.selected);
@@ -188,25 +174,11 @@ export class RunTable {
   }
 }
 
-/** Rows in the order that `sort` names ("best", "-best"); where nothing was measured, last. */
-export function sortRows(rows, sort) {
-  const column = COLUMNS.find((one) => one.key === sort.replace("-", "")) ?? COLUMNS[0];
-  const sign = sort.startsWith("-") ? -1 : 1;
-  const compare = (a, b) => {
-    if (a === null || b === null) return (a === null) - (b === null);
-    return sign * (typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b);
-  };
-  return [...rows].sort((a, b) => compare(column.by(a), column.by(b)) || b.run_id - a.run_id);
-}
-
-function cellClass(column) {
-  return [`col-${column.key}`, column.right ? "right num" : "", column.hide ? `hide-${column.hide}` : ""].filter(Boolean).join(" ");
-}
-
 function setWords(rows) {
   const states = new Map();
   rows.forEach((row) => states.set(row.state, (states.get(row.state) ?? 0) + 1));
-  return `${rows.length} run${rows.length === 1 ? "" : "s"}: ${[...states].map(([state, n]) => `${n} ${state}`).join(", ")}`;
+  const words = [...states].map(([state, n]) => `${n} ${state === "created" ? "not started" : state}`);
+  return `${rows.length} run${rows.length === 1 ? "" : "s"}: ${words.join(", ")}`;
 }
 
 function tickOf(box, rows, selected) {

@@ -4,7 +4,7 @@ import { ACTIONS, askTags, editName, perform } from "./run_actions.js";
 import { RunCharts } from "./run_charts.js";
 import { LiveControls } from "./run_controls.js";
 import { LogView, settingsView } from "./run_details.js";
-import { methodLabel, progressWords, share, shortEnv } from "./run_table.js";
+import { methodLabel, progressWords, share, shortEnv } from "./run_columns.js";
 
 const SECONDS = 2;
 
@@ -17,7 +17,10 @@ export async function mount({ node, call, plotly }) {
     fill(node, view.node);
     view.refresh = poll(() => view.tick(), SECONDS);
   } catch (error) {
-    fill(node, h("div.panel", {}, empty("This run cannot be shown", error.message, h("a.button", { href: page("") }, "All runs"))));
+    fill(
+      node,
+      h("div.panel", {}, empty("This run cannot be shown", error.message, h("a.button", { href: page("") }, "All runs"))),
+    );
   }
 }
 
@@ -33,12 +36,26 @@ class RunView {
     this.figures = h("dl.run-facts");
     this.words = h("div");
     const clips = facts.keeps_clips ? (step) => location.assign(this.clipsAround(step)) : null;
-    this.charts = new RunCharts(plotly, clips);
+    this.charts = new RunCharts(plotly, facts.color, clips);
     this.controls = new LiveControls(call, run, facts, () => this.refresh());
     this.log = new LogView(call, run);
-    this.node = h("div.run-page", {}, this.trouble,
-      h("header.panel.run-head", {}, h("div.run-top", {}, this.title, this.state, this.tags, h("span.spacer"), this.actions), this.progress, this.figures, this.words),
-      this.charts.node, this.controls.node, this.log.node, settingsView(facts));
+    this.node = h(
+      "div.run-page",
+      {},
+      this.trouble,
+      h(
+        "header.panel.run-head",
+        {},
+        h("div.run-top", {}, this.title, this.state, this.tags, h("span.spacer"), this.actions),
+        this.progress,
+        this.figures,
+        this.words,
+      ),
+      this.controls.node,
+      this.charts.node,
+      this.log.node,
+      settingsView(facts),
+    );
   }
 
   async tick() {
@@ -82,18 +99,46 @@ class RunView {
     document.title = `${row.name} · VLM-RB Studio`;
     if (!this.editing) this.once("title", row.name, () => this.drawTitle());
     this.once("state", row.state, () => fill(this.state, badge(row.state)));
-    this.once("tags", row.tags, () => fill(this.tags, row.tags.map((tag) => h("span.tag", {}, tag))));
+    this.once("tags", row.tags, () =>
+      fill(
+        this.tags,
+        row.tags.map((tag) => h("span.tag", {}, tag)),
+      ),
+    );
     this.once("actions", row.actions, () => fill(this.actions, this.actionButtons()));
-    this.once("progress", [row.step, row.total_steps, row.eta_s, row.state], () => fill(this.progress, bar(share(row), "progress"),
-      h("span.num", {}, `${count(row.step)} of ${count(row.total_steps)} steps · ${progressWords(row)}`)));
+    this.progress.classList.toggle("still", row.eta_s === null);
+    this.once("progress", [row.step, row.total_steps, row.eta_s, row.state], () =>
+      fill(
+        this.progress,
+        bar(share(row), "progress"),
+        h("span.num", {}, `${count(row.step)} of ${count(row.total_steps)} steps · ${progressWords(row)}`),
+      ),
+    );
     const facts = this.factsOf(row);
-    this.once("facts", facts.map(([name, words]) => [name, words]), () => fill(this.figures, facts.map(([name, words, nodes]) =>
-      h("div", {}, h("dt", {}, name), h("dd", {}, nodes ?? words)))));
-    this.once("words", [row.error, row.warning], () => fill(this.words, row.error ? problem(row.error) : null, row.warning ? h("div.warning", {}, row.warning) : null));
+    this.once(
+      "facts",
+      facts.map(([name, words]) => [name, words]),
+      () =>
+        fill(
+          this.figures,
+          facts.map(([name, words, nodes]) => h("div", {}, h("dt", {}, name), h("dd", {}, nodes ?? words))),
+        ),
+    );
+    this.once("words", [row.error, row.warning], () =>
+      fill(this.words, row.error ? problem(row.error) : null, row.warning ? h("div.warning", {}, row.warning) : null),
+    );
   }
 
   drawTitle() {
-    fill(this.title, h("span", {}, this.row.name), h("button.icon-button.small", { type: "button", "aria-label": "Rename", title: "Rename", onclick: () => this.rename() }, "✎"));
+    fill(
+      this.title,
+      h("span", {}, this.row.name),
+      h(
+        "button.icon-button.small",
+        { type: "button", "aria-label": "Rename", title: "Rename", onclick: () => this.rename() },
+        "✎",
+      ),
+    );
   }
 
   rename() {
@@ -106,19 +151,43 @@ class RunView {
   }
 
   factsOf(row) {
-    return [["Environment", shortEnv(row.env)], ["Method", row.method, methodLabel(row)], ["Agent", row.algo.toUpperCase()], ["Seed", String(row.seed)],
+    return [
+      ["Environment", shortEnv(row.env)],
+      ["Method", row.method, methodLabel(row.method, this.facts.color)],
+      ["Agent", row.algo.toUpperCase()],
+      ["Seed", String(row.seed)],
       row.set_name ? ["Set", row.set_name, h("a", { href: page("", { set: row.set_name }) }, row.set_name)] : null,
-      ["Started", row.started_at ? ago(row.started_at) : "not yet"], row.ended_at ? ["Ended", ago(row.ended_at)] : null,
-      ["Latest success", percent(row.latest_success)], ["Best success", percent(row.best_success)],
+      ["Started", row.started_at ? ago(row.started_at) : "not yet"],
+      row.ended_at ? ["Ended", ago(row.ended_at)] : null,
+      ["Latest success", percent(row.latest_success)],
+      ["Best success", percent(row.best_success)],
       ["Steps per second", number(row.steps_per_second, 4)],
-      ...(this.facts.has_scorer ? [["Clips", count(row.clips), row.clips && this.facts.keeps_clips ? h("a", { href: page("clips", { run: row.run_id }) }, count(row.clips)) : null],
-        ["Yes", percent(row.positive_rate)], ["Waiting for the scorer", count(row.backlog)]] : [])].filter(Boolean);
+      ...(this.facts.has_scorer
+        ? [
+            [
+              "Clips",
+              count(row.clips),
+              row.clips && this.facts.keeps_clips ? h("a", { href: page("clips", { run: row.run_id }) }, count(row.clips)) : null,
+            ],
+            ["Yes", percent(row.positive_rate)],
+            ["Waiting for the scorer", count(row.backlog)],
+          ]
+        : []),
+    ].filter(Boolean);
   }
 
   actionButtons() {
     const row = this.row;
-    const links = [h("a.button", { href: page("compare", { runs: row.run_id }) }, "Compare"), button("Tags…", () => this.changeTags())];
-    return [row.actions.map((action) => button(ACTIONS[action].name, () => this.act(action), { kind: ACTIONS[action].danger ? "danger" : "" })), links];
+    const links = [
+      h("a.button", { href: page("compare", { runs: row.run_id }) }, "Compare"),
+      button("Tags…", () => this.changeTags()),
+    ];
+    return [
+      links,
+      row.actions.map((action) =>
+        button(ACTIONS[action].name, () => this.act(action), { kind: ACTIONS[action].danger ? "danger" : "" }),
+      ),
+    ];
   }
 
   async act(action) {

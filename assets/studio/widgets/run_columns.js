@@ -1,0 +1,150 @@
+// What the table of runs shows of a run, column by column.
+import { h, ago, badge, bar, count, duration, page, percent } from "../studio.js";
+
+/** MiniGrid-DoorKey-8x8-v0 → DoorKey-8x8. */
+export function shortEnv(env) {
+  return env.replace(/^MiniGrid-/, "").replace(/-v0$/, "");
+}
+
+export const share = (row) => (row.total_steps ? row.step / row.total_steps : 0);
+
+/** What stands beside a progress bar: how much longer, or how far. */
+export function progressWords(row) {
+  return row.eta_s === null ? percent(share(row)) : `${percent(share(row))} · ${duration(row.eta_s)} left`;
+}
+
+/** A method with its colour. */
+export function methodLabel(method, color) {
+  return [h("span.method-dot", { style: { background: `var(--${color})` } }), method];
+}
+
+/** `of(row, colors)`: what the cell shows, as plain data or text; `draw(row, colors)`: its nodes, the text itself if left out;
+ *  `by(row)`: what is sorted by; `hide`: the higher, the longer it stays when there is less room; `descending`: the first
+ *  click on the head puts the largest first. */
+export const COLUMNS = [
+  { key: "id", title: "#", by: (row) => row.run_id, of: (row) => row.run_id, right: true, hide: 4, descending: true },
+  { key: "name", title: "Run", by: (row) => row.name.toLowerCase(), of: (row) => [row.name, row.tags], draw: drawName },
+  { key: "state", title: "State", by: (row) => row.state, of: (row) => [row.state, row.error, row.warning], draw: drawState },
+  { key: "env", title: "Environment", by: (row) => row.env, of: (row) => shortEnv(row.env), hide: 3 },
+  {
+    key: "method",
+    title: "Method",
+    by: (row) => row.method,
+    of: (row, colors) => [row.method, colors[row.method], row.algo],
+    draw: drawMethod,
+  },
+  { key: "seed", title: "Seed", by: (row) => row.seed, of: (row) => row.seed, right: true, hide: 2 },
+  {
+    key: "progress",
+    title: "Progress",
+    by: share,
+    of: (row) => [row.step, row.total_steps, row.eta_s, row.state],
+    draw: drawProgress,
+    descending: true,
+  },
+  {
+    key: "best",
+    title: "Best",
+    hint: "Highest success rate of an evaluation",
+    by: (row) => row.best_success,
+    of: (row) => percent(row.best_success),
+    right: true,
+    descending: true,
+  },
+  {
+    key: "latest",
+    title: "Latest",
+    hint: "Success rate of the newest evaluation",
+    by: (row) => row.latest_success,
+    of: (row) => percent(row.latest_success),
+    right: true,
+    descending: true,
+  },
+  {
+    key: "speed",
+    title: "Steps/s",
+    by: (row) => row.steps_per_second,
+    of: (row) => count(row.steps_per_second),
+    right: true,
+    hide: 3,
+    descending: true,
+  },
+  {
+    key: "yes",
+    title: "Yes",
+    hint: "Share of scored clips that the scorer says yes to",
+    by: (row) => row.positive_rate,
+    of: (row) => percent(row.positive_rate),
+    right: true,
+    hide: 1,
+    descending: true,
+  },
+  {
+    key: "backlog",
+    title: "Backlog",
+    hint: "Clips that wait for the scorer",
+    by: (row) => row.backlog,
+    of: (row) => count(row.backlog),
+    right: true,
+    hide: 1,
+    descending: true,
+  },
+  {
+    key: "started",
+    title: "Started",
+    by: (row) => row.started_at ?? row.created_at,
+    of: (row) => ago(row.started_at),
+    hide: 2,
+    descending: true,
+  },
+];
+
+function drawName(row) {
+  return [
+    h("a.run-name", { href: page("run", { run: row.run_id }), title: row.name }, row.name),
+    row.tags.map((tag) => h("span.tag", {}, tag)),
+  ];
+}
+
+function drawState(row) {
+  const node = badge(row.state);
+  const words = row.error || row.warning;
+  if (words) node.title = words;
+  return [
+    node,
+    row.warning && row.state === "running"
+      ? h("span.warn-mark", { title: row.warning, "aria-label": row.warning, role: "img" }, "!")
+      : null,
+  ];
+}
+
+function drawMethod(row, colors) {
+  return h("span", { title: `${row.algo.toUpperCase()}, ${row.method}` }, methodLabel(row.method, colors[row.method]));
+}
+
+function drawProgress(row) {
+  return h(
+    `div.run-far${row.eta_s === null ? ".still" : ""}`,
+    {},
+    bar(share(row), `progress of run ${row.run_id}`),
+    h("span.run-far-words", { title: `${count(row.step)} of ${count(row.total_steps)} steps` }, progressWords(row)),
+  );
+}
+
+/** Rows in the order that `sort` names ("best", "-best"); where nothing was measured, last. */
+export function sortRows(rows, sort) {
+  const column = COLUMNS.find((one) => one.key === sort.replace("-", "")) ?? COLUMNS[0];
+  const sign = sort.startsWith("-") ? -1 : 1;
+  const compare = (a, b) => {
+    if (a === null || b === null) return (a === null) - (b === null);
+    return sign * (typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b);
+  };
+  return [...rows].sort((a, b) => compare(column.by(a), column.by(b)) || b.run_id - a.run_id);
+}
+
+/** Classes of a column's cells. */
+export function cellClass(column) {
+  return [`col-${column.key}`, column.right ? "right num" : "", column.hide ? `hide-${column.hide}` : ""]
+    .filter(Boolean)
+    .join(" ");
+}

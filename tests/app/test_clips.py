@@ -1,0 +1,270 @@
+"""The clips page: what it finds, what it tells about a clip, and what it lets a browser do."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.clip_views import clip_card, replay_view
+from app.pages.clips import PAGE_SIZE, browser_functions, cards_of, clip_filter, clip_order, find_page, look_at, read_menus
+from app.widgets import answering, to_json
+from tests.store.samples import clip, filled, new_run, score
+from vlmrb import Store
+from vlmrb.errors import NotFoundError
+from vlmrb.types import CLIPS_PER_RUN, ClipFilter, ClipReplay
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def filled_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run 1 with 60 clips: odd ones show progress; scored 0.9, 0.1 and unknown in turn. Run 2 has none."""
+    path = tmp_path_factory.mktemp("clips") / "runs.db"
+    with Store(str(path)) as store:
+        filled(store, 60)
+        new_run(store)
+    return path
+
+
+@pytest.fixture
+def store(filled_store: Path, tmp_path: Path) -> Iterator[Store]:
+    with Store(str(shutil.copy(filled_store, tmp_path))) as store:
+        yield store
+
+
+@pytest.fixture
+def ask(store: Store) -> Ask:
+    """Call a function of the page by name, as a browser does."""
+    functions = {function.__name__: answering(function) for function in browser_functions(store)}
+    return lambda name, **request: functions[name](request)
+
+
+def clip_id(number: int, run_id: int = 1) -> int:
+    return run_id * CLIPS_PER_RUN + number
+
+
+# -- what a browser asks for
+
+
+def test_an_address_becomes_a_filter() -> None:
+    address = {"runs": "1,2", "label": "yes", "min_step": "64", "max_p": "0.95", "event": "picked_up key", "agreement": "agrees",
+               "human": "none", "prompt": "3", "superseded": True, "order": "score_low", "page": "2"}  # fmt: skip
+    assert clip_filter(address) == ClipFilter(
+        run_ids=(1, 2), label="yes", min_step=64, max_probability=0.95, event="picked_up key", agreement="agrees", human="none",
+        prompt_id=3, superseded=True,
+    )  # fmt: skip
+    assert clip_order(address) == "score_low"
+
+
+def test_an_address_without_values_finds_everything_newest_first() -> None:
+    empty = {"runs": "", "label": "", "min_step": "", "min_p": None}
+    assert clip_filter(empty) == ClipFilter()
+    assert clip_order(empty) == "newest"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"label": "maybe"},
+        {"agreement": "yes"},
+        {"human": ["any"]},
+        {"order": "clip_id; DROP TABLE clips"},
+        {"runs": "1,x"},
+        {"runs": [-1]},
+        {"min_step": "-1"},
+        {"max_step": 1.5},
+        {"min_p": "nan"},
+        {"max_p": 2},
+        {"prompt": "0"},
+        {"event": "x" * 300},
+        {"event": 5},
+        {"superseded": "yes"},
+    ],
+)
+def test_wrong_values_are_refused_by_name(ask: Ask, wrong: dict[str, Any]) -> None:
+    assert ask("find", **wrong)["error"].startswith(f"{next(iter(wrong))}: ")
+
+
+# -- pages of cards
+
+
+def test_pages_hold_each_match_once_and_say_how_many_there_are(store: Store) -> None:
+    first, second = (find_page(store, ClipFilter(run_ids=(1,)), "newest", page) for page in (1, 2))
+    assert (first.total, first.page, len(first.cards)) == (60, 1, PAGE_SIZE)
+    shown = [card.clip_id for card in first.cards + second.cards]
+    assert shown == [clip_id(number) for number in range(59, -1, -1)]
+
+
+def test_a_page_beyond_the_end_is_the_last_one(store: Store) -> None:
+    assert find_page(store, ClipFilter(), "newest", 999).page == 2
+    assert find_page(store, ClipFilter(event="never"), "newest", 999).page == 1
+
+
+def test_a_run_that_is_gone_is_told(store: Store) -> None:
+    with pytest.raises(NotFoundError, match="no run 9"):
+        find_page(store, ClipFilter(run_ids=(1, 9)), "newest", 1)
+
+
+def test_a_card_says_what_was_answered_and_what_happened(store: Store) -> None:
+    card = cards_of(store, [clip_id(3)])[0]
+    assert (card.label, card.probability, card.threshold) == ("yes", 0.9, 0.5)
+    assert card.events == ("picked up red key", "success")
+    assert card.progress is True
+    assert card.agrees is True
+
+
+def test_a_label_against_the_events_is_marked(store: Store) -> None:
+    yes_without_progress, no_with_progress, unknown = cards_of(store, [clip_id(0), clip_id(1), clip_id(2)])
+    assert yes_without_progress.agrees is False
+    assert no_with_progress.agrees is False
+    assert (unknown.label, unknown.agrees) == ("unknown", None)
+
+
+def test_a_clip_without_a_score_is_unscored(store: Store) -> None:
+    writer = store.writer(2)
+    writer.add_clip(clip(2, 0))
+    writer.flush()
+    card = cards_of(store, [clip_id(0, run_id=2)])[0]
+    assert (card.label, card.probability, card.agrees, card.human) == ("unscored", None, None, None)
+
+
+def test_pictures_of_another_store_have_another_address(store: Store) -> None:
+    """Run 1 of another store is another run, and browsers keep pictures for good."""
+    stored, run = store.clip(clip_id(0)), store.run(1)
+    with sqlite3.connect(store.name) as connection:
+        connection.execute("UPDATE runs SET created_at = created_at + 1 WHERE run_id = 1")
+    connection.close()
+    assert clip_card(stored, run).edition != clip_card(stored, store.run(1)).edition
+
+
+def test_menus_name_the_events_and_prompts_of_the_chosen_runs(store: Store) -> None:
+    prompt = store.save_prompt("mine", "<script>alert(1)</script>?")
+    writer = store.writer(2)
+    writer.add_clip(clip(2, 0))
+    writer.add_score(score(clip_id(0, run_id=2), 0.7, prompt_id=prompt.prompt_id))
+    writer.flush()
+    of_all, of_second = read_menus(store, ()), read_menus(store, (2,))
+    assert [run.run_id for run in of_all.runs] == [2, 1]
+    assert "picked_up key" in of_all.events
+    assert of_second.events == []
+    assert [each.text for each in of_second.prompts] == ["<script>alert(1)</script>?"]
+
+
+# -- one clip
+
+
+def test_everything_said_about_a_clip_is_there_newest_first(store: Store) -> None:
+    prompt = store.save_prompt("mine", "Is it <b>good</b>?")
+    writer = store.writer(1)
+    writer.add_score(score(clip_id(3), 0.2, scorer="hf:some/model", prompt_id=prompt.prompt_id))
+    writer.flush()
+    view = look_at(store, clip_id(3))
+    assert [(said.label, said.scorer, said.prompt) for said in view.scores] == [
+        ("no", "hf:some/model", "mine@1"),
+        ("yes", "oracle", ""),
+    ]
+    assert view.scores[0].prompt_text == "Is it <b>good</b>?"
+    assert (view.scores[0].yes_logit, view.scores[0].no_logit, view.scores[0].frame_indices) == (1.5, -0.5, (0, 3))
+    assert view.card.label == "no"
+
+
+def test_events_come_with_their_frame_and_step(store: Store) -> None:
+    view = look_at(store, clip_id(3))
+    assert [(event.frame, event.step, event.words) for event in view.events] == [
+        (0, 96, "picked up red key"),
+        (3, 96 + 3 * 8, "success"),
+    ]
+    assert view.rewards == tuple(float(reward) for reward in clip(1, 3).rewards)
+
+
+def test_a_clip_with_damaged_frames_still_tells_its_scores(store: Store) -> None:
+    with sqlite3.connect(store.name) as connection:
+        connection.execute("UPDATE clip_data SET data = x'00' WHERE clip_id = ?", [clip_id(3)])
+    connection.close()
+    view = look_at(store, clip_id(3))
+    assert view.scores[0].probability == 0.9
+    assert view.rewards == ()
+    assert "damaged" in view.problem
+
+
+def test_an_unknown_clip_is_told(store: Store) -> None:
+    with pytest.raises(NotFoundError, match="no clip 7"):
+        look_at(store, 7)
+    with pytest.raises(NotFoundError, match="no clip 7"):
+        cards_of(store, [clip_id(1), 7])
+
+
+def test_draws_are_compared_with_uniform_replay(store: Store) -> None:
+    run = store.run(1)
+    made = ClipReplay(clip_id(3), 1_000, 0.25, 0.5, vlm_probability=0.01, uniform_probability=0.002)
+    view = replay_view(made, run, length=4)
+    assert view.uniform == pytest.approx(4 / 1_000)
+    assert view.times_uniform == pytest.approx(3)
+    assert view.other == "uniform"
+
+
+def test_a_full_buffer_is_what_uniform_replay_draws_from(store: Store) -> None:
+    run = store.run(store.create_run({"replay": "per", "buffer_size": 500}, render_spec={}, success_rule=""))
+    view = replay_view(ClipReplay(1, 9_000, float("nan"), None, 0.0, 0.016), run, length=4)
+    assert view.uniform == pytest.approx(4 / 500)
+    assert view.times_uniform == pytest.approx(2)
+    assert view.other == "prioritised"
+    assert to_json(view)["td_error"] is None
+
+
+# -- the page's own functions
+
+
+def test_a_verdict_is_stored_at_once_and_shown(ask: Ask, store: Store) -> None:
+    answer = ask("judge", clip_id=clip_id(0), agrees=False, note="  <i>nothing</i> happens ", label="yes")["answer"]
+    assert answer["card"]["human"] == "disagreed"
+    assert answer["verdicts"][0]["note"] == "<i>nothing</i> happens"
+    assert [(agrees, note) for agrees, note, _ in store.human_labels(clip_id(0))] == [(False, "<i>nothing</i> happens")]
+    assert ask("count", human="disagreed")["answer"] == 1
+    assert ask("judge", clip_id=clip_id(0), agrees=True)["answer"]["card"]["human"] == "agreed"
+
+
+def test_a_verdict_is_about_the_label_that_was_seen(ask: Ask, store: Store) -> None:
+    """The clip said no on the reader's screen; a new score says yes meanwhile."""
+    writer = store.writer(1)
+    writer.add_score(score(clip_id(1), 0.8))
+    writer.flush()
+    assert ask("judge", clip_id=clip_id(1), agrees=True, label="no")["answer"]["card"]["human"] == "disagreed"
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"clip_id": "1 OR 1=1", "agrees": True}, "clip_id: got"),
+        ({"clip_id": 10_000_000, "agrees": "yes"}, "agrees: got"),
+        ({"clip_id": 10_000_000, "agrees": True, "label": "unknown"}, "label: got"),
+        ({"clip_id": 10_000_000, "agrees": True, "note": "x" * 501}, "at most 500"),
+        ({"clip_id": 10_000_002, "agrees": True}, "no label yet"),
+        ({"clip_id": 99, "agrees": True}, "no clip 99"),
+    ],
+)
+def test_a_verdict_that_makes_no_sense_changes_nothing(ask: Ask, store: Store, request_: dict[str, Any], words: str) -> None:
+    assert words in ask("judge", **request_)["error"]
+    assert store.count_clips_found(ClipFilter(human="any")) == 0
+
+
+def test_the_page_asks_and_is_answered(ask: Ask) -> None:
+    assert ask("find", label="yes", order="score_high")["answer"]["total"] == 20
+    assert ask("find", label="maybe")["error"].startswith("label: ")
+    assert ask("look", clip_id=str(clip_id(3)))["answer"]["card"]["clip_id"] == clip_id(3)
+    assert [card["clip_id"] for card in ask("together", clip_ids=[clip_id(3), clip_id(1)])["answer"]] == [clip_id(3), clip_id(1)]
+    assert len(ask("together", clip_ids=[clip_id(number) for number in range(9)])["answer"]) == 4
+    assert {"runs", "events", "prompts"} <= set(ask("menus", runs="1")["answer"])
+
+
+def test_a_store_that_is_gone_is_told_in_words(store: Store) -> None:
+    find = answering(lambda request: find_page(store, clip_filter(request), clip_order(request), 1))
+    with sqlite3.connect(store.name) as connection:
+        connection.execute("DROP TABLE clips")
+    connection.close()
+    assert "store" in find({})["error"]

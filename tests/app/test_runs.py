@@ -1,0 +1,394 @@
+"""The pages of runs: what they show of the store, and what they let a browser do to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from app.figures import method_tokens
+from app.pages.run import MAX_POINTS, Seen, facts_of, known_prompts, look_at, read_log, seen_by
+from app.pages.runs import known_versions, read_table, side_by_side
+from app.run_actions import act_on, loss_of, rename_run, run_actions, split_tags, tag_runs
+from app.run_rows import differences, settings_of
+from app.studio import Studio
+from app.widgets import answering
+from vlmrb import Store, make_config
+from vlmrb.errors import ConfigError, NotFoundError
+
+AddRun = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without runs, made once: copies of it are quicker than new ones."""
+    path = tmp_path_factory.mktemp("empty") / "runs.db"
+    Store(str(path)).close()
+    return path
+
+
+@pytest.fixture
+def studio(empty_store: Path, tmp_path: Path) -> Iterator[Studio]:
+    studio = Studio.open(str(shutil.copy(empty_store, tmp_path)))
+    yield studio
+    studio.close()
+
+
+@pytest.fixture
+def store(studio: Studio) -> Store:
+    return studio.store
+
+
+@pytest.fixture
+def add_run(store: Store) -> AddRun:
+    """Add a run; `status` other than 'created' is written as its process would have."""
+
+    def add(status: str = "created", *, set_name: str = "", **settings: Any) -> int:
+        config = make_config(**{"env": "DoorKey-5x5", "scorer": "oracle", "total_steps": 10_000} | settings)
+        run_id = store.create_run(config.model_dump(), render_spec={}, success_rule="reaches the goal", set_name=set_name)
+        if status in ("running", "paused"):
+            live(store, run_id, status=status)
+        elif status != "created":
+            store.release_run(run_id, status)  # type: ignore[arg-type]
+        return run_id
+
+    return add
+
+
+def live(store: Store, run_id: int, step: int = 0, status: Any = None, **figures: Any) -> None:
+    """This very process trains the run."""
+    process = psutil.Process()
+    if store.run(run_id).status not in ("running", "paused"):
+        store.claim_run(run_id, process.pid, process.create_time())
+    store.heartbeat(run_id, step, status=status, **figures)
+
+
+# -- the table
+
+
+def test_a_row_tells_how_far_the_run_is_and_how_long_it_still_takes(store: Store, add_run: AddRun) -> None:
+    run_id = add_run()
+    counters = {"clips": 50, "clips_scored": 40, "unknown": 10, "positive": 6, "backlog": 10}
+    live(store, run_id, 2_500, steps_per_second=250.0, counters=counters)
+    writer = store.writer(run_id)
+    for step, value in ((1_000, 0.5), (2_000, 0.25)):
+        writer.add_metric("eval/success_rate", step, value)
+    writer.flush()
+    (row,) = read_table(store, {}).rows
+    assert (row.state, row.step, row.total_steps, row.eta_s) == ("running", 2_500, 10_000, 30.0)
+    assert (row.best_success, row.latest_success) == (0.5, 0.25)
+    assert (row.positive_rate, row.backlog, row.clips) == (0.2, 10, 50)
+    assert row.method == "vlm (oracle)"
+
+
+@pytest.mark.parametrize(
+    ("status", "actions"),
+    [
+        ("created", ("resume", "delete")),
+        ("running", ("pause", "stop")),
+        ("paused", ("continue", "stop")),
+        ("stopped", ("resume", "delete")),
+        ("failed", ("resume", "delete")),
+        ("interrupted", ("resume", "delete")),
+        ("finished", ("delete",)),
+    ],
+)
+def test_a_row_offers_what_can_be_done_in_its_state(store: Store, add_run: AddRun, status: str, actions: tuple[str, ...]) -> None:
+    add_run(status)
+    (row,) = read_table(store, {}).rows
+    assert (row.state, row.actions) == (status, actions)
+    assert row.eta_s is None
+
+
+def test_a_run_that_waits_can_be_cancelled_and_then_says_so(store: Store, add_run: AddRun) -> None:
+    run_id = add_run()
+    store.enqueue_jobs("train", [run_id])
+    (row,) = read_table(store, {}).rows
+    assert (row.state, row.actions) == ("queued", ("cancel",))
+    assert act_on(store, "cancel", [run_id]).done == [run_id]
+    (row,) = read_table(store, {}).rows
+    assert (row.state, row.actions) == ("cancelled", ("resume", "delete"))
+
+
+def test_a_run_whose_job_failed_before_it_began_shows_why(store: Store, add_run: AddRun) -> None:
+    run_id = add_run()
+    store.enqueue_jobs("train", [run_id])
+    (job,) = store.take_jobs({"train": 1})
+    store.job_not_started(job.job_id, "no process could be started: no memory")
+    (row,) = read_table(store, {}).rows
+    assert (row.state, row.error) == ("failed", "no process could be started: no memory")
+
+
+def test_only_rows_that_have_changed_are_sent(store: Store, add_run: AddRun) -> None:
+    first, second = add_run(), add_run()
+    table = read_table(store, {})
+    assert table.order == [second, first]
+    assert read_table(store, table.versions).rows == []
+    store.rename_run(first, "another name")
+    again = read_table(store, table.versions)
+    assert [row.run_id for row in again.rows] == [first]
+    assert again.order == [second, first]
+    assert list(again.versions) == [first]
+
+
+def test_a_deleted_run_leaves_the_order(store: Store, add_run: AddRun) -> None:
+    first, second = add_run("finished"), add_run("finished")
+    versions = read_table(store, {}).versions
+    act_on(store, "delete", [first])
+    assert read_table(store, versions).order == [second]
+
+
+def test_the_queue_is_in_the_order_in_which_it_will_start(store: Store, add_run: AddRun) -> None:
+    runs = [add_run(seed=seed) for seed in range(3)]
+    store.enqueue_jobs("train", [runs[2], runs[0], runs[1]])
+    queue = read_table(store, {}).queue
+    assert [run.run_id for run in queue.waiting] == [runs[2], runs[0], runs[1]]
+    assert queue.running == 0
+    assert queue.limit >= 1
+
+
+@pytest.mark.parametrize("known", [[1], "x", {str(number): "" for number in range(3_000)}])
+def test_versions_of_another_form_are_refused(known: Any) -> None:
+    with pytest.raises(ConfigError):
+        known_versions({"known": known})
+
+
+def test_strange_keys_of_versions_are_ignored() -> None:
+    assert known_versions({"known": {"1": "a", "x": "b", "-1": "c", "9" * 30: "d"}}) == {1: "a"}
+
+
+# -- settings side by side
+
+
+def test_only_settings_that_differ_are_laid_side_by_side(store: Store, add_run: AddRun) -> None:
+    runs = [add_run(seed=1), add_run(seed=2, lambda_max=None)]
+    shown = side_by_side(store, runs)
+    assert {one.name: one.values for one in shown.differences} == {"seed": ("1", "2"), "lambda_max": ("0.5", "none")}
+    assert [run.run_id for run in shown.runs] == runs
+
+
+def test_one_run_alone_has_nothing_to_differ_from(store: Store, add_run: AddRun) -> None:
+    with pytest.raises(ConfigError, match="choose 2 to 12"):
+        side_by_side(store, [add_run(), 99])
+
+
+def test_a_setting_that_an_older_run_does_not_have_counts_as_its_default(store: Store, add_run: AddRun) -> None:
+    new = store.run(add_run())
+    old = store.run(store.create_run({"env": "DoorKey-5x5", "scorer": "oracle", "total_steps": 10_000, "replay": "vlm"},
+                                     render_spec={}, success_rule=""))  # fmt: skip
+    assert differences([new, old]) == []
+
+
+def test_settings_that_are_not_the_default_come_first(store: Store, add_run: AddRun) -> None:
+    settings = settings_of(store.run(add_run(gamma=0.5)))
+    changed = [setting.name for setting in settings if setting.changed]
+    assert changed == ["env", "total_steps", "gamma", "scorer"]
+    assert [setting.name for setting in settings[:4]] == changed
+    assert next((one.value, one.default) for one in settings if one.name == "gamma") == ("0.5", "0.99")
+
+
+# -- colours
+
+
+def test_colours_of_methods_do_not_change_with_the_order() -> None:
+    labels = ["vlm (oracle, λ=0.25)", "per", "vlm (oracle)", "uniform", "vlm (oracle, λ=0.1)"]
+    tokens = method_tokens(labels)
+    assert tokens == method_tokens(reversed(labels))
+    assert tokens["uniform"] == "method-uniform"
+    assert tokens["per"] == "method-per"
+    assert tokens["vlm (oracle)"] == "method-vlm"
+    assert tokens["vlm (oracle, λ=0.1)"] == "method-vlm-2"
+
+
+def test_a_run_has_the_same_colour_on_both_pages(store: Store, add_run: AddRun) -> None:
+    runs = [add_run(lambda_max=weight) for weight in (0.1, 0.5)]
+    table = read_table(store, {})
+    for row in table.rows:
+        assert facts_of(store, row.run_id).color == table.colors[row.method]
+    assert len(runs) == len(set(table.colors.values()))
+
+
+# -- actions
+
+
+def test_an_action_that_one_run_refuses_is_still_done_to_the_others(store: Store, add_run: AddRun) -> None:
+    running, finished = add_run("running"), add_run("finished")
+    outcome = act_on(store, "pause", [finished, running, 99])
+    assert outcome.done == [running]
+    assert [request.name for request in store.controls(running)] == ["pause"]
+    assert len(outcome.problems) == 2
+    assert f"run {finished}: run {finished} is finished" in outcome.problems[0]
+    assert "there is no run 99" in outcome.problems[1]
+
+
+def test_a_live_run_is_not_deleted(store: Store, add_run: AddRun) -> None:
+    run_id = add_run("running")
+    assert act_on(store, "delete", [run_id]).done == []
+    assert store.run(run_id).status == "running"
+
+
+def test_deleting_takes_the_folder_too_and_tells_before_what_goes(store: Store, add_run: AddRun) -> None:
+    run_id = add_run("finished")
+    folder = store.folder_of_run(run_id)
+    folder.mkdir(parents=True)
+    (folder / "log.txt").write_bytes(b"x" * 1_000)
+    loss = loss_of(store, [run_id, 99])
+    assert (loss.runs, loss.live, loss.clips, loss.folder_bytes) == (1, 0, 0, 1_000)
+    assert act_on(store, "delete", [run_id]).done == [run_id]
+    assert not folder.exists()
+    with pytest.raises(NotFoundError):
+        loss_of(store, [run_id])
+
+
+def test_tags_are_added_and_removed_and_others_stay(store: Store, add_run: AddRun) -> None:
+    first, second = add_run(), add_run()
+    store.tag_run(first, ["old", "kept"])
+    assert tag_runs(store, [first, second], split_tags(" new, ,new "), ["old"]).problems == []
+    assert store.run(first).tags == ("kept", "new")
+    assert store.run(second).tags == ("new",)
+
+
+def test_a_name_is_trimmed_and_never_empty(store: Store, add_run: AddRun) -> None:
+    run_id = add_run()
+    assert rename_run(store, run_id, "  <b>mine</b> ") == "<b>mine</b>"
+    with pytest.raises(ConfigError, match="name: is empty"):
+        rename_run(store, run_id, "  ")
+
+
+@pytest.mark.parametrize(
+    ("name", "request_"),
+    [
+        ("act", {"action": "format the disk", "ids": [1]}),
+        ("act", {"ids": [1]}),
+        ("act", {"action": "stop", "ids": ["1; drop table runs"]}),
+        ("rename", {"run": True, "name": "x"}),
+        ("rename", {"run": 1, "name": "x" * 300}),
+        ("tag", {"ids": [1], "add": 7}),
+        ("loss", {"ids": [-1]}),
+    ],
+)
+def test_values_of_another_kind_are_refused_in_words(
+    studio: Studio, add_run: AddRun, name: str, request_: dict[str, Any]
+) -> None:
+    add_run("running")
+    functions = {function.__name__: function for function in run_actions(studio)}
+    answer = answering(functions[name])(request_)
+    assert list(answer) == ["error"]
+    assert studio.store.controls(1) == []
+
+
+# -- one run
+
+
+def write_curve(store: Store, run_id: int, name: str, steps: Any, values: Any) -> None:
+    writer = store.writer(run_id)
+    for step, value in zip(steps, values, strict=True):
+        writer.add_metric(name, int(step), float(value))
+    writer.flush()
+
+
+def test_a_first_look_gives_whole_curves_in_few_points_and_the_next_what_is_new(store: Store, add_run: AddRun) -> None:
+    run_id = add_run("running")
+    values = np.zeros(5_000)
+    values[2_345] = 9.0  # a spike that must not be lost
+    write_curve(store, run_id, "train/td_loss", range(1, 5_001), values)
+    first = look_at(store, run_id, Seen({}))
+    steps, shown = first.curves["train/td_loss"]
+    assert first.afresh
+    assert len(steps) <= MAX_POINTS
+    assert (steps[0], steps[-1], shown.max()) == (1, 5_000, 9.0)
+    seen = Seen({"train/td_loss": 5_000}, step=first.row.step, pid=first.pid)
+    assert look_at(store, run_id, seen).curves == {}
+    write_curve(store, run_id, "train/td_loss", [5_001], [1.0])
+    write_curve(store, run_id, "eval/success_rate", [5_000], [0.5])
+    after = look_at(store, run_id, seen)
+    assert not after.afresh
+    assert {name: steps.tolist() for name, (steps, _) in after.curves.items()} == {
+        "train/td_loss": [5_001],
+        "eval/success_rate": [5_000],
+    }
+
+
+def test_curves_come_afresh_when_the_run_went_back_to_a_checkpoint(store: Store, add_run: AddRun) -> None:
+    run_id = add_run()
+    write_curve(store, run_id, "train/td_loss", range(1, 11), np.zeros(10))
+    live(store, run_id, 5)
+    seen = {"train/td_loss": 10}
+    assert look_at(store, run_id, Seen(seen, step=10, pid=os.getpid())).afresh  # its step is smaller than before
+    assert look_at(store, run_id, Seen(seen, step=5, pid=os.getpid() + 1)).afresh  # another process trains it
+    assert not look_at(store, run_id, Seen(seen, step=5, pid=os.getpid())).afresh
+
+
+def test_live_changes_are_told_in_words_newest_first(store: Store, add_run: AddRun) -> None:
+    run_id = add_run("running")
+    prompt = store.save_prompt("custom", "Is the <b>door</b> open?")
+    store.acknowledge_control(store.request_control(run_id, "lambda", 0.25), applied_step=100)
+    store.acknowledge_control(store.request_control(run_id, "prompt", prompt.prompt_id), applied_step=200)
+    store.acknowledge_control(store.request_control(run_id, "lambda", 7), error="lambda: got 7")
+    store.request_control(run_id, "lambda", "schedule")
+    look = look_at(store, run_id, Seen({}))
+    assert [(change.name, change.value, change.status, change.applied_step, change.error) for change in look.changes] == [
+        ("lambda", "as scheduled", "requested", None, ""),
+        ("lambda", "7", "rejected", None, "lambda: got 7"),
+        ("prompt", "custom@1: Is the <b>door</b> open?", "applied", 200, ""),
+        ("lambda", "0.25", "applied", 100, ""),
+    ]
+    assert look.prompt == "custom@1: Is the <b>door</b> open?"
+    assert look.cannot_change == {"lambda": "", "prompt": ""}
+
+
+@pytest.mark.parametrize(
+    ("status", "settings", "reason"), [("finished", {}, "is finished"), ("running", {"replay": "uniform"}, "no effect")]
+)
+def test_why_nothing_can_be_changed_is_told(
+    store: Store, add_run: AddRun, status: str, settings: dict[str, Any], reason: str
+) -> None:
+    look = look_at(store, add_run(status, **settings), Seen({}))
+    assert reason in look.cannot_change["lambda"]
+    assert reason in look.cannot_change["prompt"]
+
+
+def test_a_run_that_is_gone_is_told_in_words(store: Store) -> None:
+    with pytest.raises(NotFoundError, match="no run 5"):
+        look_at(store, 5, Seen({}))
+    with pytest.raises(NotFoundError, match="no run 5"):
+        facts_of(store, 5)
+
+
+@pytest.mark.parametrize("since", [[1], {"train/td_loss": "x"}, {"train/td_loss": -3}, {str(number): 1 for number in range(500)}])
+def test_steps_of_another_form_are_refused(since: Any) -> None:
+    with pytest.raises(ConfigError):
+        seen_by({"since": since})
+
+
+def test_curves_that_the_run_does_not_have_are_not_looked_up(store: Store, add_run: AddRun) -> None:
+    look = look_at(store, add_run("running"), seen_by({"since": {"' OR 1=1 --": 3}, "step": 0, "pid": 0}))
+    assert look.curves == {}
+
+
+def test_the_log_is_sent_once(store: Store, add_run: AddRun) -> None:
+    run_id = add_run("running")
+    assert read_log(store, run_id, "").text == ""
+    folder = store.folder_of_run(run_id)
+    folder.mkdir(parents=True)
+    (folder / "log.txt").write_text("step 1\n")
+    log = read_log(store, run_id, "")
+    assert log.text == "step 1\n"
+    assert read_log(store, run_id, log.version).text is None
+    (folder / "log.txt").write_text("step 1\nstep 2\n")
+    assert read_log(store, run_id, log.version).text == "step 1\nstep 2\n"
+
+
+def test_prompts_are_offered_once_each(store: Store) -> None:
+    games = next(prompt for prompt in known_prompts(store) if prompt.name == "games")
+    store.save_prompt("games", games.text)
+    store.save_prompt("mine", "Is the door open?")
+    names = [(prompt.name, prompt.version) for prompt in known_prompts(store)]
+    assert names.count(("games", 1)) == 1
+    assert names[-1] == ("mine", 1)
