@@ -1,9 +1,85 @@
-"""The compare page."""
+"""The compare page: methods side by side, with as much certainty as the seeds allow."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
+from app.checks import a_choice, a_text, ids
+from app.comparing import MAX_RUNS, STATISTICS, SUCCESS, CompareView, compare_view, default_runs, version_of
+from app.figures import method_tokens
 from app.studio import Studio
+from app.widgets import widget
+from vlmrb.comparison import method_of
+from vlmrb.store import Store
+from vlmrb.types import TdErrorAndScore
+
+SCATTER_POINTS = 2_000
+LISTED_RUNS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunChoice:
+    """A run that can be compared."""
+
+    run_id: int
+    name: str
+    env: str
+    algo: str
+    method: str
+    token: str
+    seed: int
+    status: str
+    set_name: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What there is to compare, and what is compared where nobody has chosen."""
+
+    runs: list[RunChoice]
+    default: list[int]
 
 
 def build(studio: Studio) -> None:
     """Add the page's components to the Blocks that is open."""
+    store = studio.store
+
+    def choices(_: dict[str, Any]) -> Choices:
+        """All runs, and the newest set."""
+        return read_choices(store)
+
+    def comparison(request: dict[str, Any]) -> CompareView:
+        """The chosen runs, or the newest set."""
+        chosen = ids(request, "runs") or default_runs(store)
+        metric = a_text(request, "metric", 200) or SUCCESS
+        return compare_view(store, chosen, metric, a_choice(request, "statistic", tuple(STATISTICS)) or "iqm")
+
+    def metrics(request: dict[str, Any]) -> list[str]:
+        """Names of the curves that the runs have."""
+        return store.metric_names(*ids(request, "runs"))
+
+    def scatter(request: dict[str, Any]) -> list[TdErrorAndScore]:
+        """TD error against score of clips of these runs."""
+        return store.td_errors_and_scores(ids(request, "runs"), SCATTER_POINTS)
+
+    def version(request: dict[str, Any]) -> str:
+        """Changes when one of the runs has new results."""
+        return version_of(store.runs(run_ids=ids(request, "runs")))
+
+    widget("comparison", choices, comparison, metrics, scatter, version, max_runs=MAX_RUNS, success=SUCCESS)
+
+
+def read_choices(store: Store) -> Choices:
+    """All runs, newest first, with their methods' colours."""
+    runs = store.runs(limit=LISTED_RUNS)
+    labels = [method_of(run).label for run in runs]
+    tokens = method_tokens(labels)
+    return Choices(
+        runs=[
+            RunChoice(run.run_id, run.name, run.env, run.algo, label, tokens[label], run.seed, run.status, run.set_name, run.step)
+            for run, label in zip(runs, labels, strict=True)
+        ],
+        default=default_runs(store),
+    )

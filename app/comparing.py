@@ -1,0 +1,206 @@
+"""What the compare page shows, from the store: curves by method with bands, tables, verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.figures import method_tokens
+from vlmrb import stats
+from vlmrb.comparison import Comparison, Improvement, MeasuredRun, Method, MethodResult, Verdict, compare, method_of, verdicts
+from vlmrb.downsample import downsample
+from vlmrb.errors import ConfigError, NotFoundError
+from vlmrb.store import Store
+from vlmrb.types import RunSummary
+
+SUCCESS = "eval/success_rate"
+STATISTICS = {"iqm": stats.iqm, "mean": stats.mean}
+THRESHOLDS = (0.5, 0.9)
+USUAL_STEPS = (50_000, 100_000, 200_000, 300_000, 500_000, 1_000_000)
+MAX_RUNS = 300
+MAX_POINTS = 300
+RESAMPLES_SEED = 0
+"""Of the bootstrap: the same runs give the same intervals, here and on the command line."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawCurve:
+    """One run's curve, faint behind its method's."""
+
+    run_id: int
+    seed: int
+    steps: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class MethodCurve:
+    """A method's curve with its band; `token` is its colour."""
+
+    label: str
+    token: str
+    n: int
+    run_ids: tuple[int, ...]
+    steps: np.ndarray
+    point: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    counts: np.ndarray
+    raw: tuple[RawCurve, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """What the seeds of one method come to.
+
+    Attributes:
+        at: one interval per asked step; None where no run got that far.
+        reaching: one summary per threshold.
+        gains: area over that of each baseline there is, as a fraction; by the baseline's label.
+    """
+
+    label: str
+    token: str
+    run_ids: tuple[int, ...]
+    seeds: int
+    at: tuple[stats.Interval | None, ...]
+    reaching: tuple[stats.ThresholdSummary, ...]
+    area: stats.Interval
+    gains: dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One environment and agent."""
+
+    env: str
+    algo: str
+    verdict: Verdict
+    curves: tuple[MethodCurve, ...]
+    rows: tuple[TableRow, ...]
+    improvements: tuple[Improvement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompareView:
+    """The whole comparison.
+
+    Attributes:
+        run_ids: the runs that were asked for and are there.
+        steps, thresholds: of the tables' columns.
+        as_share: whether values are fractions, shown in per cent.
+        version: changes when a run has new results.
+    """
+
+    run_ids: tuple[int, ...]
+    metric: str
+    statistic: str
+    as_share: bool
+    steps: tuple[int, ...]
+    thresholds: tuple[float, ...]
+    panels: tuple[Panel, ...]
+    notes: tuple[str, ...]
+    version: str
+
+
+def default_runs(store: Store) -> list[int]:
+    """The newest set of runs; without sets, all runs of the newest run's environment. [] where there are none."""
+    runs = store.runs(limit=MAX_RUNS)
+    if not runs:
+        return []
+    newest = next((run for run in runs if run.set_name), runs[0])
+    if newest.set_name:
+        return sorted(run.run_id for run in runs if run.set_name == newest.set_name)
+    return sorted(run.run_id for run in runs if run.env == newest.env and run.status not in ("created", "queued"))
+
+
+def compare_view(store: Store, run_ids: Sequence[int], metric: str = SUCCESS, statistic: str = "iqm") -> CompareView:
+    """Compare runs.
+
+    Raises:
+        ConfigError: too many runs.
+        NotFoundError: none of them is there.
+    """
+    if len(run_ids) > MAX_RUNS:
+        raise ConfigError(f"runs: got {len(run_ids)}; at most {MAX_RUNS} can be compared at once")
+    measured = store.measured_runs(run_ids, metric)
+    if run_ids and not measured:
+        raise NotFoundError("none of these runs is there any more; choose others")
+    steps = steps_of(measured)
+    result = compare(
+        measured, at=steps, thresholds=THRESHOLDS, rng=np.random.default_rng(RESAMPLES_SEED), statistic=STATISTICS[statistic]
+    )
+    tokens = method_tokens(method_of(run).label for run in store.runs(limit=1_000))
+    judged = {(verdict.env, verdict.algo): verdict for verdict in verdicts(result)}
+    return CompareView(
+        run_ids=tuple(run.run.run_id for run in measured),
+        metric=metric,
+        statistic=statistic,
+        as_share=metric.endswith("_rate"),
+        steps=tuple(steps),
+        thresholds=THRESHOLDS,
+        panels=tuple(_panel(verdict, result, measured, tokens, statistic) for verdict in judged.values()),
+        notes=tuple(result.notes),
+        version=version_of(run.run for run in measured),
+    )
+
+
+def version_of(runs: Iterable[RunSummary]) -> str:
+    """Changes when one of the runs has gone on or ended."""
+    return ",".join(f"{run.run_id}:{run.step}:{run.status}" for run in sorted(runs, key=lambda run: run.run_id))
+
+
+def steps_of(measured: Sequence[MeasuredRun]) -> list[int]:
+    """The usual steps that some run reached, and the last step that all of them reached."""
+    ends = [int(run.steps[-1]) for run in measured if run.steps.size]
+    if not ends:
+        return []
+    usual = [step for step in USUAL_STEPS if step <= max(ends)]
+    return sorted({*usual[-3:], min(ends)} if len(usual) < 3 else set(usual[-3:]))
+
+
+def _panel(
+    verdict: Verdict, result: Comparison, measured: Sequence[MeasuredRun], tokens: dict[str, str], statistic: str
+) -> Panel:
+    task = (verdict.env, verdict.algo)
+    results = [each for each in result.results if each.method[:2] == task]
+    by_method = {each.method: [run for run in measured if run.run.run_id in each.run_ids] for each in results}
+    areas = {each.method.label: each.area.point for each in results}
+    return Panel(
+        *task,
+        verdict=verdict,
+        curves=tuple(_curve(method, runs, tokens, statistic) for method, runs in by_method.items()),
+        rows=tuple(_row(each, areas, tokens) for each in results),
+        improvements=tuple(each for each in result.improvements if each.method[:2] == task),
+    )
+
+
+def _curve(method: Method, runs: Sequence[MeasuredRun], tokens: dict[str, str], statistic: str) -> MethodCurve:
+    """Longer curves are thinned first: an interval for each of thousands of steps would take seconds, and nobody could see it."""
+    thinned = [downsample(run.steps, run.values, MAX_POINTS) for run in runs]
+    rng = np.random.default_rng(RESAMPLES_SEED)
+    band = stats.aggregate_curves(thinned, rng=rng, statistic=STATISTICS[statistic])
+    raw = [RawCurve(run.run.run_id, run.run.seed, *curve) for run, curve in zip(runs, thinned, strict=True)]
+    token = tokens.get(method.label, "method-other")
+    ids = tuple(run.run.run_id for run in runs)
+    return MethodCurve(method.label, token, len(runs), ids, band.steps, band.point, band.low, band.high, band.n, tuple(raw))
+
+
+def _row(result: MethodResult, areas: dict[str, float], tokens: dict[str, str]) -> TableRow:
+    gains: dict[str, float | None] = {
+        str(label): (result.area.point / areas[label] - 1 if areas[label] > 0 else None)
+        for label in ("per", "uniform")
+        if label in areas and label != result.method.label
+    }
+    return TableRow(
+        label=result.method.label,
+        token=tokens.get(result.method.label, "method-other"),
+        run_ids=result.run_ids,
+        seeds=result.seeds,
+        at=tuple(result.at.values()),
+        reaching=tuple(result.reaching.values()),
+        area=result.area,
+        gains=gains,
+    )
