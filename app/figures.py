@@ -1,13 +1,31 @@
-"""Colours of methods: the same wherever a method is drawn."""
+"""Comparisons as figures, and the colours of methods: the same wherever a method is drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from app.comparing import MethodCurve, Panel
 
 VARIANTS = 7
 """Tokens that there are for kinds of VLM replay: 'method-vlm', 'method-vlm-2', … 'method-vlm-7'."""
 
 OTHER = "method-other"
+
+COLORS = {
+    "method-vlm": "#4f46e5",
+    "method-per": "#c2570c",
+    "method-uniform": "#5b6b75",
+    "method-vlm-2": "#a21caf",
+    "method-vlm-3": "#0e7490",
+    "method-vlm-4": "#be185d",
+    "method-vlm-5": "#4d7c0f",
+    "method-vlm-6": "#7c3aed",
+    "method-vlm-7": "#0369a1",
+    OTHER: "#6b6b78",
+}
+"""The tokens' colours on light ground, for figures outside of the studio; `studio.css` says the same."""
 
 
 def method_tokens(labels: Iterable[str]) -> dict[str, str]:
@@ -26,3 +44,48 @@ def method_tokens(labels: Iterable[str]) -> dict[str, str]:
     for number, label in enumerate(kinds, 1):
         tokens[label] = OTHER if number > VARIANTS else "method-vlm" if number == 1 else f"method-vlm-{number}"
     return tokens
+
+
+def comparison_figure(panel: Panel, metric: str, *, as_share: bool) -> dict[str, Any]:
+    """One task's curves as a plotly figure: data and layout, plain JSON data but for arrays."""
+    traces = [trace for curve in panel.curves for trace in _curve_traces(curve)]
+    axis = {"title": {"text": metric}, "gridcolor": "#e3e3e9", "zerolinecolor": "#8b8b98"}
+    layout = {
+        "xaxis": {"title": {"text": "steps"}, "rangemode": "tozero", "gridcolor": "#e3e3e9"},
+        "yaxis": axis | ({"tickformat": ".0%", "range": [-0.02, 1.04]} if as_share else {}),
+        "plot_bgcolor": "#ffffff",
+        "paper_bgcolor": "#ffffff",
+        "font": {"family": "Inter, system-ui, sans-serif", "size": 13, "color": "#17171c"},
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        "margin": {"l": 60, "r": 20, "t": 20, "b": 50},
+        "height": 420,
+    }
+    return {"data": traces, "layout": layout}
+
+
+def _curve_traces(curve: MethodCurve) -> list[dict[str, Any]]:
+    """Runs faint, then the band, then the line on top of both."""
+    color = COLORS.get(curve.token, COLORS[OTHER])
+    shared = {"type": "scatter", "legendgroup": curve.label}
+    runs = [
+        shared | {"mode": "lines", "x": run.steps.tolist(), "y": run.values.tolist(), "line": {"color": color, "width": 1}}
+        | {"opacity": 0.28, "showlegend": False, "name": f"run {run.run_id}, seed {run.seed}"}
+        for run in curve.raw
+    ]  # fmt: skip
+    known = [(step, low, high) for step, low, high in zip(curve.steps, curve.low, curve.high, strict=True) if low == low]
+    outline = [(step, high) for step, _, high in known] + [(step, low) for step, low, _ in reversed(known)]
+    red, green, blue = (int(color[at : at + 2], 16) for at in (1, 3, 5))
+    band = shared | {
+        "mode": "lines", "x": [int(step) for step, _ in outline], "y": [float(value) for _, value in outline], "fill": "toself",
+        "fillcolor": f"rgba({red},{green},{blue},0.16)", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False,
+    }  # fmt: skip
+    line = shared | {
+        "mode": "lines+markers", "x": curve.steps.tolist(), "y": curve.point.tolist(),
+        "name": f"{_without_markup(curve.label)} (n={curve.n})", "line": {"color": color, "width": 2.5}, "marker": {"size": 5},
+    }  # fmt: skip
+    return [*runs, *([band] if outline else []), line]
+
+
+def _without_markup(words: str) -> str:
+    """Plotly reads a few tags in its texts: names must hold none."""
+    return words.replace("<", "‹").replace(">", "›")

@@ -6,15 +6,20 @@ import functools
 import hashlib
 import json
 from pathlib import Path
+from typing import cast
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from app.checks import a_choice, a_text, ids
+from app.comparing import STATISTICS, SUCCESS
+from app.export import FORMATS, Format, export
+from app.export import MEDIA_TYPES as EXPORT_TYPES
 from app.studio import Studio
 from vlmrb.assets import asset_path
-from vlmrb.errors import NotFoundError, VlmrbError
+from vlmrb.errors import ConfigError, NotFoundError, VlmrbError
 
 FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 """For what never changes under its address: clips, and files whose address holds their fingerprint."""
@@ -34,7 +39,16 @@ def media_routes(studio: Studio) -> list[Route]:
         except VlmrbError as error:
             return PlainTextResponse(str(error), 500)
 
+    async def exported(request: Request) -> Response:
+        try:
+            return await run_in_threadpool(_export, studio, dict(request.query_params))
+        except NotFoundError as error:
+            return PlainTextResponse(str(error), 404)
+        except ConfigError as error:
+            return PlainTextResponse(str(error), 400)
+
     return [
+        Route("/studio/export", exported),
         Route("/studio/assets/{name:path}", _asset),
         Route("/studio/plotly.js", _plotly),
         Route("/studio/clip/{clip_id:int}/{kind:str}", clip),
@@ -54,6 +68,18 @@ def _clip(studio: Studio, clip_id: int, kind: str) -> Response:
     sheet = studio.playback.thumbnail(clip_id) if kind == "thumbnail" else studio.playback.sheet(clip_id)
     layout = {name: getattr(sheet, name) for name in ("frames", "columns", "width", "height", "frame_indices")}
     return Response(sheet.data, media_type=sheet.media_type, headers=FOREVER | {"X-Sheet": json.dumps(layout)})
+
+
+def _export(studio: Studio, query: dict[str, str]) -> Response:
+    """A comparison as a file; the same query as the page's address."""
+    form = a_choice(query, "format", FORMATS) or "html"
+    runs = ids(query, "runs")
+    if not runs:
+        raise ConfigError("runs: name those to compare, such as runs=1,2,3")
+    statistic = a_choice(query, "statistic", tuple(STATISTICS)) or "iqm"
+    data = export(studio, runs, a_text(query, "metric", 200) or SUCCESS, statistic, cast(Format, form))
+    headers = {"Content-Disposition": f'attachment; filename="vlmrb-comparison.{form}"', "Cache-Control": "no-store"}
+    return Response(data, media_type=EXPORT_TYPES[form], headers=headers)
 
 
 async def _asset(request: Request) -> Response:

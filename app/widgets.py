@@ -9,13 +9,12 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
-from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from app.media import assets_version, plotly_version
+from app.plain import to_json
 from vlmrb.errors import ConfigError, VlmrbError
 
 MAX_REQUEST = 100_000
@@ -65,20 +64,3 @@ def answering(function: Callable[[dict[str, Any]], Any]) -> Callable[[Any], dict
 
     answer.__annotations__ = {"request": Any, "return": dict}
     return answer
-
-
-def to_json(value: Any) -> Any:
-    """Records, tuples and arrays as plain JSON data; numbers that are not finite become null."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return to_json(asdict(value))
-    if isinstance(value, dict):
-        return {str(key): to_json(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return to_json(value.tolist())
-    if isinstance(value, list | tuple | set | frozenset):
-        return [to_json(item) for item in value]
-    if isinstance(value, np.generic):
-        return to_json(value.item())
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value

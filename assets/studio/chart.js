@@ -49,7 +49,7 @@ export class Chart {
     const library = await plotly(this.address);
     const base = baseLayout();
     const resolved = typeof traces === "function" ? traces() : traces;
-    const whole = { ...base, ...layout, xaxis: { ...base.xaxis, ...layout.xaxis }, yaxis: { ...base.yaxis, ...layout.yaxis },
+    const whole = { ...base, ...layout, xaxis: axis(base.xaxis, layout.xaxis), yaxis: axis(base.yaxis, layout.yaxis),
       legend: { ...base.legend, ...layout.legend }, margin: { ...base.margin, ...layout.margin } };
     await library.react(this.node, resolved, whole, CONFIG);
     if (this.onclick && !this.listening) {
@@ -62,4 +62,10 @@ export class Chart {
 /** The colour of a method as it is in light or dark; see figures.py, which names the token. */
 export function methodColor(name) {
   return token(name) || token("method-other");
+}
+
+/** An axis with its title in the size of all else. */
+function axis(base, own = {}) {
+  const title = own.title ? { ...own.title, font: { size: 12.5, color: token("muted") }, standoff: 8 } : undefined;
+  return { ...base, ...own, ...(title ? { title } : {}) };
 }

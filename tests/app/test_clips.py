@@ -12,7 +12,8 @@ import pytest
 
 from app.clip_views import clip_card, replay_view
 from app.pages.clips import PAGE_SIZE, browser_functions, cards_of, clip_filter, clip_order, find_page, look_at, read_menus
-from app.widgets import answering, to_json
+from app.plain import to_json
+from app.widgets import answering
 from tests.store.samples import clip, filled, new_run, score
 from vlmrb import Store
 from vlmrb.errors import NotFoundError

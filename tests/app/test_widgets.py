@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.widgets import answering, to_json, widget
+from app.plain import to_json
+from app.widgets import answering, widget
 from vlmrb.errors import NotFoundError
 from vlmrb.types import Event
 

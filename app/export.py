@@ -1,0 +1,152 @@
+"""A comparison to keep: one HTML page with its charts and pictures, or the numbers as CSV or JSON."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import time
+from collections.abc import Iterable
+from html import escape
+from typing import Literal, get_args
+
+from app.comparing import CompareView, Panel, TableRow, compare_view
+from app.figures import COLORS, OTHER, comparison_figure
+from app.plain import to_json
+from app.studio import Studio
+from vlmrb import stats
+from vlmrb.errors import VlmrbError
+from vlmrb.types import ClipFilter
+
+Format = Literal["html", "csv", "json"]
+FORMATS: tuple[str, ...] = get_args(Format)
+MEDIA_TYPES = {"html": "text/html; charset=utf-8", "csv": "text/csv; charset=utf-8", "json": "application/json"}
+PICTURES = 6
+"""Clips of each label in the page."""
+
+STYLE = """body{font:15px/1.5 Inter,system-ui,sans-serif;color:#17171c;max-width:1100px;margin:32px auto;padding:0 20px}
+h1{font-size:24px}h2{font-size:18px;margin-top:36px}table{border-collapse:collapse;font-size:13.5px;width:100%}
+th,td{text-align:left;padding:6px 8px;border-bottom:1px solid #e3e3e9;white-space:nowrap}.wrap{overflow-x:auto}
+.verdict{border-left:4px solid #4f46e5;background:#f6f6f8;padding:8px 16px}.dot{display:inline-block;width:10px;height:10px;
+border-radius:3px;margin-right:7px}.muted{color:#585864}.clips{display:flex;flex-wrap:wrap;gap:12px}.clip{font-size:12.5px}
+.film{width:112px;height:112px;background-size:auto 100%;border-radius:6px}"""
+
+
+def export(studio: Studio, run_ids: list[int], metric: str, statistic: str, form: Format) -> bytes:
+    """The comparison of these runs as a file.
+
+    Raises:
+        VlmrbError: as `compare_view`.
+    """
+    view = compare_view(studio.store, run_ids, metric, statistic)
+    if form == "csv":
+        return csv_of(view).encode()
+    if form == "json":
+        return json.dumps(to_json(view), ensure_ascii=False, indent=1).encode()
+    return html_of(view, _pictures(studio, view)).encode()
+
+
+def csv_of(view: CompareView) -> str:
+    """One line per run and step: env, algo, method, run, seed, step, value."""
+    lines = io.StringIO()
+    writer = csv.writer(lines)
+    writer.writerow(["env", "algo", "method", "run", "seed", "step", view.metric])
+    for panel in view.panels:
+        for curve in panel.curves:
+            for run in curve.raw:
+                for step, value in zip(run.steps.tolist(), run.values.tolist(), strict=True):
+                    task = [_harmless(panel.env), panel.algo, _harmless(curve.label)]
+                    writer.writerow([*task, run.run_id, run.seed, step, value])
+    return lines.getvalue()
+
+
+def _harmless(words: str) -> str:
+    """A spreadsheet takes a cell that begins like a formula for one."""
+    return f"'{words}" if words.startswith(("=", "+", "-", "@", "\t", "\r")) else words
+
+
+def html_of(view: CompareView, pictures: str = "") -> str:
+    """A page that needs nothing but itself; names and prompts in it are text, whatever they hold."""
+    from plotly.offline import get_plotlyjs
+
+    figures = [comparison_figure(panel, view.metric, as_share=view.as_share) for panel in view.panels]
+    data = json.dumps(to_json(figures)).replace("<", "\\u003c")
+    panels = "".join(_panel_html(number, panel, view) for number, panel in enumerate(view.panels))
+    notes = "".join(f"<li>{escape(note)}</li>" for note in view.notes)
+    made = time.strftime("%Y-%m-%d %H:%M")
+    name = "interquartile mean" if view.statistic == "iqm" else "mean"
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>VLM-RB comparison</title>'
+        f"<style>{STYLE}</style></head><body><h1>VLM-RB comparison</h1>"
+        f'<p class="muted">{escape(view.metric)}; {name} over seeds with 95 % bootstrap intervals over runs; '
+        f"made {made} of runs {', '.join(map(str, view.run_ids))}.</p>{panels}"
+        f"{f'<h2>Before you believe it</h2><ul>{notes}</ul>' if notes else ''}{pictures}"
+        f"<script>{get_plotlyjs()}</script><script>const figures={data};"
+        "figures.forEach((figure,i)=>Plotly.newPlot('figure-'+i,figure.data,figure.layout,{displaylogo:false,responsive:true}));"
+        "</script></body></html>"
+    )
+
+
+def _panel_html(number: int, panel: Panel, view: CompareView) -> str:
+    sentences = "".join(f"<p>{escape(words)}</p>" for words in panel.verdict.sentences)
+    head = ["method", "n", *(f"at {step:,}" for step in view.steps), *(f"steps to {each:g}" for each in view.thresholds), "area"]
+    rows = "".join(_row_html(row, view) for row in panel.rows)
+    return (
+        f"<h2>{escape(panel.env)}, {escape(panel.algo)}</h2>"
+        f'<div class="verdict">{sentences}</div><div id="figure-{number}"></div>'
+        f'<div class="wrap"><table><thead><tr>{"".join(f"<th>{escape(words)}</th>" for words in head)}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _row_html(row: TableRow, view: CompareView) -> str:
+    color = COLORS.get(row.token, COLORS[OTHER])
+    cells = [f'<span class="dot" style="background:{color}"></span>{escape(row.label)}', str(len(row.run_ids))]
+    cells += [interval_words(each, view.as_share) for each in row.at]
+    cells += [reaching_words(each) for each in row.reaching]
+    cells.append(interval_words(row.area, view.as_share))
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def interval_words(found: stats.Interval | None, as_share: bool) -> str:
+    """'61 [43, 80] %'."""
+    if found is None:
+        return "–"
+    numbers = [found.point, *([] if found.low is None or found.high is None else [found.low, found.high])]
+    words = [f"{100 * each:.0f}" if as_share else f"{each:.3g}" for each in numbers]
+    return words[0] + (f" [{words[1]}, {words[2]}]" if len(words) > 1 else "") + (" %" if as_share else "")
+
+
+def reaching_words(found: stats.ThresholdSummary) -> str:
+    """'120,000 [100,000, …] (4/5)'."""
+    reached = f"({found.reached}/{found.n})"
+    if found.median is None:
+        return f"– {reached}"
+    bounds = "" if found.low is None else f" [{found.low:,.0f}, {'…' if found.high is None else f'{found.high:,.0f}'}]"
+    return f"{found.median:,.0f}{bounds} {reached}"
+
+
+def _pictures(studio: Studio, view: CompareView) -> str:
+    """Some clips that were labelled yes, and some labelled no."""
+    found = [_clips_html(studio, view.run_ids, label) for label in ("yes", "no")]
+    return "".join(found)
+
+
+def _clips_html(studio: Studio, run_ids: Iterable[int], label: Literal["yes", "no"]) -> str:
+    clips = studio.store.find_clips(ClipFilter(run_ids=tuple(run_ids), label=label), "newest", limit=PICTURES)
+    cells = []
+    for clip in clips:
+        try:
+            sheet = studio.playback.thumbnail(clip.clip_id)
+        except VlmrbError:
+            continue  # a clip that cannot be drawn is left out of the pictures, not the numbers
+        picture = f"data:{sheet.media_type};base64,{base64.b64encode(sheet.data).decode()}"
+        motion = f"animation:film{sheet.frames} {0.16 * sheet.frames:.2f}s steps({sheet.frames},jump-none) infinite"
+        frames = f"@keyframes film{sheet.frames}{{from{{background-position:0 0}}to{{background-position:100% 0}}}}"
+        words = escape(", ".join(dict.fromkeys(str(event) for _, event in clip.events)) or "no events")
+        cells.append(
+            f'<div class="clip"><style>{frames}</style><div class="film" style="background-image:url({picture});{motion}"></div>'
+            f"clip {clip.clip_id}<br>{words}</div>"
+        )
+    return f'<h2>Clips labelled {label}</h2><div class="clips">{"".join(cells)}</div>' if cells else ""

@@ -1,0 +1,200 @@
+"""The compare page and what it exports: numbers of real curves, verdicts in words, and files that are safe to open."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from app.comparing import SUCCESS, compare_view, default_runs, steps_of, version_of
+from app.export import csv_of, html_of, interval_words, reaching_words
+from app.figures import COLORS, comparison_figure, method_tokens
+from app.media import assets_folder, media_routes
+from app.pages.compare import read_choices
+from app.studio import Studio
+from vlmrb import stats
+from vlmrb.errors import ConfigError, NotFoundError
+from vlmrb.store import Store
+
+STEPS = (10_000, 20_000, 30_000)
+
+
+def add_run(store: Store, replay: str, seed: int, values: tuple[float, ...], set_name: str = "", **settings: object) -> int:
+    config = {"env": "DoorKey-8x8", "algo": "dqn", "replay": replay, "seed": seed, "total_steps": 30_000, "scorer": "oracle"}
+    run_id = store.create_run(config | settings, render_spec={}, success_rule="", set_name=set_name)
+    writer = store.writer(run_id)
+    for step, value in zip(STEPS, values, strict=False):
+        writer.add_metric(SUCCESS, step, value)
+    writer.flush()
+    store.heartbeat(run_id, 30_000)
+    store.release_run(run_id, "finished")
+    return run_id
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(str(tmp_path / "runs.db")) as store:
+        yield store
+
+
+@pytest.fixture
+def five_seeds(store: Store) -> Store:
+    """VLM-RB better than uniform with all five seeds, and as good as PER."""
+    for seed in range(5):
+        add_run(store, "vlm", seed, (0.5, 0.8 + seed / 50, 1.0))
+        add_run(store, "per", seed, (0.5, 0.8 + (4 - seed) / 50, 1.0))
+        add_run(store, "uniform", seed, (0.0, 0.1 + seed / 50, 0.4))
+    return store
+
+
+def test_the_page_shows_what_the_seeds_measured(five_seeds: Store) -> None:
+    view = compare_view(five_seeds, default_runs(five_seeds))
+    (panel,) = view.panels
+    uniform = next(curve for curve in panel.curves if curve.label == "uniform")
+    assert (uniform.n, uniform.token, uniform.steps.tolist(), uniform.counts.tolist()) == (
+        5,
+        "method-uniform",
+        list(STEPS),
+        [5, 5, 5],
+    )
+    assert uniform.point.tolist() == pytest.approx([0.0, 0.14, 0.4])
+    assert uniform.low[1] < 0.14 < uniform.high[1]
+    assert [len(curve.raw) for curve in panel.curves] == [5, 5, 5]
+    row = next(row for row in panel.rows if row.label == "vlm (oracle)")
+    assert row.gains["uniform"] == pytest.approx(
+        row.area.point / next(r.area.point for r in panel.rows if r.label == "uniform") - 1
+    )
+
+
+def test_the_verdict_tells_ahead_from_no_clear_difference(five_seeds: Store) -> None:
+    (panel,) = compare_view(five_seeds, default_runs(five_seeds)).panels
+    words = {("uniform" if "uniform" in each else "per"): each for each in panel.verdict.sentences}
+    assert words["uniform"].startswith("vlm (oracle) is ahead of uniform")
+    assert words["per"].startswith("No clear difference")
+    assert panel.verdict.decided
+
+
+def test_with_four_seeds_nothing_is_claimed(five_seeds: Store) -> None:
+    without_one = [run.run_id for run in five_seeds.runs() if (run.replay, run.seed) != ("vlm", 4)]
+    (panel,) = compare_view(five_seeds, without_one).panels
+    assert not panel.verdict.decided
+    assert all("Not enough seeds" in words and "4 and 5" in words for words in panel.verdict.sentences)
+
+
+def test_one_seed_twice_is_one_seed(store: Store) -> None:
+    for _ in range(5):
+        add_run(store, "vlm", 0, (0.5, 0.8, 1.0))
+        add_run(store, "uniform", 0, (0.0, 0.1, 0.4))
+    (panel,) = compare_view(store, default_runs(store)).panels
+    assert "1 and 1" in panel.verdict.sentences[0]
+
+
+def test_the_newest_set_is_compared_by_default(store: Store) -> None:
+    assert default_runs(store) == []
+    add_run(store, "per", 0, (0.1,))
+    chosen = [add_run(store, replay, 0, (0.1,), "second") for replay in ("vlm", "uniform")]
+    add_run(store, "per", 1, (0.1,))
+    assert default_runs(store) == chosen
+    assert read_choices(store).default == chosen
+
+
+def test_a_run_without_values_is_told_and_bad_requests_are_refused(store: Store) -> None:
+    empty = add_run(store, "per", 0, ())
+    view = compare_view(store, [empty])
+    assert view.panels == ()
+    assert f"run {empty} has no evaluation yet" in view.notes[0]
+    with pytest.raises(NotFoundError):
+        compare_view(store, [99])
+    with pytest.raises(ConfigError, match="at most 300"):
+        compare_view(store, list(range(1, 302)))
+
+
+def test_new_results_change_the_version(five_seeds: Store) -> None:
+    runs = five_seeds.runs()
+    before = version_of(runs)
+    five_seeds.heartbeat(runs[0].run_id, 30_001)
+    assert version_of(five_seeds.runs()) != before
+    assert version_of(reversed(runs)) == before
+
+
+def test_columns_are_steps_that_runs_reached(five_seeds: Store) -> None:
+    measured = five_seeds.measured_runs([1, 2, 3], SUCCESS)
+    assert steps_of(measured) == [30_000]
+    assert steps_of([]) == []
+
+
+def test_colours_of_exported_figures_are_those_of_the_style() -> None:
+    style = (assets_folder() / "studio.css").read_text(encoding="utf-8")
+    light = style[: style.index("body.dark")]
+    assert dict(re.findall(r"--(method-[\w-]+): (#\w+);", light)) == COLORS
+
+
+def test_methods_keep_their_colours() -> None:
+    tokens = method_tokens(["vlm (oracle, λ=0.1)", "per", "vlm (oracle)", "uniform"])
+    assert tokens == {
+        "per": "method-per",
+        "uniform": "method-uniform",
+        "vlm (oracle)": "method-vlm",
+        "vlm (oracle, λ=0.1)": "method-vlm-2",
+    }
+
+
+def test_csv_holds_every_measurement(five_seeds: Store) -> None:
+    rows = list(csv.DictReader(io.StringIO(csv_of(compare_view(five_seeds, default_runs(five_seeds))))))
+    assert len(rows) == 15 * 3
+    assert {(row["method"], row["run"], row["step"]): float(row[SUCCESS]) for row in rows}[
+        "uniform", "3", "20000"
+    ] == pytest.approx(0.1)
+
+
+def test_a_method_that_looks_like_a_formula_or_markup_is_text(store: Store) -> None:
+    add_run(store, "vlm", 0, (0.5,), prompt='=cmd()<script>alert(1)</script>"', env="=evil()")
+    view = compare_view(store, default_runs(store))
+    assert csv_of(view).splitlines()[1].startswith("'=evil()")
+    page = html_of(view)
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;" in page
+    (figure,) = [comparison_figure(panel, view.metric, as_share=True) for panel in view.panels]
+    assert all("<" not in trace["name"] for trace in figure["data"] if trace.get("showlegend", True))
+
+
+def test_figures_have_band_and_line_for_each_method(five_seeds: Store) -> None:
+    (panel,) = compare_view(five_seeds, default_runs(five_seeds)).panels
+    figure = comparison_figure(panel, SUCCESS, as_share=True)
+    assert sum(trace.get("fill") == "toself" for trace in figure["data"]) == 3
+    assert [trace["name"] for trace in figure["data"] if trace["mode"] == "lines+markers"] == [
+        "per (n=5)",
+        "uniform (n=5)",
+        "vlm (oracle) (n=5)",
+    ]
+    json.dumps(figure, allow_nan=False)
+
+
+def test_exports_are_downloads_and_bad_queries_are_told(five_seeds: Store) -> None:
+    studio = Studio.open(five_seeds.url)
+    with TestClient(Starlette(routes=media_routes(studio))) as client:
+        for form, start in (("html", "<!doctype html>"), ("csv", "env,algo,method"), ("json", "{")):
+            reply = client.get("/studio/export", params={"runs": "1,2,3", "format": form})
+            assert reply.status_code == 200
+            assert reply.text.startswith(start)
+            assert f'filename="vlmrb-comparison.{form}"' in reply.headers["Content-Disposition"]
+        for query, status in (({}, 400), ({"runs": "x"}, 400), ({"runs": "1", "format": "exe"}, 400), ({"runs": "99"}, 404)):
+            assert client.get("/studio/export", params=query).status_code == status
+    studio.close()
+
+
+def test_intervals_and_thresholds_in_words() -> None:
+    assert interval_words(stats.Interval(5, 0.614, 0.43, 0.8), True) == "61 [43, 80] %"
+    assert interval_words(stats.Interval(1, 0.5, None, None), False) == "0.5"
+    assert interval_words(None, True) == "–"
+    some = stats.summarise_steps([100_000, 120_000, None], rng=np.random.default_rng(0))
+    assert reaching_words(some).startswith("120,000 [100,000, …] (2/3)")
+    assert reaching_words(stats.summarise_steps([None, None], rng=np.random.default_rng(0))) == "– (0/2)"
