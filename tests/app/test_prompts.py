@@ -102,6 +102,16 @@ def test_names_of_presets_and_no_names_are_refused(store: Store, name: str) -> N
         save_prompt(store, name, QUESTION)
 
 
+def test_a_saved_prompt_is_tried_by_its_name(store: Store, tmp_path: Path) -> None:
+    saved = save_prompt(store, "keys", QUESTION)
+    trial_id = jobs.launch_trial(store, run_ids=[1], scorer=f"hf:{tmp_path}", prompt="keys@1", sample=2)
+    assert store.trial(trial_id).prompt_id == saved.prompt_id
+    with pytest.raises(ConfigError, match="keys@7"):
+        jobs.launch_trial(store, run_ids=[1], scorer="oracle", prompt="keys@7", sample=2)
+    while store.jobs(status="running") or store.jobs(status="starting"):
+        time.sleep(0.1)
+
+
 def test_an_empty_text_is_refused(store: Store) -> None:
     with pytest.raises(ConfigError, match="empty"):
         save_prompt(store, "keys", "   ")

@@ -60,19 +60,27 @@ def prompt_presets() -> list[Prompt]:
     return [prompt for versions in load_presets().values() for prompt in versions]
 
 
-def stored_prompt(store: Store, prompt: str) -> int:
-    """The stored version that a preset, 'name@version' of the store, or the text of a question stands for; its id.
+def find_question(store: Store, prompt: str) -> Prompt:
+    """What a preset, 'name@version' of the store, or the text of a question stands for; nothing is written.
 
     Raises:
         ConfigError: it is empty, or there is no such version.
     """
     if not prompt.strip():
         raise ConfigError("prompt: is empty; give a preset (games, manipulation) or the text of a yes/no question")
-    name, at, version = prompt.rpartition("@")
+    name, at, version = prompt.strip().rpartition("@")
     if at and version.isdecimal() and (found := store.find_prompt(name, int(version))):
-        question = found
-    else:
-        question = resolve_prompt(prompt)
+        return found
+    return resolve_prompt(prompt)
+
+
+def stored_prompt(store: Store, prompt: str) -> int:
+    """The id of the stored version that `prompt` stands for, as `find_question` has it; stored now where it was not.
+
+    Raises:
+        ConfigError: it is empty, or there is no such version.
+    """
+    question = find_question(store, prompt)
     prompt_id = question.prompt_id or store.save_prompt(question.name, question.text).prompt_id
     assert prompt_id is not None
     return prompt_id

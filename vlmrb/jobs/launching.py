@@ -9,6 +9,7 @@ from typing import Any
 from vlmrb.config import TrainConfig
 from vlmrb.creation import CheckedRun, check_run, write_run
 from vlmrb.errors import CheckpointError, ConfigError, RunBusyError, VlmrbError
+from vlmrb.jobs.control import find_question
 from vlmrb.jobs.dispatching import dispatch
 from vlmrb.rescoring import create_trial
 from vlmrb.store import Store
@@ -112,13 +113,15 @@ def resume(store: Store, run_id: int) -> int:
     return job_id
 
 
-def launch_trial(store: Store, **settings: Any) -> int:
+def launch_trial(store: Store, *, scorer: str, prompt: str, **settings: Any) -> int:
     """Make a trial as `vlmrb.rescoring.create_trial` does, run it in the background, and return its id.
+
+    `prompt` may also be 'name@version' of a prompt that is stored.
 
     Raises:
         VlmrbError: as `create_trial`; nothing has been written then.
     """
-    trial_id = create_trial(store, **{**settings, "scorer": from_anywhere(settings["scorer"])})
+    trial_id = create_trial(store, scorer=from_anywhere(scorer), prompt=find_question(store, prompt), **settings)
     store.enqueue_jobs("trial", [trial_id])
     dispatch(store)
     return trial_id

@@ -102,7 +102,7 @@ class PromptLab {
     this.note = h("p.muted.lab-note");
     this.go = button("Try on stored clips", () => this.try(), { kind: "primary", id: "try-prompt" });
     return h("section.panel", {}, h("h2", {}, "Try it before it touches a run"), this.runs,
-      h("div.lab-grid", {}, h("label.field", {}, "Scorer", this.scorer), h("label.field", {}, "Clips", this.sample)), this.scorers, this.note, this.go);
+      h("div.lab-grid", {}, h("label.field", {}, "Scorer", this.scorer), h("label.field", {}, "Clips", this.sample)), this.scorers, this.note, this.go, (this.tryTrouble = h("div")));
   }
 
   drawRuns() {
@@ -135,8 +135,9 @@ class PromptLab {
     try {
       const id = await this.call("try_prompt", { runs: this.runIds(), scorer: this.scorer.value, prompt: this.asked(), sample: Number(this.sample.value) });
       this.follow(id);
+      fill(this.tryTrouble);
     } catch (error) {
-      toast(error.message, "error");
+      fill(this.tryTrouble, problem(error.message));
     }
     this.go.disabled = false;
   }

@@ -1,0 +1,136 @@
+"""The launch, prompts and compare pages in a real browser."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from vlmrb import Store
+
+LONG_MS = 90_000
+Start = Callable[..., Any]
+
+
+def test_wrong_values_are_marked_at_their_fields_and_nothing_can_be_launched(
+    page: Page, tmp_path: Path, start_studio: Start, screenshot: Callable[[str], None]
+) -> None:
+    studio = start_studio(tmp_path / "runs.db")
+    page.goto(f"{studio.url}launch?preset=lambda")
+    expect(page.get_by_role("button", name="Launch 18 runs")).to_be_enabled()
+    expect(page.get_by_label("Values")).to_have_value("0.1, 0.25, 0.5, 0.75, 1, none")
+    page.get_by_label("Values").fill("0.1, 1.5")
+    expect(page.locator("[data-setting='values'] .field-problem")).to_contain_text("1.5")
+    page.get_by_label("Steps per run").fill("-3")
+    expect(page.locator("[data-setting='total_steps'] .field-problem")).to_contain_text("-3")
+    page.get_by_label("Seeds of each method").fill("one")
+    expect(page.locator("[data-setting='seeds'] .field-problem")).to_contain_text("numbers and ranges")
+    expect(page.locator("#launch-button")).to_be_disabled()
+    screenshot("launch-wrong")
+
+    page.get_by_role("button", name="Quick look").click()
+    expect(page.get_by_role("button", name="Launch 3 runs")).to_be_enabled()
+    assert "preset=quick" in page.url
+    page.get_by_text("As a command").click()
+    expect(page.get_by_label("The same as a command")).to_contain_text("python -m vlmrb launch --env DoorKey-5x5")
+
+    # what only shows when it is tried is told too, and nothing is written
+    page.get_by_label("Environment", exact=True).fill("NoSuchWorld-v9")
+    page.get_by_role("button", name="Launch 3 runs").click()
+    expect(page.get_by_role("alert").filter(has_text="NoSuchWorld-v9")).to_be_visible(timeout=LONG_MS)
+    with Store(str(tmp_path / "runs.db")) as store:
+        assert store.runs() == []
+
+
+def test_a_prompt_is_tried_saved_and_its_flips_are_shown(
+    page: Page, store_copy: Path, start_studio: Start, screenshot: Callable[[str], None]
+) -> None:
+    studio = start_studio(store_copy)
+    page.goto(f"{studio.url}prompts")
+    text = page.get_by_label("Text of the prompt")
+    expect(text).not_to_have_value("")
+    text.fill("Does the agent pick up a <b>key</b>?")
+    page.get_by_label("Name to save under").fill("keys")
+    page.get_by_role("button", name="Save as version").click()
+    expect(page.get_by_text("Saved as keys@1.")).to_be_visible()
+    page.get_by_label("Scorer").fill("random:0.5")
+    expect(page.get_by_text("it does not read the prompt")).to_be_visible()
+    page.get_by_label("Clips", exact=True).fill("40")
+    page.get_by_role("button", name="Try on stored clips").click()
+    expect(page.get_by_text("40 of 40 clips")).to_be_visible(timeout=LONG_MS)
+    expect(page.get_by_text("Against events")).to_be_visible()
+    expect(page.locator(".flip").first).to_be_visible()
+
+    # the threshold is moved in the browser: at 0 all are yes, and that is what the table then says
+    page.get_by_label("Threshold: yes from P(yes) ≥").fill("0")
+    expect(page.locator(".stat", has_text="labelled yes")).to_contain_text("100 %")
+    screenshot("prompts")
+    assert "trial=1" in page.url
+    page.reload()
+    expect(page.get_by_text("40 of 40 clips")).to_be_visible(timeout=LONG_MS)
+    with Store(str(store_copy)) as store:
+        assert [prompt.text for prompt in store.prompts() if prompt.name == "keys"] == ["Does the agent pick up a <b>key</b>?"]
+        assert {score.scorer for score in store.trial_scores(1)} == {"random:0.5"}
+
+
+def test_methods_are_compared_exported_and_clicked_through_to_their_clips(
+    page: Page, store_copy: Path, start_studio: Start, screenshot: Callable[[str], None]
+) -> None:
+    studio = start_studio(store_copy)
+    page.goto(f"{studio.url}compare?runs=1,2,3")
+    expect(page.get_by_text("Not enough seeds to tell vlm (oracle) and uniform apart: 1 and 1")).to_be_visible(timeout=LONG_MS)
+    expect(page.locator(".compare-chart .legendtext")).to_have_count(3, timeout=LONG_MS)
+    expect(page.locator(".compare-table tbody tr")).to_have_count(3)
+    screenshot("compare")
+
+    # the legend's choice stays when the raw runs are switched off
+    page.locator(".compare-chart .legendtoggle").first.click()
+    time.sleep(0.6)  # plotly waits for a double click
+    page.get_by_label("each run").uncheck()
+    expect(page.locator(".compare-chart")).to_be_visible()
+    assert "raw=no" in page.url
+    assert (
+        page.locator(".compare-chart").first.evaluate("(c) => c._fullData.filter((t) => t.visible === 'legendonly').length") > 0
+    )
+
+    for form in ("HTML", "CSV", "JSON"):
+        with page.expect_download() as download:
+            page.get_by_role("link", name=form).click()
+        assert download.value.suggested_filename == f"vlmrb-comparison.{form.lower()}"
+        if form == "HTML":
+            kept = store_copy.parent / "kept.html"
+            download.value.save_as(kept)
+
+    # what was exported draws itself without the studio
+    alone = page.context.new_page()
+    alone.goto(kept.as_uri())
+    expect(alone.locator("#figure-0 .legendtext")).to_have_count(3, timeout=LONG_MS)
+    alone.close()
+
+    # a run chosen away, and new results offered, not pushed
+    page.get_by_role("button", name="Choose runs (3)").click()
+    page.get_by_label("2 · ").uncheck()
+    expect(page.locator(".compare-table tbody tr")).to_have_count(2)
+    assert "runs=1%2C3" in page.url
+    with Store(str(store_copy)) as store:
+        store.heartbeat(3, store.run(3).step + 1)
+    expect(page.get_by_text("1 run has new results.")).to_be_visible(timeout=LONG_MS)
+    page.get_by_role("button", name="Show them").click()
+    expect(page.get_by_text("1 run has new results.")).to_have_count(0)
+
+    # TD error against score: every point is a clip
+    page.get_by_text("TD error against VLM score").click()
+    expect(page.get_by_text("clips, spread over the runs")).to_be_visible(timeout=LONG_MS)
+
+
+def test_an_empty_store_says_what_to_do_on_every_page(
+    page: Page, tmp_path: Path, start_studio: Start, screenshot: Callable[[str], None]
+) -> None:
+    studio = start_studio(tmp_path / "runs.db")
+    for path, words in (("compare", "Nothing to compare yet"), ("prompts", "No clips yet"), ("clips", "A clip is a short stretch")):
+        page.goto(studio.url + path)
+        expect(page.get_by_text(words).first).to_be_visible(timeout=LONG_MS)
+        screenshot(f"{path}-empty")
