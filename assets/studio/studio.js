@@ -25,15 +25,19 @@ export class ServerError extends Error {
 }
 
 async function call(server, method, request) {
-  let reply;
-  try {
-    reply = await server[method](request);
-  } catch (error) {
-    console.warn(method, error);
-    throw new ServerError("The studio does not answer. Runs go on without it; this page catches up once it is back.", true);
-  }
+  const reply = await server[method](request).catch(() => undefined); // Gradio mostly gives undefined for what went wrong
   if (reply && typeof reply === "object" && "answer" in reply) return reply.answer;
-  throw new ServerError(reply?.error ?? "The studio could not do that; its terminal tells why.");
+  if (reply?.error) throw new ServerError(reply.error);
+  if (await isReachable()) throw new ServerError("The studio could not do that; its terminal tells why.");
+  throw new ServerError("The studio does not answer. Runs go on without it; this page catches up once it is back.", true);
+}
+
+async function isReachable() {
+  try {
+    return (await fetch("./studio/assets/favicon.svg", { method: "HEAD", cache: "no-store" })).ok;
+  } catch {
+    return false;
+  }
 }
 
 // -- nodes

@@ -130,7 +130,11 @@ def test_an_empty_store_says_what_to_do_on_every_page(
     page: Page, tmp_path: Path, start_studio: Start, screenshot: Callable[[str], None]
 ) -> None:
     studio = start_studio(tmp_path / "runs.db")
-    for path, words in (("compare", "Nothing to compare yet"), ("prompts", "No clips yet"), ("clips", "A clip is a short stretch")):
+    for path, words in (
+        ("compare", "Nothing to compare yet"),
+        ("prompts", "No clips yet"),
+        ("clips", "A clip is a short stretch"),
+    ):
         page.goto(studio.url + path)
         expect(page.get_by_text(words).first).to_be_visible(timeout=LONG_MS)
         screenshot(f"{path}-empty")
