@@ -178,10 +178,15 @@ def _panel(
 
 
 def _curve(method: Method, runs: Sequence[MeasuredRun], tokens: dict[str, str], statistic: str) -> MethodCurve:
-    """Longer curves are thinned first: an interval for each of thousands of steps would take seconds, and nobody could see it."""
+    """The line ends where the first run of the method does: beyond, fewer runs would make it jump.
+
+    Long curves are thinned first: an interval for each of thousands of steps would take seconds, and nobody could see it.
+    """
     thinned = [downsample(run.steps, run.values, MAX_POINTS) for run in runs]
     rng = np.random.default_rng(RESAMPLES_SEED)
-    band = stats.aggregate_curves(thinned, rng=rng, statistic=STATISTICS[statistic])
+    common = min(int(run.steps[-1]) for run in runs)
+    shared = [(steps[steps <= common], values[steps <= common]) for steps, values in thinned]
+    band = stats.aggregate_curves(shared, rng=rng, statistic=STATISTICS[statistic])
     raw = [RawCurve(run.run.run_id, run.run.seed, *curve) for run, curve in zip(runs, thinned, strict=True)]
     token = tokens.get(method.label, "method-other")
     ids = tuple(run.run.run_id for run in runs)

@@ -26,10 +26,10 @@ def page_frame(studio: Studio, path: str, title: str) -> Iterator[None]:
     gr.Navbar(visible=False)
 
     def activity(_: dict[str, Any]) -> dict[str, Any]:
-        """How many jobs run and wait."""
-        jobs = studio.store.jobs(status="running") + studio.store.jobs(status="queued")
-        counts = {status: sum(job.status == status for job in jobs) for status in ("running", "queued")}
-        return counts | {"store": studio.store.name}
+        """How many runs and trials are at work, and how many wait."""
+        trials = [job for job in studio.store.jobs(status="running") if job.kind == "trial"]
+        running = len(studio.store.runs(status="running")) + len(trials)
+        return {"running": running, "queued": len(studio.store.jobs(status="queued"))}
 
     widget("top", activity, navigation=NAVIGATION, path=path, title=title, store=studio.store.name)
     with gr.Column(elem_classes="page", elem_id="page"):

@@ -117,6 +117,15 @@ def test_a_run_without_values_is_told_and_bad_requests_are_refused(store: Store)
         compare_view(store, list(range(1, 302)))
 
 
+def test_a_line_ends_where_the_first_run_of_its_method_does(store: Store) -> None:
+    add_run(store, "per", 0, (0.0, 0.0, 0.0))
+    add_run(store, "per", 1, (1.0, 1.0))
+    (panel,) = compare_view(store, default_runs(store)).panels
+    (curve,) = panel.curves
+    assert (curve.steps.tolist(), curve.point.tolist()) == ([10_000, 20_000], [0.5, 0.5])
+    assert [len(run.steps) for run in curve.raw] == [3, 2]
+
+
 def test_new_results_change_the_version(five_seeds: Store) -> None:
     runs = five_seeds.runs()
     before = version_of(runs)

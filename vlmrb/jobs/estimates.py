@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,7 +47,7 @@ def estimate(store: Store, configs: Sequence[TrainConfig]) -> Estimate:
     for each in seconds:  # first come, first served
         lanes[lanes.index(min(lanes))] += each
     basis = "runs of the same environment and agent" if same_task else "runs of other environments or agents, so only roughly"
-    return Estimate(len(configs), len(lanes), max(lanes), f"from the speed of earlier {basis} ({socket.gethostname()})")
+    return Estimate(len(configs), len(lanes), max(lanes), f"from the speed of earlier {basis}")
 
 
 def _measured_from(run: RunSummary) -> int:

@@ -134,7 +134,7 @@ function earlierSection(scores) {
 
 function clipSection(view) {
   const { card } = view;
-  const ends = { length: "it was full", terminated: "the episode ended", truncated: "the episode ran out of time", interrupted: "the run was interrupted" };
+  const ends = { length: "it was full", terminated: "the episode ended", truncated: "the episode ran out of time", interrupted: "the run ended" };
   return section("The clip",
     card.superseded ? h("p.warning", {}, "Left behind: the run crashed and was resumed from before this clip, so it is in no curve and not in the replay buffer.") : null,
     pairs([

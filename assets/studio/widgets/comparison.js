@@ -168,7 +168,7 @@ class Comparison {
 
   chartWords() {
     const name = this.view.statistic === "iqm" ? "Interquartile mean" : "Mean";
-    return `${name} over seeds with 95 % bootstrap intervals; n beside each name is its number of runs. Click a point for the clips around it.`;
+    return `${name} over seeds with 95 % bootstrap intervals; n beside each name is its number of runs; a line ends where the first of them does. Click a point for the clips around it.`;
   }
 
   drawCharts() {
