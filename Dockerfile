@@ -3,7 +3,7 @@
 #   docker build -t vlmrb .
 #   docker run --rm -v vlmrb-data:/data vlmrb train --env MiniGrid-DoorKey-5x5-v0 --scorer oracle --total-steps 100000
 #   docker run --rm -v vlmrb-data:/data vlmrb runs
-#   docker run --rm -v vlmrb-data:/data -p 127.0.0.1:7860:7860 -e VLMRB_STUDIO_PASSWORD=… --entrypoint python vlmrb \
+#   docker run --rm --init -v vlmrb-data:/data -p 127.0.0.1:7860:7860 -e VLMRB_STUDIO_PASSWORD=… --entrypoint python vlmrb \
 #       -m app --host 0.0.0.0 --no-open        (then http://127.0.0.1:7860/, user name: studio)
 #
 # The database and the checkpoints live in /data: give it a volume on a local disk (SQLite's WAL does not work on a

@@ -52,6 +52,7 @@ def media_routes(studio: Studio) -> list[Route]:
         Route("/studio/assets/{name:path}", _asset),
         Route("/studio/plotly.js", _plotly),
         Route("/studio/clip/{clip_id:int}/{kind:str}", clip),
+        Route("/gradio_api/upload", _no_files, methods=["POST"]),  # before Gradio's own, which would take them
     ]
 
 
@@ -89,6 +90,10 @@ async def _asset(request: Request) -> Response:
         return PlainTextResponse("There is no such file.", 404)
     fresh = FOREVER if request.query_params.get("v") else {"Cache-Control": "no-cache"}
     return FileResponse(path, media_type=MEDIA_TYPES[path.suffix], headers=fresh)
+
+
+async def _no_files(_: Request) -> Response:
+    return PlainTextResponse("The studio takes no files.", 403)
 
 
 async def _plotly(_: Request) -> Response:

@@ -40,6 +40,7 @@ def make_server(studio: Studio, *, host: str = "127.0.0.1", login: Login | None 
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        threading.Thread(target=studio.warm_up, name="warm-up", daemon=True).start()
         stop = keep_queue_moving(studio)
         try:
             yield

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 
+from vlmrb.errors import VlmrbError
 from vlmrb.playback import Playback
 from vlmrb.store import Store
 
@@ -29,6 +31,13 @@ class Studio:
         """
         store = Store(store_url)
         return cls(store, Playback(store))
+
+    def warm_up(self) -> None:
+        """Draw the newest clip, so that the first one that is looked at need not wait for what drawing loads and compiles."""
+        with contextlib.suppress(VlmrbError):
+            for clip in self.store.clips(limit=1):
+                self.playback.thumbnail(clip.clip_id)
+                self.playback.sheet(clip.clip_id)
 
     def close(self) -> None:
         """Close the store."""

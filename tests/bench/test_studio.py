@@ -25,7 +25,7 @@ pytestmark = pytest.mark.bench
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     path = tmp_path_factory.mktemp("studio") / "seeded.db"
-    seed_store(path, runs=200, metric_rows=1_000_000, clips=100_000, rng=np.random.default_rng(0))
+    seed_store(str(path), runs=200, metric_rows=1_000_000, clips=100_000, rng=np.random.default_rng(0))
     studio = Studio.open(str(path))
     yield studio
     studio.close()
@@ -46,12 +46,12 @@ def test_first_look_at_the_runs_page(studio: Studio, benchmark: Callable) -> Non
 
 def test_first_look_at_a_run(studio: Studio, benchmark: Callable) -> None:
     run_id = newest(studio.store)
-    benchmark(lambda: to_json(look_at(studio.store, run_id, Seen())))
+    benchmark(lambda: to_json(look_at(studio.store, run_id, Seen({}))))
 
 
 def test_tick_of_a_run(studio: Studio, benchmark: Callable) -> None:
     run_id = newest(studio.store)
-    first = look_at(studio.store, run_id, Seen())
+    first = look_at(studio.store, run_id, Seen({}))
     seen = Seen(step=first.row.step, pid=first.pid, last_steps={name: int(curve[0][-1]) for name, curve in first.curves.items()})
     benchmark(lambda: to_json(look_at(studio.store, run_id, seen)))
 

@@ -113,7 +113,7 @@ def _configs(arguments: argparse.Namespace) -> list[Any]:
 
 
 def list_jobs(arguments: argparse.Namespace) -> int:
-    """`jobs`: what runs and waits, oldest first, then what has ended."""
+    """`jobs`: what runs, waits and has ended, newest first."""
     from vlmrb import jobs
     from vlmrb.store import Store
 

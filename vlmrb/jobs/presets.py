@@ -49,7 +49,7 @@ def presets() -> list[LaunchPreset]:
         LaunchPreset(
             "quick",
             "Quick look",
-            "VLM-RB, PER and uniform on DoorKey-5x5, one seed each: a minute or so per run. Shows how everything works; "
+            "VLM-RB, PER and uniform on DoorKey-5x5, one seed each: one to three minutes per run. Shows how everything works; "
             "one seed tells nothing about which method is better.",
             {"env": "DoorKey-5x5", "total_steps": 30_000, "scorer": "oracle", "eval_interval": 2_500, "epsilon_decay": 0.4},
             COMPARISON,
