@@ -73,10 +73,11 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One environment and agent."""
+    """One environment and agent. Areas are those up to `horizon`, the last step that all of its runs reached."""
 
     env: str
     algo: str
+    horizon: int
     verdict: Verdict
     curves: tuple[MethodCurve, ...]
     rows: tuple[TableRow, ...]
@@ -129,22 +130,32 @@ def compare_view(store: Store, run_ids: Sequence[int], metric: str = SUCCESS, st
     if run_ids and not measured:
         raise NotFoundError("none of these runs is there any more; choose others")
     steps = steps_of(measured)
+    as_share = metric.endswith("_rate")
+    thresholds = THRESHOLDS if as_share else ()
     result = compare(
-        measured, at=steps, thresholds=THRESHOLDS, rng=np.random.default_rng(RESAMPLES_SEED), statistic=STATISTICS[statistic]
+        measured, at=steps, thresholds=thresholds, rng=np.random.default_rng(RESAMPLES_SEED), statistic=STATISTICS[statistic]
     )
     tokens = method_tokens(method_of(run).label for run in store.runs(limit=1_000))
-    judged = {(verdict.env, verdict.algo): verdict for verdict in verdicts(result)}
+    judged = {(verdict.env, verdict.algo): verdict for verdict in verdicts(result, metric)}
     return CompareView(
         run_ids=tuple(run.run.run_id for run in measured),
         metric=metric,
         statistic=statistic,
-        as_share=metric.endswith("_rate"),
+        as_share=as_share,
         steps=tuple(steps),
-        thresholds=THRESHOLDS,
+        thresholds=thresholds,
         panels=tuple(_panel(verdict, result, measured, tokens, statistic) for verdict in judged.values()),
-        notes=tuple(result.notes),
+        notes=(*_not_there(run_ids, measured), *result.notes),
         version=version_of(run.run for run in measured),
     )
+
+
+def _not_there(run_ids: Sequence[int], measured: Sequence[MeasuredRun]) -> list[str]:
+    """What to say of runs that were asked for and are gone."""
+    gone = sorted(set(run_ids) - {run.run.run_id for run in measured})
+    if not gone:
+        return []
+    return [f"not there any more and left out: run{'s' if len(gone) > 1 else ''} {', '.join(map(str, gone))}"]
 
 
 def version_of(runs: Iterable[RunSummary]) -> str:
@@ -170,6 +181,7 @@ def _panel(
     areas = {each.method.label: each.area.point for each in results}
     return Panel(
         *task,
+        horizon=results[0].horizon,
         verdict=verdict,
         curves=tuple(_curve(method, runs, tokens, statistic) for method, runs in by_method.items()),
         rows=tuple(_row(each, areas, tokens) for each in results),

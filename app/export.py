@@ -1,4 +1,4 @@
-"""A comparison to keep: one HTML page with its charts and pictures, or the numbers as CSV or JSON."""
+"""A comparison to keep: one HTML page with its charts and pictures, every measurement as CSV, or what the page shows as JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Literal, get_args
 
@@ -16,8 +16,9 @@ from app.figures import COLORS, OTHER, comparison_figure
 from app.plain import to_json
 from app.studio import Studio
 from vlmrb import stats
+from vlmrb.comparison import Improvement, MeasuredRun, method_of, unusual_settings
 from vlmrb.errors import VlmrbError
-from vlmrb.types import ClipFilter
+from vlmrb.types import ClipFilter, RunSummary
 
 Format = Literal["html", "csv", "json"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -30,6 +31,7 @@ h1{font-size:24px}h2{font-size:18px;margin-top:36px}table{border-collapse:collap
 th,td{text-align:left;padding:6px 8px;border-bottom:1px solid #e3e3e9;white-space:nowrap}.wrap{overflow-x:auto}
 .verdict{border-left:4px solid #4f46e5;background:#f6f6f8;padding:8px 16px}.dot{display:inline-block;width:10px;height:10px;
 border-radius:3px;margin-right:7px}.muted{color:#585864}.clips{display:flex;flex-wrap:wrap;gap:12px}.clip{font-size:12.5px}
+.settings{white-space:normal}
 .film{width:112px;height:112px;background-size:auto 100%;border-radius:6px}"""
 
 
@@ -40,24 +42,23 @@ def export(studio: Studio, run_ids: list[int], metric: str, statistic: str, form
         VlmrbError: as `compare_view`.
     """
     view = compare_view(studio.store, run_ids, metric, statistic)
-    if form == "csv":
-        return csv_of(view).encode()
     if form == "json":
         return json.dumps(to_json(view), ensure_ascii=False, indent=1).encode()
-    return html_of(view, _pictures(studio, view)).encode()
+    runs = studio.store.measured_runs(view.run_ids, metric)
+    if form == "csv":
+        return csv_of(runs, metric).encode()
+    return html_of(view, _runs_html(runs) + _pictures(studio, view)).encode()
 
 
-def csv_of(view: CompareView) -> str:
-    """One line per run and step: env, algo, method, run, seed, step, value."""
+def csv_of(runs: Iterable[MeasuredRun], metric: str) -> str:
+    """One line per run and step, none left out: env, algo, method, run, seed, step, value."""
     lines = io.StringIO()
     writer = csv.writer(lines)
-    writer.writerow(["env", "algo", "method", "run", "seed", "step", view.metric])
-    for panel in view.panels:
-        for curve in panel.curves:
-            for run in curve.raw:
-                for step, value in zip(run.steps.tolist(), run.values.tolist(), strict=True):
-                    task = [_harmless(panel.env), panel.algo, _harmless(curve.label)]
-                    writer.writerow([*task, run.run_id, run.seed, step, value])
+    writer.writerow(["env", "algo", "method", "run", "seed", "step", _harmless(metric)])
+    for measured in runs:
+        task = [_harmless(words) for words in method_of(measured.run)]
+        for step, value in zip(measured.steps.tolist(), measured.values.tolist(), strict=True):
+            writer.writerow([*task, measured.run.run_id, measured.run.seed, step, value])
     return lines.getvalue()
 
 
@@ -66,8 +67,8 @@ def _harmless(words: str) -> str:
     return f"'{words}" if words.startswith(("=", "+", "-", "@", "\t", "\r")) else words
 
 
-def html_of(view: CompareView, pictures: str = "") -> str:
-    """A page that needs nothing but itself; names and prompts in it are text, whatever they hold."""
+def html_of(view: CompareView, more: str = "") -> str:
+    """A page that needs nothing but itself; names and prompts in it are text, whatever they hold; `more` is HTML for its end."""
     from plotly.offline import get_plotlyjs
 
     figures = [comparison_figure(panel, view.metric, as_share=view.as_share) for panel in view.panels]
@@ -81,7 +82,7 @@ def html_of(view: CompareView, pictures: str = "") -> str:
         f"<style>{STYLE}</style></head><body><h1>VLM-RB comparison</h1>"
         f'<p class="muted">{escape(view.metric)}; {name} over seeds with 95 % bootstrap intervals over runs; '
         f"made {made} of runs {', '.join(map(str, view.run_ids))}.</p>{panels}"
-        f"{f'<h2>Before you believe it</h2><ul>{notes}</ul>' if notes else ''}{pictures}"
+        f"{f'<h2>Before you believe it</h2><ul>{notes}</ul>' if notes else ''}{more}"
         f"<script>{get_plotlyjs()}</script><script>const figures={data};"
         "figures.forEach((figure,i)=>Plotly.newPlot('figure-'+i,figure.data,figure.layout,{displaylogo:false,responsive:true}));"
         "</script></body></html>"
@@ -90,23 +91,50 @@ def html_of(view: CompareView, pictures: str = "") -> str:
 
 def _panel_html(number: int, panel: Panel, view: CompareView) -> str:
     sentences = "".join(f"<p>{escape(words)}</p>" for words in panel.verdict.sentences)
-    head = ["method", "n", *(f"at {step:,}" for step in view.steps), *(f"steps to {each:g}" for each in view.thresholds), "area"]
-    rows = "".join(_row_html(row, view) for row in panel.rows)
+    head = ["method", "n", *(f"at {step:,}" for step in view.steps), *(f"steps to {each:g}" for each in view.thresholds)]
+    rows = [_row_cells(row, view) for row in panel.rows]
+    odds = [_odds_cells(panel, improvement) for improvement in panel.improvements]
     return (
         f"<h2>{escape(panel.env)}, {escape(panel.algo)}</h2>"
         f'<div class="verdict">{sentences}</div><div id="figure-{number}"></div>'
-        f'<div class="wrap"><table><thead><tr>{"".join(f"<th>{escape(words)}</th>" for words in head)}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
+        f"{_table_html([*head, f'area to step {panel.horizon:,}'], rows)}"
+        f"{_table_html(['', 'probability that a run has the larger area', 'its area'], odds) if odds else ''}"
     )
 
 
-def _row_html(row: TableRow, view: CompareView) -> str:
+def _table_html(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are HTML already, under a head of words."""
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>" for cells in rows)
+    return (
+        f'<div class="wrap"><table><thead><tr>{"".join(f"<th>{escape(words)}</th>" for words in head)}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _row_cells(row: TableRow, view: CompareView) -> list[str]:
     color = COLORS.get(row.token, COLORS[OTHER])
     cells = [f'<span class="dot" style="background:{color}"></span>{escape(row.label)}', str(len(row.run_ids))]
     cells += [interval_words(each, view.as_share) for each in row.at]
     cells += [reaching_words(each) for each in row.reaching]
-    cells.append(interval_words(row.area, view.as_share))
-    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    return [*cells, interval_words(row.area, view.as_share)]
+
+
+def _odds_cells(panel: Panel, found: Improvement) -> list[str]:
+    gain = next(row for row in panel.rows if row.label == found.method.label).gains.get(found.baseline.label)
+    names = f"{found.method.label} over {found.baseline.label}"
+    return [escape(names), interval_words(found.probability, False), "–" if gain is None else f"{100 * gain:+.0f} %"]
+
+
+def _runs_html(runs: Iterable[MeasuredRun]) -> str:
+    """Each run with the settings that are not the defaults: what it takes to train it again."""
+    head = ["run", "name", "method", "seed", "state", "steps", "settings beside the defaults"]
+    return f"<h2>Runs</h2>{_table_html(head, [_run_cells(measured.run) for measured in runs])}"
+
+
+def _run_cells(run: RunSummary) -> list[str]:
+    settings = " ".join(f"{name}={value}" for name, value in unusual_settings(run).items())
+    words = (run.run_id, run.name, method_of(run).label, run.seed, run.status, f"{run.step:,}")
+    return [*(escape(str(each)) for each in words), f'<code class="settings">{escape(settings)}</code>']
 
 
 def interval_words(found: stats.Interval | None, as_share: bool) -> str:

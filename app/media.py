@@ -46,6 +46,8 @@ def media_routes(studio: Studio) -> list[Route]:
             return PlainTextResponse(str(error), 404)
         except ConfigError as error:
             return PlainTextResponse(str(error), 400)
+        except VlmrbError as error:
+            return PlainTextResponse(str(error), 500)
 
     return [
         Route("/studio/export", exported),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vlmrb import stats
-from vlmrb.comparison import MeasuredRun, compare, method_of
+from vlmrb.comparison import Comparison, Improvement, MeasuredRun, Method, MethodResult, compare, method_of, verdicts
 from vlmrb.config import TrainConfig, make_config
 from vlmrb.types import RunSummary
 
@@ -126,3 +126,75 @@ def test_a_run_without_evaluations_is_left_out_and_said() -> None:
     comparison = compared([measured(1, []), measured(2, [0.5])])
     assert [result.run_ids for result in comparison.results] == [(2,)]
     assert "run 1 has no evaluation" in comparison.notes[0]
+
+
+def test_methods_that_differ_in_more_than_replay_are_said() -> None:
+    runs = [
+        measured(i, [0.1], replay=replay, learning_rate=rate) for replay, rate in (("per", 1e-3), ("vlm", 3e-4)) for i in range(5)
+    ]
+    assert compared(runs).notes == ["MiniGrid-DoorKey-8x8-v0, dqn: the methods differ in learning_rate too, not in replay alone"]
+    runs = [
+        measured(i, [0.1], replay=replay, per_alpha=alpha) for replay, alpha in (("per", 0.7), ("vlm", 0.6)) for i in range(5)
+    ]
+    assert compared(runs).notes == []
+
+
+def test_an_interval_does_not_depend_on_what_else_is_asked() -> None:
+    runs = [measured(i, [0.1 * i, 0.2 * i]) for i in range(5)]
+    others = [measured(5 + i, [0.1 * i, 0.1 * i], replay="per") for i in range(5)]
+    alone = compared(runs, at=[200_000], thresholds=[0.5]).results[0]
+    among = next(result for result in compared(runs + others).results if result.method.label.startswith("vlm"))
+    assert (alone.at[200_000], alone.reaching[0.5], alone.area) == (among.at[200_000], among.reaching[0.5], among.area)
+
+
+# -- verdicts
+
+
+def judged(low: float, high: float, *, seeds: tuple[int, int] = (5, 5), metric: str = "eval/success_rate") -> tuple[str, bool]:
+    """The verdict on VLM replay against PER for this interval of the probability of improvement."""
+    methods = [Method("DoorKey-8x8", "dqn", label) for label in ("vlm (oracle)", "per")]
+    results = [
+        MethodResult(method, tuple(range(n)), n, {}, {}, stats.Interval(n, 0.5, 0.4, 0.6), 100_000)
+        for method, n in zip(methods, seeds, strict=True)
+    ]
+    improvement = Improvement(*methods, stats.Interval(sum(seeds), 0.7, low, high))
+    (verdict,) = verdicts(Comparison(results, [improvement]), metric)
+    (sentence,) = verdict.sentences
+    return sentence, verdict.decided
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "start", "decided"),
+    [
+        (0.51, 0.9, "vlm (oracle) is ahead of per", True),
+        (0.5, 0.9, "No clear difference between vlm (oracle) and per", False),
+        (0.1, 0.5, "No clear difference between vlm (oracle) and per", False),
+        (0.1, 0.49, "vlm (oracle) is behind per", True),
+    ],
+)
+def test_only_an_interval_without_one_half_decides(low: float, high: float, start: str, decided: bool) -> None:
+    sentence, found = judged(low, high)
+    assert sentence.startswith(start)
+    assert found is decided
+    assert "to step 100,000" in sentence
+    assert "5 and 5 seeds" in sentence
+
+
+def test_of_a_metric_that_is_no_goal_nobody_is_called_ahead() -> None:
+    assert judged(0.6, 0.9, metric="train/td_loss")[0].startswith("vlm (oracle) is higher than per")
+    assert judged(0.1, 0.4, metric="eval/episodic_length")[0].startswith("vlm (oracle) is lower than per")
+    assert judged(0.6, 0.9, metric="rollout/episodic_return")[0].startswith("vlm (oracle) is ahead of per")
+
+
+@pytest.mark.parametrize("seeds", [(4, 5), (5, 4), (1, 9)])
+def test_fewer_than_five_seeds_on_either_side_claim_nothing(seeds: tuple[int, int]) -> None:
+    sentence, decided = judged(0.9, 1.0, seeds=seeds)
+    assert sentence.startswith("Not enough seeds")
+    assert f"{seeds[0]} and {seeds[1]}" in sentence
+    assert not decided
+
+
+def test_without_a_pair_to_compare_the_verdict_says_what_is_missing() -> None:
+    for replays, words in ((("per", "uniform"), "add VLM-RB runs"), (("vlm",), "no uniform or PER runs")):
+        (verdict,) = verdicts(compared([measured(i, [0.1], replay=replay) for i, replay in enumerate(replays)]))
+        assert (words in verdict.sentences[0], verdict.decided) == (True, False)

@@ -17,6 +17,9 @@ from vlmrb.types import RunSummary
 BASELINES = ("uniform", "per")
 """Methods that the others are measured against."""
 
+MORE_IS_BETTER = ("success_rate", "episodic_return")
+"""Last parts of the metrics of which more is better. Of others the verdict says which method is higher, not which is ahead."""
+
 ENOUGH_SEEDS = 5
 """With fewer, exploration luck can decide, and nothing is claimed."""
 
@@ -34,6 +37,7 @@ _NAMED_BY_METHOD = {
     "threshold",
 }
 _ONLY_FOR_VLM = {"scorer", "lambda_max", "lambda_warmup", "td_boost", "visuals", "prompt", "clip_length", "threshold"}
+_ONLY_FOR_PER = {"per_alpha", "per_beta"}
 _WITHOUT_EFFECT_ON_LEARNING = {
     "seed",
     "device",
@@ -77,7 +81,8 @@ class MethodResult:
         seeds: how many different seeds they have.
         at: for each asked step, the interval over the runs that got that far, or None where none did.
         reaching: for each asked threshold, how soon.
-        area: mean height of the curves up to a step that every method of this environment and agent reached.
+        area: mean height of the curves up to `horizon`.
+        horizon: the last step that every run of this environment and agent reached.
     """
 
     method: Method
@@ -86,6 +91,7 @@ class MethodResult:
     at: dict[int, stats.Interval | None]
     reaching: dict[float, stats.ThresholdSummary]
     area: stats.Interval
+    horizon: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,23 +128,24 @@ class Verdict:
     decided: bool
 
 
-def verdicts(comparison: Comparison) -> list[Verdict]:
+def verdicts(comparison: Comparison, metric: str = "eval/success_rate") -> list[Verdict]:
     """What the comparison lets one say about each task, by the probability of improvement in area under the curve.
 
     With fewer than 5 seeds on either side nothing is claimed; an interval that holds 0.5 shows no clear difference.
     """
     found = []
+    judging = metric.rpartition("/")[2] in MORE_IS_BETTER
     for task in dict.fromkeys(result.method[:2] for result in comparison.results):
         results = {result.method: result for result in comparison.results if result.method[:2] == task}
         improvements = [each for each in comparison.improvements if each.method[:2] == task]
-        judged = [_sentence(each, results[each.method], results[each.baseline]) for each in improvements]
+        judged = [_sentence(each, results[each.method], results[each.baseline], judging) for each in improvements]
         sentences = tuple(words for words, _ in judged) or (_nothing_to_compare(results),)
         found.append(Verdict(*task, sentences, any(decided for _, decided in judged)))
     return found
 
 
-def _sentence(found: Improvement, result: MethodResult, baseline: MethodResult) -> tuple[str, bool]:
-    """What is said of a method and a baseline, and whether it decides between them."""
+def _sentence(found: Improvement, result: MethodResult, baseline: MethodResult, judging: bool) -> tuple[str, bool]:
+    """What is said of a method and a baseline, and whether it decides between them; `judging` where more is better."""
     names = f"{found.method.label} and {found.baseline.label}"
     chance, fewest = found.probability, min(result.seeds, baseline.seeds)
     if fewest < ENOUGH_SEEDS or chance.low is None or chance.high is None:
@@ -146,14 +153,14 @@ def _sentence(found: Improvement, result: MethodResult, baseline: MethodResult) 
             f"Not enough seeds to tell {names} apart: {result.seeds} and {baseline.seeds}; run at least {ENOUGH_SEEDS} of each.",
             False,
         )
-    areas = f"area under the curve {result.area.point:.2f} against {baseline.area.point:.2f}"
-    odds = f"it beats a {found.baseline.label} run with probability {chance.point:.2f} [{chance.low:.2f}, {chance.high:.2f}]"
-    seeds = f"{result.seeds} and {baseline.seeds} seeds"
-    if chance.low > 0.5:
-        return f"{found.method.label} is ahead of {found.baseline.label}: {areas}; {odds}, {seeds}.", True
-    if chance.high < 0.5:
-        return f"{found.method.label} is behind {found.baseline.label}: {areas}; {odds}, {seeds}.", True
-    return f"No clear difference between {names}: {areas}; {odds}, {seeds}.", False
+    areas = f"area under the curve {result.area.point:.3g} against {baseline.area.point:.3g} (to step {result.horizon:,})"
+    odds = f"of two runs {found.method.label} has the larger one with probability {chance.point:.2f}"
+    odds += f" [{chance.low:.2f}, {chance.high:.2f}]"
+    reasons = f"{areas}; {odds}; {result.seeds} and {baseline.seeds} seeds"
+    if chance.low <= 0.5 <= chance.high:
+        return f"No clear difference between {names}: {reasons}.", False
+    above, below = ("ahead of", "behind") if judging else ("higher than", "lower than")
+    return f"{found.method.label} is {above if chance.low > 0.5 else below} {found.baseline.label}: {reasons}.", True
 
 
 def _nothing_to_compare(results: dict[Method, MethodResult]) -> str:
@@ -173,6 +180,12 @@ def method_of(run: RunSummary) -> Method:
     return Method(run.env, run.algo, label)
 
 
+def unusual_settings(run: RunSummary) -> dict[str, Any]:
+    """Settings of a run that are not the defaults."""
+    config = _defaults() | run.config
+    return {name: config[name] for name in _defaults() if config[name] != _defaults()[name]}
+
+
 def compare(
     runs: Iterable[MeasuredRun],
     *,
@@ -186,7 +199,8 @@ def compare(
     Args:
         at: steps at which the value is reported; a run counts only where it got that far.
         thresholds: values whose first crossing is reported.
-        rng: source of the bootstrap.
+        rng: source of the bootstrap. One draw from it seeds every interval anew, so that no interval depends on which
+            others were asked for.
         statistic: point estimate of values and areas.
     """
     groups: dict[Method, list[MeasuredRun]] = {}
@@ -196,38 +210,45 @@ def compare(
             groups.setdefault(method_of(measured.run), []).append(measured)
         else:
             notes.append(f"run {measured.run.run_id} has no evaluation yet and is left out")
-    areas = _areas(groups)
-    results = [_summarise(method, groups[method], areas[method], at, thresholds, rng, statistic) for method in sorted(groups)]
+    horizons = _horizons(groups)
+    areas = {method: [_area(run, horizons[method[:2]]) for run in group] for method, group in groups.items()}
+    seed = int(rng.integers(2**63))
+    results = [
+        _summarise(method, groups[method], areas[method], horizons[method[:2]], at, thresholds, seed, statistic)
+        for method in sorted(groups)
+    ]
     for method in sorted(groups):
         notes += _reservations(method, groups[method])
-    return Comparison(results, _improvements(areas, rng), notes)
+    return Comparison(results, _improvements(areas, seed), notes + _mismatches(groups))
 
 
 def _summarise(
     method: Method,
     runs: list[MeasuredRun],
     areas: list[float],
+    horizon: int,
     at: Sequence[int],
     thresholds: Sequence[float],
-    rng: np.random.Generator,
+    seed: int,
     statistic: stats.Statistic,
 ) -> MethodResult:
+    def interval(found: Sequence[float]) -> stats.Interval:
+        return stats.bootstrap_interval([found], rng=np.random.default_rng(seed), statistic=statistic)
+
     values = {step: [value for run in runs if (value := _value_at(run, step)) is not None] for step in at}
     return MethodResult(
         method=method,
         run_ids=tuple(run.run.run_id for run in runs),
         seeds=len({run.run.seed for run in runs}),
-        at={
-            step: stats.bootstrap_interval([found], rng=rng, statistic=statistic) if found else None
-            for step, found in values.items()
-        },
+        at={step: interval(found) if found else None for step, found in values.items()},
         reaching={
             threshold: stats.summarise_steps(
-                [stats.steps_to_threshold(run.steps, run.values, threshold) for run in runs], rng=rng
+                [stats.steps_to_threshold(run.steps, run.values, threshold) for run in runs], rng=np.random.default_rng(seed)
             )
             for threshold in thresholds
         },
-        area=stats.bootstrap_interval([areas], rng=rng, statistic=statistic),
+        area=interval(areas),
+        horizon=horizon,
     )
 
 
@@ -238,26 +259,26 @@ def _value_at(measured: MeasuredRun, step: int) -> float | None:
     return stats.value_at(measured.steps, measured.values, step)
 
 
-def _areas(groups: dict[Method, list[MeasuredRun]]) -> dict[Method, list[float]]:
-    """Area of each run up to the last step that all runs of its environment and agent reached."""
+def _horizons(groups: dict[Method, list[MeasuredRun]]) -> dict[tuple[str, str], int]:
+    """The last step that all runs of an environment and agent reached."""
     horizons: dict[tuple[str, str], int] = {}
     for method, runs in groups.items():
         shortest = min(int(run.steps[-1]) for run in runs)
-        task = (method.env, method.algo)
-        horizons[task] = min(shortest, horizons.get(task, shortest))
-    return {method: [_area(run, horizons[method.env, method.algo]) for run in runs] for method, runs in groups.items()}
+        horizons[method[:2]] = min(shortest, horizons.get(method[:2], shortest))
+    return horizons
 
 
 def _area(measured: MeasuredRun, until: int) -> float:
     return stats.area_under_curve(measured.steps, measured.values, until=max(until, int(measured.steps[0])))
 
 
-def _improvements(areas: dict[Method, list[float]], rng: np.random.Generator) -> list[Improvement]:
+def _improvements(areas: dict[Method, list[float]], seed: int) -> list[Improvement]:
     found = []
     for method in sorted(areas):
         for label in BASELINES:
             baseline = method._replace(label=label)
             if baseline in areas and method.label not in BASELINES:
+                rng = np.random.default_rng(seed)
                 probability = stats.probability_of_improvement([areas[method]], [areas[baseline]], rng=rng)
                 found.append(Improvement(method, baseline, probability))
     return found
@@ -282,6 +303,19 @@ def _reservations(method: Method, runs: list[MeasuredRun]) -> list[str]:
     differing = _differing_settings(runs, vlm=method.label.startswith("vlm"))
     if differing:
         notes.append(f"{name}: its runs differ in {', '.join(differing)}")
+    return notes
+
+
+def _mismatches(groups: dict[Method, list[MeasuredRun]]) -> list[str]:
+    """Settings in which the methods of a task differ beside how they replay: then it is not replay alone that is compared."""
+    notes = []
+    for env, algo in dict.fromkeys(method[:2] for method in sorted(groups)):
+        task = {method: runs for method, runs in groups.items() if method[:2] == (env, algo)}
+        within = {name for method, runs in task.items() for name in _differing_settings(runs, vlm=method.label not in BASELINES)}
+        every = _differing_settings([run for runs in task.values() for run in runs], vlm=False)
+        between = [name for name in every if name not in within | _ONLY_FOR_PER]
+        if between:
+            notes.append(f"{env}, {algo}: the methods differ in {', '.join(between)} too, not in replay alone")
     return notes
 
 

@@ -14,7 +14,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from app.comparing import SUCCESS, compare_view, default_runs, steps_of, version_of
+from app.comparing import MAX_POINTS, SUCCESS, compare_view, default_runs, steps_of, version_of
 from app.export import csv_of, html_of, interval_words, reaching_words
 from app.figures import COLORS, comparison_figure, method_tokens
 from app.media import assets_folder, media_routes
@@ -111,6 +111,7 @@ def test_a_run_without_values_is_told_and_bad_requests_are_refused(store: Store)
     view = compare_view(store, [empty])
     assert view.panels == ()
     assert f"run {empty} has no evaluation yet" in view.notes[0]
+    assert "run 99" in compare_view(store, [empty, 99]).notes[0]
     with pytest.raises(NotFoundError):
         compare_view(store, [99])
     with pytest.raises(ConfigError, match="at most 300"):
@@ -157,17 +158,29 @@ def test_methods_keep_their_colours() -> None:
 
 
 def test_csv_holds_every_measurement(five_seeds: Store) -> None:
-    rows = list(csv.DictReader(io.StringIO(csv_of(compare_view(five_seeds, default_runs(five_seeds))))))
+    rows = list(csv.DictReader(io.StringIO(csv_of(five_seeds.measured_runs(range(1, 16), SUCCESS), SUCCESS))))
     assert len(rows) == 15 * 3
     assert {(row["method"], row["run"], row["step"]): float(row[SUCCESS]) for row in rows}[
         "uniform", "3", "20000"
     ] == pytest.approx(0.1)
 
 
+def test_csv_holds_every_measurement_of_a_curve_that_the_page_thins(store: Store) -> None:
+    run_id = store.create_run({"env": "DoorKey-8x8", "replay": "per", "total_steps": 10**6}, render_spec={}, success_rule="")
+    writer = store.writer(run_id)
+    for step in range(2 * MAX_POINTS):
+        writer.add_metric("train/td_loss", step, step / 10)
+    writer.flush()
+    (panel,) = compare_view(store, [run_id], "train/td_loss").panels
+    assert len(panel.curves[0].raw[0].steps) <= MAX_POINTS
+    rows = csv_of(store.measured_runs([run_id], "train/td_loss"), "train/td_loss").splitlines()[1:]
+    assert [int(row.split(",")[-2]) for row in rows] == list(range(2 * MAX_POINTS))
+
+
 def test_a_method_that_looks_like_a_formula_or_markup_is_text(store: Store) -> None:
     add_run(store, "vlm", 0, (0.5,), prompt='=cmd()<script>alert(1)</script>"', env="=evil()")
     view = compare_view(store, default_runs(store))
-    assert csv_of(view).splitlines()[1].startswith("'=evil()")
+    assert csv_of(store.measured_runs([1], SUCCESS), SUCCESS).splitlines()[1].startswith("'=evil()")
     page = html_of(view)
     assert "<script>alert" not in page
     assert "&lt;script&gt;" in page
@@ -197,6 +210,9 @@ def test_exports_are_downloads_and_bad_queries_are_told(five_seeds: Store) -> No
             assert f'filename="vlmrb-comparison.{form}"' in reply.headers["Content-Disposition"]
         for query, status in (({}, 400), ({"runs": "x"}, 400), ({"runs": "1", "format": "exe"}, 400), ({"runs": "99"}, 404)):
             assert client.get("/studio/export", params=query).status_code == status
+        page = client.get("/studio/export", params={"runs": "1,2,3", "format": "html"}).text
+        for words in ("vlm (oracle) over uniform", "area to step 30,000", "total_steps=30000 replay=uniform"):
+            assert words in page
     studio.close()
 
 

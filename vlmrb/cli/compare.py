@@ -74,14 +74,14 @@ def compare_runs(arguments: argparse.Namespace) -> int:
                 "statistic": arguments.statistic,
                 "results": comparison.results,
                 "improvements": comparison.improvements,
-                "verdicts": verdicts(comparison),
+                "verdicts": verdicts(comparison, arguments.metric),
                 "notes": notes,
             }
         )
         return 0
     _print(comparison, at, arguments)
     print()
-    for verdict in verdicts(comparison):
+    for verdict in verdicts(comparison, arguments.metric):
         for sentence in verdict.sentences:
             print(("- " if arguments.markdown else "") + text.plain(f"{verdict.env}, {verdict.algo}: {sentence}"))
     for note in notes:

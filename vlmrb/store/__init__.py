@@ -7,10 +7,10 @@ Readers give back the records of `vlmrb.types`; the tables never leave this pack
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vlmrb.comparison import MeasuredRun
 from vlmrb.store.browsing import Browsing
 from vlmrb.store.care import Care
 from vlmrb.store.clips import Clips
@@ -23,6 +23,9 @@ from vlmrb.store.scores import Scores
 from vlmrb.store.trials import Trials
 from vlmrb.store.writer import RunWriter
 
+if TYPE_CHECKING:
+    from vlmrb.comparison import MeasuredRun
+
 __all__ = ["RunWriter", "Store", "default_store_url"]
 
 
@@ -31,6 +34,8 @@ class Store(Runs, Curves, Clips, Browsing, Scores, Trials, Prompts, Jobs, Care):
 
     def measured_runs(self, run_ids: Iterable[int], metric: str) -> list[MeasuredRun]:
         """Runs with the curve that they are judged by, ascending; those that are not there are left out."""
+        from vlmrb.comparison import MeasuredRun  # brings the configuration model, which takes a while to load
+
         runs = sorted(self.runs(run_ids=run_ids), key=lambda run: run.run_id)
         ids = [run.run_id for run in runs]
         curves, edited = self.curves(ids, [metric]), self.edited_runs(ids)

@@ -14,9 +14,10 @@ class Comparison {
   constructor(data, call, plotly) {
     Object.assign(this, { data, call, plotly, chosen: new Set(), charts: [] });
     this.trouble = h("div");
+    this.addressTrouble = h("div");
     this.notice = h("div", { "aria-live": "polite" });
     this.body = h("div.compare-body");
-    this.node = h("div.compare", {}, h("h1.visually-hidden", {}, "Compare"), this.trouble, this.bar(), this.picker(), this.notice, this.body);
+    this.node = h("div.compare", {}, h("h1.visually-hidden", {}, "Compare"), this.addressTrouble, this.trouble, this.bar(), this.picker(), this.notice, this.body);
     this.load = debounce(() => this.read(), 120);
     addEventListener("popstate", () => { this.fromAddress(); this.load(); });
   }
@@ -35,14 +36,16 @@ class Comparison {
       return;
     }
     this.fromAddress();
-    await this.readMetrics();
     this.load();
     poll(() => this.lookForNews(), SECONDS);
   }
 
   fromAddress() {
-    const asked = (query().runs ?? "").split(",").map(Number).filter(Boolean);
-    this.chosen = new Set(asked.length ? asked : this.choices.default);
+    const words = (query().runs ?? "").split(",").map((each) => each.trim()).filter(Boolean);
+    const wrong = words.filter((each) => !/^[1-9]\d{0,14}$/.test(each));
+    const asked = words.filter((each) => !wrong.includes(each)).map(Number);
+    this.chosen = new Set(words.length ? asked : this.choices.default);
+    fill(this.addressTrouble, wrong.length ? problem(`The address names runs that cannot be: ${wrong.join(", ").slice(0, 80)}. Runs are numbers, such as runs=1,2,3.`) : null);
     this.statistic.value = query().statistic === "mean" ? "mean" : "iqm";
     this.raw.checked = query().raw !== "no";
     this.smoothing.value = query().smooth ?? 0;
@@ -70,8 +73,10 @@ class Comparison {
       names = await this.call("metrics", { runs: [...this.chosen] });
     } catch { /* a run that is gone is told where curves are read */ }
     if (!names.includes(this.data.success)) names.unshift(this.data.success);
-    fill(this.metric, names.map((name) => h("option", { value: name }, name)));
-    this.metric.value = names.includes(query().metric) ? query().metric : this.data.success;
+    if (query().metric && !names.includes(query().metric)) names.push(query().metric); // without values is told, not changed silently
+    const listed = [...this.metric.options].map((option) => option.value);
+    if (listed.join() !== names.join()) fill(this.metric, names.map((name) => h("option", { value: name }, name)));
+    this.metric.value = query().metric ?? this.data.success;
   }
 
   picker() {
@@ -90,13 +95,15 @@ class Comparison {
       if (!groups.has(key)) groups.set(key, []);
       groups.get(key).push(run);
     }
+    const focused = document.activeElement?.dataset.pick; // the list is drawn anew: who goes through it by keyboard stays where they are
     fill(this.list, [...groups].map(([title, runs]) => {
       const ids = runs.map((run) => run.run_id);
       const all = ids.every((id) => this.chosen.has(id));
-      return h("fieldset.pick-group", {}, h("legend", {}, h("label", {}, h("input", { type: "checkbox", checked: all, onchange: () => this.choose(all ? [...this.chosen].filter((id) => !ids.includes(id)) : [...this.chosen, ...ids]) }), title, h("span.muted", {}, ` ${count(runs.length)}`))),
-        runs.map((run) => h("label.pick-run", {}, h("input", { type: "checkbox", checked: this.chosen.has(run.run_id), onchange: () => this.toggle(run.run_id) }),
+      return h("fieldset.pick-group", {}, h("legend", {}, h("label", {}, h("input", { type: "checkbox", data: { pick: `group ${title}` }, checked: all, indeterminate: !all && ids.some((id) => this.chosen.has(id)), onchange: () => this.choose(all ? [...this.chosen].filter((id) => !ids.includes(id)) : [...this.chosen, ...ids]) }), title, h("span.muted", {}, ` ${count(runs.length)}`))),
+        runs.map((run) => h("label.pick-run", {}, h("input", { type: "checkbox", data: { pick: `run ${run.run_id}` }, checked: this.chosen.has(run.run_id), onchange: () => this.toggle(run.run_id) }),
           h("span.method-dot", { style: { background: `var(--${run.token})` } }), h("span.pick-name", { title: run.name }, `${run.run_id} · ${run.name}`), badge(run.status))));
     }));
+    if (focused) [...this.list.querySelectorAll("[data-pick]")].find((each) => each.dataset.pick === focused)?.focus();
     this.pickButton.textContent = `Choose runs (${count(this.chosen.size)})`;
   }
 
@@ -116,19 +123,23 @@ class Comparison {
   async read() {
     fill(this.notice);
     if (!this.chosen.size) {
-      this.drawn = null;
+      this.asked = this.view = null;
+      this.charts = [];
+      fill(this.exports);
       fill(this.body, empty("No runs chosen", "Choose runs above; runs of one task with different replay can be compared."));
       return;
     }
-    const asked = (this.asked = [...this.chosen].join(","));
+    const asked = (this.asked = {}); // a later question makes the answer to this one old
     this.body.setAttribute("aria-busy", "true");
     try {
-      const view = await this.call("comparison", { runs: [...this.chosen], metric: this.metric.value, statistic: this.statistic.value });
+      const question = { runs: [...this.chosen], metric: query().metric ?? this.data.success, statistic: this.statistic.value };
+      const [view] = await Promise.all([this.call("comparison", question), this.readMetrics()]);
       if (asked !== this.asked) return;
       fill(this.trouble);
       this.view = view;
       this.draw();
     } catch (error) {
+      if (asked !== this.asked) return;
       fill(this.trouble, problem(error.message));
     }
     this.body.removeAttribute("aria-busy");
@@ -193,23 +204,23 @@ class Comparison {
 
   table(panel) {
     const { steps, thresholds, as_share: share } = this.view;
-    const baselines = [...new Set(panel.rows.flatMap((row) => Object.keys(row.gains)))];
-    const head = ["method", "n", ...steps.map((step) => `at ${short(step)}`), ...thresholds.map((each) => `steps to ${share ? percent(each) : each}`), "area under curve", ...baselines.map((label) => `area over ${label}`)];
+    const head = ["method", "n", ...steps.map((step) => `at ${short(step)}`), ...thresholds.map((each) => `steps to ${share ? percent(each) : each}`), `area to ${short(panel.horizon)}`];
     return h("div.table-wrap", {}, h("table.table.compare-table", {}, h("thead", {}, h("tr", {}, head.map((words) => h("th", { scope: "col" }, words)))),
       h("tbody", {}, panel.rows.map((row) => h("tr", {},
         h("th", { scope: "row" }, h("span.method-dot", { style: { background: `var(--${row.token})` } }), row.label), h("td.num", { title: `runs ${row.run_ids.join(", ")}` }, row.run_ids.length),
         row.at.map((each) => h("td.num", {}, interval(each, share, row.run_ids.length))), row.reaching.map((each) => h("td.num", {}, reaching(each))),
-        h("td.num", {}, interval(row.area, share, row.run_ids.length)),
-        baselines.map((label) => h("td.num", {}, row.gains[label] === null || row.gains[label] === undefined ? "–" : `${row.gains[label] >= 0 ? "+" : "−"}${Math.abs(100 * row.gains[label]).toFixed(0)} %`)))))));
+        h("td.num", {}, interval(row.area, share, row.run_ids.length)))))));
   }
 
   improvements(panel) {
     if (!panel.improvements.length) return null;
-    return h("div.improvements", {}, h("h3", {}, "Probability that a run has the larger area"), panel.improvements.map(({ method, baseline, probability: p }) => {
+    return h("div.improvements", {}, h("h3", {}, `Probability that a run has the larger area under its curve to step ${count(panel.horizon)}`), panel.improvements.map(({ method, baseline, probability: p }) => {
       const low = p.low ?? p.point, high = p.high ?? p.point;
-      return h("div.improvement", {}, h("span", {}, `${method[2]} over ${baseline[2]}`),
+      const gain = panel.rows.find((row) => row.label === method[2])?.gains[baseline[2]];
+      return h("div.improvement", {}, h("span.improvement-names", {}, `${method[2]} over ${baseline[2]}`),
         h("span.odds", { role: "img", "aria-label": `${number(p.point)} between ${number(low)} and ${number(high)}` }, h("span.odds-range", { style: { left: `${100 * low}%`, width: `${100 * (high - low)}%` } }), h("span.odds-half"), h("span.odds-point", { style: { left: `${100 * p.point}%` } })),
-        h("span.num", {}, p.low === null ? p.point.toFixed(2) : `${p.point.toFixed(2)} [${p.low.toFixed(2)}, ${p.high.toFixed(2)}]`));
+        h("span.num", {}, p.low === null ? p.point.toFixed(2) : `${p.point.toFixed(2)} [${p.low.toFixed(2)}, ${p.high.toFixed(2)}]`),
+        h("span.num.muted", {}, Number.isFinite(gain) ? `area ${gain >= 0 ? "+" : "−"}${Math.abs(100 * gain).toFixed(0)} %` : ""));
     }));
   }
 
@@ -285,7 +296,7 @@ function escapeWords(words) {
 
 function interval(found, share, runs) {
   if (!found) return "–";
-  const one = (value) => (share ? (100 * value).toFixed(0) : number(value));
+  const one = (value) => (share ? (100 * value).toFixed(0) : value && Math.abs(value) < 0.001 ? value.toExponential(1) : number(value));
   const words = found.low === null ? one(found.point) : `${one(found.point)} [${one(found.low)}, ${one(found.high)}]`;
   return `${words}${share ? " %" : ""}${found.n === runs ? "" : ` (n=${found.n})`}`;
 }
