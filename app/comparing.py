@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.figures import method_tokens
+from app.colors import method_tokens
 from vlmrb import stats
 from vlmrb.comparison import Comparison, Improvement, MeasuredRun, Method, MethodResult, Verdict, compare, method_of, verdicts
 from vlmrb.downsample import downsample

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Literal, get_args
 
+from app.colors import COLORS, OTHER
 from app.comparing import CompareView, Panel, TableRow, compare_view
-from app.figures import COLORS, OTHER, comparison_figure
+from app.figures import comparison_figure
 from app.plain import to_json
 from app.studio import Studio
 from vlmrb import stats
@@ -30,7 +31,7 @@ STYLE = """body{font:15px/1.5 Inter,system-ui,sans-serif;color:#17171c;max-width
 h1{font-size:24px}h2{font-size:18px;margin-top:36px}table{border-collapse:collapse;font-size:13.5px;width:100%}
 th,td{text-align:left;padding:6px 8px;border-bottom:1px solid #e3e3e9;white-space:nowrap}.wrap{overflow-x:auto}
 .verdict{border-left:4px solid #4f46e5;background:#f6f6f8;padding:8px 16px}.dot{display:inline-block;width:10px;height:10px;
-border-radius:3px;margin-right:7px}.muted{color:#585864}.clips{display:flex;flex-wrap:wrap;gap:12px}.clip{font-size:12.5px}
+border-radius:3px;margin-right:7px}.muted{color:#585864}.clips{display:flex;flex-wrap:wrap;gap:12px}.clip{font-size:12.5px;width:112px}
 .settings{white-space:normal}
 .film{width:112px;height:112px;background-size:auto 100%;border-radius:6px}"""
 
@@ -91,7 +92,12 @@ def html_of(view: CompareView, more: str = "") -> str:
 
 def _panel_html(number: int, panel: Panel, view: CompareView) -> str:
     sentences = "".join(f"<p>{escape(words)}</p>" for words in panel.verdict.sentences)
-    head = ["method", "n", *(f"at {step:,}" for step in view.steps), *(f"steps to {each:g}" for each in view.thresholds)]
+    head = [
+        "method",
+        "n",
+        *(f"at {step:,}" for step in view.steps),
+        *(f"steps to {100 * each:.0f} %" for each in view.thresholds),
+    ]
     rows = [_row_cells(row, view) for row in panel.rows]
     odds = [_odds_cells(panel, improvement) for improvement in panel.improvements]
     return (
@@ -172,7 +178,7 @@ def _clips_html(studio: Studio, run_ids: Iterable[int], label: Literal["yes", "n
         picture = f"data:{sheet.media_type};base64,{base64.b64encode(sheet.data).decode()}"
         motion = f"animation:film{sheet.frames} {0.16 * sheet.frames:.2f}s steps({sheet.frames},jump-none) infinite"
         frames = f"@keyframes film{sheet.frames}{{from{{background-position:0 0}}to{{background-position:100% 0}}}}"
-        words = escape(", ".join(dict.fromkeys(str(event) for _, event in clip.events)) or "no events")
+        words = escape(", ".join(dict.fromkeys(str(event).replace("_", " ") for _, event in clip.events)) or "no events")
         cells.append(
             f'<div class="clip"><style>{frames}</style><div class="film" style="background-image:url({picture});{motion}"></div>'
             f"clip {clip.clip_id}<br>{words}</div>"

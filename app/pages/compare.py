@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.checks import a_choice, a_text, ids
+from app.colors import method_tokens
 from app.comparing import MAX_RUNS, STATISTICS, SUCCESS, CompareView, compare_view, default_runs, version_of
-from app.figures import method_tokens
 from app.studio import Studio
 from app.widgets import widget
 from vlmrb.comparison import method_of

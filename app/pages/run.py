@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from app.checks import MAX_ID, a_choice, a_count, a_number, a_text, an_id
-from app.figures import method_tokens
+from app.colors import method_tokens
 from app.prompt_library import known_prompts
 from app.run_actions import jobs_of_idle, run_actions
 from app.run_rows import RunRow, Setting, run_rows, settings_of

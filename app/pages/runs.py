@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.checks import a_count, ids
-from app.figures import method_tokens
+from app.colors import method_tokens
 from app.run_actions import jobs_of_idle, run_actions
 from app.run_rows import Difference, RunRow, differences, run_rows
 from app.studio import Studio

@@ -59,7 +59,7 @@ export class Chart {
   }
 }
 
-/** The colour of a method as it is in light or dark; see figures.py, which names the token. */
+/** The colour of a method as it is in light or dark; see colors.py, which names the token. */
 export function methodColor(name) {
   return token(name) || token("method-other");
 }

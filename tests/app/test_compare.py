@@ -14,9 +14,10 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from app.colors import COLORS, method_tokens
 from app.comparing import MAX_POINTS, SUCCESS, compare_view, default_runs, steps_of, version_of
 from app.export import csv_of, html_of, interval_words, reaching_words
-from app.figures import COLORS, comparison_figure, method_tokens
+from app.figures import comparison_figure
 from app.media import assets_folder, media_routes
 from app.pages.compare import read_choices
 from app.studio import Studio

@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from app.figures import method_tokens
+from app.colors import method_tokens
 from app.pages.run import MAX_POINTS, Seen, facts_of, known_prompts, look_at, read_log, seen_by
 from app.pages.runs import known_versions, read_table, side_by_side
 from app.run_actions import act_on, loss_of, rename_run, run_actions, split_tags, tag_runs

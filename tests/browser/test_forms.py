@@ -112,8 +112,10 @@ def test_methods_are_compared_exported_and_clicked_through_to_their_clips(
 
     # a run chosen away, and new results offered, not pushed
     page.get_by_role("button", name="Choose runs (3)").click()
-    page.get_by_label("2 · ").uncheck()
+    page.get_by_label("2 · ").focus()
+    page.keyboard.press("Space")
     expect(page.locator(".compare-table tbody tr")).to_have_count(2)
+    expect(page.get_by_label("2 · ")).to_be_focused()  # the list was drawn anew; the keyboard goes on from where it was
     assert "runs=1%2C3" in page.url
     with Store(str(store_copy)) as store:
         store.heartbeat(3, store.run(3).step + 1)
@@ -124,6 +126,20 @@ def test_methods_are_compared_exported_and_clicked_through_to_their_clips(
     # TD error against score: every point is a clip
     page.get_by_text("TD error against VLM score").click()
     expect(page.get_by_text("clips, spread over the runs")).to_be_visible(timeout=LONG_MS)
+
+    # an address that cannot be is told beside what can be shown of it, and a point of a curve leads to its clips
+    page.goto(f"{studio.url}compare?runs=3,abc,99")
+    expect(page.get_by_role("alert").filter(has_text="abc")).to_be_visible(timeout=LONG_MS)
+    expect(page.get_by_text("left out: run 99")).to_be_visible(timeout=LONG_MS)
+    page.locator(".compare-chart .scatterlayer .point").nth(2).scroll_into_view_if_needed()
+    point = page.locator(".compare-chart .scatterlayer .point").nth(2).bounding_box()
+    assert point is not None
+    page.mouse.move(point["x"], point["y"])
+    page.mouse.click(point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
+    page.wait_for_url("**/clips?**")
+    expect(page.get_by_role("link", name="Clip 3").first).to_be_visible(timeout=LONG_MS)
+    assert "run=3" in page.url or "runs=3" in page.url
+    assert "max_step=" in page.url
 
 
 def test_an_empty_store_says_what_to_do_on_every_page(

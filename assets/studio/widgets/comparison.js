@@ -296,9 +296,15 @@ function escapeWords(words) {
 
 function interval(found, share, runs) {
   if (!found) return "–";
-  const one = (value) => (share ? (100 * value).toFixed(0) : value && Math.abs(value) < 0.001 ? value.toExponential(1) : number(value));
+  const one = (value) => (share ? whole(100 * value) : value && Math.abs(value) < 0.001 ? value.toExponential(1) : number(value));
   const words = found.low === null ? one(found.point) : `${one(found.point)} [${one(found.low)}, ${one(found.high)}]`;
   return `${words}${share ? " %" : ""}${found.n === runs ? "" : ` (n=${found.n})`}`;
+}
+
+/** Halves go to the even number, as in the command line and in what is exported. */
+function whole(value) {
+  const rounded = Math.round(value);
+  return String(Math.abs(value % 1) === 0.5 && rounded % 2 ? rounded - 1 : rounded);
 }
 
 function reaching(found) {
