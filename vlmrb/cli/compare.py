@@ -142,6 +142,8 @@ def _print(comparison: Comparison, at: list[int], arguments: argparse.Namespace)
         f"\n{arguments.statistic.upper() if arguments.statistic == 'iqm' else 'Mean'} over seeds [95 % interval]; steps: median "
         "[95 % interval], and how many runs got there."
     )
+    horizons = ", ".join(map(text.steps, sorted({each.horizon for each in comparison.results})))
+    print(f"Area: mean height of the curves up to the last step that all runs of a task reached ({horizons}).")
 
 
 def _interval(result: MethodResult, interval: stats.Interval | None, as_share: bool) -> str:
@@ -167,5 +169,6 @@ def _reaching(summary: stats.ThresholdSummary) -> str:
     share_of_runs = f"({summary.reached}/{summary.n})"
     if summary.median is None:
         return f"– {share_of_runs}"
-    bounds = f" [{text.steps(summary.low)}, {text.steps(summary.high)}]" if summary.low is not None else ""
+    high = "…" if summary.high is None else text.steps(summary.high)
+    bounds = f" [{text.steps(summary.low)}, {high}]" if summary.low is not None else ""
     return f"{text.steps(summary.median)}{bounds} {share_of_runs}"

@@ -76,11 +76,13 @@ def add_scorer_options(parser: argparse.ArgumentParser, *, required: bool) -> No
 def score_run(arguments: argparse.Namespace) -> int:
     """`score RUN`: score, store, compare."""
     from vlmrb.rescoring import choose_clips, report
-    from vlmrb.scoring import check_scorer, resolve_prompt
+    from vlmrb.scoring import check_scorer, prompt_notice, resolve_prompt
     from vlmrb.store import Store
 
     check_scorer(arguments.scorer)
     prompt = resolve_prompt(arguments.prompt)
+    if notice := prompt_notice(arguments.scorer, prompt.text):
+        text.complain(f"warning: {notice}")
     with Store(arguments.store, create=False) as store:
         clips = choose_clips(store, arguments.run_id, arguments.limit)
         prompt = store.save_prompt(prompt.name, prompt.text)

@@ -77,6 +77,10 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _create(store: Store, arguments: argparse.Namespace) -> int:
     from vlmrb.rescoring import create_trial
+    from vlmrb.scoring import prompt_notice, resolve_prompt
+
+    if notice := prompt_notice(arguments.scorer, resolve_prompt(arguments.prompt).text):
+        text.complain(f"warning: {notice}")
 
     return create_trial(
         store,

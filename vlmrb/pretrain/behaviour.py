@@ -7,6 +7,7 @@ reach the goal, walk into lava …), finds the way by breadth-first search, and 
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,9 @@ class Behaviour:
     def _some_free(self, count: int) -> list[Place]:
         grid = self._env.grid
         free = [index for index, thing in enumerate(grid.grid) if thing is None]
-        chosen = self._rng.choice(free, size=min(count, len(free)), replace=False) if free else []
+        if not free:
+            return []
+        chosen = self._rng.choice(free, size=min(count, len(free)), replace=False)
         return [(int(index) % grid.width, int(index) // grid.width) for index in chosen]
 
     def _plan_for(self, name: str, place: Place, came_from: dict[Place, Place | None]) -> deque[int]:
@@ -175,7 +178,7 @@ def _path(came_from: dict[Place, Place | None], end: Place) -> list[Place]:
 def _moves(env: MiniGridEnv, path: list[Place]) -> list[int]:
     """Turns and steps along neighbouring cells, from where the agent stands; the last one is a step."""
     moves, direction = [], int(env.agent_dir)
-    for (x, y), (next_x, next_y) in zip(path, path[1:], strict=False):
+    for (x, y), (next_x, next_y) in pairwise(path):
         wanted = _STEPS.index((next_x - x, next_y - y))
         turn = (wanted - direction) % 4
         moves += [[], [RIGHT], [RIGHT, RIGHT], [LEFT]][turn]

@@ -65,17 +65,22 @@ class ScatteredRooms(MiniGridEnv):
             **options,
         )
 
+    def reset(self, **options: Any) -> Any:
+        """As MiniGrid does, but the agent may come with something in its hands."""
+        outcome = super().reset(**options)
+        if self._chance(0.15):  # so that doors are opened early, and something can be put down that was never seen
+            self.carrying = self._rand_elem([Key, Key, Ball, Box])(self._color())
+        return outcome
+
     def _gen_grid(self, width: int, height: int) -> None:
         self.width = self._rand_int(5, 17)
         self.height = self.width if self._chance(0.75) else self._rand_int(5, 17)
         self.grid = Grid(self.width, self.height)
         self.grid.wall_rect(0, 0, self.width, self.height)
-        self._goals, self._walls = [], []
+        self._walls: list[bool] = []  # of each, whether it runs from top to bottom
         self._split(1, 1, self.width - 2, self.height - 2, self._rand_int(0, 4))
         self._scatter()
         self.place_agent()
-        if self._chance(0.15):  # so that doors are opened early, and something can be put down that was never seen
-            self.carrying = self._rand_elem([Key, Key, Ball, Box])(self._color())
 
     def _split(self, left: int, top: int, width: int, height: int, walls: int) -> None:
         """Part a room by a wall with a passage, and go on in both halves."""

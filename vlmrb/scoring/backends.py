@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from vlmrb.config import TrainConfig
 from vlmrb.errors import ScorerSetupError
 from vlmrb.scoring.controls import ControlScorer, at_random, holds_progress, holds_reward
+from vlmrb.scoring.embedded import embedded_folder
 from vlmrb.types import ClipScorer
 
 KINDS = "hf:<hub id or folder>, openai:<base-url>#<model>, or the controls oracle, reward, random:<positive rate>"
@@ -48,8 +49,12 @@ def check_scorer(scorer: str) -> None:
         ScorerSetupError: with what would be allowed.
     """
     kind, _, rest = scorer.partition(":")
-    if kind == "embedded":
-        raise ScorerSetupError(f"scorer: 'embedded' needs the embedded model, which this version does not ship yet; use {KINDS}")
+    if kind == "embedded" and not rest:
+        if embedded_folder() is None:
+            raise ScorerSetupError(
+                f"scorer: 'embedded' needs the embedded model, which this version does not ship yet; use {KINDS}"
+            )
+        return
     if kind not in ("hf", "openai", "oracle", "reward", "random"):
         raise ScorerSetupError(f"scorer: there is no {scorer!r}; use {KINDS}")
     if kind in ("oracle", "reward") and rest:
@@ -79,11 +84,11 @@ def make_scorer(scorer: str, options: ScorerOptions) -> ClipScorer:
     if kind == "random":
         rate = _positive_rate(rest)
         return ControlScorer(f"random:{rate:g}", at_random(rate, options.seed), options.threshold)
-    if kind == "hf":
+    if kind in ("hf", "embedded"):
         from vlmrb.scoring.hf import HFScorer
 
         return HFScorer(
-            rest,
+            rest or str(embedded_folder()),
             scorer=scorer,
             frames_per_clip=options.frames,
             threshold=options.threshold,

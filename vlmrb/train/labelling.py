@@ -13,7 +13,7 @@ from vlmrb.envs import make_renderer
 from vlmrb.errors import ScorerError
 from vlmrb.metrics import Counters, MeanMetrics
 from vlmrb.replay import ReplayBuffer
-from vlmrb.scoring import ScorerOptions, ScoringWorker, make_scorer
+from vlmrb.scoring import ScorerOptions, ScoringWorker, make_scorer, prompt_notice
 from vlmrb.store import RunWriter, Store
 from vlmrb.types import Clip, ClipReplay, ClipScore, Prompt
 
@@ -53,6 +53,8 @@ class Labelling:
         self.prompt = prompt
         self.failure = ""
         """Why there are no new scores any more, or ''."""
+        self.notice = self._notice()
+        """What the model cannot read of the prompt, or ''."""
         self._dropped_before = 0
         self.worker = self._start(render_spec)
 
@@ -122,8 +124,12 @@ class Labelling:
     def set_prompt(self, prompt: Prompt) -> None:
         """Ask this of clips submitted from now on."""
         self.prompt = prompt
+        self.notice = self._notice()
         if self.worker is not None:
             self.worker.set_prompt(prompt)
+
+    def _notice(self) -> str:
+        return "" if self._config.scorer is None else prompt_notice(self._config.scorer, self.prompt.text)
 
     @property
     def pending(self) -> list[int]:
@@ -138,6 +144,8 @@ class Labelling:
         counted["backlog"] = self.worker.backlog if self.worker is not None else 0
         if self.failure:
             counted["scoring_error"] = self.failure
+        if self.notice:
+            counted["prompt_notice"] = self.notice
         return counted
 
     def go_on(self, prompt: Prompt, clip_ids: list[int], store: Store) -> None:

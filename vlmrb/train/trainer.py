@@ -266,7 +266,7 @@ class Trainer:
             "success_rate": self._success_rate,
             "lambda": None,
             "positive_rate": self._counters.positive_rate,
-            "warning": self._labelling.failure,
+            "warning": self._labelling.failure or self._labelling.notice,
         }
         if isinstance(self._sampler, MixtureSampler):
             figures["lambda"] = self._sampler.vlm_weight

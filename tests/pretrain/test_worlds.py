@@ -1,0 +1,152 @@
+"""The worlds that the embedded model learns from."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+
+import gymnasium
+import numpy as np
+import pytest
+from minigrid.core.world_object import Door, Goal
+from minigrid.envs.doorkey import DoorKeyEnv
+
+from vlmrb.pretrain.environments import SCATTERED, ScatteredRooms, make_world, training_families
+from vlmrb.pretrain.truth import CONTENTS, HAPPENINGS, MAP_SIDE, room_entries, truth_of
+from vlmrb.pretrain.worlds import SIDE, SceneMaker, fit, frame_indices
+from vlmrb.scoring.worker import make_request
+from vlmrb.types import Clip, Event
+
+
+@pytest.fixture(scope="module")
+def maker() -> SceneMaker:
+    return SceneMaker()
+
+
+def test_every_family_is_there_but_doorkey() -> None:
+    chosen = {env_id for ids in training_families().values() for env_id in ids}
+    registered = {env_id for env_id in gymnasium.registry if env_id.startswith(("MiniGrid-", "BabyAI-"))}
+    left_out = registered - chosen
+    assert {env_id for env_id in registered if "DoorKey" in env_id} <= left_out
+    assert all("DoorKey" in env_id or "-WFC-" in env_id for env_id in left_out)
+    assert chosen - registered == {SCATTERED}
+
+
+def test_no_world_is_made_by_doorkey_under_another_name() -> None:
+    for ids in training_families().values():
+        for env_id in ids:
+            with contextlib.redirect_stdout(io.StringIO()):
+                assert not isinstance(make_world(env_id)._grid_env, DoorKeyEnv)
+
+
+def test_scattered_rooms_never_look_like_doorkey() -> None:
+    world = ScatteredRooms()
+    with_goal_in_the_corner = 0
+    for seed in range(400):
+        world.reset(seed=seed)
+        in_corner = isinstance(world.grid.get(world.width - 2, world.height - 2), Goal)
+        with_goal_in_the_corner += in_corner
+        assert not (in_corner and world._walls == [True])
+    assert with_goal_in_the_corner > 20  # else the test would say nothing
+
+
+def test_scattered_rooms_come_in_many_sizes_with_doors_in_every_state() -> None:
+    world, sizes, states = ScatteredRooms(), set(), set()
+    for seed in range(150):
+        world.reset(seed=seed)
+        sizes.add((world.width, world.height))
+        states |= {(thing.is_open, thing.is_locked) for thing in world.grid.grid if isinstance(thing, Door)}
+    assert len(sizes) > 20
+    assert {5, 16} <= {width for width, _ in sizes}
+    assert states == {(True, False), (False, False), (False, True)}
+
+
+def test_the_same_seed_gives_the_same_scenes_in_a_fresh_and_in_a_used_maker(maker) -> None:
+    maker.balanced((3, 8), 6, 4)
+    used, fresh = maker.balanced((3, 9), 6, 4), SceneMaker().balanced((3, 9), 6, 4)
+    assert [scene.env for scene in used] == [scene.env for scene in fresh]
+    for one, other in zip(used, fresh, strict=True):
+        assert np.array_equal(one.frames, other.frames)
+        assert one.truth.events == other.truth.events
+
+
+def test_rare_events_are_in_a_good_share_of_a_balanced_batch(maker) -> None:
+    scenes = maker.balanced((0, 0), 48, 2)
+    for name in ("unlocked", "goal_reached", "died", "picked_up", "dropped", "opened", "closed", "entered"):
+        holding = sum(any(event.name == name for _, event in scene.truth.events) for scene in scenes)
+        assert holding >= 3, name
+    assert sum(scene.truth.stayed for scene in scenes) >= 2
+
+
+@pytest.mark.parametrize("shape", [(160, 160), (256, 256), (128, 128), (96, 64), (416, 224), (35, 300)])
+def test_pictures_are_fitted_as_the_models_processor_does_it_to_the_pixel(shape) -> None:
+    from vlmrb.pretrain.model import ModelShape, build_processor
+
+    pictures = np.random.default_rng(0).integers(0, 256, (2, *shape, 3), dtype=np.uint8)
+    from PIL import Image
+
+    images = build_processor(["word"], ModelShape()).image_processor
+    values = images([[Image.fromarray(picture) for picture in pictures]], return_tensors="np")["pixel_values"][0]
+    restored = np.rint((values * 0.5 + 0.5) * 255).astype(np.uint8).transpose(0, 2, 3, 1)
+    assert np.array_equal(fit(pictures), restored)
+
+
+@pytest.mark.parametrize("length", [1, 3, 8, 17, 32, 64])
+def test_the_frames_are_those_that_a_scorer_is_shown(length) -> None:
+    clip = _clip(np.zeros((length, 2, 2, 3), np.uint8))
+
+    class AsTheyAre:
+        def render(self, snapshots: np.ndarray) -> np.ndarray:
+            return snapshots
+
+    assert make_request(clip, AsTheyAre(), 8).frame_indices == tuple(frame_indices(length, 8))
+
+
+def test_truth_tells_what_stands_where_and_when_something_happened(maker) -> None:
+    scene = next(
+        scene
+        for scene in maker.balanced((5, 0), 24, 8)
+        if any(event.name == "picked_up" and at > 0 for at, event in scene.truth.events) and len(scene.clip) == 32
+    )
+    at, event = next((at, event) for at, event in scene.truth.events if event.name == "picked_up" and at > 0)
+    frames = frame_indices(32, 8)
+    told = [frames[row] for row in np.flatnonzero(scene.truth.happened[:, HAPPENINGS.index(str(event))])]
+    assert min(frame for frame in frames if frame >= at) in told
+    assert scene.truth.contents.shape == (8, MAP_SIDE, MAP_SIDE)
+    assert {CONTENTS[i] for i in np.unique(scene.truth.contents[0])} <= scene.truth.first
+    assert (scene.truth.agents > 0).any()
+
+
+def test_a_room_counts_as_entered_only_beyond_the_door_and_only_once() -> None:
+    cells = np.zeros((5, 3, 3), np.uint8)
+    cells[..., 0] = 2  # walls
+    cells[1:4, 1, 0] = 1  # three free cells in a row …
+    cells[2, 1] = (4, 0, 0)  # … the middle one a door
+    there_and_back = np.array([(1, 1), (2, 1), (3, 1), (2, 1), (1, 1), (2, 1), (3, 1)])
+    assert room_entries(cells, there_and_back) == [2]
+    assert room_entries(cells, there_and_back[:2]) == []
+
+
+def test_an_agent_that_only_turns_stays_in_place() -> None:
+    world = make_world("MiniGrid-Empty-5x5-v0")
+    world.reset(0)
+    snapshots = []
+    for action in (0, 0, 1):
+        world.step(action)
+        snapshots.append(world.snapshot())
+    clip = _clip(np.stack(snapshots))
+    assert truth_of(clip, frame_indices(3, 8)).stayed
+    world.step(2)
+    moved = _clip(np.stack([*snapshots, world.snapshot()]))
+    truth = truth_of(moved, frame_indices(4, 8))
+    assert not truth.stayed
+    assert truth.happened[:, HAPPENINGS.index("moved")].tolist() == [0, 0, 0, 1]
+
+
+def test_frames_have_the_models_size_whatever_the_world(maker) -> None:
+    assert {scene.frames.shape[1:] for scene in maker.balanced((1, 1), 12, 3)} == {(SIDE, SIDE, 3)}
+
+
+def _clip(snapshots: np.ndarray, events: tuple[tuple[int, Event], ...] = ()) -> Clip:
+    length = len(snapshots)
+    return Clip(0, 0, 0, np.arange(length), snapshots, np.zeros(length, np.float32), events, "length")

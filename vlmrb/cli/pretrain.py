@@ -1,0 +1,119 @@
+"""The command that makes the embedded model, and says what a model folder is worth."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlmrb.cli import text
+from vlmrb.cli.options import add_command, positive_integer
+from vlmrb.cli.progress import Progress
+from vlmrb.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vlmrb.pretrain.evaluation import Evaluation
+    from vlmrb.pretrain.recipe import PretrainProgress
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    parser = add_command(
+        commands,
+        "pretrain",
+        pretrain_model,
+        "make the embedded model from nothing, or measure a model folder on environments that it has not seen",
+        "python -m vlmrb pretrain --out embedded --hours 6",
+        details="A small vision-language model learns from simulated grid worlds, every MiniGrid family but DoorKey. "
+        "--evaluate measures any model folder on DoorKey instead. The store is not used.",
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--out", type=Path, metavar="FOLDER", help="where the model goes")
+    what.add_argument("--evaluate", type=Path, metavar="FOLDER", help="measure this model on DoorKey 5x5 to 16x16")
+    long = parser.add_mutually_exclusive_group()
+    long.add_argument("--hours", type=float, metavar="H", help="train this long (default: 6)")
+    long.add_argument(
+        "--clips", type=positive_integer, metavar="N", help="train on so many clips; with --evaluate: ask about so many (500)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed gives the same data (default: 0)")
+    parser.add_argument("--device", default="auto", help="torch device (default: cuda where there is one, else the CPU)")
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes that make clips (default: 1; 0: none beside)"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on where an interrupted training was")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def pretrain_model(arguments: argparse.Namespace) -> int:
+    """`pretrain`: train or evaluate."""
+    if arguments.evaluate is not None:
+        return _evaluate(arguments)
+    from vlmrb.pretrain.recipe import Recipe, pretrain
+
+    if arguments.workers < 0:
+        raise ConfigError(f"--workers: {arguments.workers} must be 0 or more")
+    hours = 6.0 if arguments.hours is None and arguments.clips is None else arguments.hours
+    recipe = Recipe(clips=arguments.clips, hours=hours, seed=arguments.seed)
+    last: list[PretrainProgress] = []
+    with Progress(1000, "‰", quiet=arguments.quiet) as bar:
+
+        def report(progress: PretrainProgress) -> None:
+            last[:] = [progress]
+            bar.update(round(1000 * progress.share), describe(progress))
+
+        pretrain(
+            recipe, arguments.out, device=arguments.device, workers=arguments.workers, resume=arguments.resume, report=report
+        )
+    if arguments.json:
+        text.print_json({"folder": arguments.out, "progress": last[0] if last else None})
+    else:
+        print(f"{text.plain(arguments.out)} holds the model; try it: --scorer hf:{text.plain(arguments.out)}")
+    return 0
+
+
+def describe(progress: PretrainProgress) -> str:
+    """How training is going, in a few figures."""
+    figures = [f"{progress.clips} clips", f"see {progress.see:.2f} ({text.percent(progress.seen)})"]
+    if not math.isnan(progress.compare):
+        figures.append(f"compare {progress.compare:.2f}")
+    if not math.isnan(progress.answer):
+        figures.append(f"answer {progress.answer:.3f} ({text.percent(progress.right)} right)")
+    return ", ".join([*figures, f"{progress.clips_per_second:.3g} clips/s"])
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from vlmrb.pretrain.evaluation import STEPS, evaluate
+
+    with Progress(STEPS, "questions", quiet=arguments.quiet) as bar:
+        found = evaluate(
+            arguments.evaluate, clips=arguments.clips or 500, seed=arguments.seed, device=arguments.device, report=bar.update
+        )
+    if arguments.json:
+        text.print_json(found)
+    else:
+        print_evaluation(found)
+    return 0
+
+
+def print_evaluation(found: Evaluation) -> None:
+    """The figures as Markdown tables, fit for a model card."""
+    headers = ["question", "n", "yes", "AUC", "precision", "recall", "calibration error", "new phrasings", "opposite differs"]
+    rows = []
+    for entry in found.questions:
+        table = entry.agreement.confusion
+        numbers = (entry.agreement.auc, table.precision, table.recall, entry.agreement.calibration_error, entry.held_out_auc)
+        share = text.percent(entry.agreement.truth_rate)
+        rows.append([entry.question, entry.n, share, *map(text.number, numbers), text.percent(entry.opposite_differs)])
+    text.print_table(headers, rows, markdown=True)
+    print()
+    envs = list(found.questions[0].by_env)
+    by_env = [[entry.question, *(text.number(entry.by_env[env]) for env in envs)] for entry in found.questions]
+    text.print_table(["AUC", *envs], by_env, markdown=True)
+    print()
+    text.print_pairs(
+        {
+            **{f"AUC of meaningful progress, {name} visuals": text.number(value) for name, value in found.visuals.items()},
+            "clips per second, one thread": text.number(found.clips_per_second),
+        }
+    )

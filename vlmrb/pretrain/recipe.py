@@ -1,0 +1,278 @@
+"""The whole recipe: from a seed to the folder of the embedded model, resumable, the same on every machine's CPU.
+
+Training goes through three stretches, as shares of the whole: *see* (the vision tower alone, mostly on frames full of
+objects), *compare* (what has changed between frames, 2 to 8 of them) and *answer* (everything together, until the learning
+rate has come down to nothing).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vlmrb.checkpoint import latest_step, load_checkpoint, save_checkpoint
+from vlmrb.errors import CheckpointError, ConfigError
+from vlmrb.pretrain.batches import BatchOrder, BatchStream, PackedBatch
+from vlmrb.pretrain.card import model_card
+from vlmrb.pretrain.model import ModelShape, build_model, build_processor, save_folder
+from vlmrb.pretrain.questions import plain_questions, vocabulary
+
+SEE_UNTIL, COMPARE_UNTIL = 0.12, 0.35
+"""Shares of the training at which the next stretch begins."""
+
+CHECKPOINTS = "training"  # folder within the model's
+FRAMES = 8
+_WARM_UP = 0.02
+_CHECKPOINT_EVERY_S = 300.0
+_MAX_NORM = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What decides the outcome.
+
+    Attributes:
+        clips: to train on in all; None where `hours` says when to stop.
+        hours: of training, pauses left out; None where `clips` does.
+        seed: of the weights, the clips and the questions.
+        batch: clips per step.
+        questions: of each clip at most.
+        learning_rate: at its highest.
+        shape: sizes of the model.
+    """
+
+    clips: int | None = None
+    hours: float | None = None
+    seed: int = 0
+    batch: int = 8
+    questions: int = 6
+    learning_rate: float = 1.5e-3
+    shape: ModelShape = field(default_factory=ModelShape)
+
+    def __post_init__(self) -> None:
+        if (self.clips is None) == (self.hours is None):
+            raise ConfigError("pretrain: give either --clips or --hours")
+        if self.clips is not None and self.clips < self.batch:
+            raise ConfigError(f"pretrain: --clips {self.clips} is less than one batch of {self.batch}")
+        if self.hours is not None and not 0 < self.hours <= 1000:
+            raise ConfigError(f"pretrain: --hours {self.hours:g} must be above 0 and at most 1000")
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainProgress:
+    """How far training is: means over the batches since the last report.
+
+    Attributes:
+        share: of the whole training, in [0, 1].
+        clips: trained on so far.
+        see, compare, answer: losses; NaN where a stretch does without.
+        seen: share of the points with an object at which the right one was named.
+        right: share of right answers; NaN before the last stretch.
+        clips_per_second: since the last report.
+    """
+
+    share: float
+    clips: int
+    see: float
+    compare: float
+    answer: float
+    seen: float
+    right: float
+    clips_per_second: float
+
+
+def pretrain(
+    recipe: Recipe,
+    out: Path,
+    *,
+    device: str = "auto",
+    workers: int = 1,
+    resume: bool = False,
+    report: Callable[[PretrainProgress], None] = lambda _: None,
+    report_every: int = 10,
+) -> None:
+    """Train a model from nothing and write its folder.
+
+    Args:
+        recipe: what to do; where training is resumed it must be the one that was begun.
+        out: the model's folder; its subfolder 'training' holds the checkpoint until the end.
+        device: torch device, or 'auto': cuda, else cpu.
+        workers: processes that make clips beside the one that learns; 0 makes them in between.
+        resume: go on from the checkpoint.
+        report: told the progress every `report_every` batches and at the end.
+
+    Raises:
+        ConfigError: `out` holds a model or a training already and `resume` is not set, or the device does not exist.
+        CheckpointError: there is nothing to resume, or it belongs to another recipe.
+    """
+    checkpoints = out / CHECKPOINTS
+    if not resume and ((out / "config.json").exists() or latest_step(checkpoints) is not None):
+        raise ConfigError(f"pretrain: {out} holds a model or an unfinished training; give another --out, or --resume")
+    training = _Training(recipe, _pick_device(device))
+    if resume:
+        training.load(checkpoints)
+    saved_at = time.monotonic()
+    try:
+        with BatchStream(training.next_order, workers) as stream:
+            for batch in stream:
+                training.learn(batch)
+                if training.batches % report_every == 0:
+                    report(training.report())
+                if time.monotonic() - saved_at > _CHECKPOINT_EVERY_S:
+                    training.save(checkpoints)
+                    saved_at = time.monotonic()
+    except KeyboardInterrupt:
+        training.save(checkpoints)
+        raise
+    training.save(checkpoints)
+    report(training.report())
+    training.write_model(out)
+
+
+class _Training:
+    """The state of a training, and its steps."""
+
+    def __init__(self, recipe: Recipe, device: Any) -> None:
+        import torch
+
+        from vlmrb.pretrain.learner import Learner
+
+        self.recipe, self.device = recipe, device
+        torch.manual_seed(recipe.seed)
+        self.processor = build_processor(vocabulary(), recipe.shape)
+        tokenizer = self.processor.tokenizer
+        self.model = build_model(len(tokenizer), recipe.shape)
+        yes, no = tokenizer.convert_tokens_to_ids(["yes", "no"])
+        self.learner = Learner(self.model, recipe.shape, yes, no).to(device)
+        decayed = [weight for weight in self.learner.parameters() if weight.ndim > 1]
+        rest = [weight for weight in self.learner.parameters() if weight.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": 0.02}, {"params": rest, "weight_decay": 0.0}]
+        self._optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
+        self.batches = self._ordered = 0
+        self._seconds, self._since = 0.0, time.monotonic()
+        self._recent: list[tuple[float, ...]] = []
+        self._reported_at = self._since
+
+    def share(self, batches: int) -> float:
+        """How much of the training lies before this batch, in [0, 1]."""
+        if self.recipe.clips is not None:
+            return min(1.0, batches * self.recipe.batch / self.recipe.clips)
+        return min(1.0, self._elapsed() / (3600 * (self.recipe.hours or 1.0)))
+
+    def next_order(self) -> BatchOrder | None:
+        """The next batch to be made, or None at the end."""
+        share = self.share(self._ordered)
+        if share >= 1.0:
+            return None
+        order = order_at(self.recipe, self._ordered, share)
+        self._ordered += 1
+        return order
+
+    def learn(self, batch: PackedBatch) -> None:
+        """One step down the gradient of all losses that this stretch has."""
+        import torch
+
+        share = self.share(self.batches)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.recipe.learning_rate * _rate(share)
+        losses = self.learner.losses(batch, self.device, compare=batch.frames.shape[1] > 1 and share >= SEE_UNTIL)
+        # what is taught first stays, but the answers count most in the end
+        taught = 1.0 if share < COMPARE_UNTIL else 0.3
+        total = taught * (losses.see + losses.compare) + losses.answer
+        self._optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(self.learner.parameters(), _MAX_NORM)
+        self._optimizer.step()
+        self.batches += 1
+        compare, answer = float(losses.compare.detach()), float(losses.answer.detach())
+        figures = (float(losses.see.detach()), compare, answer, losses.seen, losses.right)
+        self._recent.append(tuple(value if value else math.nan for value in figures[:3]) + figures[3:])
+
+    def report(self) -> PretrainProgress:
+        """Means since the last report."""
+        now = time.monotonic()
+        figures = np.array(self._recent or [(math.nan,) * 5])
+        known = ~np.isnan(figures)
+        sums = np.where(known, figures, 0.0).sum(0)
+        means = [float(total / count) if count else math.nan for total, count in zip(sums, known.sum(0), strict=True)]
+        rate = len(self._recent) * self.recipe.batch / max(1e-9, now - self._reported_at)
+        self._recent, self._reported_at = [], now
+        see, compare, answer, seen, right = means
+        clips = self.batches * self.recipe.batch
+        return PretrainProgress(self.share(self.batches), clips, see, compare, answer, seen, right, rate)
+
+    def write_model(self, folder: Path) -> None:
+        """Write the model's folder, with its card."""
+        model = self.model.to("cpu")
+        questions = plain_questions()
+        save_folder(folder, model, self.processor, questions)
+        card = model_card(
+            clips=self.batches * self.recipe.batch,
+            seed=self.recipe.seed,
+            parameters=sum(weight.numel() for weight in model.parameters()),
+            words=len(vocabulary()),
+            questions=len(questions),
+        )
+        (folder / "README.md").write_text(card, encoding="utf-8")
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint."""
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {"recipe": asdict(self.recipe), "batches": self.batches, "seconds": self._elapsed()}
+        tensors = {"learner": self.learner.state_dict(), "optimizer": self._optimizer.state_dict()}
+        save_checkpoint(folder, self.batches, state, tensors, {})
+
+    def load(self, folder: Path) -> None:
+        """Go on from the newest checkpoint.
+
+        Raises:
+            CheckpointError: there is none, or it belongs to another recipe.
+        """
+        state, tensors, _ = load_checkpoint(folder)
+        if state["recipe"] != asdict(self.recipe):
+            raise CheckpointError(f"{folder} holds a training by another recipe: {state['recipe']}; give the same options")
+        self.learner.load_state_dict(tensors["learner"])
+        self._optimizer.load_state_dict(tensors["optimizer"])
+        self.batches = self._ordered = int(state["batches"])
+        self._seconds = float(state["seconds"])
+
+    def _elapsed(self) -> float:
+        return self._seconds + time.monotonic() - self._since
+
+
+def order_at(recipe: Recipe, index: int, share: float) -> BatchOrder:
+    """What the batch of this number holds: few frames and no questions at first."""
+    rng = np.random.default_rng([recipe.seed, index, 2])
+    if share < SEE_UNTIL:
+        return BatchOrder(recipe.seed, index, recipe.batch, 2, 0, mosaics=rng.random() < 0.7)
+    if share < COMPARE_UNTIL:
+        grown = (share - SEE_UNTIL) / (COMPARE_UNTIL - SEE_UNTIL)
+        return BatchOrder(recipe.seed, index, recipe.batch, 2 + round(grown * (FRAMES - 2)), 0)
+    frames = FRAMES if rng.random() < 0.8 else int(rng.integers(2, FRAMES))
+    return BatchOrder(recipe.seed, index, recipe.batch, frames, recipe.questions)
+
+
+def _rate(share: float) -> float:
+    """The learning rate as a share of its highest: up in a straight line, then down along a cosine."""
+    if share < _WARM_UP:
+        return max(0.02, share / _WARM_UP)
+    return max(0.01, 0.5 * (1 + math.cos(math.pi * (share - _WARM_UP) / (1 - _WARM_UP))))
+
+
+def _pick_device(device: str) -> Any:
+    import torch
+
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        picked = torch.device(device)
+        torch.zeros(1, device=picked)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"--device {device}: cannot be used here ({str(error).splitlines()[0][:200]})") from error
+    return picked

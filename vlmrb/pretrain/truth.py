@@ -1,0 +1,169 @@
+"""What really happened in a clip and what each of its frames shows: the ground truth that every answer comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX
+
+from vlmrb.envs.minigrid_view import DOOR, EMPTY, HEADER, WALL
+from vlmrb.types import Clip, Event
+
+COLORS = tuple(sorted(COLOR_TO_IDX, key=lambda name: COLOR_TO_IDX[name]))
+THINGS = ("key", "ball", "box")
+MAP_SIDE = 16
+"""A frame's content is told at 16×16 points, evenly spaced."""
+
+_PLAIN = ("empty", "wall", "goal", "lava", "floor")
+_DOOR_STATES = ("open", "closed", "locked")
+CONTENTS = (
+    *_PLAIN,
+    *(f"{color} {thing}" for thing in THINGS for color in COLORS),
+    *(f"{state} {color} door" for state in _DOOR_STATES for color in COLORS),
+)
+"""What can stand in a cell, as numbers in `Truth.contents`."""
+
+HAPPENINGS = (
+    *(f"{name} {color} {thing}" for name in ("picked_up", "dropped") for thing in THINGS for color in COLORS),
+    *(f"{name} {color} door" for name in ("unlocked", "opened", "closed") for color in COLORS),
+    "opened box",
+    "goal_reached",
+    "died",
+    "entered room",
+    "moved",
+)
+"""What can happen between two frames, as columns of `Truth.happened`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """The ground truth of the frames that a model sees of one clip.
+
+    Attributes:
+        events: of the whole clip, with 'entered room' added; pairs (index in the clip, Event), ascending.
+        stayed: the agent is in one place in all of the clip.
+        contents: uint8 [F, MAP_SIDE, MAP_SIDE], index into CONTENTS of the cell under each point (row, column).
+        agents: uint8 [F, MAP_SIDE, MAP_SIDE], 0 without the agent, 1 + the direction it looks in with it.
+        happened: uint8 [F, len(HAPPENINGS)], 1 where it happened after the frame before and up to this frame.
+        first, last: contents that the first and the last frame show anywhere.
+    """
+
+    events: tuple[tuple[int, Event], ...]
+    stayed: bool
+    contents: np.ndarray
+    agents: np.ndarray
+    happened: np.ndarray
+    first: frozenset[str]
+    last: frozenset[str]
+
+
+def truth_of(clip: Clip, frame_indices: np.ndarray, view_size: int = 7) -> Truth:
+    """Work out the truth of a MiniGrid clip.
+
+    Args:
+        clip: with snapshots of a MiniGrid environment.
+        frame_indices: int [F], which of its steps are seen, ascending.
+        view_size: side of the agent's view, as in the render recipe.
+    """
+    width, height = (int(value) for value in clip.snapshots[0, :2])
+    places = clip.snapshots[:, 2:4].astype(np.int64)
+    cells = clip.snapshots[:, HEADER + (view_size**2 + 7) // 8 :].reshape(len(clip), width, height, 3)
+    entered = room_entries(cells[0], places)
+    events = tuple(sorted((*clip.events, *((index, Event("entered", "room")) for index in entered)), key=lambda pair: pair[0]))
+    seen = cells[frame_indices]
+    contents = _CONTENT_OF[seen[..., 0], seen[..., 1], seen[..., 2]]  # [F, width, height]
+    columns = (2 * np.arange(MAP_SIDE) + 1) * width // (2 * MAP_SIDE)
+    rows = (2 * np.arange(MAP_SIDE) + 1) * height // (2 * MAP_SIDE)
+    agents = np.zeros_like(contents)
+    at = places[frame_indices]
+    agents[np.arange(len(at)), at[:, 0], at[:, 1]] = 1 + clip.snapshots[frame_indices, 4]
+    sampled = np.ix_(np.arange(len(at)), columns, rows)
+    return Truth(
+        events=events,
+        stayed=bool((places == places[0]).all()),
+        contents=contents[sampled].transpose(0, 2, 1),
+        agents=agents[sampled].transpose(0, 2, 1),
+        happened=_happened(events, places, frame_indices),
+        first=frozenset(CONTENTS[i] for i in np.unique(contents[0])),
+        last=frozenset(CONTENTS[i] for i in np.unique(contents[-1])),
+    )
+
+
+def room_entries(cells: np.ndarray, places: np.ndarray) -> list[int]:
+    """Steps at which the agent comes into a room that it had not been in before within the clip.
+
+    A room is what can be walked without passing a door. Door cells belong to none.
+
+    Args:
+        cells: uint8 [width, height, 3], the grid; walls and doors do not move.
+        places: int [T, 2], where the agent is.
+    """
+    rooms = _rooms(cells)
+    been: set[int] = set()
+    entered = []
+    for index, (x, y) in enumerate(places):
+        room = int(rooms[x, y])
+        if room and room not in been:
+            if been:
+                entered.append(index)
+            been.add(room)
+    return entered
+
+
+def _rooms(cells: np.ndarray) -> np.ndarray:
+    """int [width, height]: number of the room from 1 up; 0 for walls and doors."""
+    rooms = np.where((cells[..., 0] == WALL) | (cells[..., 0] == DOOR), 0, -1)
+    count = 0
+    for x, y in np.argwhere(rooms == -1):
+        if rooms[x, y] != -1:
+            continue
+        count += 1
+        rooms[x, y] = count
+        waiting = [(int(x), int(y))]
+        while waiting:
+            at_x, at_y = waiting.pop()
+            for cell in ((at_x + 1, at_y), (at_x - 1, at_y), (at_x, at_y + 1), (at_x, at_y - 1)):
+                if 0 <= cell[0] < rooms.shape[0] and 0 <= cell[1] < rooms.shape[1] and rooms[cell] == -1:
+                    rooms[cell] = count
+                    waiting.append(cell)
+    return rooms
+
+
+def _happened(events: Sequence[tuple[int, Event]], places: np.ndarray, frame_indices: np.ndarray) -> np.ndarray:
+    table = np.zeros((len(frame_indices), len(HAPPENINGS)), np.uint8)
+    frame_of = np.searchsorted(frame_indices, np.arange(len(places)))  # the first frame that can show a step's outcome
+    for index, event in events:
+        column = _COLUMN.get(_happening(event))
+        if column is not None and frame_of[index] < len(frame_indices):
+            table[frame_of[index], column] = 1
+    seen = places[frame_indices]
+    table[1:, _COLUMN["moved"]] = (seen[1:] != seen[:-1]).any(axis=1)
+    return table
+
+
+def _happening(event: Event) -> str:
+    if event.name in ("goal_reached", "died"):
+        return event.name
+    if (event.name, event.object) == ("opened", "box"):
+        return "opened box"
+    return str(event)
+
+
+def _content_table() -> np.ndarray:
+    """uint8 [objects, colours, states] → index into CONTENTS."""
+    table = np.full((len(OBJECT_TO_IDX), len(COLORS), 3), CONTENTS.index("empty"), np.uint8)
+    for name in _PLAIN:
+        table[OBJECT_TO_IDX[name]] = CONTENTS.index(name)
+    for color_index, color in enumerate(COLORS):
+        for thing in THINGS:
+            table[OBJECT_TO_IDX[thing], color_index] = CONTENTS.index(f"{color} {thing}")
+        for state_index, state in enumerate(_DOOR_STATES):
+            table[DOOR, color_index, state_index] = CONTENTS.index(f"{state} {color} door")
+    table[EMPTY] = CONTENTS.index("empty")
+    return table
+
+
+_COLUMN = {name: index for index, name in enumerate(HAPPENINGS)}
+_CONTENT_OF = _content_table()
