@@ -85,7 +85,8 @@ def html_of(view: CompareView, more: str = "") -> str:
         f"made {made} of runs {', '.join(map(str, view.run_ids))}.</p>{panels}"
         f"{f'<h2>Before you believe it</h2><ul>{notes}</ul>' if notes else ''}{more}"
         f"<script>{get_plotlyjs()}</script><script>const figures={data};"
-        "figures.forEach((figure,i)=>Plotly.newPlot('figure-'+i,figure.data,figure.layout,{displaylogo:false,responsive:true}));"
+        "figures.forEach((figure,i)=>Plotly.newPlot('figure-'+i,figure.data,figure.layout,{displaylogo:false,responsive:true,"
+        "showSendToCloud:false,plotlyServerURL:''}));"
         "</script></body></html>"
     )
 

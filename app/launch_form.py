@@ -235,6 +235,15 @@ def lambda_schedule(config: TrainConfig) -> list[tuple[float, float]]:
     return [(step, linear(0.0, config.lambda_max, warmup, step)) for step in steps]
 
 
+def lambda_schedules(configs: Sequence[TrainConfig]) -> list[list[tuple[float, float]]]:
+    """The different λ schedules among some runs, in their order; runs without a mixture have none."""
+    found: list[list[tuple[float, float]]] = []
+    for schedule in map(lambda_schedule, configs):
+        if schedule and schedule not in found:
+            found.append(schedule)
+    return found
+
+
 def command(form: Filled) -> str:
     """The command that launches the same; sweeps over values of one setting become one command each."""
     defaults = {setting.name: setting.default for setting in settings_of_form()}

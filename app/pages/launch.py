@@ -15,7 +15,7 @@ from app.launch_form import (
     command,
     filled_from,
     filled_from_preset,
-    lambda_schedule,
+    lambda_schedules,
     settings_of_form,
 )
 from app.studio import Studio
@@ -33,9 +33,9 @@ ENVIRONMENTS = (
 """What the field of the environment suggests; any other id may be typed."""
 
 SCORERS = (
-    ("oracle", "control: yes where the simulator saw progress"),
-    ("reward", "control: yes where the clip holds a positive reward"),
-    ("random:0.25", "control: yes at random, at this rate"),
+    ("oracle", "a control that reads no prompt: yes where the simulator saw progress"),
+    ("reward", "a control that reads no prompt: yes where the clip holds a positive reward"),
+    ("random:0.25", "a control that reads no prompt: yes at random, at this rate"),
     ("hf:facebook/Perception-LM-1B", "a model from the hub or a local folder; the paper's choice, for a GPU"),
     ("openai:http://127.0.0.1:8000/v1#model", "an OpenAI-compatible server that returns log-probabilities"),
 )
@@ -62,13 +62,13 @@ class Verdict:
     Attributes:
         problems: what is wrong, by field; '' for what belongs to none. Nothing else counts where there are any.
         size: how many runs, and how long they take here.
-        schedule: λ along a run: (step, λ).
+        schedules: λ along a run: (step, λ); one for each that the runs differ in.
         command: that launches the same.
     """
 
     problems: dict[str, str]
     size: Estimate | None
-    schedule: list[tuple[float, float]]
+    schedules: list[list[tuple[float, float]]]
     command: str
 
 
@@ -113,8 +113,7 @@ def verdict_on(store: Store, form: Filled) -> Verdict:
     checked = check(form)
     if checked.problems:
         return Verdict(checked.problems, None, [], "")
-    vlm = next((config for config in checked.configs if config.replay == "vlm"), None)
-    return Verdict({}, jobs.estimate(store, checked.configs), lambda_schedule(vlm) if vlm else [], command(form))
+    return Verdict({}, jobs.estimate(store, checked.configs), lambda_schedules(checked.configs), command(form))
 
 
 class Launcher:

@@ -11,7 +11,7 @@ from app.studio import Studio
 from app.widgets import widget
 from vlmrb import jobs
 from vlmrb.comparison import method_of
-from vlmrb.errors import ConfigError, NotFoundError
+from vlmrb.errors import NotFoundError
 from vlmrb.jobs import TrialReport, TrialRow
 from vlmrb.playback import THUMBNAIL_FRAMES
 from vlmrb.store import Store
@@ -140,7 +140,7 @@ def build(studio: Studio) -> None:
 
     def save(request: dict[str, Any]) -> Prompt:
         """Store the text as the next version of a name."""
-        return save_prompt(store, a_text(request, "name", MAX_NAME), a_text(request, "text"))
+        return jobs.save_prompt(store, a_text(request, "name", MAX_NAME), a_text(request, "text"))
 
     def apply(request: dict[str, Any]) -> int:
         """Ask a live run to use the text from now on; the id of the request."""
@@ -195,21 +195,6 @@ def _recent(trial: Trial, prompts: dict[int | None, Prompt]) -> RecentTrial:
     prompt = prompts.get(trial.prompt_id)
     words = "no prompt" if prompt is None else f"{prompt.name}@{prompt.version}: {prompt.text}"
     return RecentTrial(trial.trial_id, trial.status, trial.scorer, words, trial.scored, len(trial.clip_ids), trial.created_at)
-
-
-def save_prompt(store: Store, name: str, text: str) -> Prompt:
-    """Store a text as the next version of a name; the same text under the same name is the same version.
-
-    Raises:
-        ConfigError: the name is empty or a preset's, or the text is empty.
-    """
-    name = name.strip()
-    if not name or "@" in name:
-        raise ConfigError("name: give one of your own, without an @, such as 'keys and doors'")
-    shipped = {prompt.name for prompt in jobs.prompt_presets()} | {"custom"}
-    if name in shipped:
-        raise ConfigError(f"name: {name!r} is a preset's and stays as it was published; give another name")
-    return store.save_prompt(name, text)
 
 
 def view_of(store: Store, trial_id: int, seen: int = 0) -> TrialView:

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from app.launch_form import Filled, check, command, filled_from, filled_from_preset, lambda_schedule, settings_of_form
+from app.launch_form import (
+    Filled,
+    check,
+    command,
+    filled_from,
+    filled_from_preset,
+    lambda_schedule,
+    lambda_schedules,
+    settings_of_form,
+)
 from app.pages.launch import Launcher, verdict_on
 from vlmrb import jobs
 from vlmrb.__main__ import build_parser
@@ -141,6 +150,12 @@ def test_the_picture_of_lambda_is_the_trainers_schedule() -> None:
     assert (points[0], points[250], points[1000]) == (0.0, 0.4, 0.4)
     assert points[100] == pytest.approx(0.16)
     assert lambda_schedule(config.model_copy(update={"lambda_max": None})) == []
+
+
+def test_runs_that_differ_in_lambda_are_pictured_with_a_line_each() -> None:
+    checked = check(form(methods=["vlm", "uniform"], vary="lambda_max", values="0.25, 0.5, none", seeds="0-2"))
+    assert [schedule[-1] for schedule in lambda_schedules(checked.configs)] == [(200, 0.25), (200, 0.5)]
+    assert lambda_schedules(check(form(methods=["uniform"])).configs) == []
 
 
 def test_the_verdict_counts_runs_and_writes_nothing(store: Store) -> None:

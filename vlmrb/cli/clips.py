@@ -40,8 +40,25 @@ def add(commands: Any) -> None:
     parser.add_argument("--out", metavar="FILE.mp4", type=Path, help="where to write the video")
     parser.add_argument("--fps", type=positive_integer, metavar="N", default=8, help="frames per second (default: 8)")
 
-    add_command(
+    parser = add_command(
+        commands,
+        "label",
+        label_clip,
+        "say whether the label of a clip is right",
+        'python -m vlmrb label 30000012 disagree --note "the door stays shut"',
+    )
+    parser.add_argument("clip_id", metavar="CLIP", type=positive_integer, help="number of the clip, as 'clips' lists it")
+    parser.add_argument("verdict", choices=("agree", "disagree"), help="with the newest label")
+    parser.add_argument("--note", metavar="TEXT", default="", help="why")
+
+    parser = add_command(
         commands, "prompts", list_prompts, "list the prompt presets and the prompts in the store", "python -m vlmrb prompts"
+    )
+    parser.add_argument(
+        "--save",
+        nargs=2,
+        metavar=("NAME", "TEXT"),
+        help="store TEXT as the next version of NAME, then ask for it as NAME@VERSION",
     )
 
 
@@ -113,8 +130,24 @@ def show_clip(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def label_clip(arguments: argparse.Namespace) -> int:
+    """`label CLIP agree|disagree`."""
+    from vlmrb.store import Store
+
+    with Store(arguments.store, create=False) as store:
+        store.label_clip(arguments.clip_id, arguments.verdict == "agree", arguments.note)
+        clip = store.clip(arguments.clip_id)
+    if arguments.json:
+        text.print_json(_with_label(clip))
+    else:
+        print(f"clip {clip.clip_id}: labelled {label_word(clip.score)}; you {arguments.verdict}")
+    return 0
+
+
 def list_prompts(arguments: argparse.Namespace) -> int:
-    """`prompts`: presets first, then what runs have used."""
+    """`prompts`: presets first, then what runs have used; `--save` stores one instead."""
+    if arguments.save:
+        return _save_prompt(arguments)
     from vlmrb.errors import StoreError
     from vlmrb.scoring.prompts import load_presets
     from vlmrb.store import Store
@@ -135,6 +168,19 @@ def list_prompts(arguments: argparse.Namespace) -> int:
             number = f", number {prompt.prompt_id}" if prompt.prompt_id is not None else ""
             print(f"{text.plain(prompt.name)}@{prompt.version} ({title}{number})")
             print("  " + text.plain(prompt.text, lines=True).replace("\n", "\n  ") + "\n")
+    return 0
+
+
+def _save_prompt(arguments: argparse.Namespace) -> int:
+    from vlmrb.jobs import save_prompt
+    from vlmrb.store import Store
+
+    with Store(arguments.store) as store:
+        prompt = save_prompt(store, *arguments.save)
+    if arguments.json:
+        text.print_json(prompt)
+    else:
+        print(f"stored as {text.plain(prompt.name)}@{prompt.version}")
     return 0
 
 

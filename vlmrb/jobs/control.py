@@ -60,6 +60,20 @@ def prompt_presets() -> list[Prompt]:
     return [prompt for versions in load_presets().values() for prompt in versions]
 
 
+def save_prompt(store: Store, name: str, text: str) -> Prompt:
+    """Store a text as the next version of a name; the same text under the same name is the same version.
+
+    Raises:
+        ConfigError: the name is empty or a preset's, or the text is empty.
+    """
+    name = name.strip()
+    if not name or "@" in name:
+        raise ConfigError("name: give one of your own, without an @, such as 'keys and doors'")
+    if name in {prompt.name for prompt in prompt_presets()} | {"custom"}:
+        raise ConfigError(f"name: {name!r} is a preset's and stays as it was published; give another name")
+    return store.save_prompt(name, text)
+
+
 def find_question(store: Store, prompt: str) -> Prompt:
     """What a preset, 'name@version' of the store, or the text of a question stands for; nothing is written.
 
