@@ -28,7 +28,8 @@ export function baseLayout() {
   };
 }
 
-const CONFIG = { displaylogo: false, responsive: true, scrollZoom: false,
+// plotly's own button for sharing would upload the chart's data to its cloud: what is on this machine stays here
+const CONFIG = { displaylogo: false, responsive: true, scrollZoom: false, showSendToCloud: false, plotlyServerURL: "",
   modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
 
 /** A chart in `node`: `draw(traces, layout)` as often as you like; `onclick(point)` for clicks on points. */

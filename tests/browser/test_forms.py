@@ -31,6 +31,12 @@ def test_wrong_values_are_marked_at_their_fields_and_nothing_can_be_launched(
     expect(page.locator("#launch-button")).to_be_disabled()
     screenshot("launch-wrong")
 
+    page.goto(f"{studio.url}launch?preset=gone")
+    expect(page.get_by_text("There is no preset “gone”; this is “Quick look”.")).to_be_visible()
+    page.get_by_role("button", name="random:0.25", exact=True).click()
+    expect(page.get_by_label("Scorer", exact=True)).to_have_value("random:0.25")
+    expect(page.get_by_text("a control that reads no prompt: yes at random, at this rate")).to_be_visible()
+
     page.get_by_role("button", name="Quick look").click()
     expect(page.get_by_role("button", name="Launch 3 runs")).to_be_enabled()
     assert "preset=quick" in page.url
@@ -41,6 +47,7 @@ def test_wrong_values_are_marked_at_their_fields_and_nothing_can_be_launched(
     page.get_by_label("Environment", exact=True).fill("NoSuchWorld-v9")
     page.get_by_role("button", name="Launch 3 runs").click()
     expect(page.get_by_role("alert").filter(has_text="NoSuchWorld-v9")).to_be_visible(timeout=LONG_MS)
+    expect(page.get_by_role("button", name="Launch 3 runs")).to_be_enabled()
     with Store(str(tmp_path / "runs.db")) as store:
         assert store.runs() == []
 
@@ -71,6 +78,9 @@ def test_a_prompt_is_tried_saved_and_its_flips_are_shown(
     assert "trial=1" in page.url
     page.reload()
     expect(page.get_by_text("40 of 40 clips")).to_be_visible(timeout=LONG_MS)
+    page.goto(f"{studio.url}prompts?prompt=gone@7&trial=99")
+    expect(page.get_by_text("There is no prompt “gone@7”; this is games@1.")).to_be_visible()
+    expect(page.get_by_text("there is no trial 99")).to_be_visible()
     with Store(str(store_copy)) as store:
         assert [prompt.text for prompt in store.prompts() if prompt.name == "keys"] == ["Does the agent pick up a <b>key</b>?"]
         assert {score.scorer for score in store.trial_scores(1)} == {"random:0.5"}
@@ -85,6 +95,10 @@ def test_methods_are_compared_exported_and_clicked_through_to_their_clips(
     expect(page.locator(".compare-chart .legendtext")).to_have_count(3, timeout=LONG_MS)
     expect(page.locator(".compare-table tbody tr")).to_have_count(3)
     screenshot("compare")
+
+    # no chart offers to upload its data
+    expect(page.locator(".compare-chart .modebar-btn[data-title='Reset axes']")).to_have_count(1)
+    expect(page.locator(".modebar-btn[data-title^='Share']")).to_have_count(0)
 
     # the legend's choice stays when the raw runs are switched off
     page.locator(".compare-chart .legendtoggle").first.click()
@@ -108,6 +122,8 @@ def test_methods_are_compared_exported_and_clicked_through_to_their_clips(
     alone = page.context.new_page()
     alone.goto(kept.as_uri())
     expect(alone.locator("#figure-0 .legendtext")).to_have_count(3, timeout=LONG_MS)
+    expect(alone.locator(".modebar-btn[data-title='Reset axes']")).to_have_count(1)
+    expect(alone.locator(".modebar-btn[data-title^='Share']")).to_have_count(0)
     alone.close()
 
     # a run chosen away, and new results offered, not pushed

@@ -55,7 +55,7 @@ def test_another_seed_gives_other_weights(made, tmp_path) -> None:
     assert not all(torch.equal(value, other[name]) for name, value in weights(made[0]).items())
 
 
-def test_an_interrupted_training_ends_with_the_same_weights(made, tmp_path) -> None:
+def test_an_interrupted_training_is_resumed_by_its_own_recipe_alone_and_ends_with_the_same_weights(made, tmp_path) -> None:
     def interrupt(progress: PretrainProgress) -> None:
         if progress.clips == 24:
             raise KeyboardInterrupt
@@ -63,16 +63,19 @@ def test_an_interrupted_training_ends_with_the_same_weights(made, tmp_path) -> N
     with pytest.raises(KeyboardInterrupt):
         pretrain(SHORT, tmp_path / "model", device="cpu", workers=0, report=interrupt, report_every=1)
     assert not (tmp_path / "model" / "model.safetensors").exists()
+    with pytest.raises(CheckpointError, match="another recipe"):
+        pretrain(replace(SHORT, seed=5), tmp_path / "model", device="cpu", workers=0, resume=True)
+    with pytest.raises(ConfigError, match="unfinished training"):
+        pretrain(SHORT, tmp_path / "model", device="cpu", workers=0)
     pretrain(SHORT, tmp_path / "model", device="cpu", workers=0, resume=True)
+    assert not (tmp_path / "model" / "training").exists()
     resumed = weights(tmp_path / "model")
     assert all(torch.equal(value, resumed[name]) for name, value in weights(made[0]).items())
 
 
-def test_a_training_is_not_begun_over_another_nor_resumed_by_another_recipe(made) -> None:
-    with pytest.raises(ConfigError, match="--resume"):
+def test_a_training_is_not_begun_over_a_finished_model(made) -> None:
+    with pytest.raises(ConfigError, match="another --out"):
         pretrain(SHORT, made[0], device="cpu", workers=0)
-    with pytest.raises(CheckpointError, match="another recipe"):
-        pretrain(replace(SHORT, seed=5), made[0], device="cpu", workers=0, resume=True)
 
 
 def test_there_is_nothing_to_resume_in_an_empty_folder(tmp_path) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from vlmrb.errors import VlmrbError
-from vlmrb.pretrain.model import ANSWER, build_tokenizer
-from vlmrb.pretrain.questions import Question, ask_balanced, vocabulary
+from vlmrb.pretrain.model import ANSWER, END, END_OF_UTTERANCE, build_tokenizer
+from vlmrb.pretrain.questions import Question, ask_balanced, caption, vocabulary
 from vlmrb.pretrain.truth import HAPPENINGS, MAP_SIDE
 from vlmrb.pretrain.worlds import SIDE, Scene, SceneMaker
 
@@ -56,6 +56,7 @@ class PackedBatch:
         offsets: int64 [B, Q], place of a token within its question.
         answer_at: int64 [B, K], where a question's ANSWER stands among the tokens.
         answers: int64 [B, K], 1 yes, 0 no, -1 no such question.
+        told: int64 [B, Q], where a caption's next token is to be told: that token; else -1. Captions stand among the questions.
     """
 
     frames: np.ndarray
@@ -68,6 +69,7 @@ class PackedBatch:
     offsets: np.ndarray
     answer_at: np.ndarray
     answers: np.ndarray
+    told: np.ndarray
 
 
 class BatchMaker:
@@ -83,11 +85,14 @@ class BatchMaker:
         scenes = make((order.seed, order.index), order.clips, order.frames)
         rng = np.random.default_rng([order.seed, order.index, 1])
         asked = ask_balanced([scene.truth for scene in scenes], order.questions, rng) if order.questions else [[]] * len(scenes)
-        return pack(scenes, asked, order.frames, self._tokenizer)
+        captions = [caption(scene.truth) for scene in scenes] if order.questions else []
+        return pack(scenes, asked, order.frames, self._tokenizer, captions)
 
 
-def pack(scenes: Sequence[Scene], asked: Sequence[Sequence[Question]], frames: int, tokenizer: Any) -> PackedBatch:
-    """Lay scenes and their questions out as arrays."""
+def pack(
+    scenes: Sequence[Scene], asked: Sequence[Sequence[Question]], frames: int, tokenizer: Any, captions: Sequence[str] = ()
+) -> PackedBatch:
+    """Lay scenes, their questions and (where there are any) their captions out as arrays."""
     count = len(scenes)
     pictures = np.zeros((count, frames, SIDE, SIDE, 3), np.uint8)
     present = np.zeros((count, frames), bool)
@@ -98,16 +103,17 @@ def pack(scenes: Sequence[Scene], asked: Sequence[Sequence[Question]], frames: i
         pictures[row, start:], present[row, start:] = scene.frames, True
         contents[row, start:], agents[row, start:] = scene.truth.contents, scene.truth.agents
         happened[row, start:] = scene.truth.happened
-    return PackedBatch(pictures, present, contents, agents, happened, *_pack_questions(asked, tokenizer))
+    return PackedBatch(pictures, present, contents, agents, happened, *_pack_questions(asked, tokenizer, captions))
 
 
-def _pack_questions(asked: Sequence[Sequence[Question]], tokenizer: Any) -> tuple[np.ndarray, ...]:
-    end = tokenizer.convert_tokens_to_ids(ANSWER)
+def _pack_questions(asked: Sequence[Sequence[Question]], tokenizer: Any, captions: Sequence[str]) -> tuple[np.ndarray, ...]:
+    end, tell, done = tokenizer.convert_tokens_to_ids([ANSWER, END_OF_UTTERANCE, END])
     encoded = [[[*tokenizer.encode(question.text), end] for question in questions] for questions in asked]
-    longest = max((sum(map(len, rows)) for rows in encoded), default=0)
+    spoken = [[tell, *tokenizer.encode(text), done] for text in captions] or [[]] * len(asked)
+    longest = max((sum(map(len, rows)) + len(ids) for rows, ids in zip(encoded, spoken, strict=True)), default=0)
     most = max(map(len, encoded), default=0)
     tokens, offsets = np.zeros((2, len(asked), longest), np.int64)
-    question_of = np.full((len(asked), longest), -1, np.int64)
+    question_of, told = np.full((2, len(asked), longest), -1, np.int64)
     answer_at, answers = np.zeros((len(asked), most), np.int64), np.full((len(asked), most), -1, np.int64)
     for row, questions in enumerate(encoded):
         at = 0
@@ -116,7 +122,11 @@ def _pack_questions(asked: Sequence[Sequence[Question]], tokenizer: Any) -> tupl
             tokens[row, stretch], offsets[row, stretch], question_of[row, stretch] = ids, np.arange(len(ids)), number
             at += len(ids)
             answer_at[row, number], answers[row, number] = at - 1, asked[row][number].answer
-    return tokens, question_of, offsets, answer_at, answers
+        ids = spoken[row]
+        stretch = slice(at, at + len(ids))
+        tokens[row, stretch], offsets[row, stretch], question_of[row, stretch] = ids, np.arange(len(ids)), len(questions)
+        told[row, at : at + len(ids) - 1] = ids[1:]
+    return tokens, question_of, offsets, answer_at, answers, told
 
 
 class BatchStream:

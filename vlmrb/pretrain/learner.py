@@ -5,7 +5,8 @@ Three losses share one pass. The first two have linear heads of their own that a
 1. *see*: from the vision tower, what stands at each point of a frame;
 2. *compare*: from the text model's lower layers, what has appeared and vanished at each token since the frame before, and,
    at the mark that ends a frame, what has happened since then;
-3. *answer*: the token after ANSWER, for all questions of a clip on one pass over its frames.
+3. *answer*: the token after ANSWER, for all questions of a clip on one pass over its frames, and the words of a caption that
+   names what stands in the first and the last frame and what has happened.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from vlmrb.pretrain.truth import CONTENTS, HAPPENINGS, MAP_SIDE
 _POSES = 5
 _COMMON = 2  # the first contents, empty and wall, are everywhere
 _COMMON_WEIGHT = 0.1
+_CAPTION_WEIGHT = 0.5
 _CHANGES_FROM, _HAPPENED_FROM = 2, 3  # the layers after which these can be read
 
 
@@ -158,6 +160,10 @@ class Learner(nn.Module):
         wanted = answers[asked]
         no_yes = torch.tensor(self._answer_ids, device=device)
         loss = functional.cross_entropy(logits, no_yes[wanted])
+        told = torch.from_numpy(batch.told).to(device)  # [B, Q]
+        if bool((told >= 0).any()):
+            spoken = self.model.lm_head(hidden[told >= 0]).float()
+            loss = loss + _CAPTION_WEIGHT * functional.cross_entropy(spoken, told[told >= 0])
         right = (logits[:, no_yes].argmax(-1) == wanted).float().mean()
         return loss, float(right.detach())
 

@@ -151,7 +151,7 @@ def build_model(vocabulary_size: int, shape: ModelShape) -> Any:
     return model
 
 
-def _look_back(model: Any, shape: ModelShape, strength: float = 5.0) -> None:
+def _look_back(model: Any, shape: ModelShape, strength: float = 6.0) -> None:
     """Let one head of each of the first layers begin by looking at the same place in the frame before.
 
     Rotary positions turn a query by its position: a bias that is the key's bias turned by as many tokens as a frame has

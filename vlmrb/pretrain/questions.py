@@ -11,7 +11,7 @@ import numpy as np
 from vlmrb.events import is_progress
 from vlmrb.pretrain import phrases
 from vlmrb.pretrain.phrases import FAMILIES, Family
-from vlmrb.pretrain.truth import COLORS, Truth
+from vlmrb.pretrain.truth import COLORS, CONTENTS, Truth
 from vlmrb.scoring import load_presets
 from vlmrb.scoring.embedded import split_words
 
@@ -19,6 +19,8 @@ Split = Literal["train", "held_out"]
 
 PRESETS = ("games", "manipulation", "progress")
 _CARRIED = "object"  # stands for any thing that can be carried
+_TOLD = ("picked_up", "dropped", "unlocked", "opened", "closed", "goal_reached", "died", "entered")
+_TOLD_EVENTS, _TOLD_THINGS = 6, 5
 _WEIGHTS = {"progress": 4.0, "picked_up": 2.0, "opened": 2.0, "goal_reached": 1.5, "unlocked": 1.5}
 _PRESET_SHARE, _OPPOSITE_SHARE = 0.25, 0.3
 _PER_KIND = 3  # questions of one family that one clip is asked at most
@@ -170,6 +172,22 @@ def phrase(
     return Question(" ".join(word for word in words if word), truth != opposite, matter)
 
 
+def caption(truth: Truth) -> str:
+    """A clip in a few words: what happens, then some of what stands in the first frame and in the last."""
+    happened = [
+        " ".join(str(event).replace("_", " ").split())
+        for _, event in truth.events
+        if event.name in _TOLD and not (event.name == "opened" and event.object == "box")
+    ]
+    told = happened[:_TOLD_EVENTS] or ["stays" if truth.stayed else "moves"]
+    return f"{', '.join(told)} first {_named(truth.first)} last {_named(truth.last)}"
+
+
+def _named(contents: frozenset[str]) -> str:
+    things = sorted(content for content in contents if " " in content or content in ("goal", "lava"))
+    return ", ".join(things[:_TOLD_THINGS]) or "empty"
+
+
 def preset_texts() -> tuple[str, ...]:
     """The shipped prompts, in the order of PRESETS: the newest version of each."""
     presets = load_presets()
@@ -192,8 +210,8 @@ def plain_questions() -> tuple[str, ...]:
 
 
 def vocabulary() -> tuple[str, ...]:
-    """Every word and mark of the training phrasings and the presets, sorted."""
-    words = {"yes", "no"}
+    """Every word and mark of the training phrasings, the presets and the captions, sorted."""
+    words = {"yes", "no", *" ".join((*_TOLD, *CONTENTS, "stays moves first last , room empty")).replace("_", " ").split()}
     for text in _all_texts("train"):
         words |= set(split_words(text))
     return tuple(sorted(words))

@@ -8,6 +8,7 @@ rate has come down to nothing).
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -101,7 +102,7 @@ def pretrain(
 
     Args:
         recipe: what to do; where training is resumed it must be the one that was begun.
-        out: the model's folder; its subfolder 'training' holds the checkpoint until the end.
+        out: the model's folder; its subfolder 'training' holds the checkpoint and is gone at the end.
         device: torch device, or 'auto': cuda, else cpu.
         workers: processes that make clips beside the one that learns; 0 makes them in between.
         resume: go on from the checkpoint.
@@ -133,6 +134,7 @@ def pretrain(
     training.save(checkpoints)
     report(training.report())
     training.write_model(out)
+    shutil.rmtree(checkpoints)
 
 
 class _Training:

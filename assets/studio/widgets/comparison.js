@@ -231,7 +231,8 @@ class Comparison {
     const open = async () => {
       fill(box, h("p.muted", {}, "Reading clips…"));
       try {
-        const points = await this.call("scatter", { runs: this.view.run_ids });
+        const found = await this.call("scatter", { runs: this.view.run_ids });
+        const points = found.filter((each) => each[2] !== null); // missing where learning has diverged
         if (!points.length) {
           fill(box, h("p.muted", {}, "These runs have no clips with both a score and a TD error. Runs with a scorer store both."));
           return;
@@ -242,7 +243,7 @@ class Comparison {
         chart.draw(() => [true, false].map((progress) => {
           const of = points.filter((each) => each[5] === progress);
           return { type: "scattergl", mode: "markers", name: progress ? "progress" : "no progress", x: of.map((each) => each[3] + jitter(each[0])), y: of.map((each) => each[2]),
-            customdata: of.map((each) => [each[0], each[1]]), marker: { size: 6, opacity: 0.55, color: token(progress ? "yes" : "unknown") }, hovertemplate: "clip %{customdata[0]}<br>P(yes) %{x:.2f}, |δ| %{y:.3g}<extra></extra>" };
+            customdata: of.map((each) => [each[0], each[1], each[3]]), marker: { size: 6, opacity: 0.55, color: token(progress ? "yes" : "unknown") }, hovertemplate: "clip %{customdata[0]}<br>P(yes) %{customdata[2]:.2f}, |δ| %{y:.3g}<extra></extra>" };
         }), { xaxis: { title: { text: "P(yes)" }, range: [-0.06, 1.06] }, yaxis: { title: { text: "mean |TD error|" }, rangemode: "tozero" }, height: 380 });
       } catch (error) {
         fill(box, problem(error.message));

@@ -24,10 +24,13 @@ class LaunchForm {
 
   start() {
     const key = query().preset || "quick";
-    const preset = this.data.presets.find((each) => each.key === key) ?? this.data.presets[0];
+    const known = this.data.presets.find((each) => each.key === key);
+    const preset = known ?? this.data.presets[0];
+    if (!known) this.node.prepend(h("p.notice", { role: "status" }, `There is no preset “${key}”; this is “${preset.title}”.`));
     this.fillIn(preset.form);
     this.markPreset(preset.key);
     this.ask();
+    window.addEventListener("pageshow", (event) => event.persisted && this.ready()); // back from the runs that it launched
   }
 
   // -- presets
@@ -83,6 +86,7 @@ class LaunchForm {
     const setting = this.settings.get(name);
     const changed = this.value(name) !== setting.default && this.value(name) !== "";
     this.inputs.get(name).closest(".setting")?.classList.toggle("changed", changed);
+    if (name === "scorer") this.describeScorer();
   }
 
   // -- fields
@@ -109,20 +113,22 @@ class LaunchForm {
 
   hint(setting) {
     const signs = { ge: "≥", gt: ">", le: "≤", lt: "<" };
-    const range = Object.entries(signs).filter(([key]) => key in setting.limits).map(([key, sign]) => `${sign} ${setting.limits[key]}`).join(" and ");
+    const { ge, le } = setting.limits;
+    const range = ge !== undefined && le !== undefined ? `${ge} to ${le}`
+      : Object.entries(signs).filter(([key]) => key in setting.limits).map(([key, sign]) => `${sign} ${setting.limits[key]}`).join(" and ");
     const base = setting.kind === "flag" ? "" : `default ${setting.default}`;
     return [setting.description, [range, base].filter(Boolean).join("; ")].filter(Boolean).join(" · ");
   }
 
   front() {
-    const of = (name, hint) => { const setting = this.settings.get(name); return this.field(name, LABELS[name], this.control(setting), hint); };
-    const env = of("env", "a suggestion, any MiniGrid or Gymnasium id, DoorKey of any size, or module:Id");
+    const of = (name) => { const setting = this.settings.get(name); return this.field(name, LABELS[name], this.control(setting), ["algo", "prompt", "scorer"].includes(name) ? null : this.hint(setting)); };
+    const env = of("env");
     this.suggest("env", this.data.environments.map((id) => [id, ""]));
-    const scorer = of("scorer", "labels the clips; used by VLM-RB alone");
-    this.suggest("scorer", this.data.scorers);
-    const prompt = of("prompt", null);
-    prompt.append(h("span.setting-hint", {}, "a preset (", this.data.prompts.flatMap((each, i) => [i ? ", " : "", h("button.linklike", { type: "button", title: each.text,
-      onclick: () => { this.write("prompt", each.name); this.check(); } }, each.name)]), ") or your own yes/no question"));
+    const scorer = of("scorer");
+    this.scorerNote = h("span", { role: "status" });
+    scorer.append(h("span.setting-hint", {}, this.shortcuts("scorer", this.data.scorers)), h("span.setting-hint", {}, this.scorerNote));
+    const prompt = of("prompt");
+    prompt.append(h("span.setting-hint", {}, "a preset (", this.shortcuts("prompt", this.data.prompts.map((each) => [each.name, each.text])), ") or your own yes/no question"));
     this.picture = h("div.schedule", { "aria-live": "polite" });
     this.methods = new Map(this.data.methods.map((method) => [method, h("input", { type: "checkbox", id: `method-${method}`, onchange: () => { this.markPreset(null); this.check(); } })]));
     this.slots.set("methods", h("span.field-problem", { role: "alert" }));
@@ -131,14 +137,27 @@ class LaunchForm {
     this.tags = h("input", { type: "text", maxlength: 1000, oninput: this.check, placeholder: "with commas", autocomplete: "off" });
     return h("div", {},
       h("section.panel", {}, h("h2", {}, "What to train"),
-        h("div.grid-2", {}, env, of("algo"), of("total_steps", "over all parallel environments"), this.field("seeds", "Seeds of each method", this.seeds, "numbers and ranges: 0-4 or 0, 1, 2. At least 5 to compare methods"))),
+        h("div.grid-2", {}, env, of("algo"), of("total_steps"), this.field("seeds", "Seeds of each method", this.seeds, "numbers and ranges: 0-4 or 0, 1, 2. At least 5 to compare methods"))),
       h("section.panel", {}, h("h2", {}, "Replay methods"),
         h("fieldset.methods", {}, h("legend.visually-hidden", {}, "Replay methods"),
           this.data.methods.map((method) => h("label.method", { for: `method-${method}` }, this.methods.get(method), h("span.method-dot", { style: { background: `var(--method-${method})` } }),
             h("strong", {}, METHOD_TITLES[method]), h("span.muted", {}, METHOD_TEXTS[method])))), this.slots.get("methods"), this.varyFields()),
-      h("section.panel.vlm-only", {}, h("h2", {}, "VLM guidance"), h("div.grid-2", {}, scorer, of("clip_length", "steps per clip")), prompt,
-        h("div.lambda", {}, h("div.lambda-fields", {}, of("lambda_max", "share of each batch drawn by VLM priority, 0 to 1; none: no mixture at all"), of("lambda_warmup", "fraction of the run over which λ rises from 0")), this.picture)),
+      h("section.panel.vlm-only", {}, h("h2", {}, "VLM guidance"), h("div.grid-2", {}, scorer, of("clip_length")), prompt,
+        h("div.lambda", {}, h("div.lambda-fields", {}, of("lambda_max"), of("lambda_warmup")), this.picture)),
       h("section.panel", {}, h("h2", {}, "Name"), h("div.grid-2", {}, this.field("set_name", "Name of the set", this.setName), this.field("tags", "Tags", this.tags))));
+  }
+
+  /** Words that fill in a field; each tells on hovering what it stands for. */
+  shortcuts(name, choices) {
+    const choose = (value) => { this.write(name, value); this.markPreset(null); this.check(); };
+    return choices.flatMap(([value, words], i) => [i ? ", " : "", h("button.linklike", { type: "button", title: words, onclick: () => choose(value) }, value)]);
+  }
+
+  /** What the scorer that is named is. */
+  describeScorer() {
+    const kind = (text) => text.split(":")[0].trim();
+    const found = this.data.scorers.find(([value]) => kind(value) === kind(this.value("scorer")));
+    this.scorerNote.textContent = found ? found[1] : "";
   }
 
   suggest(name, choices) {
@@ -219,9 +238,9 @@ class LaunchForm {
     const { runs, at_a_time: together, seconds, basis } = verdict.size;
     fill(this.words, h("p.launch-size", {}, h("strong", {}, count(runs)), runs === 1 ? " run" : " runs", together > 1 ? `, ${together} at a time` : runs > 1 ? ", one after the other" : ""),
       h("p", {}, seconds === null ? "How long they take is not known yet: " : `About ${duration(seconds)} in all, `, h("span.muted", {}, basis), "."));
-    this.go.textContent = runs === 1 ? "Launch 1 run" : `Launch ${count(runs)} runs`;
+    this.go.textContent = this.goWords = runs === 1 ? "Launch 1 run" : `Launch ${count(runs)} runs`;
     this.commandText.textContent = verdict.command;
-    fill(this.picture, schedulePicture(verdict.schedule));
+    fill(this.picture, schedulePicture(verdict.schedules));
   }
 
   showProblems(problems) {
@@ -238,34 +257,47 @@ class LaunchForm {
     if (this.go.disabled) return;
     this.go.disabled = true;
     this.go.textContent = "Launching…";
-    this.press ??= Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-");
+    const form = this.read();
+    this.press = this.pressOf(form);
     try {
-      const { run_ids: ids, problems } = await this.call("launch", { ...this.read(), press: this.press });
+      const { run_ids: ids, problems } = await this.call("launch", { ...form, press: this.press.id });
       if (Object.keys(problems).length) this.showProblems(problems);
       else {
         sessionStorage.setItem("studio:launched", ids.join(","));
         location.href = ids.length === 1 ? page("run", { run: ids[0] }) : page("", { launched: ids.length });
         return;
       }
+      this.press = null;
     } catch (error) {
       fill(this.trouble, problem(error.message));
+      if (!error.offline) this.press = null;
     }
-    this.press = null;
+    this.ready();
+  }
+
+  /** One press of the button: the same one for a form whose answer never came, for it may have been launched. */
+  pressOf(form) {
+    const content = JSON.stringify(form);
+    return this.press?.content === content ? this.press : { content, id: Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-") };
+  }
+
+  ready() {
     this.go.disabled = false;
-    this.go.textContent = "Launch";
+    this.go.textContent = this.goWords ?? "Launch";
   }
 }
 
-/** λ over the steps of a run. */
-function schedulePicture(points) {
-  if (!points.length) return h("p.muted", {}, "No λ: batches are not mixed.");
-  const [width, height, left, bottom] = [320, 110, 34, 20];
-  const last = points[points.length - 1][0];
+/** λ over the steps of a run, a line for each way in which the runs differ. */
+function schedulePicture(schedules) {
+  if (!schedules.length) return h("p.muted", {}, "No λ: batches are not mixed.");
+  const [width, height, left, bottom] = [320, 110, 42, 20];
+  const ends = schedules.map((points) => points[points.length - 1]);
+  const last = Math.max(...ends.map(([step]) => step));
   const x = (step) => left + ((width - left - 8) * step) / last;
   const y = (weight) => 8 + (height - bottom - 8) * (1 - weight);
   const tick = (words, at, side) => h(`text.axis`, side === "x" ? { x: at, y: height - 5, "text-anchor": "middle" } : { x: left - 6, y: at + 4, "text-anchor": "end" }, words);
-  return h("svg.schedule-picture", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `λ rises from 0 to ${points[points.length - 1][1]}` },
+  return h("svg.schedule-picture", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `λ rises from 0 to ${ends.map(([, weight]) => weight).join(", ")}` },
     h("line.grid", { x1: left, x2: width - 8, y1: y(0), y2: y(0) }), h("line.grid", { x1: left, x2: width - 8, y1: y(1), y2: y(1) }),
-    h("polyline.curve", { points: points.map(([step, weight]) => `${x(step).toFixed(1)},${y(weight).toFixed(1)}`).join(" ") }),
+    schedules.map((points) => h("polyline.curve", { points: points.map(([step, weight]) => `${x(step).toFixed(1)},${y(weight).toFixed(1)}`).join(" ") })),
     tick("0", y(0), "y"), tick("λ = 1", y(1), "y"), tick("0", x(0) + 4, "x"), tick(`${short(last)} steps`, x(last) - 28, "x"));
 }

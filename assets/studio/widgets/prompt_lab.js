@@ -1,7 +1,8 @@
 // The prompts page: a question, what stored clips say to it, and the way into a run.
 import { Chart } from "../chart.js";
-import { movingThumbnail } from "../clips/film.js";
-import { ago, badge, bar, button, count, empty, fill, h, number, page, percent, poll, problem, query, setQuery, toast, token } from "../studio.js";
+import { chance, eventWords } from "../clips/card.js";
+import { dropThumbnails, movingThumbnail } from "../clips/film.js";
+import { ago, badge, bar, button, count, debounce, empty, fill, h, number, page, percent, poll, problem, query, setQuery, toast, token } from "../studio.js";
 
 const SECONDS = 1.5;
 const SHOWN = 15;
@@ -15,7 +16,8 @@ export function mount({ node, data, call, plotly }) {
 
 class PromptLab {
   constructor(data, call, plotly) {
-    Object.assign(this, { data, call, clips: [], view: null, trialId: null, chosen: null });
+    Object.assign(this, { data, call, clips: [], view: null, trialId: null, chosen: null, shown: SHOWN });
+    this.redrawFlips = debounce(() => this.drawFlips(), 200); // numbers follow the slider at once, pictures when it rests
     this.trouble = h("div");
     this.node = h("div.lab", {}, h("h1.visually-hidden", {}, "Prompts"), this.trouble,
       h("div.lab-columns", {}, h("div.lab-left", {}, this.editor(), this.tryPanel(), this.applyPanel(), this.recent()), this.results(plotly)));
@@ -25,7 +27,9 @@ class PromptLab {
     await this.loadLibrary();
     const asked = query().prompt;
     const found = this.library?.prompts.find((prompt) => asked ? asked === reference(prompt) || asked === prompt.name : true);
-    if (found) this.edit(found);
+    const chosen = found ?? this.library?.prompts[0];
+    if (chosen) this.edit(chosen);
+    if (chosen && !found) fill(this.trouble, h("p.notice", { role: "status" }, `There is no prompt “${asked}”; this is ${reference(chosen)}.`));
     if (query().trial) this.follow(Number(query().trial));
   }
 
@@ -55,7 +59,7 @@ class PromptLab {
   }
 
   drawPrompts() {
-    fill(this.menu, this.library.prompts.map((prompt, i) => h("option", { value: i }, `${reference(prompt)}  ${prompt.text.slice(0, 50)}…`)));
+    fill(this.menu, this.library.prompts.map((prompt, i) => h("option", { value: i }, `${reference(prompt)}  ${beginning(prompt.text)}`)));
     const at = this.library.prompts.findIndex((prompt) => this.chosen && reference(prompt) === reference(this.chosen));
     if (at >= 0) this.menu.value = at;
   }
@@ -113,6 +117,8 @@ class PromptLab {
       h("input", { type: "checkbox", value: run.run_id, checked: chosen.has(run.run_id), onchange: () => setQuery({ runs: this.runIds().join(",") }) }),
       h("span", {}, `${run.run_id} · ${run.name}`), h("span.muted.num", {}, `${count(run.clips)} clips`)))
       : empty("No clips yet", "A prompt is tried on clips that runs have stored.", h("a.button.primary", { href: page("launch") }, "Launch a run")));
+    const first = this.runs.querySelector("input:checked")?.closest(".run-choice");
+    if (first) this.runs.scrollTop = first.offsetTop - this.runs.offsetTop - first.offsetHeight; // in its box alone: the page stays
     this.go.disabled = !withClips.length;
     fill(this.scorers, [...new Set([...this.library.scorers, "oracle", "reward", "random:0.25"])].map((value) => h("option", { value })));
     if (!this.scorer.value) this.scorer.value = this.library.scorers[0] ?? "oracle";
@@ -146,6 +152,8 @@ class PromptLab {
     this.trialId = id;
     this.clips = [];
     this.view = null;
+    this.shown = SHOWN;
+    this.detail.hidden = true;
     setQuery({ trial: id });
     fill(this.outcome, h("p.muted", {}, "Loading…"));
     this.stopPolling ??= poll(() => this.look(), SECONDS);
@@ -159,15 +167,16 @@ class PromptLab {
     try {
       const view = await this.call("trial", { trial: id, seen: this.clips.length });
       if (id !== this.trialId) return;
-      const first = !this.view;
       this.view = view;
       if (view.clips.length) this.clips = view.clips;
-      if (first) this.threshold.value = view.threshold;
+      if (this.thresholdOf !== id) this.threshold.value = view.threshold; // and then it is the reader's
+      this.thresholdOf = id;
       this.drawResults();
       if (view.status === "finished") this.loadLibrary();
     } catch (error) {
       fill(this.outcome, problem(error.message));
-      this.trialId = null;
+      if (error.offline) this.view = null; // it is asked again; what has been drawn stays
+      else this.trialId = null;
     }
   }
 
@@ -229,7 +238,7 @@ class PromptLab {
       h("div.lab-tables", {}, confusionTable("Against events", events, ["progress", "no progress"]),
         people ? confusionTable(`Against people (${judged.length} clips)`, people, ["should be yes", "should be no"]) : h("p.muted", {}, "Nobody has judged clips of this sample yet; agree or disagree in the ", h("a", { href: page("clips") }, "clip player"), ".")));
     this.drawHistogram(known, at);
-    this.drawFlips(flipped, after, known);
+    this.redrawFlips();
   }
 
   drawHistogram(known, at) {
@@ -247,12 +256,21 @@ class PromptLab {
       shapes: [{ type: "line", x0: at, x1: at, y0: 0, y1: 1, yref: "paper", line: { color: token("accent"), width: 2, dash: "dot" } }] });
   }
 
-  drawFlips(flipped, after, known) {
+  /** The clips that flip, those that change most first, and those whose label goes against the events. */
+  drawFlips() {
+    const at = Number(this.threshold.value);
+    const after = (clip) => clip.probability >= at;
+    const known = this.clips.filter((clip) => clip.probability !== null);
+    const change = (clip) => Math.abs(clip.probability - (clip.before_probability ?? Number(clip.before)));
+    const flipped = known.filter((clip) => clip.before !== null && after(clip) !== clip.before).sort((a, b) => change(b) - change(a));
     const wrong = known.filter((clip) => after(clip) !== clip.progress);
-    const groups = [["Flips: another label than now", flipped], ["Against the events", wrong]];
+    const unknown = this.clips.filter((clip) => clip.probability === null);
+    const groups = [["Flips: another label than now", flipped], ["Against the events", wrong], ...(unknown.length ? [["Unknown: no usable answer", unknown]] : [])];
+    const more = button(`Show ${SHOWN} more of each`, () => { this.shown += SHOWN; this.drawFlips(); }, { kind: "small" });
+    dropThumbnails(this.flips);
     fill(this.flips, groups.map(([title, clips]) => h("section", {}, h("h3", {}, `${title} (${count(clips.length)})`),
-      clips.length ? h("div.flip-grid", {}, clips.slice(0, SHOWN).map((clip) => flipCard(clip, after(clip)))) : h("p.muted", {}, "None at this threshold."),
-      clips.length > SHOWN ? h("p.muted", {}, `The first ${SHOWN} are shown.`) : null)));
+      clips.length ? h("div.flip-grid", {}, clips.slice(0, this.shown).map((clip) => flipCard(clip, clip.probability === null ? null : after(clip))))
+        : h("p.muted", {}, "None at this threshold."))), groups.some(([, clips]) => clips.length > this.shown) ? h("p", {}, more) : null);
   }
 
   // -- into a run
@@ -278,15 +296,16 @@ class PromptLab {
     try {
       const control = await this.call("apply", { run, text: this.asked() });
       this.applied.textContent = `Requested of run ${run}…`;
-      for (let i = 0; i < 40; i += 1) {
+      let taken = false;
+      for (let i = 0; i < 40 && !taken; i += 1) {
         const row = await this.call("applied", { run, control });
         if (row.status !== "requested") {
           fill(this.applied, row.status === "applied" ? `Applied to run ${run} at step ${count(row.applied_step)}: clips from there on are asked this. ` : `Run ${run} rejected it: ${row.error}. `,
             h("a", { href: page("run", { run }) }, "See the run"));
-          break;
-        }
-        await new Promise((done) => setTimeout(done, 700));
+          taken = true;
+        } else await new Promise((done) => setTimeout(done, 700));
       }
+      if (!taken) fill(this.applied, `Run ${run} has not taken it up yet; it does once it trains on. `, h("a", { href: page("run", { run }) }, "See the run"));
     } catch (error) {
       this.applied.textContent = error.message;
     }
@@ -306,6 +325,10 @@ class PromptLab {
       h("span.muted", {}, ` ${count(trial.scored)} clips, ${trial.scorer}, ${ago(trial.created_at)}`), h("div.trial-prompt.muted", {}, trial.prompt))))
       : h("p.muted", {}, "None yet."));
   }
+}
+
+function beginning(text) {
+  return text.length > 50 ? `${text.slice(0, 50)}…` : text;
 }
 
 function reference(prompt) {
@@ -333,6 +356,7 @@ function flipCard(clip, after) {
   const word = (label) => (label === null ? "–" : label ? "yes" : "no");
   return h("a.flip", { href: page("clips", { runs: clip.run_id, clip: clip.clip_id }), target: "_blank", rel: "noopener" },
     h("span.clip-picture", {}, movingThumbnail(clip)),
-    h("span.flip-words", {}, h("strong", {}, `${word(clip.before)} → ${word(after)}`), h("span.num.muted", {}, clip.probability.toFixed(2))),
-    h("span.flip-events", { class: clip.progress ? "flip-events progress" : "flip-events muted" }, clip.events.length ? clip.events.join(" · ") : "no events"));
+    h("span.flip-words", {}, h("strong", {}, `${word(clip.before)} → ${word(after)}`),
+      h("span.num.muted", { title: "P(yes): now → this trial" }, `${chance(clip.before_probability)} → ${chance(clip.probability)}`)),
+    h("span.flip-events", { class: clip.progress ? "flip-events progress" : "flip-events muted", title: clip.error || null }, clip.error || eventWords(clip.events)));
 }
