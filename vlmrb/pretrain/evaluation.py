@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from vlmrb.envs import make_renderer
 from vlmrb.pretrain.questions import PRESETS, Matter, answer, phrase, preset_texts
 from vlmrb.pretrain.truth import Truth, truth_of
 from vlmrb.pretrain.worlds import TILE_SIZE, SceneMaker, frame_indices
-from vlmrb.types import Clip, Prompt, ScoringRequest
+from vlmrb.types import Clip, ClipScorer, FrameRenderer, Prompt, ScoringRequest
 
 SIZES = (5, 6, 8, 12, 16)
 _BEHAVIOURS = {"random": 0.0, "half-trained": 0.55}
@@ -88,7 +88,9 @@ class Evaluation:
     clips_per_second: float
 
 
-class _Item(NamedTuple):
+class HeldOut(NamedTuple):
+    """A clip that no training has seen."""
+
     env: str
     clip: Clip
     truth: Truth
@@ -116,14 +118,14 @@ def evaluate(
     rng = np.random.default_rng([seed, 1])
     found = []
     for name, text in zip(PRESETS, preset_texts(), strict=True):
-        found.append(_figures(name, items, _truths(items, Matter("progress")), _ask(scorer, items, text)))
+        found.append(_figures(name, items, _truths(items, Matter("progress")), ask(scorer, items, text)))
         report(len(found))
     for asked in _QUESTIONS:
         found.append(_question_figures(scorer, items, asked, rng))
         report(len(found))
     visuals: dict[str, float | None] = {}
     for name in ("swapped", "abstract"):
-        given = _ask(scorer, items, _QUESTIONS[0].text, visuals=name)
+        given = ask(scorer, items, _QUESTIONS[0].text, visuals=name)
         visuals[name] = auc(given, _truths(items, Matter("progress")))
         report(len(found) + len(visuals))
     rate = clips_per_second(scorer, seed)
@@ -132,7 +134,7 @@ def evaluate(
     return Evaluation(tuple(found), visuals, rate)
 
 
-def held_out_items(clips: int, seed: int) -> list[_Item]:
+def held_out_items(clips: int, seed: int) -> list[HeldOut]:
     """DoorKey clips of all sizes and behaviours, as a run would score them."""
     items = []
     combinations = [(size, name) for size in SIZES for name in _BEHAVIOURS]
@@ -141,13 +143,13 @@ def held_out_items(clips: int, seed: int) -> list[_Item]:
         maker = SceneMaker([env_id], planned=_BEHAVIOURS[name], vary=False)
         share = clips * (number + 1) // len(combinations) - clips * number // len(combinations)
         items += [
-            _Item(env_id, clip, truth_of(clip, frame_indices(len(clip), _FRAMES)))
+            HeldOut(env_id, clip, truth_of(clip, frame_indices(len(clip), _FRAMES)))
             for _, clip in maker.as_they_come((seed, number), share)
         ]
     return items
 
 
-def clips_per_second(scorer: Any, seed: int = 0) -> float:
+def clips_per_second(scorer: ClipScorer, seed: int = 0) -> float:
     """How many DoorKey-8x8 clips per second the scorer answers on one thread, drawing included; wall-clock time."""
     import torch
 
@@ -167,22 +169,22 @@ def clips_per_second(scorer: Any, seed: int = 0) -> float:
         torch.set_num_threads(threads)
 
 
-def _renderer(visuals: str) -> Any:
+def _renderer(visuals: str) -> FrameRenderer:
     return make_renderer({"kind": "minigrid", "tile_size": TILE_SIZE, "visuals": visuals})
 
 
-def _request(clip: Clip, renderer: Any) -> ScoringRequest:
+def _request(clip: Clip, renderer: FrameRenderer) -> ScoringRequest:
     indices = frame_indices(len(clip), _FRAMES)
     return ScoringRequest(clip, renderer.render(clip.snapshots[indices]), tuple(int(index) for index in indices))
 
 
-def _question_figures(scorer: Any, items: Sequence[_Item], asked: _Asked, rng: np.random.Generator) -> QuestionFigures:
+def _question_figures(scorer: ClipScorer, items: Sequence[HeldOut], asked: _Asked, rng: np.random.Generator) -> QuestionFigures:
     truths = _truths(items, asked.matter)
-    given = _ask(scorer, items, asked.text)
-    opposite = _ask(scorer, items, asked.opposite)
+    given = ask(scorer, items, asked.text)
+    opposite = ask(scorer, items, asked.opposite)
     differs = [(a >= 0.5) != (b >= 0.5) for a, b in zip(given, opposite, strict=True) if a is not None and b is not None]
     texts = {phrase(asked.matter, True, rng, "held_out", opposite=False).text for _ in range(_HELD_OUT_PHRASINGS)}
-    aucs = [auc(_ask(scorer, items, text), truths) for text in sorted(texts)]
+    aucs = [auc(ask(scorer, items, text), truths) for text in sorted(texts)]
     known = [value for value in aucs if value is not None]
     return _figures(
         asked.text,
@@ -195,7 +197,7 @@ def _question_figures(scorer: Any, items: Sequence[_Item], asked: _Asked, rng: n
 
 
 def _figures(
-    question: str, items: Sequence[_Item], truths: Sequence[bool], given: Sequence[float | None], **more: float | None
+    question: str, items: Sequence[HeldOut], truths: Sequence[bool], given: Sequence[float | None], **more: float | None
 ) -> QuestionFigures:
     by_env = {}
     for env in dict.fromkeys(item.env for item in items):
@@ -205,11 +207,12 @@ def _figures(
     return QuestionFigures(question, len(items), judge(labels, given, truths), by_env, **more)
 
 
-def _truths(items: Sequence[_Item], matter: Matter) -> list[bool]:
+def _truths(items: Sequence[HeldOut], matter: Matter) -> list[bool]:
     return [bool(answer(matter, item.truth)) for item in items]
 
 
-def _ask(scorer: Any, items: Sequence[_Item], text: str, visuals: str = "normal") -> list[float | None]:
+def ask(scorer: ClipScorer, items: Sequence[HeldOut], text: str, visuals: str = "normal") -> list[float | None]:
+    """P(yes) that a scorer gives for each clip, None where it is unknown; frames are drawn with these visuals."""
     prompt, renderer = Prompt("custom", 1, text), _renderer(visuals)
     scores = []
     for start in range(0, len(items), _AT_ONCE):

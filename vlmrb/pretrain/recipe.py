@@ -24,7 +24,7 @@ from vlmrb.pretrain.card import model_card
 from vlmrb.pretrain.model import ModelShape, build_model, build_processor, save_folder
 from vlmrb.pretrain.questions import plain_questions, vocabulary
 
-SEE_UNTIL, COMPARE_UNTIL = 0.12, 0.35
+SEE_UNTIL, COMPARE_UNTIL = 0.08, 0.30
 """Shares of the training at which the next stretch begins."""
 
 CHECKPOINTS = "training"  # folder within the model's

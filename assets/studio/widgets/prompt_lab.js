@@ -131,8 +131,7 @@ class PromptLab {
   }
 
   scorerNote() {
-    const control = this.data.controls.includes(this.scorer.value.trim().split(":")[0]);
-    this.note.textContent = control ? `${this.scorer.value.trim().split(":")[0]} is a control: it does not read the prompt. Name a model (hf:… or openai:…) to try a question.`
+    this.note.textContent = this.isControl(this.scorer.value) ? `${this.scorer.value.trim().split(":")[0]} is a control: it does not read the prompt. Name a model (hf:… or openai:…) to try a question.`
       : "The sample is spread over the runs; half of it shows progress where there is enough, so its positive rate is not the runs' own.";
   }
 
@@ -300,7 +299,7 @@ class PromptLab {
       for (let i = 0; i < 40 && !taken; i += 1) {
         const row = await this.call("applied", { run, control });
         if (row.status !== "requested") {
-          fill(this.applied, row.status === "applied" ? `Applied to run ${run} at step ${count(row.applied_step)}: clips from there on are asked this. ` : `Run ${run} rejected it: ${row.error}. `,
+          fill(this.applied, row.status === "applied" ? `Applied to run ${run} at step ${count(row.applied_step)}: ${this.meaning(run)}. ` : `Run ${run} rejected it: ${row.error}. `,
             h("a", { href: page("run", { run }) }, "See the run"));
           taken = true;
         } else await new Promise((done) => setTimeout(done, 700));
@@ -310,6 +309,16 @@ class PromptLab {
       this.applied.textContent = error.message;
     }
     this.applyButton.disabled = false;
+  }
+
+  /** What another prompt does to a run. */
+  meaning(id) {
+    const scorer = this.library.runs.find((run) => run.run_id === id)?.scorer ?? "";
+    return this.isControl(scorer) ? `its scorer, ${scorer}, is a control and reads no prompt, so labels go on as they were` : "clips from there on are asked this";
+  }
+
+  isControl(scorer) {
+    return this.data.controls.includes(scorer.trim().split(":")[0]);
   }
 
   // -- earlier trials
