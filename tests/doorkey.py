@@ -64,7 +64,7 @@ def record_clips(
     step = 0
     while len(found) < clips:
         at_random = rng.random() < chance(recorder.episodes[0])
-        action = int(rng.integers(environment.n_actions)) if at_random else scripted_action(environment)
+        action = int(rng.integers(environment.action_spec.n)) if at_random else scripted_action(environment)
         seen = vector.step(np.array([action]))
         transition = seen.transition
         found += recorder.add(

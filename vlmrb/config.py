@@ -28,6 +28,9 @@ def _number_or_none(value: Any) -> Any:
     return value
 
 
+DEFAULT_FRAMES = 8
+"""Frames of a clip that a model is shown where nothing says how many."""
+
 Lambda = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -121,7 +124,13 @@ class TrainConfig(BaseModel):
     sync_scoring: bool = _option(False, "wait for every score, so that a run with the same seed repeats exactly", "scoring")
     scoring_batch_size: int = _option(8, "clips per call of the scorer at most", "scoring", ge=1, le=1024)
     scoring_queue_size: int = _option(256, "clips that may wait; beyond, the oldest are dropped and counted", "scoring", ge=1)
-    scorer_frames: int = _option(8, "frames of a clip that a model looks at, evenly spaced", "scoring", ge=1, le=256)
+    scorer_frames: int | None = _option(
+        None,
+        "frames of a clip that a model looks at, evenly spaced (default: as many as the embedded model is made for, else 8)",
+        "scoring",
+        ge=1,
+        le=256,
+    )
     scorer_device: str = _option("auto", "hf: torch device, or auto", "scoring", min_length=1)
     scorer_dtype: Literal["auto", "float32", "bfloat16", "float16"] = _option("auto", "hf: weights' dtype", "scoring")
     on_scorer_failure: Literal["continue", "stop"] = _option(

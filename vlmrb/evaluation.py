@@ -22,13 +22,13 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(agent: Any, envs: Sequence[Any], episodes: int, epsilon: float, rng: np.random.Generator) -> Evaluation:
-    """Play `episodes` episodes with the agent's best actions, random ones with probability `epsilon`.
+    """Play `episodes` episodes with the agent's best actions; discrete ones are random with probability `epsilon`.
 
     Args:
-        agent: has best_action(observation [N, *shape]) → [N].
-        envs: up to MAX_PARALLEL environments to play in, side by side; all have the same n_actions.
+        agent: has best_action(observation [N, *shape]) → [N] or [N, A].
+        envs: up to MAX_PARALLEL environments to play in, side by side; all have the same action_spec.
         episodes: episode i is reset with seed FIRST_HELD_OUT_SEED + i.
-        epsilon: in [0, 1].
+        epsilon: in [0, 1]; continuous actions are the agent's own whatever it is.
         rng: for the random actions.
     """
     results = []
@@ -47,14 +47,15 @@ def _play(
     observation = np.stack([env.reset(seed) for env, seed in zip(envs, seeds, strict=False)])
     returns, lengths = [0.0] * len(seeds), [0] * len(seeds)
     success: list[bool | None] = [None] * len(seeds)
-    playing = list(range(len(seeds)))
+    playing, spec = list(range(len(seeds))), envs[0].action_spec
     while playing:
         action = agent.best_action(observation[playing])
-        random = rng.random(len(playing)) < epsilon
-        action = np.where(random, rng.integers(envs[0].n_actions, size=len(playing)), action)
+        if not spec.continuous:
+            random = rng.random(len(playing)) < epsilon
+            action = np.where(random, rng.integers(spec.n, size=len(playing)), action)
         still = []
         for index, choice in zip(playing, action, strict=True):
-            step = envs[index].step(int(choice))
+            step = envs[index].step(choice)
             observation[index] = step.observation
             returns[index] += step.reward
             lengths[index] += 1

@@ -37,6 +37,37 @@ class ObservationSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ActionSpec:
+    """What the agent may do: one of `n` choices (an int64), or A numbers (float32 [A]).
+
+    In the engine every number of a continuous action lies in [−1, 1]; the environment maps it to its own bounds.
+
+    Attributes:
+        n: how many choices; 0 for continuous actions.
+        low, high: the environment's own bounds, one per number; empty for discrete actions.
+    """
+
+    n: int = 0
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+    @property
+    def continuous(self) -> bool:
+        """Whether actions are numbers rather than choices."""
+        return self.n == 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one action: () or (A,)."""
+        return (len(self.low),) if self.continuous else ()
+
+    @property
+    def dtype(self) -> str:
+        """NumPy dtype name of actions: 'int64' or 'float32'."""
+        return "float32" if self.continuous else "int64"
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something the simulator did in one step: ground truth that labels are judged by. Never reaches the learner.
 
@@ -62,7 +93,7 @@ class Transition(NamedTuple):
     """
 
     observation: np.ndarray  # [E, *shape]
-    action: np.ndarray  # int64 [E]
+    action: np.ndarray  # int64 [E], or float32 [E, A] in [−1, 1]
     reward: np.ndarray  # float32 [E]
     next_observation: np.ndarray  # [E, *shape]
     terminated: np.ndarray  # bool [E]
@@ -76,7 +107,7 @@ class Batch(NamedTuple):
     """
 
     observations: np.ndarray  # [B, *shape]
-    actions: np.ndarray  # int64 [B]
+    actions: np.ndarray  # int64 [B], or float32 [B, A] in [−1, 1]
     rewards: np.ndarray  # float32 [B], k-step discounted return
     next_observations: np.ndarray  # [B, *shape], k steps later
     terminated: np.ndarray  # float32 [B], 0 or 1

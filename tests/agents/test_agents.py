@@ -12,7 +12,7 @@ from vlmrb.agents import Exploration, make_agent
 from vlmrb.config import TrainConfig, make_config
 from vlmrb.errors import ConfigError
 from vlmrb.replay import ReplayBuffer, UniformSampler
-from vlmrb.types import ObservationSpec, Transition
+from vlmrb.types import ActionSpec, ObservationSpec, Transition
 
 CHAIN = 6
 SPECS = {
@@ -45,7 +45,7 @@ def learn_the_chain(algo: str, kind: str, updates: int, **settings: object):
     """Left is 0, right is 1; the reward lies at the right end. Data come from random play."""
     rng = np.random.default_rng(0)
     config = config_of(algo=algo, **settings)
-    agent = make_agent(config, SPECS[kind], 2, rng)
+    agent = make_agent(config, SPECS[kind], ActionSpec(n=2), rng)
     buffer = ReplayBuffer(2000, SPECS[kind], UniformSampler(), rng, n_step=config.n_step, gamma=0.9)
     place = 0
     for _ in range(2000):
@@ -90,7 +90,7 @@ def test_it_learns_to_walk_down_a_chain(algo: str, kind: str, settings: dict) ->
 @pytest.mark.parametrize("algo", ["dqn", "iqn"])
 def test_a_restored_agent_goes_on_exactly(algo: str) -> None:
     before, buffer = learn_the_chain(algo, "vector", 20)
-    after = make_agent(config_of(algo=algo), SPECS["vector"], 2, np.random.default_rng(9))
+    after = make_agent(config_of(algo=algo), SPECS["vector"], ActionSpec(n=2), np.random.default_rng(9))
     after.load_state_dict(copy.deepcopy(before.state_dict()))
     batch = buffer.sample(32)
     for _ in range(3):
@@ -100,7 +100,7 @@ def test_a_restored_agent_goes_on_exactly(algo: str) -> None:
 @pytest.mark.parametrize("algo", ["dqn", "iqn"])
 def test_asking_for_td_errors_changes_nothing(algo: str) -> None:
     asked, buffer = learn_the_chain(algo, "vector", 20)
-    plain = make_agent(config_of(algo=algo), SPECS["vector"], 2, np.random.default_rng(9))
+    plain = make_agent(config_of(algo=algo), SPECS["vector"], ActionSpec(n=2), np.random.default_rng(9))
     plain.load_state_dict(copy.deepcopy(asked.state_dict()))
     batch = buffer.sample(32)
     for _ in range(3):
@@ -121,7 +121,7 @@ def test_the_same_seed_makes_the_same_agent_and_leaves_torchs_own_generator_alon
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
-    first, second = (make_agent(config_of(), SPECS["vector"], 2, np.random.default_rng(4)) for _ in range(2))
+    first, second = (make_agent(config_of(), SPECS["vector"], ActionSpec(n=2), np.random.default_rng(4)) for _ in range(2))
     observation = np.stack([show("vector", place) for place in range(CHAIN)])
     np.testing.assert_array_equal(first._values(observation), second._values(observation))
     assert torch.equal(torch.rand(3), expected)
@@ -144,4 +144,4 @@ def test_random_actions_come_with_probability_epsilon() -> None:
 
 def test_a_device_that_is_not_there_says_which_are() -> None:
     with pytest.raises(ConfigError, match="available: cpu"):
-        make_agent(config_of(device="cuda:99"), SPECS["vector"], 2, np.random.default_rng(0))
+        make_agent(config_of(device="cuda:99"), SPECS["vector"], ActionSpec(n=2), np.random.default_rng(0))

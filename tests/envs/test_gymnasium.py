@@ -10,6 +10,7 @@ import pytest
 from vlmrb.config import make_config
 from vlmrb.envs import VectorEnv, make_env
 from vlmrb.errors import EnvironmentSetupError
+from vlmrb.types import ActionSpec
 
 OWN_MODULE = """
 import gymnasium as gym
@@ -32,7 +33,7 @@ gym.register("Coin-v0", entry_point=Coin)
 
 def test_cartpole_has_frames_and_counts_its_registered_threshold_as_success() -> None:
     env = make_env(make_config(env="CartPole-v1", replay="uniform"))
-    assert env.reset(0).dtype == np.float32 and env.n_actions == 2
+    assert env.reset(0).dtype == np.float32 and env.action_spec == ActionSpec(n=2)
     assert env.snapshot().shape == (400, 600, 3)
     assert "475" in env.success_rule
     result = env.step(0)

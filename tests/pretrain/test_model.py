@@ -11,37 +11,57 @@ import pytest
 import torch
 
 from vlmrb.__main__ import main
+from vlmrb.envs.rendering import MiniGridRenderer
 from vlmrb.errors import ScorerSetupError
-from vlmrb.pretrain.batches import PackedBatch, pack
+from vlmrb.pretrain.batches import pack
 from vlmrb.pretrain.learner import Learner
-from vlmrb.pretrain.model import UNKNOWN, ModelShape, build_model, build_processor, build_tokenizer, save_folder
+from vlmrb.pretrain.model import UNKNOWN, ModelShape, build_model, build_tokenizer, save_folder
 from vlmrb.pretrain.questions import Matter, Question, plain_questions, vocabulary
-from vlmrb.pretrain.worlds import Scene, SceneMaker
+from vlmrb.pretrain.tiles import TilePictures
+from vlmrb.pretrain.worlds import Scene, SceneMaker, frame_indices
 from vlmrb.scoring.embedded import prompt_notice
 from vlmrb.scoring.hf import HFScorer
-from vlmrb.scoring.loading import load_model
 from vlmrb.store import Store
 from vlmrb.types import Prompt, ScoringRequest
 
-SHAPE = ModelShape(vision_width=32, vision_layers=1, text_width=32, text_layers=2, text_heads=2)
+SHAPE = ModelShape(frames=6, vision_width=32, vision_layers=1, text_width=32, text_layers=2, text_heads=2)
 PICK = "Does the agent pick up a key?"
 OPEN = "this is a short clip of an agent at work. is the door opened by the player? answer yes or no."
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def learner() -> Learner:
     torch.manual_seed(0)
-    processor = build_processor(vocabulary(), SHAPE)
-    made = tmp_path_factory.mktemp("model")
-    save_folder(made, build_model(len(processor.tokenizer), SHAPE), processor, plain_questions())
-    return made
+    tokenizer = build_tokenizer(vocabulary())
+    yes, no = tokenizer.convert_tokens_to_ids(["yes", "no"])
+    return Learner(build_model(len(tokenizer), SHAPE), SHAPE, yes, no, TilePictures()).eval()
 
 
 @pytest.fixture(scope="module")
 def scenes() -> list[Scene]:
     maker = SceneMaker(vary=False)
-    long = maker.balanced((0, 2), 3, 5)
+    long = maker.balanced((0, 2), 3, SHAPE.frames)
     return [*long, *maker.balanced((0, 3), 1, 2)]
+
+
+@pytest.fixture(scope="module")
+def packed(learner, scenes) -> tuple[list[list[Question]], np.ndarray]:
+    """Questions and the P(yes) that they get while the model learns."""
+    texts = ([PICK, OPEN], [OPEN], [OPEN, PICK, PICK], [PICK])
+    asked = [[Question(text, True, Matter("progress")) for text in row] for row in texts]
+    batch = pack(scenes, asked, SHAPE.frames, build_tokenizer(vocabulary()))
+    device = torch.device("cpu")
+    with torch.inference_mode():
+        logits = learner.answer_logits(learner.look(batch, device)[1], batch, device)
+    no, yes = learner._answer_ids
+    return asked, (logits[:, yes] - logits[:, no]).sigmoid().numpy()
+
+
+@pytest.fixture(scope="module")
+def folder(learner, packed, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("model")  # `packed` comes first: a finished model learns no more
+    save_folder(made, learner.finish(), build_tokenizer(vocabulary()), SHAPE, plain_questions())
+    return made
 
 
 def test_the_folder_is_a_standard_one_of_safetensors_alone(folder) -> None:
@@ -50,9 +70,9 @@ def test_the_folder_is_a_standard_one_of_safetensors_alone(folder) -> None:
     assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl"))]
 
 
-def test_the_full_size_fits_into_fifteen_megabytes() -> None:
+def test_the_full_size_fits_into_fifteen_megabytes_of_halves() -> None:
     model = build_model(300, ModelShape())
-    assert 1e6 < sum(weight.numel() for weight in model.parameters()) < 15e6 / 4
+    assert 1e6 < sum(weight.numel() for weight in model.parameters()) < 15e6 / 2
 
 
 def test_it_loads_without_torchvision(folder) -> None:
@@ -62,53 +82,30 @@ def test_it_loads_without_torchvision(folder) -> None:
         f"print(HFScorer({str(folder)!r}, scorer='hf:x').input)"
     )
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert outcome.stdout.strip() == "images", outcome.stderr
+    assert outcome.stdout.strip() == "video", outcome.stderr
 
 
-def test_packed_questions_get_the_answers_that_the_back_end_gives_to_each_alone(folder, scenes) -> None:
-    loaded = load_model(str(folder), device="cpu")
-    tokenizer = loaded.processor.tokenizer
-    yes, no = tokenizer.convert_tokens_to_ids(["yes", "no"])
-    learner = Learner(loaded.model, SHAPE, yes, no).eval()
-    asked = [
-        [Question(text, True, Matter("progress")) for text in texts]
-        for texts in ([PICK, OPEN], [OPEN], [OPEN, PICK, PICK], [PICK])
-    ]
-    batch = pack(scenes, asked, 5, tokenizer)
-    packed = _yes_probabilities(learner, batch, yes, no)
-
+def test_packed_questions_get_the_answers_that_the_back_end_gives_to_each_alone(folder, packed, scenes) -> None:
+    asked, expected = packed
     scorer = HFScorer(str(folder), scorer="hf:x", device="cpu")
-    for row, (scene, questions) in enumerate(zip(scenes, asked, strict=True)):
-        # the frames have the model's size already, so its processor leaves them as they are
-        request = ScoringRequest(scene.clip, scene.frames, tuple(range(len(scene.frames))))
-        for number, question in enumerate(questions):
-            [score] = scorer.score([request], Prompt("custom", 1, question.text))
-            assert packed[row][number] == pytest.approx(score.probability, abs=2e-5)
+    renderer = MiniGridRenderer()
+    given = []
+    for scene, questions in zip(scenes, asked, strict=True):
+        indices = frame_indices(len(scene.clip), len(scene.tiles))
+        request = ScoringRequest(scene.clip, renderer.render(scene.clip.snapshots[indices]), tuple(indices))
+        given += [scorer.score([request], Prompt("custom", 1, question.text))[0].probability for question in questions]
+    assert given == pytest.approx(expected, abs=2e-5)
 
 
-def _yes_probabilities(learner: Learner, batch: PackedBatch, yes: int, no: int) -> np.ndarray:
-    device = torch.device("cpu")
-    with torch.inference_mode():
-        present = torch.from_numpy(batch.present)
-        frames = torch.from_numpy(batch.frames)[present]
-        pixels = frames.permute(0, 3, 1, 2).float() / 127.5 - 1.0
-        patches = learner.model.model.vision_model(pixel_values=pixels).last_hidden_state
-        hidden, prefix = learner._read(patches, present, batch, device)
-        states = torch.take_along_dim(hidden[-1][:, prefix:], torch.from_numpy(batch.answer_at)[..., None], dim=1)
-        logits = learner.model.lm_head(states)[..., [yes, no]]
-    return logits.softmax(-1)[..., 0].numpy()
-
-
-def test_some_heads_begin_by_looking_at_the_same_place_in_the_frame_before() -> None:
-    shape = ModelShape()
-    torch.manual_seed(0)
-    text = build_model(300, shape).model.text_model
-    text.config._attn_implementation = "eager"
-    inputs = torch.randn(1, 4 * shape.tokens_per_frame, shape.text_width) * 0.02
-    looked = text(inputs_embeds=inputs, output_attentions=True).attentions[0][0, 0]  # [T, T]
-    for at in range(shape.tokens_per_frame, len(looked)):
-        assert looked[at].argmax() == at - shape.tokens_per_frame
-        assert looked[at].max() > 0.5
+def test_tiles_of_every_world_have_coordinates_that_give_their_pixels_back(scenes) -> None:
+    pictures, renderer = TilePictures(), MiniGridRenderer()
+    keys = np.unique(np.concatenate([scene.tiles.ravel() for scene in scenes]))
+    codes = pictures.codes[keys]
+    assert not np.isnan(codes).any()
+    pixels = renderer.tiles(keys).astype(np.float32) / 127.5 - 1.0  # [K, 32, 32, 3]
+    weights = np.random.default_rng(0).normal(size=(pictures.components, 2, 5)).astype(np.float32)
+    by_pixels = np.einsum("kyxc,dcfyx->kfd", pixels, pictures.kernel(weights))
+    assert np.allclose(by_pixels, np.einsum("kc,cfd->kfd", codes, weights), atol=1e-3)
 
 
 def test_words_outside_the_vocabulary_become_one_token_and_case_does_not_matter() -> None:
@@ -152,7 +149,7 @@ def test_the_embedded_scorer_is_the_shipped_folder_or_a_clear_error(folder, monk
     assert isinstance(scorer, HFScorer)
     assert scorer.model == str(folder)
     monkeypatch.setattr(backends, "embedded_folder", lambda: None)
-    with pytest.raises(ScorerSetupError, match="does not ship"):
+    with pytest.raises(ScorerSetupError, match="is missing here"):
         check_scorer("embedded")
     with pytest.raises(ScorerSetupError, match="there is no"):
         check_scorer("embedded:other")

@@ -18,9 +18,9 @@ from vlmrb.types import Event
 
 
 def truth(*events: Event, stayed: bool = False, first: tuple[str, ...] = (), last: tuple[str, ...] = ()) -> Truth:
-    nothing = np.zeros((1, 1, 1), np.uint8)
+    nothing, nowhere = np.zeros((1, 1), np.uint8), np.zeros((1, 1, 1), bool)
     numbered = tuple(enumerate(events))
-    return Truth(numbered, stayed, nothing, nothing, nothing, frozenset(first), frozenset(last))
+    return Truth(numbered, stayed, nothing, nothing, nowhere, nowhere, frozenset(first), frozenset(last))
 
 
 RED_KEY = Event("picked_up", "key", "red")

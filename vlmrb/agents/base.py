@@ -8,7 +8,7 @@ import numpy as np
 
 from vlmrb.config import TrainConfig
 from vlmrb.errors import ConfigError
-from vlmrb.types import AgentUpdate, Batch, ObservationSpec
+from vlmrb.types import ActionSpec, AgentUpdate, Batch, ObservationSpec
 
 
 class Agent(Protocol):
@@ -33,12 +33,15 @@ class Agent(Protocol):
         """Restore."""
 
 
-def make_agent(config: TrainConfig, spec: ObservationSpec, n_actions: int, rng: np.random.Generator) -> Agent:
+def make_agent(config: TrainConfig, spec: ObservationSpec, actions: ActionSpec, rng: np.random.Generator) -> Agent:
     """Make the agent that `config.algo` names.
 
     Raises:
-        ConfigError: the device does not exist here.
+        ConfigError: the device does not exist here, or the agent is not made for such actions.
     """
+    if actions.continuous:
+        raise ConfigError(f"algo: {config.algo} chooses among discrete actions, and {config.env} has continuous ones")
+
     import torch
 
     from vlmrb.agents.dqn import DQN
@@ -54,4 +57,4 @@ def make_agent(config: TrainConfig, spec: ObservationSpec, n_actions: int, rng: 
     exploration = Exploration(config, rng)
     seed = int(rng.integers(2**62))
     algorithm = IQN if config.algo == "iqn" else DQN
-    return algorithm(config, spec, n_actions, exploration, seed, device)
+    return algorithm(config, spec, actions.n, exploration, seed, device)

@@ -75,8 +75,6 @@ def pretrain_model(arguments: argparse.Namespace) -> int:
 def describe(progress: PretrainProgress) -> str:
     """How training is going, in a few figures."""
     figures = [f"{progress.clips} clips", f"see {progress.see:.2f} ({text.percent(progress.seen)})"]
-    if not math.isnan(progress.compare):
-        figures.append(f"compare {progress.compare:.2f}")
     if not math.isnan(progress.answer):
         figures.append(f"answer {progress.answer:.3f} ({text.percent(progress.right)} right)")
     return ", ".join([*figures, f"{progress.clips_per_second:.3g} clips/s"])

@@ -65,8 +65,7 @@ def add_scorer_options(parser: argparse.ArgumentParser, *, required: bool) -> No
         "--frames",
         type=positive_integer,
         metavar="N",
-        default=defaults["scorer_frames"],
-        help="frames of a clip that a model looks at (default: %(default)s)",
+        help="frames of a clip that a model looks at (default: as many as the embedded model is made for, else 8)",
     )
     parser.add_argument("--device", default="auto", help="hf: torch device (default: auto)")
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="hf: weights' dtype")

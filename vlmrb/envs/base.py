@@ -6,7 +6,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from vlmrb.types import Event, ObservationSpec
+from vlmrb.types import ActionSpec, Event, ObservationSpec
+
+Action = int | np.ndarray
+"""One action of one environment: a choice (int or int64), or float32 [A] in [−1, 1]."""
 
 
 class EnvStep(NamedTuple):
@@ -24,7 +27,7 @@ class Environment(Protocol):
     """One environment with explicit success, simulator events and cheap snapshots."""
 
     observation_spec: ObservationSpec
-    n_actions: int
+    action_spec: ActionSpec
     render_spec: dict[str, Any]
     """JSON recipe for `make_renderer`: how snapshots become frames, in any process."""
     success_rule: str
@@ -33,7 +36,7 @@ class Environment(Protocol):
     def reset(self, seed: int) -> np.ndarray:
         """Begin the episode of this seed and return its first observation."""
 
-    def step(self, action: int) -> EnvStep:
+    def step(self, action: Action) -> EnvStep:
         """Act. After the end of an episode call `reset` first."""
 
     def snapshot(self) -> np.ndarray:

@@ -1,13 +1,14 @@
-"""Any Gymnasium environment with a discrete action space and an `rgb_array` render. Frames are rendered at once."""
+"""Any Gymnasium environment with a `Discrete` or `Box` action space and an `rgb_array` render. Frames are rendered at once."""
 
 from __future__ import annotations
 
 import gymnasium as gym
 import numpy as np
 
-from vlmrb.envs.base import EnvStep
+from vlmrb.envs.actions import BoxActions
+from vlmrb.envs.base import Action, EnvStep
 from vlmrb.errors import EnvironmentSetupError
-from vlmrb.types import Event, ObservationSpec
+from vlmrb.types import ActionSpec, Event, ObservationSpec
 
 
 class GymnasiumEnvironment:
@@ -24,13 +25,14 @@ class GymnasiumEnvironment:
 
     def __init__(self, env: gym.Env, success_return: float | None = None) -> None:
         name = env.spec.id if env.spec else type(env.unwrapped).__name__
-        if not isinstance(env.action_space, gym.spaces.Discrete):
-            raise EnvironmentSetupError(f"{name}: the action space is {env.action_space}; DQN and IQN need a Discrete one")
+        self._box = BoxActions(env.action_space, name) if isinstance(env.action_space, gym.spaces.Box) else None
+        if self._box is None and not isinstance(env.action_space, gym.spaces.Discrete):
+            raise EnvironmentSetupError(f"{name}: the action space is {env.action_space}; agents need a Discrete or a Box one")
         if not isinstance(env.observation_space, gym.spaces.Box):
             env = gym.wrappers.FlattenObservation(env)
         self._env = env
-        self._first_action = int(env.action_space.start)
-        self.n_actions = int(env.action_space.n)
+        self._first_action = 0 if self._box else int(env.action_space.start)
+        self.action_spec = self._box.spec if self._box else ActionSpec(n=int(env.action_space.n))
         self.observation_spec = _spec(env.observation_space, name)
         registered = env.spec.reward_threshold if env.spec else None
         self._success_return = success_return if success_return is not None else registered
@@ -52,9 +54,10 @@ class GymnasiumEnvironment:
         observation, _ = self._env.reset(seed=seed)
         return self._shape(observation)
 
-    def step(self, action: int) -> EnvStep:
+    def step(self, action: Action) -> EnvStep:
         """Act."""
-        observation, reward, terminated, truncated, info = self._env.step(self._first_action + int(action))
+        own = self._first_action + int(action) if self._box is None else self._box.map(np.asarray(action))
+        observation, reward, terminated, truncated, info = self._env.step(own)
         self._return += float(reward)
         success: bool | None = None
         events: tuple[Event, ...] = ()

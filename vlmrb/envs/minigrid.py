@@ -12,10 +12,10 @@ from minigrid.core.world_object import Box, Door, Goal, WorldObj
 from minigrid.envs.doorkey import DoorKeyEnv
 from minigrid.minigrid_env import MiniGridEnv
 
-from vlmrb.envs.base import EnvStep
+from vlmrb.envs.base import Action, EnvStep
 from vlmrb.envs.minigrid_view import EMPTY, border_of_walls, egocentric_view
 from vlmrb.errors import EnvironmentSetupError
-from vlmrb.types import Event, ObservationSpec
+from vlmrb.types import ActionSpec, Event, ObservationSpec
 
 _DOORKEY = re.compile(r"(?:MiniGrid-)?DoorKey-(\d+)x(\d+)(?:-v0)?")
 _FORWARD = ((1, 0), (0, 1), (-1, 0), (0, -1))
@@ -36,6 +36,9 @@ def doorkey_size(env_id: str) -> int | None:
     if width != height or not 5 <= width <= 64:
         raise EnvironmentSetupError(f"{env_id}: DoorKey is square with a side from 5 to 64, such as DoorKey-12x12")
     return width
+
+
+_MOST_PLACINGS = 1_000  # as often as MiniGrid itself tries
 
 
 class MiniGridEnvironment:
@@ -70,7 +73,8 @@ class MiniGridEnvironment:
         self._image = np.zeros((self._view, self._view, 3), np.uint8)
         self._mask = np.zeros((self._view, self._view), np.uint8)
         unwrapped.gen_obs = self._gen_obs  # the compiled view in place of MiniGrid's own
-        self.n_actions = int(unwrapped.action_space.n)
+        _place_agent_in_time(unwrapped)
+        self.action_spec = ActionSpec(n=int(unwrapped.action_space.n))
         self.render_spec = {
             "kind": "minigrid",
             "tile_size": unwrapped.tile_size,
@@ -95,8 +99,9 @@ class MiniGridEnvironment:
             )
         return self._observe()
 
-    def step(self, action: int) -> EnvStep:
+    def step(self, action: Action) -> EnvStep:
         """Act and compare before with after: that gives the events."""
+        action = int(action)  # MiniGrid compares it several times, which costs NumPy's numbers more
         env = self._grid_env
         carried = env.carrying
         x, y = int(env.agent_pos[0]), int(env.agent_pos[1])
@@ -277,3 +282,27 @@ def _wrappers(env: gym.Env) -> list[gym.Env]:
     while isinstance(chain[-1], gym.Wrapper):
         chain.append(chain[-1].env)
     return chain
+
+
+def _place_agent_in_time(env: MiniGridEnv) -> None:
+    """Have the agent's place looked for so often at most.
+
+    Rooms of BabyAI look for a place with nothing in front of it, for ever where a full room has none. A RecursionError is
+    what they take for a layout that did not work out: they draw another one.
+    """
+    place_agent, place_obj, left = env.place_agent, env.place_obj, 0
+
+    def start(*args: Any, **options: Any) -> Any:
+        nonlocal left
+        left = _MOST_PLACINGS
+        return place_agent(*args, **options)
+
+    def place(obj: WorldObj | None, *args: Any, **options: Any) -> Any:
+        nonlocal left
+        if obj is None:  # the agent
+            left -= 1
+            if left < 0:
+                raise RecursionError("there is no place for the agent")
+        return place_obj(obj, *args, **options)
+
+    env.place_agent, env.place_obj = start, place  # type: ignore[method-assign]

@@ -62,12 +62,8 @@ class MiniGridRenderer:
         Raises:
             StoreCorruptError: these are no snapshots of a grid.
         """
-        keys = self._tile_keys(snapshots)  # [F, height, width]
-        needed = np.zeros(len(self._drawn), bool)
-        needed[keys] = True
-        for key in np.flatnonzero(needed & ~self._drawn):
-            self._tiles[key] = self._draw(int(key))
-            self._drawn[key] = True
+        keys = self.tile_keys(snapshots)  # [F, height, width]
+        self._draw_missing(keys)
         frames, height, width = keys.shape
         size = self.tile_size
         word = np.uint64 if size % 8 == 0 else np.uint8  # eight bytes at a time where rows of tiles allow it
@@ -76,14 +72,30 @@ class MiniGridRenderer:
         lay_tiles(tiles, keys, picture)
         return picture.view(np.uint8).reshape(frames, height * size, width * size, 3)
 
-    def _tile_keys(self, snapshots: np.ndarray) -> np.ndarray:
-        """Snapshots uint8 [F, S] → which tile lies where, int64 [F, height, width]."""
+    def tiles(self, keys: np.ndarray) -> np.ndarray:
+        """Pictures of tiles by key (int64 [K]): RGB uint8 [K, tile_size, tile_size, 3]."""
+        self._draw_missing(keys)
+        return self._tiles[keys]
+
+    def tile_keys(self, snapshots: np.ndarray) -> np.ndarray:
+        """Snapshots uint8 [F, S] → which tile lies where, int64 [F, height, width].
+
+        Raises:
+            StoreCorruptError: these are no snapshots of a grid.
+        """
         snapshots = np.ascontiguousarray(snapshots)
         if not are_snapshots(snapshots, self.view_size):  # compiled code would read beyond their end
             raise StoreCorruptError(f"data of shape {snapshots.shape} is no MiniGrid snapshot, or a damaged one")
         keys = np.empty((len(snapshots), int(snapshots[0, 1]), int(snapshots[0, 0])), np.int64)
         tile_keys(snapshots, self.view_size, self.highlight, keys)
         return keys
+
+    def _draw_missing(self, keys: np.ndarray) -> None:
+        needed = np.zeros(len(self._drawn), bool)
+        needed[keys] = True
+        for key in np.flatnonzero(needed & ~self._drawn):
+            self._tiles[key] = self._draw(int(key))
+            self._drawn[key] = True
 
     def _draw(self, key: int) -> np.ndarray:
         from minigrid.core.constants import COLOR_TO_IDX, IDX_TO_COLOR, IDX_TO_OBJECT, OBJECT_TO_IDX

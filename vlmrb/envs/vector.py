@@ -54,12 +54,12 @@ class VectorEnv:
         self._observation[index] = self.envs[index].reset(self._seeds[index])
 
     def step(self, action: np.ndarray) -> VectorStep:
-        """Act in every environment with action [E]."""
+        """Act in every environment with its action: int64 [E], or float32 [E, A] in [−1, 1]."""
         steps, snapshots = [], []
         before, seeds = self._observation.copy(), list(self._seeds)
         after = np.empty_like(before)
         for index, env in enumerate(self.envs):
-            result = env.step(int(action[index]))
+            result = env.step(action[index])
             steps.append(result)
             after[index] = result.observation
             snapshots.append(env.snapshot() if self._snapshots else _NO_SNAPSHOT)

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from vlmrb.errors import VlmrbError
-from vlmrb.pretrain.model import ANSWER, END, END_OF_UTTERANCE, build_tokenizer
-from vlmrb.pretrain.questions import Question, ask_balanced, caption, vocabulary
-from vlmrb.pretrain.truth import HAPPENINGS, MAP_SIDE
-from vlmrb.pretrain.worlds import SIDE, Scene, SceneMaker
+from vlmrb.pretrain.model import ANSWER, build_tokenizer
+from vlmrb.pretrain.questions import Question, all_matters, answer, ask_balanced, vocabulary
+from vlmrb.pretrain.worlds import Scene, SceneMaker
 
+_MATTERS, _ANSWERS = all_matters(), {True: 1, False: 0, None: -1}
 _AHEAD = 2  # batches that each worker may be ahead
 
 
@@ -29,9 +29,9 @@ class BatchOrder:
         seed: of the whole training.
         index: number of the batch.
         clips: B.
-        frames: F, at most, of each clip.
+        frames: F of each clip; where a clip has fewer, its last one is repeated.
         questions: of each clip at most; 0 for none.
-        mosaics: frames full of objects in place of clips, and no questions.
+        plain: questions are one short sentence each.
     """
 
     seed: int
@@ -39,37 +39,39 @@ class BatchOrder:
     clips: int
     frames: int
     questions: int
-    mosaics: bool = False
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedBatch:
-    """B clips of at most F frames, each with its questions one behind the other (Q tokens, K questions at most).
+    """B clips of F frames with N cells in all, each with its questions one behind the other (Q tokens, K questions at most).
 
     Attributes:
-        frames: uint8 [B, F, SIDE, SIDE, 3]; a clip with fewer has them at the end.
-        present: bool [B, F], which of them there are.
-        contents, agents: uint8 [B, F, MAP_SIDE, MAP_SIDE], as in `Truth`.
-        happened: uint8 [B, F, len(HAPPENINGS)].
+        grids: int64 [B, 2], height and width of each clip's grid.
+        tiles: int64 [N, F], key of the tile that a cell shows in each frame; the cells of all clips, row by row.
+        before, after: uint8 [N], index into CONTENTS of a cell in the first and in the last frame.
+        agents: bool [N, F], whether the agent is there.
+        happened: bool [N, len(HAPPENINGS)], what happened to a cell.
+        known: int8 [B, len(all_matters())], the answer to everything that can be asked: 1 yes, 0 no, -1 nobody can tell.
         tokens: int64 [B, Q], the questions' tokens, each question with ANSWER at its end; 0 behind the last.
         question_of: int64 [B, Q], number of the question that a token belongs to, -1 behind the last.
         offsets: int64 [B, Q], place of a token within its question.
         answer_at: int64 [B, K], where a question's ANSWER stands among the tokens.
         answers: int64 [B, K], 1 yes, 0 no, -1 no such question.
-        told: int64 [B, Q], where a caption's next token is to be told: that token; else -1. Captions stand among the questions.
     """
 
-    frames: np.ndarray
-    present: np.ndarray
-    contents: np.ndarray
+    grids: np.ndarray
+    tiles: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
     agents: np.ndarray
     happened: np.ndarray
+    known: np.ndarray
     tokens: np.ndarray
     question_of: np.ndarray
     offsets: np.ndarray
     answer_at: np.ndarray
     answers: np.ndarray
-    told: np.ndarray
 
 
 class BatchMaker:
@@ -81,39 +83,42 @@ class BatchMaker:
 
     def make(self, order: BatchOrder) -> PackedBatch:
         """The batch of this order: always the same one."""
-        make = self._scenes.mosaics if order.mosaics else self._scenes.balanced
-        scenes = make((order.seed, order.index), order.clips, order.frames)
+        scenes = self._scenes.balanced((order.seed, order.index), order.clips, order.frames)
         rng = np.random.default_rng([order.seed, order.index, 1])
-        asked = ask_balanced([scene.truth for scene in scenes], order.questions, rng) if order.questions else [[]] * len(scenes)
-        captions = [caption(scene.truth) for scene in scenes] if order.questions else []
-        return pack(scenes, asked, order.frames, self._tokenizer, captions)
+        asked: Sequence[Sequence[Question]] = [[]] * len(scenes)
+        if order.questions:
+            asked = ask_balanced([scene.truth for scene in scenes], order.questions, rng, plain=order.plain)
+        return pack(scenes, asked, order.frames, self._tokenizer)
 
 
-def pack(
-    scenes: Sequence[Scene], asked: Sequence[Sequence[Question]], frames: int, tokenizer: Any, captions: Sequence[str] = ()
-) -> PackedBatch:
-    """Lay scenes, their questions and (where there are any) their captions out as arrays."""
-    count = len(scenes)
-    pictures = np.zeros((count, frames, SIDE, SIDE, 3), np.uint8)
-    present = np.zeros((count, frames), bool)
-    contents, agents = np.zeros((2, count, frames, MAP_SIDE, MAP_SIDE), np.uint8)
-    happened = np.zeros((count, frames, len(HAPPENINGS)), np.uint8)
-    for row, scene in enumerate(scenes):
-        start = frames - len(scene.frames)
-        pictures[row, start:], present[row, start:] = scene.frames, True
-        contents[row, start:], agents[row, start:] = scene.truth.contents, scene.truth.agents
-        happened[row, start:] = scene.truth.happened
-    return PackedBatch(pictures, present, contents, agents, happened, *_pack_questions(asked, tokenizer, captions))
+def pack(scenes: Sequence[Scene], asked: Sequence[Sequence[Question]], frames: int, tokenizer: Any) -> PackedBatch:
+    """Lay scenes and their questions out as arrays."""
+    truths = [scene.truth for scene in scenes]
+
+    def by_cell(arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """[F, H, W] of each clip, the last frame repeated up to `frames` → [N, frames]."""
+        full = [np.concatenate([array, np.repeat(array[-1:], frames - len(array), axis=0)]) for array in arrays]
+        return np.concatenate([array.reshape(frames, -1).T for array in full])
+
+    return PackedBatch(
+        np.array([scene.tiles.shape[1:] for scene in scenes]),
+        by_cell([scene.tiles for scene in scenes]),
+        np.concatenate([truth.before.ravel() for truth in truths]),
+        np.concatenate([truth.after.ravel() for truth in truths]),
+        by_cell([truth.agents for truth in truths]),
+        np.concatenate([truth.happened.reshape(-1, truth.happened.shape[-1]) for truth in truths]),
+        np.array([[_ANSWERS[answer(matter, truth)] for matter in _MATTERS] for truth in truths], np.int8),
+        *_pack_questions(asked, tokenizer),
+    )
 
 
-def _pack_questions(asked: Sequence[Sequence[Question]], tokenizer: Any, captions: Sequence[str]) -> tuple[np.ndarray, ...]:
-    end, tell, done = tokenizer.convert_tokens_to_ids([ANSWER, END_OF_UTTERANCE, END])
+def _pack_questions(asked: Sequence[Sequence[Question]], tokenizer: Any) -> tuple[np.ndarray, ...]:
+    end = tokenizer.convert_tokens_to_ids(ANSWER)
     encoded = [[[*tokenizer.encode(question.text), end] for question in questions] for questions in asked]
-    spoken = [[tell, *tokenizer.encode(text), done] for text in captions] or [[]] * len(asked)
-    longest = max((sum(map(len, rows)) + len(ids) for rows, ids in zip(encoded, spoken, strict=True)), default=0)
+    longest = max((sum(map(len, rows)) for rows in encoded), default=0)
     most = max(map(len, encoded), default=0)
     tokens, offsets = np.zeros((2, len(asked), longest), np.int64)
-    question_of, told = np.full((2, len(asked), longest), -1, np.int64)
+    question_of = np.full((len(asked), longest), -1, np.int64)
     answer_at, answers = np.zeros((len(asked), most), np.int64), np.full((len(asked), most), -1, np.int64)
     for row, questions in enumerate(encoded):
         at = 0
@@ -122,11 +127,7 @@ def _pack_questions(asked: Sequence[Sequence[Question]], tokenizer: Any, caption
             tokens[row, stretch], offsets[row, stretch], question_of[row, stretch] = ids, np.arange(len(ids)), number
             at += len(ids)
             answer_at[row, number], answers[row, number] = at - 1, asked[row][number].answer
-        ids = spoken[row]
-        stretch = slice(at, at + len(ids))
-        tokens[row, stretch], offsets[row, stretch], question_of[row, stretch] = ids, np.arange(len(ids)), len(questions)
-        told[row, at : at + len(ids) - 1] = ids[1:]
-    return tokens, question_of, offsets, answer_at, answers, told
+    return tokens, question_of, offsets, answer_at, answers
 
 
 class BatchStream:

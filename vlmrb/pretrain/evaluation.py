@@ -15,14 +15,15 @@ import numpy as np
 
 from vlmrb.agreement import Agreement, auc, judge
 from vlmrb.envs import make_renderer
+from vlmrb.pretrain.model import FRAMES
 from vlmrb.pretrain.questions import PRESETS, Matter, answer, phrase, preset_texts
+from vlmrb.pretrain.tiles import TILE
 from vlmrb.pretrain.truth import Truth, truth_of
-from vlmrb.pretrain.worlds import TILE_SIZE, SceneMaker, frame_indices
+from vlmrb.pretrain.worlds import SceneMaker, frame_indices
 from vlmrb.types import Clip, ClipScorer, FrameRenderer, Prompt, ScoringRequest
 
 SIZES = (5, 6, 8, 12, 16)
 _BEHAVIOURS = {"random": 0.0, "half-trained": 0.55}
-_FRAMES = 8
 _AT_ONCE = 16
 _HELD_OUT_PHRASINGS = 4
 _TIMED_CLIPS = 64
@@ -113,7 +114,7 @@ def evaluate(
     """
     from vlmrb.scoring.hf import HFScorer
 
-    scorer = HFScorer(str(folder), scorer=f"hf:{folder}", frames_per_clip=_FRAMES, device=device)
+    scorer = HFScorer(str(folder), scorer=f"hf:{folder}", frames_per_clip=FRAMES, device=device)
     items = held_out_items(clips, seed)
     rng = np.random.default_rng([seed, 1])
     found = []
@@ -143,7 +144,7 @@ def held_out_items(clips: int, seed: int) -> list[HeldOut]:
         maker = SceneMaker([env_id], planned=_BEHAVIOURS[name], vary=False)
         share = clips * (number + 1) // len(combinations) - clips * number // len(combinations)
         items += [
-            HeldOut(env_id, clip, truth_of(clip, frame_indices(len(clip), _FRAMES)))
+            HeldOut(env_id, clip, truth_of(clip, frame_indices(len(clip), FRAMES)))
             for _, clip in maker.as_they_come((seed, number), share)
         ]
     return items
@@ -170,11 +171,11 @@ def clips_per_second(scorer: ClipScorer, seed: int = 0) -> float:
 
 
 def _renderer(visuals: str) -> FrameRenderer:
-    return make_renderer({"kind": "minigrid", "tile_size": TILE_SIZE, "visuals": visuals})
+    return make_renderer({"kind": "minigrid", "tile_size": TILE, "visuals": visuals})
 
 
 def _request(clip: Clip, renderer: FrameRenderer) -> ScoringRequest:
-    indices = frame_indices(len(clip), _FRAMES)
+    indices = frame_indices(len(clip), FRAMES)
     return ScoringRequest(clip, renderer.render(clip.snapshots[indices]), tuple(int(index) for index in indices))
 
 

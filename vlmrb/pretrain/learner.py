@@ -1,12 +1,8 @@
-"""One step of learning: what each patch shows, what has changed since the frame before, and the answers.
+"""One step of learning: what has become of each cell, and the answers to questions.
 
-Three losses share one pass. The first two have linear heads of their own that are dropped afterwards:
-
-1. *see*: from the vision tower, what stands at each point of a frame;
-2. *compare*: from the text model's lower layers, what has appeared and vanished at each token since the frame before, and,
-   at the mark that ends a frame, what has happened since then;
-3. *answer*: the token after ANSWER, for all questions of a clip on one pass over its frames, and the words of a caption that
-   names what stands in the first and the last frame and what has happened.
+Two losses share one pass. *see*: from the vision tower, what stands in each cell before and after, where the agent goes, what
+happens to the cell, and, from the cell that speaks most for it, the answer to everything that can be asked; its linear heads
+are dropped afterwards. *answer*: the token after ANSWER, for all questions of a clip on one pass over its frames.
 """
 
 from __future__ import annotations
@@ -14,19 +10,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 from vlmrb.pretrain.batches import PackedBatch
-from vlmrb.pretrain.model import BEGIN, GLOBAL, MARK, SPECIAL_TOKENS, ModelShape
-from vlmrb.pretrain.truth import CONTENTS, HAPPENINGS, MAP_SIDE
+from vlmrb.pretrain.model import BEGIN, SPECIAL_TOKENS, ModelShape
+from vlmrb.pretrain.questions import all_matters
+from vlmrb.pretrain.tiles import TilePictures
+from vlmrb.pretrain.truth import CONTENTS, HAPPENINGS
 
-_POSES = 5
 _COMMON = 2  # the first contents, empty and wall, are everywhere
 _COMMON_WEIGHT = 0.1
-_CAPTION_WEIGHT = 0.5
-_CHANGES_FROM, _HAPPENED_FROM = 2, 3  # the layers after which these can be read
+_CLIPS_AT_ONCE = 8  # clips of about one size go through the text model together, so that little of it is padding
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,169 +32,156 @@ class Losses:
     """Losses of one batch (scalars, with gradient), and how much of it was right."""
 
     see: torch.Tensor
-    compare: torch.Tensor
     answer: torch.Tensor
-    seen: float  # share of the points with an object at which the right one was named
+    seen: float  # share of the cells with an object in the last frame of which the right one was named
     right: float  # share of right answers; NaN without questions
 
 
 class Learner(nn.Module):
-    """The model with the heads that it is taught by.
+    """The model with what it is taught by.
+
+    While it learns, its patches are looked up: a tile's vector for each frame, in place of a product with its pixels.
 
     Args:
-        model: an Idefics3 as `build_model` makes it.
+        model: as `build_model` makes it.
         shape: its sizes.
         yes, no: ids of these tokens.
+        pictures: of the tiles.
     """
 
-    def __init__(self, model: Any, shape: ModelShape, yes: int, no: int) -> None:
+    def __init__(self, model: Any, shape: ModelShape, yes: int, no: int, pictures: TilePictures) -> None:
         super().__init__()
-        self.model, self._shape = model, shape
-        points = (MAP_SIDE // shape.patches) ** 2
-        self.contents = nn.Linear(shape.vision_width, points * len(CONTENTS))
-        self.agents = nn.Linear(shape.vision_width, points * _POSES)
-        self.changes = nn.Linear(shape.text_width, 2 * len(CONTENTS))
-        self.happened = nn.Linear(shape.text_width, len(HAPPENINGS))
-        nn.init.constant_(self.changes.bias, -5.0)  # hardly anything changes from one frame to the next
-        nn.init.constant_(self.happened.bias, -4.0)
+        self.model, self._pictures = model, pictures
+        self._visual, self._language = model.model.visual, model.model.language_model
+        self._patch_embed, self._visual.patch_embed = self._visual.patch_embed, nn.Identity()
+        self._patch_embed.requires_grad_(False)
+        width = shape.vision_width
+        self.tile_weights = nn.Parameter(torch.randn(pictures.components, shape.frames, width) * 0.1)
+        self.register_buffer("_codes", torch.from_numpy(pictures.codes), persistent=False)
+        self.contents = nn.Linear(width, 2 * len(CONTENTS))
+        self.agents = nn.Linear(width, shape.frames)
+        self.happened = nn.Linear(width, len(HAPPENINGS))
+        self.known = nn.Linear(shape.text_width, len(all_matters()))
+        nn.init.constant_(self.agents.bias, -4.0)
+        nn.init.constant_(self.known.bias, -6.0)
+        nn.init.constant_(self.happened.bias, -6.0)  # hardly anything happens to a single cell
         self._answer_ids = (no, yes)
 
-    def losses(self, batch: PackedBatch, device: torch.device, *, compare: bool = True) -> Losses:
-        """Losses of a batch; without `compare` only the vision tower is used, and the other two losses are 0."""
-        present = torch.from_numpy(batch.present).to(device)  # [B, F]
-        frames = torch.from_numpy(batch.frames).to(device)[present]  # [N, S, S, 3]
-        contents = torch.from_numpy(batch.contents).to(device).long()  # [B, F, M, M]
-        agents = torch.from_numpy(batch.agents).to(device).long()
-        pixels = frames.permute(0, 3, 1, 2).float() / 127.5 - 1.0
-        patches = self.model.model.vision_model(pixel_values=pixels).last_hidden_state  # [N, P, W]
-        see, seen = self._see(patches, contents[present], agents[present])
-        if not compare:
-            return Losses(see, see.new_zeros(()), see.new_zeros(()), seen, float("nan"))
-        hidden, prefix = self._read(patches, present, batch, device)
-        change = self._compare(hidden, present, contents, torch.from_numpy(batch.happened).to(device).float())
-        answer, right = self._answer(hidden[-1][:, prefix:], batch, device)
-        return Losses(see, change, answer, seen, right)
-
-    def _see(self, patches: torch.Tensor, contents: torch.Tensor, agents: torch.Tensor) -> tuple[torch.Tensor, float]:
-        content_logits = self._by_point(self.contents(patches), len(CONTENTS))  # [N, M, M, C]
-        agent_logits = self._by_point(self.agents(patches), _POSES)
-        content_weights = torch.where(contents < _COMMON, _COMMON_WEIGHT, 1.0)
-        agent_weights = torch.where(agents == 0, _COMMON_WEIGHT, 1.0)
-        loss = _weighted(content_logits, contents, content_weights) + _weighted(agent_logits, agents, agent_weights)
-        things = contents >= _COMMON
-        seen = (content_logits.argmax(-1) == contents)[things].float().mean()
-        return loss, float(seen.detach())
-
-    def _by_point(self, values: torch.Tensor, classes: int) -> torch.Tensor:
-        """[N, P, points·C] → [N, M, M, C]: each patch tells of several points."""
-        side = self._shape.patches
-        inner = MAP_SIDE // side
-        return (
-            values.view(-1, side, side, inner, inner, classes).permute(0, 1, 3, 2, 4, 5).reshape(-1, MAP_SIDE, MAP_SIDE, classes)
-        )
-
-    def _read(
-        self, patches: torch.Tensor, present: torch.Tensor, batch: PackedBatch, device: torch.device
-    ) -> tuple[tuple[torch.Tensor, ...], int]:
-        """Hidden states [B, T, W] after each layer of the text model, and the length of what precedes the questions."""
-        embed = self.model.get_input_embeddings()
-        rows, frames = present.shape
-        step = self._shape.tokens_per_frame
-        ids = torch.tensor([SPECIAL_TOKENS.index(token) for token in (MARK, GLOBAL, MARK, BEGIN)], device=device)
-        mark, tag, _, begin = embed(ids)
-        visual = mark.new_zeros(rows, frames, step, self._shape.text_width)
-        visual[:, :, 0] = visual[:, :, -1] = mark
-        visual[:, :, 1] = tag
-        shown = torch.zeros_like(visual[:, :, 2:-1])
-        shown[present] = self.model.model.connector(patches).to(shown.dtype)
-        visual = torch.cat([visual[:, :, :2], shown, visual[:, :, -1:]], dim=2)
-        prefix = 1 + frames * step
-        tokens = torch.from_numpy(batch.tokens).to(device)
-        inputs = torch.cat([begin.expand(rows, 1, -1), visual.flatten(1, 2), embed(tokens)], dim=1)  # [B, T, W]
-        mask, positions = attention_layout(
-            present, torch.from_numpy(batch.question_of).to(device), torch.from_numpy(batch.offsets).to(device), step
-        )
-        outputs = self.model.model.text_model(
-            inputs_embeds=inputs, attention_mask=mask, position_ids=positions, output_hidden_states=True, use_cache=False
-        )
-        return outputs.hidden_states, prefix
-
-    def _compare(
-        self, hidden: tuple[torch.Tensor, ...], present: torch.Tensor, contents: torch.Tensor, happened: torch.Tensor
-    ) -> torch.Tensor:
-        frames = present.shape[1]
-        step = self._shape.tokens_per_frame
-        layers = len(hidden) - 1
-
-        def by_frame(layer: int) -> torch.Tensor:
-            return hidden[min(layer, layers)][:, 1 : 1 + frames * step].unflatten(1, (frames, step))
-
-        there = self._contents_of_tokens(contents)  # [B, F, tokens, C]
-        changed = torch.cat([there[:, 1:] & ~there[:, :-1], there[:, :-1] & ~there[:, 1:]], dim=-1).float()
-        both = present[:, 1:] & present[:, :-1]
-        at_tokens = self.changes(by_frame(_CHANGES_FROM)[:, 1:, 2:-1])  # [B, F-1, tokens, 2C]
-        changes = functional.binary_cross_entropy_with_logits(at_tokens, changed, reduction="none").sum((-1, -2))
-        at_marks = self.happened(by_frame(_HAPPENED_FROM)[:, :, -1])  # [B, F, E]
-        events = functional.binary_cross_entropy_with_logits(at_marks, happened, reduction="none").sum(-1)
-        change = (changes * both).sum() / both.sum().clamp(min=1)
-        return change + (events * present).sum() / present.sum().clamp(min=1)
-
-    def _contents_of_tokens(self, contents: torch.Tensor) -> torch.Tensor:
-        """bool [B, F, tokens, C]: what stands anywhere within each token's square."""
-        side = self._shape.patches // self._shape.shuffle
-        inner = MAP_SIDE // side
-        one_hot = functional.one_hot(contents, len(CONTENTS)).bool()  # [B, F, M, M, C]
-        squares = one_hot.unflatten(3, (side, inner)).unflatten(2, (side, inner))  # [B, F, side, inner, side, inner, C]
-        return squares.any(5).any(3).flatten(2, 3)
-
-    def _answer(self, hidden: torch.Tensor, batch: PackedBatch, device: torch.device) -> tuple[torch.Tensor, float]:
-        answers = torch.from_numpy(batch.answers).to(device)  # [B, K]
-        asked = answers >= 0
-        if not bool(asked.any()):
-            return hidden.sum() * 0.0, float("nan")
-        at = torch.from_numpy(batch.answer_at).to(device)
-        states = torch.take_along_dim(hidden, at[..., None], dim=1)[asked]  # [A, W]
-        logits = self.model.lm_head(states).float()
-        wanted = answers[asked]
+    def losses(self, batch: PackedBatch, device: torch.device, *, answers: bool = True) -> Losses:
+        """Losses of a batch; without `answers` only the vision tower is used, and that loss is 0."""
+        cells, tokens = self.look(batch, device)
+        see, seen = self._see(cells, tokens, batch, device)
+        if not answers or not (batch.answers >= 0).any():
+            return Losses(see, see.new_zeros(()), seen, float("nan"))
+        logits = self.answer_logits(tokens, batch, device)  # [A, V]
+        wanted = torch.from_numpy(batch.answers[batch.answers >= 0]).to(device)
         no_yes = torch.tensor(self._answer_ids, device=device)
-        loss = functional.cross_entropy(logits, no_yes[wanted])
-        told = torch.from_numpy(batch.told).to(device)  # [B, Q]
-        if bool((told >= 0).any()):
-            spoken = self.model.lm_head(hidden[told >= 0]).float()
-            loss = loss + _CAPTION_WEIGHT * functional.cross_entropy(spoken, told[told >= 0])
+        answer = functional.cross_entropy(logits, no_yes[wanted])
         right = (logits[:, no_yes].argmax(-1) == wanted).float().mean()
-        return loss, float(right.detach())
+        return Losses(see, answer, seen, float(right.detach()))
+
+    def look(self, batch: PackedBatch, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """The vision tower's cells [N, vision width], and the tokens [N, text width] that the text model is given."""
+        keys, rows = np.unique(batch.tiles, return_inverse=True)
+        frames = batch.tiles.shape[1]
+        codes = self.get_buffer("_codes")[torch.from_numpy(keys).to(device)]
+        vectors = torch.einsum("kc,cfd->kfd", codes, self.tile_weights)
+        at = torch.from_numpy(rows.reshape(batch.tiles.shape) * frames + np.arange(frames)).to(device)  # [N, F]
+        patches = functional.embedding_bag(at, vectors.flatten(0, 1), mode="sum")
+        grids = torch.from_numpy(np.insert(batch.grids, 0, 1, axis=1)).to(device)
+        outcome = self._visual(patches, grid_thw=grids)
+        return outcome.last_hidden_state, outcome.pooler_output
+
+    def finish(self) -> Any:
+        """The model as it is to be saved, with a patch embedding over pixels. Nothing can be learnt afterwards."""
+        kernel = self._pictures.kernel(self.tile_weights.detach().cpu().numpy())
+        with torch.no_grad():
+            self._patch_embed.proj.weight.copy_(torch.from_numpy(kernel))
+        self._visual.patch_embed = self._patch_embed
+        return self.model
+
+    def _see(
+        self, cells: torch.Tensor, tokens: torch.Tensor, batch: PackedBatch, device: torch.device
+    ) -> tuple[torch.Tensor, float]:
+        loss = cells.new_zeros(())
+        logits = self.contents(cells).unflatten(-1, (2, len(CONTENTS)))  # [N, 2, C]
+        for side, contents in enumerate((batch.before, batch.after)):
+            targets = torch.from_numpy(contents).to(device).long()
+            weights = torch.where(targets < _COMMON, _COMMON_WEIGHT, 1.0)
+            losses = functional.cross_entropy(logits[:, side], targets, reduction="none")
+            loss = loss + (losses * weights).sum() / weights.sum()
+        clips = len(batch.grids)
+        agents = torch.from_numpy(batch.agents).to(device).float()
+        happened = torch.from_numpy(batch.happened).to(device).float()
+        bce = functional.binary_cross_entropy_with_logits
+        loss = loss + bce(self.agents(cells), agents, reduction="sum") / agents.sum()
+        loss = loss + bce(self.happened(cells), happened, reduction="sum") / clips
+        known = torch.from_numpy(batch.known).to(device)
+        evidence = self.known(tokens).split(batch.grids.prod(1).tolist())
+        # one cell that speaks for it is enough
+        told = bce(torch.stack([cells.logsumexp(0) for cells in evidence]), known.clamp(min=0).float(), reduction="none")
+        loss = loss + (told * (known >= 0)).sum() / clips
+        things = targets >= _COMMON
+        return loss, float((logits[:, 1].argmax(-1) == targets)[things].float().mean().detach())
+
+    def answer_logits(self, tokens: torch.Tensor, batch: PackedBatch, device: torch.device) -> torch.Tensor:
+        """Logits [A, V] of the token after each ANSWER, question by question, clip by clip."""
+        sizes = batch.grids.prod(1)
+        by_clip = tokens.split(sizes.tolist())
+        order = np.argsort(sizes, kind="stable")
+        found: list[torch.Tensor] = [tokens] * len(sizes)
+        for start in range(0, len(order), _CLIPS_AT_ONCE):
+            rows = order[start : start + _CLIPS_AT_ONCE]
+            states = self._read([by_clip[row] for row in rows], batch, rows, device)
+            for row, clip_states in zip(rows, states, strict=True):
+                found[row] = clip_states[: int((batch.answers[row] >= 0).sum())]
+        return self.model.lm_head(torch.cat(found)).float()
+
+    def _read(self, clips: list[torch.Tensor], batch: PackedBatch, rows: np.ndarray, device: torch.device) -> torch.Tensor:
+        """Last hidden states [b, K, W] at the ANSWER tokens of some clips."""
+        used = max(1, int((batch.question_of[rows] >= 0).sum(1).max()))  # tokens of the longest row
+
+        def of(array: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(array[rows]).to(device)
+
+        visual = pad_sequence(clips, batch_first=True)  # [b, N', W]
+        lengths = torch.tensor([len(clip) for clip in clips], device=device)
+        present = torch.arange(visual.shape[1], device=device) < lengths[:, None]
+        embed = self.model.get_input_embeddings()
+        begin = embed(torch.tensor([[SPECIAL_TOKENS.index(BEGIN)]], device=device)).expand(len(clips), -1, -1)
+        inputs = torch.cat([begin, visual, embed(of(batch.tokens)[:, :used])], dim=1)
+        mask, positions = attention_layout(present, of(batch.grids), of(batch.question_of)[:, :used], of(batch.offsets)[:, :used])
+        states = self._language(inputs_embeds=inputs, attention_mask=mask, position_ids=positions, use_cache=False)
+        at = 1 + visual.shape[1] + of(batch.answer_at)  # [b, K]
+        return torch.take_along_dim(states.last_hidden_state, at[..., None], dim=1)
 
 
 def attention_layout(
-    present: torch.Tensor, question_of: torch.Tensor, offsets: torch.Tensor, tokens_per_frame: int
+    present: torch.Tensor, grids: torch.Tensor, question_of: torch.Tensor, offsets: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Who may look at whom, and the positions, so that each question is read as if it stood alone behind the frames.
+    """Who may look at whom, and the positions, so that each question is read as if it stood alone behind the clip.
 
     Args:
-        present: bool [B, F].
-        question_of: int64 [B, Q], -1 for padding.
-        offsets: int64 [B, Q].
-        tokens_per_frame: from one frame to the next.
+        present: bool [b, N], which of the visual tokens there are; padding is at the end.
+        grids: int64 [b, 2], height and width of each clip's grid.
+        question_of: int64 [b, Q], -1 for padding.
+        offsets: int64 [b, Q], place of a token within its question.
 
     Returns:
-        bool [B, 1, T, T], True where a row may look at a column, and int64 [B, T].
+        bool [b, 1, T, T], True where a row may look at a column, and int64 [3, b, T]: time, row and column as Qwen2-VL
+        counts them.
     """
-    rows = len(present)
-    visual = present.repeat_interleave(tokens_per_frame, dim=1)
-    prefix_valid = torch.cat([visual.new_ones(rows, 1), visual], dim=1)  # [B, prefix]
-    valid = torch.cat([prefix_valid, question_of >= 0], dim=1)
-    owner = torch.cat([torch.full_like(prefix_valid, -1, dtype=torch.long), question_of], dim=1)
+    clips, cells = present.shape
+    prefix = torch.cat([present.new_ones(clips, 1), present], dim=1)
+    valid = torch.cat([prefix, question_of >= 0], dim=1)
+    owner = torch.cat([torch.full_like(prefix, -1, dtype=torch.long), question_of], dim=1)
     index = torch.arange(valid.shape[1], device=present.device)
-    in_prefix = index < prefix_valid.shape[1]
-    shared = in_prefix[None, None, :] | (owner[:, :, None] == owner[:, None, :])
+    shared = (index <= cells)[None, None, :] | (owner[:, :, None] == owner[:, None, :])
     mask = (index[None, :] <= index[:, None])[None] & shared & valid[:, None, :]
     mask |= torch.eye(len(index), dtype=torch.bool, device=present.device)  # padding looks at itself, for want of others
-    prefix_positions = (prefix_valid.long().cumsum(1) - 1).clamp(min=0)
-    starts = prefix_valid.long().sum(1, keepdim=True)
-    return mask[:, None], torch.cat([prefix_positions, starts + offsets], dim=1)
-
-
-def _weighted(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    losses = functional.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none")
-    return (losses * weights.flatten()).sum() / weights.sum()
+    cell = torch.arange(cells, device=present.device)
+    zero = cell.new_zeros(clips, 1)
+    width = grids[:, 1:]
+    visual = [torch.ones_like(present, dtype=torch.long), 1 + cell // width, 1 + cell % width]
+    text = 1 + grids.max(1, keepdim=True).values + offsets
+    return mask[:, None], torch.stack([torch.cat([zero, part, text], dim=1) for part in visual])

@@ -1,7 +1,8 @@
-"""The embedded model before it has learnt anything: an Idefics3 of about a million parameters, its processor and tokenizer.
+"""The embedded model before it has learnt anything: a small Qwen2-VL, its processor's settings and its tokenizer.
 
-Idefics3 is the architecture that SmolVLM continues, and the one that loads without torchvision. A frame is 64 patches, which
-become 16 tokens between two marks, so that what lies at one place in two frames always is a fixed number of tokens apart.
+Qwen2-VL keeps a video's resolution, and its patches reach over several frames. With patches of 32 × 32 pixels and as many
+frames as a clip is shown with, one patch is one cell of MiniGrid over all of the clip: what changes in a cell is there to
+be seen in a single token.
 """
 
 from __future__ import annotations
@@ -12,27 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vlmrb.pretrain.worlds import SIDE
+from vlmrb.pretrain.tiles import TILE
 from vlmrb.scoring.embedded import QUESTIONS_FILE
 
-PAD, UNKNOWN, BEGIN, END, IMAGE, MARK, GLOBAL, END_OF_UTTERANCE, ANSWER = (
-    "<pad>",
-    "<unk>",
-    "<s>",
-    "</s>",
-    "<image>",
-    "<fake_token_around_image>",
-    "<global-img>",
-    "<end_of_utterance>",
-    "<answer>",
-)
-SPECIAL_TOKENS = (PAD, UNKNOWN, BEGIN, END, IMAGE, MARK, GLOBAL, END_OF_UTTERANCE, ANSWER)
+FRAMES = 24
+"""Frames of a clip that the model looks at; a shorter clip's last one is repeated."""
+
+PAD, UNKNOWN, BEGIN, END, IMAGE, VIDEO, ANSWER = ("<pad>", "<unk>", "<s>", "</s>", "<|image_pad|>", "<|video_pad|>", "<answer>")
+SPECIAL_TOKENS = (PAD, UNKNOWN, BEGIN, END, IMAGE, VIDEO, ANSWER)
 """In the order of their ids. The model answers after ANSWER."""
 
 TEMPLATE = (
-    "<s>{% for message in messages %}{% for block in message['content'] %}{% if block['type'] == 'image' %}<image>"
-    "{% else %} {{ block['text'] }}{% endif %}{% endfor %}{% endfor %}{% if add_generation_prompt %}<answer>{% endif %}"
+    "<s>{% for message in messages %}{% for block in message['content'] %}{% if block['type'] == 'video' %}<|video_pad|>"
+    "{% elif block['type'] == 'text' %} {{ block['text'] }}{% endif %}{% endfor %}{% endfor %}"
+    "{% if add_generation_prompt %}<answer>{% endif %}"
 )
+
+_PIXELS = {"shortest_edge": TILE * TILE, "longest_edge": 64 * 64 * TILE * TILE}  # of a frame: kept as it is between these
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,35 +37,18 @@ class ModelShape:
     """Sizes of the model.
 
     Attributes:
-        patch: pixels of a patch's side.
-        shuffle: patches of a token's side.
+        frames: that a patch reaches over.
         vision_width, vision_layers, vision_heads: of the vision tower.
         text_width, text_layers, text_heads: of the text model.
     """
 
-    patch: int = 16
-    shuffle: int = 2
-    vision_width: int = 128
-    vision_layers: int = 2
+    frames: int = FRAMES
+    vision_width: int = 64
+    vision_layers: int = 3
     vision_heads: int = 2
     text_width: int = 128
-    text_layers: int = 4
+    text_layers: int = 3
     text_heads: int = 4
-
-    @property
-    def patches(self) -> int:
-        """Patches along a frame's side."""
-        return SIDE // self.patch
-
-    @property
-    def tokens(self) -> int:
-        """Tokens that a frame becomes, without its marks."""
-        return (self.patches // self.shuffle) ** 2
-
-    @property
-    def tokens_per_frame(self) -> int:
-        """Tokens from one place in a frame to the same place in the next."""
-        return self.tokens + 3
 
 
 def build_tokenizer(words: Sequence[str]) -> Any:
@@ -88,95 +68,97 @@ def build_tokenizer(words: Sequence[str]) -> Any:
         unk_token=UNKNOWN,
         bos_token=BEGIN,
         eos_token=END,
-        additional_special_tokens=[IMAGE, MARK, GLOBAL, END_OF_UTTERANCE, ANSWER],
+        additional_special_tokens=[IMAGE, VIDEO, ANSWER],
         padding_side="left",
-        model_max_length=2048,
+        model_max_length=8192,
     )
-
-
-def build_processor(words: Sequence[str], shape: ModelShape) -> Any:
-    """Tokenizer, image processor (Pillow's bilinear scaling to SIDE × SIDE, one picture a frame) and chat template."""
-    from transformers import Idefics3Processor
-    from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
-
-    images = Idefics3ImageProcessorPil(
-        size={"longest_edge": SIDE},
-        max_image_size={"longest_edge": SIDE},
-        resample=2,
-        do_image_splitting=False,
-        image_mean=[0.5, 0.5, 0.5],
-        image_std=[0.5, 0.5, 0.5],
-    )
-    return Idefics3Processor(images, build_tokenizer(words), image_seq_len=shape.tokens, chat_template=TEMPLATE)
 
 
 def build_model(vocabulary_size: int, shape: ModelShape) -> Any:
     """The model with fresh weights, drawn from torch's global generator; on the CPU."""
-    from transformers import GenerationConfig, Idefics3Config, Idefics3ForConditionalGeneration
+    from transformers import GenerationConfig, Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
     ids = {token: SPECIAL_TOKENS.index(token) for token in SPECIAL_TOKENS}
-    config = Idefics3Config(
+    head = shape.text_width // shape.text_heads
+    config = Qwen2VLConfig(
         image_token_id=ids[IMAGE],
-        scale_factor=shape.shuffle,
+        video_token_id=ids[VIDEO],
+        vision_start_token_id=ids[BEGIN],
+        vision_end_token_id=ids[END],
         tie_word_embeddings=True,
         vision_config={
-            "hidden_size": shape.vision_width,
-            "intermediate_size": 4 * shape.vision_width,
-            "num_hidden_layers": shape.vision_layers,
-            "num_attention_heads": shape.vision_heads,
-            "image_size": SIDE,
-            "patch_size": shape.patch,
-            "initializer_range": 0.02,
+            "depth": shape.vision_layers,
+            "embed_dim": shape.vision_width,
+            "hidden_size": shape.text_width,
+            "num_heads": shape.vision_heads,
+            "mlp_ratio": 4,
+            "patch_size": TILE,
+            "spatial_merge_size": 1,
+            "temporal_patch_size": shape.frames,
         },
         text_config={
-            "model_type": "llama",
             "hidden_size": shape.text_width,
             "intermediate_size": 3 * shape.text_width,
             "num_hidden_layers": shape.text_layers,
             "num_attention_heads": shape.text_heads,
             "num_key_value_heads": shape.text_heads,
-            "attention_bias": True,
             "vocab_size": vocabulary_size,
-            "max_position_embeddings": 2048,
+            "max_position_embeddings": 8192,
+            # time hardly varies, so most of a head's turns tell rows and columns
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 10_000.0,
+                "mrope_section": [head // 2 - 2 * (head // 6), head // 6, head // 6],
+            },
             "bos_token_id": ids[BEGIN],
             "eos_token_id": ids[END],
             "pad_token_id": ids[PAD],
         },
     )
-    model = Idefics3ForConditionalGeneration(config)
+    model = Qwen2VLForConditionalGeneration(config)
     model.generation_config = GenerationConfig(
         bos_token_id=ids[BEGIN], eos_token_id=ids[END], pad_token_id=ids[PAD], max_new_tokens=1, do_sample=False
     )
-    _look_back(model, shape)
     return model
 
 
-def _look_back(model: Any, shape: ModelShape, strength: float = 6.0) -> None:
-    """Let one head of each of the first layers begin by looking at the same place in the frame before.
+def processor_settings(shape: ModelShape) -> dict[str, Any]:
+    """What `processor_config.json` holds: pictures keep their size and are scaled to [−1, 1]."""
+    common = {
+        "do_convert_rgb": True,
+        "do_normalize": True,
+        "do_rescale": True,
+        "do_resize": True,
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+        "merge_size": 1,
+        "patch_size": TILE,
+        "resample": 3,
+        "rescale_factor": 1 / 255,
+        "size": _PIXELS,
+        "temporal_patch_size": shape.frames,
+    }
+    return {
+        "processor_class": "Qwen2VLProcessor",
+        "image_processor": {**common, "image_processor_type": "Qwen2VLImageProcessor"},
+        "video_processor": {
+            **common,
+            "video_processor_type": "Qwen2VLVideoProcessor",
+            "cap_pixels_per_frame": False,
+            "do_sample_frames": False,
+        },
+    }
 
-    Rotary positions turn a query by its position: a bias that is the key's bias turned by as many tokens as a frame has
-    makes their product largest exactly that far back. Training may change it like any other weight.
-    """
-    import torch
 
-    text = model.model.text_model
-    width = shape.text_width // shape.text_heads
-    with torch.no_grad():
-        cos, sin = text.rotary_emb(torch.zeros(1, 1, width), torch.tensor([[shape.tokens_per_frame]]))
-        key = torch.zeros(width)
-        key[: width // 2] = strength
-        turned = key.clone()
-        rotated = torch.cat([-turned[width // 2 :], turned[: width // 2]])
-        # the query stands tokens_per_frame further on, and is turned by that much more: turn it back beforehand
-        query = turned * cos[0, 0] - rotated * sin[0, 0]
-        for layer in text.layers[: max(1, shape.text_layers - 1)]:
-            layer.self_attn.k_proj.bias[:width] = key
-            layer.self_attn.q_proj.bias[:width] = query
-
-
-def save_folder(folder: Path, model: Any, processor: Any, questions: Sequence[str]) -> None:
+def save_folder(folder: Path, model: Any, tokenizer: Any, shape: ModelShape, questions: Sequence[str]) -> None:
     """Write the standard folder: configuration, safetensors, tokenizer, processor, generation settings, plain questions."""
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    (folder / QUESTIONS_FILE).write_text(json.dumps(list(questions), indent=1), encoding="utf-8")
+    tokenizer.save_pretrained(folder)
+    _write_json(folder / "processor_config.json", processor_settings(shape))
+    (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
+    _write_json(folder / QUESTIONS_FILE, list(questions))
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")

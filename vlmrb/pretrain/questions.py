@@ -11,7 +11,7 @@ import numpy as np
 from vlmrb.events import is_progress
 from vlmrb.pretrain import phrases
 from vlmrb.pretrain.phrases import FAMILIES, Family
-from vlmrb.pretrain.truth import COLORS, CONTENTS, Truth
+from vlmrb.pretrain.truth import COLORS, Truth
 from vlmrb.scoring import load_presets
 from vlmrb.scoring.embedded import split_words
 
@@ -19,10 +19,9 @@ Split = Literal["train", "held_out"]
 
 PRESETS = ("games", "manipulation", "progress")
 _CARRIED = "object"  # stands for any thing that can be carried
-_TOLD = ("picked_up", "dropped", "unlocked", "opened", "closed", "goal_reached", "died", "entered")
-_TOLD_EVENTS, _TOLD_THINGS = 6, 5
 _WEIGHTS = {"progress": 4.0, "picked_up": 2.0, "opened": 2.0, "goal_reached": 1.5, "unlocked": 1.5}
-_PRESET_SHARE, _OPPOSITE_SHARE = 0.25, 0.3
+_PRESET_SHARE = 0.25  # of the batches that ask them, and of the questions after progress in these
+_OPPOSITE_SHARE = 0.3
 _PER_KIND = 3  # questions of one family that one clip is asked at most
 
 
@@ -98,10 +97,13 @@ def _shows(matter: Matter, content: str) -> bool:
     return words[-1] == matter.object.split()[-1] and set(wanted) <= set(words)
 
 
-def ask_balanced(truths: Sequence[Truth], per_clip: int, rng: np.random.Generator) -> list[list[Question]]:
+def ask_balanced(
+    truths: Sequence[Truth], per_clip: int, rng: np.random.Generator, *, plain: bool = False
+) -> list[list[Question]]:
     """Up to `per_clip` training questions for each clip, as many with yes as with no for every kind of question.
 
-    Questions come in pairs, one clip where the answer is yes and one where it is no, so that no kind has a lean.
+    Questions come in pairs, one clip where the answer is yes and one where it is no, so that no kind has a lean. `plain`
+    ones are one short sentence each.
     """
     answers = {matter: [answer(matter, truth) for truth in truths] for matter in all_matters()}
     pairs = {matter: given for matter, given in answers.items() if True in given and False in given}
@@ -111,7 +113,7 @@ def ask_balanced(truths: Sequence[Truth], per_clip: int, rng: np.random.Generato
     families = sorted(by_family)
     weights = np.array([_WEIGHTS.get(name, 1.0) for name in families])
     asked: list[list[Question]] = [[] for _ in truths]
-    presets = preset_texts()
+    presets = preset_texts() if not plain and rng.random() < _PRESET_SHARE else ()  # one of them is as long as six others
     for _ in range(3 * per_clip * len(truths) // 2):  # some draws find no pair
         if not families or sum(len(questions) < per_clip for questions in asked) < 2:
             break
@@ -121,8 +123,8 @@ def ask_balanced(truths: Sequence[Truth], per_clip: int, rng: np.random.Generato
         if None not in chosen:
             for index, wanted in zip(chosen, (True, False), strict=True):
                 assert index is not None
-                long = not any(question.text in presets for question in asked[index])  # one of them is as long as six others
-                asked[index].append(phrase(matter, wanted, rng, presets=presets if long else ()))
+                long = not any(question.text in presets for question in asked[index])
+                asked[index].append(phrase(matter, wanted, rng, presets=presets if long else (), plain=plain))
     return asked
 
 
@@ -148,6 +150,7 @@ def phrase(
     *,
     opposite: bool | None = None,
     presets: Sequence[str] = (),
+    plain: bool = False,
 ) -> Question:
     """Put a question into words.
 
@@ -158,6 +161,7 @@ def phrase(
         split: phrasings that are trained on, or those that are not.
         opposite: ask the other way round, so that the answer is the other one; None to leave it to chance.
         presets: texts that ask after progress, to be taken now and then as they are.
+        plain: nothing before or after the question itself.
     """
     if opposite is None:
         opposite = bool(rng.random() < _OPPOSITE_SHARE)
@@ -168,24 +172,8 @@ def phrase(
     text = core.format(
         s=_pick(phrases.SUBJECTS, rng), c=_pick(phrases.CLIPS, rng), f=_pick(phrases.FRAMES, rng), **_thing(matter, rng)
     )
-    words = (_pick(phrases.BEFORE, rng), text, _pick(phrases.AFTER, rng))
+    words = (text,) if plain else (_pick(phrases.BEFORE, rng), text, _pick(phrases.AFTER, rng))
     return Question(" ".join(word for word in words if word), truth != opposite, matter)
-
-
-def caption(truth: Truth) -> str:
-    """A clip in a few words: what happens, then some of what stands in the first frame and in the last."""
-    happened = [
-        " ".join(str(event).replace("_", " ").split())
-        for _, event in truth.events
-        if event.name in _TOLD and not (event.name == "opened" and event.object == "box")
-    ]
-    told = happened[:_TOLD_EVENTS] or ["stays" if truth.stayed else "moves"]
-    return f"{', '.join(told)} first {_named(truth.first)} last {_named(truth.last)}"
-
-
-def _named(contents: frozenset[str]) -> str:
-    things = sorted(content for content in contents if " " in content or content in ("goal", "lava"))
-    return ", ".join(things[:_TOLD_THINGS]) or "empty"
 
 
 def preset_texts() -> tuple[str, ...]:
@@ -210,8 +198,8 @@ def plain_questions() -> tuple[str, ...]:
 
 
 def vocabulary() -> tuple[str, ...]:
-    """Every word and mark of the training phrasings, the presets and the captions, sorted."""
-    words = {"yes", "no", *" ".join((*_TOLD, *CONTENTS, "stays moves first last , room empty")).replace("_", " ").split()}
+    """Every word and mark of the training phrasings and the presets, sorted."""
+    words = {"yes", "no"}
     for text in _all_texts("train"):
         words |= set(split_words(text))
     return tuple(sorted(words))

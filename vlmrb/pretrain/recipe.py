@@ -1,8 +1,8 @@
 """The whole recipe: from a seed to the folder of the embedded model, resumable, the same on every machine's CPU.
 
-Training goes through three stretches, as shares of the whole: *see* (the vision tower alone, mostly on frames full of
-objects), *compare* (what has changed between frames, 2 to 8 of them) and *answer* (everything together, until the learning
-rate has come down to nothing).
+Training goes through three stretches, as shares of the whole: *see* (the vision tower alone: what has become of each cell),
+*answer plainly* (everything together, questions of one short sentence) and *answer* (questions as people put them, until the
+learning rate has come down to nothing).
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from vlmrb.checkpoint import latest_step, load_checkpoint, save_checkpoint
 from vlmrb.errors import CheckpointError, ConfigError
 from vlmrb.pretrain.batches import BatchOrder, BatchStream, PackedBatch
 from vlmrb.pretrain.card import model_card
-from vlmrb.pretrain.model import ModelShape, build_model, build_processor, save_folder
+from vlmrb.pretrain.model import ModelShape, build_model, build_tokenizer, save_folder
 from vlmrb.pretrain.questions import plain_questions, vocabulary
+from vlmrb.pretrain.tiles import TilePictures
 
-SEE_UNTIL, COMPARE_UNTIL = 0.08, 0.30
+SEE_UNTIL, PLAIN_UNTIL = 0.33, 0.75
 """Shares of the training at which the next stretch begins."""
 
 CHECKPOINTS = "training"  # folder within the model's
-FRAMES = 8
 _WARM_UP = 0.02
 _CHECKPOINT_EVERY_S = 300.0
 _MAX_NORM = 1.0
+_SEE_WEIGHT = 0.05  # what is taught first stays, but the answers count most in the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,9 @@ class Recipe:
     clips: int | None = None
     hours: float | None = None
     seed: int = 0
-    batch: int = 8
+    batch: int = 16
     questions: int = 6
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 2e-3
     shape: ModelShape = field(default_factory=ModelShape)
 
     def __post_init__(self) -> None:
@@ -72,8 +73,8 @@ class PretrainProgress:
     Attributes:
         share: of the whole training, in [0, 1].
         clips: trained on so far.
-        see, compare, answer: losses; NaN where a stretch does without.
-        seen: share of the points with an object at which the right one was named.
+        see, answer: losses; NaN where a stretch does without.
+        seen: share of the cells with an object of which the right one was named.
         right: share of right answers; NaN before the last stretch.
         clips_per_second: since the last report.
     """
@@ -81,7 +82,6 @@ class PretrainProgress:
     share: float
     clips: int
     see: float
-    compare: float
     answer: float
     seen: float
     right: float
@@ -147,13 +147,12 @@ class _Training:
 
         self.recipe, self.device = recipe, device
         torch.manual_seed(recipe.seed)
-        self.processor = build_processor(vocabulary(), recipe.shape)
-        tokenizer = self.processor.tokenizer
-        self.model = build_model(len(tokenizer), recipe.shape)
-        yes, no = tokenizer.convert_tokens_to_ids(["yes", "no"])
-        self.learner = Learner(self.model, recipe.shape, yes, no).to(device)
-        decayed = [weight for weight in self.learner.parameters() if weight.ndim > 1]
-        rest = [weight for weight in self.learner.parameters() if weight.ndim <= 1]
+        self._tokenizer = build_tokenizer(vocabulary())
+        yes, no = self._tokenizer.convert_tokens_to_ids(["yes", "no"])
+        model = build_model(len(self._tokenizer), recipe.shape)
+        self.learner = Learner(model, recipe.shape, yes, no, TilePictures()).to(device)
+        learnt = [weight for weight in self.learner.parameters() if weight.requires_grad]
+        decayed, rest = [weight for weight in learnt if weight.ndim > 1], [weight for weight in learnt if weight.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": 0.02}, {"params": rest, "weight_decay": 0.0}]
         self._optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
         self.batches = self._ordered = 0
@@ -183,37 +182,34 @@ class _Training:
         share = self.share(self.batches)
         for group in self._optimizer.param_groups:
             group["lr"] = self.recipe.learning_rate * _rate(share)
-        losses = self.learner.losses(batch, self.device, compare=batch.frames.shape[1] > 1 and share >= SEE_UNTIL)
-        # what is taught first stays, but the answers count most in the end
-        taught = 1.0 if share < COMPARE_UNTIL else 0.3
-        total = taught * (losses.see + losses.compare) + losses.answer
+        losses = self.learner.losses(batch, self.device, answers=share >= SEE_UNTIL)
+        total = losses.answer + (1.0 if share < SEE_UNTIL else _SEE_WEIGHT) * losses.see
         self._optimizer.zero_grad(set_to_none=True)
         total.backward()
         torch.nn.utils.clip_grad_norm_(self.learner.parameters(), _MAX_NORM)
         self._optimizer.step()
         self.batches += 1
-        compare, answer = float(losses.compare.detach()), float(losses.answer.detach())
-        figures = (float(losses.see.detach()), compare, answer, losses.seen, losses.right)
-        self._recent.append(tuple(value if value else math.nan for value in figures[:3]) + figures[3:])
+        answer = math.nan if math.isnan(losses.right) else float(losses.answer.detach())
+        self._recent.append((float(losses.see.detach()), answer, losses.seen, losses.right))
 
     def report(self) -> PretrainProgress:
         """Means since the last report."""
         now = time.monotonic()
-        figures = np.array(self._recent or [(math.nan,) * 5])
+        figures = np.array(self._recent or [(math.nan,) * 4])
         known = ~np.isnan(figures)
         sums = np.where(known, figures, 0.0).sum(0)
         means = [float(total / count) if count else math.nan for total, count in zip(sums, known.sum(0), strict=True)]
         rate = len(self._recent) * self.recipe.batch / max(1e-9, now - self._reported_at)
         self._recent, self._reported_at = [], now
-        see, compare, answer, seen, right = means
+        see, answer, seen, right = means
         clips = self.batches * self.recipe.batch
-        return PretrainProgress(self.share(self.batches), clips, see, compare, answer, seen, right, rate)
+        return PretrainProgress(self.share(self.batches), clips, see, answer, seen, right, rate)
 
     def write_model(self, folder: Path) -> None:
         """Write the model's folder, with its card."""
-        model = self.model.to("cpu")
+        model = self.learner.to("cpu").finish()
         questions = plain_questions()
-        save_folder(folder, model, self.processor, questions)
+        save_folder(folder, model.half(), self._tokenizer, self.recipe.shape, questions)
         card = model_card(
             clips=self.batches * self.recipe.batch,
             seed=self.recipe.seed,
@@ -249,15 +245,9 @@ class _Training:
 
 
 def order_at(recipe: Recipe, index: int, share: float) -> BatchOrder:
-    """What the batch of this number holds: few frames and no questions at first."""
-    rng = np.random.default_rng([recipe.seed, index, 2])
-    if share < SEE_UNTIL:
-        return BatchOrder(recipe.seed, index, recipe.batch, 2, 0, mosaics=rng.random() < 0.7)
-    if share < COMPARE_UNTIL:
-        grown = (share - SEE_UNTIL) / (COMPARE_UNTIL - SEE_UNTIL)
-        return BatchOrder(recipe.seed, index, recipe.batch, 2 + round(grown * (FRAMES - 2)), 0)
-    frames = FRAMES if rng.random() < 0.8 else int(rng.integers(2, FRAMES))
-    return BatchOrder(recipe.seed, index, recipe.batch, frames, recipe.questions)
+    """What the batch of this number holds: no questions at first."""
+    questions = 0 if share < SEE_UNTIL else recipe.questions
+    return BatchOrder(recipe.seed, index, recipe.batch, recipe.shape.frames, questions, plain=share < PLAIN_UNTIL)
 
 
 def _rate(share: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +12,6 @@ from vlmrb.types import Clip, Event
 
 COLORS = tuple(sorted(COLOR_TO_IDX, key=lambda name: COLOR_TO_IDX[name]))
 THINGS = ("key", "ball", "box")
-MAP_SIDE = 16
-"""A frame's content is told at 16×16 points, evenly spaced."""
-
 _PLAIN = ("empty", "wall", "goal", "lava", "floor")
 _DOOR_STATES = ("open", "closed", "locked")
 CONTENTS = (
@@ -31,10 +27,10 @@ HAPPENINGS = (
     "opened box",
     "goal_reached",
     "died",
-    "entered room",
-    "moved",
 )
-"""What can happen between two frames, as columns of `Truth.happened`."""
+"""What can happen to a cell, as columns of `Truth.happened`."""
+
+_AHEAD = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])  # by the agent's direction
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,15 +40,16 @@ class Truth:
     Attributes:
         events: of the whole clip, with 'entered room' added; pairs (index in the clip, Event), ascending.
         stayed: the agent is in one place in all of the clip.
-        contents: uint8 [F, MAP_SIDE, MAP_SIDE], index into CONTENTS of the cell under each point (row, column).
-        agents: uint8 [F, MAP_SIDE, MAP_SIDE], 0 without the agent, 1 + the direction it looks in with it.
-        happened: uint8 [F, len(HAPPENINGS)], 1 where it happened after the frame before and up to this frame.
+        before, after: uint8 [H, W], index into CONTENTS of each cell in the first and in the last frame.
+        agents: bool [F, H, W], True where the agent is.
+        happened: bool [H, W, len(HAPPENINGS)], True where it happened to a cell at any step of the clip.
         first, last: contents that the first and the last frame show anywhere.
     """
 
     events: tuple[tuple[int, Event], ...]
     stayed: bool
-    contents: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
     agents: np.ndarray
     happened: np.ndarray
     first: frozenset[str]
@@ -72,22 +69,20 @@ def truth_of(clip: Clip, frame_indices: np.ndarray, view_size: int = 7) -> Truth
     cells = clip.snapshots[:, HEADER + (view_size**2 + 7) // 8 :].reshape(len(clip), width, height, 3)
     entered = room_entries(cells[0], places)
     events = tuple(sorted((*clip.events, *((index, Event("entered", "room")) for index in entered)), key=lambda pair: pair[0]))
-    seen = cells[frame_indices]
-    contents = _CONTENT_OF[seen[..., 0], seen[..., 1], seen[..., 2]]  # [F, width, height]
-    columns = (2 * np.arange(MAP_SIDE) + 1) * width // (2 * MAP_SIDE)
-    rows = (2 * np.arange(MAP_SIDE) + 1) * height // (2 * MAP_SIDE)
-    agents = np.zeros_like(contents)
+    seen = cells[frame_indices[[0, -1]]]
+    before, after = _CONTENT_OF[seen[..., 0], seen[..., 1], seen[..., 2]].transpose(0, 2, 1)  # [height, width] each
+    agents = np.zeros((len(frame_indices), height, width), bool)
     at = places[frame_indices]
-    agents[np.arange(len(at)), at[:, 0], at[:, 1]] = 1 + clip.snapshots[frame_indices, 4]
-    sampled = np.ix_(np.arange(len(at)), columns, rows)
+    agents[np.arange(len(at)), at[:, 1], at[:, 0]] = True
     return Truth(
         events=events,
         stayed=bool((places == places[0]).all()),
-        contents=contents[sampled].transpose(0, 2, 1),
-        agents=agents[sampled].transpose(0, 2, 1),
-        happened=_happened(events, places, frame_indices),
-        first=frozenset(CONTENTS[i] for i in np.unique(contents[0])),
-        last=frozenset(CONTENTS[i] for i in np.unique(contents[-1])),
+        before=before,
+        after=after,
+        agents=agents,
+        happened=_happened(clip, places, (height, width)),
+        first=frozenset(CONTENTS[i] for i in np.unique(before)),
+        last=frozenset(CONTENTS[i] for i in np.unique(after)),
     )
 
 
@@ -131,15 +126,17 @@ def _rooms(cells: np.ndarray) -> np.ndarray:
     return rooms
 
 
-def _happened(events: Sequence[tuple[int, Event]], places: np.ndarray, frame_indices: np.ndarray) -> np.ndarray:
-    table = np.zeros((len(frame_indices), len(HAPPENINGS)), np.uint8)
-    frame_of = np.searchsorted(frame_indices, np.arange(len(places)))  # the first frame that can show a step's outcome
-    for index, event in events:
+def _happened(clip: Clip, places: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    table = np.zeros((*shape, len(HAPPENINGS)), bool)
+    for index, event in clip.events:
         column = _COLUMN.get(_happening(event))
-        if column is not None and frame_of[index] < len(frame_indices):
-            table[frame_of[index], column] = 1
-    seen = places[frame_indices]
-    table[1:, _COLUMN["moved"]] = (seen[1:] != seen[:-1]).any(axis=1)
+        if column is None:
+            continue
+        x, y = places[index]
+        if event.name not in ("goal_reached", "died"):  # these happen where the agent is, all others before it
+            x, y = places[index] + _AHEAD[clip.snapshots[index, 4]]
+        if 0 <= y < shape[0] and 0 <= x < shape[1]:
+            table[y, x, column] = True
     return table
 
 

@@ -1,4 +1,4 @@
-"""Clips with their ground truth, generated on the fly: simulate, choose so that rare events are common, draw.
+"""Clips with their ground truth, generated on the fly: simulate, and choose so that rare events are common.
 
 Everything follows from the seed of a batch; batches know nothing of each other, so any process can make any of them.
 """
@@ -11,86 +11,66 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from minigrid.core.constants import OBJECT_TO_IDX
-from PIL import Image
 
 from vlmrb.clips import ClipRecorder
-from vlmrb.envs import make_renderer
 from vlmrb.envs.minigrid import MiniGridEnvironment
-from vlmrb.envs.minigrid_view import COLORS, DOOR, EMPTY, STATES, WALL
+from vlmrb.envs.rendering import MiniGridRenderer
 from vlmrb.pretrain.behaviour import Behaviour
 from vlmrb.pretrain.environments import SCATTERED, make_world, training_families
 from vlmrb.pretrain.truth import Truth, truth_of
-from vlmrb.types import Clip, FrameRenderer
+from vlmrb.types import Clip
 
-SIDE = 128
-"""Pixels of a picture's sides as the model sees it."""
-
-TILE_SIZE = 32  # MiniGrid's own, at which runs draw their clips
-_TILE_SIZES = (8, 10, 12, 14, 16, 20, 24, 28)
 _CLIP_LENGTHS = (4, 8, 12, 16, 24, 40, 48, 64)
-VIEW_SIZE = 7  # MiniGrid's own
-_THINGS = [OBJECT_TO_IDX[name] for name in ("wall", "floor", "door", "door", "key", "key", "ball", "box", "goal", "lava")]
 _WORLDS_KEPT = 48  # made environments per process
 _POOL = 3  # clips simulated for each one chosen
+_LARGE, _LARGE_SHARE = 17 * 17, 0.2  # worlds of more cells cost several times as much to look at: only some of them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
     """A clip as a model sees it, and what is true of it.
 
+    Frames are mosaics of few distinct tiles, so a scene holds which tile lies where; `TilePictures` knows what it looks like.
+
     Attributes:
         env: the environment's id.
         clip: the clip.
-        frames: RGB uint8 [F, SIDE, SIDE, 3], evenly spaced over the clip, as the model's image processor makes them.
+        tiles: int64 [F, H, W], the renderer's key of each cell's tile in frames evenly spaced over the clip.
         truth: of these frames.
     """
 
     env: str
     clip: Clip
-    frames: np.ndarray
+    tiles: np.ndarray
     truth: Truth
 
 
 class SceneMaker:
-    """Makes scenes; keeps environments and drawn tiles between calls.
+    """Makes scenes; keeps environments between calls.
 
     Args:
         env_ids: draw from these alone, equally often; None for all families of `training_families`, the scattered
             rooms in four of ten episodes and the families equally often in the others.
         planned: share of the moods that follow a plan (see `Behaviour`).
-        visuals: how frames are drawn, as in a run's configuration.
-        vary: also clips of other lengths than 32, other tile sizes than MiniGrid's.
+        vary: also clips of other lengths than 32.
     """
 
-    def __init__(
-        self, env_ids: Sequence[str] | None = None, *, planned: float = 0.6, visuals: str = "normal", vary: bool = True
-    ) -> None:
+    def __init__(self, env_ids: Sequence[str] | None = None, *, planned: float = 0.6, vary: bool = True) -> None:
         self._env_ids = None if env_ids is None else tuple(env_ids)
         self._families = tuple(ids for family, ids in training_families().items() if family != SCATTERED)
-        self._planned, self._visuals, self._vary = planned, visuals, vary
+        self._planned, self._vary = planned, vary
         self._worlds: dict[str, MiniGridEnvironment] = {}
-        self._renderers: dict[int, FrameRenderer] = {}
+        self._renderer = MiniGridRenderer()
 
     def balanced(self, seed: Sequence[int], count: int, frames: int) -> list[Scene]:
         """`count` scenes of at most `frames` frames, in which rare events are about as frequent as common ones."""
         rng = np.random.default_rng(list(seed))
         pool: list[tuple[str, Clip]] = []
         while len(pool) < _POOL * count:
-            pool += self.episode(rng, clips=3)
-        return [self.scene(env_id, clip, frames, rng) for env_id, clip in choose_balanced(pool, count, rng)]
-
-    def mosaics(self, seed: Sequence[int], count: int, frames: int) -> list[Scene]:
-        """`count` scenes whose frames are full of objects in no order: nothing happens, but there is much to name."""
-        rng = np.random.default_rng(list(seed))
-        scenes = []
-        for _ in range(count):
-            side = int(rng.integers(5, 18))
-            snapshots = np.stack([_mosaic(side, rng) for _ in range(frames)])
-            nothing = np.zeros(frames, np.float32)
-            clip = Clip(0, 0, 0, np.arange(frames), snapshots, nothing, (), "length")
-            scenes.append(self.scene("mosaic", clip, frames, rng))
-        return scenes
+            clips = self.episode(rng, clips=3)
+            if clips and (_cells(clips[0][1]) <= _LARGE or rng.random() < _LARGE_SHARE):
+                pool += clips
+        return [self.scene(env_id, clip, frames) for env_id, clip in choose_balanced(pool, count, rng)]
 
     def as_they_come(self, seed: Sequence[int], count: int) -> list[tuple[str, Clip]]:
         """`count` clips of whole episodes, as an agent would produce them, each with its environment's id."""
@@ -110,12 +90,10 @@ class SceneMaker:
             behaviour = Behaviour(world._grid_env, rng, self._planned)
             return [(env_id, clip) for clip in _record(world, behaviour, length, clips)]
 
-    def scene(self, env_id: str, clip: Clip, frames: int, rng: np.random.Generator) -> Scene:
-        """Draw a clip's frames and work out their truth."""
+    def scene(self, env_id: str, clip: Clip, frames: int) -> Scene:
+        """Which tiles lie where in a clip's frames (at most `frames`), and their truth."""
         indices = frame_indices(len(clip), frames)
-        tile_size = TILE_SIZE if not self._vary or rng.random() < 0.5 else int(rng.choice(_TILE_SIZES))
-        pictures = self._renderer(tile_size).render(clip.snapshots[indices])
-        return Scene(env_id, clip, fit(pictures), truth_of(clip, indices))
+        return Scene(env_id, clip, self._renderer.tile_keys(clip.snapshots[indices]), truth_of(clip, indices))
 
     def _draw_env(self, rng: np.random.Generator) -> str:
         if self._env_ids is not None:
@@ -132,42 +110,10 @@ class SceneMaker:
             self._worlds[env_id] = make_world(env_id)
         return self._worlds[env_id]
 
-    def _renderer(self, tile_size: int) -> FrameRenderer:
-        if tile_size not in self._renderers:
-            recipe = {"kind": "minigrid", "tile_size": tile_size, "visuals": self._visuals}
-            self._renderers[tile_size] = make_renderer(recipe)
-        return self._renderers[tile_size]
-
 
 def frame_indices(length: int, frames: int) -> np.ndarray:
     """The steps of a clip that a scorer with `frames` frames is shown: evenly spaced, the last one among them."""
     return np.unique(np.linspace(length - 1, 0, min(frames, length)).round().astype(int))
-
-
-def fit(pictures: np.ndarray, side: int = SIDE) -> np.ndarray:
-    """What the model's image processor makes of pictures before it scales their values.
-
-    It first scales the longest side, keeping the shape (to even lengths), then both sides to the square.
-
-    Args:
-        pictures: RGB uint8 [F, H, W, 3].
-        side: of the outcome, which is square.
-
-    Returns:
-        uint8 [F, side, side, 3].
-    """
-    height, width = pictures.shape[1:3]
-    if width >= height:
-        between = (side, _even(int(side / (width / height))))
-    else:
-        between = (_even(int(side * (width / height))), side)
-    fitted = np.empty((len(pictures), side, side, 3), np.uint8)
-    for index, picture in enumerate(pictures):
-        image = Image.fromarray(picture)
-        for size in (between, (side, side)):
-            image = image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
-        fitted[index] = np.asarray(image)
-    return fitted
 
 
 def choose_balanced(pool: Sequence[tuple[str, Clip]], count: int, rng: np.random.Generator) -> list[tuple[str, Clip]]:
@@ -191,18 +137,8 @@ def choose_balanced(pool: Sequence[tuple[str, Clip]], count: int, rng: np.random
     return [pool[i] for i in chosen]
 
 
-def _mosaic(side: int, rng: np.random.Generator) -> np.ndarray:
-    """uint8 [S]: a snapshot of a walled square in which half of the cells hold any object, brightened anywhere."""
-    cells = np.zeros((side, side, 3), np.uint8)
-    cells[..., 0] = WALL
-    inner = cells[1:-1, 1:-1]
-    shape = inner.shape[:2]
-    inner[..., 0] = np.where(rng.random(shape) < rng.uniform(0.2, 0.6), rng.choice(_THINGS, shape), EMPTY)
-    inner[..., 1] = rng.integers(0, COLORS, shape)
-    inner[..., 2] = np.where(inner[..., 0] == DOOR, rng.integers(0, STATES, shape), 0)
-    seen = np.packbits(np.arange(VIEW_SIZE**2) < rng.integers(0, VIEW_SIZE**2 + 1))
-    header = (side, side, *rng.integers(1, side - 1, 2), rng.integers(0, 4))
-    return np.concatenate([np.array(header, np.uint8), seen, cells.ravel()])
+def _cells(clip: Clip) -> int:
+    return int(clip.snapshots[0, 0]) * int(clip.snapshots[0, 1])
 
 
 def _record(world: MiniGridEnvironment, behaviour: Behaviour, length: int, clips: int) -> Iterable[Clip]:
@@ -232,7 +168,3 @@ def _kinds(clip: Clip) -> frozenset[str]:
     if (places == places[0]).all():
         kinds.add("stayed")
     return frozenset(kinds or {"nothing"})
-
-
-def _even(length: int) -> int:
-    return max(1, length + length % 2)

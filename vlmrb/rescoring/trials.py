@@ -62,7 +62,7 @@ def create_trial(
     sample: int = 200,
     seed: int = 0,
     threshold: float = 0.5,
-    frames: int = 8,
+    frames: int | None = None,
     device: str = "auto",
     dtype: str = "auto",
 ) -> int:
@@ -76,7 +76,7 @@ def create_trial(
         sample: clips at most, 1 to `MAX_SAMPLE`.
         seed: of the sample.
         threshold: the label is yes from this P(yes) on.
-        frames: of a clip that a model looks at.
+        frames: of a clip that a model looks at; None for as many as it is made for.
         device: torch device of a local model, or 'auto'.
         dtype: of a local model's weights, or 'auto'.
 

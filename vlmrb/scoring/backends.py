@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vlmrb.config import TrainConfig
+from vlmrb.config import DEFAULT_FRAMES, TrainConfig
 from vlmrb.errors import ScorerSetupError
 from vlmrb.scoring.controls import ControlScorer, at_random, holds_progress, holds_reward
 from vlmrb.scoring.embedded import embedded_folder
 from vlmrb.types import ClipScorer
 
-KINDS = "hf:<hub id or folder>, openai:<base-url>#<model>, or the controls oracle, reward, random:<positive rate>"
+KINDS = "embedded, hf:<hub id or folder>, openai:<base-url>#<model>, or the controls oracle, reward, random:<positive rate>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +18,14 @@ class ScorerOptions:
     """Settings of a back end.
 
     Attributes:
-        frames: frames of a clip that a model looks at.
+        frames: frames of a clip that a model looks at; None for as many as it is made for.
         threshold: label yes from this P(yes) on.
         device: torch device of a local model, or 'auto'.
         dtype: of a local model's weights, or 'auto'.
         seed: of the 'random' control.
     """
 
-    frames: int = 8
+    frames: int | None = None
     threshold: float = 0.5
     device: str = "auto"
     dtype: str = "auto"
@@ -52,7 +52,9 @@ def check_scorer(scorer: str) -> None:
     if kind == "embedded" and not rest:
         if embedded_folder() is None:
             raise ScorerSetupError(
-                f"scorer: 'embedded' needs the embedded model, which this version does not ship yet; use {KINDS}"
+                "scorer: 'embedded' needs the model in assets/embedded, which is missing here; install VLM-RB again, make the "
+                "model with `python -m vlmrb pretrain --out assets/embedded`, or name another scorer: "
+                + KINDS.removeprefix("embedded, ")
             )
         return
     if kind not in ("hf", "openai", "oracle", "reward", "random"):
@@ -98,7 +100,8 @@ def make_scorer(scorer: str, options: ScorerOptions) -> ClipScorer:
     from vlmrb.scoring.openai import OpenAIScorer
 
     base_url, _, model = rest.rpartition("#")
-    return OpenAIScorer(base_url, model, scorer=scorer, frames_per_clip=options.frames, threshold=options.threshold)
+    frames = options.frames or DEFAULT_FRAMES
+    return OpenAIScorer(base_url, model, scorer=scorer, frames_per_clip=frames, threshold=options.threshold)
 
 
 def _positive_rate(text: str) -> float:

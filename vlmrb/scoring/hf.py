@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vlmrb.config import DEFAULT_FRAMES
 from vlmrb.errors import ScorerError, ScorerSetupError
 from vlmrb.scoring.loading import load_model
 from vlmrb.scoring.yes_no import Answer, answer_from_logits, find_yes_no_tokens, unknown
@@ -46,7 +47,7 @@ class HFScorer:
         model: str,
         *,
         scorer: str,
-        frames_per_clip: int = 8,
+        frames_per_clip: int | None = None,
         threshold: float = 0.5,
         device: str = "auto",
         dtype: str = "auto",
@@ -58,7 +59,8 @@ class HFScorer:
         Args:
             model: hub id or local folder.
             scorer: the string that chose this back end; written into every score.
-            frames_per_clip: evenly spaced frames wanted per clip, ≥ 1.
+            frames_per_clip: evenly spaced frames wanted per clip, ≥ 1; None for 8, or as many as one of the model's patches
+                reaches over if that is more.
             threshold: the label is yes where P(yes) ≥ threshold.
             device: torch device, or 'auto': cuda, else mps, else cpu.
             dtype: float32, bfloat16, float16, or 'auto': bfloat16 on CUDA, float32 elsewhere.
@@ -71,11 +73,11 @@ class HFScorer:
         """
         if input not in ("auto", "images", "video"):
             raise ScorerSetupError(f"scorer input {input!r} is unknown; give auto, images or video")
-        self.frames_per_clip, self.model = frames_per_clip, model
-        self._scorer, self._threshold = scorer, threshold
+        self.model, self._scorer, self._threshold = model, scorer, threshold
         loaded = load_model(model, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
         self.revision, self.device, self.dtype = loaded.revision, loaded.device, loaded.dtype
         self._processor, self._network = loaded.processor, loaded.model
+        self.frames_per_clip = frames_per_clip or _frames_of(loaded.model.config)
         self._forward_parameters = frozenset(inspect.signature(self._network.forward).parameters)
         self.input = self._pick_input(input)
         vocabulary_size = getattr(self._network.config.get_text_config(), "vocab_size", None)
@@ -237,6 +239,11 @@ class HFScorer:
             frame_indices=request.frame_indices,
             error=answer.error,
         )
+
+
+def _frames_of(config: Any) -> int:
+    """Frames that a model is made for: a patch of a Qwen-VL model reaches over several."""
+    return max(DEFAULT_FRAMES, int(getattr(getattr(config, "vision_config", None), "temporal_patch_size", None) or 1))
 
 
 def _video_metadata(request: ScoringRequest) -> dict[str, Any]:

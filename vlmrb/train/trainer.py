@@ -66,7 +66,7 @@ class Trainer:
         self._record_frames = config.keep_clips or config.scorer is not None
         self._envs = VectorEnv([make_env(config) for _ in range(config.n_envs)], self._next_episode_seed, self._record_frames)
         first = self._envs.envs[0]
-        self._agent = make_agent(config, first.observation_spec, first.n_actions, self._rngs["agent"])
+        self._agent = make_agent(config, first.observation_spec, first.action_spec, self._rngs["agent"])
         self._sampler = make_sampler(config)
         self._buffer = ReplayBuffer(
             config.buffer_size,
@@ -76,6 +76,8 @@ class Trainer:
             n_envs=config.n_envs,
             n_step=config.n_step,
             gamma=config.gamma,
+            action_shape=first.action_spec.shape,
+            action_dtype=first.action_spec.dtype,
         )
         self._recorder = ClipRecorder(config.n_envs, config.clip_length, run_id, store.next_clip_number(run_id))
         self._eval_envs = [make_env(config) for _ in range(min(config.eval_episodes, MAX_PARALLEL))]

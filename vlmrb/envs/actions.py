@@ -1,0 +1,40 @@
+"""From the engine's continuous actions to those of a Gymnasium action space."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+
+from vlmrb.errors import EnvironmentSetupError
+from vlmrb.types import ActionSpec
+
+
+class BoxActions:
+    """Maps the engine's actions, float32 [A] in [−1, 1], to a `Box`: −1 is its lower bound, 1 its upper one.
+
+    Args:
+        space: of real numbers with finite bounds, of any shape.
+        name: of the environment, for errors.
+
+    Raises:
+        EnvironmentSetupError: the space holds whole numbers, none at all, or has an infinite bound.
+    """
+
+    def __init__(self, space: gym.spaces.Box, name: str) -> None:
+        if not np.issubdtype(space.dtype, np.floating) or 0 in space.shape:
+            raise EnvironmentSetupError(f"{name}: the action space is {space}; a Box of actions must hold real numbers (float32)")
+        low, high = np.asarray(space.low, np.float32).ravel(), np.asarray(space.high, np.float32).ravel()
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            raise EnvironmentSetupError(
+                f"{name}: the action space is {space}, and actions without finite bounds cannot be explored; "
+                "register the environment with gymnasium.wrappers.RescaleAction or bounds of its own"
+            )
+        self.spec = ActionSpec(low=tuple(low.tolist()), high=tuple(high.tolist()))
+        self._low, self._high = low, high
+        self._centre, self._half = (low + high) / 2, (high - low) / 2
+        self._shape, self._dtype = space.shape, space.dtype
+
+    def map(self, action: np.ndarray) -> np.ndarray:
+        """The action in the space's own shape and dtype; never beyond its bounds."""
+        mapped = np.minimum(np.maximum(self._centre + self._half * action, self._low), self._high)
+        return mapped.astype(self._dtype, copy=False).reshape(self._shape)

@@ -1,0 +1,182 @@
+"""Videos for Qwen2-VL and Qwen2.5-VL without torchvision.
+
+`transformers` prepares videos with torchvision alone, which not every installation has. For these two families it is little
+work: frames are scaled to whole patches (as a rule they are left as they are), brought to the model's range and cut up. A test
+holds the outcome equal to the library's own.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+MODEL_TYPES = ("qwen2_vl", "qwen2_5_vl")
+"""Model types of `transformers` configurations that this can prepare videos for."""
+
+_PROCESSOR_FILE, _VIDEO_FILE, _IMAGE_FILE = "processor_config.json", "video_preprocessor_config.json", "preprocessor_config.json"
+
+
+class FramesProcessor:
+    """Takes chats with videos as a `transformers` processor would, for one checkpoint.
+
+    Attributes:
+        tokenizer: of the checkpoint.
+        chat_template: of the checkpoint.
+        video_processor: itself: it prepares videos, and no images.
+        video_token: which stands for a visual token in the text.
+    """
+
+    def __init__(self, tokenizer: Any, chat_template: str, video_token: str, settings: dict[str, Any]) -> None:
+        self.tokenizer, self.chat_template, self.video_token = tokenizer, chat_template, video_token
+        self.video_processor = self
+        self._patch, self._merge = int(settings.get("patch_size", 14)), int(settings.get("merge_size", 2))
+        self._frames = int(settings.get("temporal_patch_size", 2))
+        size = settings.get("size") or {}
+        self._fewest = int(settings.get("min_pixels") or size.get("shortest_edge") or 128 * 28 * 28)
+        self._most = int(settings.get("max_pixels") or size.get("longest_edge") or 768 * 28 * 28)
+        mean, spread = (np.asarray(settings.get(name) or default, np.float32) for name, default in _CLIP.items())
+        self._scale, self._shift = 1 / (255 * spread), -mean / spread
+
+    def apply_chat_template(self, chats: list[Any], *, tokenize: bool = False, **options: Any) -> Any:
+        """Text of a chat, or with `tokenize` the inputs of a batch of chats with one video each.
+
+        Returns:
+            the text, or a `BatchFeature` with input_ids, attention_mask and mm_token_type_ids int64 [B, T],
+            pixel_values_videos float32 [patches, values] and video_grid_thw int64 [B, 3].
+        """
+        prompt = options.get("add_generation_prompt", False)
+        if not tokenize:
+            return self._text(chats, prompt)
+        import torch
+        from transformers import BatchFeature
+
+        videos = [_video_of(chat) for chat in chats]
+        patches, grids = zip(*(self.patches(video) for video in videos), strict=True)
+        texts = [
+            self._text(chat, prompt).replace(self.video_token, self.video_token * (math.prod(grid) // self._merge**2))
+            for chat, grid in zip(chats, grids, strict=True)
+        ]
+        tokens = self.tokenizer(texts, padding=True, padding_side="left", add_special_tokens=False, return_tensors="pt")
+        video_id = self.tokenizer.convert_tokens_to_ids(self.video_token)
+        return BatchFeature(
+            {
+                "input_ids": tokens["input_ids"],
+                "attention_mask": tokens["attention_mask"],
+                "mm_token_type_ids": 2 * (tokens["input_ids"] == video_id).long(),
+                "pixel_values_videos": torch.from_numpy(np.concatenate(patches)),
+                "video_grid_thw": torch.tensor(grids),
+            }
+        )
+
+    def patches(self, video: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int]]:
+        """A video cut into patches.
+
+        Args:
+            video: RGB uint8 [F, H, W, 3]; the last frame is repeated until the frames fill a patch.
+
+        Returns:
+            float32 [T·h·w, 3·frames·patch·patch] and the grid (T, h, w).
+        """
+        fitted = self._fit(video)
+        missing = -len(fitted) % self._frames
+        frames = np.concatenate([fitted, np.repeat(fitted[-1:], missing, axis=0)]) if missing else fitted
+        count, height, width = frames.shape[:3]
+        grid = count // self._frames, height // self._patch, width // self._patch
+        merge, side = self._merge, self._patch
+        cut = frames.reshape(grid[0], self._frames, grid[1] // merge, merge, side, grid[2] // merge, merge, side, 3).transpose(
+            0, 2, 5, 3, 6, 8, 1, 4, 7
+        )
+        values = np.empty(cut.shape, np.float32)
+        np.multiply(cut, self._scale[:, None, None, None], out=values, casting="unsafe")
+        values += self._shift[:, None, None, None]
+        return values.reshape(math.prod(grid), -1), grid
+
+    def _fit(self, video: np.ndarray) -> np.ndarray:
+        """Frames of whole patches, with no more and no fewer pixels than the model is made for."""
+        from PIL import Image
+
+        given = video.shape[1], video.shape[2]
+        height, width = fitting_size(*given, self._patch * self._merge, self._fewest, self._most)
+        if given == (height, width):
+            return video
+        resized = [Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC) for frame in video]
+        return np.stack([np.asarray(frame) for frame in resized])
+
+    def _text(self, chat: Any, prompt: bool) -> str:
+        return str(
+            self.tokenizer.apply_chat_template(
+                chat, chat_template=self.chat_template, tokenize=False, add_generation_prompt=prompt
+            )
+        )
+
+
+_CLIP = {"image_mean": (0.48145466, 0.4578275, 0.40821073), "image_std": (0.26862954, 0.26130258, 0.27577711)}
+
+
+def fitting_size(height: int, width: int, factor: int, fewest: int, most: int) -> tuple[int, int]:
+    """The nearest size whose sides are multiples of `factor`, with at least `fewest` and at most `most` pixels in all."""
+    fitted = round(height / factor) * factor, round(width / factor) * factor
+    if math.prod(fitted) > most:
+        shrink = math.sqrt(height * width / most)
+        return tuple(max(factor, math.floor(side / shrink / factor) * factor) for side in (height, width))  # type: ignore[return-value]
+    if math.prod(fitted) < fewest:
+        grow = math.sqrt(fewest / (height * width))
+        return tuple(math.ceil(side * grow / factor) * factor for side in (height, width))  # type: ignore[return-value]
+    return fitted
+
+
+def load_frames_processor(where: dict[str, Any], video_token_id: int) -> FramesProcessor:
+    """The processor of a Qwen2-VL or Qwen2.5-VL checkpoint.
+
+    Args:
+        where: arguments for `from_pretrained`: name or folder, revision, local_files_only.
+        video_token_id: as the model's configuration has it.
+
+    Raises:
+        OSError: a file cannot be had.
+    """
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
+    both = _settings(where, _PROCESSOR_FILE)
+    settings = both.get("video_processor") or _settings(where, _VIDEO_FILE) or _settings(where, _IMAGE_FILE)
+    template = _template(where) or tokenizer.chat_template
+    return FramesProcessor(tokenizer, template, str(tokenizer.convert_ids_to_tokens(video_token_id)), settings)
+
+
+def _settings(where: dict[str, Any], name: str) -> dict[str, Any]:
+    import json
+
+    text = _file(where, name)
+    return json.loads(text) if text else {}
+
+
+def _template(where: dict[str, Any]) -> str:
+    import json
+
+    return _file(where, "chat_template.jinja") or json.loads(_file(where, "chat_template.json") or "{}").get("chat_template", "")
+
+
+def _file(where: dict[str, Any], name: str) -> str:
+    """Text of a checkpoint's file; '' where it has none."""
+    from pathlib import Path
+
+    from transformers.utils import cached_file
+
+    options = {key: where[key] for key in ("revision", "local_files_only") if key in where}
+    path = cached_file(
+        str(where["pretrained_model_name_or_path"]),
+        name,
+        _raise_exceptions_for_missing_entries=False,
+        **options,
+    )
+    return Path(path).read_text(encoding="utf-8") if path else ""
+
+
+def _video_of(chat: list[dict[str, Any]]) -> np.ndarray:
+    videos = [block["video"] for message in chat for block in message["content"] if block["type"] == "video"]
+    if len(videos) != 1:
+        raise ValueError(f"a chat must hold one video, this one holds {len(videos)}")
+    return np.asarray(videos[0])
