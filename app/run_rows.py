@@ -33,7 +33,7 @@ class RunRow:
         eta_s: seconds to the end at the present speed, evaluations not counted; None where it does not move.
         positive_rate: share of yes among the answered clips; None before the first.
         backlog: clips that wait for the scorer; None where there is no scorer.
-        warning: what went wrong without ending the run.
+        warning: what went wrong without ending the run, or what the scorer can make nothing of.
         actions: what can be done with it now.
     """
 
@@ -109,7 +109,8 @@ def _row(item: RunListItem, job: Job | None) -> RunRow:
         steps_per_second=run.steps_per_second, best_success=item.best_success, latest_success=item.latest_success,
         positive_rate=positive_rate(counters), backlog=_count(counters, "backlog") if run.scorer is not None else None,
         clips=_count(counters, "clips"), created_at=run.created_at, started_at=run.started_at, ended_at=run.ended_at,
-        error=error, warning=str(counters.get("scoring_error", "")), actions=_ACTIONS.get(state, ()),
+        error=error, warning=str(counters.get("scoring_error") or counters.get("prompt_notice") or ""),
+        actions=_ACTIONS.get(state, ()),
     )  # fmt: skip
 
 

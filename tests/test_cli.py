@@ -217,7 +217,10 @@ def test_show_tells_settings_counters_and_metrics(trained: Trained) -> None:
     assert shown["config"]["env"] == "DoorKey-5x5"
     assert shown["clips"] == trained.outcome.json["clips"]
     assert "eval/success_rate" in shown["metrics"]
-    assert "seed 3" in vlmrb("show", 1, "--store", trained.store).out
+    said = vlmrb("show", 1, "--store", trained.store).out
+    assert "seed 3" in said
+    assert "precision 1, recall 1" in said  # labels of the oracle
+    assert shown["labels"]["confusion"]["false_positives"] == 0
 
 
 def test_curve_prints_steps_and_values(trained: Trained) -> None:
@@ -508,6 +511,7 @@ def test_doctor_finds_a_sound_store_sound(trained: Trained) -> None:
     assert facts["runs"] == 1
     assert facts["torch"].startswith("2.")
     assert "works" in facts["rendering"]
+    assert facts["embedded model"].startswith("loads (sha256:")
     assert "free" in facts["disk"]
     assert "all is well" in vlmrb("doctor", "--store", trained.store).out
 

@@ -75,7 +75,6 @@ def test_a_failed_trial_can_be_shown_and_gone_on_with(runs: Path) -> None:
         ([], "name runs to make a trial"),
         (["1", "--show", "1"], "name runs to make a trial, or give one of"),
         (["--list", "--resume", "1"], "name runs to make a trial, or give one of"),
-        (["1"], "--scorer: is missing"),
         (["1", "--scorer", "telepathy"], "telepathy"),
         (["1", "99", "--scorer", "oracle"], "no run 99"),
         (["--show", "7"], "no trial 7"),

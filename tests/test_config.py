@@ -39,7 +39,6 @@ def test_the_defaults_with_a_scorer_are_valid() -> None:
         ({"env": ""}, ["env"]),
         ({"env": " "}, ["env", "empty"]),
         ({"algo": "ppo"}, ["algo", "ppo", "dqn", "iqn"]),
-        ({"scorer": None}, ["scorer", "--replay vlm", "oracle"]),
         ({"epsilon_start": 0.1, "epsilon_end": 0.5}, ["epsilon_end", "0.5", "0.1"]),
         ({"buffer_size": 8, "n_step": 3, "n_envs": 8}, ["buffer_size", "8", "24"]),
         ({"no_such_setting": 1}, ["no_such_setting", "no such setting"]),
@@ -106,3 +105,10 @@ def test_the_stated_limits_are_the_real_ones(name: str) -> None:
             outside = value - 1 if key == "ge" else value + 1
             with pytest.raises(ConfigError, match=name):
                 config(**{name: outside})
+
+
+def test_the_embedded_model_scores_where_no_other_is_named() -> None:
+    assert make_config().scorer == "embedded"
+    assert make_config(scorer=None, replay="vlm").scorer == "embedded"
+    assert make_config(scorer="reward").scorer == "reward"
+    assert make_config(replay="per").scorer is None

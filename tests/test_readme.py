@@ -105,7 +105,7 @@ def test_every_scorer_of_the_table_is_a_known_kind() -> None:
 
     table = README.split("| scorer | what it is |")[1].split("\n\n")[0]
     kinds = {code.partition(":")[0] for code in re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)}
-    assert kinds == {"hf", "openai", "oracle", "reward", "random"}
+    assert kinds == {"embedded", "hf", "openai", "oracle", "reward", "random"}
     assert callable(make_scorer)
 
 

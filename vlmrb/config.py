@@ -113,8 +113,8 @@ class TrainConfig(BaseModel):
     clip_length: int = _option(32, "steps per clip [paper: 32]", "scoring", ge=1, le=1024)
     scorer: str | None = _option(
         None,
-        "who labels clips: hf:<hub id or folder>, openai:<base-url>#<model>, embedded, or the controls oracle, reward, "
-        "random:<positive rate>; needed for --replay vlm",
+        "who labels clips: embedded (the small model that comes with this project, for MiniGrid), hf:<hub id or folder>, "
+        "openai:<base-url>#<model>, or the controls oracle, reward, random:<positive rate> (default: embedded for --replay vlm)",
         "scoring",
     )
     prompt: str = _option(
@@ -145,6 +145,13 @@ class TrainConfig(BaseModel):
     checkpoint_interval: int = _option(25_000, "steps between checkpoints", "evaluation", ge=1)
     keep_clips: bool = _option(True, "store clips, so that they can be watched and scored again", "evaluation")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _embedded_where_no_other_is_named(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("replay", "vlm") == "vlm" and values.get("scorer") is None:
+            return {**values, "scorer": "embedded"}
+        return values
+
     @model_validator(mode="after")
     def _settings_fit_together(self) -> TrainConfig:
         problems = []
@@ -152,11 +159,6 @@ class TrainConfig(BaseModel):
             problems.append("env: is empty; give an environment id such as MiniGrid-DoorKey-8x8-v0")
         if not self.prompt.strip():
             problems.append("prompt: is empty; give a preset (games, manipulation) or the text of a yes/no question")
-        if self.replay == "vlm" and self.scorer is None:
-            problems.append(
-                "scorer: --replay vlm needs one; give hf:<hub id or folder>, openai:<base-url>#<model>, "
-                "or one of the controls oracle, reward, random:0.25"
-            )
         if self.epsilon_end > self.epsilon_start:
             problems.append(f"epsilon_end: {self.epsilon_end} is above epsilon_start {self.epsilon_start}")
         if self.buffer_size < self.n_envs * self.n_step:

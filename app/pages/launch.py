@@ -33,6 +33,7 @@ ENVIRONMENTS = (
 """What the field of the environment suggests; any other id may be typed."""
 
 SCORERS = (
+    ("embedded", "the small model that comes with VLM-RB: looks at MiniGrid's frames, on any machine"),
     ("oracle", "a control that reads no prompt: yes where the simulator saw progress"),
     ("reward", "a control that reads no prompt: yes where the clip holds a positive reward"),
     ("random:0.25", "a control that reads no prompt: yes at random, at this rate"),
@@ -64,12 +65,14 @@ class Verdict:
         size: how many runs, and how long they take here.
         schedules: λ along a run: (step, λ); one for each that the runs differ in.
         command: that launches the same.
+        notices: what the scorer cannot read of the prompt.
     """
 
     problems: dict[str, str]
     size: Estimate | None
     schedules: list[list[tuple[float, float]]]
     command: str
+    notices: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +115,10 @@ def verdict_on(store: Store, form: Filled) -> Verdict:
     """What a form comes to; nothing is written."""
     checked = check(form)
     if checked.problems:
-        return Verdict(checked.problems, None, [], "")
-    return Verdict({}, jobs.estimate(store, checked.configs), lambda_schedules(checked.configs), command(form))
+        return Verdict(checked.problems, None, [], "", [])
+    asked = dict.fromkeys((config.scorer, config.prompt) for config in checked.configs if config.scorer is not None)
+    notices = dict.fromkeys(filter(None, (jobs.unreadable(store, scorer, prompt) for scorer, prompt in asked)))
+    return Verdict({}, jobs.estimate(store, checked.configs), lambda_schedules(checked.configs), command(form), list(notices))
 
 
 class Launcher:

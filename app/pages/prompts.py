@@ -100,6 +100,7 @@ class TrialView:
     scored: int
     total: int
     error: str
+    notice: str
     auc: float | None
     calibration_error: float | None
     auc_people: float | None
@@ -123,7 +124,7 @@ def build(studio: Studio) -> None:
             prompt=a_text(request, "prompt"),
             sample=a_count(request, "sample", MAX_SAMPLE, default=200),
             threshold=_share(request, "threshold", 0.5),
-            frames=a_count(request, "frames", 256, default=8),
+            frames=a_count(request, "frames", 256, default=0) or None,
         )
 
     def trial(request: dict[str, Any]) -> TrialView:
@@ -218,6 +219,7 @@ def view_of(store: Store, trial_id: int, seen: int = 0) -> TrialView:
         scored=trial.scored,
         total=len(trial.clip_ids),
         error=trial.error or (job.error if job is not None else "") or (agreement.first_error if agreement else ""),
+        notice=jobs.unreadable(store, trial.scorer, found.prompt.text) if found.prompt else "",
         auc=agreement.events.auc if agreement else None,
         calibration_error=agreement.events.calibration_error if agreement else None,
         auc_people=agreement.people.auc if agreement and agreement.people else None,

@@ -82,7 +82,6 @@ def test_a_setting_that_varies_makes_a_method_of_each_value() -> None:
         ({"settings": {"total_steps": "-3"}}, "total_steps", "≥ 1"),
         ({"settings": {"total_steps": "many"}}, "total_steps", "many"),
         ({"settings": {"prompt": "  "}}, "prompt", "empty"),
-        ({"settings": {"scorer": ""}}, "scorer", "needs one"),
         ({"settings": {"epsilon_end": "0.9", "epsilon_start": "0.5"}}, "epsilon_end", "above"),
         ({"seeds": "x"}, "seeds", "numbers and ranges"),
         ({"seeds": " "}, "seeds", "at least one"),

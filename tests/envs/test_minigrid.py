@@ -8,10 +8,12 @@ import gymnasium as gym
 import minigrid  # noqa: F401  (registers its environments)
 import numpy as np
 import pytest
+from minigrid.envs import EmptyEnv
 from minigrid.wrappers import FullyObsWrapper
 
 from vlmrb.config import make_config
 from vlmrb.envs import make_env, make_renderer
+from vlmrb.envs.minigrid import MiniGridEnvironment
 from vlmrb.errors import EnvironmentSetupError
 
 ALL_IDS = sorted(name for name in gym.registry if name.startswith(("MiniGrid-", "BabyAI-")) and "WFC" not in name)
@@ -193,3 +195,23 @@ def test_a_layout_without_a_place_for_the_agent_is_drawn_anew() -> None:
     first = env.snapshot()
     env.reset(139515467)
     np.testing.assert_array_equal(env.snapshot(), first)
+
+
+class Crowded(EmptyEnv):
+    """A layout works out in every third attempt."""
+
+    attempts = 0
+
+    def _gen_grid(self, width: int, height: int) -> None:
+        super()._gen_grid(width, height)
+        self.attempts += 1
+        if self.attempts % 3:
+            raise RecursionError("rejection sampling failed in place_obj")
+        self.place_agent()
+
+
+def test_a_layout_that_does_not_work_out_is_drawn_anew_the_same_way_each_time() -> None:
+    env = MiniGridEnvironment(Crowded(size=8, agent_start_pos=None))
+    first = env.reset(5)
+    assert env._grid_env.attempts == 3
+    np.testing.assert_array_equal(env.reset(5), first)

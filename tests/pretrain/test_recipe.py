@@ -11,11 +11,9 @@ import pytest
 import torch
 
 from vlmrb.__main__ import main
-from vlmrb.agreement import auc
 from vlmrb.errors import CheckpointError, ConfigError
-from vlmrb.pretrain.evaluation import ask, evaluate, held_out_items
+from vlmrb.pretrain.evaluation import evaluate
 from vlmrb.pretrain.model import ModelShape
-from vlmrb.pretrain.questions import Matter, answer
 from vlmrb.pretrain.recipe import PretrainProgress, Recipe, pretrain
 from vlmrb.scoring.hf import HFScorer
 
@@ -127,16 +125,11 @@ def test_the_command_trains_and_refuses_to_overwrite(tmp_path, capsys) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_a_short_training_learns_to_see_and_to_tell_whether_the_goal_was_reached(tmp_path) -> None:
+def test_a_short_training_learns_to_see_and_to_read_what_is_asked_after(tmp_path) -> None:
     told: list[PretrainProgress] = []
-    pretrain(Recipe(clips=2400), tmp_path / "model", report=told.append, report_every=20)
+    pretrain(Recipe(clips=6000), tmp_path / "model", report=told.append, report_every=20)
     assert told[-1].see < 0.6 * told[0].see
-    answering = [progress.answer for progress in told if not math.isnan(progress.answer)]
-    assert answering[-1] < 0.7 * answering[0]
-    items = held_out_items(150, seed=0)
-    scorer = HFScorer(str(tmp_path / "model"), scorer="hf:short")
-    reached = auc(
-        ask(scorer, items, "Does the agent reach the goal?"), [bool(answer(Matter("goal_reached"), item.truth)) for item in items]
-    )
-    assert reached is not None
-    assert reached > 0.7
+    assert told[-1].seen > 0.7
+    reading = [progress.read for progress in told if not math.isnan(progress.read)]
+    assert reading[-1] < 0.3 * reading[0]
+    assert HFScorer(str(tmp_path / "model"), scorer="hf:short").frames_per_clip == Recipe(clips=6000).shape.frames

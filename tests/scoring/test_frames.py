@@ -92,11 +92,14 @@ def test_videos_are_cut_up_as_the_library_does_it(frames: int, height: int, widt
     from transformers import Qwen2VLVideoProcessor
 
     video = np.random.default_rng(0).integers(0, 256, (frames, height, width, 3), dtype=np.uint8)
-    ours, grid = FramesProcessor(None, "", VIDEO, SETTINGS).patches(video)
+    processor = FramesProcessor(None, "", VIDEO, SETTINGS)
+    processor.patches([255 - video] * 3)  # what it holds must not show in what comes next
+    ours, grids = processor.patches([video[::-1], video])
+    ours = ours[len(ours) // 2 :]
     theirs = Qwen2VLVideoProcessor(**SETTINGS, cap_pixels_per_frame=False)(
         videos=[torch.from_numpy(video).permute(0, 3, 1, 2)], return_tensors="pt", do_sample_frames=False
     )
-    assert [list(grid)] == theirs["video_grid_thw"].tolist()
+    assert [list(grids[1])] == theirs["video_grid_thw"].tolist()
     values = theirs["pixel_values_videos"].numpy()
     resized = fitting_size(height, width, SIDE, SIDE**2, 64 * SIDE**2) != (height, width)
     # bicubic scaling differs by rounding between the two libraries, now and then by a grey level or two

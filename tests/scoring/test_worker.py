@@ -149,7 +149,7 @@ def test_controls_label_by_events_rewards_and_chance() -> None:
 
 
 @pytest.mark.parametrize(
-    "scorer", ["", "gpt", "random:2", "random:x", "hf:", "openai:localhost#m", "openai:http://a/v1", "oracle:1", "embedded"]
+    "scorer", ["", "gpt", "random:2", "random:x", "hf:", "openai:localhost#m", "openai:http://a/v1", "oracle:1", "embedded:2"]
 )
 def test_a_scorer_string_that_names_nothing_is_refused_with_what_would_do(scorer: str) -> None:
     with pytest.raises(ScorerError, match=r"hf:|random:|takes nothing|openai:"):

@@ -47,6 +47,7 @@ def examine(arguments: argparse.Namespace) -> int:
     facts |= _torch(problems)
     facts |= _extras(hints)
     facts |= _rendering(problems)
+    facts |= _embedded_model(problems)
     facts |= _video(hints)
     facts |= _sqlite(arguments, hints)
     facts |= _store(arguments, problems, hints)
@@ -105,6 +106,21 @@ def _rendering(problems: list[str]) -> dict[str, Any]:
         problems.append(f"a MiniGrid frame cannot be drawn: {error}")
         return {"rendering": "fails"}
     return {"rendering": f"works without a screen ({frame.shape[1]}×{frame.shape[0]} pixels)"}
+
+
+def _embedded_model(problems: list[str]) -> dict[str, Any]:
+    """Load the model that scores where no other is named."""
+    from vlmrb.scoring import ScorerOptions, make_scorer
+
+    try:
+        scorer = make_scorer("embedded", ScorerOptions(device="cpu"))
+    except Exception as error:  # noqa: BLE001 - as above
+        problems.append(f"the embedded model cannot be loaded: {error}; install VLM-RB again, or name another --scorer")
+        return {"embedded model": "fails"}
+    try:
+        return {"embedded model": f"loads ({scorer.revision[:19]}…)"}
+    finally:
+        scorer.close()
 
 
 def _video(hints: list[str]) -> dict[str, Any]:

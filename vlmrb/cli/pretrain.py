@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
         "pretrain",
         pretrain_model,
         "make the embedded model from nothing, or measure a model folder on environments that it has not seen",
-        "python -m vlmrb pretrain --out embedded --hours 6",
+        "python -m vlmrb pretrain --out embedded",
         details="A small vision-language model learns from simulated grid worlds, every MiniGrid family but DoorKey. "
         "--evaluate measures any model folder on DoorKey instead. The store is not used.",
     )
@@ -32,10 +32,13 @@ def add(commands: Any) -> None:
     what.add_argument("--out", type=Path, metavar="FOLDER", help="where the model goes")
     what.add_argument("--evaluate", type=Path, metavar="FOLDER", help="measure this model on DoorKey 5x5 to 16x16")
     long = parser.add_mutually_exclusive_group()
-    long.add_argument("--hours", type=float, metavar="H", help="train this long (default: 6)")
     long.add_argument(
-        "--clips", type=positive_integer, metavar="N", help="train on so many clips; with --evaluate: ask about so many (500)"
+        "--clips",
+        type=positive_integer,
+        metavar="N",
+        help="train on so many clips (default: 120000, as the shipped model was); with --evaluate: ask about so many (500)",
     )
+    long.add_argument("--hours", type=float, metavar="H", help="train this long instead")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed gives the same data (default: 0)")
     parser.add_argument("--device", default="auto", help="torch device (default: cuda where there is one, else the CPU)")
     parser.add_argument(
@@ -49,12 +52,12 @@ def pretrain_model(arguments: argparse.Namespace) -> int:
     """`pretrain`: train or evaluate."""
     if arguments.evaluate is not None:
         return _evaluate(arguments)
-    from vlmrb.pretrain.recipe import Recipe, pretrain
+    from vlmrb.pretrain.recipe import CLIPS, Recipe, pretrain
 
     if arguments.workers < 0:
         raise ConfigError(f"--workers: {arguments.workers} must be 0 or more")
-    hours = 6.0 if arguments.hours is None and arguments.clips is None else arguments.hours
-    recipe = Recipe(clips=arguments.clips, hours=hours, seed=arguments.seed)
+    clips = CLIPS if arguments.hours is None and arguments.clips is None else arguments.clips
+    recipe = Recipe(clips=clips, hours=arguments.hours, seed=arguments.seed)
     last: list[PretrainProgress] = []
     with Progress(1000, "‰", quiet=arguments.quiet) as bar:
 
@@ -76,6 +79,7 @@ def describe(progress: PretrainProgress) -> str:
     """How training is going, in a few figures."""
     figures = [f"{progress.clips} clips", f"see {progress.see:.2f} ({text.percent(progress.seen)})"]
     if not math.isnan(progress.answer):
+        figures.append(f"read {progress.read:.3f}")
         figures.append(f"answer {progress.answer:.3f} ({text.percent(progress.right)} right)")
     return ", ".join([*figures, f"{progress.clips_per_second:.3g} clips/s"])
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from vlmrb.agreement import Agreement, judge
 from vlmrb.cli import text
 from vlmrb.cli.control import outcome
 from vlmrb.cli.options import add_command, add_run_argument, positive_integer, step_count
+from vlmrb.cli.score import agreement_json
 from vlmrb.comparison import method_of
 from vlmrb.errors import NotFoundError
 
@@ -92,8 +94,12 @@ def show_run(arguments: argparse.Namespace) -> int:
         controls = store.controls(run.run_id)
         clips = store.count_clips(run.run_id)
         folder = store.folder_of_run(run.run_id)
+        labels = _labels(store, run.run_id) if run.scorer is not None else None
     if arguments.json:
-        text.print_json(text.to_json(run) | {"clips": clips, "folder": folder, "metrics": newest, "controls": controls})
+        judged = None if labels is None else agreement_json(labels)
+        text.print_json(
+            text.to_json(run) | {"clips": clips, "folder": folder, "metrics": newest, "controls": controls, "labels": judged}
+        )
         return 0
     text.print_pairs(
         {
@@ -103,6 +109,7 @@ def show_run(arguments: argparse.Namespace) -> int:
             "steps": f"{run.step} of {run.total_steps}, {text.number(run.steps_per_second, 4)} per second",
             "success": run.success_rule or "–",
             "clips": f"{clips} stored; " + ", ".join(f"{name} {value}" for name, value in run.counters.items()),
+            **({} if labels is None else {"labels": _told(labels)}),
             "created": text.ago(run.created_at),
             "last sign of life": text.ago(run.heartbeat_at),
             "files": str(folder),
@@ -140,6 +147,24 @@ def show_curve(arguments: argparse.Namespace) -> int:
     for step, value in zip(steps.tolist(), values.tolist(), strict=True):
         print(f"{step}\t{value:.6g}")
     return 0
+
+
+def _labels(store: Any, run_id: int) -> Agreement | None:
+    """The newest labels of a run's clips against what the simulator saw; None without any."""
+    clips = [clip for clip in store.clips(run_id, limit=store.count_clips(run_id) or 1) if clip.score is not None]
+    if not clips:
+        return None
+    return judge(
+        [clip.score.label for clip in clips], [clip.score.probability for clip in clips], [clip.progress for clip in clips]
+    )
+
+
+def _told(labels: Agreement) -> str:
+    table = labels.confusion
+    return (
+        f"{text.percent(table.positive_rate)} yes; the simulator saw progress in {text.percent(labels.truth_rate)}: "
+        f"precision {text.number(table.precision)}, recall {text.number(table.recall)}, AUC {text.number(labels.auc)}"
+    )
 
 
 def _newest(store: Any, run_id: int, metric: str) -> float | None:

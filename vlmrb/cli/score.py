@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
         "'trial' does the same to a sample and leaves the clips' labels alone.",
     )
     add_run_argument(parser)
-    add_scorer_options(parser, required=True)
+    add_scorer_options(parser)
     parser.add_argument("--limit", type=positive_integer, metavar="N", help="at most so many clips, evenly spaced over the run")
     parser.add_argument(
         "--batch-size",
@@ -42,14 +42,14 @@ def add(commands: Any) -> None:
     )
 
 
-def add_scorer_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
+def add_scorer_options(parser: argparse.ArgumentParser) -> None:
     """--scorer and --prompt with everything that goes with them, and --quiet."""
     defaults = {name: field.default for name, field in TrainConfig.model_fields.items()}
     parser.add_argument(
         "--scorer",
-        required=required,
+        default="embedded",
         metavar="S",
-        help="hf:<hub id or folder>, openai:<base-url>#<model>, or a control: oracle, reward, random:<rate>",
+        help="embedded (default), hf:<hub id or folder>, openai:<base-url>#<model>, or a control: oracle, reward, random:<rate>",
     )
     parser.add_argument(
         "--prompt", metavar="P", default="games", help="preset, 'name@version', or a yes/no question (default: games)"
@@ -75,7 +75,7 @@ def add_scorer_options(parser: argparse.ArgumentParser, *, required: bool) -> No
 def score_run(arguments: argparse.Namespace) -> int:
     """`score RUN`: score, store, compare."""
     from vlmrb.rescoring import choose_clips, report
-    from vlmrb.scoring import check_scorer, prompt_notice, resolve_prompt
+    from vlmrb.scoring import check_scorer, picture_notice, prompt_notice, resolve_prompt
     from vlmrb.store import Store
 
     check_scorer(arguments.scorer)
@@ -83,6 +83,8 @@ def score_run(arguments: argparse.Namespace) -> int:
     if notice := prompt_notice(arguments.scorer, prompt.text):
         text.complain(f"warning: {notice}")
     with Store(arguments.store, create=False) as store:
+        if notice := picture_notice(arguments.scorer, store.run(arguments.run_id).render_spec):
+            text.complain(f"warning: {notice}")
         clips = choose_clips(store, arguments.run_id, arguments.limit)
         prompt = store.save_prompt(prompt.name, prompt.text)
         started = time.perf_counter()
@@ -117,8 +119,8 @@ def report_json(report: AgreementReport) -> dict[str, Any]:
     """A report as flat JSON: what is measured against events, then `people` (null where nobody said anything), then flips."""
     return (
         {"clips": report.clips, "first_error": report.first_error}
-        | _agreement_json(report.events)
-        | {"people": None if report.people is None else _agreement_json(report.people)}
+        | agreement_json(report.events)
+        | {"people": None if report.people is None else agreement_json(report.people)}
         | {"flips": report.flips, "flipped": report.flips.flipped, "kappa": report.flips.kappa}
     )
 
@@ -172,7 +174,8 @@ def _score(store: Store, clips: list[ClipSummary], prompt: Prompt, arguments: ar
         )
 
 
-def _agreement_json(agreement: Agreement) -> dict[str, Any]:
+def agreement_json(agreement: Agreement) -> dict[str, Any]:
+    """The figures of an agreement, in one flat object."""
     table = agreement.confusion
     return {
         "unknown": table.unknown,

@@ -48,8 +48,9 @@ def train_run(arguments: argparse.Namespace) -> int:
 
     with Store(arguments.store, create=not arguments.resume) as store:
         result = _train(store, config, arguments)
-        warning = store.run(result.run_id).error
-    if warning:  # also when quiet: a run whose scoring failed is not what was asked for
+        run = store.run(result.run_id)
+    # also when quiet: a run whose scoring failed, or means nothing, is not what was asked for
+    if warning := run.error or (arguments.quiet and run.counters.get("prompt_notice")):
         text.complain(f"warning: {warning}")
     _tell(result, arguments)
     return EXIT_INTERRUPTED if result.status == "interrupted" else 0

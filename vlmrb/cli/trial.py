@@ -32,7 +32,7 @@ def add(commands: Any) -> None:
         "events and with people, and which labels would flip.",
     )
     parser.add_argument("run_ids", metavar="RUN", type=positive_integer, nargs="*", help="runs whose clips are sampled")
-    add_scorer_options(parser, required=False)
+    add_scorer_options(parser)
     parser.add_argument("--sample", type=positive_integer, metavar="N", default=200, help="at most so many clips (default: 200)")
     parser.add_argument(
         "--seed", type=int, metavar="N", default=0, help="of the sample: the same draws the same clips (default: 0)"
@@ -66,13 +66,11 @@ def _check(arguments: argparse.Namespace) -> None:
     """One thing at a time.
 
     Raises:
-        ConfigError: none, or several, of RUN, --show, --resume and --list; or runs without --scorer.
+        ConfigError: none, or several, of RUN, --show, --resume and --list.
     """
     given = [bool(arguments.run_ids), arguments.show is not None, arguments.resume is not None, arguments.list]
     if sum(given) != 1:
         raise ConfigError("trial: name runs to make a trial, or give one of --show TRIAL, --resume TRIAL and --list")
-    if arguments.run_ids and arguments.scorer is None:
-        raise ConfigError("--scorer: is missing; a new trial needs one, such as --scorer oracle")
 
 
 def _create(store: Store, arguments: argparse.Namespace) -> int:

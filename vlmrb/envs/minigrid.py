@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any
 
@@ -38,6 +39,7 @@ def doorkey_size(env_id: str) -> int | None:
     return width
 
 
+_MOST_LAYOUTS = 100
 _MOST_PLACINGS = 1_000  # as often as MiniGrid itself tries
 
 
@@ -88,7 +90,7 @@ class MiniGridEnvironment:
 
     def reset(self, seed: int) -> np.ndarray:
         """Begin the episode of this seed."""
-        self._env.reset(seed=seed)
+        self._lay_out(seed)
         self._mission = mission_words(self._grid_env.mission) if self._reads_mission else ()
         grid = self._grid_env.grid
         expected = self.observation_spec.grid_shape
@@ -98,6 +100,14 @@ class MiniGridEnvironment:
                 "this environment changes size between episodes; use --observation egocentric"
             )
         return self._observe()
+
+    def _lay_out(self, seed: int) -> None:
+        """Draw layouts until one works out; MiniGrid gives up on one with a RecursionError."""
+        for attempt in range(_MOST_LAYOUTS):
+            with contextlib.suppress(RecursionError):
+                self._env.reset(seed=None if attempt else seed)
+                return
+        raise EnvironmentSetupError(f"no layout worked out in {_MOST_LAYOUTS} attempts; is there room for all of its objects?")
 
     def step(self, action: Action) -> EnvStep:
         """Act and compare before with after: that gives the events."""

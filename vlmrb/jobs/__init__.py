@@ -21,6 +21,7 @@ from vlmrb.jobs.control import (
     stop_trial,
     stored_prompt,
     unpause,
+    unreadable,
     why_not,
 )
 from vlmrb.jobs.dispatching import dispatch, job_limit, reconcile, set_job_limit
@@ -60,5 +61,6 @@ __all__ = [
     "stored_prompt",
     "trial_report",
     "unpause",
+    "unreadable",
     "why_not",
 ]

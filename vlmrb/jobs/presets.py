@@ -43,15 +43,15 @@ class LaunchPreset:
 
 
 def presets() -> list[LaunchPreset]:
-    """The presets, in the order in which they are offered. `oracle` labels stand in for a model: they need no download."""
-    doorkey = {"env": "DoorKey-8x8", "total_steps": 300_000, "scorer": "oracle"}
+    """The presets, in the order in which they are offered. The embedded model labels: it needs no download and no GPU."""
+    doorkey = {"env": "DoorKey-8x8", "total_steps": 300_000, "scorer": "embedded"}
     return [
         LaunchPreset(
             "quick",
             "Quick look",
             "VLM-RB, PER and uniform on DoorKey-5x5, one seed each: one to three minutes per run. Shows how everything works; "
             "one seed tells nothing about which method is better.",
-            {"env": "DoorKey-5x5", "total_steps": 30_000, "scorer": "oracle", "eval_interval": 2_500, "epsilon_decay": 0.4},
+            {"env": "DoorKey-5x5", "total_steps": 30_000, "scorer": "embedded", "eval_interval": 2_500, "epsilon_decay": 0.4},
             COMPARISON,
             (0,),
         ),
@@ -73,8 +73,8 @@ def presets() -> list[LaunchPreset]:
         LaunchPreset(
             "visuals",
             "Modified visuals",
-            "Sprites swapped misleadingly, or abstract textures: does the model know the pictures or the game? Only a model that "
-            "looks at frames can tell: name one as the scorer, for oracle labels do not change.",
+            "Sprites swapped misleadingly, or abstract textures: does the model know the pictures or the game? The oracle looks "
+            "at no pictures: with it as the scorer nothing changes.",
             doorkey,
             [{"replay": "vlm", "visuals": value} for value in ("normal", "swapped", "abstract")],
             (0, 1, 2),

@@ -18,6 +18,7 @@ from vlmrb.pretrain.questions import Question, all_matters, answer, ask_balanced
 from vlmrb.pretrain.worlds import Scene, SceneMaker
 
 _MATTERS, _ANSWERS = all_matters(), {True: 1, False: 0, None: -1}
+_NUMBER = {matter: number for number, matter in enumerate(_MATTERS)}
 _AHEAD = 2  # batches that each worker may be ahead
 
 
@@ -31,7 +32,7 @@ class BatchOrder:
         clips: B.
         frames: F of each clip; where a clip has fewer, its last one is repeated.
         questions: of each clip at most; 0 for none.
-        plain: questions are one short sentence each.
+        plain: questions are one short sentence each, and worlds are small.
     """
 
     seed: int
@@ -58,6 +59,7 @@ class PackedBatch:
         offsets: int64 [B, Q], place of a token within its question.
         answer_at: int64 [B, K], where a question's ANSWER stands among the tokens.
         answers: int64 [B, K], 1 yes, 0 no, -1 no such question.
+        matters: int64 [B, K], index into all_matters() of what a question is about; 0 for no such question.
     """
 
     grids: np.ndarray
@@ -72,6 +74,7 @@ class PackedBatch:
     offsets: np.ndarray
     answer_at: np.ndarray
     answers: np.ndarray
+    matters: np.ndarray
 
 
 class BatchMaker:
@@ -83,7 +86,7 @@ class BatchMaker:
 
     def make(self, order: BatchOrder) -> PackedBatch:
         """The batch of this order: always the same one."""
-        scenes = self._scenes.balanced((order.seed, order.index), order.clips, order.frames)
+        scenes = self._scenes.balanced((order.seed, order.index), order.clips, order.frames, small=order.plain)
         rng = np.random.default_rng([order.seed, order.index, 1])
         asked: Sequence[Sequence[Question]] = [[]] * len(scenes)
         if order.questions:
@@ -119,7 +122,8 @@ def _pack_questions(asked: Sequence[Sequence[Question]], tokenizer: Any) -> tupl
     most = max(map(len, encoded), default=0)
     tokens, offsets = np.zeros((2, len(asked), longest), np.int64)
     question_of = np.full((len(asked), longest), -1, np.int64)
-    answer_at, answers = np.zeros((len(asked), most), np.int64), np.full((len(asked), most), -1, np.int64)
+    answer_at, answers, matters = np.zeros((3, len(asked), most), np.int64)
+    answers -= 1
     for row, questions in enumerate(encoded):
         at = 0
         for number, ids in enumerate(questions):
@@ -127,7 +131,8 @@ def _pack_questions(asked: Sequence[Sequence[Question]], tokenizer: Any) -> tupl
             tokens[row, stretch], offsets[row, stretch], question_of[row, stretch] = ids, np.arange(len(ids)), number
             at += len(ids)
             answer_at[row, number], answers[row, number] = at - 1, asked[row][number].answer
-    return tokens, question_of, offsets, answer_at, answers
+            matters[row, number] = _NUMBER[asked[row][number].matter]
+    return tokens, question_of, offsets, answer_at, answers, matters
 
 
 class BatchStream:

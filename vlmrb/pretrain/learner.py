@@ -1,14 +1,16 @@
-"""One step of learning: what has become of each cell, and the answers to questions.
+"""One step of learning: what has become of each cell, what a question asks after, and its answer.
 
-Two losses share one pass. *see*: from the vision tower, what stands in each cell before and after, where the agent goes, what
+Three losses share one pass. *see*: from the vision tower, what stands in each cell before and after, where the agent goes, what
 happens to the cell, and, from the cell that speaks most for it, the answer to everything that can be asked; its linear heads
-are dropped afterwards. *answer*: the token after ANSWER, for all questions of a clip on one pass over its frames.
+are dropped afterwards. *read*: what each question asks after, and whether it asks the other way round, from the first layer of
+the text model; without it the answers do not come in the time there is. *answer*: the token after ANSWER, for all questions of
+a clip on one pass over its frames.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,9 +34,17 @@ class Losses:
     """Losses of one batch (scalars, with gradient), and how much of it was right."""
 
     see: torch.Tensor
-    answer: torch.Tensor
+    read: torch.Tensor  # 0 without questions
+    answer: torch.Tensor  # 0 without questions
     seen: float  # share of the cells with an object in the last frame of which the right one was named
     right: float  # share of right answers; NaN without questions
+
+
+class _Asked(NamedTuple):
+    """The text model at the ANSWER tokens of some questions: float [A, text width], first behind its first layer."""
+
+    read: torch.Tensor
+    states: torch.Tensor
 
 
 class Learner(nn.Module):
@@ -62,23 +72,34 @@ class Learner(nn.Module):
         self.agents = nn.Linear(width, shape.frames)
         self.happened = nn.Linear(width, len(HAPPENINGS))
         self.known = nn.Linear(shape.text_width, len(all_matters()))
+        self.asked_bias = nn.Parameter(torch.zeros(len(all_matters())))
+        self.reversed = nn.Linear(shape.text_width, 1)
         nn.init.constant_(self.agents.bias, -4.0)
         nn.init.constant_(self.known.bias, -6.0)
         nn.init.constant_(self.happened.bias, -6.0)  # hardly anything happens to a single cell
         self._answer_ids = (no, yes)
 
-    def losses(self, batch: PackedBatch, device: torch.device, *, answers: bool = True) -> Losses:
-        """Losses of a batch; without `answers` only the vision tower is used, and that loss is 0."""
-        cells, tokens = self.look(batch, device)
-        see, seen = self._see(cells, tokens, batch, device)
-        if not answers or not (batch.answers >= 0).any():
-            return Losses(see, see.new_zeros(()), seen, float("nan"))
-        logits = self.answer_logits(tokens, batch, device)  # [A, V]
-        wanted = torch.from_numpy(batch.answers[batch.answers >= 0]).to(device)
+    def losses(self, batch: PackedBatch, device: torch.device, *, vision: bool = True) -> Losses:
+        """Losses of a batch; those of the vision tower have no gradient, nor does it get any, without `vision`."""
+        with torch.set_grad_enabled(vision):
+            cells, tokens = self.look(batch, device)
+            see, seen = self._see(cells, tokens, batch, device)
+        there = batch.answers >= 0
+        if not there.any():
+            return Losses(see, see.new_zeros(()), see.new_zeros(()), seen, float("nan"))
+        asked = self._ask(tokens, batch, device)
+        matters, wanted = (torch.from_numpy(array[there]).to(device) for array in (batch.matters, batch.answers))
+        truths = torch.from_numpy(batch.known).to(device)[torch.from_numpy(there.nonzero()[0]).to(device), matters]
+        # in the vectors by which cells speak for it, so that a question is like the cells that it asks after
+        named = functional.linear(asked.read, self.known.weight.detach(), self.asked_bias)  # [A, matters]
+        read = functional.cross_entropy(named, matters) + functional.binary_cross_entropy_with_logits(
+            self.reversed(asked.read)[:, 0], (truths != wanted).float()
+        )
+        logits = self.model.lm_head(asked.states)  # [A, V]
         no_yes = torch.tensor(self._answer_ids, device=device)
         answer = functional.cross_entropy(logits, no_yes[wanted])
         right = (logits[:, no_yes].argmax(-1) == wanted).float().mean()
-        return Losses(see, answer, seen, float(right.detach()))
+        return Losses(see, read, answer, seen, float(right.detach()))
 
     def look(self, batch: PackedBatch, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """The vision tower's cells [N, vision width], and the tokens [N, text width] that the text model is given."""
@@ -126,19 +147,23 @@ class Learner(nn.Module):
 
     def answer_logits(self, tokens: torch.Tensor, batch: PackedBatch, device: torch.device) -> torch.Tensor:
         """Logits [A, V] of the token after each ANSWER, question by question, clip by clip."""
+        return self.model.lm_head(self._ask(tokens, batch, device).states)
+
+    def _ask(self, tokens: torch.Tensor, batch: PackedBatch, device: torch.device) -> _Asked:
+        """What the text model makes of each question, clip by clip."""
         sizes = batch.grids.prod(1)
         by_clip = tokens.split(sizes.tolist())
         order = np.argsort(sizes, kind="stable")
-        found: list[torch.Tensor] = [tokens] * len(sizes)
+        found: list[torch.Tensor] = [tokens] * len(sizes)  # [2, K, W] for each clip in the end
         for start in range(0, len(order), _CLIPS_AT_ONCE):
             rows = order[start : start + _CLIPS_AT_ONCE]
             states = self._read([by_clip[row] for row in rows], batch, rows, device)
-            for row, clip_states in zip(rows, states, strict=True):
-                found[row] = clip_states[: int((batch.answers[row] >= 0).sum())]
-        return self.model.lm_head(torch.cat(found)).float()
+            for place, row in enumerate(rows):
+                found[row] = states[:, place, : int((batch.answers[row] >= 0).sum())]
+        return _Asked(*torch.cat(found, dim=1))
 
     def _read(self, clips: list[torch.Tensor], batch: PackedBatch, rows: np.ndarray, device: torch.device) -> torch.Tensor:
-        """Last hidden states [b, K, W] at the ANSWER tokens of some clips."""
+        """Hidden states [2, b, K, W] at the ANSWER tokens of some clips: behind the first layer, and the last ones."""
         used = max(1, int((batch.question_of[rows] >= 0).sum(1).max()))  # tokens of the longest row
 
         def of(array: np.ndarray) -> torch.Tensor:
@@ -151,9 +176,13 @@ class Learner(nn.Module):
         begin = embed(torch.tensor([[SPECIAL_TOKENS.index(BEGIN)]], device=device)).expand(len(clips), -1, -1)
         inputs = torch.cat([begin, visual, embed(of(batch.tokens)[:, :used])], dim=1)
         mask, positions = attention_layout(present, of(batch.grids), of(batch.question_of)[:, :used], of(batch.offsets)[:, :used])
-        states = self._language(inputs_embeds=inputs, attention_mask=mask, position_ids=positions, use_cache=False)
-        at = 1 + visual.shape[1] + of(batch.answer_at)  # [b, K]
-        return torch.take_along_dim(states.last_hidden_state, at[..., None], dim=1)
+        outcome = self._language(
+            inputs_embeds=inputs, attention_mask=mask, position_ids=positions, use_cache=False, output_hidden_states=True
+        )
+        at = (1 + visual.shape[1] + of(batch.answer_at))[..., None]  # [b, K, 1]
+        return torch.stack(
+            [torch.take_along_dim(states, at, dim=1) for states in (outcome.hidden_states[1], outcome.last_hidden_state)]
+        )
 
 
 def attention_layout(

@@ -47,7 +47,7 @@ class ModelShape:
     vision_layers: int = 3
     vision_heads: int = 2
     text_width: int = 128
-    text_layers: int = 3
+    text_layers: int = 2
     text_heads: int = 4
 
 
@@ -152,7 +152,10 @@ def processor_settings(shape: ModelShape) -> dict[str, Any]:
 
 def save_folder(folder: Path, model: Any, tokenizer: Any, shape: ModelShape, questions: Sequence[str]) -> None:
     """Write the standard folder: configuration, safetensors, tokenizer, processor, generation settings, plain questions."""
+    from transformers.utils.logging import disable_progress_bar
+
     folder.mkdir(parents=True, exist_ok=True)
+    disable_progress_bar()  # one file of a few megabytes
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     _write_json(folder / "processor_config.json", processor_settings(shape))

@@ -1,8 +1,8 @@
 """The whole recipe: from a seed to the folder of the embedded model, resumable, the same on every machine's CPU.
 
 Training goes through three stretches, as shares of the whole: *see* (the vision tower alone: what has become of each cell),
-*answer plainly* (everything together, questions of one short sentence) and *answer* (questions as people put them, until the
-learning rate has come down to nothing).
+*read* (the text model alone: short questions about small worlds) and *answer* (everything together, questions as people put
+them, until the learning rate has come down to nothing).
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ from vlmrb.pretrain.model import ModelShape, build_model, build_tokenizer, save_
 from vlmrb.pretrain.questions import plain_questions, vocabulary
 from vlmrb.pretrain.tiles import TilePictures
 
-SEE_UNTIL, PLAIN_UNTIL = 0.33, 0.75
+CLIPS = 120_000
+"""What the shipped model was trained on."""
+
+SEE_UNTIL, READ_UNTIL = 0.35, 0.6
 """Shares of the training at which the next stretch begins."""
 
 CHECKPOINTS = "training"  # folder within the model's
 _WARM_UP = 0.02
-_CHECKPOINT_EVERY_S = 300.0
+_CHECKPOINT_EVERY_S = 120.0
 _MAX_NORM = 1.0
 _SEE_WEIGHT = 0.05  # what is taught first stays, but the answers count most in the end
 
@@ -44,7 +47,7 @@ class Recipe:
         hours: of training, pauses left out; None where `clips` does.
         seed: of the weights, the clips and the questions.
         batch: clips per step.
-        questions: of each clip at most.
+        questions: of each clip at most; twice as many while they are short.
         learning_rate: at its highest.
         shape: sizes of the model.
     """
@@ -73,15 +76,16 @@ class PretrainProgress:
     Attributes:
         share: of the whole training, in [0, 1].
         clips: trained on so far.
-        see, answer: losses; NaN where a stretch does without.
+        see, read, answer: losses; NaN where a stretch does without.
         seen: share of the cells with an object of which the right one was named.
-        right: share of right answers; NaN before the last stretch.
+        right: share of right answers; NaN in the first stretch.
         clips_per_second: since the last report.
     """
 
     share: float
     clips: int
     see: float
+    read: float
     answer: float
     seen: float
     right: float
@@ -147,6 +151,7 @@ class _Training:
 
         self.recipe, self.device = recipe, device
         torch.manual_seed(recipe.seed)
+        torch.set_flush_denormal(True)  # a CPU handles them several times slower
         self._tokenizer = build_tokenizer(vocabulary())
         yes, no = self._tokenizer.convert_tokens_to_ids(["yes", "no"])
         model = build_model(len(self._tokenizer), recipe.shape)
@@ -182,28 +187,29 @@ class _Training:
         share = self.share(self.batches)
         for group in self._optimizer.param_groups:
             group["lr"] = self.recipe.learning_rate * _rate(share)
-        losses = self.learner.losses(batch, self.device, answers=share >= SEE_UNTIL)
-        total = losses.answer + (1.0 if share < SEE_UNTIL else _SEE_WEIGHT) * losses.see
+        vision = share < SEE_UNTIL or share >= READ_UNTIL
+        losses = self.learner.losses(batch, self.device, vision=vision)
+        total = losses.answer + losses.read + (1.0 if share < SEE_UNTIL else _SEE_WEIGHT * vision) * losses.see
         self._optimizer.zero_grad(set_to_none=True)
         total.backward()
         torch.nn.utils.clip_grad_norm_(self.learner.parameters(), _MAX_NORM)
         self._optimizer.step()
         self.batches += 1
-        answer = math.nan if math.isnan(losses.right) else float(losses.answer.detach())
-        self._recent.append((float(losses.see.detach()), answer, losses.seen, losses.right))
+        read, answer = (math.nan if math.isnan(losses.right) else float(loss.detach()) for loss in (losses.read, losses.answer))
+        self._recent.append((float(losses.see.detach()), read, answer, losses.seen, losses.right))
 
     def report(self) -> PretrainProgress:
         """Means since the last report."""
         now = time.monotonic()
-        figures = np.array(self._recent or [(math.nan,) * 4])
+        figures = np.array(self._recent or [(math.nan,) * 5])
         known = ~np.isnan(figures)
         sums = np.where(known, figures, 0.0).sum(0)
         means = [float(total / count) if count else math.nan for total, count in zip(sums, known.sum(0), strict=True)]
         rate = len(self._recent) * self.recipe.batch / max(1e-9, now - self._reported_at)
         self._recent, self._reported_at = [], now
-        see, answer, seen, right = means
         clips = self.batches * self.recipe.batch
-        return PretrainProgress(self.share(self.batches), clips, see, answer, seen, right, rate)
+        see, read, answer, seen, right = means
+        return PretrainProgress(self.share(self.batches), clips, see, read, answer, seen, right, rate)
 
     def write_model(self, folder: Path) -> None:
         """Write the model's folder, with its card."""
@@ -214,6 +220,7 @@ class _Training:
             clips=self.batches * self.recipe.batch,
             seed=self.recipe.seed,
             parameters=sum(weight.numel() for weight in model.parameters()),
+            frames=self.recipe.shape.frames,
             words=len(vocabulary()),
             questions=len(questions),
         )
@@ -246,15 +253,15 @@ class _Training:
 
 def order_at(recipe: Recipe, index: int, share: float) -> BatchOrder:
     """What the batch of this number holds: no questions at first."""
-    questions = 0 if share < SEE_UNTIL else recipe.questions
-    return BatchOrder(recipe.seed, index, recipe.batch, recipe.shape.frames, questions, plain=share < PLAIN_UNTIL)
+    reading = SEE_UNTIL <= share < READ_UNTIL
+    questions = 0 if share < SEE_UNTIL else recipe.questions * (1 + reading)
+    return BatchOrder(recipe.seed, index, recipe.batch, recipe.shape.frames, questions, plain=reading)
 
 
 def _rate(share: float) -> float:
-    """The learning rate as a share of its highest: up in a straight line, then down along a cosine."""
-    if share < _WARM_UP:
-        return max(0.02, share / _WARM_UP)
-    return max(0.01, 0.5 * (1 + math.cos(math.pi * (share - _WARM_UP) / (1 - _WARM_UP))))
+    """The learning rate as a share of its highest: up in a straight line as each part begins, and down along a cosine."""
+    begun = min((share - begin for begin in (0.0, SEE_UNTIL) if share >= begin), default=0.0)
+    return max(0.01, min(1.0, begun / _WARM_UP) * 0.5 * (1 + math.cos(math.pi * share)))
 
 
 def _pick_device(device: str) -> Any:

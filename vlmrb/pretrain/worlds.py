@@ -23,6 +23,7 @@ from vlmrb.types import Clip
 _CLIP_LENGTHS = (4, 8, 12, 16, 24, 40, 48, 64)
 _WORLDS_KEPT = 48  # made environments per process
 _POOL = 3  # clips simulated for each one chosen
+_SMALL = 100
 _LARGE, _LARGE_SHARE = 17 * 17, 0.2  # worlds of more cells cost several times as much to look at: only some of them
 
 
@@ -62,13 +63,20 @@ class SceneMaker:
         self._worlds: dict[str, MiniGridEnvironment] = {}
         self._renderer = MiniGridRenderer()
 
-    def balanced(self, seed: Sequence[int], count: int, frames: int) -> list[Scene]:
-        """`count` scenes of at most `frames` frames, in which rare events are about as frequent as common ones."""
+    def balanced(self, seed: Sequence[int], count: int, frames: int, *, small: bool = False) -> list[Scene]:
+        """`count` scenes of at most `frames` frames, in which rare events are about as frequent as common ones.
+
+        Args:
+            seed: the same one gives the same scenes.
+            count: of scenes.
+            frames: of a scene at most.
+            small: leave out worlds of more than 100 cells.
+        """
         rng = np.random.default_rng(list(seed))
         pool: list[tuple[str, Clip]] = []
         while len(pool) < _POOL * count:
             clips = self.episode(rng, clips=3)
-            if clips and (_cells(clips[0][1]) <= _LARGE or rng.random() < _LARGE_SHARE):
+            if clips and rng.random() < _share_kept(_cells(clips[0][1]), small):
                 pool += clips
         return [self.scene(env_id, clip, frames) for env_id, clip in choose_balanced(pool, count, rng)]
 
@@ -135,6 +143,12 @@ def choose_balanced(pool: Sequence[tuple[str, Clip]], count: int, rng: np.random
         for name in kinds[pick]:
             tally[name] += 1
     return [pool[i] for i in chosen]
+
+
+def _share_kept(cells: int, small: bool) -> float:
+    if small:
+        return float(cells <= _SMALL)
+    return 1.0 if cells <= _LARGE else _LARGE_SHARE
 
 
 def _cells(clip: Clip) -> int:

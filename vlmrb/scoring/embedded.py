@@ -10,8 +10,9 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from vlmrb.assets import asset_path
 from vlmrb.errors import VlmrbError
@@ -51,6 +52,34 @@ def nearest_question(text: str, questions: Sequence[str]) -> str:
     return questions[likeness.index(max(likeness))] if questions else ""
 
 
+def picture_notice(scorer: str, render_spec: Mapping[str, Any]) -> str:
+    """What a person should know before this scorer is shown such frames: that it has never seen any like them; '' if it has.
+
+    Args:
+        scorer: the string that chooses the back end.
+        render_spec: how the frames are made, as the run holds it.
+    """
+    folder = _folder_of(scorer)
+    if render_spec.get("kind") == "minigrid" or folder is None or not _exists(folder / QUESTIONS_FILE):
+        return ""
+    return (
+        f"{scorer} has learnt the pictures of MiniGrid and no others, so its labels mean nothing here; name a model that "
+        "knows such pictures, such as hf:facebook/Perception-LM-1B, or the controls oracle and reward"
+    )
+
+
+def _folder_of(scorer: str) -> Path | None:
+    kind, _, rest = scorer.partition(":")
+    return embedded_folder() if kind == "embedded" else Path(rest).expanduser() if kind == "hf" and rest else None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
 def prompt_notice(scorer: str, text: str) -> str:
     """What a person should know before this scorer is asked this: words that the model does not know; '' if there is nothing.
 
@@ -58,8 +87,7 @@ def prompt_notice(scorer: str, text: str) -> str:
         scorer: the string that chooses the back end.
         text: of the prompt; untrusted.
     """
-    kind, _, rest = scorer.partition(":")
-    folder = embedded_folder() if kind == "embedded" else Path(rest).expanduser() if kind == "hf" else None
+    folder = _folder_of(scorer)
     if folder is None:
         return ""
     try:

@@ -8,6 +8,7 @@ holds the outcome equal to the library's own.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,13 +39,14 @@ class FramesProcessor:
         self._most = int(settings.get("max_pixels") or size.get("longest_edge") or 768 * 28 * 28)
         mean, spread = (np.asarray(settings.get(name) or default, np.float32) for name, default in _CLIP.items())
         self._scale, self._shift = 1 / (255 * spread), -mean / spread
+        self._memory = np.empty(0, np.float32)
 
     def apply_chat_template(self, chats: list[Any], *, tokenize: bool = False, **options: Any) -> Any:
         """Text of a chat, or with `tokenize` the inputs of a batch of chats with one video each.
 
         Returns:
             the text, or a `BatchFeature` with input_ids, attention_mask and mm_token_type_ids int64 [B, T],
-            pixel_values_videos float32 [patches, values] and video_grid_thw int64 [B, 3].
+            pixel_values_videos float32 [patches, values] (valid until the next call) and video_grid_thw int64 [B, 3].
         """
         prompt = options.get("add_generation_prompt", False)
         if not tokenize:
@@ -52,8 +54,7 @@ class FramesProcessor:
         import torch
         from transformers import BatchFeature
 
-        videos = [_video_of(chat) for chat in chats]
-        patches, grids = zip(*(self.patches(video) for video in videos), strict=True)
+        patches, grids = self.patches([_video_of(chat) for chat in chats])
         texts = [
             self._text(chat, prompt).replace(self.video_token, self.video_token * (math.prod(grid) // self._merge**2))
             for chat, grid in zip(chats, grids, strict=True)
@@ -65,33 +66,51 @@ class FramesProcessor:
                 "input_ids": tokens["input_ids"],
                 "attention_mask": tokens["attention_mask"],
                 "mm_token_type_ids": 2 * (tokens["input_ids"] == video_id).long(),
-                "pixel_values_videos": torch.from_numpy(np.concatenate(patches)),
+                "pixel_values_videos": torch.from_numpy(patches),
                 "video_grid_thw": torch.tensor(grids),
             }
         )
 
-    def patches(self, video: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int]]:
-        """A video cut into patches.
+    def patches(self, videos: Sequence[np.ndarray]) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
+        """Videos cut into patches.
 
         Args:
-            video: RGB uint8 [F, H, W, 3]; the last frame is repeated until the frames fill a patch.
+            videos: RGB uint8 [F, H, W, 3] each; the last frame is repeated until the frames fill a patch.
 
         Returns:
-            float32 [T·h·w, 3·frames·patch·patch] and the grid (T, h, w).
+            float32 [patches of all videos, 3·frames·patch·patch], valid until the next call, and the grid (T, h, w) of
+            each video.
         """
-        fitted = self._fit(video)
-        missing = -len(fitted) % self._frames
-        frames = np.concatenate([fitted, np.repeat(fitted[-1:], missing, axis=0)]) if missing else fitted
-        count, height, width = frames.shape[:3]
-        grid = count // self._frames, height // self._patch, width // self._patch
+        filled = [self._fill(self._fit(video)) for video in videos]
+        grids = [
+            (len(frames) // self._frames, frames.shape[1] // self._patch, frames.shape[2] // self._patch) for frames in filled
+        ]
+        values = self._room((sum(map(math.prod, grids)), 3, self._frames * self._patch**2))
+        start = 0
+        for frames, grid in zip(filled, grids, strict=True):
+            stretch = values[start : start + math.prod(grid)]
+            # bytes are put in order first: they are a quarter of what they become
+            np.multiply(self._cut(frames, grid).reshape(stretch.shape), self._scale[:, None], out=stretch, casting="unsafe")
+            start += len(stretch)
+        values += self._shift[:, None]
+        return values.reshape(len(values), -1), grids
+
+    def _room(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Memory that is used again: a batch takes a hundred megabytes, and to fetch new ones takes as long as to fill them."""
+        size = math.prod(shape)
+        if len(self._memory) < size:
+            self._memory = np.empty(size, np.float32)
+        return self._memory[:size].reshape(shape)
+
+    def _fill(self, frames: np.ndarray) -> np.ndarray:
+        missing = -len(frames) % self._frames
+        return np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)]) if missing else frames
+
+    def _cut(self, frames: np.ndarray, grid: tuple[int, int, int]) -> np.ndarray:
+        """uint8 [F, H, W, 3] → uint8 [T, h/merge, w/merge, merge, merge, 3, frames, patch, patch], in one piece."""
         merge, side = self._merge, self._patch
-        cut = frames.reshape(grid[0], self._frames, grid[1] // merge, merge, side, grid[2] // merge, merge, side, 3).transpose(
-            0, 2, 5, 3, 6, 8, 1, 4, 7
-        )
-        values = np.empty(cut.shape, np.float32)
-        np.multiply(cut, self._scale[:, None, None, None], out=values, casting="unsafe")
-        values += self._shift[:, None, None, None]
-        return values.reshape(math.prod(grid), -1), grid
+        cut = frames.reshape(grid[0], self._frames, grid[1] // merge, merge, side, grid[2] // merge, merge, side, 3)
+        return np.ascontiguousarray(cut.transpose(0, 2, 5, 3, 6, 8, 1, 4, 7))
 
     def _fit(self, video: np.ndarray) -> np.ndarray:
         """Frames of whole patches, with no more and no fewer pixels than the model is made for."""

@@ -13,7 +13,7 @@ from vlmrb.envs import make_renderer
 from vlmrb.errors import ScorerError
 from vlmrb.metrics import Counters, MeanMetrics
 from vlmrb.replay import ReplayBuffer
-from vlmrb.scoring import ScorerOptions, ScoringWorker, make_scorer, prompt_notice
+from vlmrb.scoring import ScorerOptions, ScoringWorker, make_scorer, picture_notice, prompt_notice
 from vlmrb.store import RunWriter, Store
 from vlmrb.types import Clip, ClipReplay, ClipScore, Prompt
 
@@ -53,8 +53,9 @@ class Labelling:
         self.prompt = prompt
         self.failure = ""
         """Why there are no new scores any more, or ''."""
+        self._pictures = "" if config.scorer is None else picture_notice(config.scorer, render_spec)
         self.notice = self._notice()
-        """What the model cannot read of the prompt, or ''."""
+        """What the model can make nothing of: the frames, or words of the prompt; or ''."""
         self._dropped_before = 0
         self.worker = self._start(render_spec)
 
@@ -129,7 +130,7 @@ class Labelling:
             self.worker.set_prompt(prompt)
 
     def _notice(self) -> str:
-        return "" if self._config.scorer is None else prompt_notice(self._config.scorer, self.prompt.text)
+        return self._pictures or ("" if self._config.scorer is None else prompt_notice(self._config.scorer, self.prompt.text))
 
     @property
     def pending(self) -> list[int]:

@@ -237,7 +237,7 @@ class LaunchForm {
     }
     const { runs, at_a_time: together, seconds, basis } = verdict.size;
     fill(this.words, h("p.launch-size", {}, h("strong", {}, count(runs)), runs === 1 ? " run" : " runs", together > 1 ? `, ${together} at a time` : runs > 1 ? ", one after the other" : ""),
-      h("p", {}, seconds === null ? "How long they take is not known yet: " : `About ${duration(seconds)} in all, `, h("span.muted", {}, basis), "."));
+      h("p", {}, seconds === null ? "How long they take is not known yet: " : `About ${duration(seconds)} in all, `, h("span.muted", {}, basis), "."), verdict.notices.map((words) => h("p.warning", {}, words)));
     this.go.textContent = this.goWords = runs === 1 ? "Launch 1 run" : `Launch ${count(runs)} runs`;
     this.commandText.textContent = verdict.command;
     fill(this.picture, schedulePicture(verdict.schedules));

@@ -120,8 +120,8 @@ class PromptLab {
     const first = this.runs.querySelector("input:checked")?.closest(".run-choice");
     if (first) this.runs.scrollTop = first.offsetTop - this.runs.offsetTop - first.offsetHeight; // in its box alone: the page stays
     this.go.disabled = !withClips.length;
-    fill(this.scorers, [...new Set([...this.library.scorers, "oracle", "reward", "random:0.25"])].map((value) => h("option", { value })));
-    if (!this.scorer.value) this.scorer.value = this.library.scorers[0] ?? "oracle";
+    fill(this.scorers, [...new Set([...this.library.scorers, "embedded", "oracle", "reward", "random:0.25"])].map((value) => h("option", { value })));
+    if (!this.scorer.value) this.scorer.value = this.library.scorers[0] ?? "embedded";
     this.scorerNote();
     this.drawLive();
   }
@@ -131,7 +131,7 @@ class PromptLab {
   }
 
   scorerNote() {
-    this.note.textContent = this.isControl(this.scorer.value) ? `${this.scorer.value.trim().split(":")[0]} is a control: it does not read the prompt. Name a model (hf:… or openai:…) to try a question.`
+    this.note.textContent = this.isControl(this.scorer.value) ? `${this.scorer.value.trim().split(":")[0]} is a control: it does not read the prompt. Name a model (embedded, hf:… or openai:…) to try a question.`
       : "The sample is spread over the runs; half of it shows progress where there is enough, so its positive rate is not the runs' own.";
   }
 
@@ -204,6 +204,7 @@ class PromptLab {
       h("span.muted", {}, view.model && view.model !== view.scorer ? `${view.scorer}, ${view.model}` : view.scorer), h("span.spacer"), actions),
       active ? bar(view.scored / view.total, "clips scored") : null,
       view.prompt ? h("blockquote.asked", {}, h("strong", {}, reference(view.prompt)), " ", view.prompt.text) : h("p.notice", {}, `${view.scorer} is a control and reads no prompt: this shows how it labels, not what the question does.`),
+      view.notice ? h("p.warning", {}, view.notice) : null,
       view.error ? problem(view.error) : null);
     this.detail.hidden = !this.clips.length;
     if (this.clips.length) this.drawNumbers();

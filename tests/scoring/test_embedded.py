@@ -1,0 +1,62 @@
+"""The embedded model that is shipped: it is what scores where nobody names another, and it knows what it was taught."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from vlmrb.__main__ import main
+from vlmrb.agreement import auc
+from vlmrb.pretrain.evaluation import ask, held_out_items
+from vlmrb.pretrain.model import FRAMES
+from vlmrb.pretrain.questions import Matter, answer, preset_texts
+from vlmrb.scoring import ScorerOptions, make_scorer
+from vlmrb.scoring.embedded import embedded_folder
+from vlmrb.store import Store
+
+SHORT = ["--total-steps", "1200", "--learning-starts", "2000", "--eval-episodes", "1", "--sync-scoring", "--quiet", "--json"]
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    found = embedded_folder()
+    assert found is not None
+    return found
+
+
+def test_it_is_small_and_holds_safetensors_alone(folder) -> None:
+    files = [path for path in folder.iterdir() if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 15e6
+    assert {path.suffix for path in files} <= {".json", ".safetensors", ".jinja", ".md"}
+
+
+def test_a_run_that_names_no_scorer_is_scored_by_it(tmp_path, capsys) -> None:
+    store = str(tmp_path / "store.db")
+    assert main(["train", "--env", "DoorKey-5x5", "--store", store, *SHORT]) == 0
+    outcome = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert outcome["clips_scored"] == outcome["clips"] > 10
+    with Store(store, create=False) as opened:
+        scores = [clip.score for clip in opened.clips(1, limit=100)]
+    assert {score.scorer for score in scores} == {"embedded"}
+    assert all(score.revision.startswith("sha256:") and 0 < score.probability < 1 for score in scores)
+    assert max(len(score.frame_indices) for score in scores) == FRAMES
+
+
+def test_it_tells_progress_apart_in_environments_that_it_has_never_seen(folder) -> None:
+    items = held_out_items(100, seed=7)
+    scorer = make_scorer("embedded", ScorerOptions(device="cpu"))
+    truths = [bool(answer(Matter("progress"), item.truth)) for item in items]
+    for question in preset_texts():
+        told = auc(ask(scorer, items, question), truths)
+        assert told is not None
+        assert told > 0.93, question
+
+
+def test_pictures_that_it_has_never_seen_come_with_a_warning(tmp_path, capsys) -> None:
+    store = str(tmp_path / "store.db")
+    assert main(["train", "--env", "CartPole-v1", "--store", store, *SHORT[:-1], "--total-steps", "200"]) == 0
+    assert "has learnt the pictures of MiniGrid and no others" in capsys.readouterr().err
+    assert main(["score", "1", "--store", store, "--limit", "2", "--quiet"]) == 0
+    assert "has learnt the pictures of MiniGrid and no others" in capsys.readouterr().err
