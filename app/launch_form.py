@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from app.checks import MAX_TEXT, a_text
-from vlmrb.config import TrainConfig, field_limits
+from vlmrb.config import AGENT_DEFAULTS, TrainConfig, field_limits
 from vlmrb.errors import ConfigError
 from vlmrb.jobs import LaunchPreset, matched_set, parse_seeds
 from vlmrb.schedules import linear
@@ -33,6 +33,7 @@ class Setting:
         limits: any of ge, gt, le, lt.
         optional: 'none' is a value.
         default: as text, or a truth value for 'flag'.
+        by_agent: defaults of agents that have another.
     """
 
     name: str
@@ -43,6 +44,11 @@ class Setting:
     limits: dict[str, float]
     optional: bool
     default: str | bool
+    by_agent: dict[str, str | bool]
+
+    def default_for(self, agent: Any) -> str | bool:
+        """The default where this agent is chosen."""
+        return self.by_agent.get(agent, self.default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +94,22 @@ def _setting(name: str) -> Setting:
     extra = found.json_schema_extra if isinstance(found.json_schema_extra, dict) else {}
     members = _members(found.annotation)
     kind, choices = _kind(next(member for member in members if member is not type(None)))
-    default = found.default if kind == "flag" else shown(found.default)
-    limits = field_limits(name)
-    optional = type(None) in members
-    return Setting(name, str(extra.get("group", "other")), found.description or "", kind, choices, limits, optional, default)
+    others = {agent: _default(kind, defaults[name]) for agent, defaults in AGENT_DEFAULTS.items() if name in defaults}
+    return Setting(
+        name,
+        group=str(extra.get("group", "other")),
+        description=found.description or "",
+        kind=kind,
+        choices=choices,
+        limits=field_limits(name),
+        optional=type(None) in members,
+        default=_default(kind, found.default),
+        by_agent=others,
+    )
+
+
+def _default(kind: str, value: Any) -> str | bool:
+    return bool(value) if kind == "flag" else shown(value)
 
 
 def _kind(member: Any) -> tuple[Any, tuple[str, ...]]:
@@ -246,7 +264,8 @@ def lambda_schedules(configs: Sequence[TrainConfig]) -> list[list[tuple[float, f
 
 def command(form: Filled) -> str:
     """The command that launches the same; sweeps over values of one setting become one command each."""
-    defaults = {setting.name: setting.default for setting in settings_of_form()}
+    agent = form.settings.get("algo")
+    defaults = {setting.name: setting.default_for(agent) for setting in settings_of_form()}
     words = ["python", "-m", "vlmrb", "launch"]
     for name, value in form.settings.items():
         if value != "" and value != defaults[name] and name != form.vary:

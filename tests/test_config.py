@@ -112,3 +112,12 @@ def test_the_embedded_model_scores_where_no_other_is_named() -> None:
     assert make_config(scorer=None, replay="vlm").scorer == "embedded"
     assert make_config(scorer="reward").scorer == "reward"
     assert make_config(replay="per").scorer is None
+
+
+def test_an_agent_for_continuous_actions_has_defaults_of_its_own_and_what_is_given_wins() -> None:
+    sac = config(env="Pendulum-v1", algo="sac")
+    assert (sac.train_freq, sac.batch_size, sac.n_step, sac.hidden_size, sac.td_boost) == (1, 256, 1, 256, True)
+    assert config(algo="dqn").td_boost is False
+    given = config(env="Pendulum-v1", algo="td3", train_freq="4", td_boost="false")
+    assert (given.train_freq, given.td_boost, given.batch_size) == (4, False, 256)
+    assert TrainConfig(**given.model_dump()) == given

@@ -90,6 +90,63 @@ def test_the_same_seed_repeats_the_run_exactly(store: Store, replay: str) -> Non
     assert [e[1:] for e in store.episodes(first)] != [e[1:] for e in store.episodes(third)]
 
 
+@pytest.mark.parametrize("algo", ["sac", "td3"])
+def test_a_run_with_continuous_actions_repeats_goes_on_and_leaves_clips(store: Store, algo: str, monkeypatch) -> None:
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+    config = small(
+        env="Pendulum-v1",
+        algo=algo,
+        scorer="random:0.5",
+        sync_scoring=True,
+        total_steps=320,
+        n_envs=2,
+        eval_episodes=1,
+        learning_starts=100,
+        log_interval=100,
+        eval_interval=320,
+        clip_length=32,
+    )
+    first, second = (train(config, store=store).run_id for _ in range(2))
+    for name in ("train/td_loss", "eval/episodic_return"):
+        for ours, theirs in zip(store.metrics(first, name), store.metrics(second, name), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    assert_clips_tile(store, first, 320)
+    assert store.run(first).config["td_boost"] is True
+    stopped = create_run(config, store=store)
+
+    def stop(step: int, _total: int, _figures: dict) -> None:
+        if step >= 160 and not store.controls(stopped):
+            store.request_control(stopped, "stop")
+
+    assert resume(stopped, store=store, progress=stop).steps < 320
+    assert resume(stopped, store=store).steps == 320
+    assert_clips_tile(store, stopped, 320)
+
+
+def test_the_wrong_agent_is_refused_before_anything_is_written(store: Store) -> None:
+    for settings in ({"env": "Pendulum-v1"}, {"algo": "sac"}):
+        with pytest.raises(ConfigError, match="algo: "):
+            train(small(**settings), store=store)
+    assert store.runs() == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("algo", ["sac", "td3"])
+def test_the_pendulum_is_swung_up_and_held(store: Store, algo: str) -> None:
+    config = make_config(
+        env="Pendulum-v1",
+        algo=algo,
+        replay="uniform",
+        total_steps=15_000,
+        eval_interval=15_000,
+        eval_episodes=40,
+        keep_clips=False,
+    )
+    _, returns = store.metrics(train(config, store=store).run_id, "eval/episodic_return")
+    assert returns[-1] > -200
+
+
 def test_held_out_seeds_are_never_trained_on(store: Store) -> None:
     run_id = train(small(), store=store).run_id
     assert max(episode.seed for episode in store.episodes(run_id)) < 2**30

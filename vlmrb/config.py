@@ -7,6 +7,7 @@ the paper (arXiv 2602.01915) states are marked [paper]; the others are decisions
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -30,6 +31,17 @@ def _number_or_none(value: Any) -> Any:
 
 DEFAULT_FRAMES = 8
 """Frames of a clip that a model is shown where nothing says how many."""
+
+_CONTINUOUS = {
+    "learning_starts": 1_000,
+    "train_freq": 1,
+    "batch_size": 256,
+    "n_step": 1,
+    "hidden_size": 256,
+    "td_boost": True,
+}
+AGENT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"sac": _CONTINUOUS, "td3": _CONTINUOUS}
+"""Defaults of an agent where they are not those of the fields, which are made for DQN."""
 
 Lambda = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -67,7 +79,9 @@ class TrainConfig(BaseModel):
     n_envs: int = _option(8, "parallel environments", "environment", ge=1, le=1024)
 
     # -- learning
-    algo: Literal["dqn", "iqn"] = _option("dqn", "agent", "agent")
+    algo: Literal["dqn", "iqn", "sac", "td3"] = _option(
+        "dqn", "agent: dqn or iqn where actions are choices, sac or td3 where they are continuous", "agent"
+    )
     total_steps: int = _option(200_000, "length of the run, in steps", "agent", ge=1)
     seed: int = _option(0, "seed of everything random", "agent", ge=0, lt=2**31)
     learning_starts: int = _option(2_000, "steps of random play before the first update", "agent", ge=0)
@@ -81,11 +95,18 @@ class TrainConfig(BaseModel):
     )
     target_update_interval: int = _option(1, "updates between target updates", "agent", ge=1)
     double: bool = _option(True, "double Q-learning (DQN only)", "agent")
-    dueling: bool = _option(True, "dueling value and advantage heads", "agent")
+    dueling: bool = _option(True, "DQN and IQN: dueling value and advantage heads", "agent")
     quantiles: int = _option(16, "IQN: quantile fractions per update", "agent", ge=1, le=256)
     hidden_size: int = _option(128, "width of the hidden layers", "agent", ge=8, le=4096)
-    epsilon_start: float = _option(1.0, "exploration: probability of a random action at the start", "agent", ge=0, le=1)
-    epsilon_end: float = _option(0.1, "exploration: probability of a random action after the decay", "agent", ge=0, le=1)
+    target_entropy: float | None = _option(
+        None, "SAC: entropy that the temperature aims at (default: minus how many numbers an action has)", "agent"
+    )
+    exploration_noise: float = _option(0.1, "TD3: deviation of the noise on actions in [−1, 1]", "agent", ge=0, le=2)
+    target_noise: float = _option(0.2, "TD3: deviation of the noise that smooths the target", "agent", ge=0, le=2)
+    target_noise_clip: float = _option(0.5, "TD3: where that noise is clipped", "agent", ge=0, le=2)
+    policy_delay: int = _option(2, "TD3: updates of the critics per update of the policy", "agent", ge=1, le=1000)
+    epsilon_start: float = _option(1.0, "DQN and IQN: probability of a random action at the start", "agent", ge=0, le=1)
+    epsilon_end: float = _option(0.1, "DQN and IQN: probability of a random action after the decay", "agent", ge=0, le=1)
     epsilon_decay: float = _option(0.5, "fraction of the run over which ε falls linearly", "agent", ge=0, le=1)
     epsilon_spread: bool = _option(
         True, "give environment i of E a floor of 0.5^(1 + 5i/(E−1)) for its ε, so that some keep exploring", "agent"
@@ -105,7 +126,7 @@ class TrainConfig(BaseModel):
     lambda_warmup: float = _option(
         0.5, "fraction of the run over which λ rises linearly from 0 [paper: 0.5]", "replay", ge=0, le=1
     )
-    td_boost: bool = _option(False, "VLM priority times |δ| [paper: off for MiniGrid, on for continuous control]", "replay")
+    td_boost: bool = _option(False, "VLM priority times |δ| [paper: off for discrete, on for continuous actions]", "replay")
     per_alpha: float = _option(0.6, "PER: exponent of the priority", "replay", ge=0, le=1)
     per_beta: float = _option(0.4, "PER: importance-weight exponent at the start; rises linearly to 1", "replay", ge=0, le=1)
 
@@ -140,10 +161,15 @@ class TrainConfig(BaseModel):
     # -- bookkeeping
     eval_interval: int = _option(20_000, "steps between evaluations on held-out seeds", "evaluation", ge=1)
     eval_episodes: int = _option(40, "episodes per evaluation", "evaluation", ge=1, le=10_000)
-    eval_epsilon: float = _option(0.05, "probability of a random action during evaluation", "evaluation", ge=0, le=1)
+    eval_epsilon: float = _option(0.05, "DQN and IQN: probability of a random action during evaluation", "evaluation", ge=0, le=1)
     log_interval: int = _option(2_000, "steps between rows of the training metrics", "evaluation", ge=1)
     checkpoint_interval: int = _option(25_000, "steps between checkpoints", "evaluation", ge=1)
     keep_clips: bool = _option(True, "store clips, so that they can be watched and scored again", "evaluation")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_agent(cls, values: Any) -> Any:
+        return {**AGENT_DEFAULTS.get(str(values.get("algo")), {}), **values} if isinstance(values, dict) else values
 
     @model_validator(mode="before")
     @classmethod

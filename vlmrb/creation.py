@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vlmrb.agents import check_agent
 from vlmrb.config import TrainConfig
 from vlmrb.envs import make_env
 from vlmrb.scoring import check_scorer, resolve_prompt
@@ -29,15 +30,17 @@ def check_run(config: TrainConfig) -> CheckedRun:
     """Check that a run of `config` can begin here; makes its environment once.
 
     Raises:
-        VlmrbError: the environment, scorer or prompt cannot be used.
+        VlmrbError: the environment, scorer or prompt cannot be used, or the agent is not made for its actions.
     """
     if config.scorer is not None:
         check_scorer(config.scorer)
     resolve_prompt(config.prompt)
     env = make_env(config)
-    checked = CheckedRun(config, env.render_spec, env.success_rule)
-    env.close()
-    return checked
+    try:
+        check_agent(config, env.action_spec)
+        return CheckedRun(config, env.render_spec, env.success_rule)
+    finally:
+        env.close()
 
 
 def write_run(checked: CheckedRun, *, store: Store, name: str | None = None, set_name: str = "", tags: Iterable[str] = ()) -> int:

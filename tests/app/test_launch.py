@@ -52,7 +52,9 @@ def test_every_setting_but_replay_and_seed_is_in_the_form_with_words_and_range()
     assert set(settings) == set(TrainConfig.model_fields) - {"replay", "seed"}
     assert all(setting.description for setting in settings.values())
     assert (settings["double"].kind, settings["double"].default) == ("flag", True)
-    assert settings["algo"].choices == ("dqn", "iqn")
+    assert settings["algo"].choices == ("dqn", "iqn", "sac", "td3")
+    assert (settings["train_freq"].default_for("dqn"), settings["train_freq"].default_for("sac")) == ("4", "1")
+    assert (settings["td_boost"].default_for("dqn"), settings["td_boost"].default_for("td3")) == (False, True)
     assert (settings["lambda_max"].kind, settings["lambda_max"].limits, settings["lambda_max"].optional) == (
         "number",
         {"ge": 0.0, "le": 1.0},
@@ -67,6 +69,12 @@ def test_a_form_is_the_product_of_methods_and_seeds() -> None:
     assert [(c.replay, c.seed, c.total_steps) for c in checked.configs] == [
         (r, s, 200) for s in (0, 1) for r in ("vlm", "uniform")
     ]
+
+
+def test_the_command_of_another_agent_names_what_differs_from_that_agents_defaults() -> None:
+    told = command(form(settings={"env": "Pendulum-v1", "algo": "sac", "batch_size": "256", "train_freq": "4"}))
+    assert "--train-freq 4" in told
+    assert "--batch-size" not in told
 
 
 def test_a_setting_that_varies_makes_a_method_of_each_value() -> None:

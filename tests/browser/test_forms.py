@@ -43,6 +43,20 @@ def test_wrong_values_are_marked_at_their_fields_and_nothing_can_be_launched(
     page.get_by_text("As a command").click()
     expect(page.get_by_label("The same as a command")).to_contain_text("python -m vlmrb launch --env DoorKey-5x5")
 
+    # another agent brings its own defaults to fields that nobody has changed
+    page.get_by_text("All settings").click()
+    page.locator("[data-setting='batch_size'] input").fill("64")
+    page.get_by_label("Agent", exact=True).select_option("sac")
+    expect(page.locator("[data-setting='train_freq'] input")).to_have_value("1")
+    expect(page.locator("[data-setting='batch_size'] input")).to_have_value("64")
+    expect(page.locator("[data-setting='td_boost'] input")).to_be_checked()
+    expect(page.get_by_label("The same as a command")).to_contain_text(
+        "--algo sac --total-steps 30000 --batch-size 64 --epsilon-decay"
+    )
+    page.get_by_label("Agent", exact=True).select_option("dqn")
+    expect(page.locator("[data-setting='train_freq'] input")).to_have_value("4")
+    page.get_by_text("All settings").click()
+
     # what only shows when it is tried is told too, and nothing is written
     page.get_by_label("Environment", exact=True).fill("NoSuchWorld-v9")
     page.get_by_role("button", name="Launch 3 runs").click()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vlmrb.agents.base import Agent, make_agent
+from vlmrb.agents.base import Agent, check_agent, make_agent
 from vlmrb.agents.exploration import Exploration
 
-__all__ = ["Agent", "Exploration", "make_agent"]
+__all__ = ["Agent", "Exploration", "check_agent", "make_agent"]

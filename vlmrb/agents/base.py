@@ -33,20 +33,32 @@ class Agent(Protocol):
         """Restore."""
 
 
+_CONTINUOUS = ("sac", "td3")
+
+
+def check_agent(config: TrainConfig, actions: ActionSpec) -> None:
+    """See that the agent is made for such actions.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if actions.continuous and config.algo not in _CONTINUOUS:
+        raise ConfigError(
+            f"algo: {config.algo} chooses among discrete actions, and {config.env} has continuous ones; give sac or td3"
+        )
+    if not actions.continuous and config.algo in _CONTINUOUS:
+        raise ConfigError(f"algo: {config.algo} is for continuous actions, and {config.env} has discrete ones; give dqn or iqn")
+
+
 def make_agent(config: TrainConfig, spec: ObservationSpec, actions: ActionSpec, rng: np.random.Generator) -> Agent:
     """Make the agent that `config.algo` names.
 
     Raises:
         ConfigError: the device does not exist here, or the agent is not made for such actions.
     """
-    if actions.continuous:
-        raise ConfigError(f"algo: {config.algo} chooses among discrete actions, and {config.env} has continuous ones")
+    check_agent(config, actions)
 
     import torch
-
-    from vlmrb.agents.dqn import DQN
-    from vlmrb.agents.exploration import Exploration
-    from vlmrb.agents.iqn import IQN
 
     try:
         device = torch.device(config.device)
@@ -54,7 +66,26 @@ def make_agent(config: TrainConfig, spec: ObservationSpec, actions: ActionSpec, 
     except (RuntimeError, AssertionError) as error:
         available = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
         raise ConfigError(f"device: {config.device!r} cannot be used here ({error}); available: {', '.join(available)}") from None
+    return (
+        _continuous(config, spec, actions, rng, device) if actions.continuous else _discrete(config, spec, actions, rng, device)
+    )
+
+
+def _discrete(config: TrainConfig, spec: ObservationSpec, actions: ActionSpec, rng: np.random.Generator, device: Any) -> Agent:
+    from vlmrb.agents.dqn import DQN
+    from vlmrb.agents.exploration import Exploration
+    from vlmrb.agents.iqn import IQN
+
     exploration = Exploration(config, rng)
     seed = int(rng.integers(2**62))
     algorithm = IQN if config.algo == "iqn" else DQN
     return algorithm(config, spec, actions.n, exploration, seed, device)
+
+
+def _continuous(config: TrainConfig, spec: ObservationSpec, actions: ActionSpec, rng: np.random.Generator, device: Any) -> Agent:
+    from vlmrb.agents.sac import SAC
+    from vlmrb.agents.td3 import TD3
+
+    seed = int(rng.integers(2**62))
+    algorithm = SAC if config.algo == "sac" else TD3
+    return algorithm(config, spec, actions.shape[0], rng, seed, device)

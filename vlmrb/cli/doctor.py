@@ -118,7 +118,7 @@ def _embedded_model(problems: list[str]) -> dict[str, Any]:
         problems.append(f"the embedded model cannot be loaded: {error}; install VLM-RB again, or name another --scorer")
         return {"embedded model": "fails"}
     try:
-        return {"embedded model": f"loads ({scorer.revision[:19]}…)"}
+        return {"embedded model": f"loads ({getattr(scorer, 'revision', '')[:19]}…)"}
     finally:
         scorer.close()
 

@@ -10,7 +10,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, Literal
 
-from vlmrb.config import TrainConfig, field_limits
+from vlmrb.config import AGENT_DEFAULTS, TrainConfig, field_limits
 
 Command = Callable[[argparse.Namespace], int]
 """Runs a parsed command and returns the exit status."""
@@ -127,9 +127,15 @@ def _explained(name: str, description: str, default: Any) -> str:
     limits = field_limits(name)
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
     facts = [" and ".join(f"{sign} {limits[key]}" for key, sign in signs.items() if key in limits)]
-    facts += [] if "(default:" in description else [f"default: {_shown(default)}"]
+    facts += [] if "(default:" in description else [f"default: {_shown(default)}{_of_other_agents(name, default)}"]
     facts = [fact for fact in facts if fact]
     return description + (f" ({'; '.join(facts)})" if facts else "")
+
+
+def _of_other_agents(name: str, default: Any) -> str:
+    others = {agent: found[name] for agent, found in AGENT_DEFAULTS.items() if found.get(name, default) != default}
+    values = list(dict.fromkeys(others.values()))
+    return "".join(f", {' and '.join(a for a in others if others[a] == value)} {_shown(value)}" for value in values)
 
 
 def _shown(default: Any) -> str:

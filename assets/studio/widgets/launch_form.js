@@ -50,7 +50,9 @@ class LaunchForm {
   }
 
   fillIn(form) {
-    for (const [name, setting] of this.settings) this.write(name, form.settings[name] ?? setting.default);
+    this.write("algo", form.settings.algo ?? this.settings.get("algo").default);
+    this.agent = this.value("algo");
+    for (const [name, setting] of this.settings) this.write(name, form.settings[name] ?? this.default(setting));
     this.data.methods.forEach((method) => { this.methods.get(method).checked = form.methods.includes(method); });
     this.vary.value = form.vary;
     this.values.value = form.values.join(", ");
@@ -64,10 +66,25 @@ class LaunchForm {
     const settings = {};
     for (const [name, setting] of this.settings) {
       const value = this.value(name);
-      if (value !== setting.default && value !== "") settings[name] = value;
+      if (value !== this.default(setting) && value !== "") settings[name] = value;
     }
     return { settings, methods: this.data.methods.filter((method) => this.methods.get(method).checked), vary: this.vary.value,
       values: this.vary.value ? this.values.value : "", seeds: this.seeds.value, set_name: this.setName.value, tags: this.tags.value };
+  }
+
+  /** A setting's default where this agent is chosen; the one on the form unless another is named. */
+  default(setting, agent = this.agent) {
+    return setting.by_agent[agent] ?? setting.default;
+  }
+
+  /** Another agent brings its own defaults to the fields that still hold the old one's. */
+  agentChosen() {
+    const before = this.agent;
+    this.agent = this.value("algo");
+    for (const [name, setting] of this.settings) {
+      if (this.value(name) === this.default(setting, before)) this.write(name, this.default(setting));
+      this.markChanged(name);
+    }
   }
 
   value(name) {
@@ -84,7 +101,7 @@ class LaunchForm {
 
   markChanged(name) {
     const setting = this.settings.get(name);
-    const changed = this.value(name) !== setting.default && this.value(name) !== "";
+    const changed = this.value(name) !== this.default(setting) && this.value(name) !== "";
     this.inputs.get(name).closest(".setting")?.classList.toggle("changed", changed);
     if (name === "scorer") this.describeScorer();
   }
@@ -101,7 +118,7 @@ class LaunchForm {
   }
 
   control(setting) {
-    const changed = () => { this.markChanged(setting.name); this.markPreset(null); this.check(); };
+    const changed = () => { if (setting.name === "algo") this.agentChosen(); this.markChanged(setting.name); this.markPreset(null); this.check(); };
     let input;
     if (setting.kind === "flag") input = h("input", { type: "checkbox", onchange: changed });
     else if (setting.kind === "choice") input = h("select", { onchange: changed }, setting.choices.map((choice) => h("option", { value: choice }, choice)));
@@ -116,7 +133,8 @@ class LaunchForm {
     const { ge, le } = setting.limits;
     const range = ge !== undefined && le !== undefined ? `${ge} to ${le}`
       : Object.entries(signs).filter(([key]) => key in setting.limits).map(([key, sign]) => `${sign} ${setting.limits[key]}`).join(" and ");
-    const base = setting.kind === "flag" ? "" : `default ${setting.default}`;
+    const others = Object.entries(setting.by_agent).filter(([, value]) => value !== setting.default).map(([agent, value]) => `${agent} ${value}`);
+    const base = setting.kind === "flag" ? "" : [`default ${setting.default}`, ...others].join(", ");
     return [setting.description, [range, base].filter(Boolean).join("; ")].filter(Boolean).join(" · ");
   }
 
@@ -189,7 +207,7 @@ class LaunchForm {
     return h("details.panel.all-settings", {}, h("summary", {}, h("strong", {}, "All settings"), " ", this.changedCount), this.lists,
       [...groups].map(([group, settings]) => h("section", {}, h("h3", {}, GROUP_TITLES[group] ?? group),
         h("div.grid-2", {}, settings.map((setting) => this.field(setting.name, setting.name, this.control(setting), this.hint(setting)))))),
-      h("p", {}, button("Reset all to defaults", () => { this.settings.forEach((setting, name) => IN_FRONT.includes(name) || this.write(name, setting.default)); this.check(); }, { kind: "small" })));
+      h("p", {}, button("Reset all to defaults", () => { this.settings.forEach((setting, name) => IN_FRONT.includes(name) || this.write(name, this.default(setting))); this.check(); }, { kind: "small" })));
   }
 
   // -- what it comes to

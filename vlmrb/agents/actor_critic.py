@@ -1,0 +1,165 @@
+"""What SAC and TD3 share: a policy, twin critics and their slowly following copies, optimisers, the way to tensors and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vlmrb.agents.learner import TensorBatch
+from vlmrb.agents.networks import make_torso
+from vlmrb.config import TrainConfig
+from vlmrb.types import Batch, ObservationSpec
+
+
+class TwinCritics(nn.Module):
+    """Two action values Q₁(s, a) and Q₂(s, a), reckoned together: two hidden layers each, over observation and action.
+
+    Pictures and grids go through one torso that both share.
+    """
+
+    def __init__(self, spec: ObservationSpec, action_size: int, hidden_size: int) -> None:
+        super().__init__()
+        vector = spec.kind == "vector"
+        self.torso = nn.Identity() if vector else make_torso(spec, hidden_size)
+        inputs = (spec.shape[0] if vector else hidden_size) + action_size
+        self.first = nn.Linear(inputs, 2 * hidden_size)  # both read the same input: one product of matrices
+        self.second = nn.Parameter(_uniform(2, hidden_size, hidden_size))
+        self.second_bias = nn.Parameter(_uniform(2, 1, hidden_size, fan_in=hidden_size))
+        self.last = nn.Parameter(_uniform(2, hidden_size, 1))
+        self.last_bias = nn.Parameter(_uniform(2, 1, 1, fan_in=hidden_size))
+
+    def forward(self, observation: Tensor, action: Tensor) -> Tensor:
+        """Prepared observations [B, …] and actions [B, A] → [2, B]."""
+        hidden = F.relu(self.first(torch.cat([self.torso(observation), action], dim=1)))  # [B, 2H]
+        hidden = hidden.unflatten(1, (2, -1)).transpose(0, 1)  # [2, B, H]
+        hidden = F.relu(torch.baddbmm(self.second_bias, hidden, self.second))
+        return torch.baddbmm(self.last_bias, hidden, self.last).squeeze(2)
+
+
+def _uniform(count: int, inputs: int, outputs: int, fan_in: int = 0) -> Tensor:
+    """Initial weights as those of `nn.Linear`."""
+    bound = 1 / math.sqrt(fan_in or inputs)
+    return torch.empty(count, inputs, outputs).uniform_(-bound, bound)
+
+
+class ActorCritic:
+    """Networks and optimisers of an agent for continuous actions.
+
+    Args:
+        make_policy: makes the policy network; its `torso` prepares observations.
+        config: learning_rate, tau, hidden_size.
+        spec: observations.
+        action_size: A.
+        seed: of the weights and of everything random in an update.
+        device: where the networks live.
+        target_policy: whether the policy has a following copy too.
+    """
+
+    def __init__(
+        self,
+        make_policy: Callable[[], Any],
+        config: TrainConfig,
+        spec: ObservationSpec,
+        action_size: int,
+        seed: int,
+        device: torch.device,
+        *,
+        target_policy: bool = False,
+    ) -> None:
+        self.device, self._tau = device, config.tau
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.policy = make_policy().to(device)
+            self.critics = TwinCritics(spec, action_size, config.hidden_size).to(device)
+            self.target_critics = TwinCritics(spec, action_size, config.hidden_size).to(device)
+            self.target_policy = make_policy().to(device) if target_policy else None
+        self._followed: list[tuple[nn.Module, nn.Module]] = [(self.critics, self.target_critics)]
+        if self.target_policy is not None:
+            self._followed.append((self.policy, self.target_policy))
+        for online, target in self._followed:
+            target.load_state_dict(online.state_dict())
+            target.requires_grad_(False)
+        self.generator = torch.Generator(device=device).manual_seed(seed)
+        self.policy_optimizer = torch.optim.Adam(self.policy.parameters(), lr=config.learning_rate, fused=True)
+        self.critic_optimizer = torch.optim.Adam(self.critics.parameters(), lr=config.learning_rate, fused=True)
+        self.updates = 0
+
+    def prepare(self, observation: np.ndarray) -> Tensor:
+        """Observations [N, *shape] as the networks' input."""
+        return self.policy.torso.prepare(observation, self.device)
+
+    def tensors(self, batch: Batch) -> TensorBatch:
+        """The batch on the device, observations prepared."""
+        return TensorBatch(batch, self.policy.torso, self.device)
+
+    def learn_values(self, data: TensorBatch, target: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of both critics towards `target` [B], importance weights applied; their values [2, B] before it, the loss."""
+        values = self.critics(data.observations, data.actions)
+        loss = (data.weights * (values - target) ** 2).mean(dim=1).sum() / 2
+        descend(self.critic_optimizer, loss)
+        return values.detach(), loss.detach()
+
+    @contextmanager
+    def fixed_critics(self) -> Iterator[None]:
+        """Within, the critics judge the policy without reckoning gradients of their own weights."""
+        self.critics.requires_grad_(False)
+        try:
+            yield
+        finally:
+            self.critics.requires_grad_(True)
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """The targets move a share `tau` towards the networks that they follow."""
+        for online, target in self._followed:
+            torch._foreach_lerp_(list(target.parameters()), list(online.parameters()), self._tau)
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers from the agent's own generator."""
+        return torch.randn(shape, generator=self.generator, device=self.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that learning has changed."""
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        return parts | {"generator": self.generator.get_state(), "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.generator.set_state(state["generator"].cpu())
+        self.updates = int(state["updates"])
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {
+            "policy": self.policy,
+            "critics": self.critics,
+            "target_critics": self.target_critics,
+            "policy_optimizer": self.policy_optimizer,
+            "critic_optimizer": self.critic_optimizer,
+        }
+        return parts if self.target_policy is None else parts | {"target_policy": self.target_policy}
+
+
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One gradient step."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+
+
+def random_actions(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Uniform actions, float32 [count, size] in [−1, 1]."""
+    return rng.uniform(-1.0, 1.0, (count, size)).astype(np.float32)
+
+
+def errors_of(values: Tensor, target: Tensor) -> np.ndarray:
+    """TD errors, the mean over both critics of target − Q: float32 [B]."""
+    return (target - values.mean(dim=0)).cpu().numpy()

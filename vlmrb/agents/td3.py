@@ -1,0 +1,116 @@
+"""TD3 (Fujimoto et al. 2018): a deterministic policy that learns less often than its twin critics, whose targets are smoothed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vlmrb.agents.actor_critic import ActorCritic, descend, errors_of, random_actions
+from vlmrb.agents.learner import TensorBatch
+from vlmrb.agents.networks import make_torso
+from vlmrb.config import TrainConfig
+from vlmrb.types import AgentUpdate, Batch, ObservationSpec
+
+
+class DeterministicPolicy(nn.Module):
+    """a = μ(s)."""
+
+    def __init__(self, spec: ObservationSpec, action_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.torso = make_torso(spec, hidden_size)
+        self.head = nn.Linear(hidden_size, action_size)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """Prepared observations [B, …] → actions [B, A] in [−1, 1]."""
+        return torch.tanh(self.head(self.torso(observation)))
+
+
+class TD3:
+    """Twin delayed deep deterministic policy gradient.
+
+    Args:
+        config: learning_rate, tau, hidden_size, learning_starts, exploration_noise, policy_delay, and the noise on targets.
+        spec: observations.
+        action_size: A.
+        rng: for exploration.
+        seed: of weights and of the noise on targets.
+        device: where the networks live.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        spec: ObservationSpec,
+        action_size: int,
+        rng: np.random.Generator,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self._config, self._rng, self._action_size = config, rng, action_size
+        self._networks = ActorCritic(
+            lambda: DeterministicPolicy(spec, action_size, config.hidden_size),
+            config,
+            spec,
+            action_size,
+            seed,
+            device,
+            target_policy=True,
+        )
+
+    def act(self, observation: np.ndarray, step: int) -> np.ndarray:
+        """The policy's actions with Gaussian noise, float32 [E, A]; uniform before `learning_starts`."""
+        if step < self._config.learning_starts:
+            return random_actions(len(observation), self._action_size, self._rng)
+        best = self.best_action(observation)
+        noise = self._config.exploration_noise * self._rng.standard_normal(best.shape, np.float32)
+        return np.clip(best + noise, -1.0, 1.0, dtype=np.float32)
+
+    @torch.no_grad()
+    def best_action(self, observation: np.ndarray) -> np.ndarray:
+        """μ(s), float32 [N, A]."""
+        return self._networks.policy(self._networks.prepare(observation)).cpu().numpy()
+
+    def update(self, batch: Batch) -> AgentUpdate:
+        """One step of the critics; every `policy_delay` of them one of the policy, after which the targets follow."""
+        networks, data = self._networks, self._networks.tensors(batch)
+        target = self._target(data)
+        values, critic_loss = networks.learn_values(data, target)
+        networks.updates += 1
+        metrics = dict(zip(("train/td_loss", "train/mean_q"), torch.stack([critic_loss, values.mean()]).tolist(), strict=True))
+        if networks.updates % self._config.policy_delay == 0:
+            with networks.fixed_critics():
+                loss = -networks.critics(data.observations, networks.policy(data.observations))[0].mean()
+                descend(networks.policy_optimizer, loss)
+            networks.follow()
+            metrics["train/policy_loss"] = loss.item()
+        return AgentUpdate(errors_of(values, target), metrics)
+
+    @torch.no_grad()
+    def td_errors(self, batch: Batch) -> np.ndarray:
+        """What `update` would report, float32 [B]: the mean over both critics of target − Q(s, a)."""
+        networks, data = self._networks, self._networks.tensors(batch)
+        drawn = networks.generator.get_state()
+        target = self._target(data)
+        networks.generator.set_state(drawn)
+        return errors_of(networks.critics(data.observations, data.actions), target)
+
+    @torch.no_grad()
+    def _target(self, data: TensorBatch) -> Tensor:
+        """r + γ^k · min Q_target(s', a'), a' the target policy's with clipped noise: [B]."""
+        networks, config = self._networks, self._config
+        noise = config.target_noise * networks.normal(len(data.actions), self._action_size)
+        noise = noise.clamp(-config.target_noise_clip, config.target_noise_clip)
+        assert networks.target_policy is not None
+        action = (networks.target_policy(data.next_observations) + noise).clamp(-1.0, 1.0)
+        return data.rewards + data.discounts * networks.target_critics(data.next_observations, action).amin(dim=0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, optimisers, generator."""
+        return self._networks.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore."""
+        self._networks.load_state_dict(state)
