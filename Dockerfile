@@ -1,7 +1,7 @@
 # The engine and the studio in a container, as a user without rights.
 #
 #   docker build -t vlmrb .
-#   docker run --rm -v vlmrb-data:/data vlmrb train --env MiniGrid-DoorKey-5x5-v0 --scorer oracle --total-steps 100000
+#   docker run --rm -v vlmrb-data:/data vlmrb train --env MiniGrid-DoorKey-5x5-v0 --total-steps 100000
 #   docker run --rm -v vlmrb-data:/data vlmrb runs
 #   docker run --rm --init -v vlmrb-data:/data -p 127.0.0.1:7860:7860 -e VLMRB_STUDIO_PASSWORD=… --entrypoint python vlmrb \
 #       -m app --host 0.0.0.0 --no-open        (then http://127.0.0.1:7860/, user name: studio)
@@ -20,6 +20,9 @@ ENV PYTHONUNBUFFERED=1 \
     SDL_VIDEODRIVER=dummy \
     VLMRB_STORE=/data/vlmrb.db \
     NUMBA_CACHE_DIR=/tmp/numba
+
+# MuJoCo draws without a screen through EGL.
+RUN apt-get update && apt-get install -y --no-install-recommends libegl1 libgl1-mesa-dri && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /src
 COPY pyproject.toml README.md ./

@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from vlmrb.comparison import method_of
-from vlmrb.config import TrainConfig
+from vlmrb.config import TrainConfig, defaults_for
 from vlmrb.types import Job, RunListItem, RunSummary
 
 ENDED_EARLY = ("stopped", "interrupted", "failed", "cancelled")
@@ -140,7 +140,7 @@ def _count(counters: Mapping[str, Any], name: str) -> int:
 
 def differences(runs: Sequence[RunSummary]) -> list[Difference]:
     """Settings that differ between the runs, in the order of the configuration; a run of an older version has the defaults."""
-    configs = [_defaults() | run.config for run in runs]
+    configs = [defaults_for(run.algo) | run.config for run in runs]
     names = list(dict.fromkeys(name for config in configs for name in config))
     shown = {name: tuple(as_words(config.get(name)) for config in configs) for name in names}
     return [Difference(name, _description(name), values) for name, values in shown.items() if len(set(values)) > 1]
@@ -148,7 +148,7 @@ def differences(runs: Sequence[RunSummary]) -> list[Difference]:
 
 def settings_of(run: RunSummary) -> list[Setting]:
     """All settings of a run: those that are not the default first."""
-    defaults = _defaults()
+    defaults = defaults_for(run.algo)
     settings = []
     for name, value in (defaults | run.config).items():
         default = defaults.get(name)
@@ -163,10 +163,6 @@ def as_words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _defaults() -> dict[str, Any]:
-    return {name: field.default for name, field in TrainConfig.model_fields.items()}
 
 
 def _description(name: str) -> str:

@@ -511,6 +511,7 @@ def test_doctor_finds_a_sound_store_sound(trained: Trained) -> None:
     assert facts["runs"] == 1
     assert facts["torch"].startswith("2.")
     assert "works" in facts["rendering"]
+    assert facts["rendering of robots"].startswith("works without a screen (OpenGL: ")
     assert facts["embedded model"].startswith("loads (sha256:")
     assert "free" in facts["disk"]
     assert "all is well" in vlmrb("doctor", "--store", trained.store).out

@@ -17,6 +17,7 @@ import pytest
 from vlmrb.checkpoint import latest_step
 from vlmrb.config import TrainConfig, make_config, parse_lambda
 from vlmrb.errors import CheckpointError, ConfigError, EnvironmentSetupError, RunBusyError, ScorerError, StoreFullError
+from vlmrb.playback import Playback
 from vlmrb.store import Store
 from vlmrb.train import Trainer, create_run, resume, train
 
@@ -121,6 +122,36 @@ def test_a_run_with_continuous_actions_repeats_goes_on_and_leaves_clips(store: S
     assert resume(stopped, store=store, progress=stop).steps < 320
     assert resume(stopped, store=store).steps == 320
     assert_clips_tile(store, stopped, 320)
+
+
+def test_a_run_begins_with_scripted_play_and_says_so(store: Store) -> None:
+    config = small(
+        env="cube-single-singletask-task1-v0",
+        algo="sac",
+        total_steps=500,
+        n_envs=2,
+        play_steps=400,
+        eval_episodes=1,
+        eval_interval=500,
+    )
+    run = store.run(train(config, store=store).run_id)
+    assert run.config["play_steps"] == 400 and "+play" in run.name
+    steps, rates = store.metrics(run.run_id, "play/success_rate")
+    assert steps[0] <= 400 and rates[0] == 1.0
+    assert "rollout/success_rate" not in store.metric_names(run.run_id)
+    assert {event.name for _, _, event in store.events(run.run_id)} >= {"grasped", "lifted", "reached_target", "success"}
+    clip = live_clips(store, run.run_id)[0]
+    assert store.clip_snapshots(clip.clip_id).ndim == 2
+    picture = Playback(store).thumbnail(clip.clip_id)
+    assert (picture.frames, picture.width, picture.height) == (6, 112, 112)
+
+
+def test_play_is_refused_where_there_is_no_script(store: Store) -> None:
+    with pytest.raises(ConfigError, match="play_steps: only OGBench's"):
+        train(small(play_steps=100), store=store)
+    with pytest.raises(ConfigError, match="play_steps: 2000 is above total_steps 1600"):
+        small(play_steps=2000)
+    assert store.runs() == []
 
 
 def test_the_wrong_agent_is_refused_before_anything_is_written(store: Store) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmrb import stats
-from vlmrb.config import TrainConfig
+from vlmrb.config import TrainConfig, defaults_for
 from vlmrb.types import RunSummary
 
 BASELINES = ("uniform", "per")
@@ -171,19 +170,21 @@ def _nothing_to_compare(results: dict[Method, MethodResult]) -> str:
 
 def method_of(run: RunSummary) -> Method:
     """The method of a run. Settings of VLM replay that differ from their defaults are part of its label."""
-    config = _defaults() | run.config
+    defaults = defaults_for(run.algo)
+    config = defaults | run.config
     label = run.replay
     if run.replay == "vlm":
         details = [_short_scorer(run.scorer)]
-        details += [words for name, words in _deviations(config).items() if config[name] != _defaults()[name]]
+        details += [words for name, words in _deviations(config).items() if config[name] != defaults[name]]
         label = f"vlm ({', '.join(details)})"
     return Method(run.env, run.algo, label)
 
 
 def unusual_settings(run: RunSummary) -> dict[str, Any]:
     """Settings of a run that are not the defaults."""
-    config = _defaults() | run.config
-    return {name: config[name] for name in _defaults() if config[name] != _defaults()[name]}
+    defaults = defaults_for(run.algo)
+    config = defaults | run.config
+    return {name: config[name] for name in defaults if config[name] != defaults[name]}
 
 
 def compare(
@@ -316,14 +317,19 @@ def _mismatches(groups: dict[Method, list[MeasuredRun]]) -> list[str]:
         between = [name for name in every if name not in within | _ONLY_FOR_PER]
         if between:
             notes.append(f"{env}, {algo}: the methods differ in {', '.join(between)} too, not in replay alone")
+        played = {int(run.run.config.get("play_steps", 0)) for runs in task.values() for run in runs}
+        if played != {0}:
+            steps = " or ".join(f"{steps:,}" for steps in sorted(played))
+            notes.append(f"{env}, {algo}: the runs begin with {steps} steps of scripted play")
     return notes
 
 
 def _differing_settings(runs: list[MeasuredRun], *, vlm: bool) -> list[str]:
     """Settings other than the seed that may change a result and are not the same in all runs."""
-    configs = [_defaults() | run.run.config for run in runs]
+    configs = [defaults_for(run.run.algo) | run.run.config for run in runs]
     ignored = _WITHOUT_EFFECT_ON_LEARNING | _NAMED_BY_METHOD | (set() if vlm else _ONLY_FOR_VLM)
-    return [name for name in _defaults() if name not in ignored and any(config[name] != configs[0][name] for config in configs)]
+    names = [name for name in TrainConfig.model_fields if name not in ignored]
+    return [name for name in names if any(config[name] != configs[0][name] for config in configs)]
 
 
 def _deviations(config: dict[str, Any]) -> dict[str, str]:
@@ -333,7 +339,7 @@ def _deviations(config: dict[str, Any]) -> dict[str, str]:
     return {
         "lambda_max": "λ=none" if weight is None else f"λ={weight:g}",
         "lambda_warmup": f"warm-up {config['lambda_warmup']:g}",
-        "td_boost": "|δ|",
+        "td_boost": "|δ|" if config["td_boost"] else "no |δ|",
         "visuals": str(config["visuals"]),
         "prompt": f"prompt “{prompt if len(prompt) <= 24 else prompt[:23] + '…'}”",
         "clip_length": f"L={config['clip_length']}",
@@ -345,11 +351,6 @@ def _short_scorer(scorer: str | None) -> str:
     """'hf:/models/plm-1b' → 'hf:plm-1b': the part that tells scorers apart."""
     kind, separator, rest = (scorer or "no scorer").partition(":")
     return f"{kind}:{rest.rstrip('/').rsplit('/', 1)[-1]}" if separator and kind in ("hf", "openai") else (scorer or "no scorer")
-
-
-@functools.cache
-def _defaults() -> dict[str, Any]:
-    return {name: field.default for name, field in TrainConfig.model_fields.items()}
 
 
 def _counted(n: int, noun: str) -> str:

@@ -85,6 +85,9 @@ class TrainConfig(BaseModel):
     total_steps: int = _option(200_000, "length of the run, in steps", "agent", ge=1)
     seed: int = _option(0, "seed of everything random", "agent", ge=0, lt=2**31)
     learning_starts: int = _option(2_000, "steps of random play before the first update", "agent", ge=0)
+    play_steps: int = _option(
+        0, "steps of scripted play that the run begins with, before the agent acts (OGBench's manipulation tasks)", "agent", ge=0
+    )
     train_freq: int = _option(4, "steps per update", "agent", ge=1)
     batch_size: int = _option(128, "transitions per update", "agent", ge=1, le=65_536)
     learning_rate: float = _option(3e-4, "Adam's step size", "agent", gt=0, le=1)
@@ -189,9 +192,16 @@ class TrainConfig(BaseModel):
             problems.append(f"epsilon_end: {self.epsilon_end} is above epsilon_start {self.epsilon_start}")
         if self.buffer_size < self.n_envs * self.n_step:
             problems.append(f"buffer_size: {self.buffer_size} is below n_envs · n_step = {self.n_envs * self.n_step}")
+        if self.play_steps > self.total_steps:
+            problems.append(f"play_steps: {self.play_steps} is above total_steps {self.total_steps}")
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+
+def defaults_for(algo: str) -> dict[str, Any]:
+    """Every setting's default where this agent is chosen."""
+    return {name: field.default for name, field in TrainConfig.model_fields.items()} | dict(AGENT_DEFAULTS.get(algo, {}))
 
 
 def make_config(**values: Any) -> TrainConfig:

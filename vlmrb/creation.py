@@ -8,7 +8,7 @@ from typing import Any
 
 from vlmrb.agents import check_agent
 from vlmrb.config import TrainConfig
-from vlmrb.envs import make_env
+from vlmrb.envs import check_play, make_env
 from vlmrb.scoring import check_scorer, resolve_prompt
 from vlmrb.store import Store
 
@@ -38,6 +38,8 @@ def check_run(config: TrainConfig) -> CheckedRun:
     env = make_env(config)
     try:
         check_agent(config, env.action_spec)
+        if config.play_steps:
+            check_play(env)
         return CheckedRun(config, env.render_spec, env.success_rule)
     finally:
         env.close()

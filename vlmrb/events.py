@@ -6,9 +6,11 @@ from collections.abc import Iterable
 
 from vlmrb.types import Event
 
-PROGRESS_EVENTS = frozenset(
-    {("picked_up", "key"), ("unlocked", "door"), ("opened", "door"), ("goal_reached", "goal"), ("success", "")}
-)
+_GRID = {("picked_up", "key"), ("unlocked", "door"), ("opened", "door"), ("goal_reached", "goal"), ("success", "")}
+_ROBOT = {("lifted", "cube"), ("placed_in_drawer", "cube"), ("reached_target", "cube"), ("pressed", "button")} | {
+    (name, thing) for name in ("opened", "closed") for thing in ("drawer", "window")
+}
+PROGRESS_EVENTS = frozenset(_GRID | _ROBOT)
 """(name, object) of the events that count as progress towards a goal."""
 
 

@@ -26,6 +26,7 @@ from vlmrb.store import Store
 from vlmrb.types import CLIPS_PER_RUN, FrameRenderer
 
 THUMBNAIL_FRAMES = 16
+COSTLY_THUMBNAIL_FRAMES = 6  # where a frame takes tens of milliseconds to draw
 THUMBNAIL_SIDE = 112
 SHEET_SIDE = 384
 SHEET_PIXELS = 2**24
@@ -107,9 +108,11 @@ class Playback:
 
     def _make_thumbnail(self, clip_id: int) -> Sheet:
         snapshots = self._store.clip_snapshots(clip_id)
-        chosen = np.unique(np.linspace(0, len(snapshots) - 1, THUMBNAIL_FRAMES).round().astype(int))
+        kind = self._kind(clip_id)
+        wanted = COSTLY_THUMBNAIL_FRAMES if kind == "ogbench" else THUMBNAIL_FRAMES
+        chosen = np.unique(np.linspace(0, len(snapshots) - 1, wanted).round().astype(int))
         frames = self._draw(clip_id, snapshots[chosen], THUMBNAIL_SIDE)
-        data = _webp(_grid(frames, len(frames)), lossless=snapshots.ndim == 2)
+        data = _webp(_grid(frames, len(frames)), lossless=kind == "minigrid")
         return _sheet(data, "image/webp", frames, len(frames), chosen)
 
     def _make_sheet(self, clip_id: int) -> Sheet:
@@ -121,7 +124,7 @@ class Playback:
         indexed = video.palette(frames)
         pictures = _enlarge(indexed[0] if indexed else frames, max(1, side // max(height, width)))
         grid = _grid(pictures, columns)
-        data = _png(grid, indexed[1]) if indexed else _webp(grid, lossless=snapshots.ndim == 2)
+        data = _png(grid, indexed[1]) if indexed else _webp(grid, lossless=self._kind(clip_id) == "minigrid")
         return _sheet(data, "image/png" if indexed else "image/webp", pictures, columns, np.arange(count))
 
     def _frames_of(self, clip_id: int, snapshots: np.ndarray) -> Iterator[np.ndarray]:
@@ -130,12 +133,13 @@ class Playback:
 
     def _draw(self, clip_id: int, snapshots: np.ndarray, side: int | None) -> np.ndarray:
         """Snapshots → RGB uint8 [T, H, W, 3], at most `side` pixels on the long side; never enlarged."""
-        recipe = self._recipe(clip_id // CLIPS_PER_RUN)
-        drawn = recipe.get("kind") == "minigrid"
-        if snapshots.ndim != (2 if drawn else 4):
+        recipe, kind = self._recipe(clip_id // CLIPS_PER_RUN), self._kind(clip_id)
+        if snapshots.ndim != (4 if kind == "frames" else 2):
             raise StoreCorruptError(f"clip {clip_id} is damaged: its data does not fit the way its run is drawn")
         try:
-            if drawn and side is not None:
+            if kind == "ogbench" and side is not None:
+                recipe = recipe | {"side": side}
+            if kind == "minigrid" and side is not None:
                 cells = int(snapshots[0, :2].max(initial=1))
                 recipe = recipe | {"tile_size": max(1, min(recipe.get("tile_size", 32), side // cells))}
             key = json.dumps(recipe, sort_keys=True)
@@ -144,6 +148,9 @@ class Playback:
         except (StoreCorruptError, EnvironmentSetupError, TypeError, ValueError, MemoryError) as error:
             raise StoreCorruptError(f"clip {clip_id} cannot be drawn: {error}. Restore a backup, or delete its run") from error
         return frames if side is None else _shrink(frames, side)
+
+    def _kind(self, clip_id: int) -> str:
+        return str(self._recipe(clip_id // CLIPS_PER_RUN).get("kind"))
 
     def _recipe(self, run_id: int) -> dict[str, Any]:
         return self._recipes.get(run_id, lambda: self._store.run(run_id).render_spec, lambda _: 1)

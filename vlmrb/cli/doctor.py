@@ -47,6 +47,7 @@ def examine(arguments: argparse.Namespace) -> int:
     facts |= _torch(problems)
     facts |= _extras(hints)
     facts |= _rendering(problems)
+    facts |= _robots(hints)
     facts |= _embedded_model(problems)
     facts |= _video(hints)
     facts |= _sqlite(arguments, hints)
@@ -106,6 +107,22 @@ def _rendering(problems: list[str]) -> dict[str, Any]:
         problems.append(f"a MiniGrid frame cannot be drawn: {error}")
         return {"rendering": "fails"}
     return {"rendering": f"works without a screen ({frame.shape[1]}×{frame.shape[0]} pixels)"}
+
+
+def _robots(hints: list[str]) -> dict[str, Any]:
+    """Whether MuJoCo finds an OpenGL that works without a screen; only robots need one."""
+    from vlmrb.envs import cannot_draw, choose_gl
+
+    name = choose_gl() or "MuJoCo's own choice"
+    try:
+        mujoco = import_module("mujoco")
+        context = mujoco.GLContext(16, 16)
+        context.make_current()
+        context.free()
+    except Exception as error:  # noqa: BLE001 - as above
+        hints.append(str(cannot_draw(error)))
+        return {"rendering of robots": f"fails (OpenGL: {name})"}
+    return {"rendering of robots": f"works without a screen (OpenGL: {name})"}
 
 
 def _embedded_model(problems: list[str]) -> dict[str, Any]:

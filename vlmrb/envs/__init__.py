@@ -7,7 +7,20 @@ from __future__ import annotations
 
 from vlmrb.envs.base import Environment, EnvStep
 from vlmrb.envs.factory import make_env
+from vlmrb.envs.headless import cannot_draw, choose_gl
+from vlmrb.envs.play import Play, check_play
 from vlmrb.envs.rendering import make_renderer
 from vlmrb.envs.vector import VectorEnv, VectorStep
 
-__all__ = ["EnvStep", "Environment", "VectorEnv", "VectorStep", "make_env", "make_renderer"]
+__all__ = [
+    "EnvStep",
+    "Environment",
+    "Play",
+    "VectorEnv",
+    "VectorStep",
+    "cannot_draw",
+    "check_play",
+    "choose_gl",
+    "make_env",
+    "make_renderer",
+]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vlmrb.config import TrainConfig
 from vlmrb.envs.base import Environment
+from vlmrb.envs.headless import choose_gl
 from vlmrb.errors import EnvironmentSetupError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def make_env(config: TrainConfig) -> Environment:
-    """Make the environment that `config.env` names: MiniGrid, DoorKey of any size, or any Gymnasium id.
+    """Make the environment that `config.env` names: MiniGrid, DoorKey of any size, an OGBench task, or any Gymnasium id.
 
     Raises:
         EnvironmentSetupError: no such id (with the nearest ones), a missing dependency, an action or observation
@@ -27,19 +28,42 @@ def make_env(config: TrainConfig) -> Environment:
     from vlmrb.envs.gymnasium_env import GymnasiumEnvironment
     from vlmrb.envs.minigrid import MiniGridEnvironment, doorkey_size, make_doorkey
 
+    if _is_manipulation(config.env):
+        from vlmrb.envs.ogbench_env import OGBenchEnvironment
+
+        _only_normal_visuals(config)
+        return OGBenchEnvironment(config.env)
     size = doorkey_size(config.env)
     env = make_doorkey(size) if size is not None else _make_registered(config.env)
     if isinstance(env.unwrapped, MiniGridEnv):
         return MiniGridEnvironment(env, config.observation, config.visuals)
+    _only_normal_visuals(config)
+    return GymnasiumEnvironment(env, config.success_return)
+
+
+def _only_normal_visuals(config: TrainConfig) -> None:
     if config.visuals != "normal":
         raise EnvironmentSetupError(f"visuals: {config.visuals!r} is for MiniGrid environments; {config.env} knows only 'normal'")
-    return GymnasiumEnvironment(env, config.success_return)
+
+
+def _is_manipulation(env_id: str) -> bool:
+    import gymnasium as gym
+
+    _register()
+    return env_id in gym.registry and str(gym.spec(env_id).entry_point).startswith("ogbench.manipspace.")
+
+
+def _register() -> None:
+    """Make the ids of MiniGrid and OGBench known."""
+    choose_gl()  # before anything imports MuJoCo, which looks at it once
+    importlib.import_module("minigrid")
+    importlib.import_module("ogbench")
 
 
 def _make_registered(env_id: str) -> gym.Env:
     import gymnasium as gym
 
-    importlib.import_module("minigrid")  # registers its environments
+    _register()
     module, separator, _ = env_id.rpartition(":")
     if separator:
         try:

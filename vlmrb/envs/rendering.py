@@ -25,11 +25,18 @@ def make_renderer(render_spec: dict[str, Any]) -> FrameRenderer:
         EnvironmentSetupError: the recipe is of an unknown kind.
     """
     kind = render_spec.get("kind")
+    settings = {key: value for key, value in render_spec.items() if key != "kind"}
     if kind == "minigrid":
-        return MiniGridRenderer(**{key: value for key, value in render_spec.items() if key != "kind"})
+        return MiniGridRenderer(**settings)
+    if kind == "ogbench":
+        from vlmrb.envs.ogbench_frames import OGBenchRenderer
+
+        return OGBenchRenderer(**settings)
     if kind == "frames":
         return FramesRenderer()
-    raise EnvironmentSetupError(f"render recipe of kind {kind!r}; known: 'minigrid', 'frames'. A newer vlmrb may have made it")
+    raise EnvironmentSetupError(
+        f"render recipe of kind {kind!r}; known: 'minigrid', 'ogbench', 'frames'. A newer vlmrb may have made it"
+    )
 
 
 class FramesRenderer:

@@ -219,10 +219,11 @@ def _job_status() -> ColumnElement[Any]:
 
 
 def default_name(config: dict[str, Any]) -> str:
-    """Such as 'DoorKey-8x8 dqn vlm(oracle) s0'."""
+    """Such as 'DoorKey-8x8 dqn vlm(oracle) s0'; '+play' where the run begins with scripted play."""
     env = str(config.get("env", "run")).removeprefix("MiniGrid-").removesuffix("-v0")
     scorer = f"({config['scorer']})" if config.get("replay") == "vlm" and config.get("scorer") else ""
-    return f"{env} {config.get('algo', '')} {config.get('replay', '')}{scorer} s{config.get('seed', 0)}"
+    play = " +play" if config.get("play_steps") else ""
+    return f"{env} {config.get('algo', '')} {config.get('replay', '')}{scorer}{play} s{config.get('seed', 0)}"
 
 
 def _locked(connection: Connection, run_id: int) -> Row[Any]:

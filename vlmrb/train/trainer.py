@@ -17,7 +17,7 @@ from vlmrb.agents import make_agent
 from vlmrb.checkpoint import latest_step, load_checkpoint, save_checkpoint
 from vlmrb.clips import ClipRecorder
 from vlmrb.config import TrainConfig, parse_lambda
-from vlmrb.envs import VectorEnv, VectorStep, make_env
+from vlmrb.envs import Play, VectorEnv, VectorStep, make_env
 from vlmrb.errors import ConfigError, VlmrbError
 from vlmrb.evaluation import FIRST_HELD_OUT_SEED, MAX_PARALLEL, evaluate
 from vlmrb.metrics import Counters, MeanMetrics
@@ -60,13 +60,14 @@ class Trainer:
         self.run_id, self.config, self._store, self._progress = run_id, config, store, progress
         self._folder = store.folder_of_run(run_id) / "checkpoints"
         # one generator per consumer: adding a consumer does not shift the others' draws
-        names = ("episodes", "replay", "agent", "evaluation")
+        names = ("episodes", "replay", "agent", "evaluation", "play")
         seeds = np.random.SeedSequence(config.seed).spawn(len(names))
         self._rngs = {name: np.random.default_rng(seed) for name, seed in zip(names, seeds, strict=True)}
         self._record_frames = config.keep_clips or config.scorer is not None
         self._envs = VectorEnv([make_env(config) for _ in range(config.n_envs)], self._next_episode_seed, self._record_frames)
         first = self._envs.envs[0]
         self._agent = make_agent(config, first.observation_spec, first.action_spec, self._rngs["agent"])
+        self._play = Play(self._envs.envs, self._rngs["play"]) if config.play_steps else None
         self._sampler = make_sampler(config)
         self._buffer = ReplayBuffer(
             config.buffer_size,
@@ -108,7 +109,8 @@ class Trainer:
         config, buffer, agent, envs, labelling = self.config, self._buffer, self._agent, self._envs, self._labelling
         observation = envs.reset()
         while self.step < config.total_steps and self._status == "running":
-            action = agent.act(observation, self.step)
+            actor = agent if self._play is None or self.step >= config.play_steps else self._play
+            action = actor.act(observation, self.step)
             result = envs.step(action)
             item_ids = buffer.add(result.transition)
             for clip in self._record(result, item_ids):
@@ -220,10 +222,11 @@ class Trainer:
         )
         self._counters.episodes += 1
         self._writer.add_episode(episode)
-        self._metrics.add("rollout/episodic_return", episode.episodic_return)
-        self._metrics.add("rollout/episodic_length", episode.length)
+        stage = "rollout" if step >= self.config.play_steps else "play"
+        self._metrics.add(f"{stage}/episodic_return", episode.episodic_return)
+        self._metrics.add(f"{stage}/episodic_length", episode.length)
         if episode.success is not None:
-            self._metrics.add("rollout/success_rate", float(episode.success))
+            self._metrics.add(f"{stage}/success_rate", float(episode.success))
         self._returns[index], self._lengths[index] = 0.0, 0
 
     def _next_episode_seed(self) -> int:

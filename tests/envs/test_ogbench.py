@@ -1,0 +1,171 @@
+"""OGBench's tasks: they repeat exactly, frames come from states pixel for pixel, events happen once, scripted play succeeds."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from vlmrb.config import make_config
+from vlmrb.envs import Play, make_env, make_renderer
+from vlmrb.envs.headless import cannot_draw, choose_gl
+from vlmrb.envs.ogbench_env import OGBenchEnvironment
+from vlmrb.envs.ogbench_events import _Latch
+from vlmrb.envs.ogbench_frames import leave_out_costly, open_renderer
+from vlmrb.errors import ConfigError, EnvironmentSetupError, StoreCorruptError
+from vlmrb.events import is_progress
+
+SCENE = "scene-singletask-task4-v0"
+
+
+def made(env_id: str) -> OGBenchEnvironment:
+    env = make_env(make_config(env=env_id, algo="sac", replay="uniform"))
+    assert isinstance(env, OGBenchEnvironment)
+    return env
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[OGBenchEnvironment]:
+    env = made(SCENE)
+    yield env
+    env.close()
+
+
+@pytest.fixture(scope="module")
+def cubes() -> Iterator[OGBenchEnvironment]:
+    env = made("cube-double-singletask-task1-v0")
+    yield env
+    env.close()
+
+
+def play_out(env: OGBenchEnvironment, seed: int, play_seed: int = 0) -> list:
+    """One episode of scripted play: its steps."""
+    play, observation = Play([env], np.random.default_rng(play_seed)), env.reset(seed)
+    steps = []
+    while not steps or not (steps[-1].terminated or steps[-1].truncated):
+        steps.append(env.step(play.act(observation[None], len(steps))[0]))
+    return steps
+
+
+def test_a_scene_gives_its_state_and_says_what_its_actions_are(scene) -> None:
+    assert scene.reset(0).shape == scene.observation_spec.shape == (40,)
+    assert scene.action_spec.shape == (5,) and scene.action_spec.continuous
+    step = scene.step(np.zeros(5, np.float32))
+    assert (step.observation.dtype, step.success) == (np.float32, None)
+    assert step.reward < 0
+
+
+@pytest.mark.parametrize("env_id", ["scene-v0", "visual-scene-singletask-task4-v0"])
+def test_what_is_no_single_task_with_states_is_refused_with_an_id_that_is(env_id: str) -> None:
+    with pytest.raises(EnvironmentSetupError, match=f"{env_id}: .*scene-singletask-task4-v0"):
+        made(env_id)
+
+
+def test_visuals_are_refused_because_they_are_minigrids() -> None:
+    with pytest.raises(EnvironmentSetupError, match="swapped"):
+        make_env(make_config(env=SCENE, algo="sac", replay="uniform", visuals="swapped"))
+
+
+@pytest.mark.parametrize("which", ["scene", "cubes"])
+def test_an_episode_repeats_exactly_whatever_was_before(which: str, request: pytest.FixtureRequest) -> None:
+    env = request.getfixturevalue(which)
+    actions = np.random.default_rng(0).uniform(-1, 1, (25, 5)).astype(np.float32)
+    rounds = []
+    for seed in (3, 8, 3):
+        first = env.reset(seed)
+        rounds.append(np.stack([first, *(env.step(action).observation for action in actions)]))
+    np.testing.assert_array_equal(rounds[0], rounds[2])
+    assert not np.array_equal(rounds[0][0], rounds[1][0])
+
+
+def test_an_episode_ends_in_time_without_success(cubes) -> None:
+    cubes.reset(0)
+    steps = [cubes.step(np.zeros(5, np.float32)) for _ in range(500)]
+    assert [step.truncated for step in steps] == [False] * 499 + [True]
+    assert (steps[-1].success, steps[-1].terminated) == (False, False)
+
+
+def test_frames_from_states_are_those_of_the_environment_pixel_for_pixel(scene) -> None:
+    play, renderer = Play([scene], np.random.default_rng(1)), make_renderer(scene.render_spec)
+    own = open_renderer(scene.scene.model, scene.render_spec["side"])
+    try:
+        snapshots, expected = [], []
+        for seed in (0, 1):
+            observation = scene.reset(seed)
+            for step in range(60):
+                scene.step(play.act(observation[None], step)[0])
+                if step % 12 == 0:
+                    snapshots.append(scene.snapshot())
+                    own.update_scene(scene.scene.data, camera="front")
+                    leave_out_costly(own.scene)
+                    expected.append(own.render().copy())
+        frames = renderer.render(np.stack(snapshots))
+        np.testing.assert_array_equal(frames, np.stack(expected))
+        assert len(np.unique(frames.reshape(len(frames), -1), axis=0)) == len(frames)
+    finally:
+        own.close()
+
+
+def test_a_damaged_state_is_told_apart(scene) -> None:
+    renderer = make_renderer(scene.render_spec | {"side": 32})
+    with pytest.raises(StoreCorruptError, match="no state of scene-singletask-task4-v0"):
+        renderer.render(scene.snapshot()[None, :-1])
+    assert renderer.render(scene.snapshot()[None]).shape == (1, 32, 32, 3)
+
+
+def test_events_happen_once_and_in_an_order_that_makes_sense(scene) -> None:
+    steps = play_out(scene, seed=1)
+    events = [event for step in steps for event in step.events]
+    counts = Counter((event.name, event.object) for event in events)
+    assert {("pressed", "button"), ("unlocked", "drawer"), ("opened", "drawer"), ("grasped", "cube"), ("lifted", "cube")} <= set(
+        counts
+    )
+    assert {event.color for event in events if event.object == "cube"} == {"red"}
+    for name, other, thing in (("opened", "closed", "drawer"), ("unlocked", "locked", "drawer"), ("opened", "closed", "window")):
+        turns = [event.name for event in events if event.object == thing and event.name in (name, other)]
+        assert all(a != b for a, b in pairwise(turns))
+    assert counts["lifted", "cube"] <= counts["grasped", "cube"]
+    if steps[-1].success:
+        assert counts["placed_in_drawer", "cube"] >= 1 and events[-1].name == "success"
+    assert all(is_progress(event) for event in events if event.name in ("lifted", "pressed", "success"))
+
+
+def test_nothing_happens_where_nobody_acts(scene) -> None:
+    scene.reset(5)
+    assert [event for _ in range(40) for event in scene.step(np.zeros(5, np.float32)).events] == []
+
+
+def test_a_latch_does_not_flicker() -> None:
+    latch = _Latch(on=0.75, off=0.25)
+    latch.begin(0.0)
+    assert [latch.turned(value) for value in (0.5, 0.75, 0.7, 0.3, 0.8, 0.25, 0.5)] == [0, 1, 0, 0, 0, -1, 0]
+
+
+def test_play_solves_the_task_it_is_given_and_repeats_with_its_seed(cubes) -> None:
+    rounds = [play_out(cubes, seed) for seed in (0, 1, 2)]
+    assert sum(bool(steps[-1].success) for steps in rounds) >= 2
+    again = play_out(cubes, 0)
+    np.testing.assert_array_equal([s.observation for s in rounds[0]], [s.observation for s in again])
+    other = play_out(cubes, 0, play_seed=1)
+    assert not np.array_equal(rounds[0][5].observation, other[5].observation)
+
+
+def test_other_environments_have_no_play() -> None:
+    env = make_env(make_config(env="DoorKey-5x5", replay="uniform"))
+    with pytest.raises(ConfigError, match="play_steps: only OGBench's"):
+        Play([env], np.random.default_rng(0))
+
+
+def test_the_opengl_that_is_named_is_used_and_an_error_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "osmesa")
+    assert choose_gl() == "osmesa"
+    told = str(cannot_draw(ImportError("no such library")))
+    assert all(re.search(word, told) for word in ("osmesa", "no such library", "libegl1", "libosmesa6", "MUJOCO_GL=egl"))
+    monkeypatch.delenv("MUJOCO_GL")
+    monkeypatch.setattr("ctypes.util.find_library", lambda name: "libOSMesa.so.8" if name == "OSMesa" else None)
+    assert choose_gl() == "osmesa"
+    monkeypatch.setenv("MUJOCO_GL", "egl")  # what the tests draw with stays

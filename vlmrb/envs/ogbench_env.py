@@ -1,0 +1,111 @@
+"""OGBench's manipulation tasks: the scene's state as observation, the task's own reward and success, events, and snapshots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from vlmrb.envs.actions import BoxActions
+from vlmrb.envs.base import Action, EnvStep
+from vlmrb.envs.headless import choose_gl
+from vlmrb.envs.ogbench_events import SceneEvents
+from vlmrb.envs.ogbench_frames import FRAME_SIDE, SceneState
+from vlmrb.errors import EnvironmentSetupError
+from vlmrb.types import Event, ObservationSpec
+
+
+class OGBenchEnvironment:
+    """One manipulation task of OGBench with its fixed goal, such as 'scene-singletask-task4-v0'.
+
+    The reward of a step is minus the number of goals that are not met; the episode ends when all are, which is the success.
+
+    Args:
+        env_id: as OGBench registers it, with 'singletask' in it.
+
+    Raises:
+        EnvironmentSetupError: the id names no single task, or one whose observations are pictures.
+    """
+
+    def __init__(self, env_id: str) -> None:
+        spec = gym.spec(env_id)
+        if "reward_task_id" not in spec.kwargs or spec.kwargs.get("ob_type", "states") != "states":
+            raise EnvironmentSetupError(
+                f"{env_id}: agents need a single task with states as observations; such ids look like scene-singletask-task4-v0"
+            )
+        self._scene = make_scene(env_id)
+        first, _ = self._scene.reset(seed=0)
+        self._box = BoxActions(self._scene.action_space, env_id)
+        self._state, self._events = SceneState(self._scene), SceneEvents(self._scene)
+        self._limit, self._steps = int(spec.max_episode_steps or 1000), 0
+        self.action_spec = self._box.spec
+        self.observation_spec = ObservationSpec("vector", (len(first),), "float32")
+        self.render_spec: dict[str, Any] = {"kind": "ogbench", "env": env_id, "side": FRAME_SIDE}
+        self.success_rule = "every object is at its goal"
+
+    def reset(self, seed: int) -> np.ndarray:
+        """Begin the episode of this seed."""
+        observation, _ = self._scene.reset(seed=seed)
+        self._steps = 0
+        self._events.begin()
+        return observation.astype(np.float32)
+
+    def step(self, action: Action) -> EnvStep:
+        """Act."""
+        observation, reward, terminated, _, info = self._scene.step(self._box.map(np.asarray(action)))
+        self._steps += 1
+        truncated = self._steps >= self._limit and not terminated
+        events = self._events.look()
+        success: bool | None = None
+        if terminated or truncated:
+            success = bool(info["success"])
+            events += (Event("success"),) if success else ()
+        return EnvStep(observation.astype(np.float32), float(reward), bool(terminated), truncated, success, events)
+
+    def snapshot(self) -> np.ndarray:
+        """The state that a frame depends on, uint8 [S]."""
+        return self._state.pack()
+
+    @property
+    def scene(self) -> Any:
+        """OGBench's environment, for scripted play."""
+        return self._scene
+
+    def close(self) -> None:
+        """Close it."""
+        self._scene.close()
+
+
+def make_scene(env_id: str) -> Any:
+    """OGBench's environment of this id without wrappers, made to repeat exactly with a seed; call `reset` before its use.
+
+    Raises:
+        EnvironmentSetupError: MuJoCo or OGBench cannot be imported.
+    """
+    choose_gl()
+    spec = gym.spec(env_id)
+    try:
+        scene = gym.envs.registration.load_env_creator(str(spec.entry_point))
+    except ImportError as error:
+        raise EnvironmentSetupError(f"{env_id}: OGBench cannot be used here ({error}); install the project again") from error
+    return type(f"Repeatable{scene.__name__}", (_Repeatable, scene), {})(**spec.kwargs)
+
+
+class _Repeatable:
+    """OGBench's resets draw actions from a space that is made anew, unseeded, at every look: here it is one, and seeded."""
+
+    _actions: gym.spaces.Box | None = None
+
+    @property
+    def action_space(self) -> gym.spaces.Box:
+        if self._actions is None:
+            self._actions = gym.spaces.Box(-1.0, 1.0, (5,), np.float32)
+        return self._actions
+
+    def reset(self, *, seed: int, **options: Any) -> Any:
+        self.action_space.seed(seed)
+        return super().reset(seed=seed, **options)  # type: ignore[misc]
+
+    def get_step_info(self) -> dict[str, Any]:
+        return {}  # `step` adds the success; nobody reads the rest

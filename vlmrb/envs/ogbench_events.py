@@ -1,0 +1,150 @@
+"""What happens in OGBench's scenes, from the simulator's state: each event once, when it happens.
+
+Quantities have one threshold at which something begins and another at which it ends, so that nothing flickers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from vlmrb.types import Event
+
+_PADS = ("ur5e/robotiq/right_pad", "ur5e/robotiq/left_pad")
+_LIFTED_BY, _LANDED_BY = 0.03, 0.01  # metres above where the cube was grasped
+_AT_TARGET, _AWAY_FROM_TARGET = 0.04, 0.05  # metres; OGBench's own tolerance is 0.04
+_OPEN, _CLOSED = 0.75, 0.25  # shares of the way
+_WAYS = {"drawer": -0.16, "window": 0.2}  # position of the joint when open, metres
+_PRESSED = -0.02  # metres; where OGBench flips a button's state
+
+
+class _Latch:
+    """On from `on` upwards, off from `off` downwards, in between as it was."""
+
+    def __init__(self, on: float, off: float) -> None:
+        self._on, self._off, self.value = on, off, False
+
+    def begin(self, quantity: float) -> None:
+        """Start afresh."""
+        self.value = quantity >= self._on
+
+    def turned(self, quantity: float) -> int:
+        """1 where it has just gone on, −1 where it has just gone off, else 0."""
+        before = self.value
+        self.value = quantity > self._off if before else quantity >= self._on
+        return int(self.value) - int(before)
+
+
+class SceneEvents:
+    """Watches one scene of OGBench: cubes, drawer, window and buttons, those that it has.
+
+    Args:
+        scene: OGBench's environment, reset at least once.
+    """
+
+    def __init__(self, scene: Any) -> None:
+        model = scene.model
+        self._scene, self._model, self._data = scene, model, scene.data
+        self._cubes = [_Cube(scene, index) for index in range(getattr(scene, "_num_cubes", 0))]
+        joints = {model.joint(index).name for index in range(model.njnt)}
+        self._ways = {name: _Latch(_OPEN, _CLOSED) for name in _WAYS if f"{name}_slide" in joints}
+        self._way_at = {name: int(model.joint(f"{name}_slide").qposadr[0]) for name in self._ways}
+        buttons = range(getattr(scene, "_num_buttons", 0))
+        self._button_at = np.array([int(model.joint(f"buttonbox_joint_{index}").qposadr[0]) for index in buttons], int)
+        self._colors = ("red", "white" if self._ways else "blue")  # of a button, by its state
+        self.begin()
+
+    def begin(self) -> None:
+        """A new episode has begun: what is so from the start is no event."""
+        for cube in self._cubes:
+            cube.begin()
+        for name, latch in self._ways.items():
+            latch.begin(self._opening(name))
+        self._depths = self._data.qpos[self._button_at].copy()
+        self._states = self._button_states()
+
+    def look(self) -> tuple[Event, ...]:
+        """What has happened since the last look."""
+        events = [event for cube in self._cubes for event in cube.look()]
+        for name, latch in self._ways.items():
+            turned = latch.turned(self._opening(name))
+            events += [Event("opened" if turned > 0 else "closed", name)] if turned else []
+        return (*events, *self._pressed())
+
+    def _opening(self, name: str) -> float:
+        return float(self._data.qpos[self._way_at[name]]) / _WAYS[name]
+
+    def _button_states(self) -> np.ndarray:
+        return np.array(self._scene._cur_button_states) if len(self._button_at) else np.zeros(0, int)
+
+    def _pressed(self) -> list[Event]:
+        depths, states = self._data.qpos[self._button_at], self._button_states()
+        pressed = np.flatnonzero((self._depths > _PRESSED) & (depths <= _PRESSED))
+        events = [Event("pressed", "button", self._colors[int(states[index])]) for index in pressed]
+        for name, before, now in zip(self._ways, self._states, states, strict=False):
+            events += [Event("unlocked" if now else "locked", name)] if now != before else []
+        self._depths, self._states = depths.copy(), states
+        return events
+
+
+class _Cube:
+    """One cube: grasped, lifted, dropped, put into the drawer, at its target."""
+
+    def __init__(self, scene: Any, index: int) -> None:
+        model = scene.model
+        self._scene, self._data = scene, scene.data
+        self._at = int(model.joint(f"object_joint_{index}").qposadr[0])
+        self._target = scene._cube_target_mocap_ids[index]
+        self._pad_of_geom = np.full(model.ngeom, -1)
+        for number, name in enumerate(_PADS):
+            self._pad_of_geom[np.flatnonzero(model.geom_bodyid == model.body(name).id)] = number
+        self._own = np.zeros(model.ngeom, bool)
+        self._own[scene._cube_geom_ids_list[index]] = True
+        self._color = _name_of_color(scene, scene._cube_colors[index])
+        self._grasp, self._lift = _Latch(2, 0), _Latch(_LIFTED_BY, _LANDED_BY)
+        self._drawer, self._goal = _Latch(1, 0), _Latch(-_AT_TARGET, -_AWAY_FROM_TARGET)
+
+    def begin(self) -> None:
+        """Start afresh."""
+        self._rest = float(self._position()[2])
+        self._grasp.begin(0)
+        self._lift.begin(0)
+        self._drawer.begin(self._in_drawer())
+        self._goal.begin(-self._distance())
+
+    def look(self) -> list[Event]:
+        """What has happened to it since the last look."""
+        names = []
+        grasped = self._grasp.turned(self._pads_that_touch())
+        if grasped > 0:
+            self._rest = float(self._position()[2])
+            names.append("grasped")
+        height = float(self._position()[2]) - self._rest
+        if grasped < 0 and self._lift.value and height > _LIFTED_BY:
+            names.append("dropped")
+        if self._lift.turned(height if self._grasp.value else 0.0) > 0:
+            names.append("lifted")
+        if self._drawer.turned(self._in_drawer() and not self._grasp.value) > 0:
+            names.append("placed_in_drawer")
+        if self._goal.turned(-self._distance()) > 0:
+            names.append("reached_target")
+        return [Event(name, "cube", self._color) for name in names]
+
+    def _position(self) -> np.ndarray:
+        return self._data.qpos[self._at : self._at + 3]
+
+    def _distance(self) -> float:
+        return float(np.linalg.norm(self._position() - self._data.mocap_pos[self._target]))
+
+    def _in_drawer(self) -> bool:
+        return bool(self._scene._is_in_drawer(self._position())) if hasattr(self._scene, "_is_in_drawer") else False
+
+    def _pads_that_touch(self) -> int:
+        geoms = self._data.contact.geom  # [contacts, 2]
+        others = np.concatenate([geoms[self._own[geoms[:, 0]], 1], geoms[self._own[geoms[:, 1]], 0]])
+        return len(set(self._pad_of_geom[others].tolist()) - {-1})
+
+
+def _name_of_color(scene: Any, color: np.ndarray) -> str:
+    return next((name for name, value in scene._colors.items() if np.allclose(value[:3], color[:3])), "")
