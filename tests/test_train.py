@@ -137,8 +137,8 @@ def test_a_run_begins_with_scripted_play_and_says_so(store: Store) -> None:
     run = store.run(train(config, store=store).run_id)
     assert run.config["play_steps"] == 400 and "+play" in run.name
     steps, rates = store.metrics(run.run_id, "play/success_rate")
-    assert steps[0] <= 400 and rates[0] == 1.0
-    assert "rollout/success_rate" not in store.metric_names(run.run_id)
+    assert steps[0] <= 400 and rates[0] > 0.0
+    assert (store.metrics(run.run_id, "rollout/success_rate")[0] > 400).all()
     assert {event.name for _, _, event in store.events(run.run_id)} >= {"grasped", "lifted", "reached_target", "success"}
     clip = live_clips(store, run.run_id)[0]
     assert store.clip_snapshots(clip.clip_id).ndim == 2

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-_DETOURS = 0.25  # share of the undertakings that have nothing to do with the task
-_NOISE = (0.0, 0.1, 0.3)  # deviations of the noise on an undertaking's actions, which lie in [−1, 1]
+_DETOURS = 0.5  # share of the undertakings that have nothing to do with the task
+_NOISE = (0.0, 0.2, 0.5)  # deviations of the noise on an undertaking's actions, which lie in [−1, 1]
 _OPEN = {"drawer": -0.16, "window": 0.2}  # position of the joint when open, metres
 _THERE = 0.04  # metres; OGBench's tolerance
 _IN_DRAWER = np.array([0.33, -0.24, 0.066])  # where a cube falls into the open drawer
