@@ -143,7 +143,8 @@ def test_a_run_begins_with_scripted_play_and_says_so(store: Store) -> None:
     clip = live_clips(store, run.run_id)[0]
     assert store.clip_snapshots(clip.clip_id).ndim == 2
     picture = Playback(store).thumbnail(clip.clip_id)
-    assert (picture.frames, picture.width, picture.height) == (6, 112, 112)
+    assert (picture.frames, picture.width, picture.height) == (min(16, clip.length), 112, 112)
+    assert len(set(picture.frame_indices)) == 6 and {0, clip.length - 1} <= set(picture.frame_indices)
 
 
 def test_play_is_refused_where_there_is_no_script(store: Store) -> None:

@@ -50,7 +50,7 @@ class Sheet:
         columns: frames in a row.
         width: of one frame, in pixels.
         height: of one frame, in pixels.
-        frame_indices: which frames of the clip these are, ascending.
+        frame_indices: which frames of the clip these are, ascending; where drawing is costly one may stand several times.
     """
 
     data: bytes
@@ -108,11 +108,13 @@ class Playback:
 
     def _make_thumbnail(self, clip_id: int) -> Sheet:
         snapshots = self._store.clip_snapshots(clip_id)
-        kind = self._kind(clip_id)
-        wanted = COSTLY_THUMBNAIL_FRAMES if kind == "ogbench" else THUMBNAIL_FRAMES
-        chosen = np.unique(np.linspace(0, len(snapshots) - 1, wanted).round().astype(int))
-        frames = self._draw(clip_id, snapshots[chosen], THUMBNAIL_SIDE)
-        data = _webp(_grid(frames, len(frames)), lossless=kind == "minigrid")
+        chosen = _spread(len(snapshots), THUMBNAIL_FRAMES)
+        if self._kind(clip_id) == "ogbench":  # few are drawn, and stand for their neighbours
+            few = chosen[_spread(len(chosen), COSTLY_THUMBNAIL_FRAMES)]
+            chosen = few[np.abs(chosen[:, None] - few).argmin(axis=1)]
+        drawn, places = np.unique(chosen, return_inverse=True)
+        frames = self._draw(clip_id, snapshots[drawn], THUMBNAIL_SIDE)[places]
+        data = _webp(_grid(frames, len(frames)), lossless=self._kind(clip_id) == "minigrid")
         return _sheet(data, "image/webp", frames, len(frames), chosen)
 
     def _make_sheet(self, clip_id: int) -> Sheet:
@@ -181,6 +183,11 @@ class _Recent(Generic[T]):
 
 
 # -- pictures
+
+
+def _spread(count: int, wanted: int) -> np.ndarray:
+    """Up to `wanted` different numbers from 0 to count − 1, evenly spaced, both ends included."""
+    return np.unique(np.linspace(0, count - 1, wanted).round().astype(int))
 
 
 def _sheet(data: bytes, media_type: str, frames: np.ndarray, columns: int, indices: np.ndarray) -> Sheet:

@@ -73,6 +73,7 @@ def test_the_twin_critics_are_two_networks_that_do_not_mix() -> None:
         hidden = torch.relu(hidden @ critics.second[index] + critics.second_bias[index])
         torch.testing.assert_close(together[index], (hidden @ critics.last[index] + critics.last_bias[index])[:, 0])
     assert not torch.allclose(together[0], together[1])
+    torch.testing.assert_close(critics.first_value(observation, action), together[0])
 
 
 @pytest.mark.parametrize("algo", ["sac", "td3"])

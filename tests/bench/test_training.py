@@ -1,4 +1,4 @@
-"""(b) DQN against Stable-Baselines3, (c) where a step's time goes, (d) VLM-RB against PER with a scorer that costs 20 ms."""
+"""(b) agents against Stable-Baselines3, (c) where a step's time goes, (d) VLM-RB against PER with a scorer that costs 20 ms."""
 
 from __future__ import annotations
 
@@ -108,6 +108,47 @@ def test_training_against_stable_baselines(benchmark, tmp_path: Path, monkeypatc
     benchmark.pedantic(lambda: None, rounds=1)
     with capsys.disabled():
         print(f"\nDQN steps/s, vlmrb : Stable-Baselines3: {mine:,.0f} against {theirs:,.0f}, ratio {mine / theirs:.2f}")
+
+
+def stable_baselines_continuous(algo: str, steps: int) -> float:
+    """Steps per second of SB3's SAC or TD3 on Pendulum: 256×256, 8 environments, batch 256, one update per step."""
+    sb3 = pytest.importorskip("stable_baselines3")
+    import torch
+    from stable_baselines3.common.env_util import make_vec_env
+
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    model = {"sac": sb3.SAC, "td3": sb3.TD3}[algo](
+        "MlpPolicy",
+        make_vec_env("Pendulum-v1", 8),
+        batch_size=256,
+        train_freq=1,
+        gradient_steps=8,
+        learning_starts=200,
+        buffer_size=300_000,
+        policy_kwargs={"net_arch": [256, 256]},
+        device="cpu",
+        seed=0,
+    )
+    began = time.perf_counter()
+    model.learn(steps)
+    return steps / (time.perf_counter() - began)
+
+
+@pytest.mark.parametrize("algo", ["sac", "td3"])
+def test_continuous_control_against_stable_baselines(benchmark, tmp_path: Path, capsys, algo: str) -> None:
+    steps = STEPS // 4
+    settings = make_config(
+        env="Pendulum-v1", algo=algo, replay="uniform", total_steps=steps, learning_starts=200, eval_interval=10**9,
+        eval_episodes=1, checkpoint_interval=10**9, keep_clips=False,
+    )  # fmt: skip
+    with Store(str(tmp_path / "store.db")) as store:
+        pairs = [(ours(store, settings), stable_baselines_continuous(algo, steps)) for _ in range(ROUNDS)]
+    mine, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
+    benchmark.extra_info.update(ours=mine, sb3=theirs, ratio=mine / theirs)
+    benchmark.pedantic(lambda: None, rounds=1)
+    with capsys.disabled():
+        print(f"\n{algo} steps/s, vlmrb : Stable-Baselines3: {mine:,.0f} against {theirs:,.0f}, ratio {mine / theirs:.2f}")
 
 
 @pytest.mark.parametrize("replay", ["uniform", "per", "vlm"])

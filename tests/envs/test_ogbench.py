@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
@@ -108,6 +111,19 @@ def test_frames_from_states_are_those_of_the_environment_pixel_for_pixel(scene) 
         assert len(np.unique(frames.reshape(len(frames), -1), axis=0)) == len(frames)
     finally:
         own.close()
+
+
+def test_a_process_that_knows_nothing_but_the_recipe_draws_the_same(scene, tmp_path) -> None:
+    scene.reset(2)
+    recipe = scene.render_spec | {"side": 48}
+    np.save(tmp_path / "state.npy", scene.snapshot())
+    program = (
+        "import sys, json, numpy as np; from vlmrb.envs import make_renderer; "
+        "np.save(sys.argv[2], make_renderer(json.loads(sys.argv[1])).render(np.load(sys.argv[3])[None]))"
+    )
+    files = [str(tmp_path / name) for name in ("frame.npy", "state.npy")]
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program, json.dumps(recipe), *files], check=True)
+    np.testing.assert_array_equal(np.load(files[0]), make_renderer(recipe).render(scene.snapshot()[None]))
 
 
 def test_a_damaged_state_is_told_apart(scene) -> None:

@@ -42,6 +42,13 @@ class TwinCritics(nn.Module):
         hidden = F.relu(torch.baddbmm(self.second_bias, hidden, self.second))
         return torch.baddbmm(self.last_bias, hidden, self.last).squeeze(2)
 
+    def first_value(self, observation: Tensor, action: Tensor) -> Tensor:
+        """Q₁ alone, [B]."""
+        size, joined = self.second.shape[1], torch.cat([self.torso(observation), action], dim=1)
+        hidden = F.relu(F.linear(joined, self.first.weight[:size], self.first.bias[:size]))
+        hidden = F.relu(torch.addmm(self.second_bias[0], hidden, self.second[0]))
+        return torch.addmm(self.last_bias[0], hidden, self.last[0]).squeeze(1)
+
 
 def _uniform(count: int, inputs: int, outputs: int, fan_in: int = 0) -> Tensor:
     """Initial weights as those of `nn.Linear`."""

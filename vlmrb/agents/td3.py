@@ -82,7 +82,7 @@ class TD3:
         metrics = dict(zip(("train/td_loss", "train/mean_q"), torch.stack([critic_loss, values.mean()]).tolist(), strict=True))
         if networks.updates % self._config.policy_delay == 0:
             with networks.fixed_critics():
-                loss = -networks.critics(data.observations, networks.policy(data.observations))[0].mean()
+                loss = -networks.critics.first_value(data.observations, networks.policy(data.observations)).mean()
                 descend(networks.policy_optimizer, loss)
             networks.follow()
             metrics["train/policy_loss"] = loss.item()

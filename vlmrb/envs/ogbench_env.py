@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import gymnasium as gym
@@ -81,13 +82,14 @@ def make_scene(env_id: str) -> Any:
     """OGBench's environment of this id without wrappers, made to repeat exactly with a seed; call `reset` before its use.
 
     Raises:
-        EnvironmentSetupError: MuJoCo or OGBench cannot be imported.
+        EnvironmentSetupError: MuJoCo or OGBench cannot be imported, or knows no such id.
     """
     choose_gl()
-    spec = gym.spec(env_id)
     try:
+        importlib.import_module("ogbench")  # registers its ids
+        spec = gym.spec(env_id)
         scene = gym.envs.registration.load_env_creator(str(spec.entry_point))
-    except ImportError as error:
+    except (ImportError, gym.error.Error) as error:
         raise EnvironmentSetupError(f"{env_id}: OGBench cannot be used here ({error}); install the project again") from error
     return type(f"Repeatable{scene.__name__}", (_Repeatable, scene), {})(**spec.kwargs)
 

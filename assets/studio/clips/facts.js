@@ -64,14 +64,18 @@ function promptNode(score) {
 
 // -- ground truth
 
+const MANY_REWARDS = 8;
+
 function truthSection({ card, events, rewards, episodic_reward }, seek) {
-  const rewarded = rewards.map((reward, frame) => ({ reward, frame })).filter(({ reward }) => reward !== 0);
+  const all = rewards.map((reward, frame) => ({ reward, frame }));
+  const dense = all.filter(({ reward }) => reward !== 0).length > MANY_REWARDS; // then what matters is where it changes
+  const rewarded = all.filter(({ reward, frame }) => (dense ? reward !== rewards[frame - 1] : reward !== 0));
   return section("What really happened",
     h("p.verdict-line", {}, card.progress ? "The simulator saw progress." : "The simulator saw no progress.", " ", comparison(card)),
     events.length ? h("ul.event-list", {}, events.map((event) => h("li", {}, frameButton(event.frame, seek),
       h(`span.event-words${event.progress ? ".progress" : ""}`, {}, event.words), h("span.muted.num", {}, `step ${event.step}`)))) : h("p.muted", {}, "No events in this clip."),
     rewarded.length
-      ? h("p.rewards", {}, "Rewards: ", rewarded.slice(0, 24).map(({ reward, frame }) => [frameButton(frame, seek), h("span.num", {}, `${reward > 0 ? "+" : ""}${number(reward)}`)]),
+      ? h("p.rewards", {}, dense ? "Reward, from frame " : "Rewards: ", rewarded.slice(0, 24).map(({ reward, frame }) => [frameButton(frame, seek), h("span.num", {}, `${reward > 0 ? "+" : ""}${number(reward)}`)]),
         rewarded.length > 24 ? ` and ${rewarded.length - 24} more` : "", h("span.muted", {}, ` sum ${number(episodic_reward)}`))
       : h("p.muted", {}, "No reward in any frame."));
 }
