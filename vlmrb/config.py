@@ -101,6 +101,9 @@ class TrainConfig(BaseModel):
     dueling: bool = _option(True, "DQN and IQN: dueling value and advantage heads", "agent")
     quantiles: int = _option(16, "IQN: quantile fractions per update", "agent", ge=1, le=256)
     hidden_size: int = _option(128, "width of the hidden layers", "agent", ge=8, le=4096)
+    layer_norm: bool = _option(
+        True, "SAC and TD3: normalise the critics' hidden layers, so that values of untried actions stay in bounds", "agent"
+    )
     target_entropy: float | None = _option(
         None, "SAC: entropy that the temperature aims at (default: minus how many numbers an action has)", "agent"
     )

@@ -63,17 +63,28 @@ def test_the_density_of_a_squashed_gaussian_is_that_of_a_reference_and_stays_fin
     assert torch.isfinite(squashed_log_prob(torch.tensor([[60.0, -60.0]]), torch.ones(1, 2), torch.zeros(1, 2))).all()
 
 
-def test_the_twin_critics_are_two_networks_that_do_not_mix() -> None:
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_the_twin_critics_are_two_networks_that_do_not_mix(layer_norm: bool) -> None:
     torch.manual_seed(0)
-    critics = TwinCritics(VECTOR, 2, 16)
+    critics = TwinCritics(VECTOR, 2, 16, layer_norm)
+    normalise = torch.nn.LayerNorm(16, elementwise_affine=False) if layer_norm else torch.nn.Identity()
     observation, action = torch.randn(5, 3), torch.randn(5, 2)
     together = critics(observation, action)
     for index in range(2):
-        hidden = torch.relu(critics.first(torch.cat([observation, action], 1))[:, 16 * index : 16 * index + 16])
-        hidden = torch.relu(hidden @ critics.second[index] + critics.second_bias[index])
+        hidden = torch.relu(normalise(critics.first(torch.cat([observation, action], 1))[:, 16 * index : 16 * index + 16]))
+        hidden = torch.relu(normalise(hidden @ critics.second[index] + critics.second_bias[index]))
         torch.testing.assert_close(together[index], (hidden @ critics.last[index] + critics.last_bias[index])[:, 0])
     assert not torch.allclose(together[0], together[1])
     torch.testing.assert_close(critics.first_value(observation, action), together[0])
+
+
+def test_with_normalised_layers_the_value_of_an_action_far_from_all_others_stays_in_bounds() -> None:
+    torch.manual_seed(0)
+    values = {}
+    for layer_norm in (False, True):
+        critics, far = TwinCritics(VECTOR, 2, 64, layer_norm), torch.full((1, 2), 1e4)
+        values[layer_norm] = critics(torch.zeros(1, 3), far).detach().abs().max().item()
+    assert values[True] < 3 < 100 * values[True] < values[False]
 
 
 @pytest.mark.parametrize("algo", ["sac", "td3"])

@@ -140,7 +140,7 @@ def test_continuous_control_against_stable_baselines(benchmark, tmp_path: Path, 
     steps = STEPS // 4
     settings = make_config(
         env="Pendulum-v1", algo=algo, replay="uniform", total_steps=steps, learning_starts=200, eval_interval=10**9,
-        eval_episodes=1, checkpoint_interval=10**9, keep_clips=False,
+        eval_episodes=1, checkpoint_interval=10**9, keep_clips=False, layer_norm=False,
     )  # fmt: skip
     with Store(str(tmp_path / "store.db")) as store:
         pairs = [(ours(store, settings), stable_baselines_continuous(algo, steps)) for _ in range(ROUNDS)]

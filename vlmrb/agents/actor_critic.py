@@ -21,10 +21,11 @@ from vlmrb.types import Batch, ObservationSpec
 class TwinCritics(nn.Module):
     """Two action values Q₁(s, a) and Q₂(s, a), reckoned together: two hidden layers each, over observation and action.
 
-    Pictures and grids go through one torso that both share.
+    Pictures and grids go through one torso that both share. With `layer_norm` hidden layers are normalised, which bounds
+    the values of actions that nobody has tried (Ball et al. 2023).
     """
 
-    def __init__(self, spec: ObservationSpec, action_size: int, hidden_size: int) -> None:
+    def __init__(self, spec: ObservationSpec, action_size: int, hidden_size: int, layer_norm: bool) -> None:
         super().__init__()
         vector = spec.kind == "vector"
         self.torso = nn.Identity() if vector else make_torso(spec, hidden_size)
@@ -34,20 +35,24 @@ class TwinCritics(nn.Module):
         self.second_bias = nn.Parameter(_uniform(2, 1, hidden_size, fan_in=hidden_size))
         self.last = nn.Parameter(_uniform(2, hidden_size, 1))
         self.last_bias = nn.Parameter(_uniform(2, 1, 1, fan_in=hidden_size))
+        self._layer_norm = layer_norm
 
     def forward(self, observation: Tensor, action: Tensor) -> Tensor:
         """Prepared observations [B, …] and actions [B, A] → [2, B]."""
-        hidden = F.relu(self.first(torch.cat([self.torso(observation), action], dim=1)))  # [B, 2H]
-        hidden = hidden.unflatten(1, (2, -1)).transpose(0, 1)  # [2, B, H]
-        hidden = F.relu(torch.baddbmm(self.second_bias, hidden, self.second))
+        hidden = self.first(torch.cat([self.torso(observation), action], dim=1))  # [B, 2H]
+        hidden = self._activate(hidden.unflatten(1, (2, -1)).transpose(0, 1))  # [2, B, H]
+        hidden = self._activate(torch.baddbmm(self.second_bias, hidden, self.second))
         return torch.baddbmm(self.last_bias, hidden, self.last).squeeze(2)
 
     def first_value(self, observation: Tensor, action: Tensor) -> Tensor:
         """Q₁ alone, [B]."""
         size, joined = self.second.shape[1], torch.cat([self.torso(observation), action], dim=1)
-        hidden = F.relu(F.linear(joined, self.first.weight[:size], self.first.bias[:size]))
-        hidden = F.relu(torch.addmm(self.second_bias[0], hidden, self.second[0]))
+        hidden = self._activate(F.linear(joined, self.first.weight[:size], self.first.bias[:size]))
+        hidden = self._activate(torch.addmm(self.second_bias[0], hidden, self.second[0]))
         return torch.addmm(self.last_bias[0], hidden, self.last[0]).squeeze(1)
+
+    def _activate(self, hidden: Tensor) -> Tensor:
+        return F.relu(F.layer_norm(hidden, hidden.shape[-1:]) if self._layer_norm else hidden)
 
 
 def _uniform(count: int, inputs: int, outputs: int, fan_in: int = 0) -> Tensor:
@@ -61,7 +66,7 @@ class ActorCritic:
 
     Args:
         make_policy: makes the policy network; its `torso` prepares observations.
-        config: learning_rate, tau, hidden_size.
+        config: learning_rate, tau, hidden_size, layer_norm.
         spec: observations.
         action_size: A.
         seed: of the weights and of everything random in an update.
@@ -84,8 +89,8 @@ class ActorCritic:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.policy = make_policy().to(device)
-            self.critics = TwinCritics(spec, action_size, config.hidden_size).to(device)
-            self.target_critics = TwinCritics(spec, action_size, config.hidden_size).to(device)
+            self.critics = TwinCritics(spec, action_size, config.hidden_size, config.layer_norm).to(device)
+            self.target_critics = TwinCritics(spec, action_size, config.hidden_size, config.layer_norm).to(device)
             self.target_policy = make_policy().to(device) if target_policy else None
         self._followed: list[tuple[nn.Module, nn.Module]] = [(self.critics, self.target_critics)]
         if self.target_policy is not None:
