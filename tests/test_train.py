@@ -179,6 +179,17 @@ def test_the_pendulum_is_swung_up_and_held(store: Store, algo: str) -> None:
     assert returns[-1] > -200
 
 
+def test_files_that_a_deleted_store_has_left_are_set_aside(tmp_path: Path) -> None:
+    results = []
+    for _ in range(2):
+        with Store(str(tmp_path / "store.db")) as store:
+            results.append(train(small(replay="uniform", scorer=None, seed=len(results)), store=store))
+            folder = store.folder_of_run(results[-1].run_id)
+        (tmp_path / "store.db").unlink()
+    assert [result.steps for result in results] == [1_600, 1_600]
+    assert latest_step(folder / "checkpoints") == latest_step(folder.with_name(f"{folder.name}-left-1") / "checkpoints") == 1_600
+
+
 def test_held_out_seeds_are_never_trained_on(store: Store) -> None:
     run_id = train(small(), store=store).run_id
     assert max(episode.seed for episode in store.episodes(run_id)) < 2**30

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, false, func, insert, or_, select, update
@@ -66,7 +68,9 @@ class Runs(Database):
             "set_name": clean(set_name, "set name")[:MAX_NAME],
         }
         with self._write() as connection:
-            return connection.execute(insert(t.runs).values(**row).returning(t.runs.c.run_id)).scalar_one()
+            run_id = connection.execute(insert(t.runs).values(**row).returning(t.runs.c.run_id)).scalar_one()
+        _set_aside(self.folder_of_run(run_id))
+        return run_id
 
     def claim_run(self, run_id: int, pid: int, pid_started_at: float) -> None:
         """Make a process the one that trains the run: its status is 'running' from here on.
@@ -209,6 +213,13 @@ class Runs(Database):
                 t.controls.c.run_id == run_id, t.controls.c.applied_step >= step, t.controls.c.name.in_(("lambda", "prompt"))
             )
             connection.execute(update(t.controls).where(later).values(status="requested", applied_step=None))
+
+
+def _set_aside(folder: Path) -> None:
+    """Rename what lies where a new run keeps its files: a store of this name, deleted since, has left it there."""
+    if folder.exists():
+        names = (folder.with_name(f"{folder.name}-left-{number}") for number in itertools.count(1))
+        folder.rename(next(name for name in names if not name.exists()))
 
 
 def _job_status() -> ColumnElement[Any]:
