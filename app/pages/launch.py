@@ -28,7 +28,8 @@ from vlmrb.store import Store
 ENVIRONMENTS = (
     "DoorKey-5x5", "DoorKey-6x6", "DoorKey-8x8", "DoorKey-12x12", "MiniGrid-KeyCorridorS3R3-v0", "MiniGrid-MultiRoom-N4-S5-v0",
     "MiniGrid-UnlockPickup-v0", "MiniGrid-ObstructedMaze-1Dlhb-v0", "MiniGrid-LavaCrossingS9N1-v0", "MiniGrid-FourRooms-v0",
-    "CartPole-v1",
+    "CartPole-v1", "Pendulum-v1", "cube-single-singletask-task1-v0", "scene-singletask-task1-v0", "scene-singletask-task4-v0",
+    "puzzle-3x3-singletask-task1-v0",
 )  # fmt: skip
 """What the field of the environment suggests; any other id may be typed."""
 

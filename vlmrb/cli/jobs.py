@@ -12,7 +12,7 @@ from vlmrb.errors import ConfigError
 from vlmrb.types import Job
 
 METHODS = ("vlm", "per", "uniform")
-KEYS = ("quick", "compare", "lambda", "visuals", "clips")
+KEYS = ("quick", "compare", "lambda", "visuals", "clips", "robot")
 
 
 def add(commands: Any) -> None:
