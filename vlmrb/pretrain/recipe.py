@@ -116,12 +116,28 @@ def pretrain(
         ConfigError: `out` holds a model or a training already and `resume` is not set, or the device does not exist.
         CheckpointError: there is nothing to resume, or it belongs to another recipe.
     """
+    import torch
+
     checkpoints = out / CHECKPOINTS
     if not resume and ((out / "config.json").exists() or latest_step(checkpoints) is not None):
         raise ConfigError(f"pretrain: {out} holds a model or an unfinished training; give another --out, or --resume")
     training = _Training(recipe, _pick_device(device))
     if resume:
         training.load(checkpoints)
+    torch.set_flush_denormal(True)  # a CPU handles denormal numbers several times slower
+    try:
+        _go_through(training, checkpoints, workers, report, report_every)
+    finally:
+        torch.set_flush_denormal(False)
+    report(training.report())
+    training.write_model(out)
+    shutil.rmtree(checkpoints)
+
+
+def _go_through(
+    training: _Training, checkpoints: Path, workers: int, report: Callable[[PretrainProgress], None], report_every: int
+) -> None:
+    """Every batch that is left, with a checkpoint now and then, at the end, and where a person interrupts."""
     saved_at = time.monotonic()
     try:
         with BatchStream(training.next_order, workers) as stream:
@@ -136,9 +152,6 @@ def pretrain(
         training.save(checkpoints)
         raise
     training.save(checkpoints)
-    report(training.report())
-    training.write_model(out)
-    shutil.rmtree(checkpoints)
 
 
 class _Training:
@@ -151,7 +164,6 @@ class _Training:
 
         self.recipe, self.device = recipe, device
         torch.manual_seed(recipe.seed)
-        torch.set_flush_denormal(True)  # a CPU handles them several times slower
         self._tokenizer = build_tokenizer(vocabulary())
         yes, no = self._tokenizer.convert_tokens_to_ids(["yes", "no"])
         model = build_model(len(self._tokenizer), recipe.shape)
