@@ -136,7 +136,7 @@ def test_train_help_tells_every_setting_with_range_and_default(capsys: pytest.Ca
     for words in (
         "(≥ 0.0 and ≤ 1.0; default: 0.5)",
         "(default: off)",
-        "{dqn,iqn}",
+        "{dqn,iqn,sac,td3}",
         "--no-double",
         "example: python -m vlmrb train",
     ):

@@ -136,7 +136,7 @@ def test_a_writer_killed_at_any_moment_leaves_no_half_written_row(store: Store) 
 
     def write(report: Callable[[object], None]) -> None:
         writer = store.writer(run_id)
-        for number in range(store.next_clip_number(run_id), 10_000, 5):
+        for number in range(store.next_clip_number(run_id), 10**6, 5):
             for each in range(number, number + 5):
                 writer.add_clip(clip(run_id, each, frames=True))
                 writer.add_score(score(run_id * CLIPS_PER_RUN + each, 0.9))
@@ -147,7 +147,7 @@ def test_a_writer_killed_at_any_moment_leaves_no_half_written_row(store: Store) 
 
     for _ in range(12):
         lines = Child(write).kill_after(randomly.uniform(0.02, 0.5))
-        clips = store.clips(run_id, limit=10_000, order="oldest")
+        clips = store.clips(run_id, limit=10**6, order="oldest")
         assert [summary.number for summary in clips] == list(range(len(clips))) and len(clips) % 5 == 0
         assert len(clips) >= max((int(line) for line in lines if line.isdigit()), default=0)  # what was flushed is there
         assert all(summary.score is not None for summary in clips)
