@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from vlmrb.envs.headless import cannot_draw
+from vlmrb.envs.ogbench_scene import make_scene
 from vlmrb.errors import EnvironmentSetupError, StoreCorruptError
 
 FRAME_SIDE = 192
@@ -120,8 +121,6 @@ class _Drawing:
     """A scene and its OpenGL context; of use in the thread alone that made it."""
 
     def __init__(self, env_id: str, side: int) -> None:
-        from vlmrb.envs.ogbench_env import make_scene
-
         self._env_id, self._side = env_id, side
         self._scene = make_scene(env_id)
         self._scene.reset(seed=0)
