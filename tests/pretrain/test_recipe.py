@@ -132,8 +132,8 @@ def test_the_command_trains_and_refuses_to_overwrite(tmp_path, capsys) -> None:
 def test_a_short_training_learns_to_see_and_to_read_what_is_asked_after(tmp_path) -> None:
     told: list[PretrainProgress] = []
     pretrain(Recipe(clips=6000), tmp_path / "model", report=told.append, report_every=20)
-    assert told[-1].see < 0.6 * told[0].see
+    assert told[-1].see < 0.7 * told[0].see
     assert told[-1].seen > 0.7
     reading = [progress.read for progress in told if not math.isnan(progress.read)]
-    assert reading[-1] < 0.3 * reading[0]
+    assert reading[-1] < 0.6 * reading[0]
     assert HFScorer(str(tmp_path / "model"), scorer="hf:short").frames_per_clip == Recipe(clips=6000).shape.frames
