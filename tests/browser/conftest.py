@@ -100,8 +100,9 @@ def start_studio() -> Iterator[Callable[..., StudioProcess]]:
 @pytest.fixture(scope="session")
 def chromium():
     """One browser for all tests."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=WAIT_MS)  # a context's own default does not hold for expectations
     if not Path(CHROMIUM).exists() and not os.environ.get("CI"):
         pytest.skip(f"there is no {CHROMIUM}; install Debian's chromium, or name one in VLMRB_TEST_CHROMIUM")
     with sync_playwright() as playwright:
