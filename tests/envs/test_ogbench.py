@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -19,6 +20,7 @@ from vlmrb.envs.headless import cannot_draw, choose_gl
 from vlmrb.envs.ogbench_env import OGBenchEnvironment
 from vlmrb.envs.ogbench_events import _Latch
 from vlmrb.envs.ogbench_frames import leave_out_costly, open_renderer
+from vlmrb.envs.ogbench_scene import make_scene
 from vlmrb.errors import ConfigError, EnvironmentSetupError, StoreCorruptError
 from vlmrb.events import is_progress
 
@@ -83,6 +85,29 @@ def test_an_episode_repeats_exactly_whatever_was_before(which: str, request: pyt
         rounds.append(np.stack([first, *(env.step(action).observation for action in actions)]))
     np.testing.assert_array_equal(rounds[0], rounds[2])
     assert not np.array_equal(rounds[0][0], rounds[1][0])
+
+
+def test_scenes_share_what_they_were_compiled_from_and_nothing_else() -> None:
+    first, second = make_scene(SCENE), make_scene(SCENE)
+    spec = gym.spec(SCENE)
+    untouched = gym.envs.registration.load_env_creator(str(spec.entry_point))(**spec.kwargs)
+    for scene in (untouched, first, second):
+        scene.reset(seed=3)
+    for field in ("geom_rgba", "actuator_gainprm", "actuator_biasprm", "dof_damping"):
+        assert (getattr(first.model, field) == getattr(second.model, field)).all()
+        assert (getattr(untouched.model, field) == getattr(second.model, field)).all()
+    assert untouched.model.opt.timestep == second.model.opt.timestep
+    for scene in (untouched, second):  # resets of OGBench's own scenes are not seeded through and through
+        scene.set_state(first.data.qpos, first.data.qvel, first._cur_button_states)
+        scene.data.ctrl[:], scene.data.mocap_pos[:] = first.data.ctrl, first.data.mocap_pos
+    action = np.array([0.3, -0.2, -0.5, 0.1, 0.4])
+    for _ in range(25):
+        for scene in (untouched, second):
+            scene.step(action)
+    assert (untouched.data.qpos == second.data.qpos).all() and (first.data.qpos != second.data.qpos).any()
+    second._cur_button_states[:] = 1 - second._cur_button_states
+    second._apply_button_states()
+    assert (first.model.dof_damping != second.model.dof_damping).any(), "a lock of one scene is no lock of another"
 
 
 def test_an_episode_ends_in_time_without_success(cubes) -> None:

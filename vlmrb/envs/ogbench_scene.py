@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
+from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium as gym
@@ -28,10 +30,56 @@ def make_scene(env_id: str) -> Any:
     return type(f"Repeatable{scene.__name__}", (_Repeatable, scene), {})(**spec.kwargs)
 
 
+@dataclass(slots=True)
+class _Shared:
+    """What all scenes of a kind have in common, once it is there: never changed."""
+
+    arm: Any = None  # model of the arm alone, for inverse kinematics
+    xml: Any = None
+    noted: dict[str, Any] = field(default_factory=dict)  # attributes that building it has set
+    model: Any = None  # to be copied
+
+
+_SHARED: dict[tuple[type, str], _Shared] = {}
+
+
 class _Repeatable:
-    """OGBench's resets draw actions from a space that is made anew, unseeded, at every look: here it is one, and seeded."""
+    """OGBench's environment with seeded resets, and with one compilation for all scenes of a kind in this process.
+
+    OGBench's resets draw actions from a space that is made anew, unseeded, at every look: here it is one, and seeded. A scene
+    takes a second to build and 165 MB, most of which are meshes and their XML: these are built once, and each scene has a copy
+    of the compiled model, since it paints and locks things in it.
+    """
 
     _actions: gym.spaces.Box | None = None
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        kind = (type(self).__mro__[2], repr(sorted(kwargs.items())))  # OGBench's own class, and how it is made
+        self._shared = _SHARED.setdefault(kind, _Shared())
+        self._shared.arm = self._shared.arm or self._ik._model  # type: ignore[has-type]
+        self._ik = type(self._ik)(model=self._shared.arm, sites=["attachment_site"])  # type: ignore[has-type]
+
+    def build_mjcf_model(self) -> Any:
+        if self._shared.xml is None:
+            before = set(vars(self))
+            self._shared.xml = super().build_mjcf_model()  # type: ignore[misc]
+            self._shared.noted = {name: value for name, value in vars(self).items() if name not in before}
+        vars(self).update(self._shared.noted)
+        return self._shared.xml
+
+    def compile_model_and_data(self) -> None:
+        import mujoco
+
+        if self._shared.model is None:
+            super().compile_model_and_data()  # type: ignore[misc]
+            self._shared.model = copy.copy(self._model)
+            return
+        self._model = copy.copy(self._shared.model)
+        self._data = mujoco.MjData(self._model)
+        mujoco.mj_forward(self._model, self._data)
+        self.post_compilation()  # type: ignore[attr-defined]
+        self._dirty = False
 
     @property
     def action_space(self) -> gym.spaces.Box:
