@@ -52,6 +52,7 @@ class _Repeatable:
     """
 
     _actions: gym.spaces.Box | None = None
+    _model: Any  # OGBench's own
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
