@@ -14,11 +14,14 @@ from vlmrb.__main__ import main
 from vlmrb.envs.rendering import MiniGridRenderer
 from vlmrb.errors import ScorerSetupError
 from vlmrb.pretrain.batches import pack
+from vlmrb.pretrain.grids.catalogue import CATALOGUE
+from vlmrb.pretrain.grids.eye import GridEye
+from vlmrb.pretrain.grids.source import lay_out
+from vlmrb.pretrain.grids.tiles import TilePictures
+from vlmrb.pretrain.grids.worlds import Scene, SceneMaker, frame_indices
 from vlmrb.pretrain.learner import Learner
 from vlmrb.pretrain.model import UNKNOWN, ModelShape, build_model, build_tokenizer, save_folder
-from vlmrb.pretrain.questions import Matter, Question, plain_questions, vocabulary
-from vlmrb.pretrain.tiles import TilePictures
-from vlmrb.pretrain.worlds import Scene, SceneMaker, frame_indices
+from vlmrb.pretrain.questions import Matter, Question
 from vlmrb.scoring.embedded import prompt_notice
 from vlmrb.scoring.hf import HFScorer
 from vlmrb.store import Store
@@ -32,9 +35,10 @@ OPEN = "this is a short clip of an agent at work. is the door opened by the play
 @pytest.fixture(scope="module")
 def learner() -> Learner:
     torch.manual_seed(0)
-    tokenizer = build_tokenizer(vocabulary())
+    tokenizer = build_tokenizer(CATALOGUE.vocabulary())
     yes, no = tokenizer.convert_tokens_to_ids(["yes", "no"])
-    return Learner(build_model(len(tokenizer), SHAPE), SHAPE, yes, no, TilePictures()).eval()
+    eye = GridEye(SHAPE.frames, SHAPE.vision_width, TilePictures())
+    return Learner(build_model(len(tokenizer), SHAPE), SHAPE, yes, no, eye, len(CATALOGUE.matters)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +53,7 @@ def packed(learner, scenes) -> tuple[list[list[Question]], np.ndarray]:
     """Questions and the P(yes) that they get while the model learns."""
     texts = ([PICK, OPEN], [OPEN], [OPEN, PICK, PICK], [PICK])
     asked = [[Question(text, True, Matter("progress")) for text in row] for row in texts]
-    batch = pack(scenes, asked, SHAPE.frames, build_tokenizer(vocabulary()))
+    batch = pack(lay_out(scenes, SHAPE.frames), asked, CATALOGUE, build_tokenizer(CATALOGUE.vocabulary()))
     device = torch.device("cpu")
     with torch.inference_mode():
         logits = learner.answer_logits(learner.look(batch, device)[1], batch, device)
@@ -60,7 +64,7 @@ def packed(learner, scenes) -> tuple[list[list[Question]], np.ndarray]:
 @pytest.fixture(scope="module")
 def folder(learner, packed, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("model")  # `packed` comes first: a finished model learns no more
-    save_folder(made, learner.finish(), build_tokenizer(vocabulary()), SHAPE, plain_questions())
+    save_folder(made, learner.finish(), build_tokenizer(CATALOGUE.vocabulary()), SHAPE, CATALOGUE.plain_questions())
     return made
 
 

@@ -7,11 +7,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from vlmrb.pretrain import questions
-from vlmrb.pretrain.phrases import FAMILIES
-from vlmrb.pretrain.questions import Matter, all_matters, answer, ask_balanced, phrase, plain_questions, preset_texts, vocabulary
-from vlmrb.pretrain.truth import Truth
-from vlmrb.pretrain.worlds import SceneMaker
+from vlmrb.pretrain.grids.catalogue import CATALOGUE, answer
+from vlmrb.pretrain.grids.truth import Truth
+from vlmrb.pretrain.grids.worlds import SceneMaker
+from vlmrb.pretrain.questions import Catalogue, Matter, preset_texts
+from vlmrb.pretrain.robots.catalogue import CATALOGUE as ROBOT_CATALOGUE
 from vlmrb.scoring import load_presets
 from vlmrb.scoring.embedded import nearest_question, split_words, unknown_words
 from vlmrb.types import Event
@@ -61,7 +61,7 @@ def test_what_frames_cannot_tell_is_not_asked() -> None:
 
 def test_no_kind_of_question_leans_to_yes_or_no() -> None:
     scenes = SceneMaker().balanced((0, 1), 40, 2)
-    asked = ask_balanced([scene.truth for scene in scenes], 6, np.random.default_rng(0))
+    asked = CATALOGUE.ask_balanced([scene.truth for scene in scenes], 6, np.random.default_rng(0))
     assert all(len(questions) <= 6 for questions in asked)
     assert sum(map(len, asked)) > 5 * len(scenes)
     true_of_matter: Counter[tuple[str, bool]] = Counter()
@@ -77,53 +77,62 @@ def test_no_kind_of_question_leans_to_yes_or_no() -> None:
         assert abs(true_of_matter[family, True] - true_of_matter[family, False]) <= 2
 
 
-def test_the_opposite_question_has_the_opposite_answer() -> None:
+@pytest.fixture(params=[CATALOGUE, ROBOT_CATALOGUE], ids=["grids", "robots"])
+def catalogue(request) -> Catalogue:
+    return request.param
+
+
+def test_the_opposite_question_has_the_opposite_answer(catalogue) -> None:
     rng = np.random.default_rng(0)
-    for matter in all_matters():
-        assert phrase(matter, True, rng, opposite=False).answer is True
-        assert phrase(matter, True, rng, opposite=True).answer is False
+    for matter in catalogue.matters:
+        assert catalogue.phrase(matter, True, rng, opposite=False).answer is True
+        assert catalogue.phrase(matter, True, rng, opposite=True).answer is False
 
 
-def test_held_out_phrasings_use_known_words_and_are_never_trained_on() -> None:
-    words, rng = set(vocabulary()), np.random.default_rng(0)
-    trained = {
-        core for family in FAMILIES for opposite in (False, True) for core in questions._cores(family.name, "train", opposite)
-    }
-    for family in FAMILIES:
-        held_out = set(questions._cores(family.name, "held_out", False))
+def test_held_out_phrasings_use_known_words_and_are_never_trained_on(catalogue) -> None:
+    words, rng = set(catalogue.vocabulary()), np.random.default_rng(0)
+    names = [family.name for family in catalogue.families]
+    trained = {core for name in names for opposite in (False, True) for core in catalogue.cores(name, "train", opposite)}
+    for name in names:
+        held_out = set(catalogue.cores(name, "held_out", False))
         assert held_out
         assert not held_out & trained
-    for matter in all_matters():
+    for matter in catalogue.matters:
         for opposite in (False, True):
-            text = phrase(matter, True, rng, "held_out", opposite=opposite).text
+            text = catalogue.phrase(matter, True, rng, "held_out", opposite=opposite).text
             assert set(split_words(text)) <= words, text
 
 
-def test_the_shipped_prompts_are_asked_word_for_word() -> None:
+def test_the_shipped_prompts_are_asked_word_for_word(catalogue) -> None:
     rng, texts = np.random.default_rng(0), set()
     for _ in range(400):
-        texts.add(phrase(Matter("progress"), True, rng, presets=preset_texts()).text)
+        texts.add(catalogue.phrase(Matter("progress"), True, rng, presets=preset_texts()).text)
     assert {presets[-1].text for presets in load_presets().values()} <= texts
     assert set(preset_texts()) == {presets[-1].text for presets in load_presets().values()}
 
 
-def test_every_sentence_is_filled_in_and_every_plain_question_is_known() -> None:
-    rng, words = np.random.default_rng(0), frozenset(vocabulary())
-    for matter in all_matters():
+def test_every_sentence_is_filled_in_and_every_plain_question_is_known(catalogue) -> None:
+    rng, words = np.random.default_rng(0), frozenset(catalogue.vocabulary())
+    for matter in catalogue.matters:
         for _ in range(20):
-            text = phrase(matter, False, rng).text
+            text = catalogue.phrase(matter, False, rng).text
             assert not set("{}") & set(text), text
             assert "  " not in text
-    for text in plain_questions():
+    for text in catalogue.plain_questions():
         assert unknown_words(text, words) == ()
-    assert "Does the agent pick up a key?" in plain_questions()
+
+
+def test_plain_questions_are_plain() -> None:
+    assert "Does the agent pick up a key?" in CATALOGUE.plain_questions()
+    assert "Does the robot open a drawer?" in ROBOT_CATALOGUE.plain_questions()
+    assert "Does the robot put a cube into the drawer?" in ROBOT_CATALOGUE.plain_questions()
 
 
 def test_unknown_words_are_named_and_the_nearest_question_shares_the_words_that_matter() -> None:
-    words = frozenset(vocabulary())
+    words, plain = frozenset(CATALOGUE.vocabulary()), CATALOGUE.plain_questions()
     assert unknown_words("Has the wizard fetched a key?", words) == ("wizard", "fetched")
-    assert nearest_question("Has the wizard fetched a key?", plain_questions()) == "Does the agent pick up a key?"
-    assert nearest_question("unlocking of some yellow door", plain_questions()) in {
+    assert nearest_question("Has the wizard fetched a key?", plain) == "Does the agent pick up a key?"
+    assert nearest_question("unlocking of some yellow door", plain) in {
         "Does the agent unlock a yellow door?",
         "Does the agent open a yellow door?",
         "Does the agent close a yellow door?",

@@ -11,9 +11,9 @@ import pytest
 from minigrid.core.world_object import Door, Goal
 from minigrid.envs.doorkey import DoorKeyEnv
 
-from vlmrb.pretrain.environments import SCATTERED, ScatteredRooms, make_world, training_families
-from vlmrb.pretrain.truth import CONTENTS, HAPPENINGS, room_entries, truth_of
-from vlmrb.pretrain.worlds import SceneMaker, frame_indices
+from vlmrb.pretrain.grids.environments import SCATTERED, ScatteredRooms, make_world, training_families
+from vlmrb.pretrain.grids.truth import CONTENTS, HAPPENINGS, room_entries, truth_of
+from vlmrb.pretrain.grids.worlds import SceneMaker, frame_indices
 from vlmrb.scoring.worker import make_request
 from vlmrb.types import Clip, Event
 

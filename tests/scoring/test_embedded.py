@@ -9,9 +9,9 @@ import pytest
 
 from vlmrb.__main__ import main
 from vlmrb.agreement import auc
-from vlmrb.pretrain.evaluation import ask, held_out_items
-from vlmrb.pretrain.model import FRAMES
-from vlmrb.pretrain.questions import Matter, answer, preset_texts
+from vlmrb.pretrain.evaluation import ask
+from vlmrb.pretrain.questions import preset_texts
+from vlmrb.pretrain.suites import SUITES
 from vlmrb.scoring import ScorerOptions, make_scorer
 from vlmrb.scoring.embedded import embedded_folder
 from vlmrb.store import Store
@@ -41,15 +41,16 @@ def test_a_run_that_names_no_scorer_is_scored_by_it(tmp_path, capsys) -> None:
         scores = [clip.score for clip in opened.clips(1, limit=100)]
     assert {score.scorer for score in scores} == {"embedded"}
     assert all(score.revision.startswith("sha256:") and 0 < score.probability < 1 for score in scores)
-    assert max(len(score.frame_indices) for score in scores) == FRAMES
+    assert max(len(score.frame_indices) for score in scores) == SUITES["grids"].shape.frames
 
 
 def test_it_tells_progress_apart_in_environments_that_it_has_never_seen(folder) -> None:
-    items = held_out_items(100, seed=7)
+    exam = SUITES["grids"].make_exam()
+    items = exam.held_out(100, seed=7)
     scorer = make_scorer("embedded", ScorerOptions(device="cpu"))
-    truths = [bool(answer(Matter("progress"), item.truth)) for item in items]
+    truths = [bool(exam.catalogue.answer(exam.questions[0].matter, item.truth)) for item in items]
     for question in preset_texts():
-        told = auc(ask(scorer, items, question), truths)
+        told = auc(ask(scorer, exam, items, question), truths)
         assert told is not None
         assert told > 0.93, question
 

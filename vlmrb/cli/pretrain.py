@@ -25,18 +25,22 @@ def add(commands: Any) -> None:
         pretrain_model,
         "make the embedded model from nothing, or measure a model folder on environments that it has not seen",
         "python -m vlmrb pretrain --out embedded",
-        details="A small vision-language model learns from simulated grid worlds, every MiniGrid family but DoorKey. "
-        "--evaluate measures any model folder on DoorKey instead. The store is not used.",
+        details="A small vision-language model learns from simulated worlds: every MiniGrid family but DoorKey, or OGBench's "
+        "robot with random layouts. --evaluate measures any model folder on what is held out instead: DoorKey, or OGBench's own "
+        "tasks. The store is not used.",
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--out", type=Path, metavar="FOLDER", help="where the model goes")
-    what.add_argument("--evaluate", type=Path, metavar="FOLDER", help="measure this model on DoorKey 5x5 to 16x16")
+    what.add_argument("--evaluate", type=Path, metavar="FOLDER", help="measure this model")
+    parser.add_argument(
+        "--suite", choices=("grids", "robots"), default="grids", help="what it learns about or is measured on (default: grids)"
+    )
     long = parser.add_mutually_exclusive_group()
     long.add_argument(
         "--clips",
         type=positive_integer,
         metavar="N",
-        help="train on so many clips (default: 120000, as the shipped model was); with --evaluate: ask about so many (500)",
+        help="train on so many clips (default: as many as the shipped model was); with --evaluate: ask about so many (500)",
     )
     long.add_argument("--hours", type=float, metavar="H", help="train this long instead")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed gives the same data (default: 0)")
@@ -52,12 +56,13 @@ def pretrain_model(arguments: argparse.Namespace) -> int:
     """`pretrain`: train or evaluate."""
     if arguments.evaluate is not None:
         return _evaluate(arguments)
-    from vlmrb.pretrain.recipe import CLIPS, Recipe, pretrain
+    from vlmrb.pretrain.recipe import Recipe, pretrain
+    from vlmrb.pretrain.suites import suite_of
 
     if arguments.workers < 0:
         raise ConfigError(f"--workers: {arguments.workers} must be 0 or more")
-    clips = CLIPS if arguments.hours is None and arguments.clips is None else arguments.clips
-    recipe = Recipe(clips=clips, hours=arguments.hours, seed=arguments.seed)
+    default = suite_of(arguments.suite).clips if arguments.hours is None else None
+    recipe = Recipe(clips=arguments.clips or default, hours=arguments.hours, seed=arguments.seed, suite=arguments.suite)
     last: list[PretrainProgress] = []
     with Progress(1000, "‰", quiet=arguments.quiet) as bar:
 
@@ -66,7 +71,13 @@ def pretrain_model(arguments: argparse.Namespace) -> int:
             bar.update(round(1000 * progress.share), describe(progress))
 
         pretrain(
-            recipe, arguments.out, device=arguments.device, workers=arguments.workers, resume=arguments.resume, report=report
+            recipe,
+            arguments.out,
+            device=arguments.device,
+            workers=arguments.workers,
+            resume=arguments.resume,
+            report=report,
+            report_data=lambda share: bar.update(0, f"filming, {text.percent(share)}"),
         )
     if arguments.json:
         text.print_json({"folder": arguments.out, "progress": last[0] if last else None})
@@ -85,11 +96,16 @@ def describe(progress: PretrainProgress) -> str:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from vlmrb.pretrain.evaluation import STEPS, evaluate
+    from vlmrb.pretrain.evaluation import evaluate, steps
 
-    with Progress(STEPS, "questions", quiet=arguments.quiet) as bar:
+    with Progress(steps(arguments.suite), "questions", quiet=arguments.quiet) as bar:
         found = evaluate(
-            arguments.evaluate, clips=arguments.clips or 500, seed=arguments.seed, device=arguments.device, report=bar.update
+            arguments.evaluate,
+            suite=arguments.suite,
+            clips=arguments.clips or 500,
+            seed=arguments.seed,
+            device=arguments.device,
+            report=bar.update,
         )
     if arguments.json:
         text.print_json(found)

@@ -5,20 +5,18 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from vlmrb.errors import VlmrbError
 from vlmrb.pretrain.model import ANSWER, build_tokenizer
-from vlmrb.pretrain.questions import Question, all_matters, answer, ask_balanced, vocabulary
-from vlmrb.pretrain.worlds import Scene, SceneMaker
+from vlmrb.pretrain.questions import Catalogue, Matter, Question
 
-_MATTERS, _ANSWERS = all_matters(), {True: 1, False: 0, None: -1}
-_NUMBER = {matter: number for number, matter in enumerate(_MATTERS)}
+_ANSWERS = {True: 1, False: 0, None: -1}
 _AHEAD = 2  # batches that each worker may be ahead
 
 
@@ -45,29 +43,22 @@ class BatchOrder:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedBatch:
-    """B clips of F frames with N cells in all, each with its questions one behind the other (Q tokens, K questions at most).
+    """B clips with N patches in all, each with its questions one behind the other (Q tokens, K questions at most).
 
     Attributes:
-        grids: int64 [B, 2], height and width of each clip's grid.
-        tiles: int64 [N, F], key of the tile that a cell shows in each frame; the cells of all clips, row by row.
-        before, after: uint8 [N], index into CONTENTS of a cell in the first and in the last frame.
-        agents: bool [N, F], whether the agent is there.
-        happened: bool [N, len(HAPPENINGS)], what happened to a cell.
-        known: int8 [B, len(all_matters())], the answer to everything that can be asked: 1 yes, 0 no, -1 nobody can tell.
+        grids: int64 [B, 2], height and width of each clip's grid of patches.
+        view: what the eye is shown and what it is taught, by name; the patches of all clips, row by row.
+        known: int8 [B, matters], the answer to everything that can be asked: 1 yes, 0 no, -1 nobody can tell.
         tokens: int64 [B, Q], the questions' tokens, each question with ANSWER at its end; 0 behind the last.
         question_of: int64 [B, Q], number of the question that a token belongs to, -1 behind the last.
         offsets: int64 [B, Q], place of a token within its question.
         answer_at: int64 [B, K], where a question's ANSWER stands among the tokens.
         answers: int64 [B, K], 1 yes, 0 no, -1 no such question.
-        matters: int64 [B, K], index into all_matters() of what a question is about; 0 for no such question.
+        matters: int64 [B, K], index into the catalogue's matters of what a question is about; 0 for no such question.
     """
 
     grids: np.ndarray
-    tiles: np.ndarray
-    before: np.ndarray
-    after: np.ndarray
-    agents: np.ndarray
-    happened: np.ndarray
+    view: dict[str, np.ndarray]
     known: np.ndarray
     tokens: np.ndarray
     question_of: np.ndarray
@@ -77,45 +68,58 @@ class PackedBatch:
     matters: np.ndarray
 
 
-class BatchMaker:
-    """Makes batches in this process."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Scenes:
+    """B clips as the eye is shown them.
 
-    def __init__(self) -> None:
-        self._scenes = SceneMaker()
-        self._tokenizer = build_tokenizer(vocabulary())
+    Attributes:
+        grids, view: as in PackedBatch.
+        truths: what the catalogue's answers need, one per clip.
+    """
+
+    grids: np.ndarray
+    view: dict[str, np.ndarray]
+    truths: Sequence[Any]
+
+
+class SceneSource(Protocol):
+    """Where clips come from; made anew in each process that makes batches."""
+
+    def scenes(self, order: BatchOrder) -> Scenes:
+        """The clips of this order: always the same ones."""
+        ...
+
+
+class BatchMaker:
+    """Makes batches in this process.
+
+    Args:
+        source: of the clips.
+        catalogue: what is asked about them.
+    """
+
+    def __init__(self, source: SceneSource, catalogue: Catalogue) -> None:
+        self._source, self._catalogue = source, catalogue
+        self._tokenizer = build_tokenizer(catalogue.vocabulary())
 
     def make(self, order: BatchOrder) -> PackedBatch:
         """The batch of this order: always the same one."""
-        scenes = self._scenes.balanced((order.seed, order.index), order.clips, order.frames, small=order.plain)
+        scenes = self._source.scenes(order)
         rng = np.random.default_rng([order.seed, order.index, 1])
-        asked: Sequence[Sequence[Question]] = [[]] * len(scenes)
+        asked: Sequence[Sequence[Question]] = [[]] * len(scenes.truths)
         if order.questions:
-            asked = ask_balanced([scene.truth for scene in scenes], order.questions, rng, plain=order.plain)
-        return pack(scenes, asked, order.frames, self._tokenizer)
+            asked = self._catalogue.ask_balanced(scenes.truths, order.questions, rng, plain=order.plain)
+        return pack(scenes, asked, self._catalogue, self._tokenizer)
 
 
-def pack(scenes: Sequence[Scene], asked: Sequence[Sequence[Question]], frames: int, tokenizer: Any) -> PackedBatch:
-    """Lay scenes and their questions out as arrays."""
-    truths = [scene.truth for scene in scenes]
-
-    def by_cell(arrays: Sequence[np.ndarray]) -> np.ndarray:
-        """[F, H, W] of each clip, the last frame repeated up to `frames` → [N, frames]."""
-        full = [np.concatenate([array, np.repeat(array[-1:], frames - len(array), axis=0)]) for array in arrays]
-        return np.concatenate([array.reshape(frames, -1).T for array in full])
-
-    return PackedBatch(
-        np.array([scene.tiles.shape[1:] for scene in scenes]),
-        by_cell([scene.tiles for scene in scenes]),
-        np.concatenate([truth.before.ravel() for truth in truths]),
-        np.concatenate([truth.after.ravel() for truth in truths]),
-        by_cell([truth.agents for truth in truths]),
-        np.concatenate([truth.happened.reshape(-1, truth.happened.shape[-1]) for truth in truths]),
-        np.array([[_ANSWERS[answer(matter, truth)] for matter in _MATTERS] for truth in truths], np.int8),
-        *_pack_questions(asked, tokenizer),
-    )
+def pack(scenes: Scenes, asked: Sequence[Sequence[Question]], catalogue: Catalogue, tokenizer: Any) -> PackedBatch:
+    """Put clips and their questions together."""
+    known = [[_ANSWERS[catalogue.answer(matter, truth)] for matter in catalogue.matters] for truth in scenes.truths]
+    numbers = {matter: number for number, matter in enumerate(catalogue.matters)}
+    return PackedBatch(scenes.grids, scenes.view, np.array(known, np.int8), *_pack_questions(asked, numbers, tokenizer))
 
 
-def _pack_questions(asked: Sequence[Sequence[Question]], tokenizer: Any) -> tuple[np.ndarray, ...]:
+def _pack_questions(asked: Sequence[Sequence[Question]], numbers: Mapping[Matter, int], tokenizer: Any) -> tuple[np.ndarray, ...]:
     end = tokenizer.convert_tokens_to_ids(ANSWER)
     encoded = [[[*tokenizer.encode(question.text), end] for question in questions] for questions in asked]
     longest = max((sum(map(len, rows)) for rows in encoded), default=0)
@@ -131,7 +135,7 @@ def _pack_questions(asked: Sequence[Sequence[Question]], tokenizer: Any) -> tupl
             tokens[row, stretch], offsets[row, stretch], question_of[row, stretch] = ids, np.arange(len(ids)), number
             at += len(ids)
             answer_at[row, number], answers[row, number] = at - 1, asked[row][number].answer
-            matters[row, number] = _NUMBER[asked[row][number].matter]
+            matters[row, number] = numbers[asked[row][number].matter]
     return tokens, question_of, offsets, answer_at, answers, matters
 
 
@@ -140,17 +144,18 @@ class BatchStream:
 
     Args:
         next_order: gives the order of the next batch, or None at the end; called in order, a little ahead of use.
+        make_maker: makes a BatchMaker; can be pickled.
         workers: processes; 0 makes each batch here, when it is asked for.
     """
 
-    def __init__(self, next_order: Callable[[], BatchOrder | None], workers: int) -> None:
+    def __init__(self, next_order: Callable[[], BatchOrder | None], make_maker: Callable[[], BatchMaker], workers: int) -> None:
         self._next_order = next_order
-        self._maker = BatchMaker() if workers == 0 else None
+        self._maker = make_maker() if workers == 0 else None
         context = multiprocessing.get_context("spawn")
         self._workers: list[tuple[Any, Connection]] = []
         for number in range(workers):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs,), name=f"vlmrb-worlds-{number}", daemon=True)
+            process = context.Process(target=_work, args=(theirs, make_maker), name=f"vlmrb-worlds-{number}", daemon=True)
             process.start()
             theirs.close()
             self._workers.append((process, ours))
@@ -205,9 +210,9 @@ def _receive(connection: Connection) -> PackedBatch:
     return outcome
 
 
-def _work(connection: Connection) -> None:
+def _work(connection: Connection, make_maker: Callable[[], BatchMaker]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
-    maker = BatchMaker()
+    maker = make_maker()
     while True:
         try:
             order = connection.recv()

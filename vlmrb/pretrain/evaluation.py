@@ -1,7 +1,4 @@
-"""What a model folder is worth on DoorKey, which the embedded model has never seen: asked through the real back end.
-
-Clips come from agents that act at random and from agents that follow a plan and slip, as half-trained ones do.
-"""
+"""What a model folder is worth on clips that no training has seen: asked through the real back end."""
 
 from __future__ import annotations
 
@@ -9,48 +6,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from vlmrb.agreement import Agreement, auc, judge
-from vlmrb.envs import make_renderer
-from vlmrb.pretrain.model import FRAMES
-from vlmrb.pretrain.questions import PRESETS, Matter, answer, phrase, preset_texts
-from vlmrb.pretrain.tiles import TILE
-from vlmrb.pretrain.truth import Truth, truth_of
-from vlmrb.pretrain.worlds import SceneMaker, frame_indices
-from vlmrb.types import Clip, ClipScorer, FrameRenderer, Prompt, ScoringRequest
+from vlmrb.pretrain.exam import Asked, Exam, HeldOut
+from vlmrb.pretrain.questions import PRESETS, preset_texts
+from vlmrb.pretrain.suites import suite_of
+from vlmrb.types import ClipScorer, Prompt
 
-SIZES = (5, 6, 8, 12, 16)
-_BEHAVIOURS = {"random": 0.0, "half-trained": 0.55}
 _AT_ONCE = 16
 _HELD_OUT_PHRASINGS = 4
-_TIMED_CLIPS = 64
-
-
-class _Asked(NamedTuple):
-    """A question of the evaluation, and the one that should get the opposite answers."""
-
-    matter: Matter
-    text: str
-    opposite: str
-
-
-_QUESTIONS = (
-    _Asked(Matter("progress"), "Does this clip show meaningful progress?", "Does this clip end without meaningful progress?"),
-    _Asked(Matter("picked_up", "key"), "Does the agent pick up a key?", "Does the agent never pick up a key?"),
-    _Asked(Matter("dropped", "key"), "Does the agent drop a key?", "Does the agent never drop a key?"),
-    _Asked(Matter("unlocked", "door"), "Does the agent unlock a door?", "Does the agent never unlock a door?"),
-    _Asked(Matter("opened", "door"), "Does the agent open a door?", "Does the agent never open a door?"),
-    _Asked(Matter("closed", "door"), "Does the agent close a door?", "Does the agent never close a door?"),
-    _Asked(Matter("goal_reached"), "Does the agent reach the goal?", "Does the agent never reach the goal?"),
-    _Asked(Matter("entered"), "Does the agent enter another room?", "Does the agent never enter another room?"),
-    _Asked(Matter("stayed"), "Does the agent stay in the same place?", "Does the agent move?"),
-)
-
-STEPS = len(PRESETS) + len(_QUESTIONS) + 3
-"""Parts of an evaluation: the questions, two ways to draw, and the speed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +46,8 @@ class Evaluation:
 
     Attributes:
         questions: one entry per question, the presets first.
-        visuals: AUC of 'meaningful progress' by how frames are drawn ('swapped', 'abstract').
-        clips_per_second: of the real back end on one thread, drawing included, DoorKey-8x8.
+        visuals: AUC of 'meaningful progress' by how else frames are drawn ('swapped', 'abstract'), where there is another way.
+        clips_per_second: of the real back end on one thread, drawing included.
     """
 
     questions: tuple[QuestionFigures, ...]
@@ -89,103 +55,88 @@ class Evaluation:
     clips_per_second: float
 
 
-class HeldOut(NamedTuple):
-    """A clip that no training has seen."""
-
-    env: str
-    clip: Clip
-    truth: Truth
+def steps(suite: str) -> int:
+    """Parts of an evaluation: the questions, other ways to draw, and the speed."""
+    exam = suite_of(suite).make_exam()
+    return len(PRESETS) + len(exam.questions) + len(exam.visuals) + 1
 
 
 def evaluate(
-    folder: Path, *, clips: int = 500, seed: int = 0, device: str = "auto", report: Callable[[int], None] = lambda _: None
+    folder: Path,
+    *,
+    suite: str = "grids",
+    clips: int = 500,
+    seed: int = 0,
+    device: str = "auto",
+    report: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
-    """Measure a model folder on DoorKey 5x5 to 16x16.
+    """Measure a model folder.
 
     Args:
         folder: as `hf:` takes it.
-        clips: for each question; half of them from random agents.
+        suite: name of the worlds that it is examined on.
+        clips: for each question.
         seed: of the clips and the held-out phrasings.
         device: torch device, or 'auto'.
-        report: told how many of STEPS parts are done.
+        report: told how many of the `steps` parts are done.
 
     Raises:
+        ConfigError: there is no such suite.
         ScorerError: the folder cannot be used.
     """
     from vlmrb.scoring.hf import HFScorer
 
-    scorer = HFScorer(str(folder), scorer=f"hf:{folder}", frames_per_clip=FRAMES, device=device)
-    items = held_out_items(clips, seed)
+    found_suite = suite_of(suite)
+    exam = found_suite.make_exam()
+    scorer = HFScorer(str(folder), scorer=f"hf:{folder}", frames_per_clip=found_suite.shape.frames, device=device)
+    items = exam.held_out(clips, seed)
     rng = np.random.default_rng([seed, 1])
+    progress = exam.questions[0]
     found = []
     for name, text in zip(PRESETS, preset_texts(), strict=True):
-        found.append(_figures(name, items, _truths(items, Matter("progress")), ask(scorer, items, text)))
+        found.append(_figures(name, items, _truths(exam, items, progress), ask(scorer, exam, items, text)))
         report(len(found))
-    for asked in _QUESTIONS:
-        found.append(_question_figures(scorer, items, asked, rng))
+    for asked in exam.questions:
+        found.append(_question_figures(scorer, exam, items, asked, rng))
         report(len(found))
     visuals: dict[str, float | None] = {}
-    for name in ("swapped", "abstract"):
-        given = ask(scorer, items, _QUESTIONS[0].text, visuals=name)
-        visuals[name] = auc(given, _truths(items, Matter("progress")))
+    for name in exam.visuals:
+        given = ask(scorer, exam, items, progress.text, visuals=name)
+        visuals[name] = auc(given, _truths(exam, items, progress))
         report(len(found) + len(visuals))
-    rate = clips_per_second(scorer, seed)
+    rate = clips_per_second(scorer, exam, seed)
     scorer.close()
-    report(STEPS)
+    report(len(found) + len(visuals) + 1)
     return Evaluation(tuple(found), visuals, rate)
 
 
-def held_out_items(clips: int, seed: int) -> list[HeldOut]:
-    """DoorKey clips of all sizes and behaviours, as a run would score them."""
-    items = []
-    combinations = [(size, name) for size in SIZES for name in _BEHAVIOURS]
-    for number, (size, name) in enumerate(combinations):
-        env_id = f"DoorKey-{size}x{size}"
-        maker = SceneMaker([env_id], planned=_BEHAVIOURS[name], vary=False)
-        share = clips * (number + 1) // len(combinations) - clips * number // len(combinations)
-        items += [
-            HeldOut(env_id, clip, truth_of(clip, frame_indices(len(clip), FRAMES)))
-            for _, clip in maker.as_they_come((seed, number), share)
-        ]
-    return items
-
-
-def clips_per_second(scorer: ClipScorer, seed: int = 0) -> float:
-    """How many DoorKey-8x8 clips per second the scorer answers on one thread, drawing included; wall-clock time."""
+def clips_per_second(scorer: ClipScorer, exam: Exam, seed: int = 0) -> float:
+    """How many clips per second the scorer answers on one thread, drawing included; wall-clock time."""
     import torch
 
-    maker = SceneMaker(["DoorKey-8x8"], planned=0.5, vary=False)
-    clips = [clip for _, clip in maker.as_they_come((seed, 99), _TIMED_CLIPS)]
-    prompt = Prompt("custom", 1, _QUESTIONS[0].text)
+    items = exam.timed(seed)
+    prompt = Prompt("custom", 1, exam.questions[0].text)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        renderer = _renderer("normal")
-        scorer.score([_request(clip, renderer) for clip in clips[:8]], prompt)  # warm up
+        scorer.score([exam.request(item) for item in items[:8]], prompt)  # warm up
         started = time.perf_counter()
-        for start in range(0, len(clips), 8):
-            scorer.score([_request(clip, renderer) for clip in clips[start : start + 8]], prompt)
-        return len(clips) / (time.perf_counter() - started)
+        for start in range(0, len(items), 8):
+            scorer.score([exam.request(item) for item in items[start : start + 8]], prompt)
+        return len(items) / (time.perf_counter() - started)
     finally:
         torch.set_num_threads(threads)
 
 
-def _renderer(visuals: str) -> FrameRenderer:
-    return make_renderer({"kind": "minigrid", "tile_size": TILE, "visuals": visuals})
-
-
-def _request(clip: Clip, renderer: FrameRenderer) -> ScoringRequest:
-    indices = frame_indices(len(clip), FRAMES)
-    return ScoringRequest(clip, renderer.render(clip.snapshots[indices]), tuple(int(index) for index in indices))
-
-
-def _question_figures(scorer: ClipScorer, items: Sequence[HeldOut], asked: _Asked, rng: np.random.Generator) -> QuestionFigures:
-    truths = _truths(items, asked.matter)
-    given = ask(scorer, items, asked.text)
-    opposite = ask(scorer, items, asked.opposite)
+def _question_figures(
+    scorer: ClipScorer, exam: Exam, items: Sequence[HeldOut], asked: Asked, rng: np.random.Generator
+) -> QuestionFigures:
+    truths = _truths(exam, items, asked)
+    given = ask(scorer, exam, items, asked.text)
+    opposite = ask(scorer, exam, items, asked.opposite)
     differs = [(a >= 0.5) != (b >= 0.5) for a, b in zip(given, opposite, strict=True) if a is not None and b is not None]
-    texts = {phrase(asked.matter, True, rng, "held_out", opposite=False).text for _ in range(_HELD_OUT_PHRASINGS)}
-    aucs = [auc(ask(scorer, items, text), truths) for text in sorted(texts)]
+    texts = {exam.catalogue.phrase(asked.matter, True, rng, "held_out", opposite=False).text for _ in range(_HELD_OUT_PHRASINGS)}
+    aucs = [auc(ask(scorer, exam, items, text), truths) for text in sorted(texts)]
     known = [value for value in aucs if value is not None]
     return _figures(
         asked.text,
@@ -208,14 +159,13 @@ def _figures(
     return QuestionFigures(question, len(items), judge(labels, given, truths), by_env, **more)
 
 
-def _truths(items: Sequence[HeldOut], matter: Matter) -> list[bool]:
-    return [bool(answer(matter, item.truth)) for item in items]
+def _truths(exam: Exam, items: Sequence[HeldOut], asked: Asked) -> list[bool]:
+    return [bool(exam.catalogue.answer(asked.matter, item.truth)) for item in items]
 
 
-def ask(scorer: ClipScorer, items: Sequence[HeldOut], text: str, visuals: str = "normal") -> list[float | None]:
+def ask(scorer: ClipScorer, exam: Exam, items: Sequence[HeldOut], text: str, visuals: str = "normal") -> list[float | None]:
     """P(yes) that a scorer gives for each clip, None where it is unknown; frames are drawn with these visuals."""
-    prompt, renderer = Prompt("custom", 1, text), _renderer(visuals)
-    scores = []
+    prompt, scores = Prompt("custom", 1, text), []
     for start in range(0, len(items), _AT_ONCE):
-        scores += scorer.score([_request(item.clip, renderer) for item in items[start : start + _AT_ONCE]], prompt)
+        scores += scorer.score([exam.request(item, visuals) for item in items[start : start + _AT_ONCE]], prompt)
     return [score.probability for score in scores]

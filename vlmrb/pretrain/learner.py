@@ -1,16 +1,15 @@
-"""One step of learning: what has become of each cell, what a question asks after, and its answer.
+"""One step of learning: what has become of each patch, what a question asks after, and its answer.
 
-Three losses share one pass. *see*: from the vision tower, what stands in each cell before and after, where the agent goes, what
-happens to the cell, and, from the cell that speaks most for it, the answer to everything that can be asked; its linear heads
-are dropped afterwards. *read*: what each question asks after, and whether it asks the other way round, from the first layer of
-the text model; without it the answers do not come in the time there is. *answer*: the token after ANSWER, for all questions of
-a clip on one pass over its frames.
+Three losses share one pass. *see*: from the vision tower, what an eye is taught about each patch, and, from the patch that
+speaks most for it, the answer to everything that can be asked; its linear heads are dropped afterwards. *read*: what each
+question asks after, and whether it asks the other way round, from the first layer of the text model; without it the answers do
+not come in the time there is. *answer*: the token after ANSWER, for all questions of a clip on one pass over its frames.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -20,12 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from vlmrb.pretrain.batches import PackedBatch
 from vlmrb.pretrain.model import BEGIN, SPECIAL_TOKENS, ModelShape
-from vlmrb.pretrain.questions import all_matters
-from vlmrb.pretrain.tiles import TilePictures
-from vlmrb.pretrain.truth import CONTENTS, HAPPENINGS
 
-_COMMON = 2  # the first contents, empty and wall, are everywhere
-_COMMON_WEIGHT = 0.1
 _CLIPS_AT_ONCE = 8  # clips of about one size go through the text model together, so that little of it is padding
 
 
@@ -36,7 +30,7 @@ class Losses:
     see: torch.Tensor
     read: torch.Tensor  # 0 without questions
     answer: torch.Tensor  # 0 without questions
-    seen: float  # share of the cells with an object in the last frame of which the right one was named
+    seen: float  # share of the things in the last frame that were named right
     right: float  # share of right answers; NaN without questions
 
 
@@ -47,36 +41,43 @@ class _Asked(NamedTuple):
     states: torch.Tensor
 
 
+class Eye(Protocol):
+    """How patches are seen while the model learns, in place of a product with their pixels; an nn.Module."""
+
+    def patches(self, batch: PackedBatch, device: torch.device) -> torch.Tensor:
+        """float [N, vision width], what the vision tower is given."""
+        ...
+
+    def loss(self, cells: torch.Tensor, batch: PackedBatch, device: torch.device) -> tuple[torch.Tensor, float]:
+        """The loss of what cells [N, vision width] tell, and the share of the things that were named right."""
+        ...
+
+    def kernel(self) -> np.ndarray:
+        """The patch embedding over pixels in [−1, 1] that gives the same patches: float32 [width, 3, F, side, side]."""
+        ...
+
+
 class Learner(nn.Module):
     """The model with what it is taught by.
-
-    While it learns, its patches are looked up: a tile's vector for each frame, in place of a product with its pixels.
 
     Args:
         model: as `build_model` makes it.
         shape: its sizes.
         yes, no: ids of these tokens.
-        pictures: of the tiles.
+        eye: of the worlds that it learns about, an nn.Module.
+        matters: how many matters can be asked after.
     """
 
-    def __init__(self, model: Any, shape: ModelShape, yes: int, no: int, pictures: TilePictures) -> None:
+    def __init__(self, model: Any, shape: ModelShape, yes: int, no: int, eye: Eye, matters: int) -> None:
         super().__init__()
-        self.model, self._pictures = model, pictures
+        self.model, self.eye = model, eye
         self._visual, self._language = model.model.visual, model.model.language_model
         self._patch_embed, self._visual.patch_embed = self._visual.patch_embed, nn.Identity()
         self._patch_embed.requires_grad_(False)
-        width = shape.vision_width
-        self.tile_weights = nn.Parameter(torch.randn(pictures.components, shape.frames, width) * 0.1)
-        self.register_buffer("_codes", torch.from_numpy(pictures.codes), persistent=False)
-        self.contents = nn.Linear(width, 2 * len(CONTENTS))
-        self.agents = nn.Linear(width, shape.frames)
-        self.happened = nn.Linear(width, len(HAPPENINGS))
-        self.known = nn.Linear(shape.text_width, len(all_matters()))
-        self.asked_bias = nn.Parameter(torch.zeros(len(all_matters())))
+        self.known = nn.Linear(shape.text_width, matters)
+        self.asked_bias = nn.Parameter(torch.zeros(matters))
         self.reversed = nn.Linear(shape.text_width, 1)
-        nn.init.constant_(self.agents.bias, -4.0)
         nn.init.constant_(self.known.bias, -6.0)
-        nn.init.constant_(self.happened.bias, -6.0)  # hardly anything happens to a single cell
         self._answer_ids = (no, yes)
 
     def losses(self, batch: PackedBatch, device: torch.device, *, vision: bool = True) -> Losses:
@@ -102,48 +103,29 @@ class Learner(nn.Module):
         return Losses(see, read, answer, seen, float(right.detach()))
 
     def look(self, batch: PackedBatch, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """The vision tower's cells [N, vision width], and the tokens [N, text width] that the text model is given."""
-        keys, rows = np.unique(batch.tiles, return_inverse=True)
-        frames = batch.tiles.shape[1]
-        codes = self.get_buffer("_codes")[torch.from_numpy(keys).to(device)]
-        vectors = torch.einsum("kc,cfd->kfd", codes, self.tile_weights)
-        at = torch.from_numpy(rows.reshape(batch.tiles.shape) * frames + np.arange(frames)).to(device)  # [N, F]
-        patches = functional.embedding_bag(at, vectors.flatten(0, 1), mode="sum")
+        """The vision tower's patches [N, vision width], and the tokens [N, text width] that the text model is given."""
+        patches = self.eye.patches(batch, device)
         grids = torch.from_numpy(np.insert(batch.grids, 0, 1, axis=1)).to(device)
         outcome = self._visual(patches, grid_thw=grids)
         return outcome.last_hidden_state, outcome.pooler_output
 
     def finish(self) -> Any:
         """The model as it is to be saved, with a patch embedding over pixels. Nothing can be learnt afterwards."""
-        kernel = self._pictures.kernel(self.tile_weights.detach().cpu().numpy())
         with torch.no_grad():
-            self._patch_embed.proj.weight.copy_(torch.from_numpy(kernel))
+            self._patch_embed.proj.weight.copy_(torch.from_numpy(self.eye.kernel()))
         self._visual.patch_embed = self._patch_embed
         return self.model
 
     def _see(
         self, cells: torch.Tensor, tokens: torch.Tensor, batch: PackedBatch, device: torch.device
     ) -> tuple[torch.Tensor, float]:
-        loss = cells.new_zeros(())
-        logits = self.contents(cells).unflatten(-1, (2, len(CONTENTS)))  # [N, 2, C]
-        for side, contents in enumerate((batch.before, batch.after)):
-            targets = torch.from_numpy(contents).to(device).long()
-            weights = torch.where(targets < _COMMON, _COMMON_WEIGHT, 1.0)
-            losses = functional.cross_entropy(logits[:, side], targets, reduction="none")
-            loss = loss + (losses * weights).sum() / weights.sum()
-        clips = len(batch.grids)
-        agents = torch.from_numpy(batch.agents).to(device).float()
-        happened = torch.from_numpy(batch.happened).to(device).float()
-        bce = functional.binary_cross_entropy_with_logits
-        loss = loss + bce(self.agents(cells), agents, reduction="sum") / agents.sum()
-        loss = loss + bce(self.happened(cells), happened, reduction="sum") / clips
+        loss, seen = self.eye.loss(cells, batch, device)
         known = torch.from_numpy(batch.known).to(device)
         evidence = self.known(tokens).split(batch.grids.prod(1).tolist())
-        # one cell that speaks for it is enough
-        told = bce(torch.stack([cells.logsumexp(0) for cells in evidence]), known.clamp(min=0).float(), reduction="none")
-        loss = loss + (told * (known >= 0)).sum() / clips
-        things = targets >= _COMMON
-        return loss, float((logits[:, 1].argmax(-1) == targets)[things].float().mean().detach())
+        told = functional.binary_cross_entropy_with_logits(  # one patch that speaks for it is enough
+            torch.stack([patches.logsumexp(0) for patches in evidence]), known.clamp(min=0).float(), reduction="none"
+        )
+        return loss + (told * (known >= 0)).sum() / len(batch.grids), seen
 
     def answer_logits(self, tokens: torch.Tensor, batch: PackedBatch, device: torch.device) -> torch.Tensor:
         """Logits [A, V] of the token after each ANSWER, question by question, clip by clip."""

@@ -1,8 +1,7 @@
 """The embedded model before it has learnt anything: a small Qwen2-VL, its processor's settings and its tokenizer.
 
-Qwen2-VL keeps a video's resolution, and its patches reach over several frames. With patches of 32 × 32 pixels and as many
-frames as a clip is shown with, one patch is one cell of MiniGrid over all of the clip: what changes in a cell is there to
-be seen in a single token.
+Qwen2-VL keeps a video's resolution, and its patches reach over several frames: here over as many as a clip is shown with, so that
+what changes in one place is there to be seen in a single token. For grid worlds a patch is one cell.
 """
 
 from __future__ import annotations
@@ -13,11 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vlmrb.pretrain.tiles import TILE
 from vlmrb.scoring.embedded import QUESTIONS_FILE
-
-FRAMES = 24
-"""Frames of a clip that the model looks at; a shorter clip's last one is repeated."""
 
 PAD, UNKNOWN, BEGIN, END, IMAGE, VIDEO, ANSWER = ("<pad>", "<unk>", "<s>", "</s>", "<|image_pad|>", "<|video_pad|>", "<answer>")
 SPECIAL_TOKENS = (PAD, UNKNOWN, BEGIN, END, IMAGE, VIDEO, ANSWER)
@@ -29,7 +24,7 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<answer>{% endif %}"
 )
 
-_PIXELS = {"shortest_edge": TILE * TILE, "longest_edge": 64 * 64 * TILE * TILE}  # of a frame: kept as it is between these
+_MOST_PATCHES = 64 * 64  # of a frame, which is kept as it is up to these
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +32,14 @@ class ModelShape:
     """Sizes of the model.
 
     Attributes:
-        frames: that a patch reaches over.
+        frames: of a clip that the model looks at, and that a patch reaches over; a shorter clip's last one is repeated.
+        patch: pixels along a patch's side.
         vision_width, vision_layers, vision_heads: of the vision tower.
         text_width, text_layers, text_heads: of the text model.
     """
 
-    frames: int = FRAMES
+    frames: int = 24
+    patch: int = 32
     vision_width: int = 64
     vision_layers: int = 3
     vision_heads: int = 2
@@ -92,7 +89,7 @@ def build_model(vocabulary_size: int, shape: ModelShape) -> Any:
             "hidden_size": shape.text_width,
             "num_heads": shape.vision_heads,
             "mlp_ratio": 4,
-            "patch_size": TILE,
+            "patch_size": shape.patch,
             "spatial_merge_size": 1,
             "temporal_patch_size": shape.frames,
         },
@@ -132,10 +129,10 @@ def processor_settings(shape: ModelShape) -> dict[str, Any]:
         "image_mean": [0.5, 0.5, 0.5],
         "image_std": [0.5, 0.5, 0.5],
         "merge_size": 1,
-        "patch_size": TILE,
+        "patch_size": shape.patch,
         "resample": 3,
         "rescale_factor": 1 / 255,
-        "size": _PIXELS,
+        "size": {"shortest_edge": shape.patch**2, "longest_edge": _MOST_PATCHES * shape.patch**2},
         "temporal_patch_size": shape.frames,
     }
     return {

@@ -1,17 +1,19 @@
-"""The whole recipe: from a seed to the folder of the embedded model, resumable, the same on every machine's CPU.
+"""The whole recipe: from a seed to the folder of an embedded model, resumable, the same on every machine's CPU.
 
-Training goes through three stretches, as shares of the whole: *see* (the vision tower alone: what has become of each cell),
-*read* (the text model alone: short questions about small worlds) and *answer* (everything together, questions as people put
-them, until the learning rate has come down to nothing).
+Training goes through three stretches, as shares of the whole: *see* (the vision tower alone: what has become of each patch),
+*read* (the text model alone: short questions, about small worlds where there are any) and *answer* (everything together,
+questions as people put them, until the learning rate has come down to nothing).
 """
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +21,16 @@ import numpy as np
 
 from vlmrb.checkpoint import latest_step, load_checkpoint, save_checkpoint
 from vlmrb.errors import CheckpointError, ConfigError
-from vlmrb.pretrain.batches import BatchOrder, BatchStream, PackedBatch
-from vlmrb.pretrain.card import model_card
+from vlmrb.pretrain.batches import BatchMaker, BatchOrder, BatchStream, PackedBatch
 from vlmrb.pretrain.model import ModelShape, build_model, build_tokenizer, save_folder
-from vlmrb.pretrain.questions import plain_questions, vocabulary
-from vlmrb.pretrain.tiles import TilePictures
-
-CLIPS = 120_000
-"""What the shipped model was trained on."""
+from vlmrb.pretrain.suites import suite_of
 
 SEE_UNTIL, READ_UNTIL = 0.35, 0.6
 """Shares of the training at which the next stretch begins."""
 
 CHECKPOINTS = "training"  # folder within the model's
+_RECIPE = "recipe.json"  # within that one: what was begun
+_DATA = "data"  # folder within that one, for what the suite needs
 _WARM_UP = 0.02
 _CHECKPOINT_EVERY_S = 120.0
 _MAX_NORM = 1.0
@@ -49,7 +48,8 @@ class Recipe:
         batch: clips per step.
         questions: of each clip at most; twice as many while they are short.
         learning_rate: at its highest.
-        shape: sizes of the model.
+        suite: name of what it learns about.
+        shape: sizes of the model; None for the suite's own.
     """
 
     clips: int | None = None
@@ -58,15 +58,22 @@ class Recipe:
     batch: int = 16
     questions: int = 6
     learning_rate: float = 2e-3
-    shape: ModelShape = field(default_factory=ModelShape)
+    suite: str = "grids"
+    shape: ModelShape | None = None
 
     def __post_init__(self) -> None:
+        suite_of(self.suite)
         if (self.clips is None) == (self.hours is None):
             raise ConfigError("pretrain: give either --clips or --hours")
         if self.clips is not None and self.clips < self.batch:
             raise ConfigError(f"pretrain: --clips {self.clips} is less than one batch of {self.batch}")
         if self.hours is not None and not 0 < self.hours <= 1000:
             raise ConfigError(f"pretrain: --hours {self.hours:g} must be above 0 and at most 1000")
+
+    @property
+    def model_shape(self) -> ModelShape:
+        """The sizes that the model gets."""
+        return self.shape or suite_of(self.suite).shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,7 @@ class PretrainProgress:
         share: of the whole training, in [0, 1].
         clips: trained on so far.
         see, read, answer: losses; NaN where a stretch does without.
-        seen: share of the cells with an object of which the right one was named.
+        seen: share of the things that were named right.
         right: share of right answers; NaN in the first stretch.
         clips_per_second: since the last report.
     """
@@ -101,6 +108,7 @@ def pretrain(
     resume: bool = False,
     report: Callable[[PretrainProgress], None] = lambda _: None,
     report_every: int = 10,
+    report_data: Callable[[float], None] = lambda _: None,
 ) -> None:
     """Train a model from nothing and write its folder.
 
@@ -111,6 +119,7 @@ def pretrain(
         workers: processes that make clips beside the one that learns; 0 makes them in between.
         resume: go on from the checkpoint.
         report: told the progress every `report_every` batches and at the end.
+        report_data: told the share of the data that is there, in [0, 1], where the suite makes some beforehand.
 
     Raises:
         ConfigError: `out` holds a model or a training already and `resume` is not set, or the device does not exist.
@@ -119,14 +128,20 @@ def pretrain(
     import torch
 
     checkpoints = out / CHECKPOINTS
-    if not resume and ((out / "config.json").exists() or latest_step(checkpoints) is not None):
-        raise ConfigError(f"pretrain: {out} holds a model or an unfinished training; give another --out, or --resume")
-    training = _Training(recipe, _pick_device(device))
+    picked = _pick_device(device)
     if resume:
+        _check_begun(recipe, checkpoints)
+    else:
+        _begin(recipe, out, checkpoints)
+    data, suite = checkpoints / _DATA, suite_of(recipe.suite)
+    if suite.prepare is not None:
+        suite.prepare(data, recipe.seed, workers, report_data)
+    training = _Training(recipe, picked, data)
+    if latest_step(checkpoints) is not None:
         training.load(checkpoints)
     torch.set_flush_denormal(True)  # a CPU handles denormal numbers several times slower
     try:
-        _go_through(training, checkpoints, workers, report, report_every)
+        _go_through(training, checkpoints, data, workers, report, report_every)
     finally:
         torch.set_flush_denormal(False)
     report(training.report())
@@ -135,12 +150,17 @@ def pretrain(
 
 
 def _go_through(
-    training: _Training, checkpoints: Path, workers: int, report: Callable[[PretrainProgress], None], report_every: int
+    training: _Training,
+    checkpoints: Path,
+    data: Path,
+    workers: int,
+    report: Callable[[PretrainProgress], None],
+    report_every: int,
 ) -> None:
     """Every batch that is left, with a checkpoint now and then, at the end, and where a person interrupts."""
     saved_at = time.monotonic()
     try:
-        with BatchStream(training.next_order, workers) as stream:
+        with BatchStream(training.next_order, partial(_make_maker, training.recipe.suite, data), workers) as stream:
             for batch in stream:
                 training.learn(batch)
                 if training.batches % report_every == 0:
@@ -154,20 +174,44 @@ def _go_through(
     training.save(checkpoints)
 
 
+def _begin(recipe: Recipe, out: Path, checkpoints: Path) -> None:
+    """Write down what is being done here."""
+    if (out / "config.json").exists() or (checkpoints / _RECIPE).exists():
+        raise ConfigError(f"pretrain: {out} holds a model or an unfinished training; give another --out, or --resume")
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    (checkpoints / _RECIPE).write_text(json.dumps(asdict(recipe)), encoding="utf-8")
+
+
+def _check_begun(recipe: Recipe, checkpoints: Path) -> None:
+    try:
+        begun = json.loads((checkpoints / _RECIPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise CheckpointError(f"{checkpoints} holds no checkpoint to resume; begin without --resume") from None
+    if begun != asdict(recipe):
+        raise CheckpointError(f"{checkpoints} holds a training by another recipe: {begun}; give the same options")
+
+
+def _make_maker(suite: str, data: Path) -> BatchMaker:
+    return BatchMaker(suite_of(suite).make_source(data), suite_of(suite).catalogue)
+
+
 class _Training:
     """The state of a training, and its steps."""
 
-    def __init__(self, recipe: Recipe, device: Any) -> None:
+    def __init__(self, recipe: Recipe, device: Any, data: Path) -> None:
         import torch
 
         from vlmrb.pretrain.learner import Learner
 
         self.recipe, self.device = recipe, device
         torch.manual_seed(recipe.seed)
-        self._tokenizer = build_tokenizer(vocabulary())
+        self._suite, self._shape = suite_of(recipe.suite), recipe.model_shape
+        catalogue = self._suite.catalogue
+        self._tokenizer = build_tokenizer(catalogue.vocabulary())
         yes, no = self._tokenizer.convert_tokens_to_ids(["yes", "no"])
-        model = build_model(len(self._tokenizer), recipe.shape)
-        self.learner = Learner(model, recipe.shape, yes, no, TilePictures()).to(device)
+        model = build_model(len(self._tokenizer), self._shape)
+        eye = self._suite.make_eye(data, self._shape)
+        self.learner = Learner(model, self._shape, yes, no, eye, len(catalogue.matters)).to(device)
         learnt = [weight for weight in self.learner.parameters() if weight.requires_grad]
         decayed, rest = [weight for weight in learnt if weight.ndim > 1], [weight for weight in learnt if weight.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": 0.02}, {"params": rest, "weight_decay": 0.0}]
@@ -226,34 +270,29 @@ class _Training:
     def write_model(self, folder: Path) -> None:
         """Write the model's folder, with its card."""
         model = self.learner.to("cpu").finish()
-        questions = plain_questions()
-        save_folder(folder, model.half(), self._tokenizer, self.recipe.shape, questions)
-        card = model_card(
+        catalogue = self._suite.catalogue
+        questions = catalogue.plain_questions()
+        save_folder(folder, model.half(), self._tokenizer, self._shape, questions)
+        card = self._suite.card.format(
             clips=self.batches * self.recipe.batch,
             seed=self.recipe.seed,
             parameters=sum(weight.numel() for weight in model.parameters()),
-            frames=self.recipe.shape.frames,
-            words=len(vocabulary()),
+            frames=self._shape.frames,
+            patch=self._shape.patch,
+            words=len(catalogue.vocabulary()),
             questions=len(questions),
         )
         (folder / "README.md").write_text(card, encoding="utf-8")
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint."""
-        folder.mkdir(parents=True, exist_ok=True)
-        state = {"recipe": asdict(self.recipe), "batches": self.batches, "seconds": self._elapsed()}
+        state = {"batches": self.batches, "seconds": self._elapsed()}
         tensors = {"learner": self.learner.state_dict(), "optimizer": self._optimizer.state_dict()}
         save_checkpoint(folder, self.batches, state, tensors, {})
 
     def load(self, folder: Path) -> None:
-        """Go on from the newest checkpoint.
-
-        Raises:
-            CheckpointError: there is none, or it belongs to another recipe.
-        """
+        """Go on from the newest checkpoint, which is one of this recipe."""
         state, tensors, _ = load_checkpoint(folder)
-        if state["recipe"] != asdict(self.recipe):
-            raise CheckpointError(f"{folder} holds a training by another recipe: {state['recipe']}; give the same options")
         self.learner.load_state_dict(tensors["learner"])
         self._optimizer.load_state_dict(tensors["optimizer"])
         self.batches = self._ordered = int(state["batches"])
@@ -267,7 +306,7 @@ def order_at(recipe: Recipe, index: int, share: float) -> BatchOrder:
     """What the batch of this number holds: no questions at first."""
     reading = SEE_UNTIL <= share < READ_UNTIL
     questions = 0 if share < SEE_UNTIL else recipe.questions * (1 + reading)
-    return BatchOrder(recipe.seed, index, recipe.batch, recipe.shape.frames, questions, plain=reading)
+    return BatchOrder(recipe.seed, index, recipe.batch, recipe.model_shape.frames, questions, plain=reading)
 
 
 def _rate(share: float) -> float:

@@ -1,10 +1,19 @@
-"""The model card that goes into the folder: plain facts, and a place for what `--evaluate` has measured."""
+"""Grid worlds as the recipe needs them."""
 
 from __future__ import annotations
 
-from vlmrb.pretrain.environments import training_families
-from vlmrb.pretrain.tiles import TILE
+from pathlib import Path
 
+from vlmrb.pretrain.grids.catalogue import CATALOGUE
+from vlmrb.pretrain.grids.environments import training_families
+from vlmrb.pretrain.grids.exam import DoorKeyExam
+from vlmrb.pretrain.grids.eye import GridEye
+from vlmrb.pretrain.grids.source import GridSource
+from vlmrb.pretrain.grids.tiles import TILE, TilePictures
+from vlmrb.pretrain.model import ModelShape
+from vlmrb.pretrain.suite import Suite
+
+_SHAPE = ModelShape(frames=24, patch=TILE)
 _CARD = """# The embedded model of VLM-RB
 
 A small frozen vision-language model that answers yes/no questions about short clips of grid worlds, so that VLM-guided replay
@@ -17,7 +26,7 @@ text in pictures. For anything but MiniGrid choose a hub model (`--scorer hf:<hu
 | | |
 |---|---|
 | architecture | Qwen2-VL (`transformers`), {parameters:,} parameters; {frames} frames of a clip; a patch is one cell of \
-{tile} × {tile} pixels over all frames |
+{patch} × {patch} pixels over all frames |
 | seen | {clips:,} clips of {families} families of MiniGrid and BabyAI environments, and of randomly scattered rooms |
 | not seen | every DoorKey environment: what it is measured on |
 | questions | {questions} matters (picking up, dropping, unlocking, opening, closing, reaching the goal, dying, entering a room, \
@@ -31,25 +40,27 @@ The questions in plain words are in `questions.json`. `python -m vlmrb pretrain 
 """
 
 
-def model_card(*, clips: int, seed: int, parameters: int, frames: int, words: int, questions: int) -> str:
-    """The card as Markdown.
+def _make_source(_: Path) -> GridSource:
+    return GridSource()
 
-    Args:
-        clips: that it was trained on.
-        seed: of the training.
-        parameters: of the model.
-        frames: of a clip that it looks at.
-        words: in its vocabulary.
-        questions: different matters that can be asked after.
-    """
-    families = len(training_families()) - 1
-    return _CARD.format(
-        clips=clips,
-        seed=seed,
-        parameters=parameters,
-        words=words,
-        questions=questions,
-        families=families,
-        frames=frames,
-        tile=TILE,
-    )
+
+def _make_eye(_: Path, shape: ModelShape) -> GridEye:
+    return GridEye(shape.frames, shape.vision_width, TilePictures())
+
+
+def _make_exam() -> DoorKeyExam:
+    return DoorKeyExam(_SHAPE.frames)
+
+
+GRIDS = Suite(
+    name="grids",
+    catalogue=CATALOGUE,
+    shape=_SHAPE,
+    clips=120_000,
+    prepare=None,
+    make_source=_make_source,
+    make_eye=_make_eye,
+    make_exam=_make_exam,
+    card=_CARD.replace("{families}", str(len(training_families()) - 1)),
+)
+"""MiniGrid, every family but DoorKey."""

@@ -15,9 +15,9 @@ import numpy as np
 from vlmrb.clips import ClipRecorder
 from vlmrb.envs.minigrid import MiniGridEnvironment
 from vlmrb.envs.rendering import MiniGridRenderer
-from vlmrb.pretrain.behaviour import Behaviour
-from vlmrb.pretrain.environments import SCATTERED, make_world, training_families
-from vlmrb.pretrain.truth import Truth, truth_of
+from vlmrb.pretrain.grids.behaviour import Behaviour
+from vlmrb.pretrain.grids.environments import SCATTERED, make_world, training_families
+from vlmrb.pretrain.grids.truth import Truth, truth_of
 from vlmrb.types import Clip
 
 _CLIP_LENGTHS = (4, 8, 12, 16, 24, 40, 48, 64)

@@ -1,0 +1,51 @@
+"""Batches of grid worlds: scenes generated on the fly, laid out as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vlmrb.pretrain.batches import BatchOrder, Scenes
+from vlmrb.pretrain.grids.worlds import Scene, SceneMaker
+
+
+class GridSource:
+    """Makes the scenes that a batch needs."""
+
+    def __init__(self) -> None:
+        self._maker = SceneMaker()
+
+    def scenes(self, order: BatchOrder) -> Scenes:
+        """The clips of this order: always the same ones."""
+        return lay_out(
+            self._maker.balanced((order.seed, order.index), order.clips, order.frames, small=order.plain), order.frames
+        )
+
+
+def lay_out(scenes: Sequence[Scene], frames: int) -> Scenes:
+    """Scenes as arrays, one patch per cell.
+
+    Returns:
+        with the views *tiles* (int64 [N, F], key of the tile that a cell shows in each frame), *before* and *after* (uint8 [N],
+        index into CONTENTS in the first and in the last frame), *agents* (bool [N, F], whether the agent is there) and
+        *happened* (bool [N, len(HAPPENINGS)]).
+    """
+    truths = [scene.truth for scene in scenes]
+
+    def by_cell(arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """[F, H, W] of each clip, the last frame repeated up to `frames` → [N, frames]."""
+        full = [np.concatenate([array, np.repeat(array[-1:], frames - len(array), axis=0)]) for array in arrays]
+        return np.concatenate([array.reshape(frames, -1).T for array in full])
+
+    return Scenes(
+        np.array([scene.tiles.shape[1:] for scene in scenes]),
+        {
+            "tiles": by_cell([scene.tiles for scene in scenes]),
+            "before": np.concatenate([truth.before.ravel() for truth in truths]),
+            "after": np.concatenate([truth.after.ravel() for truth in truths]),
+            "agents": by_cell([truth.agents for truth in truths]),
+            "happened": np.concatenate([truth.happened.reshape(-1, truth.happened.shape[-1]) for truth in truths]),
+        },
+        truths,
+    )

@@ -1,0 +1,144 @@
+"""Footage: what a robot did in one episode, every fourth step as a frame, with all that is true of it.
+
+Clips are windows of it, so that frames, which are slow to draw, serve many clips.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vlmrb.pretrain.robots.stage import Stage
+from vlmrb.types import Event
+from vlmrb.video import decode_frames, encode_frames
+
+ENVS = {
+    "scene-v0": 0.55,
+    "cube-single-v0": 0.12,
+    "cube-double-v0": 0.1,
+    "cube-triple-v0": 0.05,
+    "puzzle-3x3-v0": 0.1,
+    "puzzle-4x4-v0": 0.08,
+}
+"""What is filmed, with its share of the episodes. None has a task of its own: layouts and goals are drawn."""
+
+STRIDE = 4
+"""Steps between two frames."""
+
+STEPS = 160
+"""Of an episode."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Footage:
+    """One episode with T frames and K things in them.
+
+    Attributes:
+        env: the environment's id.
+        frames: RGB uint8 [T, side, side, 3].
+        things: names of the things: 'gripper', '<color> cube', 'button <number>', 'drawer', 'window'.
+        places: float32 [T, K, 2], where they are in the picture, row and column as shares of its side; beyond [0, 1) outside.
+        looks: uint8 [T, K], index into LOOKS.
+        held: bool [T, K], whether it is a cube between the fingers.
+        gripper: float32 [T, 3], where it is, metres.
+        cubes: float32 [T, C, 3], where they are, metres.
+        events: (number of the first frame that is not before it, thing or −1, event), ascending.
+    """
+
+    env: str
+    frames: np.ndarray
+    things: tuple[str, ...]
+    places: np.ndarray
+    looks: np.ndarray
+    held: np.ndarray
+    gripper: np.ndarray
+    cubes: np.ndarray
+    events: tuple[tuple[int, int, Event], ...]
+
+
+class FilmMaker:
+    """Films episodes; keeps its stages between them. Bound to the thread that it is made in, as OpenGL is."""
+
+    def __init__(self) -> None:
+        self._stages: dict[str, Stage] = {}
+
+    def film(self, seed: int, number: int) -> Footage:
+        """The episode of this number: always the same one for the same seed."""
+        rng = np.random.default_rng([seed, number])
+        env = str(rng.choice(list(ENVS), p=list(ENVS.values())))
+        stage = self._stages.get(env) or self._stages.setdefault(env, Stage(env))
+        stage.begin(rng)
+        things = tuple(stage.things())
+        frames, seen, gripper, cubes, events = [], [], [], [], []
+        for step in range(STEPS):
+            for event in stage.step():
+                events.append((step // STRIDE, _thing_of(event, things, stage), event))
+            if step % STRIDE == STRIDE - 1:
+                frames.append(stage.draw())
+                seen.append(stage.see())
+                gripper.append(stage.gripper())
+                cubes.append(stage.cubes())
+        places, looks, held = (np.array(parts) for parts in zip(*seen, strict=True))
+        return Footage(env, np.array(frames), things, places, looks, held, np.array(gripper), np.array(cubes), tuple(events))
+
+    def close(self) -> None:
+        """Close all stages."""
+        for stage in self._stages.values():
+            stage.close()
+        self._stages = {}
+
+
+def _thing_of(event: Event, things: tuple[str, ...], stage: Stage) -> int:
+    """Which thing it happened to, an index into `things`."""
+    if event.object == "cube":
+        return things.index(f"{event.color} cube")
+    if event.object == "button":
+        return things.index(f"button {stage.nearest_button()}")
+    return things.index(event.object)
+
+
+def save_footage(path: Path, footage: Footage) -> None:
+    """Write it, frames as lossless video; whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        env=footage.env,
+        video=np.frombuffer(encode_frames(footage.frames), np.uint8),
+        shape=footage.frames.shape,
+        things=np.array(footage.things),
+        places=footage.places,
+        looks=footage.looks,
+        held=footage.held,
+        gripper=footage.gripper,
+        cubes=footage.cubes,
+        event_at=np.array([(at, thing) for at, thing, _ in footage.events], np.int64).reshape(-1, 2),
+        event_names=np.array([(event.name, event.object, event.color) for _, _, event in footage.events]).reshape(-1, 3),
+    )
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(buffer.getvalue())
+    partial.rename(path)
+
+
+def load_footage(path: Path, *, frames: bool = True) -> Footage:
+    """Read what `save_footage` wrote; without `frames` these are left out, [0, side, side, 3]."""
+    with np.load(path, allow_pickle=False) as parts:
+        shape = tuple(int(side) for side in parts["shape"])
+        assert len(shape) == 4
+        events = [
+            (int(at), int(thing), Event(str(name), str(kind), str(color)))
+            for (at, thing), (name, kind, color) in zip(parts["event_at"], parts["event_names"], strict=True)
+        ]
+        return Footage(
+            str(parts["env"]),
+            decode_frames(parts["video"].tobytes(), shape) if frames else np.zeros((0, *shape[1:]), np.uint8),
+            tuple(str(name) for name in parts["things"]),
+            parts["places"],
+            parts["looks"],
+            parts["held"],
+            parts["gripper"],
+            parts["cubes"],
+            tuple(events),
+        )

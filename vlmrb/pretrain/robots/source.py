@@ -1,0 +1,137 @@
+"""Batches of the robot's clips: footage is filmed once, and clips are windows of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from vlmrb.pretrain.batches import BatchOrder, Scenes
+from vlmrb.pretrain.robots.footage import FilmMaker, Footage, load_footage, save_footage
+from vlmrb.pretrain.robots.pictures import PatchPictures
+from vlmrb.pretrain.robots.truth import GRID, truth_of
+
+EPISODES = 1_400
+"""That are filmed: 56,000 frames."""
+
+_PICTURED = 48  # episodes that the components are taken from
+_POOL = 3  # windows drawn for each one chosen
+_PLAIN_SHARE = 0.75  # of the windows with every frame of the footage; of the rest half are short and half are slow
+
+
+def prepare(folder: Path, seed: int, episodes: int, workers: int, report: Callable[[float], None]) -> None:
+    """Film what is not there yet and work out its codes.
+
+    Args:
+        folder: for the footage.
+        seed: of the episodes.
+        episodes: how many.
+        workers: processes that film; 0 films in this one.
+        report: told the share that is done, in [0, 1].
+    """
+    if (folder / "codes.npy").exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [number for number in range(episodes) if not _file(folder, number).exists()]
+    done = episodes - len(missing)
+    if workers == 0:
+        for number in missing:
+            _film(folder, seed, number)
+            done += 1
+            report(done / episodes)
+    elif missing:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            for _ in pool.map(_film, [folder] * len(missing), [seed] * len(missing), missing):
+                done += 1
+                report(done / episodes)
+    _work_out_codes(folder, episodes)
+
+
+def _file(folder: Path, number: int) -> Path:
+    return folder / f"{number:06d}.npz"
+
+
+_makers: dict[int, FilmMaker] = {}  # of this process
+
+
+def _film(folder: Path, seed: int, number: int) -> None:
+    maker = _makers.get(os.getpid()) or _makers.setdefault(os.getpid(), FilmMaker())
+    save_footage(_file(folder, number), maker.film(seed, number))
+
+
+def _work_out_codes(folder: Path, episodes: int) -> None:
+    some = range(0, episodes, max(1, episodes // _PICTURED))
+    pictures = PatchPictures.of(load_footage(_file(folder, number)).frames for number in some)
+    pictures.save(folder / "pictures.npy")
+    shape = load_footage(_file(folder, 0)).frames.shape[0]
+    size = (episodes, shape, GRID * GRID, pictures.components.shape[1])
+    codes = np.lib.format.open_memmap(folder / "codes.partial.npy", mode="w+", dtype=np.float16, shape=size)
+    for number in range(episodes):
+        codes[number] = pictures.codes(load_footage(_file(folder, number)).frames)
+    codes.flush()
+    (folder / "codes.partial.npy").rename(folder / "codes.npy")
+
+
+class RobotSource:
+    """Clips from filmed episodes.
+
+    Args:
+        folder: that `prepare` has filled.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._codes = np.load(folder / "codes.npy", mmap_mode="r")
+        self._episodes = [load_footage(_file(folder, number), frames=False) for number in range(len(self._codes))]
+
+    def scenes(self, order: BatchOrder) -> Scenes:
+        """The clips of this order: always the same ones."""
+        rng = np.random.default_rng([order.seed, order.index])
+        pool = [self._draw(rng, order.frames) for _ in range(_POOL * order.clips)]
+        chosen = _choose_balanced([_kinds(self._episodes[episode], rows) for episode, rows in pool], order.clips, rng)
+        windows = [pool[number] for number in chosen]
+        truths = [truth_of(self._episodes[episode], rows) for episode, rows in windows]
+        codes = np.concatenate([self._codes[episode, rows].transpose(1, 0, 2) for episode, rows in windows])
+        view = {
+            "codes": codes,  # float16 [N, F, C]
+            "before": np.concatenate([truth.before for truth in truths]),
+            "after": np.concatenate([truth.after for truth in truths]),
+            "paths": np.concatenate([truth.paths for truth in truths]),
+            "happened": np.concatenate([truth.happened for truth in truths]),
+        }
+        return Scenes(np.full((len(windows), 2), GRID), view, truths)
+
+    def _draw(self, rng: np.random.Generator, frames: int) -> tuple[int, np.ndarray]:
+        """An episode and frames of it, int [frames]: as a run shows them, slower, or fewer with the last one repeated."""
+        episode, length = int(rng.integers(len(self._episodes))), self._codes.shape[1]
+        draw = rng.random()
+        step = 2 if draw > (1 + _PLAIN_SHARE) / 2 and 2 * frames < length else 1
+        shown = frames if draw < _PLAIN_SHARE or step == 2 else int(rng.integers(2, frames + 1))
+        first = int(rng.integers(length - step * (shown - 1)))
+        return episode, np.minimum(first + step * np.arange(frames), first + step * (shown - 1))
+
+
+def _kinds(footage: Footage, rows: np.ndarray) -> frozenset[str]:
+    """The kinds of events in a window, with 'nothing' for want of others."""
+    kinds = {f"{event.name} {event.object}" for at, _, event in footage.events if rows[0] < at <= rows[-1] and event.object}
+    return frozenset(kinds or {"nothing"})
+
+
+def _choose_balanced(kinds: list[frozenset[str]], count: int, rng: np.random.Generator) -> list[int]:
+    """Choose `count`: again and again one of the kinds, least chosen first, then one that holds it."""
+    left = set(range(len(kinds)))
+    tally = dict.fromkeys(sorted({kind for some in kinds for kind in some}), 0)
+    chosen: list[int] = []
+    while len(chosen) < min(count, len(kinds)):
+        open_kinds = [kind for kind in tally if any(kind in kinds[number] for number in left)]
+        kind = min(open_kinds, key=lambda name: (tally[name], name))
+        candidates = sorted(number for number in left if kind in kinds[number])
+        pick = candidates[int(rng.integers(len(candidates)))]
+        chosen.append(pick)
+        left.remove(pick)
+        for name in kinds[pick]:
+            tally[name] += 1
+    return chosen

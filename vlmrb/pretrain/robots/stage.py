@@ -1,0 +1,235 @@
+"""One of OGBench's scenes with layouts, looks and behaviour of its own in every episode, and what stands where in a frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from vlmrb.envs.ogbench_events import SceneEvents
+from vlmrb.envs.ogbench_frames import FRAME_SIDE, leave_out_costly, open_renderer
+from vlmrb.envs.ogbench_play import ScenePlay
+from vlmrb.envs.ogbench_scene import make_scene
+from vlmrb.types import Event
+
+CUBE_COLORS = ("red", "blue", "orange", "green", "purple", "yellow", "magenta", "gray")
+LOOKS = (
+    "open gripper",
+    "closed gripper",
+    *(f"{color} cube" for color in CUBE_COLORS),
+    *(f"{color} button" for color in ("red", "blue", "white")),
+    *(
+        f"{lock} {state} {thing}"
+        for thing in ("drawer", "window")
+        for state in ("open", "closed")
+        for lock in ("locked", "unlocked")
+    ),
+)
+"""What a thing can look like, as numbers in `Thing.look`."""
+
+_CAMERA = "front"
+_PLAIN_SHARE = 0.5  # of the episodes that look as OGBench's own
+_SHIFT, _TURN, _ZOOM = 0.08, 0.05, 3.0  # of the camera at most: metres, radians, degrees
+_TINT, _LIGHT = 0.3, 0.3  # by how much colours and light may differ, as shares
+_PAINTED_BY_STATE = ("drawer_handle", "window_handle")
+_MOOD_STEPS = (8, 60)
+_MOODS = {"play": 0.65, "push": 0.22, "tremble": 0.13}
+
+
+class Stage:
+    """A scene to film.
+
+    Args:
+        env_id: as OGBench registers it, without a task of its own: 'scene-v0', 'cube-double-v0', 'puzzle-3x3-v0' …
+    """
+
+    def __init__(self, env_id: str) -> None:
+        self._scene = make_scene(env_id)
+        self._rng = np.random.default_rng(0)
+        self._reset()
+        model = self._scene.model
+        self._renderer = open_renderer(model, FRAME_SIDE)
+        self._camera = int(model.camera(_CAMERA).id)
+        self._own_looks = {
+            name: getattr(model, name).copy() for name in ("cam_pos", "cam_quat", "cam_fovy", "mat_rgba", "light_diffuse")
+        }
+        self._own_headlight = np.array(model.vis.headlight.diffuse)
+        self._own_colors = None if not self._cubes else self._scene._cube_colors.copy()
+
+    @property
+    def _cubes(self) -> int:
+        return int(getattr(self._scene, "_num_cubes", 0))
+
+    @property
+    def _buttons(self) -> int:
+        return int(getattr(self._scene, "_num_buttons", 0))
+
+    @property
+    def _slides(self) -> bool:
+        return hasattr(self._scene, "_target_drawer_pos")
+
+    def begin(self, rng: np.random.Generator) -> None:
+        """A new episode: layout, goal, colours, camera, and what the robot is about."""
+        self._rng = rng
+        is_plain = bool(rng.random() < _PLAIN_SHARE)
+        if self._own_colors is not None:
+            self._scene._cube_colors[:] = self._own_colors
+            if not is_plain:
+                names = rng.permutation(CUBE_COLORS)[: len(self._own_colors)]
+                self._scene._cube_colors[:] = [self._scene._colors[name] for name in names]
+        self._reset()
+        self._paint(is_plain)
+        self._events = SceneEvents(self._scene)
+        self._cube_names = [f"{cube._color} cube" for cube in self._events._cubes]
+        self._play = ScenePlay(self._scene, rng)
+        self._mood_ends = 0
+
+    def step(self) -> tuple[Event, ...]:
+        """The robot acts once; what has happened."""
+        self._scene.step(self._act())
+        return self._events.look()
+
+    def draw(self) -> np.ndarray:
+        """A frame, RGB uint8 [FRAME_SIDE, FRAME_SIDE, 3]."""
+        self._renderer.update_scene(self._scene.data, camera=_CAMERA)
+        leave_out_costly(self._renderer.scene)
+        return np.array(self._renderer.render())
+
+    def close(self) -> None:
+        """Give the OpenGL context back."""
+        self._renderer.close()
+        self._scene.close()
+
+    # -- what stands where
+
+    def things(self) -> list[str]:
+        """Names of what `see` tells, in its order."""
+        named = ["gripper", *self._cube_names, *(f"button {index}" for index in range(self._buttons))]
+        return named + ["drawer", "window"] * self._slides
+
+    def see(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where the things are in the picture (float32 [K, 2], row and column as shares), LOOKS (uint8 [K]), held (bool [K])."""
+        scene, data = self._scene, self._scene.data
+        events = self._events
+        points = [data.site_xpos[scene._pinch_site_id]]
+        closed = float(data.qpos[scene._gripper_opening_joint_id]) > 0.4
+        looks, held = [LOOKS[int(closed)]], [False]
+        for cube, name in zip(events._cubes, self._cube_names, strict=True):
+            points.append(cube._position())
+            looks.append(name)
+            held.append(cube._grasp.value)
+        colors = events._colors
+        for index in range(self._buttons):
+            points.append(data.site_xpos[scene._button_site_ids[index]])
+            looks.append(f"{colors[int(scene._cur_button_states[index])]} button")
+            held.append(False)
+        for number, name in enumerate(("drawer", "window") if self._slides else ()):
+            points.append(data.site_xpos[getattr(scene, f"_{name}_site_id")])
+            lock = "unlocked" if scene._cur_button_states[number] else "locked"
+            looks.append(f"{lock} {'open' if events._opening(name) > 0.5 else 'closed'} {name}")
+            held.append(False)
+        numbers = np.array([LOOKS.index(look) for look in looks], np.uint8)
+        return self._project(np.array(points)), numbers, np.array(held)
+
+    def nearest_button(self) -> int:
+        """The button that the gripper is next to."""
+        buttons = self._scene.data.site_xpos[self._scene._button_site_ids]
+        return int(np.linalg.norm(buttons - self.gripper(), axis=1).argmin())
+
+    def gripper(self) -> np.ndarray:
+        """Where the gripper is, float32 [3], metres."""
+        return np.array(self._scene.data.site_xpos[self._scene._pinch_site_id], np.float32)
+
+    def cubes(self) -> np.ndarray:
+        """Where the cubes are, float32 [C, 3], metres."""
+        return np.array([cube._position() for cube in self._events._cubes], np.float32).reshape(-1, 3)
+
+    def _project(self, points: np.ndarray) -> np.ndarray:
+        data, model = self._scene.data, self._scene.model
+        seen = (points - data.cam_xpos[self._camera]) @ data.cam_xmat[self._camera].reshape(3, 3)  # x right, y up, −z ahead
+        reach = np.tan(np.radians(model.cam_fovy[self._camera]) / 2)
+        across, up = seen[:, 0] / -seen[:, 2] / reach, seen[:, 1] / -seen[:, 2] / reach
+        return np.stack([(1 - up) / 2, (1 + across) / 2], axis=1).astype(np.float32)
+
+    # -- layout and looks
+
+    def _reset(self) -> None:
+        self._scene.reset(seed=int(self._rng.integers(2**31)), options={"task_info": self._draw_task()})
+
+    def _draw_task(self) -> dict[str, Any]:
+        """A beginning and a goal at random, in the form of OGBench's own tasks."""
+        rng, scene = self._rng, self._scene
+        sides = []
+        for _ in range(2):
+            places = self._draw_places()
+            states = rng.integers(2, size=self._buttons)
+            drawer, window = (float(rng.choice([0.0, way])) for way in (-0.16, 0.2))
+            sides.append((places, states, drawer, window))
+        (places, states, drawer, window), (goals, goal_states, goal_drawer, goal_window) = sides
+        if self._slides:
+            if rng.random() < 0.3:
+                goals = np.array([[0.33, -0.356, 0.066]] * len(goals))  # in the drawer
+            return {
+                "task_name": "random",
+                "init": {"block_xyzs": places, "button_states": states, "drawer_pos": drawer, "window_pos": window},
+                "goal": {"block_xyzs": goals, "button_states": goal_states, "drawer_pos": goal_drawer, "window_pos": goal_window},
+            }
+        if self._cubes:
+            return {"task_name": "random", "init_xyzs": places, "goal_xyzs": goals}
+        assert scene is not None
+        return {"task_name": "random", "init_button_states": states, "goal_button_states": goal_states}
+
+    def _draw_places(self) -> np.ndarray:
+        """float [cubes, 3] on the table, none within another."""
+        low, high = self._scene._object_sampling_bounds
+        places: list[np.ndarray] = []
+        while len(places) < self._cubes:
+            place = np.array([*self._rng.uniform(low, high), 0.02])
+            if all(np.linalg.norm(place - other) > 0.07 for other in places):
+                places.append(place)
+        return np.array(places).reshape(-1, 3)
+
+    def _paint(self, is_plain: bool) -> None:
+        """Camera, colours of materials, and light: OGBench's own, or others like them."""
+        import mujoco
+
+        model, rng = self._scene.model, self._rng
+        kept = [model.material(name).id for name in _PAINTED_BY_STATE if self._slides]
+        by_state = model.mat_rgba[kept].copy()
+        for name, value in self._own_looks.items():
+            getattr(model, name)[:] = value
+        model.vis.headlight.diffuse[:] = self._own_headlight
+        if not is_plain:
+            camera = self._camera
+            model.cam_pos[camera] += rng.uniform(-_SHIFT, _SHIFT, 3)
+            turn = np.empty(4)
+            mujoco.mju_euler2Quat(turn, rng.uniform(-_TURN, _TURN, 3), "xyz")
+            mujoco.mju_mulQuat(model.cam_quat[camera], self._own_looks["cam_quat"][camera], turn)
+            model.cam_fovy[camera] += rng.uniform(-_ZOOM, _ZOOM)
+            tint = rng.uniform(1 - _TINT, 1 + _TINT, (model.nmat, 3))
+            model.mat_rgba[:, :3] = np.clip(model.mat_rgba[:, :3] * tint, 0, 1)
+            light = rng.uniform(1 - _LIGHT, 1 + _LIGHT)
+            model.light_diffuse[:] *= light
+            model.vis.headlight.diffuse[:] = np.clip(self._own_headlight * light, 0, 1)
+        model.mat_rgba[kept] = by_state
+        mujoco.mj_forward(model, self._scene.data)
+
+    # -- behaviour
+
+    def _act(self) -> np.ndarray:
+        """By turns: play, pushes in one direction as an untrained agent makes them, trembling on the spot."""
+        rng = self._rng
+        self._mood_ends -= 1
+        if self._mood_ends <= 0:
+            self._mood = str(rng.choice(list(_MOODS), p=list(_MOODS.values())))
+            self._mood_ends = int(rng.integers(*_MOOD_STEPS))
+            self._push_ends = 0
+        if self._mood == "play":
+            return self._play.act()
+        if self._mood == "tremble":
+            return rng.uniform(-1, 1, 5).astype(np.float32)
+        self._push_ends -= 1
+        if self._push_ends <= 0:
+            self._push_ends = int(rng.integers(3, 16))
+            self._push = np.clip(rng.normal(0, 0.8, 5), -1, 1)
+        return np.clip(self._push + rng.normal(0, 0.2, 5), -1, 1).astype(np.float32)
