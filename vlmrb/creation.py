@@ -9,7 +9,7 @@ from typing import Any
 from vlmrb.agents import check_agent
 from vlmrb.config import TrainConfig
 from vlmrb.envs import check_play, make_env
-from vlmrb.scoring import check_scorer, resolve_prompt
+from vlmrb.scoring import check_scorer, fit_to_pictures, resolve_prompt
 from vlmrb.store import Store
 
 
@@ -40,9 +40,17 @@ def check_run(config: TrainConfig) -> CheckedRun:
         check_agent(config, env.action_spec)
         if config.play_steps:
             check_play(env)
-        return CheckedRun(config, env.render_spec, env.success_rule)
+        return CheckedRun(_with_fitting_scorer(config, env.render_spec), env.render_spec, env.success_rule)
     finally:
         env.close()
+
+
+def _with_fitting_scorer(config: TrainConfig, render_spec: dict[str, Any]) -> TrainConfig:
+    """'embedded' stands for the model that knows the run's pictures."""
+    if config.scorer is None or (fitting := fit_to_pictures(config.scorer, render_spec)) == config.scorer:
+        return config
+    check_scorer(fitting)
+    return config.model_copy(update={"scorer": fitting})
 
 
 def write_run(checked: CheckedRun, *, store: Store, name: str | None = None, set_name: str = "", tags: Iterable[str] = ()) -> int:

@@ -75,16 +75,18 @@ def add_scorer_options(parser: argparse.ArgumentParser) -> None:
 def score_run(arguments: argparse.Namespace) -> int:
     """`score RUN`: score, store, compare."""
     from vlmrb.rescoring import choose_clips, report
-    from vlmrb.scoring import check_scorer, picture_notice, prompt_notice, resolve_prompt
+    from vlmrb.scoring import check_scorer, fit_to_pictures, picture_notice, prompt_notice, resolve_prompt
     from vlmrb.store import Store
 
     check_scorer(arguments.scorer)
     prompt = resolve_prompt(arguments.prompt)
-    if notice := prompt_notice(arguments.scorer, prompt.text):
-        text.complain(f"warning: {notice}")
     with Store(arguments.store, create=False) as store:
-        if notice := picture_notice(arguments.scorer, store.run(arguments.run_id).render_spec):
-            text.complain(f"warning: {notice}")
+        pictures = store.run(arguments.run_id).render_spec
+        arguments.scorer = fit_to_pictures(arguments.scorer, pictures)
+        check_scorer(arguments.scorer)
+        for notice in (prompt_notice(arguments.scorer, prompt.text), picture_notice(arguments.scorer, pictures)):
+            if notice:
+                text.complain(f"warning: {notice}")
         clips = choose_clips(store, arguments.run_id, arguments.limit)
         prompt = store.save_prompt(prompt.name, prompt.text)
         started = time.perf_counter()

@@ -147,8 +147,13 @@ def processor_settings(shape: ModelShape) -> dict[str, Any]:
     }
 
 
-def save_folder(folder: Path, model: Any, tokenizer: Any, shape: ModelShape, questions: Sequence[str]) -> None:
-    """Write the standard folder: configuration, safetensors, tokenizer, processor, generation settings, plain questions."""
+def save_folder(
+    folder: Path, model: Any, tokenizer: Any, shape: ModelShape, questions: Sequence[str], pictures: str = "minigrid"
+) -> None:
+    """Write the standard folder: configuration, safetensors, tokenizer, processor, generation settings, plain questions.
+
+    `pictures` is the kind that the model knows, as in a run's `render_spec`.
+    """
     from transformers.utils.logging import disable_progress_bar
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -157,7 +162,7 @@ def save_folder(folder: Path, model: Any, tokenizer: Any, shape: ModelShape, que
     tokenizer.save_pretrained(folder)
     _write_json(folder / "processor_config.json", processor_settings(shape))
     (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
-    _write_json(folder / QUESTIONS_FILE, list(questions))
+    _write_json(folder / QUESTIONS_FILE, {"pictures": pictures, "questions": list(questions)})
 
 
 def _write_json(path: Path, value: Any) -> None:

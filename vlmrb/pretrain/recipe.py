@@ -272,7 +272,7 @@ class _Training:
         model = self.learner.to("cpu").finish()
         catalogue = self._suite.catalogue
         questions = catalogue.plain_questions()
-        save_folder(folder, model.half(), self._tokenizer, self._shape, questions)
+        save_folder(folder, model.half(), self._tokenizer, self._shape, questions, self._suite.pictures)
         card = self._suite.card.format(
             clips=self.batches * self.recipe.batch,
             seed=self.recipe.seed,

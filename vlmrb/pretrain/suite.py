@@ -19,6 +19,7 @@ class Suite:
 
     Attributes:
         name: in one word.
+        pictures: their kind, as in a run's `render_spec`.
         catalogue: everything that can be asked.
         shape: sizes of the model.
         clips: that the shipped model was trained on.
@@ -31,6 +32,7 @@ class Suite:
     """
 
     name: str
+    pictures: str
     catalogue: Catalogue
     shape: ModelShape
     clips: int

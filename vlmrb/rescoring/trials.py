@@ -14,7 +14,7 @@ from vlmrb.config import make_config
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.rescoring.judging import AgreementReport, report
 from vlmrb.rescoring.scoring import ScoringProgress, score_clips
-from vlmrb.scoring import ScorerOptions, check_scorer, is_control, resolve_prompt
+from vlmrb.scoring import ScorerOptions, check_scorer, fit_to_pictures, is_control, resolve_prompt
 from vlmrb.store import Store
 from vlmrb.types import ClipScore, ClipSummary, Prompt, Trial
 
@@ -95,8 +95,9 @@ def create_trial(
     runs = sorted(set(run_ids))
     if not runs:
         raise ConfigError("runs: none is named; a trial needs the clips of at least one run")
-    for run_id in runs:
-        store.run(run_id)
+    fitting = {fit_to_pictures(scorer, store.run(run_id).render_spec) for run_id in runs}
+    scorer = fitting.pop() if len(fitting) == 1 else scorer
+    check_scorer(scorer)
     clip_ids = store.sample_clips(runs, sample, seed)
     if not clip_ids:
         raise NotFoundError(f"no clips are stored for {_runs(runs)}; only runs with --keep-clips and a scorer have some")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vlmrb.config import DEFAULT_FRAMES, TrainConfig
 from vlmrb.errors import ScorerSetupError
 from vlmrb.scoring.controls import ControlScorer, at_random, holds_progress, holds_reward
-from vlmrb.scoring.embedded import embedded_folder
+from vlmrb.scoring.embedded import ROBOTS, embedded_folder
 from vlmrb.types import ClipScorer
 
 KINDS = "embedded, hf:<hub id or folder>, openai:<base-url>#<model>, or the controls oracle, reward, random:<positive rate>"
@@ -49,12 +49,11 @@ def check_scorer(scorer: str) -> None:
         ScorerSetupError: with what would be allowed.
     """
     kind, _, rest = scorer.partition(":")
-    if kind == "embedded" and not rest:
-        if embedded_folder() is None:
+    if kind == "embedded" and rest in ("", ROBOTS):
+        if embedded_folder(rest) is None:
             raise ScorerSetupError(
-                "scorer: 'embedded' needs the model in assets/embedded, which is missing here; install VLM-RB again, make the "
-                "model with `python -m vlmrb pretrain --out assets/embedded`, or name another scorer: "
-                + KINDS.removeprefix("embedded, ")
+                f"scorer: the model that {scorer!r} names is missing here; install VLM-RB again, make it with `python -m vlmrb "
+                "pretrain` and name its folder, or name another scorer: " + KINDS.removeprefix("embedded, ")
             )
         return
     if kind not in ("hf", "openai", "oracle", "reward", "random"):
@@ -90,7 +89,7 @@ def make_scorer(scorer: str, options: ScorerOptions) -> ClipScorer:
         from vlmrb.scoring.hf import HFScorer
 
         return HFScorer(
-            rest or str(embedded_folder()),
+            str(embedded_folder(rest)) if kind == "embedded" else rest,
             scorer=scorer,
             frames_per_clip=options.frames,
             threshold=options.threshold,

@@ -1,7 +1,8 @@
-"""The embedded model: where it lies, and which prompts it can read.
+"""The embedded models: where they lie, and which pictures and prompts they can read.
 
-It is loaded like any other folder. What sets it apart is its closed vocabulary: a word that it has never seen tells it
-nothing, so a prompt with such words gets a notice with the nearest question that it was taught. No torch is needed here.
+They are loaded like any other folder. What sets them apart is that each knows one kind of pictures, and its closed vocabulary: a
+word that it has never seen tells it nothing, so a prompt with such words gets a notice with the nearest question that it was
+taught. No torch is needed here.
 """
 
 from __future__ import annotations
@@ -18,18 +19,30 @@ from vlmrb.assets import asset_path
 from vlmrb.errors import VlmrbError
 
 QUESTIONS_FILE = "questions.json"
-"""Beside the weights of a model with a closed vocabulary: the plain questions that it was taught, a list of strings."""
+"""Beside the weights of a model with a closed vocabulary: {"pictures": the kind that it knows, as in a run's `render_spec`,
+"questions": the plain questions that it was taught, a list of strings}."""
 
+ROBOTS = "robots"
+"""What follows 'embedded:' for the model of OGBench's robot; the model of grid worlds is plain 'embedded'."""
+
+_FOLDERS = {"": "embedded", ROBOTS: "embedded_robots"}
+_WORLDS = {"minigrid": "MiniGrid", "ogbench": "OGBench's robot"}
 _WORD = re.compile(r"\w+|[^\w\s]")
 _SHOWN_WORDS = 8
 
 
-def embedded_folder() -> Path | None:
-    """The folder of the embedded model, or None where this installation has none."""
+def embedded_folder(name: str = "") -> Path | None:
+    """The folder of an embedded model ('' or 'robots'), or None where this installation has none of that name."""
     try:
-        return asset_path("embedded")
+        return asset_path(_FOLDERS[name]) if name in _FOLDERS else None
     except VlmrbError:
         return None
+
+
+def fit_to_pictures(scorer: str, render_spec: Mapping[str, Any]) -> str:
+    """The scorer that 'embedded' stands for where frames are made like this; any other as it is."""
+    is_robot = render_spec.get("kind") == "ogbench" and embedded_folder(ROBOTS) is not None
+    return f"embedded:{ROBOTS}" if scorer == "embedded" and is_robot else scorer
 
 
 def split_words(text: str) -> list[str]:
@@ -59,25 +72,30 @@ def picture_notice(scorer: str, render_spec: Mapping[str, Any]) -> str:
         scorer: the string that chooses the back end.
         render_spec: how the frames are made, as the run holds it.
     """
-    folder = _folder_of(scorer)
-    if render_spec.get("kind") == "minigrid" or folder is None or not _exists(folder / QUESTIONS_FILE):
+    learnt = _learnt(scorer)
+    if not learnt or render_spec.get("kind") == learnt["pictures"]:
         return ""
     return (
-        f"{scorer} has learnt the pictures of MiniGrid and no others, so its labels mean nothing here; name a model that "
-        "knows such pictures, such as hf:facebook/Perception-LM-1B, or the controls oracle and reward"
+        f"{scorer} has learnt the pictures of {_WORLDS.get(learnt['pictures'], 'one world')} and no others, so its labels mean "
+        "nothing here; name a model that knows such pictures, such as hf:facebook/Perception-LM-1B, or the controls oracle and "
+        "reward"
     )
+
+
+def _learnt(scorer: str) -> dict[str, Any]:
+    """What the QUESTIONS_FILE of a scorer's folder holds; {} where it has none."""
+    folder = _folder_of(scorer)
+    try:
+        found = json.loads((folder / QUESTIONS_FILE).read_text(encoding="utf-8")) if folder is not None else {}
+    except (OSError, ValueError, RuntimeError):
+        return {}  # not a model with a closed vocabulary, or not a folder at all: loading it will say so
+    is_whole = isinstance(found, dict) and isinstance(found.get("pictures"), str) and isinstance(found.get("questions"), list)
+    return found if is_whole and all(isinstance(question, str) for question in found["questions"]) else {}
 
 
 def _folder_of(scorer: str) -> Path | None:
     kind, _, rest = scorer.partition(":")
-    return embedded_folder() if kind == "embedded" else Path(rest).expanduser() if kind == "hf" and rest else None
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError, RuntimeError):
-        return False
+    return embedded_folder(rest) if kind == "embedded" else Path(rest).expanduser() if kind == "hf" and rest else None
 
 
 def prompt_notice(scorer: str, text: str) -> str:
@@ -87,14 +105,13 @@ def prompt_notice(scorer: str, text: str) -> str:
         scorer: the string that chooses the back end.
         text: of the prompt; untrusted.
     """
-    folder = _folder_of(scorer)
-    if folder is None:
+    learnt, folder = _learnt(scorer), _folder_of(scorer)
+    if not learnt or folder is None:
         return ""
     try:
-        questions = json.loads((folder / QUESTIONS_FILE).read_text(encoding="utf-8"))
         vocabulary = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
-        return ""  # not a model with a closed vocabulary, or not a folder at all: loading it will say so
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""  # loading it will say so
     unknown = unknown_words(text, frozenset(vocabulary))
     if not unknown:
         return ""
@@ -102,5 +119,5 @@ def prompt_notice(scorer: str, text: str) -> str:
     return (
         f"{scorer} does not know {'these words' if len(unknown) > 1 else 'this word'} of the prompt and reads past "
         f"{'them' if len(unknown) > 1 else 'it'}: {words}. The nearest question that it was taught is "
-        f'"{nearest_question(text, questions)}"; for free questions use a hub model'
+        f'"{nearest_question(text, learnt["questions"])}"; for free questions use a hub model'
     )

@@ -54,6 +54,7 @@ def _make_exam() -> DoorKeyExam:
 
 GRIDS = Suite(
     name="grids",
+    pictures="minigrid",
     catalogue=CATALOGUE,
     shape=_SHAPE,
     clips=120_000,

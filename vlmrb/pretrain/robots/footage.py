@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlmrb.pretrain.robots.stage import Stage
+from vlmrb.pretrain.robots.stage import BUSY, RESTLESS, Stage
 from vlmrb.types import Event
 from vlmrb.video import decode_frames, encode_frames
 
@@ -23,7 +23,13 @@ ENVS = {
     "puzzle-3x3-v0": 0.1,
     "puzzle-4x4-v0": 0.08,
 }
-"""What is filmed, with its share of the episodes. None has a task of its own: layouts and goals are drawn."""
+"""What is filmed, with its share of the first episodes. None has a task of its own: layouts and goals are drawn."""
+
+VARIED = 1_000
+"""So many episodes are of all environments with a restless robot; in all others a busy one is in the scene, where what it does
+with drawer, window and locks would else be rare."""
+
+_SCENE = "scene-v0"
 
 STRIDE = 4
 """Steps between two frames."""
@@ -68,9 +74,9 @@ class FilmMaker:
     def film(self, seed: int, number: int) -> Footage:
         """The episode of this number: always the same one for the same seed."""
         rng = np.random.default_rng([seed, number])
-        env = str(rng.choice(list(ENVS), p=list(ENVS.values())))
+        env = str(rng.choice(list(ENVS), p=list(ENVS.values()))) if number < VARIED else _SCENE
         stage = self._stages.get(env) or self._stages.setdefault(env, Stage(env))
-        stage.begin(rng)
+        stage.begin(rng, RESTLESS if number < VARIED else BUSY)
         things = tuple(stage.things())
         frames, seen, gripper, cubes, events = [], [], [], [], []
         for step in range(STEPS):

@@ -15,8 +15,8 @@ from vlmrb.pretrain.robots.footage import FilmMaker, Footage, load_footage, save
 from vlmrb.pretrain.robots.pictures import PatchPictures
 from vlmrb.pretrain.robots.truth import GRID, truth_of
 
-EPISODES = 1_400
-"""That are filmed: 56,000 frames."""
+EPISODES = 1_600
+"""That are filmed: 64,000 frames."""
 
 _PICTURED = 48  # episodes that the components are taken from
 _POOL = 3  # windows drawn for each one chosen

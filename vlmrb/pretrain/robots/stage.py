@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,9 @@ _SHIFT, _TURN, _ZOOM = 0.08, 0.05, 3.0  # of the camera at most: metres, radians
 _TINT, _LIGHT = 0.3, 0.3  # by how much colours and light may differ, as shares
 _PAINTED_BY_STATE = ("drawer_handle", "window_handle")
 _MOOD_STEPS = (8, 60)
-_MOODS = {"play": 0.65, "push": 0.22, "tremble": 0.13}
+RESTLESS = {"play": 0.65, "push": 0.22, "tremble": 0.13}
+BUSY = {"play": 0.85, "push": 0.05, "rest": 0.1}
+"""How often the robot is in which mood."""
 
 
 class Stage:
@@ -68,9 +71,9 @@ class Stage:
     def _slides(self) -> bool:
         return hasattr(self._scene, "_target_drawer_pos")
 
-    def begin(self, rng: np.random.Generator) -> None:
+    def begin(self, rng: np.random.Generator, moods: Mapping[str, float] = RESTLESS) -> None:
         """A new episode: layout, goal, colours, camera, and what the robot is about."""
-        self._rng = rng
+        self._rng, self._moods = rng, dict(moods)
         is_plain = bool(rng.random() < _PLAIN_SHARE)
         if self._own_colors is not None:
             self._scene._cube_colors[:] = self._own_colors
@@ -217,15 +220,17 @@ class Stage:
     # -- behaviour
 
     def _act(self) -> np.ndarray:
-        """By turns: play, pushes in one direction as an untrained agent makes them, trembling on the spot."""
+        """By turns: play, pushes in one direction as an untrained agent makes them, trembling on the spot, rest."""
         rng = self._rng
         self._mood_ends -= 1
         if self._mood_ends <= 0:
-            self._mood = str(rng.choice(list(_MOODS), p=list(_MOODS.values())))
+            self._mood = str(rng.choice(list(self._moods), p=list(self._moods.values())))
             self._mood_ends = int(rng.integers(*_MOOD_STEPS))
             self._push_ends = 0
         if self._mood == "play":
             return self._play.act()
+        if self._mood == "rest":
+            return np.zeros(5, np.float32)
         if self._mood == "tremble":
             return rng.uniform(-1, 1, 5).astype(np.float32)
         self._push_ends -= 1

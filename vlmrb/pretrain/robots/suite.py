@@ -56,6 +56,7 @@ def _make_exam() -> SceneExam:
 
 ROBOTS = Suite(
     name="robots",
+    pictures="ogbench",
     catalogue=CATALOGUE,
     shape=_SHAPE,
     clips=120_000,

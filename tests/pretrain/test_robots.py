@@ -1,0 +1,201 @@
+"""The robots' side of the recipe: footage that repeats, truths that fit the frames, and a model that sees what it was shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vlmrb.errors import ConfigError
+from vlmrb.pretrain import suites
+from vlmrb.pretrain.batches import BatchOrder, Scenes, pack
+from vlmrb.pretrain.evaluation import evaluate
+from vlmrb.pretrain.learner import Learner
+from vlmrb.pretrain.model import ModelShape, build_model, build_tokenizer, save_folder
+from vlmrb.pretrain.questions import Matter, Question
+from vlmrb.pretrain.recipe import PretrainProgress, Recipe, pretrain
+from vlmrb.pretrain.robots.catalogue import CATALOGUE, answer
+from vlmrb.pretrain.robots.exam import SceneExam
+from vlmrb.pretrain.robots.eye import RobotEye
+from vlmrb.pretrain.robots.footage import VARIED, FilmMaker, Footage, load_footage, save_footage
+from vlmrb.pretrain.robots.pictures import PatchPictures
+from vlmrb.pretrain.robots.source import RobotSource, prepare
+from vlmrb.pretrain.robots.stage import LOOKS
+from vlmrb.pretrain.robots.truth import GRID, HAPPENINGS, truth_of
+from vlmrb.scoring.hf import HFScorer
+from vlmrb.types import Clip, Event, Prompt, ScoringRequest
+
+SHAPE = ModelShape(frames=4, patch=16, vision_width=32, vision_layers=1, vision_heads=2, text_width=32, text_layers=2, text_heads=2)
+EPISODES = 3
+PRESS = "Does the robot press a button?"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    told: list[float] = []
+    prepare(folder, 0, EPISODES, 0, told.append)
+    assert told[-1] == 1.0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def films(data) -> list[Footage]:
+    return [load_footage(data / f"{number:06d}.npz") for number in range(EPISODES)]
+
+
+def test_an_episode_repeats_whatever_was_filmed_before(films, tmp_path) -> None:
+    maker = FilmMaker()
+    busy = maker.film(0, VARIED)
+    again = maker.film(0, 1)
+    maker.close()
+    assert busy.env == "scene-v0"
+    assert (again.frames == films[1].frames).all()
+    assert again.events == films[1].events
+    save_footage(tmp_path / "busy.npz", busy)
+    loaded = load_footage(tmp_path / "busy.npz")
+    assert loaded.events == busy.events
+    assert (loaded.places == busy.places).all()
+    assert load_footage(tmp_path / "busy.npz", frames=False).frames.shape == (0, *busy.frames.shape[1:])
+
+
+def test_things_are_where_the_picture_shows_them(films) -> None:
+    redness = []
+    for film in films:
+        for row, (frame, places, looks) in enumerate(zip(film.frames, film.places, film.looks, strict=True)):
+            for place, look in zip(places, looks, strict=True):
+                if LOOKS[look] == "red button" and row % 4 == 0:
+                    y, x = (np.clip(place, 0, 0.999) * len(frame)).astype(int)
+                    around = frame[max(0, y - 4) : y + 5, max(0, x - 4) : x + 5].astype(int)
+                    redness.append((around[..., 0] - around[..., 1:].max(-1)).max() > 60)
+    assert len(redness) > 20
+    assert np.mean(redness) > 0.8  # the others are behind the arm
+
+
+def test_a_truth_tells_what_happens_behind_the_first_frame(films) -> None:
+    film = next(film for film in films if film.events)
+    at, thing, event = film.events[-1]
+    assert at > 0
+    before, during = truth_of(film, np.array([0, at - 1])), truth_of(film, np.array([at - 1, at]))
+    assert event in during.events
+    assert event not in before.events or film.events.count((at, thing, event)) < [e for _, _, e in film.events].count(event)
+    patch = (film.places[at, thing] * GRID).astype(int)
+    if ((patch >= 0) & (patch < GRID)).all():
+        column = HAPPENINGS.index(f"{event.name} {event.object}")
+        assert during.happened[patch[0] * GRID + patch[1], column]
+    assert during.paths[:, :, 0].sum() <= 2  # one gripper, in two frames
+
+
+@pytest.mark.parametrize(
+    ("matter", "expected"),
+    [
+        (Matter("progress"), True),
+        (Matter("lifted", "cube"), True),
+        (Matter("lifted", "cube", "red"), True),
+        (Matter("lifted", "cube", "blue"), False),
+        (Matter("moved", "cube"), True),
+        (Matter("moved", "cube", "blue"), False),
+        (Matter("opened", "drawer"), False),
+        (Matter("shows first", "open drawer"), False),
+        (Matter("shows last", "open drawer"), True),
+        (Matter("shows last", "locked drawer"), True),
+        (Matter("stayed"), False),
+    ],
+)
+def test_answers_follow_the_events_and_the_frames(films, matter, expected) -> None:
+    truth = replace(
+        truth_of(films[0], np.array([0, 1])),
+        events=(Event("lifted", "cube", "red"),),
+        stayed=False,
+        moved=frozenset({"red"}),
+        first=frozenset({"locked closed drawer"}),
+        last=frozenset({"locked open drawer"}),
+    )
+    assert answer(matter, truth) is expected
+
+
+def test_an_end_of_the_task_that_nothing_in_the_clip_has_brought_about_is_not_asked_after(films) -> None:
+    truth = replace(truth_of(films[0], np.array([0, 1])), events=(Event("success"),))
+    assert answer(Matter("progress"), truth) is None
+
+
+def test_batches_repeat_and_rare_events_are_common_in_them(data) -> None:
+    source, order = RobotSource(data), BatchOrder(0, 3, 12, SHAPE.frames, 4)
+    first, second = source.scenes(order), RobotSource(data).scenes(order)
+    assert (first.view["codes"] == second.view["codes"]).all()
+    assert first.view["codes"].shape[:2] == (12 * GRID * GRID, SHAPE.frames)
+    assert sum(bool(truth.events) for truth in first.truths) >= 6
+
+
+def test_what_the_model_sees_while_it_learns_is_what_the_back_end_sees_in_pixels(data, films, tmp_path) -> None:
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer(CATALOGUE.vocabulary())
+    yes, no = tokenizer.convert_tokens_to_ids(["yes", "no"])
+    pictures = PatchPictures.load(data / "pictures.npy")
+    eye = RobotEye(SHAPE.frames, SHAPE.vision_width, pictures)
+    learner = Learner(build_model(len(tokenizer), SHAPE), SHAPE, yes, no, eye, len(CATALOGUE.matters)).eval()
+    rows = np.array([2, 9, 17, 30])
+    truth = truth_of(films[0], rows)
+    codes = pictures.codes(films[0].frames[rows]).transpose(1, 0, 2)
+    view = {"codes": codes, "before": truth.before, "after": truth.after, "paths": truth.paths, "happened": truth.happened}
+    texts = (PRESS, "is the drawer opened by the gripper? answer yes or no.")
+    asked = [[Question(text, True, Matter("progress")) for text in texts]]
+    batch = pack(Scenes(np.array([[GRID, GRID]]), view, [truth]), asked, CATALOGUE, tokenizer)
+    with torch.inference_mode():
+        logits = learner.answer_logits(learner.look(batch, torch.device("cpu"))[1], batch, torch.device("cpu"))
+    expected = (logits[:, yes] - logits[:, no]).sigmoid().numpy()
+    save_folder(tmp_path / "model", learner.finish(), tokenizer, SHAPE, CATALOGUE.plain_questions(), "ogbench")
+    scorer = HFScorer(str(tmp_path / "model"), scorer="hf:x", device="cpu")
+    clip = Clip(1, 0, 0, np.arange(4), np.zeros((4, 1), np.uint8), np.zeros(4, np.float32), (), "length")
+    request = ScoringRequest(clip, films[0].frames[rows], (0, 1, 2, 3))
+    given = [scorer.score([request], Prompt("custom", 1, text))[0].probability for text in texts]
+    assert given == pytest.approx(expected, abs=2e-3)  # codes are halves
+
+
+@pytest.fixture
+def few_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def film(folder: Path, seed: int, workers: int, report) -> None:
+        prepare(folder, seed, EPISODES, workers, report)
+
+    monkeypatch.setitem(suites.SUITES, "robots", replace(suites.SUITES["robots"], prepare=partial(film)))
+
+
+def test_a_training_films_first_and_goes_on_where_it_was_interrupted(few_episodes, tmp_path) -> None:
+    recipe, told = Recipe(clips=24, batch=4, questions=3, suite="robots", shape=SHAPE), []
+
+    def interrupt(share: float) -> None:
+        if share > 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(recipe, tmp_path / "model", device="cpu", workers=0, report_data=interrupt)
+    filmed = sorted((tmp_path / "model" / "training" / "data").glob("*.npz"))
+    assert len(filmed) == 2
+    when = filmed[0].stat().st_mtime_ns
+    with pytest.raises(ConfigError, match="unfinished training"):
+        pretrain(recipe, tmp_path / "model", device="cpu", workers=0)
+    seen: list[PretrainProgress] = []
+
+    def look(progress: PretrainProgress) -> None:
+        seen.append(progress)
+        assert filmed[0].stat().st_mtime_ns == when
+
+    pretrain(recipe, tmp_path / "model", device="cpu", workers=0, resume=True, report=look, report_every=1, report_data=told.append)
+    assert seen[-1].clips == 24
+    assert not (tmp_path / "model" / "training").exists()
+    found = evaluate(tmp_path / "model", suite="robots", clips=6, device="cpu")
+    assert {entry.n for entry in found.questions} == {6}
+    assert found.visuals == {}
+
+
+def test_the_exam_is_the_same_for_the_same_seed_and_holds_clips_as_a_run_would_score_them() -> None:
+    exam = SceneExam(4)
+    items, again = exam.held_out(6, seed=1), SceneExam(4).held_out(6, seed=1)
+    assert [item.clip.events for item in items] == [item.clip.events for item in again]
+    assert all((item.clip.snapshots == other.clip.snapshots).all() for item, other in zip(items, again, strict=True))
+    assert {item.env for item in items} == {f"scene-singletask-task{number}-v0" for number in (3, 4, 5)}
+    assert exam.request(items[0]).frames.shape == (4, 192, 192, 3)
