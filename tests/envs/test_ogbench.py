@@ -151,6 +151,12 @@ def test_a_process_that_knows_nothing_but_the_recipe_draws_the_same(scene, tmp_p
     np.testing.assert_array_equal(np.load(files[0]), make_renderer(recipe).render(scene.snapshot()[None]))
 
 
+def test_a_process_that_has_made_nothing_else_makes_the_environment() -> None:
+    code = f"from vlmrb.envs.ogbench_env import OGBenchEnvironment; print(OGBenchEnvironment({SCENE!r}).action_spec.shape)"
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert outcome.stdout.strip() == "(5,)", outcome.stderr
+
+
 def test_a_damaged_state_is_told_apart(scene) -> None:
     renderer = make_renderer(scene.render_spec | {"side": 32})
     with pytest.raises(StoreCorruptError, match="no state of scene-singletask-task4-v0"):

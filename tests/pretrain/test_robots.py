@@ -29,7 +29,9 @@ from vlmrb.pretrain.robots.truth import GRID, HAPPENINGS, truth_of
 from vlmrb.scoring.hf import HFScorer
 from vlmrb.types import Clip, Event, Prompt, ScoringRequest
 
-SHAPE = ModelShape(frames=4, patch=16, vision_width=32, vision_layers=1, vision_heads=2, text_width=32, text_layers=2, text_heads=2)
+SHAPE = ModelShape(
+    frames=4, patch=16, vision_width=32, vision_layers=1, vision_heads=2, text_width=32, text_layers=2, text_heads=2
+)
 EPISODES = 3
 PRESS = "Does the robot press a button?"
 
@@ -165,7 +167,7 @@ def few_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_training_films_first_and_goes_on_where_it_was_interrupted(few_episodes, tmp_path) -> None:
-    recipe, told = Recipe(clips=24, batch=4, questions=3, suite="robots", shape=SHAPE), []
+    recipe = Recipe(clips=24, batch=4, questions=3, suite="robots", shape=SHAPE)
 
     def interrupt(share: float) -> None:
         if share > 0.5:
@@ -184,18 +186,18 @@ def test_a_training_films_first_and_goes_on_where_it_was_interrupted(few_episode
         seen.append(progress)
         assert filmed[0].stat().st_mtime_ns == when
 
-    pretrain(recipe, tmp_path / "model", device="cpu", workers=0, resume=True, report=look, report_every=1, report_data=told.append)
+    pretrain(recipe, tmp_path / "model", device="cpu", workers=0, resume=True, report=look, report_every=1)
     assert seen[-1].clips == 24
     assert not (tmp_path / "model" / "training").exists()
-    found = evaluate(tmp_path / "model", suite="robots", clips=6, device="cpu")
-    assert {entry.n for entry in found.questions} == {6}
+    found = evaluate(tmp_path / "model", suite="robots", clips=5, device="cpu")
+    assert {entry.n for entry in found.questions} == {5}
     assert found.visuals == {}
 
 
 def test_the_exam_is_the_same_for_the_same_seed_and_holds_clips_as_a_run_would_score_them() -> None:
     exam = SceneExam(4)
-    items, again = exam.held_out(6, seed=1), SceneExam(4).held_out(6, seed=1)
+    items, again = exam.held_out(10, seed=1), SceneExam(4).held_out(10, seed=1)
     assert [item.clip.events for item in items] == [item.clip.events for item in again]
     assert all((item.clip.snapshots == other.clip.snapshots).all() for item, other in zip(items, again, strict=True))
-    assert {item.env for item in items} == {f"scene-singletask-task{number}-v0" for number in (3, 4, 5)}
+    assert {item.env for item in items} == {f"scene-singletask-task{number}-v0" for number in range(1, 6)}
     assert exam.request(items[0]).frames.shape == (4, 192, 192, 3)

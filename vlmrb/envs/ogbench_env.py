@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
 from vlmrb.envs.actions import BoxActions
 from vlmrb.envs.base import Action, EnvStep
 from vlmrb.envs.ogbench_events import SceneEvents
 from vlmrb.envs.ogbench_frames import FRAME_SIDE, SceneState
-from vlmrb.envs.ogbench_scene import make_scene
+from vlmrb.envs.ogbench_scene import make_scene, spec_of
 from vlmrb.errors import EnvironmentSetupError
 from vlmrb.types import Event, ObservationSpec
 
@@ -29,7 +28,7 @@ class OGBenchEnvironment:
     """
 
     def __init__(self, env_id: str) -> None:
-        spec = gym.spec(env_id)
+        spec = spec_of(env_id)
         if "reward_task_id" not in spec.kwargs or spec.kwargs.get("ob_type", "states") != "states":
             raise EnvironmentSetupError(
                 f"{env_id}: agents need a single task with states as observations; such ids look like scene-singletask-task4-v0"

@@ -14,8 +14,8 @@ from vlmrb.envs.headless import choose_gl
 from vlmrb.errors import EnvironmentSetupError
 
 
-def make_scene(env_id: str) -> Any:
-    """OGBench's environment of this id without wrappers, made to repeat exactly with a seed; call `reset` before its use.
+def spec_of(env_id: str) -> Any:
+    """What OGBench has registered under this id.
 
     Raises:
         EnvironmentSetupError: MuJoCo or OGBench cannot be imported, or knows no such id.
@@ -23,10 +23,19 @@ def make_scene(env_id: str) -> Any:
     choose_gl()
     try:
         importlib.import_module("ogbench")  # registers its ids
-        spec = gym.spec(env_id)
-        scene = gym.envs.registration.load_env_creator(str(spec.entry_point))
+        return gym.spec(env_id)
     except (ImportError, gym.error.Error) as error:
         raise EnvironmentSetupError(f"{env_id}: OGBench cannot be used here ({error}); install the project again") from error
+
+
+def make_scene(env_id: str) -> Any:
+    """OGBench's environment of this id without wrappers, made to repeat exactly with a seed; call `reset` before its use.
+
+    Raises:
+        EnvironmentSetupError: MuJoCo or OGBench cannot be imported, or knows no such id.
+    """
+    spec = spec_of(env_id)
+    scene = gym.envs.registration.load_env_creator(str(spec.entry_point))
     return type(f"Repeatable{scene.__name__}", (_Repeatable, scene), {})(**spec.kwargs)
 
 

@@ -22,7 +22,7 @@ from vlmrb.pretrain.robots.catalogue import CATALOGUE
 from vlmrb.pretrain.robots.truth import Truth, is_moved, is_still
 from vlmrb.types import Clip, ScoringRequest
 
-_ENVS = ("scene-singletask-task3-v0", "scene-singletask-task4-v0", "scene-singletask-task5-v0")
+_ENVS = tuple(f"scene-singletask-task{number}-v0" for number in range(1, 6))
 _BEHAVIOURS = {"planned": 0.0, "half-trained": 0.4}
 _CLIP_LENGTH = 32
 _EPISODE_CLIPS = 8
@@ -31,7 +31,7 @@ _TIMED_CLIPS = 24
 
 
 class SceneExam:
-    """OGBench's scene tasks 3, 4 and 5.
+    """OGBench's five scene tasks.
 
     Args:
         frames: of a clip that the model looks at.
@@ -56,7 +56,6 @@ class SceneExam:
         Asked(Matter("pressed", "button"), "Does the robot press a button?", "Does the robot never press a button?"),
         Asked(Matter("unlocked", "drawer"), "Does the robot unlock the drawer?", "Does the robot never unlock the drawer?"),
         Asked(Matter("unlocked", "window"), "Does the robot unlock the window?", "Does the robot never unlock the window?"),
-        Asked(Matter("stayed"), "Does the robot stay in place?", "Does the robot move?"),
     )
 
     def __init__(self, frames: int) -> None:

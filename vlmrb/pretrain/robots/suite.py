@@ -13,7 +13,7 @@ from vlmrb.pretrain.robots.pictures import SIDE, PatchPictures
 from vlmrb.pretrain.robots.source import EPISODES, RobotSource, prepare
 from vlmrb.pretrain.suite import Suite
 
-_SHAPE = ModelShape(frames=8, patch=SIDE, vision_width=96, vision_layers=4, vision_heads=3)
+_SHAPE = ModelShape(frames=8, patch=SIDE, vision_width=96, vision_layers=4, vision_heads=3, text_width=96, text_heads=3)
 _CARD = """# The embedded model of VLM-RB for robots
 
 A small frozen vision-language model that answers yes/no questions about short clips of OGBench's robot arm, so that VLM-guided
@@ -59,7 +59,7 @@ ROBOTS = Suite(
     pictures="ogbench",
     catalogue=CATALOGUE,
     shape=_SHAPE,
-    clips=120_000,
+    clips=100_000,
     prepare=_prepare,
     make_source=RobotSource,
     make_eye=_make_eye,
