@@ -1,4 +1,7 @@
-"""(b) agents against Stable-Baselines3, (c) where a step's time goes, (d) VLM-RB against PER with a scorer that costs 20 ms."""
+"""(b) agents against Stable-Baselines3, (c) where a step's time goes, (d) VLM-RB against PER.
+
+(d) is measured with a scorer that costs 20 ms, and on a robot whose frames are drawn and scored in the other process.
+"""
 
 from __future__ import annotations
 
@@ -226,3 +229,24 @@ def test_vlm_against_per_with_a_scorer_of_20_ms_a_clip(benchmark, tmp_path: Path
         print(
             f"\nsteps/s, vlm : per: {vlm:,.0f} against {per:,.0f}, ratio {vlm / per:.2f}; {rounds[-1][0][1]:.0%} of clips dropped"
         )
+
+
+ROBOT = {"env": "scene-singletask-task4-v0", "algo": "sac", "n_envs": 8, "total_steps": 2_400, "learning_starts": 400,
+         "eval_interval": 10**9, "eval_episodes": 1, "checkpoint_interval": 10**9, "seed": 0}  # fmt: skip
+
+
+def robot(store: Store, replay: str) -> tuple[float, float]:
+    """Steps per second, and the share of the clips that was dropped."""
+    result = trainer(store, make_config(**ROBOT, replay=replay)).run()
+    return result.steps_per_second, result.dropped / max(1, result.clips)
+
+
+def test_vlm_on_a_robot_with_frames_drawn_and_scored_beside_it_against_per(benchmark, tmp_path: Path, capsys) -> None:
+    with Store(str(tmp_path / "store.db")) as store:
+        rounds = [(robot(store, "vlm"), robot(store, "per")) for _ in range(ROUNDS)]
+    vlm, per = (statistics.median(each[which][0] for each in rounds) for which in (0, 1))
+    dropped = max(each[0][1] for each in rounds)
+    benchmark.extra_info.update(vlm=vlm, per=per, ratio=vlm / per, dropped=dropped)
+    benchmark.pedantic(lambda: None, rounds=1)
+    with capsys.disabled():
+        print(f"\nrobot, steps/s, vlm : per: {vlm:.1f} against {per:.1f}, ratio {vlm / per:.2f}; {dropped:.0%} of clips dropped")
