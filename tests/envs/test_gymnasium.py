@@ -60,6 +60,15 @@ def test_an_own_environment_from_an_importable_module(tmp_path, monkeypatch) -> 
     sys.modules.pop("coin_module")
 
 
+def test_an_environment_that_fails_in_its_own_code_is_told_in_words(tmp_path, monkeypatch) -> None:
+    broken = OWN_MODULE.replace("self.render_mode = render_mode", "self.no_such_field").replace("Coin-v0", "Broken-v0")
+    (tmp_path / "broken_module.py").write_text(broken)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(EnvironmentSetupError, match="Broken-v0 cannot be made: it fails with AttributeError: .*no_such_field"):
+        make_env(make_config(env="broken_module:Broken-v0", replay="uniform"))
+    sys.modules.pop("broken_module")
+
+
 def test_modified_visuals_are_refused_where_there_are_none() -> None:
     with pytest.raises(EnvironmentSetupError, match="only 'normal'"):
         make_env(make_config(env="CartPole-v1", replay="uniform", visuals="swapped"))

@@ -82,6 +82,8 @@ def _make_registered(env_id: str) -> gym.Env:
         raise EnvironmentSetupError(f"{env_id}: {error}") from error
     except (TypeError, ImportError) as error:
         raise EnvironmentSetupError(f"{env_id} cannot be made with an rgb_array render: {error}") from error
+    except Exception as error:  # other people's code: a dm_control that does not go with the MuJoCo beside it, for one
+        raise EnvironmentSetupError(f"{env_id} cannot be made: it fails with {type(error).__name__}: {error}") from error
     if env.render_mode != "rgb_array":
         raise EnvironmentSetupError(f"{env_id}: clips need an environment that supports render_mode='rgb_array'")
     return env
