@@ -140,8 +140,9 @@ class TrainConfig(BaseModel):
     clip_length: int = _option(32, "steps per clip [paper: 32]", "scoring", ge=1, le=1024)
     scorer: str | None = _option(
         None,
-        "who labels clips: embedded (the small model that comes with this project, for MiniGrid), hf:<hub id or folder>, "
-        "openai:<base-url>#<model>, or the controls oracle, reward, random:<positive rate> (default: embedded for --replay vlm)",
+        "who labels clips: embedded (the small models that come with this project, for MiniGrid and OGBench's robot), "
+        "hf:<hub id or folder>, openai:<base-url>#<model>, or the controls oracle, reward, random:<positive rate> "
+        "(default: embedded for --replay vlm)",
         "scoring",
     )
     prompt: str = _option(

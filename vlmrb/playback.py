@@ -27,6 +27,7 @@ from vlmrb.types import CLIPS_PER_RUN, FrameRenderer
 
 THUMBNAIL_FRAMES = 16
 COSTLY_THUMBNAIL_FRAMES = 6  # where a frame takes tens of milliseconds to draw
+_COSTLY = ("mujoco", "ogbench")
 THUMBNAIL_SIDE = 112
 SHEET_SIDE = 384
 SHEET_PIXELS = 2**24
@@ -109,7 +110,7 @@ class Playback:
     def _make_thumbnail(self, clip_id: int) -> Sheet:
         snapshots = self._store.clip_snapshots(clip_id)
         chosen = _spread(len(snapshots), THUMBNAIL_FRAMES)
-        if self._kind(clip_id) == "ogbench":  # few are drawn, and stand for their neighbours
+        if self._kind(clip_id) in _COSTLY:  # few are drawn, and stand for their neighbours
             few = chosen[_spread(len(chosen), COSTLY_THUMBNAIL_FRAMES)]
             chosen = few[np.abs(chosen[:, None] - few).argmin(axis=1)]
         drawn, places = np.unique(chosen, return_inverse=True)
@@ -139,7 +140,7 @@ class Playback:
         if snapshots.ndim != (4 if kind == "frames" else 2):
             raise StoreCorruptError(f"clip {clip_id} is damaged: its data does not fit the way its run is drawn")
         try:
-            if kind == "ogbench" and side is not None:
+            if kind in _COSTLY and side is not None:
                 recipe = recipe | {"side": side}
             if kind == "minigrid" and side is not None:
                 cells = int(snapshots[0, :2].max(initial=1))

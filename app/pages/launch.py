@@ -34,7 +34,7 @@ ENVIRONMENTS = (
 """What the field of the environment suggests; any other id may be typed."""
 
 SCORERS = (
-    ("embedded", "the small model that comes with VLM-RB: looks at MiniGrid's frames, on any machine"),
+    ("embedded", "the small models that come with VLM-RB: for MiniGrid and for OGBench's robot arm, on any machine"),
     ("oracle", "a control that reads no prompt: yes where the simulator saw progress"),
     ("reward", "a control that reads no prompt: yes where the clip holds a positive reward"),
     ("random:0.25", "a control that reads no prompt: yes at random, at this rate"),

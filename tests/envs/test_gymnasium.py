@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from vlmrb.config import make_config
-from vlmrb.envs import VectorEnv, make_env
-from vlmrb.errors import EnvironmentSetupError
+from vlmrb.envs import VectorEnv, make_env, make_renderer
+from vlmrb.envs.drawing import leave_out_costly
+from vlmrb.envs.registered import make_registered
+from vlmrb.errors import EnvironmentSetupError, StoreCorruptError
 from vlmrb.types import ActionSpec
 
 OWN_MODULE = """
@@ -64,9 +66,36 @@ def test_an_environment_that_fails_in_its_own_code_is_told_in_words(tmp_path, mo
     broken = OWN_MODULE.replace("self.render_mode = render_mode", "self.no_such_field").replace("Coin-v0", "Broken-v0")
     (tmp_path / "broken_module.py").write_text(broken)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(EnvironmentSetupError, match="Broken-v0 cannot be made: it fails with AttributeError: .*no_such_field"):
+    with pytest.raises(EnvironmentSetupError, match=r"Broken-v0 cannot be made: it fails with AttributeError: .*no_such_field"):
         make_env(make_config(env="broken_module:Broken-v0", replay="uniform"))
     sys.modules.pop("broken_module")
+
+
+def test_frames_of_mujoco_tasks_come_from_positions_and_are_those_of_the_task() -> None:
+    env = make_env(make_config(env="HalfCheetah-v5", algo="sac", replay="uniform"))
+    rng, snapshots, own = np.random.default_rng(0), [], []
+    drawn = make_registered("HalfCheetah-v5", width=64, height=64)
+    drawn.reset(seed=0)
+    drawn.unwrapped.model.vis.quality.offsamples = 0
+    drawn.render()
+    leave_out_costly(drawn.unwrapped.mujoco_renderer.viewer.scn)
+    env.reset(0)
+    for _ in range(6):
+        for _ in range(5):
+            env.step(rng.uniform(-1, 1, 6).astype(np.float32))
+        snapshots.append(env.snapshot())
+        drawn.unwrapped.set_state(env._data.qpos, env._data.qvel)
+        own.append(drawn.render())
+    drawn.close()
+    assert snapshots[0].shape == (9 * 8,)
+    renderer = make_renderer(env.render_spec | {"side": 64})
+    frames = renderer.render(np.array(snapshots))
+    assert (frames == np.array(own)).all()
+    assert (frames[0] != frames[-1]).any()
+    with pytest.raises(StoreCorruptError, match="no state of HalfCheetah-v5"):
+        renderer.render(np.zeros((1, 5), np.uint8))
+    with pytest.raises(EnvironmentSetupError, match="16 to 1024"):
+        make_renderer(env.render_spec | {"side": 4})
 
 
 def test_modified_visuals_are_refused_where_there_are_none() -> None:

@@ -16,10 +16,11 @@ import pytest
 
 from vlmrb.config import make_config
 from vlmrb.envs import Play, make_env, make_renderer
+from vlmrb.envs.drawing import leave_out_costly
 from vlmrb.envs.headless import cannot_draw, choose_gl
 from vlmrb.envs.ogbench_env import OGBenchEnvironment
 from vlmrb.envs.ogbench_events import _Latch
-from vlmrb.envs.ogbench_frames import leave_out_costly, open_renderer
+from vlmrb.envs.ogbench_frames import open_renderer
 from vlmrb.envs.ogbench_scene import make_scene
 from vlmrb.errors import ConfigError, EnvironmentSetupError, StoreCorruptError
 from vlmrb.events import is_progress

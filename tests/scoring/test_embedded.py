@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 from vlmrb.__main__ import main
 from vlmrb.agreement import auc
+from vlmrb.events import shows_progress
 from vlmrb.pretrain.evaluation import ask
 from vlmrb.pretrain.questions import preset_texts
 from vlmrb.pretrain.suites import SUITES
@@ -19,14 +19,10 @@ from vlmrb.store import Store
 SHORT = ["--total-steps", "1200", "--learning-starts", "2000", "--eval-episodes", "1", "--sync-scoring", "--quiet", "--json"]
 
 
-@pytest.fixture(scope="module")
-def folder() -> Path:
-    found = embedded_folder()
-    assert found is not None
-    return found
-
-
-def test_it_is_small_and_holds_safetensors_alone(folder) -> None:
+@pytest.mark.parametrize("name", ["", "robots"])
+def test_it_is_small_and_holds_safetensors_alone(name) -> None:
+    folder = embedded_folder(name)
+    assert folder is not None
     files = [path for path in folder.iterdir() if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 15e6
     assert {path.suffix for path in files} <= {".json", ".safetensors", ".jinja", ".md"}
@@ -44,7 +40,7 @@ def test_a_run_that_names_no_scorer_is_scored_by_it(tmp_path, capsys) -> None:
     assert max(len(score.frame_indices) for score in scores) == SUITES["grids"].shape.frames
 
 
-def test_it_tells_progress_apart_in_environments_that_it_has_never_seen(folder) -> None:
+def test_it_tells_progress_apart_in_environments_that_it_has_never_seen() -> None:
     exam = SUITES["grids"].make_exam()
     items = exam.held_out(100, seed=7)
     scorer = make_scorer("embedded", ScorerOptions(device="cpu"))
@@ -53,6 +49,26 @@ def test_it_tells_progress_apart_in_environments_that_it_has_never_seen(folder) 
         told = auc(ask(scorer, exam, items, question), truths)
         assert told is not None
         assert told > 0.93, question
+
+
+def test_a_robot_is_scored_by_the_model_that_knows_robots_and_its_answers_are_right(tmp_path, capsys) -> None:
+    store = str(tmp_path / "store.db")
+    robot = ["--env", "scene-singletask-task1-v0", "--algo", "sac", "--n-envs", "2", "--play-steps", "1200"]
+    assert main(["train", *robot, "--store", store, *SHORT[:-1]]) == 0
+    assert "warning" not in capsys.readouterr().err
+    with Store(store, create=False) as opened:
+        assert opened.run(1).config["scorer"] == "embedded:robots"
+        clips = opened.clips(1, limit=100)
+    scores = [clip.score for clip in clips]
+    assert {score.scorer for score in scores} == {"embedded:robots"}
+    assert max(len(score.frame_indices) for score in scores) == SUITES["robots"].shape.frames
+    told = auc([score.probability for score in scores], [shows_progress(clip.events) for clip in clips])
+    assert told is not None
+    assert told > 0.85
+    assert main(["score", "1", "--store", store, "--limit", "2", "--quiet"]) == 0
+    assert "embedded:robots" in capsys.readouterr().out
+    assert main(["trial", "1", "--store", store, "--sample", "2", "--scorer", "embedded", "--quiet", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["trial"]["scorer"] == "embedded:robots"
 
 
 def test_pictures_that_it_has_never_seen_come_with_a_warning(tmp_path, capsys) -> None:

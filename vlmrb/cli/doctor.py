@@ -126,18 +126,20 @@ def _robots(hints: list[str]) -> dict[str, Any]:
 
 
 def _embedded_model(problems: list[str]) -> dict[str, Any]:
-    """Load the model that scores where no other is named."""
+    """Load the models that score where no other is named."""
     from vlmrb.scoring import ScorerOptions, make_scorer
 
-    try:
-        scorer = make_scorer("embedded", ScorerOptions(device="cpu"))
-    except Exception as error:  # noqa: BLE001 - as above
-        problems.append(f"the embedded model cannot be loaded: {error}; install VLM-RB again, or name another --scorer")
-        return {"embedded model": "fails"}
-    try:
-        return {"embedded model": f"loads ({getattr(scorer, 'revision', '')[:19]}…)"}
-    finally:
-        scorer.close()
+    told = {}
+    for title, name in (("embedded model", "embedded"), ("embedded model of robots", "embedded:robots")):
+        try:
+            scorer = make_scorer(name, ScorerOptions(device="cpu"))
+        except Exception as error:  # noqa: BLE001 - as above
+            problems.append(f"the {title} cannot be loaded: {error}; install VLM-RB again, or name another --scorer")
+            told[title] = "fails"
+        else:
+            told[title] = f"loads ({getattr(scorer, 'revision', '')[:19]}…)"
+            scorer.close()
+    return told
 
 
 def _video(hints: list[str]) -> dict[str, Any]:

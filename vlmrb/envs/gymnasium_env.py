@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 
@@ -38,7 +40,7 @@ class GymnasiumEnvironment:
         self._success_return = success_return if success_return is not None else registered
         self._own_rule = success_return is None
         self.success_rule = self._rule_in_words()
-        self.render_spec = {"kind": "frames"}
+        self.render_spec: dict[str, Any] = {"kind": "frames"}
         self._return = 0.0
 
     def _rule_in_words(self) -> str:

@@ -6,14 +6,12 @@ haze and multi-sampling 25 ms. Most of the rest goes into the robot's 200,000 tr
 
 from __future__ import annotations
 
-import weakref
-from concurrent.futures import Future
-from queue import SimpleQueue
-from threading import Thread
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from vlmrb.envs.drawing import ThreadedRenderer, leave_out_costly
 from vlmrb.envs.headless import cannot_draw
 from vlmrb.envs.ogbench_scene import make_scene
 from vlmrb.errors import EnvironmentSetupError, StoreCorruptError
@@ -64,8 +62,8 @@ class SceneState:
             start += part.nbytes
 
 
-class OGBenchRenderer:
-    """Draws packed states, from any thread: the drawing is done in one of its own, which an OpenGL context belongs to.
+class OGBenchRenderer(ThreadedRenderer):
+    """Draws packed states, from any thread.
 
     Args:
         env: OGBench's id.
@@ -78,43 +76,7 @@ class OGBenchRenderer:
     def __init__(self, env: str, side: int = FRAME_SIDE) -> None:
         if not 16 <= side <= 1024:
             raise EnvironmentSetupError(f"a frame of {side}×{side} pixels; allowed: 16 to 1024")
-        self._asked: _Asked = SimpleQueue()
-        thread = Thread(target=_serve, args=(self._asked, env, side), name="mujoco", daemon=True)
-        thread.start()
-        weakref.finalize(self, _end, self._asked, thread)
-
-    def render(self, snapshots: np.ndarray) -> np.ndarray:
-        """uint8 [F, S] → RGB uint8 [F, side, side, 3].
-
-        Raises:
-            EnvironmentSetupError: there is no OpenGL that works without a screen.
-            StoreCorruptError: these are no states of this scene.
-        """
-        future: Future[np.ndarray] = Future()
-        self._asked.put((np.ascontiguousarray(snapshots), future))
-        return future.result()
-
-
-_Asked = SimpleQueue[tuple[np.ndarray, "Future[np.ndarray]"] | None]
-
-
-def _serve(asked: _Asked, env_id: str, side: int) -> None:
-    """Draw what is asked for until None is."""
-    drawing: _Drawing | None = None
-    while (order := asked.get()) is not None:
-        snapshots, future = order
-        try:
-            drawing = drawing or _Drawing(env_id, side)
-            future.set_result(drawing.draw(snapshots))
-        except BaseException as error:  # noqa: BLE001 - raised where it was asked for
-            future.set_exception(error)
-    if drawing is not None:
-        drawing.close()
-
-
-def _end(asked: _Asked, thread: Thread) -> None:
-    asked.put(None)
-    thread.join()
+        super().__init__(partial(_Drawing, env, side))
 
 
 class _Drawing:
@@ -159,11 +121,3 @@ def open_renderer(model: Any, side: int) -> Any:
         return mujoco.Renderer(model, side, side)
     except Exception as error:
         raise cannot_draw(error) from error
-
-
-def leave_out_costly(drawing: Any) -> None:
-    """Switch shadows, reflections and haze off in an `MjvScene`."""
-    import mujoco
-
-    for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION, mujoco.mjtRndFlag.mjRND_HAZE):
-        drawing.flags[flag] = False

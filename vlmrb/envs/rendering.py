@@ -32,10 +32,14 @@ def make_renderer(render_spec: dict[str, Any]) -> FrameRenderer:
         from vlmrb.envs.ogbench_frames import OGBenchRenderer
 
         return OGBenchRenderer(**settings)
+    if kind == "mujoco":
+        from vlmrb.envs.mujoco_env import MuJoCoRenderer
+
+        return MuJoCoRenderer(**settings)
     if kind == "frames":
         return FramesRenderer()
     raise EnvironmentSetupError(
-        f"render recipe of kind {kind!r}; known: 'minigrid', 'ogbench', 'frames'. A newer vlmrb may have made it"
+        f"render recipe of kind {kind!r}; known: 'minigrid', 'ogbench', 'mujoco', 'frames'. A newer vlmrb may have made it"
     )
 
 

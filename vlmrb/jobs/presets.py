@@ -91,14 +91,14 @@ def presets() -> list[LaunchPreset]:
             "robot",
             "Robot arm",
             "SAC puts a cube where it belongs, after 10,000 steps of scripted play: a quarter of an hour per run on a core. "
-            "The embedded model knows no robots, so the simulator's events label.",
+            "A small model of its own looks at the robot's frames.",
             {
                 "env": "cube-single-singletask-task1-v0",
                 "algo": "sac",
                 "total_steps": 40_000,
                 "play_steps": 10_000,
                 "n_step": 3,
-                "scorer": "oracle",
+                "scorer": "embedded",
                 "eval_interval": 4_000,
                 "eval_episodes": 20,
             },

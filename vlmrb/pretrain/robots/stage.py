@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from vlmrb.envs.drawing import leave_out_costly
 from vlmrb.envs.ogbench_events import SceneEvents
-from vlmrb.envs.ogbench_frames import FRAME_SIDE, leave_out_costly, open_renderer
+from vlmrb.envs.ogbench_frames import FRAME_SIDE, open_renderer
 from vlmrb.envs.ogbench_play import ScenePlay
 from vlmrb.envs.ogbench_scene import make_scene
 from vlmrb.types import Event
