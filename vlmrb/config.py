@@ -39,6 +39,7 @@ _CONTINUOUS = {
     "n_step": 1,
     "hidden_size": 256,
     "td_boost": True,
+    "prompt": "manipulation",
 }
 AGENT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"sac": _CONTINUOUS, "td3": _CONTINUOUS}
 """Defaults of an agent where they are not those of the fields, which are made for DQN."""

@@ -117,8 +117,8 @@ def verdict_on(store: Store, form: Filled) -> Verdict:
     checked = check(form)
     if checked.problems:
         return Verdict(checked.problems, None, [], "", [])
-    asked = dict.fromkeys((config.scorer, config.prompt) for config in checked.configs if config.scorer is not None)
-    notices = dict.fromkeys(filter(None, (jobs.unreadable(store, scorer, prompt) for scorer, prompt in asked)))
+    asked = dict.fromkeys((config.scorer, config.prompt, config.env) for config in checked.configs if config.scorer is not None)
+    notices = dict.fromkeys(filter(None, (jobs.unreadable(store, *one) for one in asked)))
     return Verdict({}, jobs.estimate(store, checked.configs), lambda_schedules(checked.configs), command(form), list(notices))
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from vlmrb.config import TrainConfig, make_config
 from vlmrb.store import Store
-from vlmrb.train import Trainer, create_run
+from vlmrb.train import Trainer, create_run, train
 from vlmrb.types import ClipScore
 
 pytestmark = pytest.mark.bench
@@ -237,7 +237,7 @@ ROBOT = {"env": "scene-singletask-task4-v0", "algo": "sac", "n_envs": 8, "total_
 
 def robot(store: Store, replay: str) -> tuple[float, float]:
     """Steps per second, and the share of the clips that was dropped."""
-    result = trainer(store, make_config(**ROBOT, replay=replay)).run()
+    result = train(make_config(**ROBOT, replay=replay), store=store)
     return result.steps_per_second, result.dropped / max(1, result.clips)
 
 

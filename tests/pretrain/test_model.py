@@ -18,10 +18,11 @@ from vlmrb.pretrain.grids.catalogue import CATALOGUE
 from vlmrb.pretrain.grids.eye import GridEye
 from vlmrb.pretrain.grids.source import lay_out
 from vlmrb.pretrain.grids.tiles import TilePictures
-from vlmrb.pretrain.grids.worlds import Scene, SceneMaker, frame_indices
+from vlmrb.pretrain.grids.worlds import Scene, SceneMaker
 from vlmrb.pretrain.learner import Learner
 from vlmrb.pretrain.model import UNKNOWN, ModelShape, build_model, build_tokenizer, save_folder
 from vlmrb.pretrain.questions import Matter, Question
+from vlmrb.pretrain.sampling import frame_indices
 from vlmrb.scoring.embedded import prompt_notice
 from vlmrb.scoring.hf import HFScorer
 from vlmrb.store import Store

@@ -167,7 +167,7 @@ def few_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_training_films_first_and_goes_on_where_it_was_interrupted(few_episodes, tmp_path) -> None:
-    recipe = Recipe(clips=24, batch=4, questions=3, suite="robots", shape=SHAPE)
+    recipe = Recipe(clips=16, batch=4, questions=3, suite="robots", shape=SHAPE)
 
     def interrupt(share: float) -> None:
         if share > 0.5:
@@ -187,7 +187,7 @@ def test_a_training_films_first_and_goes_on_where_it_was_interrupted(few_episode
         assert filmed[0].stat().st_mtime_ns == when
 
     pretrain(recipe, tmp_path / "model", device="cpu", workers=0, resume=True, report=look, report_every=1)
-    assert seen[-1].clips == 24
+    assert seen[-1].clips == 16
     assert not (tmp_path / "model" / "training").exists()
     found = evaluate(tmp_path / "model", suite="robots", clips=5, device="cpu")
     assert {entry.n for entry in found.questions} == {5}

@@ -13,7 +13,8 @@ from minigrid.envs.doorkey import DoorKeyEnv
 
 from vlmrb.pretrain.grids.environments import SCATTERED, ScatteredRooms, make_world, training_families
 from vlmrb.pretrain.grids.truth import CONTENTS, HAPPENINGS, room_entries, truth_of
-from vlmrb.pretrain.grids.worlds import SceneMaker, frame_indices
+from vlmrb.pretrain.grids.worlds import SceneMaker
+from vlmrb.pretrain.sampling import frame_indices
 from vlmrb.scoring.worker import make_request
 from vlmrb.types import Clip, Event
 

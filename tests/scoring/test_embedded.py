@@ -13,7 +13,7 @@ from vlmrb.pretrain.evaluation import ask
 from vlmrb.pretrain.questions import preset_texts
 from vlmrb.pretrain.suites import SUITES
 from vlmrb.scoring import ScorerOptions, make_scorer
-from vlmrb.scoring.embedded import embedded_folder
+from vlmrb.scoring.embedded import embedded_folder, fit_to_pictures, picture_notice, pictures_of, prompt_notice
 from vlmrb.store import Store
 
 SHORT = ["--total-steps", "1200", "--learning-starts", "2000", "--eval-episodes", "1", "--sync-scoring", "--quiet", "--json"]
@@ -77,3 +77,23 @@ def test_pictures_that_it_has_never_seen_come_with_a_warning(tmp_path, capsys) -
     assert "has learnt the pictures of MiniGrid and no others" in capsys.readouterr().err
     assert main(["score", "1", "--store", store, "--limit", "2", "--quiet"]) == 0
     assert "has learnt the pictures of MiniGrid and no others" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "task", ["scene-singletask-task4-v0", "cube-double-play-singletask-v0", "puzzle-4x5-singletask-task2-v0"]
+)
+def test_a_robot_is_known_by_its_environments_name(task) -> None:
+    spec = {"kind": pictures_of(task)}
+    assert fit_to_pictures("embedded", spec) == "embedded:robots"
+    assert fit_to_pictures("oracle", spec) == "oracle"
+    assert prompt_notice(fit_to_pictures("embedded", spec), "Does the robot lift a cube?") == ""
+    grid = fit_to_pictures("embedded", {"kind": pictures_of("DoorKey-5x5")})
+    assert "'cube'" in prompt_notice(grid, "Does the robot lift a cube?")
+
+
+def test_each_model_is_warned_of_the_other_ones_pictures() -> None:
+    assert picture_notice("embedded", {"kind": "minigrid"}) == picture_notice("embedded:robots", {"kind": "ogbench"}) == ""
+    assert "OGBench's robot and no others" in picture_notice("embedded:robots", {"kind": "minigrid"})
+    assert "MiniGrid and no others" in picture_notice("embedded", {"kind": "frames"})
+    assert "OGBench's robot and no others" in picture_notice(f"hf:{embedded_folder('robots')}", {"kind": "frames"})
+    assert embedded_folder("other") is None

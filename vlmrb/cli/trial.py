@@ -74,16 +74,17 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _create(store: Store, arguments: argparse.Namespace) -> int:
-    from vlmrb.rescoring import create_trial
+    from vlmrb.rescoring import create_trial, fit_to_runs
     from vlmrb.scoring import prompt_notice, resolve_prompt
 
-    if notice := prompt_notice(arguments.scorer, resolve_prompt(arguments.prompt).text):
+    scorer = fit_to_runs(arguments.scorer, store, arguments.run_ids)
+    if notice := prompt_notice(scorer, resolve_prompt(arguments.prompt).text):
         text.complain(f"warning: {notice}")
 
     return create_trial(
         store,
         run_ids=arguments.run_ids,
-        scorer=arguments.scorer,
+        scorer=scorer,
         prompt=arguments.prompt,
         sample=arguments.sample,
         seed=arguments.seed,

@@ -11,7 +11,20 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from vlmrb.errors import EnvironmentSetupError
+
 _Asked = SimpleQueue[tuple[np.ndarray, "Future[np.ndarray]"] | None]
+
+
+def check_side(side: int) -> int:
+    """A frame's side in pixels, as it is.
+
+    Raises:
+        EnvironmentSetupError: it is not from 16 to 1024.
+    """
+    if not 16 <= side <= 1024:
+        raise EnvironmentSetupError(f"a frame of {side}×{side} pixels; allowed: 16 to 1024")
+    return side
 
 
 class Drawing(Protocol):

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from vlmrb.envs.drawing import ThreadedRenderer, leave_out_costly
+from vlmrb.envs.drawing import ThreadedRenderer, check_side, leave_out_costly
 from vlmrb.envs.headless import cannot_draw
 from vlmrb.envs.ogbench_scene import make_scene
-from vlmrb.errors import EnvironmentSetupError, StoreCorruptError
+from vlmrb.errors import StoreCorruptError
 
 FRAME_SIDE = 192
 """Pixels along a side of the frames that the scorer is shown."""
@@ -74,9 +74,7 @@ class OGBenchRenderer(ThreadedRenderer):
     """
 
     def __init__(self, env: str, side: int = FRAME_SIDE) -> None:
-        if not 16 <= side <= 1024:
-            raise EnvironmentSetupError(f"a frame of {side}×{side} pixels; allowed: 16 to 1024")
-        super().__init__(partial(_Drawing, env, side))
+        super().__init__(partial(_Drawing, env, check_side(side)))
 
 
 class _Drawing:

@@ -12,7 +12,7 @@ from typing import Literal
 from vlmrb.config import parse_lambda
 from vlmrb.errors import ConfigError, NotFoundError, RunBusyError
 from vlmrb.jobs.dispatching import dispatch, log_path
-from vlmrb.scoring import prompt_notice, resolve_prompt
+from vlmrb.scoring import fit_to_pictures, pictures_of, prompt_notice, resolve_prompt
 from vlmrb.scoring.prompts import load_presets
 from vlmrb.store import Store
 from vlmrb.types import JobKind, Prompt, RunSummary
@@ -88,13 +88,15 @@ def find_question(store: Store, prompt: str) -> Prompt:
     return resolve_prompt(prompt)
 
 
-def unreadable(store: Store, scorer: str, prompt: str) -> str:
+def unreadable(store: Store, scorer: str, prompt: str, env: str = "") -> str:
     """What a scorer cannot read of a question (as `find_question` has it), in words with a way out; '' if it can.
+
+    `env` is the environment that it is asked about, where 'embedded' is not settled yet.
 
     Raises:
         ConfigError: there is no such question.
     """
-    return prompt_notice(scorer, find_question(store, prompt).text)
+    return prompt_notice(fit_to_pictures(scorer, {"kind": pictures_of(env)}), find_question(store, prompt).text)
 
 
 def stored_prompt(store: Store, prompt: str) -> int:

@@ -95,8 +95,7 @@ def create_trial(
     runs = sorted(set(run_ids))
     if not runs:
         raise ConfigError("runs: none is named; a trial needs the clips of at least one run")
-    fitting = {fit_to_pictures(scorer, store.run(run_id).render_spec) for run_id in runs}
-    scorer = fitting.pop() if len(fitting) == 1 else scorer
+    scorer = fit_to_runs(scorer, store, runs)
     check_scorer(scorer)
     clip_ids = store.sample_clips(runs, sample, seed)
     if not clip_ids:
@@ -106,6 +105,16 @@ def create_trial(
     return store.create_trial(
         scorer=scorer, prompt_id=prompt_id, threshold=options.pop("threshold"), options=options, clip_ids=clip_ids
     )
+
+
+def fit_to_runs(scorer: str, store: Store, run_ids: Iterable[int]) -> str:
+    """The scorer that 'embedded' stands for, where it is the same for all of these runs; any other as it is.
+
+    Raises:
+        NotFoundError: one of the runs is not there.
+    """
+    fitting = {fit_to_pictures(scorer, store.run(run_id).render_spec) for run_id in run_ids}
+    return fitting.pop() if len(fitting) == 1 else scorer
 
 
 def run_trial(store: Store, trial_id: int, progress: Callable[[ScoringProgress], None] | None = None) -> None:

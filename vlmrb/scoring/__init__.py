@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from vlmrb.events import PROGRESS_EVENTS, is_progress
 from vlmrb.scoring.backends import ScorerOptions, check_scorer, is_control, make_scorer
-from vlmrb.scoring.embedded import fit_to_pictures, picture_notice, prompt_notice
+from vlmrb.scoring.embedded import fit_to_pictures, picture_notice, pictures_of, prompt_notice
 from vlmrb.scoring.prompts import load_presets, resolve_prompt
 from vlmrb.scoring.worker import ScoringWorker
 
@@ -22,6 +22,7 @@ __all__ = [
     "fit_to_pictures",
     "make_scorer",
     "picture_notice",
+    "pictures_of",
     "prompt_notice",
     "resolve_prompt",
 ]

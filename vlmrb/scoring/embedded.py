@@ -27,6 +27,7 @@ ROBOTS = "robots"
 
 _FOLDERS = {"": "embedded", ROBOTS: "embedded_robots"}
 _WORLDS = {"minigrid": "MiniGrid", "ogbench": "OGBench's robot"}
+_ROBOT_ENV = re.compile(r"(cube|puzzle|scene)-([\w-]+-)?singletask(-task\d)?-v\d+")
 _WORD = re.compile(r"\w+|[^\w\s]")
 _SHOWN_WORDS = 8
 
@@ -43,6 +44,11 @@ def fit_to_pictures(scorer: str, render_spec: Mapping[str, Any]) -> str:
     """The scorer that 'embedded' stands for where frames are made like this; any other as it is."""
     is_robot = render_spec.get("kind") == "ogbench" and embedded_folder(ROBOTS) is not None
     return f"embedded:{ROBOTS}" if scorer == "embedded" and is_robot else scorer
+
+
+def pictures_of(env_id: str) -> str:
+    """The kind of an environment's pictures by its id alone, as far as that tells: 'ogbench' or ''."""
+    return "ogbench" if _ROBOT_ENV.fullmatch(env_id) else ""
 
 
 def split_words(text: str) -> list[str]:

@@ -19,7 +19,7 @@ def train(config: TrainConfig, *, store: Store, name: str | None = None, progres
             the run has begun, after its status has been set to 'failed' with the reason.
     """
     run_id = create_run(config, store=store, name=name)
-    return _run(run_id, config, store, progress)
+    return _run(run_id, make_config(**store.run(run_id).config), store, progress)  # in which 'embedded' is settled
 
 
 def resume(run_id: int, *, store: Store, progress: Progress | None = None) -> TrainResult:

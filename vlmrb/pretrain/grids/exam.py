@@ -10,8 +10,9 @@ from vlmrb.pretrain.exam import Asked, HeldOut
 from vlmrb.pretrain.grids.catalogue import CATALOGUE
 from vlmrb.pretrain.grids.tiles import TILE
 from vlmrb.pretrain.grids.truth import truth_of
-from vlmrb.pretrain.grids.worlds import SceneMaker, frame_indices
+from vlmrb.pretrain.grids.worlds import SceneMaker
 from vlmrb.pretrain.questions import Catalogue, Matter
+from vlmrb.pretrain.sampling import frame_indices
 from vlmrb.types import Clip, FrameRenderer, ScoringRequest
 
 _SIZES = (5, 6, 8, 12, 16)

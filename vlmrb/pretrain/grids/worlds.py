@@ -18,6 +18,7 @@ from vlmrb.envs.rendering import MiniGridRenderer
 from vlmrb.pretrain.grids.behaviour import Behaviour
 from vlmrb.pretrain.grids.environments import SCATTERED, make_world, training_families
 from vlmrb.pretrain.grids.truth import Truth, truth_of
+from vlmrb.pretrain.sampling import choose_balanced, frame_indices
 from vlmrb.types import Clip
 
 _CLIP_LENGTHS = (4, 8, 12, 16, 24, 40, 48, 64)
@@ -78,7 +79,8 @@ class SceneMaker:
             clips = self.episode(rng, clips=3)
             if clips and rng.random() < _share_kept(_cells(clips[0][1]), small):
                 pool += clips
-        return [self.scene(env_id, clip, frames) for env_id, clip in choose_balanced(pool, count, rng)]
+        chosen = choose_balanced([_kinds(clip) for _, clip in pool], count, rng)
+        return [self.scene(*pool[number], frames) for number in chosen]
 
     def as_they_come(self, seed: Sequence[int], count: int) -> list[tuple[str, Clip]]:
         """`count` clips of whole episodes, as an agent would produce them, each with its environment's id."""
@@ -117,32 +119,6 @@ class SceneMaker:
                 self._worlds.pop(next(iter(self._worlds))).close()
             self._worlds[env_id] = make_world(env_id)
         return self._worlds[env_id]
-
-
-def frame_indices(length: int, frames: int) -> np.ndarray:
-    """The steps of a clip that a scorer with `frames` frames is shown: evenly spaced, the last one among them."""
-    return np.unique(np.linspace(length - 1, 0, min(frames, length)).round().astype(int))
-
-
-def choose_balanced(pool: Sequence[tuple[str, Clip]], count: int, rng: np.random.Generator) -> list[tuple[str, Clip]]:
-    """Choose `count` of the pool: again and again one of the kinds of events, least chosen first, then a clip that holds it.
-
-    Where no clip of a kind is left the others fill up, so that common kinds are frequent and rare ones are all there.
-    """
-    kinds = [_kinds(clip) for _, clip in pool]
-    chosen: list[int] = []
-    left = set(range(len(pool)))
-    tally = {kind: 0 for kinds_of_clip in kinds for kind in kinds_of_clip}
-    while len(chosen) < min(count, len(pool)):
-        open_kinds = [kind for kind in tally if any(kind in kinds[i] for i in left)]
-        kind = min(open_kinds, key=lambda name: (tally[name], name))
-        candidates = sorted(i for i in left if kind in kinds[i])
-        pick = candidates[int(rng.integers(len(candidates)))]
-        chosen.append(pick)
-        left.remove(pick)
-        for name in kinds[pick]:
-            tally[name] += 1
-    return [pool[i] for i in chosen]
 
 
 def _share_kept(cells: int, small: bool) -> float:

@@ -16,10 +16,10 @@ from vlmrb.envs.ogbench_env import OGBenchEnvironment
 from vlmrb.envs.ogbench_frames import OGBenchRenderer
 from vlmrb.envs.ogbench_play import ScenePlay
 from vlmrb.pretrain.exam import Asked, HeldOut
-from vlmrb.pretrain.grids.worlds import frame_indices
 from vlmrb.pretrain.questions import Catalogue, Matter
 from vlmrb.pretrain.robots.catalogue import CATALOGUE
 from vlmrb.pretrain.robots.truth import Truth, is_moved, is_still
+from vlmrb.pretrain.sampling import frame_indices
 from vlmrb.types import Clip, ScoringRequest
 
 _ENVS = tuple(f"scene-singletask-task{number}-v0" for number in range(1, 6))
@@ -27,7 +27,7 @@ _BEHAVIOURS = {"planned": 0.0, "half-trained": 0.4}
 _CLIP_LENGTH = 32
 _EPISODE_CLIPS = 8
 _STRAY_STEPS = (4, 20)
-_TIMED_CLIPS = 24
+_TIMED_CLIPS = 16
 
 
 class SceneExam:

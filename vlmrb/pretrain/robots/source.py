@@ -14,6 +14,7 @@ from vlmrb.pretrain.batches import BatchOrder, Scenes
 from vlmrb.pretrain.robots.footage import FilmMaker, Footage, load_footage, save_footage
 from vlmrb.pretrain.robots.pictures import PatchPictures
 from vlmrb.pretrain.robots.truth import GRID, truth_of
+from vlmrb.pretrain.sampling import choose_balanced
 
 EPISODES = 1_600
 """That are filmed: 64,000 frames."""
@@ -91,7 +92,7 @@ class RobotSource:
         """The clips of this order: always the same ones."""
         rng = np.random.default_rng([order.seed, order.index])
         pool = [self._draw(rng, order.frames) for _ in range(_POOL * order.clips)]
-        chosen = _choose_balanced([_kinds(self._episodes[episode], rows) for episode, rows in pool], order.clips, rng)
+        chosen = choose_balanced([_kinds(self._episodes[episode], rows) for episode, rows in pool], order.clips, rng)
         windows = [pool[number] for number in chosen]
         truths = [truth_of(self._episodes[episode], rows) for episode, rows in windows]
         codes = np.concatenate([self._codes[episode, rows].transpose(1, 0, 2) for episode, rows in windows])
@@ -118,20 +119,3 @@ def _kinds(footage: Footage, rows: np.ndarray) -> frozenset[str]:
     """The kinds of events in a window, with 'nothing' for want of others."""
     kinds = {f"{event.name} {event.object}" for at, _, event in footage.events if rows[0] < at <= rows[-1] and event.object}
     return frozenset(kinds or {"nothing"})
-
-
-def _choose_balanced(kinds: list[frozenset[str]], count: int, rng: np.random.Generator) -> list[int]:
-    """Choose `count`: again and again one of the kinds, least chosen first, then one that holds it."""
-    left = set(range(len(kinds)))
-    tally = dict.fromkeys(sorted({kind for some in kinds for kind in some}), 0)
-    chosen: list[int] = []
-    while len(chosen) < min(count, len(kinds)):
-        open_kinds = [kind for kind in tally if any(kind in kinds[number] for number in left)]
-        kind = min(open_kinds, key=lambda name: (tally[name], name))
-        candidates = sorted(number for number in left if kind in kinds[number])
-        pick = candidates[int(rng.integers(len(candidates)))]
-        chosen.append(pick)
-        left.remove(pick)
-        for name in kinds[pick]:
-            tally[name] += 1
-    return chosen
