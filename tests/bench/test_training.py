@@ -231,7 +231,7 @@ def test_vlm_against_per_with_a_scorer_of_20_ms_a_clip(benchmark, tmp_path: Path
         )
 
 
-ROBOT = {"env": "scene-singletask-task4-v0", "algo": "sac", "n_envs": 8, "total_steps": 2_400, "learning_starts": 400,
+ROBOT = {"env": "scene-singletask-task4-v0", "algo": "sac", "n_envs": 8, "total_steps": 1_600, "learning_starts": 200,
          "eval_interval": 10**9, "eval_episodes": 1, "checkpoint_interval": 10**9, "seed": 0}  # fmt: skip
 
 
@@ -241,6 +241,7 @@ def robot(store: Store, replay: str) -> tuple[float, float]:
     return result.steps_per_second, result.dropped / max(1, result.clips)
 
 
+@pytest.mark.timeout(1200)
 def test_vlm_on_a_robot_with_frames_drawn_and_scored_beside_it_against_per(benchmark, tmp_path: Path, capsys) -> None:
     with Store(str(tmp_path / "store.db")) as store:
         rounds = [(robot(store, "vlm"), robot(store, "per")) for _ in range(ROUNDS)]
