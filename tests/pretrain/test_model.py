@@ -148,12 +148,12 @@ def test_a_run_whose_prompt_has_unknown_words_says_so_and_still_scores(folder, t
 def test_the_embedded_scorer_is_the_shipped_folder_or_a_clear_error(folder, monkeypatch) -> None:
     from vlmrb.scoring import ScorerOptions, backends, check_scorer, make_scorer
 
-    monkeypatch.setattr(backends, "embedded_folder", lambda: folder)
+    monkeypatch.setattr(backends, "embedded_folder", lambda name="": folder)
     check_scorer("embedded")
     scorer = make_scorer("embedded", ScorerOptions(device="cpu"))
     assert isinstance(scorer, HFScorer)
     assert scorer.model == str(folder)
-    monkeypatch.setattr(backends, "embedded_folder", lambda: None)
+    monkeypatch.setattr(backends, "embedded_folder", lambda name="": None)
     with pytest.raises(ScorerSetupError, match="is missing here"):
         check_scorer("embedded")
     with pytest.raises(ScorerSetupError, match="there is no"):

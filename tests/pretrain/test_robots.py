@@ -189,11 +189,17 @@ def test_a_training_films_first_and_goes_on_where_it_was_interrupted(few_episode
     pretrain(recipe, tmp_path / "model", device="cpu", workers=0, resume=True, report=look, report_every=1)
     assert seen[-1].clips == 16
     assert not (tmp_path / "model" / "training").exists()
+
+
+@pytest.mark.slow
+def test_an_evaluation_tells_every_figure_of_every_question(few_episodes, tmp_path) -> None:
+    pretrain(Recipe(clips=4, batch=4, questions=3, suite="robots", shape=SHAPE), tmp_path / "model", device="cpu", workers=0)
     found = evaluate(tmp_path / "model", suite="robots", clips=5, device="cpu")
     assert {entry.n for entry in found.questions} == {5}
     assert found.visuals == {}
 
 
+@pytest.mark.slow
 def test_the_exam_is_the_same_for_the_same_seed_and_holds_clips_as_a_run_would_score_them() -> None:
     exam = SceneExam(4)
     items, again = exam.held_out(10, seed=1), SceneExam(4).held_out(10, seed=1)

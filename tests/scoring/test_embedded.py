@@ -53,8 +53,19 @@ def test_it_tells_progress_apart_in_environments_that_it_has_never_seen() -> Non
 
 def test_a_robot_is_scored_by_the_model_that_knows_robots_and_its_answers_are_right(tmp_path, capsys) -> None:
     store = str(tmp_path / "store.db")
-    robot = ["--env", "scene-singletask-task1-v0", "--algo", "sac", "--n-envs", "2", "--play-steps", "1200"]
-    assert main(["train", *robot, "--store", store, *SHORT[:-1]]) == 0
+    robot = [
+        "--env",
+        "scene-singletask-task1-v0",
+        "--algo",
+        "sac",
+        "--n-envs",
+        "2",
+        "--play-steps",
+        "1000",
+        "--total-steps",
+        "1000",
+    ]
+    assert main(["train", *SHORT[:-1], *robot, "--store", store]) == 0
     assert "warning" not in capsys.readouterr().err
     with Store(store, create=False) as opened:
         assert opened.run(1).config["scorer"] == "embedded:robots"
@@ -65,6 +76,14 @@ def test_a_robot_is_scored_by_the_model_that_knows_robots_and_its_answers_are_ri
     told = auc([score.probability for score in scores], [shows_progress(clip.events) for clip in clips])
     assert told is not None
     assert told > 0.85
+
+
+@pytest.mark.slow
+def test_stored_clips_of_a_robot_are_scored_again_by_the_model_that_knows_robots(tmp_path, capsys) -> None:
+    store = str(tmp_path / "store.db")
+    robot = ["--env", "scene-singletask-task1-v0", "--algo", "sac", "--n-envs", "1", "--replay", "vlm", "--scorer", "oracle"]
+    assert main(["train", *robot, "--store", store, *SHORT[:-1], "--total-steps", "96"]) == 0
+    capsys.readouterr()
     assert main(["score", "1", "--store", store, "--limit", "2", "--quiet"]) == 0
     assert "embedded:robots" in capsys.readouterr().out
     assert main(["trial", "1", "--store", store, "--sample", "2", "--scorer", "embedded", "--quiet", "--json"]) == 0
