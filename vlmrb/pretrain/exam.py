@@ -42,7 +42,7 @@ class Exam(Protocol):
         ...
 
     def timed(self, seed: int) -> list[HeldOut]:
-        """Some clips to take the time with."""
+        """Clips to take the time with, more than 8."""
         ...
 
     def request(self, item: HeldOut, visuals: str = "normal") -> ScoringRequest:

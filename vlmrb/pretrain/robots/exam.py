@@ -27,7 +27,7 @@ _BEHAVIOURS = {"planned": 0.0, "half-trained": 0.4}
 _CLIP_LENGTH = 32
 _EPISODE_CLIPS = 8
 _STRAY_STEPS = (4, 20)
-_TIMED_CLIPS = 16
+_TIMED_CLIPS = 24
 
 
 class SceneExam:
