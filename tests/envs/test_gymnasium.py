@@ -84,7 +84,8 @@ def test_frames_of_mujoco_tasks_come_from_positions_and_are_those_of_the_task() 
         for _ in range(5):
             env.step(rng.uniform(-1, 1, 6).astype(np.float32))
         snapshots.append(env.snapshot())
-        drawn.unwrapped.set_state(env._data.qpos, env._data.qvel)
+        task = env._env.unwrapped
+        drawn.unwrapped.set_state(task.data.qpos, task.data.qvel)
         own.append(drawn.render())
     drawn.close()
     assert snapshots[0].shape == (9 * 8,)

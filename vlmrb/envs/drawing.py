@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 from threading import Thread
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vlmrb.errors import EnvironmentSetupError
+from vlmrb.errors import EnvironmentSetupError, StoreCorruptError
 
 _Asked = SimpleQueue[tuple[np.ndarray, "Future[np.ndarray]"] | None]
 
@@ -25,6 +25,44 @@ def check_side(side: int) -> int:
     if not 16 <= side <= 1024:
         raise EnvironmentSetupError(f"a frame of {side}×{side} pixels; allowed: 16 to 1024")
     return side
+
+
+class PackedState:
+    """Arrays of a simulator that a frame depends on, as bytes and back.
+
+    Args:
+        parts: pairs (array, which of its rows).
+    """
+
+    def __init__(self, parts: Sequence[tuple[np.ndarray, Any]]) -> None:
+        self._parts = tuple(parts)
+        self.size = len(self.pack())
+
+    def pack(self) -> np.ndarray:
+        """The present state, uint8 [size]."""
+        return np.concatenate([np.ascontiguousarray(array[index]).view(np.uint8).ravel() for array, index in self._parts])
+
+    def unpack(self, snapshot: np.ndarray) -> None:
+        """Put a state back; positions follow with the next `mj_forward`."""
+        start = 0
+        for array, index in self._parts:
+            part = array[index]
+            array[index] = snapshot[start : start + part.nbytes].view(part.dtype).reshape(part.shape)
+            start += part.nbytes
+
+    def draw_each(self, snapshots: np.ndarray, draw: Callable[[], np.ndarray], env_id: str) -> np.ndarray:
+        """uint8 [F, size] → RGB uint8 [F, H, W, 3]: `draw` draws the state that has just been put back.
+
+        Raises:
+            StoreCorruptError: these are no such states.
+        """
+        if snapshots.ndim != 2 or snapshots.shape[1] != self.size:
+            raise StoreCorruptError(f"data of shape {snapshots.shape} is no state of {env_id}, or a damaged one")
+        frames = []
+        for snapshot in snapshots:
+            self.unpack(snapshot)
+            frames.append(np.array(draw()))
+        return np.stack(frames)
 
 
 class Drawing(Protocol):

@@ -11,10 +11,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from vlmrb.envs.drawing import ThreadedRenderer, check_side, leave_out_costly
+from vlmrb.envs.drawing import PackedState, ThreadedRenderer, check_side, leave_out_costly
 from vlmrb.envs.gymnasium_env import GymnasiumEnvironment
 from vlmrb.envs.headless import cannot_draw
-from vlmrb.errors import StoreCorruptError
 
 FRAME_SIDE = 240
 """Pixels along a side of the frames that the scorer is shown."""
@@ -36,13 +35,16 @@ class MuJoCoEnvironment(GymnasiumEnvironment):
 
     def __init__(self, env: gym.Env, env_id: str, success_return: float | None = None) -> None:
         super().__init__(env, success_return)
-        self._data: Any = env.unwrapped.data  # type: ignore[attr-defined]
+        self._state = _state_of(env.unwrapped.data)  # type: ignore[attr-defined]
         self.render_spec = {"kind": "mujoco", "env": env_id, "side": FRAME_SIDE}
 
     def snapshot(self) -> np.ndarray:
         """The positions that a frame depends on, uint8 [S]."""
-        parts = (self._data.qpos, self._data.mocap_pos, self._data.mocap_quat)
-        return np.concatenate([np.ascontiguousarray(part).view(np.uint8).ravel() for part in parts])
+        return self._state.pack()
+
+
+def _state_of(data: Any) -> PackedState:
+    return PackedState([(part, slice(None)) for part in (data.qpos, data.mocap_pos, data.mocap_quat)])
 
 
 class MuJoCoRenderer(ThreadedRenderer):
@@ -66,7 +68,7 @@ class _Drawing:
     def __init__(self, env_id: str, side: int) -> None:
         from vlmrb.envs.registered import make_registered
 
-        self._env_id, self._side = env_id, side
+        self._env_id = env_id
         self._env = make_registered(env_id, width=side, height=side)
         self._env.reset(seed=0)
         self._task: Any = self._env.unwrapped
@@ -76,23 +78,16 @@ class _Drawing:
         except Exception as error:
             raise cannot_draw(error) from error
         leave_out_costly(self._task.mujoco_renderer.viewer.scn)
+        self._state = _state_of(self._task.data)
 
     def draw(self, snapshots: np.ndarray) -> np.ndarray:
+        return self._state.draw_each(snapshots, self._draw_present, self._env_id)
+
+    def _draw_present(self) -> np.ndarray:
         import mujoco
 
-        data = self._task.data
-        parts = (data.qpos, data.mocap_pos, data.mocap_quat)
-        if snapshots.ndim != 2 or snapshots.shape[1] != sum(part.nbytes for part in parts):
-            raise StoreCorruptError(f"data of shape {snapshots.shape} is no state of {self._env_id}, or a damaged one")
-        frames = np.empty((len(snapshots), self._side, self._side, 3), np.uint8)
-        for snapshot, frame in zip(snapshots, frames, strict=True):
-            start = 0
-            for part in parts:
-                part[:] = snapshot[start : start + part.nbytes].view(part.dtype).reshape(part.shape)
-                start += part.nbytes
-            mujoco.mj_forward(self._task.model, data)
-            frame[:] = self._task.render()
-        return frames
+        mujoco.mj_forward(self._task.model, self._task.data)
+        return self._task.render()
 
     def close(self) -> None:
         self._env.close()

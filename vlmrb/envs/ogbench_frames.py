@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from vlmrb.envs.drawing import ThreadedRenderer, check_side, leave_out_costly
+from vlmrb.envs.drawing import PackedState, ThreadedRenderer, check_side, leave_out_costly
 from vlmrb.envs.headless import cannot_draw
 from vlmrb.envs.ogbench_scene import make_scene
-from vlmrb.errors import StoreCorruptError
 
 FRAME_SIDE = 192
 """Pixels along a side of the frames that the scorer is shown."""
@@ -22,7 +21,7 @@ FRAME_SIDE = 192
 _CAMERA = "front"
 
 
-class SceneState:
+class SceneState(PackedState):
     """Everything that a frame of a scene depends on, as bytes and back: joints, targets, colours of what changes them.
 
     Args:
@@ -39,27 +38,16 @@ class SceneState:
         materials = [names.index(name) for name in ("drawer_handle", "window_handle") if name in names]
         sites = [getattr(scene, name) for name in ("_drawer_target_site_id", "_window_target_site_id") if hasattr(scene, name)]
         everything = slice(None)
-        self._parts: list[tuple[np.ndarray, Any]] = [
-            (data.qpos, everything),
-            (data.mocap_pos, everything),
-            (data.mocap_quat, everything),
-            (model.geom_rgba, geoms),
-            (model.mat_rgba, materials),
-            (model.site_pos, sites),
-        ]
-        self.size = len(self.pack())
-
-    def pack(self) -> np.ndarray:
-        """The present state, uint8 [size]."""
-        return np.concatenate([np.ascontiguousarray(array[index]).view(np.uint8).ravel() for array, index in self._parts])
-
-    def unpack(self, snapshot: np.ndarray) -> None:
-        """Put a state into the scene; its positions follow with the next `mj_forward`."""
-        start = 0
-        for array, index in self._parts:
-            part = array[index]
-            array[index] = snapshot[start : start + part.nbytes].view(part.dtype).reshape(part.shape)
-            start += part.nbytes
+        super().__init__(
+            [
+                (data.qpos, everything),
+                (data.mocap_pos, everything),
+                (data.mocap_quat, everything),
+                (model.geom_rgba, geoms),
+                (model.mat_rgba, materials),
+                (model.site_pos, sites),
+            ]
+        )
 
 
 class OGBenchRenderer(ThreadedRenderer):
@@ -81,25 +69,22 @@ class _Drawing:
     """A scene and its OpenGL context; of use in the thread alone that made it."""
 
     def __init__(self, env_id: str, side: int) -> None:
-        self._env_id, self._side = env_id, side
+        self._env_id = env_id
         self._scene = make_scene(env_id)
         self._scene.reset(seed=0)
         self._state = SceneState(self._scene)
         self._renderer = open_renderer(self._scene.model, side)
 
     def draw(self, snapshots: np.ndarray) -> np.ndarray:
+        return self._state.draw_each(snapshots, self._draw_present, self._env_id)
+
+    def _draw_present(self) -> np.ndarray:
         import mujoco
 
-        if snapshots.ndim != 2 or snapshots.shape[1] != self._state.size:
-            raise StoreCorruptError(f"data of shape {snapshots.shape} is no state of {self._env_id}, or a damaged one")
-        frames = np.empty((len(snapshots), self._side, self._side, 3), np.uint8)
-        for snapshot, frame in zip(snapshots, frames, strict=True):
-            self._state.unpack(snapshot)
-            mujoco.mj_forward(self._scene.model, self._scene.data)
-            self._renderer.update_scene(self._scene.data, camera=_CAMERA)
-            leave_out_costly(self._renderer.scene)
-            frame[:] = self._renderer.render()
-        return frames
+        mujoco.mj_forward(self._scene.model, self._scene.data)
+        self._renderer.update_scene(self._scene.data, camera=_CAMERA)
+        leave_out_costly(self._renderer.scene)
+        return self._renderer.render()
 
     def close(self) -> None:
         self._renderer.close()
