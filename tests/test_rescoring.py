@@ -13,8 +13,9 @@ import pytest
 from tests.recorded import record_frames, record_run
 from tests.store.samples import Child
 from vlmrb import rescoring
+from vlmrb.config import make_config
 from vlmrb.errors import ConfigError, NotFoundError, RunBusyError, ScorerSetupError, StoreCorruptError, VlmrbError
-from vlmrb.rescoring import ScoringProgress, choose_clips, create_trial, report, run_trial, score_clips, trial_report
+from vlmrb.rescoring import ScoringProgress, choose_clips, create_trial, fit_to_runs, report, run_trial, score_clips, trial_report
 from vlmrb.scoring import ScorerOptions, resolve_prompt
 from vlmrb.store import Store
 from vlmrb.types import CLIPS_PER_RUN, ClipScore
@@ -221,3 +222,13 @@ def test_a_sample_is_the_same_for_the_same_seed(store: Store) -> None:
     assert samples[0] == samples[1] != samples[2]
     with pytest.raises(ConfigError, match="seed"):
         create_trial(store, run_ids=[run_id], scorer="oracle", prompt="games", seed=-1)
+
+
+def test_a_trial_of_grid_worlds_and_robots_together_is_refused_where_embedded_is_two_models(tmp_path) -> None:
+    with Store(str(tmp_path / "runs.db")) as store:
+        kinds = ("minigrid", "ogbench")
+        runs = [store.create_run(make_config().model_dump(), render_spec={"kind": kind}, success_rule="") for kind in kinds]
+        with pytest.raises(ConfigError, match="a trial for each kind"):
+            create_trial(store, run_ids=runs, scorer="embedded", prompt="games")
+        assert fit_to_runs("embedded", store, runs[1:]) == "embedded:robots"
+        assert fit_to_runs("oracle", store, runs) == "oracle"

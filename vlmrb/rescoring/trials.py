@@ -81,7 +81,7 @@ def create_trial(
         dtype: of a local model's weights, or 'auto'.
 
     Raises:
-        ConfigError: a setting is out of range.
+        ConfigError: a setting is out of range, or 'embedded' is not one model for all of the runs.
         ScorerSetupError: the scorer string names no back end.
         NotFoundError: a run is not there, or none of them has clips.
     """
@@ -108,13 +108,16 @@ def create_trial(
 
 
 def fit_to_runs(scorer: str, store: Store, run_ids: Iterable[int]) -> str:
-    """The scorer that 'embedded' stands for, where it is the same for all of these runs; any other as it is.
+    """The scorer that 'embedded' stands for with these runs; any other as it is.
 
     Raises:
         NotFoundError: one of the runs is not there.
+        ConfigError: it stands for a different model in some of them.
     """
-    fitting = {fit_to_pictures(scorer, store.run(run_id).render_spec) for run_id in run_ids}
-    return fitting.pop() if len(fitting) == 1 else scorer
+    fitting = {fit_to_pictures(scorer, store.run(run_id).render_spec) for run_id in run_ids} or {scorer}
+    if len(fitting) > 1:
+        raise ConfigError(f"runs: {scorer!r} is a model of its own for grid worlds and for robots; make a trial for each kind")
+    return fitting.pop()
 
 
 def run_trial(store: Store, trial_id: int, progress: Callable[[ScoringProgress], None] | None = None) -> None:

@@ -42,8 +42,7 @@ def embedded_folder(name: str = "") -> Path | None:
 
 def fit_to_pictures(scorer: str, render_spec: Mapping[str, Any]) -> str:
     """The scorer that 'embedded' stands for where frames are made like this; any other as it is."""
-    is_robot = render_spec.get("kind") == "ogbench" and embedded_folder(ROBOTS) is not None
-    return f"embedded:{ROBOTS}" if scorer == "embedded" and is_robot else scorer
+    return f"embedded:{ROBOTS}" if scorer == "embedded" and render_spec.get("kind") == "ogbench" else scorer
 
 
 def pictures_of(env_id: str) -> str:
