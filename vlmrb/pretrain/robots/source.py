@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -45,10 +46,13 @@ def prepare(folder: Path, seed: int, episodes: int, workers: int, report: Callab
             done += 1
             report(done / episodes)
     elif missing:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts_to_the_trainer)
+        try:
             for _ in pool.map(_film, [folder] * len(missing), [seed] * len(missing), missing):
                 done += 1
                 report(done / episodes)
+        finally:
+            pool.shutdown(cancel_futures=True)  # an interrupt waits for the episodes that are being filmed, no others
     _work_out_codes(folder, episodes)
 
 
@@ -56,12 +60,15 @@ def _file(folder: Path, number: int) -> Path:
     return folder / f"{number:06d}.npz"
 
 
-_makers: dict[int, FilmMaker] = {}  # of this process
+def _leave_interrupts_to_the_trainer() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+_film_maker = cache(FilmMaker)  # one per process
 
 
 def _film(folder: Path, seed: int, number: int) -> None:
-    maker = _makers.get(os.getpid()) or _makers.setdefault(os.getpid(), FilmMaker())
-    save_footage(_file(folder, number), maker.film(seed, number))
+    save_footage(_file(folder, number), _film_maker().film(seed, number))
 
 
 def _work_out_codes(folder: Path, episodes: int) -> None:

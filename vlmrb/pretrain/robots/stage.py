@@ -27,7 +27,7 @@ LOOKS = (
         for lock in ("locked", "unlocked")
     ),
 )
-"""What a thing can look like, as numbers in `Thing.look`."""
+"""What a thing can look like, as numbers in `Footage.looks`."""
 
 _CAMERA = "front"
 _PLAIN_SHARE = 0.5  # of the episodes that look as OGBench's own
@@ -162,7 +162,7 @@ class Stage:
 
     def _draw_task(self) -> dict[str, Any]:
         """A beginning and a goal at random, in the form of OGBench's own tasks."""
-        rng, scene = self._rng, self._scene
+        rng = self._rng
         sides = []
         for _ in range(2):
             places = self._draw_places()
@@ -180,7 +180,6 @@ class Stage:
             }
         if self._cubes:
             return {"task_name": "random", "init_xyzs": places, "goal_xyzs": goals}
-        assert scene is not None
         return {"task_name": "random", "init_button_states": states, "goal_button_states": goal_states}
 
     def _draw_places(self) -> np.ndarray:
