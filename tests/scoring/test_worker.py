@@ -7,14 +7,17 @@ import signal
 import time
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from vlmrb.config import make_config
+from vlmrb.envs import make_env, make_renderer
 from vlmrb.errors import ScorerDiedError, ScorerError, ScorerSetupError
 from vlmrb.scoring import ScorerOptions, ScoringWorker, check_scorer, make_scorer
 from vlmrb.scoring.worker import make_request
-from vlmrb.types import Clip, Event, Prompt
+from vlmrb.types import Clip, ClipScore, Event, Prompt
 
 PROMPT = Prompt("games", 1, "Is the goal reached?", 7)
 
@@ -99,6 +102,40 @@ def test_a_process_that_cannot_be_brought_back_is_scorings_failure_and_drain_say
 def test_a_scorer_that_cannot_be_made_fails_at_once_with_its_own_words() -> None:
     with pytest.raises(ScorerSetupError, match="no-such-folder"):
         worker("hf:/no-such-folder/model")
+
+
+class ThreadReporter:
+    """Looks at two frames, and answers how many threads the networks get."""
+
+    frames_per_clip = 2
+
+    def score(self, requests, prompt):
+        import torch
+
+        assert all(request.frames.any() for request in requests)
+        threads = str(torch.get_num_threads())
+        return [ClipScore(r.clip.clip_id, 1.0, None, None, 0.5, "reporter", threads, "", None) for r in requests]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="threads have no names to be counted by")
+def test_networks_and_software_renderer_leave_the_learner_a_core(closing, monkeypatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("LP_NUM_THREADS", raising=False)
+    env = make_env(make_config(env="cube-single-singletask-task1-v0"))
+    env.reset(0)
+    snapshots = np.stack([env.snapshot()] * 3)
+    one = ScoringWorker(ThreadReporter, partial(make_renderer, env.render_spec), PROMPT)
+    env.close()
+    closing(one)
+    one.submit(replace(clip(0), snapshots=snapshots))
+    [(_, score)] = one.drain(wait=True, timeout_s=60)
+    cores = len(os.sched_getaffinity(0))
+    assert int(score.model) == max(1, cores - 1)
+    names = [path.read_text().strip() for path in Path(f"/proc/{one.pid}/task").glob("*/comm")]
+    assert sum(name.startswith("llvmpipe") for name in names) <= max(0, cores - 2)
 
 
 def test_a_new_prompt_is_for_clips_submitted_later(closing) -> None:

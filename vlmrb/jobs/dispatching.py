@@ -70,7 +70,7 @@ def _start_process(store: Store, job: Job) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     package_folder = str(Path(__file__).resolve().parents[2])
     search_path = [package_folder, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {"OMP_NUM_THREADS": "1"} | os.environ  # several runs at once want one thread each
+    environment = {"OMP_NUM_THREADS": "1", "LP_NUM_THREADS": "0"} | os.environ  # several runs at once want one thread each
     environment |= {"VLMRB_STORE": store.url, "PYTHONPATH": os.pathsep.join(search_path), "PYTHONUNBUFFERED": "1"}
     with path.open("ab") as log:
         process = subprocess.Popen(

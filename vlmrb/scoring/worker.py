@@ -224,7 +224,7 @@ def _unwrap(message: tuple[str, Any]) -> Any:
 
 def _run(connection: Connection, make_backend: Callable[[], ClipScorer], make_renderer: Callable[[], FrameRenderer]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))  # leave the learner a core
+    _leave_the_learner_a_core()
     try:
         backend, renderer = make_backend(), make_renderer()
     except Exception as error:  # noqa: BLE001  (the trainer raises it again)
@@ -248,6 +248,17 @@ def _run(connection: Connection, make_backend: Callable[[], ClipScorer], make_re
             connection.send(message)
         except OSError:
             return
+
+
+def _leave_the_learner_a_core() -> None:
+    """The networks' threads, and those of Mesa's software renderer, where the user has set no number of them.
+
+    The renderer's count excludes the thread that asks for a frame, which draws by itself where there are none.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    spare = max(1, cores - 1)
+    os.environ.setdefault("OMP_NUM_THREADS", str(spare))
+    os.environ.setdefault("LP_NUM_THREADS", str(spare - 1))
 
 
 def _score(backend: ClipScorer, renderer: FrameRenderer, clips: list[Clip], prompt: Prompt) -> list[ClipScore]:
