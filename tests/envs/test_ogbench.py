@@ -21,6 +21,7 @@ from vlmrb.envs.headless import cannot_draw, choose_gl
 from vlmrb.envs.ogbench_env import OGBenchEnvironment
 from vlmrb.envs.ogbench_events import _Latch
 from vlmrb.envs.ogbench_frames import open_renderer
+from vlmrb.envs.ogbench_play import ScenePlay, presses_for
 from vlmrb.envs.ogbench_scene import make_scene
 from vlmrb.errors import ConfigError, EnvironmentSetupError, StoreCorruptError
 from vlmrb.events import is_progress
@@ -200,6 +201,33 @@ def test_play_solves_the_task_it_is_given_and_repeats_with_its_seed(cubes) -> No
     np.testing.assert_array_equal([s.observation for s in rounds[0]], [s.observation for s in again])
     other = play_out(cubes, 0, play_seed=1)
     assert not np.array_equal(rounds[0][5].observation, other[5].observation)
+
+
+def neighbourhood(rows: int, columns: int) -> np.ndarray:
+    """bool [N, N]: who is next to whom in a puzzle, and everybody to himself."""
+    places = [divmod(index, columns) for index in range(rows * columns)]
+    return np.array([[abs(a - c) + abs(b - d) <= 1 for c, d in places] for a, b in places])
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(3, 3), (4, 4), (4, 5), (4, 6)])
+def test_the_presses_that_solve_a_puzzle_are_found_from_every_state_that_presses_lead_to(rows: int, columns: int) -> None:
+    changes, rng = neighbourhood(rows, columns), np.random.default_rng(0)
+    for _ in range(20):
+        wrong = (changes.astype(int) @ rng.integers(0, 2, rows * columns)) % 2 == 1
+        np.testing.assert_array_equal((changes.astype(int) @ presses_for(changes, wrong)) % 2 == 1, wrong)
+
+
+def test_a_puzzle_that_no_presses_solve_gets_none() -> None:
+    changes = neighbourhood(4, 4)
+    alone = np.arange(16) == 0
+    assert not presses_for(changes, alone).any()
+
+
+def test_play_solves_a_puzzle_whose_buttons_change_their_neighbours() -> None:
+    puzzle = made("puzzle-3x3-singletask-task4-v0")
+    np.testing.assert_array_equal(ScenePlay(puzzle.scene, np.random.default_rng(0))._changes(9), neighbourhood(3, 3))
+    assert sum(bool(play_out(puzzle, seed)[-1].success) for seed in (0, 1)) >= 1
+    puzzle.close()
 
 
 def test_other_environments_have_no_play() -> None:

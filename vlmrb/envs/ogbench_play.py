@@ -95,8 +95,9 @@ class ScenePlay:
         if cubes:
             lowest = min(cubes, key=lambda index: float(self._cube_goal(index)[2]))
             return "cube", (lowest, self._cube_goal(lowest))
-        wrong = np.flatnonzero(self._buttons() != self._button_goals())
-        return ("button", (int(self._rng.choice(wrong)),)) if len(wrong) else self._detour()
+        wrong = self._buttons() != self._button_goals()
+        presses = np.flatnonzero(presses_for(self._changes(len(wrong)), wrong) if wrong.any() else wrong)
+        return ("button", (int(self._rng.choice(presses)),)) if len(presses) else self._detour()
 
     def _slide(self, name: str, position: float) -> tuple[str, tuple[Any, ...]]:
         lock = list(_OPEN).index(name)
@@ -155,3 +156,35 @@ class ScenePlay:
 
     def _button_goals(self) -> np.ndarray:
         return np.asarray(getattr(self._scene, "_target_button_states", ()))
+
+    def _changes(self, count: int) -> np.ndarray:
+        """bool [N, N]: which buttons (rows) change when one (a column) is pressed; in a puzzle its neighbours do too."""
+        if not hasattr(self._scene, "_num_rows"):
+            return np.eye(count, dtype=bool)
+        row, column = np.divmod(np.arange(count), self._scene._num_cols)
+        return abs(row[:, None] - row) + abs(column[:, None] - column) <= 1
+
+
+def presses_for(changes: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    """Presses bool [N] after which every wrong button is right; none at all where no presses do that.
+
+    Two presses of a button undo each other and the order does not matter: linear equations modulo 2, by elimination.
+
+    Args:
+        changes: bool [N, N], which buttons (rows) change when one (a column) is pressed.
+        wrong: bool [N].
+    """
+    equations, row, pivots = np.column_stack([changes, wrong]), 0, []
+    for column in range(len(wrong)):
+        below = row + np.flatnonzero(equations[row:, column])
+        if len(below):
+            equations[[row, below[0]]] = equations[[below[0], row]]
+            others = equations[:, column].copy()
+            others[row] = False
+            equations[others] ^= equations[row]
+            pivots.append(column)
+            row += 1
+    presses = np.zeros(len(wrong), bool)
+    if not equations[row:, -1].any():
+        presses[pivots] = equations[:row, -1]
+    return presses
