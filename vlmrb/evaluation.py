@@ -7,10 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vlmrb.types import ActionSpec
+
 FIRST_HELD_OUT_SEED = 2**30
 """Training episodes are reset with seeds below this, evaluation episodes with this and the following ones."""
 
-MAX_PARALLEL = 64
+
+def max_parallel(action_spec: ActionSpec) -> int:
+    """Environments to play in side by side, at most; of a robot's simulator few, since each takes a hundred megabytes."""
+    return 8 if action_spec.continuous else 64
 
 
 class Evaluation(NamedTuple):
@@ -26,7 +31,7 @@ def evaluate(agent: Any, envs: Sequence[Any], episodes: int, epsilon: float, rng
 
     Args:
         agent: has best_action(observation [N, *shape]) → [N] or [N, A].
-        envs: up to MAX_PARALLEL environments to play in, side by side; all have the same action_spec.
+        envs: environments to play in, side by side; all have the same action_spec.
         episodes: episode i is reset with seed FIRST_HELD_OUT_SEED + i.
         epsilon: in [0, 1]; continuous actions are the agent's own whatever it is.
         rng: for the random actions.

@@ -19,7 +19,7 @@ from vlmrb.clips import ClipRecorder
 from vlmrb.config import TrainConfig, parse_lambda
 from vlmrb.envs import Play, VectorEnv, VectorStep, make_env
 from vlmrb.errors import ConfigError, VlmrbError
-from vlmrb.evaluation import FIRST_HELD_OUT_SEED, MAX_PARALLEL, evaluate
+from vlmrb.evaluation import FIRST_HELD_OUT_SEED, evaluate, max_parallel
 from vlmrb.metrics import Counters, MeanMetrics
 from vlmrb.replay import MixtureSampler, PrioritizedSampler, ReplayBuffer, Sampler, UniformSampler
 from vlmrb.schedules import linear
@@ -81,7 +81,7 @@ class Trainer:
             action_dtype=first.action_spec.dtype,
         )
         self._recorder = ClipRecorder(config.n_envs, config.clip_length, run_id, store.next_clip_number(run_id))
-        self._eval_envs = [make_env(config) for _ in range(min(config.eval_episodes, MAX_PARALLEL))]
+        self._eval_envs = [make_env(config) for _ in range(min(config.eval_episodes, max_parallel(first.action_spec)))]
         self._writer = store.writer(run_id)
         self._metrics, self._counters = MeanMetrics(), Counters()
         self._returns = np.zeros(config.n_envs)
