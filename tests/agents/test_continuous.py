@@ -71,9 +71,10 @@ def test_the_twin_critics_are_two_networks_that_do_not_mix(layer_norm: bool) -> 
     observation, action = torch.randn(5, 3), torch.randn(5, 2)
     together = critics(observation, action)
     for index in range(2):
-        hidden = torch.relu(normalise(critics.first(torch.cat([observation, action], 1))[:, 16 * index : 16 * index + 16]))
+        both = torch.cat([observation, action], 1) @ critics.first + critics.first_bias
+        hidden = torch.relu(normalise(both[:, 16 * index : 16 * index + 16]))
         hidden = torch.relu(normalise(hidden @ critics.second[index] + critics.second_bias[index]))
-        torch.testing.assert_close(together[index], (hidden @ critics.last[index] + critics.last_bias[index])[:, 0])
+        torch.testing.assert_close(together[index], hidden @ critics.last[index, 0] + critics.last_bias[index])
     assert not torch.allclose(together[0], together[1])
     torch.testing.assert_close(critics.first_value(observation, action), together[0])
 

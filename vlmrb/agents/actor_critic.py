@@ -22,7 +22,8 @@ class TwinCritics(nn.Module):
     """Two action values Q₁(s, a) and Q₂(s, a), reckoned together: two hidden layers each, over observation and action.
 
     Pictures and grids go through one torso that both share. With `layer_norm` hidden layers are normalised, which bounds
-    the values of actions that nobody has tried (Ball et al. 2023).
+    the values of actions that nobody has tried (Ball et al. 2023). The layers are laid out, and the last one is written, in
+    the way that a CPU takes least time for, gradients included.
     """
 
     def __init__(self, spec: ObservationSpec, action_size: int, hidden_size: int, layer_norm: bool) -> None:
@@ -30,35 +31,36 @@ class TwinCritics(nn.Module):
         vector = spec.kind == "vector"
         self.torso = nn.Identity() if vector else make_torso(spec, hidden_size)
         inputs = (spec.shape[0] if vector else hidden_size) + action_size
-        self.first = nn.Linear(inputs, 2 * hidden_size)  # both read the same input: one product of matrices
-        self.second = nn.Parameter(_uniform(2, hidden_size, hidden_size))
+        self.first = nn.Parameter(_uniform(inputs, 2 * hidden_size, fan_in=inputs))  # of both: they read the same
+        self.first_bias = nn.Parameter(_uniform(2 * hidden_size, fan_in=inputs))
+        self.second = nn.Parameter(_uniform(2, hidden_size, hidden_size, fan_in=hidden_size))
         self.second_bias = nn.Parameter(_uniform(2, 1, hidden_size, fan_in=hidden_size))
-        self.last = nn.Parameter(_uniform(2, hidden_size, 1))
-        self.last_bias = nn.Parameter(_uniform(2, 1, 1, fan_in=hidden_size))
+        self.last = nn.Parameter(_uniform(2, 1, hidden_size, fan_in=hidden_size))
+        self.last_bias = nn.Parameter(_uniform(2, 1, fan_in=hidden_size))
         self._layer_norm = layer_norm
 
     def forward(self, observation: Tensor, action: Tensor) -> Tensor:
         """Prepared observations [B, …] and actions [B, A] → [2, B]."""
-        hidden = self.first(torch.cat([self.torso(observation), action], dim=1))  # [B, 2H]
-        hidden = self._activate(hidden.unflatten(1, (2, -1)).transpose(0, 1))  # [2, B, H]
-        hidden = self._activate(torch.baddbmm(self.second_bias, hidden, self.second))
-        return torch.baddbmm(self.last_bias, hidden, self.last).squeeze(2)
+        joined = torch.cat([self.torso(observation), action], dim=1)
+        hidden = self._activate(torch.addmm(self.first_bias, joined, self.first).unflatten(1, (2, -1)))  # [B, 2, H]
+        hidden = self._activate(torch.baddbmm(self.second_bias, hidden.transpose(0, 1), self.second))  # [2, B, H]
+        return (hidden * self.last).sum(dim=2) + self.last_bias
 
     def first_value(self, observation: Tensor, action: Tensor) -> Tensor:
         """Q₁ alone, [B]."""
         size, joined = self.second.shape[1], torch.cat([self.torso(observation), action], dim=1)
-        hidden = self._activate(F.linear(joined, self.first.weight[:size], self.first.bias[:size]))
+        hidden = self._activate(torch.addmm(self.first_bias[:size], joined, self.first[:, :size]))
         hidden = self._activate(torch.addmm(self.second_bias[0], hidden, self.second[0]))
-        return torch.addmm(self.last_bias[0], hidden, self.last[0]).squeeze(1)
+        return (hidden * self.last[0]).sum(dim=1) + self.last_bias[0]
 
     def _activate(self, hidden: Tensor) -> Tensor:
         return F.relu(F.layer_norm(hidden, hidden.shape[-1:]) if self._layer_norm else hidden)
 
 
-def _uniform(count: int, inputs: int, outputs: int, fan_in: int = 0) -> Tensor:
+def _uniform(*shape: int, fan_in: int) -> Tensor:
     """Initial weights as those of `nn.Linear`."""
-    bound = 1 / math.sqrt(fan_in or inputs)
-    return torch.empty(count, inputs, outputs).uniform_(-bound, bound)
+    bound = 1 / math.sqrt(fan_in)
+    return torch.empty(shape).uniform_(-bound, bound)
 
 
 class ActorCritic:
