@@ -75,7 +75,7 @@ class SAC:
         )
         self._target_entropy = -float(action_size) if config.target_entropy is None else config.target_entropy
         self._log_alpha = torch.zeros(1, device=device, requires_grad=True)
-        self._alpha_optimizer = torch.optim.Adam([self._log_alpha], lr=config.learning_rate, fused=True)
+        self._networks.policy_optimizer.add_param_group({"params": [self._log_alpha]})
 
     @torch.no_grad()
     def act(self, observation: np.ndarray, step: int) -> np.ndarray:
@@ -102,9 +102,9 @@ class SAC:
         with networks.fixed_critics():
             action, log_prob = networks.policy.sample(data.observations, noise)
             loss = (alpha * log_prob - networks.critics(data.observations, action).amin(dim=0)).mean()
-            descend(networks.policy_optimizer, loss)
-        log_prob = log_prob.detach()
-        descend(self._alpha_optimizer, -(self._log_alpha * (log_prob.mean() + self._target_entropy)).sum())
+            log_prob = log_prob.detach()
+            alpha_loss = -(self._log_alpha * (log_prob.mean() + self._target_entropy)).sum()
+            descend(networks.policy_optimizer, loss + alpha_loss)  # neither loss has a gradient for the other's parameters
         networks.follow()
         networks.updates += 1
         names = ("train/td_loss", "train/mean_q", "train/policy_loss", "train/entropy", "train/alpha")
@@ -131,12 +131,10 @@ class SAC:
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimisers, generator, temperature."""
-        own = {"log_alpha": self._log_alpha.detach(), "alpha_optimizer": self._alpha_optimizer.state_dict()}
-        return self._networks.state_dict() | own
+        return self._networks.state_dict() | {"log_alpha": self._log_alpha.detach()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore."""
         self._networks.load_state_dict(state)
         with torch.no_grad():
             self._log_alpha.copy_(state["log_alpha"])
-        self._alpha_optimizer.load_state_dict(state["alpha_optimizer"])
