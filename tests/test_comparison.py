@@ -59,6 +59,8 @@ def compared(runs: list[MeasuredRun], *, at=(100_000, 200_000), thresholds=(0.5,
         ({"scorer": "openai:http://127.0.0.1:8000/v1#plm"}, "vlm (openai:v1#plm)"),
         ({"scorer": "random:0.25", "visuals": "swapped"}, "vlm (random:0.25, swapped)"),
         ({"clip_length": 8, "td_boost": True}, "vlm (oracle, |δ|, L=8)"),
+        ({"prompt": "manipulation"}, "vlm (oracle)"),
+        ({"prompt": "manipulation", "scorer": "embedded"}, "vlm (embedded, prompt “manipulation”)"),
     ],
 )
 def test_a_method_is_named_by_what_decides_how_it_draws(settings: dict, label: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmrb import stats
-from vlmrb.config import TrainConfig, defaults_for
+from vlmrb.config import TrainConfig, defaults_for, is_control
 from vlmrb.types import RunSummary
 
 BASELINES = ("uniform", "per")
@@ -169,13 +169,17 @@ def _nothing_to_compare(results: dict[Method, MethodResult]) -> str:
 
 
 def method_of(run: RunSummary) -> Method:
-    """The method of a run. Settings of VLM replay that differ from their defaults are part of its label."""
+    """The method of a run. Settings of VLM replay that differ from their defaults are part of its label.
+
+    The prompt is none of them where the scorer is a control, which reads no prompt.
+    """
     defaults = defaults_for(run.algo)
     config = defaults | run.config
     label = run.replay
     if run.replay == "vlm":
         details = [_short_scorer(run.scorer)]
-        details += [words for name, words in _deviations(config).items() if config[name] != defaults[name]]
+        unread = {"prompt"} if is_control(run.scorer) else set()
+        details += [words for name, words in _deviations(config).items() if config[name] != defaults[name] and name not in unread]
         label = f"vlm ({', '.join(details)})"
     return Method(run.env, run.algo, label)
 

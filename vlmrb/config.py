@@ -221,6 +221,11 @@ def make_config(**values: Any) -> TrainConfig:
         raise ConfigError("\n".join(_explain(item) for item in error.errors())) from None
 
 
+def is_control(scorer: str | None) -> bool:
+    """Whether a scorer's name is that of a control, which reads neither prompt nor frames."""
+    return (scorer or "").partition(":")[0] in ("oracle", "reward", "random")
+
+
 def _explain(item: Any) -> str:
     name = ".".join(str(part) for part in item["loc"] if part not in ("float", "constrained-float", "nullable"))
     message = item["msg"].removeprefix("Value error, ")

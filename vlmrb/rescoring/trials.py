@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from vlmrb.config import make_config
+from vlmrb.config import is_control, make_config
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.rescoring.judging import AgreementReport, report
 from vlmrb.rescoring.scoring import ScoringProgress, score_clips
-from vlmrb.scoring import ScorerOptions, check_scorer, fit_to_pictures, is_control, resolve_prompt
+from vlmrb.scoring import ScorerOptions, check_scorer, fit_to_pictures, resolve_prompt
 from vlmrb.store import Store
 from vlmrb.types import ClipScore, ClipSummary, Prompt, Trial
 

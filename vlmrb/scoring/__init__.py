@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from vlmrb.events import PROGRESS_EVENTS, is_progress
-from vlmrb.scoring.backends import ScorerOptions, check_scorer, is_control, make_scorer
+from vlmrb.scoring.backends import ScorerOptions, check_scorer, make_scorer
 from vlmrb.scoring.embedded import fit_to_pictures, picture_notice, pictures_of, prompt_notice
 from vlmrb.scoring.prompts import load_presets, resolve_prompt
 from vlmrb.scoring.worker import ScoringWorker
@@ -17,7 +17,6 @@ __all__ = [
     "ScoringWorker",
     "check_scorer",
     "fit_to_pictures",
-    "is_control",
     "is_progress",
     "load_presets",
     "make_scorer",

@@ -37,11 +37,6 @@ class ScorerOptions:
         return cls(config.scorer_frames, config.threshold, config.scorer_device, config.scorer_dtype, config.seed)
 
 
-def is_control(scorer: str) -> bool:
-    """Whether the string names a control, which reads neither prompt nor frames."""
-    return scorer.partition(":")[0] in ("oracle", "reward", "random")
-
-
 def check_scorer(scorer: str) -> None:
     """Refuse a scorer string that names no back end, without loading anything.
 
