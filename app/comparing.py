@@ -9,7 +9,18 @@ import numpy as np
 
 from app.colors import method_tokens
 from vlmrb import stats
-from vlmrb.comparison import Comparison, Improvement, MeasuredRun, Method, MethodResult, Verdict, compare, method_of, verdicts
+from vlmrb.comparison import (
+    Comparison,
+    Improvement,
+    MeasuredRun,
+    Method,
+    MethodResult,
+    Verdict,
+    beginning_of,
+    compare,
+    method_of,
+    verdicts,
+)
 from vlmrb.downsample import downsample
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.store import Store
@@ -73,10 +84,14 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One environment and agent. Areas are those up to `horizon`, the last step that all of its runs reached."""
+    """One environment and agent. Areas are those up to `horizon`, the last step that all of its runs reached.
+
+    `beginning` says so where runs do not begin with the agent alone.
+    """
 
     env: str
     algo: str
+    beginning: str
     horizon: int
     verdict: Verdict
     curves: tuple[MethodCurve, ...]
@@ -181,6 +196,7 @@ def _panel(
     areas = {each.method.label: each.area.point for each in results}
     return Panel(
         *task,
+        beginning=beginning_of(run for runs in by_method.values() for run in runs),
         horizon=results[0].horizon,
         verdict=verdict,
         curves=tuple(_curve(method, runs, tokens, statistic) for method, runs in by_method.items()),

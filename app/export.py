@@ -101,8 +101,9 @@ def _panel_html(number: int, panel: Panel, view: CompareView) -> str:
     ]
     rows = [_row_cells(row, view) for row in panel.rows]
     odds = [_odds_cells(panel, improvement) for improvement in panel.improvements]
+    beginning = f"<p>Runs begin {escape(panel.beginning)}.</p>" if panel.beginning else ""
     return (
-        f"<h2>{escape(panel.env)}, {escape(panel.algo)}</h2>"
+        f"<h2>{escape(panel.env)}, {escape(panel.algo)}</h2>{beginning}"
         f'<div class="verdict">{sentences}</div><div id="figure-{number}"></div>'
         f"{_table_html([*head, f'area to step {panel.horizon:,}'], rows)}"
         f"{_table_html(['', 'probability that a run has the larger area', 'its area'], odds) if odds else ''}"

@@ -321,11 +321,16 @@ def _mismatches(groups: dict[Method, list[MeasuredRun]]) -> list[str]:
         between = [name for name in every if name not in within | _ONLY_FOR_PER]
         if between:
             notes.append(f"{env}, {algo}: the methods differ in {', '.join(between)} too, not in replay alone")
-        played = {int(run.run.config.get("play_steps", 0)) for runs in task.values() for run in runs}
-        if played != {0}:
-            steps = " or ".join(f"{steps:,}" for steps in sorted(played))
-            notes.append(f"{env}, {algo}: the runs begin with {steps} steps of scripted play")
+        beginning = beginning_of(run for runs in task.values() for run in runs)
+        if beginning:
+            notes.append(f"{env}, {algo}: the runs begin {beginning}")
     return notes
+
+
+def beginning_of(runs: Iterable[MeasuredRun]) -> str:
+    """How runs begin if not with the agent alone, such as 'with 10,000 steps of scripted play'; else ''."""
+    played = sorted({int(run.run.config.get("play_steps", 0)) for run in runs})
+    return f"with {' or '.join(f'{steps:,}' for steps in played)} steps of scripted play" if any(played) else ""
 
 
 def _differing_settings(runs: list[MeasuredRun], *, vlm: bool) -> list[str]:

@@ -179,7 +179,7 @@ def test_csv_holds_every_measurement_of_a_curve_that_the_page_thins(store: Store
 
 
 def test_a_method_that_looks_like_a_formula_or_markup_is_text(store: Store) -> None:
-    add_run(store, "vlm", 0, (0.5,), prompt='=cmd()<script>alert(1)</script>"', env="=evil()")
+    add_run(store, "vlm", 0, (0.5,), prompt='=cmd()<script>alert(1)</script>"', env="=evil()", scorer="embedded")
     view = compare_view(store, default_runs(store))
     assert csv_of(store.measured_runs([1], SUCCESS), SUCCESS).splitlines()[1].startswith("'=evil()")
     page = html_of(view)
@@ -187,6 +187,14 @@ def test_a_method_that_looks_like_a_formula_or_markup_is_text(store: Store) -> N
     assert "&lt;script&gt;" in page
     (figure,) = [comparison_figure(panel, view.metric, as_share=True) for panel in view.panels]
     assert all("<" not in trace["name"] for trace in figure["data"] if trace.get("showlegend", True))
+
+
+def test_runs_that_begin_with_play_say_so_above_their_chart(store: Store) -> None:
+    for number, steps in enumerate((0, 10_000)):
+        add_run(store, "vlm", 0, (0.5,), env=f"task-{number}", play_steps=steps)
+    view = compare_view(store, [1, 2])
+    assert [panel.beginning for panel in view.panels] == ["", "with 10,000 steps of scripted play"]
+    assert html_of(view).count("<p>Runs begin with 10,000 steps of scripted play.</p>") == 1
 
 
 def test_figures_have_band_and_line_for_each_method(five_seeds: Store) -> None:

@@ -173,6 +173,7 @@ class Comparison {
     const chart = new Chart(node, this.plotly, { label: `${this.view.metric} by method on ${panel.env}`, onclick: (point) => this.openClips(panel, point) });
     this.charts.push([chart, panel]);
     return h("section.panel.compare-panel", {}, h("h2", {}, `${panel.env}, ${panel.algo}`),
+      panel.beginning ? h("p.muted.chart-words", {}, `Runs begin ${panel.beginning}.`) : null,
       h("div", { class: `verdict ${panel.verdict.decided ? "decided" : "undecided"}` }, panel.verdict.sentences.map((words) => h("p", {}, words))),
       node, h("p.muted.chart-words", {}, this.chartWords()), this.table(panel), this.improvements(panel));
   }
