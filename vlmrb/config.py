@@ -59,7 +59,7 @@ class TrainConfig(BaseModel):
     # -- environment
     env: str = _option(
         "MiniGrid-DoorKey-8x8-v0",
-        "environment id: any MiniGrid or Gymnasium id, 'DoorKey-12x12' for a DoorKey of any size, or "
+        "environment id: any MiniGrid, OGBench or Gymnasium id, 'DoorKey-12x12' for a DoorKey of any size, or "
         "'module:Id' to import a module that registers it first",
         "environment",
         min_length=1,
