@@ -8,10 +8,12 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
-from tests.recorded import record_run
+from tests.recorded import record_frames, record_run
 from vlmrb.__main__ import main
+from vlmrb.rescoring import trial_report
 from vlmrb.store import Store
 
 
@@ -48,6 +50,16 @@ def test_a_trial_is_made_run_and_told_and_can_be_shown_again(runs: Path) -> None
     assert [entry["trial_id"] for entry in json.loads(trial(runs, "--list", "--json").out)] == [1]
     with Store(str(runs)) as store:
         assert all(clip.score.scorer == "hand" for clip in store.clips(1, limit=100))
+
+
+def test_a_model_that_does_not_know_the_pictures_or_the_words_is_warned_of(runs: Path) -> None:
+    with Store(str(runs)) as store:
+        record_frames(store, [np.zeros((4, 16, 16, 3), np.uint8)])
+    warned = trial(runs, 1, 2, "--scorer", "embedded:robots", "--prompt", "Does the wizard lift a cube?", "--sample", 1).err
+    assert "'wizard'" in warned
+    assert warned.count("OGBench's robot and no others") == 1  # once, though neither run shows a robot
+    with Store(str(runs)) as store:
+        assert len(trial_report(store, 1).notices) == 2
 
 
 def test_a_trial_for_people_names_the_labels_that_would_flip(runs: Path) -> None:

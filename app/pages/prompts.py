@@ -100,7 +100,7 @@ class TrialView:
     scored: int
     total: int
     error: str
-    notice: str
+    notices: list[str]
     auc: float | None
     calibration_error: float | None
     auc_people: float | None
@@ -219,7 +219,7 @@ def view_of(store: Store, trial_id: int, seen: int = 0) -> TrialView:
         scored=trial.scored,
         total=len(trial.clip_ids),
         error=trial.error or (job.error if job is not None else "") or (agreement.first_error if agreement else ""),
-        notice=jobs.unreadable(store, trial.scorer, found.prompt.text) if found.prompt else "",
+        notices=list(found.notices),
         auc=agreement.events.auc if agreement else None,
         calibration_error=agreement.events.calibration_error if agreement else None,
         auc_people=agreement.people.auc if agreement and agreement.people else None,

@@ -74,19 +74,17 @@ def add_scorer_options(parser: argparse.ArgumentParser) -> None:
 
 def score_run(arguments: argparse.Namespace) -> int:
     """`score RUN`: score, store, compare."""
-    from vlmrb.rescoring import choose_clips, report
-    from vlmrb.scoring import check_scorer, fit_to_pictures, picture_notice, prompt_notice, resolve_prompt
+    from vlmrb.rescoring import choose_clips, fit_to_runs, notices, report
+    from vlmrb.scoring import check_scorer, resolve_prompt
     from vlmrb.store import Store
 
     check_scorer(arguments.scorer)
     prompt = resolve_prompt(arguments.prompt)
     with Store(arguments.store, create=False) as store:
-        pictures = store.run(arguments.run_id).render_spec
-        arguments.scorer = fit_to_pictures(arguments.scorer, pictures)
+        arguments.scorer = fit_to_runs(arguments.scorer, store, [arguments.run_id])
         check_scorer(arguments.scorer)
-        for notice in (prompt_notice(arguments.scorer, prompt.text), picture_notice(arguments.scorer, pictures)):
-            if notice:
-                text.complain(f"warning: {notice}")
+        for notice in notices(store, arguments.scorer, [arguments.run_id], prompt):
+            text.complain(f"warning: {notice}")
         clips = choose_clips(store, arguments.run_id, arguments.limit)
         prompt = store.save_prompt(prompt.name, prompt.text)
         started = time.perf_counter()

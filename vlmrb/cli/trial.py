@@ -74,11 +74,11 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _create(store: Store, arguments: argparse.Namespace) -> int:
-    from vlmrb.rescoring import create_trial, fit_to_runs
-    from vlmrb.scoring import prompt_notice, resolve_prompt
+    from vlmrb.rescoring import create_trial, fit_to_runs, notices
+    from vlmrb.scoring import resolve_prompt
 
     scorer = fit_to_runs(arguments.scorer, store, arguments.run_ids)
-    if notice := prompt_notice(scorer, resolve_prompt(arguments.prompt).text):
+    for notice in notices(store, scorer, arguments.run_ids, resolve_prompt(arguments.prompt)):
         text.complain(f"warning: {notice}")
 
     return create_trial(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vlmrb.rescoring.judging import AgreementReport, report
 from vlmrb.rescoring.scoring import ScoringProgress, choose_clips, score_clips
-from vlmrb.rescoring.trials import TrialReport, TrialRow, create_trial, fit_to_runs, run_trial, trial_report
+from vlmrb.rescoring.trials import TrialReport, TrialRow, create_trial, fit_to_runs, notices, run_trial, trial_report
 
 __all__ = [
     "AgreementReport",
@@ -14,6 +14,7 @@ __all__ = [
     "choose_clips",
     "create_trial",
     "fit_to_runs",
+    "notices",
     "report",
     "run_trial",
     "score_clips",

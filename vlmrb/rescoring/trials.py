@@ -14,7 +14,7 @@ from vlmrb.config import is_control, make_config
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.rescoring.judging import AgreementReport, report
 from vlmrb.rescoring.scoring import ScoringProgress, score_clips
-from vlmrb.scoring import ScorerOptions, check_scorer, fit_to_pictures, resolve_prompt
+from vlmrb.scoring import ScorerOptions, check_scorer, fit_to_pictures, picture_notice, prompt_notice, resolve_prompt
 from vlmrb.store import Store
 from vlmrb.types import ClipScore, ClipSummary, Prompt, Trial
 
@@ -45,12 +45,14 @@ class TrialReport:
         prompt: what was asked; None for controls.
         agreement: None while nothing is scored.
         rows: one per scored clip, by clip id.
+        notices: what a reader should know before believing the answers.
     """
 
     trial: Trial
     prompt: Prompt | None
     agreement: AgreementReport | None
     rows: tuple[TrialRow, ...]
+    notices: tuple[str, ...]
 
 
 def create_trial(
@@ -120,6 +122,17 @@ def fit_to_runs(scorer: str, store: Store, run_ids: Iterable[int]) -> str:
     return fitting.pop()
 
 
+def notices(store: Store, scorer: str, run_ids: Iterable[int], prompt: Prompt | None) -> tuple[str, ...]:
+    """What this scorer can make nothing of: words of the prompt, frames of the runs; in words with a way out, each once.
+
+    Raises:
+        NotFoundError: one of the runs is not there.
+    """
+    found = [prompt_notice(scorer, prompt.text)] if prompt is not None else []
+    found += [picture_notice(scorer, store.run(run_id).render_spec) for run_id in run_ids]
+    return tuple(dict.fromkeys(filter(None, found)))
+
+
 def run_trial(store: Store, trial_id: int, progress: Callable[[ScoringProgress], None] | None = None) -> None:
     """Score what a trial has not scored yet, in this process; when that is over its status is 'finished'.
 
@@ -154,11 +167,13 @@ def trial_report(store: Store, trial_id: int) -> TrialReport:
     there = set(trial.clip_ids)  # a run may be deleted while the trial scores its clips
     scores = [score for score in store.trial_scores(trial_id) if score.clip_id in there]
     clips = store.clip_summaries([score.clip_id for score in scores])
+    prompt = None if trial.prompt_id is None else store.prompt(trial.prompt_id)
     return TrialReport(
         trial=trial,
-        prompt=None if trial.prompt_id is None else store.prompt(trial.prompt_id),
+        prompt=prompt,
         agreement=report(clips, scores) if scores else None,
         rows=tuple(TrialRow(clip, score) for clip, score in zip(clips, scores, strict=True)),
+        notices=notices(store, trial.scorer, trial.run_ids, prompt),
     )
 
 

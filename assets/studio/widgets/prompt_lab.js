@@ -204,7 +204,7 @@ class PromptLab {
       h("span.muted", {}, view.model && view.model !== view.scorer ? `${view.scorer}, ${view.model}` : view.scorer), h("span.spacer"), actions),
       active ? bar(view.scored / view.total, "clips scored") : null,
       view.prompt ? h("blockquote.asked", {}, h("strong", {}, reference(view.prompt)), " ", view.prompt.text) : h("p.notice", {}, `${view.scorer} is a control and reads no prompt: this shows how it labels, not what the question does.`),
-      view.notice ? h("p.warning", {}, view.notice) : null,
+      view.notices.map((words) => h("p.warning", {}, words)),
       view.error ? problem(view.error) : null);
     this.detail.hidden = !this.clips.length;
     if (this.clips.length) this.drawNumbers();
