@@ -124,6 +124,32 @@ def test_a_run_with_continuous_actions_repeats_goes_on_and_leaves_clips(store: S
     assert_clips_tile(store, stopped, 320)
 
 
+@pytest.mark.slow
+def test_a_robots_run_repeats_exactly_with_play_and_labels_of_its_model(store: Store) -> None:
+    config = small(
+        env="scene-singletask-task1-v0",
+        algo="sac",
+        scorer="embedded",
+        prompt="manipulation",
+        sync_scoring=True,
+        total_steps=800,
+        n_envs=2,
+        play_steps=500,
+        eval_episodes=1,
+        learning_starts=100,
+        log_interval=200,
+        eval_interval=800,
+        clip_length=32,
+    )
+    first, second = (train(config, store=store).run_id for _ in range(2))
+    for name in ("train/td_loss", "train/alpha", "eval/episodic_return"):
+        for ours, theirs in zip(store.metrics(first, name), store.metrics(second, name), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    answers = [[clip.score.probability for clip in live_clips(store, run_id)] for run_id in (first, second)]
+    assert answers[0] == pytest.approx(answers[1], abs=1e-5)  # a process of its own may round otherwise
+    assert len(answers[0]) >= 24 and {answer >= 0.5 for answer in answers[0]} == {True, False}
+
+
 def test_a_run_begins_with_scripted_play_and_says_so(store: Store) -> None:
     config = small(
         env="cube-single-singletask-task1-v0",
