@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from vlmrb.checkpoint import latest_step
 from vlmrb.config import TrainConfig, make_config, parse_lambda
@@ -469,6 +470,20 @@ def test_a_damaged_checkpoint_says_so(store: Store) -> None:
     with pytest.raises(CheckpointError, match="damaged"):
         resume(run_id, store=store)
     assert store.run(run_id).status == "failed"
+
+
+def test_a_checkpoint_of_another_versions_networks_says_so(store: Store) -> None:
+    def stop(step: int, *_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):  # a second after the start, many checkpoints on
+        train(small(total_steps=100_000, checkpoint_interval=40), store=store, progress=stop)
+    file = next((store.folder_of_run(1) / "checkpoints").glob("step-*")) / "tensors.pt"
+    tensors = torch.load(file, weights_only=True)
+    first = next(name for name, value in tensors.items() if isinstance(value, dict))
+    torch.save(tensors | {first: {"another": torch.zeros(1)}}, file)
+    with pytest.raises(CheckpointError, match="another version's dqn"):
+        resume(1, store=store)
 
 
 @pytest.mark.parametrize("value", [1.5, -0.1, float("nan"), "x", [1]])

@@ -88,7 +88,7 @@ def find_question(store: Store, prompt: str) -> Prompt:
     return resolve_prompt(prompt)
 
 
-def unreadable(store: Store, scorer: str, prompt: str, env: str = "") -> str:
+def unreadable(store: Store, scorer: str, prompt: str, env: str) -> str:
     """What a scorer cannot read of a question (as `find_question` has it), in words with a way out; '' if it can.
 
     `env` is the environment that it is asked about, where 'embedded' is not settled yet.

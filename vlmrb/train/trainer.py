@@ -18,7 +18,7 @@ from vlmrb.checkpoint import latest_step, load_checkpoint, save_checkpoint
 from vlmrb.clips import ClipRecorder
 from vlmrb.config import TrainConfig, parse_lambda
 from vlmrb.envs import Play, VectorEnv, VectorStep, make_env
-from vlmrb.errors import ConfigError, VlmrbError
+from vlmrb.errors import CheckpointError, ConfigError, VlmrbError
 from vlmrb.evaluation import FIRST_HELD_OUT_SEED, evaluate, max_parallel
 from vlmrb.metrics import Counters, MeanMetrics
 from vlmrb.replay import MixtureSampler, PrioritizedSampler, ReplayBuffer, Sampler, UniformSampler
@@ -413,7 +413,13 @@ class Trainer:
         buffer = {key: value for key, value in {**state["numbers"], **arrays}.items() if key.startswith("buffer.")}
         self._buffer.load_state_dict({key.removeprefix("buffer."): value for key, value in buffer.items()})
         self._buffer.cut_episodes()  # every environment begins a new episode
-        self._agent.load_state_dict(tensors)
+        try:
+            self._agent.load_state_dict(tensors)
+        except (KeyError, RuntimeError, ValueError) as error:  # what torch raises where names or shapes are others
+            raise CheckpointError(
+                f"the checkpoint of step {state['step']} is of another version's {self.config.algo} and cannot be gone on with; "
+                "start a new run"
+            ) from error
         for name, saved in state["rngs"].items():
             self._rngs[name].bit_generator.state = saved
         self._updates = state["updates"]
