@@ -54,6 +54,78 @@ def ours(store: Store, settings: TrainConfig) -> float:
     return trainer(store, settings).run().steps_per_second
 
 
+TURN, OFFSET, TURNS = 256, 32, 12  # steps; eight clips of 32 steps are full at once, here at step 32 of each turn
+
+Count = Callable[[int], None]
+
+
+class Relay:
+    """Learners in one process, of which one goes on at a time: a noisy machine is then as slow to the one as to the other.
+
+    Each is a function that learns for `Relay.STEPS` steps and calls what it is given with the step it has reached.
+    """
+
+    STEPS = TURN * (TURNS + 2)
+
+    def __init__(self, *learners: Callable[[Count], object]) -> None:
+        self._seconds: list[list[float]] = [[] for _ in learners]
+        self._turns = [threading.Semaphore(0) for _ in learners]
+        threads = [threading.Thread(target=self._go, args=each) for each in enumerate(learners)]
+        for thread in threads:
+            thread.start()
+        self._turns[0].release()
+        for thread in threads:
+            thread.join()
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """Of each learner's turns, without the first two: [L, TURNS]."""
+        return np.array([seconds[2 : 2 + TURNS] for seconds in self._seconds])
+
+    def _go(self, number: int, learn: Callable[[Count], object]) -> None:
+        self._turns[number].acquire()
+        self._began = time.perf_counter()
+        try:
+            learn(partial(self._count, number))
+        finally:
+            self._next(number).release()
+
+    def _count(self, number: int, step: int) -> None:
+        if step % TURN == TURN - OFFSET and step < self.STEPS:
+            self._seconds[number].append(time.perf_counter() - self._began)
+            self._next(number).release()
+            self._turns[number].acquire()
+            self._began = time.perf_counter()
+
+    def _next(self, number: int) -> threading.Semaphore:
+        return self._turns[(number + 1) % len(self._turns)]
+
+
+def counted(run: Trainer) -> Callable[[Count], object]:
+    """A run as a learner of a relay."""
+
+    def learn(count: Count) -> None:
+        keep_house = run._keep_house
+
+        def keep_house_and_count(item_ids: np.ndarray) -> None:
+            keep_house(item_ids)
+            count(run.step)
+
+        run._keep_house = keep_house_and_count  # type: ignore[method-assign]
+        run.run()
+
+    return learn
+
+
+def compared(name: str, benchmark, relay: Relay) -> str:
+    """The speeds of a relay's two learners, noted with the benchmark, and in words."""
+    mine, theirs = relay.seconds
+    ratio, speeds = float(np.median(theirs / mine)), [TURN / float(np.median(seconds)) for seconds in (mine, theirs)]
+    benchmark.extra_info.update(ours=speeds[0], theirs=speeds[1], ratio=ratio)
+    benchmark.pedantic(lambda: None, rounds=1)
+    return f"\n{name}, steps/s: {speeds[0]:.1f} against {speeds[1]:.1f}, ratio {ratio:.2f} (median of {TURNS} turns)"
+
+
 def stable_baselines() -> float:
     """Steps per second of SB3's DQN: MLP 256-128 on the flat 7×7×3 view, 8 environments, batch 128, one update per 4 steps."""
     sb3 = pytest.importorskip("stable_baselines3")
@@ -117,15 +189,15 @@ def test_training_against_stable_baselines(benchmark, tmp_path: Path, monkeypatc
         print(f"\nDQN steps/s, vlmrb : Stable-Baselines3: {mine:,.0f} against {theirs:,.0f}, ratio {mine / theirs:.2f}")
 
 
-def stable_baselines_continuous(algo: str, steps: int) -> float:
-    """Steps per second of SB3's SAC or TD3 on Pendulum: 256×256, 8 environments, batch 256, one update per step."""
-    sb3 = pytest.importorskip("stable_baselines3")
+def stable_baselines_continuous(algo: str, count: Count) -> None:
+    """SB3's SAC or TD3 on Pendulum: 256×256, 8 environments, batch 256, one update per step."""
+    import stable_baselines3
     import torch
     from stable_baselines3.common.env_util import make_vec_env
 
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    model = {"sac": sb3.SAC, "td3": sb3.TD3}[algo](
+    model = {"sac": stable_baselines3.SAC, "td3": stable_baselines3.TD3}[algo](
         "MlpPolicy",
         make_vec_env("Pendulum-v1", 8),
         batch_size=256,
@@ -137,25 +209,27 @@ def stable_baselines_continuous(algo: str, steps: int) -> float:
         device="cpu",
         seed=0,
     )
-    began = time.perf_counter()
-    model.learn(steps)
-    return steps / (time.perf_counter() - began)
+
+    def step(*_: object) -> bool:
+        count(model.num_timesteps)
+        return True
+
+    model.learn(Relay.STEPS, callback=step)
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("algo", ["sac", "td3"])
 def test_continuous_control_against_stable_baselines(benchmark, tmp_path: Path, capsys, algo: str) -> None:
-    steps = STEPS // 4
+    pytest.importorskip("stable_baselines3")
     settings = make_config(
-        env="Pendulum-v1", algo=algo, replay="uniform", total_steps=steps, learning_starts=200, eval_interval=10**9,
+        env="Pendulum-v1", algo=algo, replay="uniform", total_steps=Relay.STEPS, learning_starts=200, eval_interval=10**9,
         eval_episodes=1, checkpoint_interval=10**9, keep_clips=False, layer_norm=False,
     )  # fmt: skip
     with Store(str(tmp_path / "store.db")) as store:
-        pairs = [(ours(store, settings), stable_baselines_continuous(algo, steps)) for _ in range(ROUNDS)]
-    mine, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
-    benchmark.extra_info.update(ours=mine, sb3=theirs, ratio=mine / theirs)
-    benchmark.pedantic(lambda: None, rounds=1)
+        relay = Relay(counted(trainer(store, settings)), partial(stable_baselines_continuous, algo))
+    text = compared(f"{algo}, vlmrb : Stable-Baselines3", benchmark, relay)
     with capsys.disabled():
-        print(f"\n{algo} steps/s, vlmrb : Stable-Baselines3: {mine:,.0f} against {theirs:,.0f}, ratio {mine / theirs:.2f}")
+        print(text)
 
 
 @pytest.mark.parametrize("replay", ["uniform", "per", "vlm"])
@@ -237,53 +311,15 @@ def test_vlm_against_per_with_a_scorer_of_20_ms_a_clip(benchmark, tmp_path: Path
 
 ROBOT = {"env": "scene-singletask-task4-v0", "algo": "sac", "n_envs": 8, "learning_starts": 200,
          "eval_interval": 10**9, "eval_episodes": 1, "checkpoint_interval": 10**9, "seed": 0}  # fmt: skip
-TURN, OFFSET, TURNS = 256, 32, 12  # steps; eight clips of 32 steps are full at once, here at step 32 of each turn
-
-
-class Relay:
-    """Two runs in one process, of which one goes on at a time: a noisy machine is then as slow to the one as to the other."""
-
-    def __init__(self, *runs: Trainer) -> None:
-        self.seconds: list[list[float]] = [[] for _ in runs]
-        self._turns = [threading.Semaphore(0) for _ in runs]
-        for number, run in enumerate(runs):
-            run._keep_house = partial(self._count, number, run._keep_house, run)  # type: ignore[method-assign]
-        threads = [threading.Thread(target=self._go, args=(number, run)) for number, run in enumerate(runs)]
-        for thread in threads:
-            thread.start()
-        self._turns[0].release()
-        for thread in threads:
-            thread.join()
-
-    def _go(self, number: int, run: Trainer) -> None:
-        self._turns[number].acquire()
-        self._began = time.perf_counter()
-        try:
-            run.run()
-        finally:
-            self._turns[1 - number].release()
-
-    def _count(self, number: int, keep_house: Callable, run: Trainer, item_ids: np.ndarray) -> None:
-        keep_house(item_ids)
-        if run.step % TURN == TURN - OFFSET and run.step < run.config.total_steps:
-            self.seconds[number].append(time.perf_counter() - self._began)
-            self._turns[1 - number].release()
-            self._turns[number].acquire()
-            self._began = time.perf_counter()
 
 
 @pytest.mark.timeout(1200)
 def test_vlm_on_a_robot_with_frames_drawn_and_scored_beside_it_against_per(benchmark, tmp_path: Path, capsys) -> None:
     with Store(str(tmp_path / "vlm.db")) as one, Store(str(tmp_path / "per.db")) as other:
-        runs = [trainer(store, make_config(**ROBOT, replay=replay, total_steps=TURN * (TURNS + 2)))
+        runs = [trainer(store, make_config(**ROBOT, replay=replay, total_steps=Relay.STEPS))
                 for store, replay in ((one, "vlm"), (other, "per"))]  # fmt: skip
-        vlm, per = (np.array(seconds[2 : 2 + TURNS]) for seconds in Relay(*runs).seconds)
-    ratio, speeds = float(np.median(per / vlm)), [TURN / float(np.median(seconds)) for seconds in (vlm, per)]
-    dropped = runs[0]._result().dropped
-    benchmark.extra_info.update(vlm=speeds[0], per=speeds[1], ratio=ratio, dropped=dropped)
-    benchmark.pedantic(lambda: None, rounds=1)
+        text = compared("robot, vlm : per", benchmark, Relay(*map(counted, runs)))
+    clips, dropped = runs[0]._result().clips, runs[0]._result().dropped
+    benchmark.extra_info.update(dropped=dropped)
     with capsys.disabled():
-        print(
-            f"\nrobot, steps/s, vlm : per: {speeds[0]:.1f} against {speeds[1]:.1f}, ratio {ratio:.2f} (median of {TURNS} turns); "
-            f"{dropped} of {runs[0]._result().clips} clips dropped"
-        )
+        print(f"{text}; {dropped} of {clips} clips dropped")
