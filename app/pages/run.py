@@ -80,6 +80,7 @@ class RunFacts:
     color: str
     settings: list[Setting]
     success_rule: str
+    play_steps: int
     eval_interval: int
     keeps_clips: bool
     has_scorer: bool
@@ -144,6 +145,7 @@ def facts_of(store: Store, run_id: int) -> RunFacts:
         color=tokens[method_of(run).label],
         settings=settings_of(run),
         success_rule=run.success_rule,
+        play_steps=int(run.config.get("play_steps", 0)),
         eval_interval=int(run.config.get("eval_interval", 1)),
         keeps_clips=run.scorer is not None and bool(run.config.get("keep_clips", True)),
         has_scorer=run.scorer is not None,

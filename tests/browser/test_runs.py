@@ -168,3 +168,26 @@ def test_pages_without_anything_to_show_say_what_to_do(
         page.goto(studio.url + address)
         expect(page.get_by_text(words)).to_be_visible()
         expect(page.get_by_role("link", name="All runs")).to_be_visible()
+
+
+def test_a_run_that_begins_with_scripted_play_shows_its_curves_apart_and_where_it_ends(
+    tmp_path: Path, start_studio: Callable[..., object], page: Page
+) -> None:
+    path = tmp_path / "runs.db"
+    with Store(str(path)) as store:
+        config = make_config(
+            env="cube-single-singletask-task1-v0", algo="sac", replay="per", play_steps=4_000, total_steps=12_000
+        )
+        run_id = store.create_run(config.model_dump(), render_spec={}, success_rule="every object is at its goal")
+        writer = store.writer(run_id)
+        for step in range(2_000, 10_001, 2_000):
+            writer.add_metric("play/success_rate" if step <= 4_000 else "rollout/success_rate", step, 0.5)
+            writer.add_metric("train/alpha", step, 0.1)
+        writer.flush()
+    page.goto(f"{start_studio(path).url}run?run={run_id}")
+    success = page.get_by_label(re.compile("^Success rate[.]"))
+    for name in ("while training", "scripted play", "end of play"):
+        expect(success.locator(".legendtext", has_text=name)).to_be_visible(timeout=UPDATES_MS)
+    assert success.evaluate("(chart) => chart.data.find((trace) => trace.name === 'end of play').x[0]") == 4_000
+    assert success.evaluate("(chart) => chart._fullLayout.xaxis.range[0]") == 0
+    expect(page.get_by_role("heading", name="Temperature α of the entropy")).to_be_visible()

@@ -7,9 +7,12 @@ const SMOOTHING = 0.6;
 const TOO_MANY = 2_000;
 
 export class RunCharts {
-  /** `color`: token of the method's; `onsuccess(step)`: a point of the success curve was clicked. */
-  constructor(plotly, color, onsuccess) {
-    Object.assign(this, { plotly, color, onsuccess, data: new Map(), changes: [], groups: [] });
+  /**
+   * `color`: token of the method's; `playSteps`: steps of scripted play that the run begins with;
+   * `onsuccess(step)`: a point of the success curve was clicked.
+   */
+  constructor(plotly, color, playSteps, onsuccess) {
+    Object.assign(this, { plotly, color, playSteps, onsuccess, data: new Map(), changes: [], groups: [] });
     this.smoothing = clamp(Number(query().smooth ?? SMOOTHING));
     this.grid = h("div.run-charts");
     this.nothing = h(
@@ -109,7 +112,7 @@ export class RunCharts {
   }
 
   clicked(point) {
-    if (this.onsuccess && point.data.meta !== "changes") this.onsuccess(point.x);
+    if (this.onsuccess && point.data.meta !== "mark") this.onsuccess(point.x);
   }
 
   drawGroup(group) {
@@ -119,7 +122,7 @@ export class RunCharts {
     group.node.setAttribute("aria-label", `${group.title}. ${there.map((curve) => this.inWords(curve)).join("; ")}`);
     const hidden = { overlaying: "y", range: [0, 1], fixedrange: true, visible: false };
     const layout = {
-      xaxis: { title: { text: "steps", standoff: 6, font: { size: 12 } }, tickformat: "~s" },
+      xaxis: { title: { text: "steps", standoff: 6, font: { size: 12 } }, tickformat: "~s", rangemode: "tozero" },
       yaxis: {
         range: group.range,
         tickformat: group.format,
@@ -128,7 +131,7 @@ export class RunCharts {
         rangemode: group.range ? undefined : "tozero",
       },
       yaxis3: hidden,
-      showlegend: there.length > 1 || this.changes.length > 0,
+      showlegend: there.length > 1 || this.marks().length > 0,
       margin: { t: 8, b: 40, r: group.right ? 48 : 14 },
     };
     if (group.right)
@@ -156,7 +159,7 @@ export class RunCharts {
     const { steps, values: measured } = this.data.get(curve.name);
     const values = curve.scale ? measured.map((value) => (value === null ? null : value * curve.scale)) : measured;
     const color = token(curve.color ?? this.color) || token("accent");
-    const line = { color, width: 2 };
+    const line = { color, width: 2, dash: curve.dash };
     const base = {
       type: "scatter",
       x: steps,
@@ -191,28 +194,36 @@ export class RunCharts {
       : [main];
   }
 
-  /** Live changes as vertical lines; several points each, so that one finds their label anywhere along them. */
+  /** The end of scripted play once it is reached, and live changes. */
   marks() {
-    if (!this.changes.length) return [];
-    const heights = Array.from({ length: 17 }, (_, i) => i / 16);
-    const x = this.changes.flatMap((change) => [...heights.map(() => change.applied_step), null]);
-    const y = this.changes.flatMap(() => [...heights, null]);
-    const text = this.changes.flatMap((change) => [...heights.map(() => changeLabel(change)), ""]);
+    const newest = Math.max(...[...this.data.values()].map((curve) => curve.steps.at(-1) ?? 0));
+    const ends = this.playSteps > 0 && newest >= this.playSteps ? [[this.playSteps, "end of scripted play"]] : [];
+    const changes = this.changes.map((change) => [change.applied_step, `${changeLabel(change)}<br>applied`]);
     return [
-      {
-        type: "scatter",
-        mode: "lines",
-        x,
-        y,
-        text,
-        yaxis: "y3",
-        name: "live change",
-        meta: "changes",
-        line: { color: token("warn"), width: 1.5, dash: "dot" },
-        hovertemplate: "%{text}<br>applied at step %{x:,}<extra></extra>",
-      },
+      ...verticals("end of play", ends, { color: token("info"), width: 1.5, dash: "dash" }),
+      ...verticals("live change", changes, { color: token("warn"), width: 1.5, dash: "dot" }),
     ];
   }
+}
+
+/** Steps with a label as vertical lines; several points each, so that one finds the label anywhere along them. */
+function verticals(name, marks, line) {
+  if (!marks.length) return [];
+  const heights = Array.from({ length: 17 }, (_, i) => i / 16);
+  return [
+    {
+      type: "scatter",
+      mode: "lines",
+      x: marks.flatMap(([step]) => [...heights.map(() => step), null]),
+      y: marks.flatMap(() => [...heights, null]),
+      text: marks.flatMap(([, label]) => [...heights.map(() => label), ""]),
+      yaxis: "y3",
+      name,
+      meta: "mark",
+      line,
+      hovertemplate: "%{text} at step %{x:,}<extra></extra>",
+    },
+  ];
 }
 
 function clamp(weight) {

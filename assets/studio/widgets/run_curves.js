@@ -1,6 +1,6 @@
 // Which curves of a run are drawn together, and how they are smoothed and marked.
 
-/** `noisy`: smoothed as the slider says. `right`: on the axis on the right. `scale`: times this. */
+/** `noisy`: smoothed as the slider says. `right`: on the axis on the right. `scale`: times this. `dash`: in Plotly's words. */
 export const GROUPS = [
   {
     key: "success",
@@ -10,6 +10,7 @@ export const GROUPS = [
     curves: [
       { name: "eval/success_rate", title: "evaluation", points: true },
       { name: "rollout/success_rate", title: "while training", color: "muted", noisy: true },
+      { name: "play/success_rate", title: "scripted play", color: "info", dash: "dash", noisy: true },
     ],
   },
   {
@@ -18,6 +19,7 @@ export const GROUPS = [
     curves: [
       { name: "eval/episodic_return", title: "evaluation", points: true },
       { name: "rollout/episodic_return", title: "while training", color: "muted", noisy: true },
+      { name: "play/episodic_return", title: "scripted play", color: "info", dash: "dash", noisy: true },
     ],
   },
   { key: "loss", title: "TD loss", curves: [{ name: "train/td_loss", title: "TD loss", noisy: true }] },
@@ -47,12 +49,16 @@ export const GROUPS = [
   },
   { key: "speed", title: "Steps per second", curves: [{ name: "speed/steps_per_second", title: "steps/s" }] },
   { key: "q", title: "Mean Q-value", curves: [{ name: "train/mean_q", title: "mean Q", noisy: true }] },
+  { key: "policy", title: "Policy loss", curves: [{ name: "train/policy_loss", title: "policy loss", noisy: true }] },
+  { key: "entropy", title: "Entropy of the policy", curves: [{ name: "train/entropy", title: "entropy", noisy: true }] },
+  { key: "alpha", title: "Temperature α of the entropy", curves: [{ name: "train/alpha", title: "α", noisy: true }] },
   {
     key: "length",
     title: "Length of an episode",
     curves: [
       { name: "eval/episodic_length", title: "evaluation", points: true },
       { name: "rollout/episodic_length", title: "while training", color: "muted", noisy: true },
+      { name: "play/episodic_length", title: "scripted play", color: "info", dash: "dash", noisy: true },
     ],
   },
   { key: "scored", title: "Clips scored", curves: [{ name: "scoring/clips_scored", title: "clips" }] },

@@ -36,7 +36,7 @@ class RunView {
     this.figures = h("dl.run-facts");
     this.words = h("div");
     const clips = facts.keeps_clips ? (step) => location.assign(this.clipsAround(step)) : null;
-    this.charts = new RunCharts(plotly, facts.color, clips);
+    this.charts = new RunCharts(plotly, facts.color, facts.play_steps, clips);
     this.controls = new LiveControls(call, run, facts, () => this.refresh());
     this.log = new LogView(call, run);
     this.node = h(
