@@ -203,6 +203,14 @@ def test_play_solves_the_task_it_is_given_and_repeats_with_its_seed(cubes) -> No
     assert not np.array_equal(rounds[0][5].observation, other[5].observation)
 
 
+def test_play_puts_a_cube_into_the_drawer_once_and_closes_it(scene) -> None:
+    rounds = [play_out(scene, seed) for seed in (0, 1, 2)]
+    assert sum(bool(steps[-1].success) for steps in rounds) >= 2
+    for steps in rounds:
+        of_cube = [event.name for step in steps for event in step.events if event.object == "cube"]
+        assert of_cube.count("placed_in_drawer") <= of_cube.count("lifted"), of_cube
+
+
 def neighbourhood(rows: int, columns: int) -> np.ndarray:
     """bool [N, N]: who is next to whom in a puzzle, and everybody to himself."""
     places = [divmod(index, columns) for index in range(rows * columns)]

@@ -125,7 +125,7 @@ class _Cube:
             names.append("dropped")
         if self._lift.turned(height if self._grasp.value else 0.0) > 0:
             names.append("lifted")
-        if self._drawer.turned(self._in_drawer() and not self._grasp.value) > 0:
+        if self._drawer.turned(self._in_drawer() * (0.5 if self._grasp.value else 1.0)) > 0:  # once it is let go there
             names.append("placed_in_drawer")
         if self._goal.turned(-self._distance()) > 0:
             names.append("reached_target")

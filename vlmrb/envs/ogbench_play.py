@@ -83,8 +83,11 @@ class ScenePlay:
         cubes = [index for index in range(self._cubes) if np.linalg.norm(self._cube(index) - self._cube_goal(index)) > _THERE]
         if self._slides:
             into_drawer = [index for index in cubes if self._cube_goal(index)[1] < -0.2]
+            cubes = [index for index in cubes if index not in into_drawer]
             drawer, window = scene._target_drawer_pos, scene._target_window_pos
             for index in into_drawer:
+                if scene._is_in_drawer(self._cube(index)):
+                    continue  # it moves with the drawer
                 if abs(self._joint("drawer") - _OPEN["drawer"]) > _THERE:
                     return self._slide("drawer", _OPEN["drawer"])
                 return "cube", (index, _IN_DRAWER)
