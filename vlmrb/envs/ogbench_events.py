@@ -41,38 +41,43 @@ class SceneEvents:
 
     Args:
         scene: OGBench's environment, reset at least once.
+
+    Attributes:
+        cubes: what is known of each cube.
+        button_colors: of a button, by its state.
     """
 
     def __init__(self, scene: Any) -> None:
         model = scene.model
         self._scene, self._model, self._data = scene, model, scene.data
-        self._cubes = [_Cube(scene, index) for index in range(getattr(scene, "_num_cubes", 0))]
+        self.cubes = [Cube(scene, index) for index in range(getattr(scene, "_num_cubes", 0))]
         joints = {model.joint(index).name for index in range(model.njnt)}
         self._ways = {name: _Latch(_OPEN, _CLOSED) for name in _WAYS if f"{name}_slide" in joints}
         self._way_at = {name: int(model.joint(f"{name}_slide").qposadr[0]) for name in self._ways}
         buttons = range(getattr(scene, "_num_buttons", 0))
         self._button_at = np.array([int(model.joint(f"buttonbox_joint_{index}").qposadr[0]) for index in buttons], int)
-        self._colors = ("red", "white" if self._ways else "blue")  # of a button, by its state
+        self.button_colors = ("red", "white" if self._ways else "blue")
         self.begin()
 
     def begin(self) -> None:
         """A new episode has begun: what is so from the start is no event."""
-        for cube in self._cubes:
+        for cube in self.cubes:
             cube.begin()
         for name, latch in self._ways.items():
-            latch.begin(self._opening(name))
+            latch.begin(self.opening(name))
         self._depths = self._data.qpos[self._button_at].copy()
         self._states = self._button_states()
 
     def look(self) -> tuple[Event, ...]:
         """What has happened since the last look."""
-        events = [event for cube in self._cubes for event in cube.look()]
+        events = [event for cube in self.cubes for event in cube.look()]
         for name, latch in self._ways.items():
-            turned = latch.turned(self._opening(name))
+            turned = latch.turned(self.opening(name))
             events += [Event("opened" if turned > 0 else "closed", name)] if turned else []
         return (*events, *self._pressed())
 
-    def _opening(self, name: str) -> float:
+    def opening(self, name: str) -> float:
+        """How far drawer or window is open, as a share of its way."""
         return float(self._data.qpos[self._way_at[name]]) / _WAYS[name]
 
     def _button_states(self) -> np.ndarray:
@@ -81,15 +86,19 @@ class SceneEvents:
     def _pressed(self) -> list[Event]:
         depths, states = self._data.qpos[self._button_at], self._button_states()
         pressed = np.flatnonzero((self._depths > _PRESSED) & (depths <= _PRESSED))
-        events = [Event("pressed", "button", self._colors[int(states[index])]) for index in pressed]
+        events = [Event("pressed", "button", self.button_colors[int(states[index])]) for index in pressed]
         for name, before, now in zip(self._ways, self._states, states, strict=False):
             events += [Event("unlocked" if now else "locked", name)] if now != before else []
         self._depths, self._states = depths.copy(), states
         return events
 
 
-class _Cube:
-    """One cube: grasped, lifted, dropped, put into the drawer, at its target."""
+class Cube:
+    """One cube: grasped, lifted, dropped, put into the drawer, at its target.
+
+    Attributes:
+        color: as OGBench names it.
+    """
 
     def __init__(self, scene: Any, index: int) -> None:
         model = scene.model
@@ -101,13 +110,13 @@ class _Cube:
             self._pad_of_geom[np.flatnonzero(model.geom_bodyid == model.body(name).id)] = number
         self._own = np.zeros(model.ngeom, bool)
         self._own[scene._cube_geom_ids_list[index]] = True
-        self._color = _name_of_color(scene, scene._cube_colors[index])
+        self.color = _name_of_color(scene, scene._cube_colors[index])
         self._grasp, self._lift = _Latch(2, 0), _Latch(_LIFTED_BY, _LANDED_BY)
         self._drawer, self._goal = _Latch(1, 0), _Latch(-_AT_TARGET, -_AWAY_FROM_TARGET)
 
     def begin(self) -> None:
         """Start afresh."""
-        self._rest = float(self._position()[2])
+        self._rest = float(self.position[2])
         self._grasp.begin(0)
         self._lift.begin(0)
         self._drawer.begin(self._in_drawer())
@@ -118,9 +127,9 @@ class _Cube:
         names = []
         grasped = self._grasp.turned(self._pads_that_touch())
         if grasped > 0:
-            self._rest = float(self._position()[2])
+            self._rest = float(self.position[2])
             names.append("grasped")
-        height = float(self._position()[2]) - self._rest
+        height = float(self.position[2]) - self._rest
         if grasped < 0 and self._lift.value and height > _LIFTED_BY:
             names.append("dropped")
         if self._lift.turned(height if self._grasp.value else 0.0) > 0:
@@ -129,16 +138,23 @@ class _Cube:
             names.append("placed_in_drawer")
         if self._goal.turned(-self._distance()) > 0:
             names.append("reached_target")
-        return [Event(name, "cube", self._color) for name in names]
+        return [Event(name, "cube", self.color) for name in names]
 
-    def _position(self) -> np.ndarray:
+    @property
+    def position(self) -> np.ndarray:
+        """float [3], metres."""
         return self._data.qpos[self._at : self._at + 3]
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the gripper has it."""
+        return self._grasp.value
+
     def _distance(self) -> float:
-        return float(np.linalg.norm(self._position() - self._data.mocap_pos[self._target]))
+        return float(np.linalg.norm(self.position - self._data.mocap_pos[self._target]))
 
     def _in_drawer(self) -> bool:
-        return bool(self._scene._is_in_drawer(self._position())) if hasattr(self._scene, "_is_in_drawer") else False
+        return bool(self._scene._is_in_drawer(self.position)) if hasattr(self._scene, "_is_in_drawer") else False
 
     def _pads_that_touch(self) -> int:
         geoms = self._data.contact.geom  # [contacts, 2]

@@ -84,7 +84,7 @@ class Stage:
         self._reset()
         self._paint(is_plain)
         self._events = SceneEvents(self._scene)
-        self._cube_names = [f"{cube._color} cube" for cube in self._events._cubes]
+        self._cube_names = [f"{cube.color} cube" for cube in self._events.cubes]
         self._play = ScenePlay(self._scene, rng)
         self._mood_ends = 0
 
@@ -118,11 +118,11 @@ class Stage:
         points = [data.site_xpos[scene._pinch_site_id]]
         closed = float(data.qpos[scene._gripper_opening_joint_id]) > 0.4
         looks, held = [LOOKS[int(closed)]], [False]
-        for cube, name in zip(events._cubes, self._cube_names, strict=True):
-            points.append(cube._position())
+        for cube, name in zip(events.cubes, self._cube_names, strict=True):
+            points.append(cube.position)
             looks.append(name)
-            held.append(cube._grasp.value)
-        colors = events._colors
+            held.append(cube.is_held)
+        colors = events.button_colors
         for index in range(self._buttons):
             points.append(data.site_xpos[scene._button_site_ids[index]])
             looks.append(f"{colors[int(scene._cur_button_states[index])]} button")
@@ -130,7 +130,7 @@ class Stage:
         for number, name in enumerate(("drawer", "window") if self._slides else ()):
             points.append(data.site_xpos[getattr(scene, f"_{name}_site_id")])
             lock = "unlocked" if scene._cur_button_states[number] else "locked"
-            looks.append(f"{lock} {'open' if events._opening(name) > 0.5 else 'closed'} {name}")
+            looks.append(f"{lock} {'open' if events.opening(name) > 0.5 else 'closed'} {name}")
             held.append(False)
         numbers = np.array([LOOKS.index(look) for look in looks], np.uint8)
         return self._project(np.array(points)), numbers, np.array(held)
@@ -146,7 +146,7 @@ class Stage:
 
     def cubes(self) -> np.ndarray:
         """Where the cubes are, float32 [C, 3], metres."""
-        return np.array([cube._position() for cube in self._events._cubes], np.float32).reshape(-1, 3)
+        return np.array([cube.position for cube in self._events.cubes], np.float32).reshape(-1, 3)
 
     def _project(self, points: np.ndarray) -> np.ndarray:
         data, model = self._scene.data, self._scene.model
