@@ -63,12 +63,19 @@ class Method(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MeasuredRun:
-    """A run with the curve it is judged by: int64 `steps` ascending and float64 `values` of the same length."""
+    """A run with the curve it is judged by: int64 `steps` ascending and float64 `values` of the same length.
+
+    Attributes:
+        edited: λ or the prompt was changed while it ran.
+        play_episodes, play_successes: episodes of the scripted play that it began with.
+    """
 
     run: RunSummary
     steps: NDArray[np.int64]
     values: NDArray[np.float64]
-    edited: bool = False  # λ or the prompt was changed while it ran
+    edited: bool = False
+    play_episodes: int = 0
+    play_successes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,9 +335,21 @@ def _mismatches(groups: dict[Method, list[MeasuredRun]]) -> list[str]:
 
 
 def beginning_of(runs: Iterable[MeasuredRun]) -> str:
-    """How runs begin if not with the agent alone, such as 'with 10,000 steps of scripted play'; else ''."""
+    """How runs begin if not with the agent alone; else ''.
+
+    Such as 'with 10,000 steps of scripted play, which solved the task in 85 % of its 283 episodes'.
+    """
+    runs = list(runs)
     played = sorted({int(run.run.config.get("play_steps", 0)) for run in runs})
-    return f"with {' or '.join(f'{steps:,}' for steps in played)} steps of scripted play" if any(played) else ""
+    if not any(played):
+        return ""
+    words = f"with {' or '.join(f'{steps:,}' for steps in played)} steps of scripted play"
+    episodes, successes = sum(run.play_episodes for run in runs), sum(run.play_successes for run in runs)
+    return (
+        f"{words}, which solved the task in {100 * successes / episodes:.0f} % of its {episodes:,} episodes"
+        if episodes
+        else words
+    )
 
 
 def _differing_settings(runs: list[MeasuredRun], *, vlm: bool) -> list[str]:

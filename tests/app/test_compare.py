@@ -24,6 +24,7 @@ from app.studio import Studio
 from vlmrb import stats
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.store import Store
+from vlmrb.types import Episode
 
 STEPS = (10_000, 20_000, 30_000)
 
@@ -189,12 +190,18 @@ def test_a_method_that_looks_like_a_formula_or_markup_is_text(store: Store) -> N
     assert all("<" not in trace["name"] for trace in figure["data"] if trace.get("showlegend", True))
 
 
-def test_runs_that_begin_with_play_say_so_above_their_chart(store: Store) -> None:
-    for number, steps in enumerate((0, 10_000)):
+def test_runs_that_begin_with_play_say_so_above_their_chart_and_how_often_play_solved_the_task(store: Store) -> None:
+    for number, steps in enumerate((0, 10_000, 20_000)):
         add_run(store, "vlm", 0, (0.5,), env=f"task-{number}", play_steps=steps)
-    view = compare_view(store, [1, 2])
-    assert [panel.beginning for panel in view.panels] == ["", "with 10,000 steps of scripted play"]
-    assert html_of(view).count("<p>Runs begin with 10,000 steps of scripted play.</p>") == 1
+    writer = store.writer(2)
+    for number, success in enumerate((True, True, False, True)):
+        writer.add_episode(Episode(200 * number, 0, number, 0, 200, -100.0, success))
+    writer.add_episode(Episode(10_000, 0, 4, 0, 200, -100.0, False))  # the agent's own
+    writer.flush()
+    view = compare_view(store, [1, 2, 3])
+    solved = "with 10,000 steps of scripted play, which solved the task in 75 % of its 4 episodes"
+    assert [panel.beginning for panel in view.panels] == ["", solved, "with 20,000 steps of scripted play"]
+    assert html_of(view).count(f"<p>Runs begin {solved}.</p>") == 1
 
 
 def test_figures_have_band_and_line_for_each_method(five_seeds: Store) -> None:

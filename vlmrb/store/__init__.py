@@ -39,8 +39,10 @@ class Store(Runs, Curves, Clips, Browsing, Scores, Trials, Prompts, Jobs, Care):
         runs = sorted(self.runs(run_ids=run_ids), key=lambda run: run.run_id)
         ids = [run.run_id for run in runs]
         curves, edited = self.curves(ids, [metric]), self.edited_runs(ids)
-        nothing = (np.array([], np.int64), np.array([], np.float64))
-        return [MeasuredRun(run, *_measured(*curves.get((run.run_id, metric), nothing)), run.run_id in edited) for run in runs]
+        played = self.successes_before({run.run_id: int(run.config.get("play_steps", 0)) for run in runs})
+        return [
+            MeasuredRun(run, *_measured(*curves[run.run_id, metric]), run.run_id in edited, *played[run.run_id]) for run in runs
+        ]
 
     def writer(self, run_id: int) -> RunWriter:
         """A writer for a live run's rows."""

@@ -68,6 +68,16 @@ class Curves(Database):
         with self._read() as connection:
             return [Episode(*row) for row in connection.execute(query)]
 
+    def successes_before(self, steps: Mapping[int, int]) -> dict[int, tuple[int, int]]:
+        """By run: episodes that ended before its step in `steps`, and how many of them were a success."""
+        c, found = t.episodes.c, dict[int, tuple[int, int]]()
+        with self._read() as connection:
+            for run_id, step in steps.items():
+                query = select(func.count(), func.count().filter(c.success)).where(c.run_id == run_id, c.step < step)
+                ended, successes = connection.execute(query).one()
+                found[run_id] = ended, successes
+        return found
+
     def events(self, run_id: int) -> list[tuple[int, int, Event]]:
         """Simulator events: (step, env_index, event), in order."""
         c = t.events.c
