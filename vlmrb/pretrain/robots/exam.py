@@ -1,12 +1,14 @@
 """The exam on OGBench's own scene tasks, none of which any training has seen, with behaviour that none has seen.
 
 Half of the clips come from OGBench's planning oracles, which move along smooth paths with correlated noise; in the other half the
-robot trembles and strays in between, as half-trained agents do.
+robot trembles and strays in between, as half-trained agents do. A cube gets into the drawer about once in an episode of the two
+tasks that want it there: one clip in twenty is chosen for showing that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ _ENVS = tuple(f"scene-singletask-task{number}-v0" for number in range(1, 6))
 _BEHAVIOURS = {"planned": 0.0, "half-trained": 0.4}
 _CLIP_LENGTH = 32
 _EPISODE_CLIPS = 8
+_RARE, _RARE_SHARE, _RARE_ENVS = "placed_in_drawer", 0.05, _ENVS[3:]
 _STRAY_STEPS = (4, 20)
 _TIMED_CLIPS = 24
 
@@ -64,17 +67,14 @@ class SceneExam:
         self._drawn: dict[int, np.ndarray] = {}  # frames are slow to draw, and asked for again with every question
 
     def held_out(self, clips: int, seed: int) -> list[HeldOut]:
-        """Clips of all tasks and behaviours, as a run would score them."""
-        items: list[HeldOut] = []
-        combinations = [(env_id, name) for env_id in _ENVS for name in _BEHAVIOURS]
-        for number, (env_id, name) in enumerate(combinations):
-            share = clips * (number + 1) // len(combinations) - clips * number // len(combinations)
-            items += self._film(env_id, _BEHAVIOURS[name], (seed, number), share)
-        return items
+        """Clips of all tasks and behaviours, as a run would score them; the last twentieth chosen for what is rare."""
+        rare = int(clips * _RARE_SHARE)
+        items = self._of_each(_ENVS, clips - rare, (seed, 0))
+        return items + self._of_each(_RARE_ENVS, rare, (seed, 1), _RARE)
 
     def timed(self, seed: int) -> list[HeldOut]:
         """Clips of task 4."""
-        return self._film("scene-singletask-task4-v0", 0.2, (seed, 99), _TIMED_CLIPS)
+        return self._film("scene-singletask-task4-v0", 0.2, np.random.default_rng([seed, 2]), _TIMED_CLIPS)
 
     def request(self, item: HeldOut, visuals: str = "normal") -> ScoringRequest:
         """A clip with its frames, drawn the first time it is asked for."""
@@ -86,13 +86,28 @@ class SceneExam:
             self._drawn[key] = renderer.render(item.clip.snapshots[indices])
         return ScoringRequest(item.clip, self._drawn[key], tuple(int(index) for index in indices))
 
-    def _film(self, env_id: str, strays: float, seed: tuple[int, int], count: int) -> list[HeldOut]:
-        rng, env = np.random.default_rng(list(seed)), OGBenchEnvironment(env_id)
+    def _of_each(self, envs: tuple[str, ...], clips: int, seed: tuple[int, int], event: str = "") -> list[HeldOut]:
+        """Clips in equal shares of every task and behaviour; only those in which `event` happens, where one is named."""
+        items: list[HeldOut] = []
+        combinations = [(env_id, strays) for env_id in envs for strays in _BEHAVIOURS.values()]
+        for number, (env_id, strays) in enumerate(combinations):
+            share = clips * (number + 1) // len(combinations) - clips * number // len(combinations)
+            items += self._film(env_id, strays, np.random.default_rng([*seed, number]), share, event)
+        return items
+
+    def _film(self, env_id: str, strays: float, rng: np.random.Generator, clips: int, event: str = "") -> list[HeldOut]:
         found: list[HeldOut] = []
-        while len(found) < count:
-            found += list(_episode(env, env_id, rng, strays))
+        if not clips:
+            return found
+        env = OGBenchEnvironment(env_id)
+        while len(found) < clips:
+            episode = _episode(env, env_id, rng, strays)
+            if event:
+                found += [item for item in episode if any(happened.name == event for happened in item.truth.events)]
+            else:
+                found += islice(episode, _EPISODE_CLIPS)
         env.close()
-        return found[:count]
+        return found[:clips]
 
 
 class _PlannedPlay(ScenePlay):
@@ -116,7 +131,7 @@ def _episode(env: OGBenchEnvironment, env_id: str, rng: np.random.Generator, str
     recorder = ClipRecorder(1, _CLIP_LENGTH, run_id=0)
     places: list[tuple[np.ndarray, np.ndarray]] = []
     straying, heading = 0, np.zeros(5)
-    for step in range(_EPISODE_CLIPS * _CLIP_LENGTH):
+    for step in count():
         straying -= 1
         if straying <= 0 and rng.random() < strays / np.mean(_STRAY_STEPS):
             straying, heading = int(rng.integers(*_STRAY_STEPS)), rng.uniform(-1, 1, 5)
