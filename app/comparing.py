@@ -86,13 +86,16 @@ class TableRow:
 class Panel:
     """One environment and agent. Areas are those up to `horizon`, the last step that all of its runs reached.
 
-    `beginning` says so where runs do not begin with the agent alone.
+    Attributes:
+        beginning: says so where runs do not begin with the agent alone.
+        steps: of the table's columns.
     """
 
     env: str
     algo: str
     beginning: str
     horizon: int
+    steps: tuple[int, ...]
     verdict: Verdict
     curves: tuple[MethodCurve, ...]
     rows: tuple[TableRow, ...]
@@ -105,7 +108,7 @@ class CompareView:
 
     Attributes:
         run_ids: the runs that were asked for and are there.
-        steps, thresholds: of the tables' columns.
+        thresholds: of the tables' columns.
         as_share: whether values are fractions, shown in per cent.
         version: changes when a run has new results.
     """
@@ -114,7 +117,6 @@ class CompareView:
     metric: str
     statistic: str
     as_share: bool
-    steps: tuple[int, ...]
     thresholds: tuple[float, ...]
     panels: tuple[Panel, ...]
     notes: tuple[str, ...]
@@ -144,11 +146,15 @@ def compare_view(store: Store, run_ids: Sequence[int], metric: str = SUCCESS, st
     measured = store.measured_runs(run_ids, metric)
     if run_ids and not measured:
         raise NotFoundError("none of these runs is there any more; choose others")
-    steps = steps_of(measured)
+    steps = _steps_by_task(measured)
     as_share = metric.endswith("_rate")
     thresholds = THRESHOLDS if as_share else ()
     result = compare(
-        measured, at=steps, thresholds=thresholds, rng=np.random.default_rng(RESAMPLES_SEED), statistic=STATISTICS[statistic]
+        measured,
+        at=sorted(set().union(*steps.values())),
+        thresholds=thresholds,
+        rng=np.random.default_rng(RESAMPLES_SEED),
+        statistic=STATISTICS[statistic],
     )
     tokens = method_tokens(method_of(run).label for run in store.runs(limit=1_000))
     judged = {(verdict.env, verdict.algo): verdict for verdict in verdicts(result, metric)}
@@ -157,9 +163,8 @@ def compare_view(store: Store, run_ids: Sequence[int], metric: str = SUCCESS, st
         metric=metric,
         statistic=statistic,
         as_share=as_share,
-        steps=tuple(steps),
         thresholds=thresholds,
-        panels=tuple(_panel(verdict, result, measured, tokens, statistic) for verdict in judged.values()),
+        panels=tuple(_panel(verdict, steps[task], result, measured, tokens, statistic) for task, verdict in judged.items()),
         notes=(*_not_there(run_ids, measured), *result.notes),
         version=version_of(run.run for run in measured),
     )
@@ -187,8 +192,21 @@ def steps_of(measured: Sequence[MeasuredRun]) -> list[int]:
     return sorted({*usual[-3:], min(ends)} if len(usual) < 3 else set(usual[-3:]))
 
 
+def _steps_by_task(measured: Sequence[MeasuredRun]) -> dict[tuple[str, str], list[int]]:
+    """What `steps_of` says of the runs of each environment and agent: short runs of one do not cut another's table short."""
+    tasks: dict[tuple[str, str], list[MeasuredRun]] = {}
+    for run in measured:
+        tasks.setdefault(method_of(run.run)[:2], []).append(run)
+    return {task: steps_of(runs) for task, runs in tasks.items()}
+
+
 def _panel(
-    verdict: Verdict, result: Comparison, measured: Sequence[MeasuredRun], tokens: dict[str, str], statistic: str
+    verdict: Verdict,
+    steps: Sequence[int],
+    result: Comparison,
+    measured: Sequence[MeasuredRun],
+    tokens: dict[str, str],
+    statistic: str,
 ) -> Panel:
     task = (verdict.env, verdict.algo)
     results = [each for each in result.results if each.method[:2] == task]
@@ -198,9 +216,10 @@ def _panel(
         *task,
         beginning=beginning_of(run for runs in by_method.values() for run in runs),
         horizon=results[0].horizon,
+        steps=tuple(steps),
         verdict=verdict,
         curves=tuple(_curve(method, runs, tokens, statistic) for method, runs in by_method.items()),
-        rows=tuple(_row(each, areas, tokens) for each in results),
+        rows=tuple(_row(each, steps, areas, tokens) for each in results),
         improvements=tuple(each for each in result.improvements if each.method[:2] == task),
     )
 
@@ -221,7 +240,7 @@ def _curve(method: Method, runs: Sequence[MeasuredRun], tokens: dict[str, str], 
     return MethodCurve(method.label, token, len(runs), ids, band.steps, band.point, band.low, band.high, band.n, tuple(raw))
 
 
-def _row(result: MethodResult, areas: dict[str, float], tokens: dict[str, str]) -> TableRow:
+def _row(result: MethodResult, steps: Sequence[int], areas: dict[str, float], tokens: dict[str, str]) -> TableRow:
     gains: dict[str, float | None] = {
         str(label): (result.area.point / areas[label] - 1 if areas[label] > 0 else None)
         for label in ("per", "uniform")
@@ -232,7 +251,7 @@ def _row(result: MethodResult, areas: dict[str, float], tokens: dict[str, str]) 
         token=tokens.get(result.method.label, "method-other"),
         run_ids=result.run_ids,
         seeds=result.seeds,
-        at=tuple(result.at.values()),
+        at=tuple(result.at[step] for step in steps),
         reaching=tuple(result.reaching.values()),
         area=result.area,
         gains=gains,

@@ -96,7 +96,7 @@ def _panel_html(number: int, panel: Panel, view: CompareView) -> str:
     head = [
         "method",
         "n",
-        *(f"at {step:,}" for step in view.steps),
+        *(f"at {step:,}" for step in panel.steps),
         *(f"steps to {100 * each:.0f} %" for each in view.thresholds),
     ]
     rows = [_row_cells(row, view) for row in panel.rows]

@@ -484,6 +484,19 @@ def test_the_table_of_the_readme_is_markdown(seeds: Path) -> None:
     assert "| vlm (oracle) | 5 | 20 [20, 20] % | 100 [100, 100] % | 200k [200k, 200k] (5/5) | 300k [300k, 300k] (5/5) |" in vlm
 
 
+def test_a_task_with_short_runs_has_a_column_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    with Store(str(path)) as store:
+        made_run(store, values=[0.2, 0.6, 1.0])
+        short = made_run(store, env="DoorKey-5x5", total_steps=50_000)
+        writer = store.writer(short)
+        writer.add_metric("eval/success_rate", 50_000, 0.5)
+        writer.flush()
+    results = vlmrb("compare", "--store", path, "--json").json["results"]
+    known = {result["method"]["env"]: [step for step, found in result["at"].items() if found] for result in results}
+    assert known == {"DoorKey-5x5": ["50000"], "MiniGrid-DoorKey-8x8-v0": ["100000", "200000", "300000"]}
+
+
 def test_the_same_comparison_prints_the_same_intervals(seeds: Path) -> None:
     assert vlmrb("compare", "--store", seeds).out == vlmrb("compare", "--store", seeds).out
 

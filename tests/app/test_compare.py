@@ -143,6 +143,15 @@ def test_columns_are_steps_that_runs_reached(five_seeds: Store) -> None:
     assert steps_of([]) == []
 
 
+def test_short_runs_of_one_task_do_not_cut_the_table_of_another(five_seeds: Store) -> None:
+    short = add_run(five_seeds, "uniform", 0, (0.25,), env="DoorKey-5x5")
+    view = compare_view(five_seeds, [*range(1, 16), short])
+    steps = {panel.env: (panel.steps, [len(row.at) for row in panel.rows]) for panel in view.panels}
+    assert steps == {"DoorKey-5x5": ((10_000,), [1]), "DoorKey-8x8": ((30_000,), [1, 1, 1])}
+    report = html_of(view)
+    assert ("at 10,000" in report, "at 30,000" in report) == (True, True)
+
+
 def test_colours_of_exported_figures_are_those_of_the_style() -> None:
     style = (assets_folder() / "studio.css").read_text(encoding="utf-8")
     light = style[: style.index("body.dark")]

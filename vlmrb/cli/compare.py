@@ -106,9 +106,13 @@ def _measured_runs(store: Any, run_ids: list[int], metric: str) -> tuple[list[Me
 
 
 def _default_steps(runs: list[MeasuredRun]) -> list[int]:
-    """Those of the usual steps that some run reached; the last common one where runs are shorter."""
-    ends = [int(run.steps[-1]) for run in runs if len(run.steps)]
-    return [step for step in DEFAULT_STEPS if ends and step <= max(ends)] or ([min(ends)] if ends else [])
+    """Those of the usual steps that some run of a task reached; the last common one where its runs are shorter."""
+    ends: dict[tuple[str, str], list[int]] = {}
+    for run in runs:
+        if len(run.steps):
+            ends.setdefault((run.run.env, run.run.algo), []).append(int(run.steps[-1]))
+    usual = [[step for step in DEFAULT_STEPS if step <= max(task)] or [min(task)] for task in ends.values()]
+    return sorted({step for steps in usual for step in steps})
 
 
 def _print(comparison: Comparison, at: list[int], arguments: argparse.Namespace) -> None:

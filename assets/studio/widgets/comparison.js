@@ -204,8 +204,8 @@ class Comparison {
   }
 
   table(panel) {
-    const { steps, thresholds, as_share: share } = this.view;
-    const head = ["method", "n", ...steps.map((step) => `at ${short(step)}`), ...thresholds.map((each) => `steps to ${share ? percent(each) : each}`), `area to ${short(panel.horizon)}`];
+    const { thresholds, as_share: share } = this.view;
+    const head = ["method", "n", ...panel.steps.map((step) => `at ${short(step)}`), ...thresholds.map((each) => `steps to ${share ? percent(each) : each}`), `area to ${short(panel.horizon)}`];
     return h("div.table-wrap", {}, h("table.table.compare-table", {}, h("thead", {}, h("tr", {}, head.map((words) => h("th", { scope: "col" }, words)))),
       h("tbody", {}, panel.rows.map((row) => h("tr", {},
         h("th", { scope: "row" }, h("span.method-dot", { style: { background: `var(--${row.token})` } }), row.label), h("td.num", { title: `runs ${row.run_ids.join(", ")}` }, row.run_ids.length),
