@@ -17,6 +17,7 @@ from vlmrb.comparison import (
     MethodResult,
     Verdict,
     beginning_of,
+    by_task,
     compare,
     method_of,
     verdicts,
@@ -146,25 +147,23 @@ def compare_view(store: Store, run_ids: Sequence[int], metric: str = SUCCESS, st
     measured = store.measured_runs(run_ids, metric)
     if run_ids and not measured:
         raise NotFoundError("none of these runs is there any more; choose others")
-    steps = _steps_by_task(measured)
     as_share = metric.endswith("_rate")
     thresholds = THRESHOLDS if as_share else ()
     result = compare(
         measured,
-        at=sorted(set().union(*steps.values())),
+        at=sorted({step for task in by_task(measured).values() for step in steps_of(task)}),
         thresholds=thresholds,
         rng=np.random.default_rng(RESAMPLES_SEED),
         statistic=STATISTICS[statistic],
     )
     tokens = method_tokens(method_of(run).label for run in store.runs(limit=1_000))
-    judged = {(verdict.env, verdict.algo): verdict for verdict in verdicts(result, metric)}
     return CompareView(
         run_ids=tuple(run.run.run_id for run in measured),
         metric=metric,
         statistic=statistic,
         as_share=as_share,
         thresholds=thresholds,
-        panels=tuple(_panel(verdict, steps[task], result, measured, tokens, statistic) for task, verdict in judged.items()),
+        panels=tuple(_panel(verdict, result, measured, tokens, statistic) for verdict in verdicts(result, metric)),
         notes=(*_not_there(run_ids, measured), *result.notes),
         version=version_of(run.run for run in measured),
     )
@@ -192,29 +191,18 @@ def steps_of(measured: Sequence[MeasuredRun]) -> list[int]:
     return sorted({*usual[-3:], min(ends)} if len(usual) < 3 else set(usual[-3:]))
 
 
-def _steps_by_task(measured: Sequence[MeasuredRun]) -> dict[tuple[str, str], list[int]]:
-    """What `steps_of` says of the runs of each environment and agent: short runs of one do not cut another's table short."""
-    tasks: dict[tuple[str, str], list[MeasuredRun]] = {}
-    for run in measured:
-        tasks.setdefault(method_of(run.run)[:2], []).append(run)
-    return {task: steps_of(runs) for task, runs in tasks.items()}
-
-
 def _panel(
-    verdict: Verdict,
-    steps: Sequence[int],
-    result: Comparison,
-    measured: Sequence[MeasuredRun],
-    tokens: dict[str, str],
-    statistic: str,
+    verdict: Verdict, result: Comparison, measured: Sequence[MeasuredRun], tokens: dict[str, str], statistic: str
 ) -> Panel:
     task = (verdict.env, verdict.algo)
     results = [each for each in result.results if each.method[:2] == task]
     by_method = {each.method: [run for run in measured if run.run.run_id in each.run_ids] for each in results}
+    all_runs = [run for runs in by_method.values() for run in runs]
+    steps = steps_of(all_runs)
     areas = {each.method.label: each.area.point for each in results}
     return Panel(
         *task,
-        beginning=beginning_of(run for runs in by_method.values() for run in runs),
+        beginning=beginning_of(all_runs),
         horizon=results[0].horizon,
         steps=tuple(steps),
         verdict=verdict,

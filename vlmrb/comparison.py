@@ -191,6 +191,15 @@ def method_of(run: RunSummary) -> Method:
     return Method(run.env, run.algo, label)
 
 
+def by_task(runs: Iterable[MeasuredRun]) -> dict[tuple[str, str], list[MeasuredRun]]:
+    """The runs that have a measurement, by environment and agent."""
+    tasks: dict[tuple[str, str], list[MeasuredRun]] = {}
+    for measured in runs:
+        if measured.steps.size:
+            tasks.setdefault((measured.run.env, measured.run.algo), []).append(measured)
+    return tasks
+
+
 def unusual_settings(run: RunSummary) -> dict[str, Any]:
     """Settings of a run that are not the defaults."""
     defaults = defaults_for(run.algo)
@@ -222,7 +231,8 @@ def compare(
             groups.setdefault(method_of(measured.run), []).append(measured)
         else:
             notes.append(f"run {measured.run.run_id} has no evaluation yet and is left out")
-    horizons = _horizons(groups)
+    tasks = by_task(run for group in groups.values() for run in group)
+    horizons = {task: min(int(run.steps[-1]) for run in members) for task, members in tasks.items()}
     areas = {method: [_area(run, horizons[method[:2]]) for run in group] for method, group in groups.items()}
     seed = int(rng.integers(2**63))
     results = [
@@ -269,15 +279,6 @@ def _value_at(measured: MeasuredRun, step: int) -> float | None:
     if max(measured.run.step, int(measured.steps[-1])) < step:
         return None
     return stats.value_at(measured.steps, measured.values, step)
-
-
-def _horizons(groups: dict[Method, list[MeasuredRun]]) -> dict[tuple[str, str], int]:
-    """The last step that all runs of an environment and agent reached."""
-    horizons: dict[tuple[str, str], int] = {}
-    for method, runs in groups.items():
-        shortest = min(int(run.steps[-1]) for run in runs)
-        horizons[method[:2]] = min(shortest, horizons.get(method[:2], shortest))
-    return horizons
 
 
 def _area(measured: MeasuredRun, until: int) -> float:

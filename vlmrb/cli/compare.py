@@ -10,7 +10,7 @@ import numpy as np
 from vlmrb import stats
 from vlmrb.cli import text
 from vlmrb.cli.options import add_command, positive_integer, step_count
-from vlmrb.comparison import Comparison, MeasuredRun, MethodResult, compare, verdicts
+from vlmrb.comparison import Comparison, MeasuredRun, MethodResult, by_task, compare, verdicts
 from vlmrb.errors import NotFoundError
 
 DEFAULT_STEPS = (100_000, 200_000, 300_000)
@@ -107,12 +107,11 @@ def _measured_runs(store: Any, run_ids: list[int], metric: str) -> tuple[list[Me
 
 def _default_steps(runs: list[MeasuredRun]) -> list[int]:
     """Those of the usual steps that some run of a task reached; the last common one where its runs are shorter."""
-    ends: dict[tuple[str, str], list[int]] = {}
-    for run in runs:
-        if len(run.steps):
-            ends.setdefault((run.run.env, run.run.algo), []).append(int(run.steps[-1]))
-    usual = [[step for step in DEFAULT_STEPS if step <= max(task)] or [min(task)] for task in ends.values()]
-    return sorted({step for steps in usual for step in steps})
+    steps: set[int] = set()
+    for task in by_task(runs).values():
+        ends = [int(run.steps[-1]) for run in task]
+        steps.update([step for step in DEFAULT_STEPS if step <= max(ends)] or [min(ends)])
+    return sorted(steps)
 
 
 def _print(comparison: Comparison, at: list[int], arguments: argparse.Namespace) -> None:
