@@ -164,7 +164,7 @@ class Comparison {
     fill(this.body,
       view.panels.length ? view.panels.map((panel) => this.drawPanel(panel)) : empty("No evaluations yet", "These runs have no values of this metric so far."),
       view.notes.length ? h("details.panel.notes", { open: view.notes.length <= 6 }, h("summary", {}, h("strong", {}, "Before you believe it "), h("span.muted", {}, `${count(view.notes.length)} notes`)), h("ul", {}, view.notes.map((note) => h("li", {}, note)))) : null,
-      this.scatterPanel());
+      (this.scatter = this.scatterPanel(this.scatter?.open ?? false)));
     this.drawCharts();
   }
 
@@ -227,7 +227,7 @@ class Comparison {
 
   // -- TD error against score
 
-  scatterPanel() {
+  scatterPanel(opened) {
     const box = h("div");
     const open = async () => {
       fill(box, h("p.muted", {}, "Reading clips…"));
@@ -250,7 +250,7 @@ class Comparison {
         fill(box, problem(error.message));
       }
     };
-    const details = h("details.panel", { ontoggle: () => details.open && !box.firstChild && open() }, h("summary", {}, h("strong", {}, "TD error against VLM score "), h("span.muted", {}, "what PER would replay against what the scorer chose")), box);
+    const details = h("details.panel", { open: opened, ontoggle: () => details.open && !box.firstChild && open() }, h("summary", {}, h("strong", {}, "TD error against VLM score "), h("span.muted", {}, "what PER would replay against what the scorer chose")), box);
     return details;
   }
 }
