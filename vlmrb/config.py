@@ -6,13 +6,25 @@ the paper (arXiv 2602.01915) states are marked [paper]; the others are decisions
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from vlmrb.errors import ConfigError
+from vlmrb.replay.registry import bases, broken_methods, replay_method, replay_methods
+from vlmrb.settings import Setting, describe
 
 
 def _number_or_none(value: Any) -> Any:
@@ -44,11 +56,34 @@ _CONTINUOUS = {
 AGENT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"sac": _CONTINUOUS, "td3": _CONTINUOUS}
 """Defaults of an agent where they are not those of the fields, which are made for DQN."""
 
+VALUE_BASED = ("dqn", "iqn")
+ACTOR_CRITIC = ("sac", "td3")
+
 Lambda = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-def _option(default: Any, description: str, group: str, **limits: Any) -> Any:
-    return Field(default, description=description, json_schema_extra={"group": group}, **limits)
+def _option(
+    default: Any,
+    description: str,
+    group: str,
+    *,
+    agents: Sequence[str] = (),
+    choices: Callable[[], Iterable[str]] | None = None,
+    **limits: Any,
+) -> Any:
+    """A field with all that the command line, error messages and the launch form say of it (`vlmrb.settings`).
+
+    Args:
+        agents: those that read it; empty for all.
+        choices: its allowed values, where they are known only at run time.
+    """
+
+    def extra(schema: dict[str, Any]) -> None:
+        schema |= {"group": group, "agents": list(agents)}
+        if choices is not None:
+            schema["enum"] = list(choices())
+
+    return Field(default, description=description, json_schema_extra=extra, **limits)
 
 
 class TrainConfig(BaseModel):
@@ -60,131 +95,159 @@ class TrainConfig(BaseModel):
     env: str = _option(
         "MiniGrid-DoorKey-8x8-v0",
         "environment id: any MiniGrid, OGBench or Gymnasium id, 'DoorKey-12x12' for a DoorKey of any size, or "
-        "'module:Id' to import a module that registers it first",
+        "'module:Id' to import the module that registers it first",
         "environment",
         min_length=1,
     )
     observation: Literal["egocentric", "full"] = _option(
         "egocentric",
-        "MiniGrid observation: what the agent sees (7×7, direction, what is carried) or the full grid",
+        "MiniGrid observation: the agent's own view (7×7, direction, carried object) or the full grid",
         "environment",
     )
     visuals: Literal["normal", "swapped", "abstract"] = _option(
         "normal",
-        "how MiniGrid frames are drawn for the scorer: as they are, sprites swapped misleadingly, or abstract textures",
+        "how MiniGrid frames are drawn for the scorer: unchanged, with misleadingly swapped sprites, or with abstract textures",
         "environment",
     )
     success_return: float | None = _option(
         None, "count an episode as a success when its return reaches this (default: the environment's own rule)", "environment"
     )
-    n_envs: int = _option(8, "parallel environments", "environment", ge=1, le=1024)
+    n_envs: int = _option(8, "number of parallel environments", "environment", ge=1, le=1024)
 
     # -- learning
     algo: Literal["dqn", "iqn", "sac", "td3"] = _option(
-        "dqn", "agent: dqn or iqn where actions are choices, sac or td3 where they are continuous", "agent"
+        "dqn", "agent: dqn or iqn for discrete actions, sac or td3 for continuous ones", "agent"
     )
-    total_steps: int = _option(200_000, "length of the run, in steps", "agent", ge=1)
+    total_steps: int = _option(200_000, "length of the run in environment steps", "agent", ge=1)
     seed: int = _option(0, "seed of everything random", "agent", ge=0, lt=2**31)
     learning_starts: int = _option(2_000, "steps of random play before the first update", "agent", ge=0)
     play_steps: int = _option(
-        0, "steps of scripted play that the run begins with, before the agent acts (OGBench's manipulation tasks)", "agent", ge=0
+        0, "steps of scripted play at the start of the run, before the agent acts (OGBench's manipulation tasks)", "agent", ge=0
     )
     train_freq: int = _option(4, "steps per update", "agent", ge=1)
     batch_size: int = _option(128, "transitions per update", "agent", ge=1, le=65_536)
-    learning_rate: float = _option(3e-4, "Adam's step size", "agent", gt=0, le=1)
+    learning_rate: float = _option(3e-4, "learning rate of Adam", "agent", gt=0, le=1)
     gamma: float = _option(0.99, "discount per step", "agent", ge=0, le=1)
     n_step: int = _option(3, "steps of the n-step return", "agent", ge=1, le=100)
-    tau: float = _option(
-        0.005, "share of the online network that moves into the target at each target update", "agent", gt=0, le=1
-    )
-    target_update_interval: int = _option(1, "updates between target updates", "agent", ge=1)
-    double: bool = _option(True, "double Q-learning (DQN only)", "agent")
-    dueling: bool = _option(True, "DQN and IQN: dueling value and advantage heads", "agent")
-    quantiles: int = _option(16, "IQN: quantile fractions per update", "agent", ge=1, le=256)
+    tau: float = _option(0.005, "soft update coefficient of the target network", "agent", gt=0, le=1)
+    target_update_interval: int = _option(1, "updates between target network updates", "agent", ge=1, agents=VALUE_BASED)
+    double: bool = _option(True, "double Q-learning", "agent", agents=("dqn",))
+    dueling: bool = _option(True, "dueling value and advantage heads", "agent", agents=VALUE_BASED)
+    quantiles: int = _option(16, "quantile fractions per update", "agent", ge=1, le=256, agents=("iqn",))
     hidden_size: int = _option(128, "width of the hidden layers", "agent", ge=8, le=4096)
     layer_norm: bool = _option(
-        True, "SAC and TD3: normalise the critics' hidden layers, so that values of untried actions stay in bounds", "agent"
+        True, "layer normalisation in the critics, which bounds the values of untried actions", "agent", agents=ACTOR_CRITIC
     )
     target_entropy: float | None = _option(
-        None, "SAC: entropy that the temperature aims at (default: minus how many numbers an action has)", "agent"
+        None, "target entropy of the temperature (default: minus the number of action dimensions)", "agent", agents=("sac",)
     )
-    exploration_noise: float = _option(0.1, "TD3: deviation of the noise on actions in [−1, 1]", "agent", ge=0, le=2)
-    target_noise: float = _option(0.2, "TD3: deviation of the noise that smooths the target", "agent", ge=0, le=2)
-    target_noise_clip: float = _option(0.5, "TD3: where that noise is clipped", "agent", ge=0, le=2)
-    policy_delay: int = _option(2, "TD3: updates of the critics per update of the policy", "agent", ge=1, le=1000)
-    epsilon_start: float = _option(1.0, "DQN and IQN: probability of a random action at the start", "agent", ge=0, le=1)
-    epsilon_end: float = _option(0.1, "DQN and IQN: probability of a random action after the decay", "agent", ge=0, le=1)
-    epsilon_decay: float = _option(0.5, "fraction of the run over which ε falls linearly", "agent", ge=0, le=1)
+    exploration_noise: float = _option(
+        0.1, "standard deviation of the noise on actions in [−1, 1]", "agent", ge=0, le=2, agents=("td3",)
+    )
+    target_noise: float = _option(
+        0.2, "standard deviation of the noise that smooths the target", "agent", ge=0, le=2, agents=("td3",)
+    )
+    target_noise_clip: float = _option(0.5, "bound that this noise is clipped to", "agent", ge=0, le=2, agents=("td3",))
+    policy_delay: int = _option(2, "critic updates per policy update", "agent", ge=1, le=1000, agents=("td3",))
+    epsilon_start: float = _option(1.0, "probability of a random action at the start", "agent", ge=0, le=1, agents=VALUE_BASED)
+    epsilon_end: float = _option(0.1, "probability of a random action after the decay", "agent", ge=0, le=1, agents=VALUE_BASED)
+    epsilon_decay: float = _option(
+        0.5, "fraction of the run over which ε falls linearly", "agent", ge=0, le=1, agents=VALUE_BASED
+    )
     epsilon_spread: bool = _option(
-        True, "give environment i of E a floor of 0.5^(1 + 5i/(E−1)) for its ε, so that some keep exploring", "agent"
+        True,
+        "give environment i of E a floor of 0.5^(1 + 5i/(E−1)) for its ε, so that some environments keep exploring",
+        "agent",
+        agents=VALUE_BASED,
     )
     device: str = _option("cpu", "torch device of the agent: cpu, cuda, cuda:1, mps", "agent", min_length=1)
 
     # -- replay
-    replay: Literal["uniform", "per", "vlm"] = _option(
-        "vlm", "how batches are drawn: uniformly, by TD error (PER), or by the VLM mixture", "replay"
-    )
-    buffer_size: int = _option(300_000, "transitions kept", "replay", ge=1)
+    replay: str = _option("vlm", "replay method: how batches are drawn", "replay", choices=replay_methods)
+    base: str = _option("uniform", "method that the labels' choice is mixed with [paper: uniform]", "replay", choices=bases)
+    buffer_size: int = _option(300_000, "capacity of the replay buffer in transitions", "replay", ge=1)
     lambda_max: Annotated[Lambda | None, BeforeValidator(_number_or_none)] = _option(
         0.5,
-        "share of each batch drawn by VLM priority once warmed up [paper: 0.5]; 'none' for no mixture at all (the ablation)",
+        "λ, the share of each batch drawn by label, after the warm-up [paper: 0.5]; 'none' for no mixture at all (an ablation)",
         "replay",
     )
     lambda_warmup: float = _option(
         0.5, "fraction of the run over which λ rises linearly from 0 [paper: 0.5]", "replay", ge=0, le=1
     )
-    td_boost: bool = _option(False, "VLM priority times |δ| [paper: off for discrete, on for continuous actions]", "replay")
-    per_alpha: float = _option(0.6, "PER: exponent of the priority", "replay", ge=0, le=1)
-    per_beta: float = _option(0.4, "PER: importance-weight exponent at the start; rises linearly to 1", "replay", ge=0, le=1)
+    td_boost: bool = _option(
+        False, "multiply a label's priority by |δ| [paper: off for discrete, on for continuous actions]", "replay"
+    )
+    importance_weights: bool = _option(
+        False, "correct the loss for the probability that each item was drawn with [paper: off for vlm, on for per]", "replay"
+    )
+    per_alpha: float = _option(0.6, "exponent of the priority", "replay", ge=0, le=1)
+    per_beta: float = _option(0.4, "initial exponent of the importance weights; rises linearly to 1", "replay", ge=0, le=1)
+    laber_factor: int = _option(4, "candidates scored per item of a batch", "replay", ge=1, le=64)
+    reaper_omega: float = _option(0.2, "exponent of the reliability", "replay", ge=0, le=1)
 
     # -- clips and scoring
     clip_length: int = _option(32, "steps per clip [paper: 32]", "scoring", ge=1, le=1024)
     scorer: str | None = _option(
         None,
-        "who labels clips: embedded (the small models that come with this project, for MiniGrid and OGBench's robot), "
-        "hf:<hub id or folder>, openai:<base-url>#<model>, or the controls oracle, reward, random:<positive rate> "
-        "(default: embedded for --replay vlm)",
+        "who labels clips: embedded (the small models that ship with this project, for MiniGrid and OGBench's robot), "
+        "hf:<hub id or folder>, openai:<base-url>#<model>, or a control scorer: oracle, reward, random:<positive rate>",
         "scoring",
     )
     prompt: str = _option(
-        "games", "name of a prompt preset, 'name@version', or the text of a yes/no question", "scoring", max_length=8_000
+        "games", "a prompt preset, 'name@version', or the text of a yes/no question", "scoring", max_length=8_000
     )
-    threshold: float = _option(0.5, "a clip is labelled yes where P(yes) reaches this [paper: 0.5]", "scoring", ge=0, le=1)
-    sync_scoring: bool = _option(False, "wait for every score, so that a run with the same seed repeats exactly", "scoring")
-    scoring_batch_size: int = _option(8, "clips per call of the scorer at most", "scoring", ge=1, le=1024)
-    scoring_queue_size: int = _option(256, "clips that may wait; beyond, the oldest are dropped and counted", "scoring", ge=1)
+    threshold: float = _option(0.5, "label a clip yes where P(yes) reaches this [paper: 0.5]", "scoring", ge=0, le=1)
+    sync_scoring: bool = _option(False, "wait for every score, so that runs with the same seed repeat exactly", "scoring")
+    scoring_batch_size: int = _option(8, "maximum number of clips per call of the scorer", "scoring", ge=1, le=1024)
+    scoring_queue_size: int = _option(
+        256, "maximum number of clips waiting for the scorer; beyond it the oldest are dropped and counted", "scoring", ge=1
+    )
     scorer_frames: int | None = _option(
         None,
-        "frames of a clip that a model looks at, evenly spaced (default: as many as the embedded model is made for, else 8)",
+        "evenly spaced frames of a clip that a model looks at (default: what the embedded model was made for, otherwise 8)",
         "scoring",
         ge=1,
         le=256,
     )
-    scorer_device: str = _option("auto", "hf: torch device, or auto", "scoring", min_length=1)
-    scorer_dtype: Literal["auto", "float32", "bfloat16", "float16"] = _option("auto", "hf: weights' dtype", "scoring")
+    scorer_device: str = _option("auto", "torch device of an hf: scorer, or auto", "scoring", min_length=1)
+    scorer_dtype: Literal["auto", "float32", "bfloat16", "float16"] = _option(
+        "auto", "dtype of the weights of an hf: scorer", "scoring"
+    )
     on_scorer_failure: Literal["continue", "stop"] = _option(
-        "continue", "when scoring cannot be brought back: train on without new scores (and say so), or stop the run", "scoring"
+        "continue", "when scoring cannot be restarted: continue training without new scores (and say so), or stop", "scoring"
     )
 
     # -- bookkeeping
     eval_interval: int = _option(20_000, "steps between evaluations on held-out seeds", "evaluation", ge=1)
     eval_episodes: int = _option(40, "episodes per evaluation", "evaluation", ge=1, le=10_000)
-    eval_epsilon: float = _option(0.05, "DQN and IQN: probability of a random action during evaluation", "evaluation", ge=0, le=1)
+    eval_epsilon: float = _option(
+        0.05, "probability of a random action during evaluation", "evaluation", ge=0, le=1, agents=VALUE_BASED
+    )
     log_interval: int = _option(2_000, "steps between rows of the training metrics", "evaluation", ge=1)
     checkpoint_interval: int = _option(25_000, "steps between checkpoints", "evaluation", ge=1)
     keep_clips: bool = _option(True, "store clips, so that they can be watched and scored again", "evaluation")
 
     @model_validator(mode="before")
     @classmethod
-    def _defaults_of_the_agent(cls, values: Any) -> Any:
-        return {**AGENT_DEFAULTS.get(str(values.get("algo")), {}), **values} if isinstance(values, dict) else values
+    def _defaults_of_agent_and_method(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        if values.get("scorer") is None:  # then that of the method, if it needs one
+            values = {name: value for name, value in values.items() if name != "scorer"}
+        chosen = (str(values.get(name, cls.model_fields[name].default)) for name in ("algo", "replay", "base"))
+        return {**_own_defaults(*chosen), **values}
 
-    @model_validator(mode="before")
+    @field_validator("replay", "base")
     @classmethod
-    def _embedded_where_no_other_is_named(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("replay", "vlm") == "vlm" and values.get("scorer") is None:
-            return {**values, "scorer": "embedded"}
-        return values
+    def _is_a_method(cls, key: str, info: ValidationInfo) -> str:
+        known = tuple(replay_methods()) if info.field_name == "replay" else bases()
+        if key not in known:
+            unusable = "".join(f"; {name!r} cannot be used: {reason}" for name, reason in broken_methods().items())
+            raise ValueError(f"allowed: {', '.join(known)}{unusable}")
+        unknown = sorted(set(replay_methods()[key].settings) - set(cls.model_fields))
+        if unknown:
+            raise ValueError(f"this method reads settings that do not exist: {', '.join(unknown)}")
+        return key
 
     @model_validator(mode="after")
     def _settings_fit_together(self) -> TrainConfig:
@@ -197,6 +260,14 @@ class TrainConfig(BaseModel):
             problems.append(f"epsilon_end: {self.epsilon_end} is above epsilon_start {self.epsilon_start}")
         if self.buffer_size < self.n_envs * self.n_step:
             problems.append(f"buffer_size: {self.buffer_size} is below n_envs · n_step = {self.n_envs * self.n_step}")
+        method, base = replay_method(self.replay), replay_method(self.base)
+        if not method.mixes and self.base != "uniform":
+            problems.append(f"base: {self.replay} is not mixed with another method; leave base out, or choose a replay that is")
+        if method.mixes and self.importance_weights and not base.exact:
+            problems.append(
+                f"importance_weights: {self.base} states probabilities for the candidates of one draw only, so that the mixture "
+                "with it has no exact weights; leave them off, or choose another base"
+            )
         if self.play_steps > self.total_steps:
             problems.append(f"play_steps: {self.play_steps} is above total_steps {self.total_steps}")
         if problems:
@@ -204,9 +275,51 @@ class TrainConfig(BaseModel):
         return self
 
 
-def defaults_for(algo: str) -> dict[str, Any]:
-    """Every setting's default where this agent is chosen."""
-    return {name: field.default for name, field in TrainConfig.model_fields.items()} | dict(AGENT_DEFAULTS.get(algo, {}))
+def _own_defaults(algo: str, replay: str, base: str) -> dict[str, Any]:
+    """Defaults of an agent, a method and its base where they are not those of the fields; of unknown ones, none."""
+    methods = replay_methods()
+    method = methods.get(replay)
+    own = dict(AGENT_DEFAULTS.get(algo, {}))
+    if method is not None and method.mixes and base in methods:
+        own |= methods[base].defaults
+    return own | (dict(method.defaults) if method is not None else {})
+
+
+def defaults_for(algo: str = "dqn", replay: str = "vlm", base: str = "uniform") -> dict[str, Any]:
+    """Every setting's default where this agent and this replay method are chosen."""
+    return {name: field.default for name, field in TrainConfig.model_fields.items()} | _own_defaults(algo, replay, base)
+
+
+def defaults_of_run(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Every setting's default for a run with these settings, as it was stored."""
+    given = {name: config[name] for name in ("algo", "replay", "base") if name in config}
+    return defaults_for(**given)
+
+
+def unread_settings(replay: str, base: str = "uniform") -> set[str]:
+    """Settings that other replay methods read and this one does not: they decide nothing in its runs."""
+    method = replay_method(replay)
+    read = {"replay", *method.settings, *(replay_method(base).settings if method.mixes else ())}
+    return {name for each in replay_methods().values() for name in each.settings} - read
+
+
+def feedback_for(config: TrainConfig) -> frozenset[str]:
+    """What a run's replay wants from the agent (`vlmrb.replay.sampling.FEEDBACK`)."""
+    method = replay_method(config.replay)
+    return frozenset(method.feedback + (replay_method(config.base).feedback if method.mixes else ()))
+
+
+def settings() -> Mapping[str, Setting]:
+    """What there is to say about every setting, by name."""
+    return _describe(tuple(replay_methods()))
+
+
+@functools.cache
+def _describe(keys: tuple[str, ...]) -> Mapping[str, Setting]:
+    methods = [replay_method(key) for key in keys]
+    readers = {name: tuple(method.key for method in methods if name in method.settings) for name in TrainConfig.model_fields}
+    defaults = AGENT_DEFAULTS | {method.key: method.defaults for method in methods}
+    return describe(TrainConfig.model_json_schema(), readers, defaults)
 
 
 def make_config(**values: Any) -> TrainConfig:
@@ -237,29 +350,11 @@ def _explain(item: Any) -> str:
 
 
 def _allowed(name: str) -> str:
-    """The range in words, from the field's own limits."""
-    limits = field_limits(name)
-    words = []
-    if "ge" in limits or "gt" in limits:
-        words.append(f"{'≥' if 'ge' in limits else '>'} {limits.get('ge', limits.get('gt'))}")
-    if "le" in limits or "lt" in limits:
-        words.append(f"{'≤' if 'le' in limits else '<'} {limits.get('le', limits.get('lt'))}")
-    if name == "lambda_max":
-        words.append("or 'none'")
-    return f" (allowed: {' and '.join(words[:2])}{' ' + words[2] if len(words) > 2 else ''})" if words else ""
-
-
-def field_limits(name: str) -> dict[str, Any]:
-    """The bounds of a field: any of ge, gt, le, lt. Empty for an unknown name or a field without bounds."""
-    if name == "lambda_max":
-        return {"ge": 0.0, "le": 1.0}
-    field = TrainConfig.model_fields.get(name)
-    found: dict[str, Any] = {}
-    for entry in field.metadata if field else ():
-        for key in ("ge", "gt", "le", "lt"):
-            if getattr(entry, key, None) is not None:
-                found[key] = getattr(entry, key)
-    return found
+    """The range in words, with 'none' where that is a value."""
+    setting = settings().get(name)
+    if setting is None or not setting.range:
+        return ""
+    return f" (allowed: {setting.range}{' or none' if setting.optional else ''})"
 
 
 def parse_lambda(value: Any) -> float | None | str:

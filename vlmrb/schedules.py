@@ -1,6 +1,12 @@
-"""Linear schedules: λ of the VLM mixture, β of PER, ε of the exploration."""
+"""Schedules over the steps of a run: λ of the VLM mixture, β of importance weights, ε of the exploration."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Schedule = Callable[[int], Any]
+"""A value at a step of the run."""
 
 
 def linear(start: float, end: float, duration: float, step: float) -> float:
@@ -11,3 +17,8 @@ def linear(start: float, end: float, duration: float, step: float) -> float:
     if step >= duration:
         return end
     return start + (end - start) * max(step, 0.0) / duration
+
+
+def rising_to_one(start: float, total_steps: int) -> Callable[[int], float]:
+    """From `start` at step 0 to 1 at the end of the run: β of PER (Schaul et al. 2016, section 3.4)."""
+    return lambda step: linear(start, 1.0, total_steps, step)

@@ -117,10 +117,17 @@ class Batch(NamedTuple):
     weights: np.ndarray  # float32 [B], importance weights in (0, 1]; all 1 where not used
 
 
+class Feedback(NamedTuple):
+    """What the agent found out about the items of a batch; None for what the replay method does not want."""
+
+    td_errors: np.ndarray  # float32 [B], signed
+    reducible_losses: np.ndarray | None = None  # float32 [B], loss of the online network minus that of the target network
+
+
 class AgentUpdate(NamedTuple):
     """What one gradient step gives back."""
 
-    td_errors: np.ndarray  # float32 [B], signed
+    feedback: Feedback
     metrics: dict[str, float]
 
 

@@ -120,6 +120,12 @@ class ActorCritic:
         descend(self.critic_optimizer, loss)
         return values.detach(), loss.detach()
 
+    @torch.no_grad()
+    def reducible_losses(self, data: TensorBatch, values: Tensor, target: Tensor) -> np.ndarray:
+        """Loss of the critics' `values` [2, B] minus that of the target critics, both against `target` [B]: float32 [B]."""
+        others = self.target_critics(data.observations, data.actions)
+        return ((values - target) ** 2 - (others - target) ** 2).mean(dim=0).cpu().numpy()
+
     @contextmanager
     def fixed_critics(self) -> Iterator[None]:
         """Within, the critics judge the policy without reckoning gradients of their own weights."""

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vlmrb.config import TrainConfig
+from vlmrb.config import ACTOR_CRITIC, TrainConfig, feedback_for
 from vlmrb.errors import ConfigError
 from vlmrb.types import ActionSpec, AgentUpdate, Batch, ObservationSpec
 
@@ -24,7 +24,7 @@ class Agent(Protocol):
         """One gradient step."""
 
     def td_errors(self, batch: Batch) -> np.ndarray:
-        """What `update` would report as TD errors, signed float32 [B]; learns nothing and draws nothing."""
+        """What `update` would report as TD errors, signed float32 [B]; changes neither weights nor generators."""
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimiser and generators: tensors, numbers and dicts of them."""
@@ -33,25 +33,22 @@ class Agent(Protocol):
         """Restore."""
 
 
-_CONTINUOUS = ("sac", "td3")
-
-
 def check_agent(config: TrainConfig, actions: ActionSpec) -> None:
     """See that the agent is made for such actions.
 
     Raises:
         ConfigError: it is not.
     """
-    if actions.continuous and config.algo not in _CONTINUOUS:
+    if actions.continuous and config.algo not in ACTOR_CRITIC:
         raise ConfigError(
             f"algo: {config.algo} chooses among discrete actions, and {config.env} has continuous ones; give sac or td3"
         )
-    if not actions.continuous and config.algo in _CONTINUOUS:
+    if not actions.continuous and config.algo in ACTOR_CRITIC:
         raise ConfigError(f"algo: {config.algo} is for continuous actions, and {config.env} has discrete ones; give dqn or iqn")
 
 
 def make_agent(config: TrainConfig, spec: ObservationSpec, actions: ActionSpec, rng: np.random.Generator) -> Agent:
-    """Make the agent that `config.algo` names.
+    """Make the agent that `config.algo` names; its updates give the feedback that the run's replay method wants.
 
     Raises:
         ConfigError: the device does not exist here, or the agent is not made for such actions.
@@ -79,7 +76,7 @@ def _discrete(config: TrainConfig, spec: ObservationSpec, actions: ActionSpec, r
     exploration = Exploration(config, rng)
     seed = int(rng.integers(2**62))
     algorithm = IQN if config.algo == "iqn" else DQN
-    return algorithm(config, spec, actions.n, exploration, seed, device)
+    return algorithm(config, spec, actions.n, exploration, seed, device, feedback_for(config))
 
 
 def _continuous(config: TrainConfig, spec: ObservationSpec, actions: ActionSpec, rng: np.random.Generator, device: Any) -> Agent:
@@ -88,4 +85,4 @@ def _continuous(config: TrainConfig, spec: ObservationSpec, actions: ActionSpec,
 
     seed = int(rng.integers(2**62))
     algorithm = SAC if config.algo == "sac" else TD3
-    return algorithm(config, spec, actions.shape[0], rng, seed, device)
+    return algorithm(config, spec, actions.shape[0], rng, seed, device, feedback_for(config))

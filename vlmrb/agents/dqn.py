@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from vlmrb.agents.exploration import Exploration
 from vlmrb.agents.learner import Learner, TensorBatch
 from vlmrb.agents.networks import ValueHead, make_torso
 from vlmrb.config import TrainConfig
-from vlmrb.types import AgentUpdate, Batch, ObservationSpec
+from vlmrb.types import AgentUpdate, Batch, Feedback, ObservationSpec
 
 
 class QNetwork(nn.Module):
@@ -39,6 +40,7 @@ class DQN:
         exploration: chooses among the action values.
         seed: of the initial weights.
         device: where the networks live.
+        feedback: what an update reports beside TD errors (`vlmrb.types.Feedback`).
     """
 
     def __init__(
@@ -49,8 +51,9 @@ class DQN:
         exploration: Exploration,
         seed: int,
         device: torch.device,
+        feedback: Collection[str] = (),
     ) -> None:
-        self._double = config.double
+        self._double, self._wants_reducible_losses = config.double, "reducible_losses" in feedback
         self._learner = Learner(
             lambda: QNetwork(spec, n_actions, config.hidden_size, config.dueling), config, exploration, seed, device
         )
@@ -71,9 +74,18 @@ class DQN:
         """Huber loss between Q(s, a) and r + γ^k · Q_target(s', argmax_a' Q(s', a'))."""
         learner, data = self._learner, self._learner.tensors(batch)
         value, target = self._value_and_target(data)
-        loss = (data.weights * F.smooth_l1_loss(value, target, reduction="none")).mean()
+        losses = F.smooth_l1_loss(value, target, reduction="none")  # [B]
+        reducible = self._reducible(data, losses, target) if self._wants_reducible_losses else None
+        loss = (data.weights * losses).mean()
         learner.descend(loss)
-        return AgentUpdate(_errors(value, target), {"train/td_loss": loss.item(), "train/mean_q": value.mean().item()})
+        metrics = {"train/td_loss": loss.item(), "train/mean_q": value.mean().item()}
+        return AgentUpdate(Feedback(_errors(value, target), reducible), metrics)
+
+    @torch.no_grad()
+    def _reducible(self, data: TensorBatch, losses: Tensor, target: Tensor) -> np.ndarray:
+        """Loss of the online network minus that of the target network, float32 [B]."""
+        value = _of_actions(self._learner.target(data.observations), data.actions)
+        return (losses - F.smooth_l1_loss(value, target, reduction="none")).cpu().numpy()
 
     @torch.no_grad()
     def td_errors(self, batch: Batch) -> np.ndarray:
@@ -87,8 +99,7 @@ class DQN:
             chooser = learner.online(data.next_observations) if self._double else next_values
             best = chooser.argmax(dim=1, keepdim=True)  # [B, 1]
             target = data.rewards + data.discounts * next_values.gather(1, best).squeeze(1)  # [B]
-        value = learner.online(data.observations).gather(1, data.actions.unsqueeze(1)).squeeze(1)  # [B]
-        return value, target
+        return _of_actions(learner.online(data.observations), data.actions), target  # [B], [B]
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimiser, generator."""
@@ -97,6 +108,11 @@ class DQN:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore."""
         self._learner.load_state_dict(state)
+
+
+def _of_actions(values: Tensor, actions: Tensor) -> Tensor:
+    """[B, A] and [B] → [B]."""
+    return values.gather(1, actions.unsqueeze(1)).squeeze(1)
 
 
 def _errors(value: Tensor, target: Tensor) -> np.ndarray:

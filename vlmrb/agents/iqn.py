@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from vlmrb.agents.exploration import Exploration
 from vlmrb.agents.learner import Learner, TensorBatch
 from vlmrb.agents.networks import ValueHead, make_torso
 from vlmrb.config import TrainConfig
-from vlmrb.types import AgentUpdate, Batch, ObservationSpec
+from vlmrb.types import AgentUpdate, Batch, Feedback, ObservationSpec
 
 COSINES = 64  # features of a quantile fraction, as in the paper
 ACTING_QUANTILES = 32  # fractions averaged for an action's value, evenly spaced: acting draws nothing
@@ -49,8 +50,9 @@ class IQN:
         exploration: Exploration,
         seed: int,
         device: torch.device,
+        feedback: Collection[str] = (),
     ) -> None:
-        self._quantiles = config.quantiles
+        self._quantiles, self._wants_reducible_losses = config.quantiles, "reducible_losses" in feedback
         self._learner = Learner(
             lambda: QuantileNetwork(spec, n_actions, config.hidden_size, config.dueling), config, exploration, seed, device
         )
@@ -76,12 +78,18 @@ class IQN:
         learner, data = self._learner, self._learner.tensors(batch)
         next_fractions, fractions = self._draw(len(data.actions)), self._draw(len(data.actions))  # [B, N'], [B, N]
         quantiles, target = self._quantiles_and_target(data, fractions, next_fractions)
-        errors = target.unsqueeze(1) - quantiles.unsqueeze(2)  # [B, N, N']
-        huber = F.huber_loss(errors, torch.zeros_like(errors), reduction="none")
-        asymmetry = (fractions.unsqueeze(2) - (errors.detach() < 0).float()).abs()
-        loss = (data.weights * (asymmetry * huber).mean(dim=2).sum(dim=1)).mean()
+        losses = _quantile_losses(quantiles, target, fractions)  # [B]
+        reducible = self._reducible(data, losses, target, fractions) if self._wants_reducible_losses else None
+        loss = (data.weights * losses).mean()
         learner.descend(loss)
-        return AgentUpdate(_errors(quantiles, target), {"train/td_loss": loss.item(), "train/mean_q": quantiles.mean().item()})
+        metrics = {"train/td_loss": loss.item(), "train/mean_q": quantiles.mean().item()}
+        return AgentUpdate(Feedback(_errors(quantiles, target), reducible), metrics)
+
+    @torch.no_grad()
+    def _reducible(self, data: TensorBatch, losses: Tensor, target: Tensor, fractions: Tensor) -> np.ndarray:
+        """Loss of the online network minus that of the target network, float32 [B]."""
+        quantiles = _of_action(self._learner.target(data.observations, fractions), data.actions)
+        return (losses - _quantile_losses(quantiles, target, fractions)).cpu().numpy()
 
     @torch.no_grad()
     def td_errors(self, batch: Batch) -> np.ndarray:
@@ -108,6 +116,14 @@ class IQN:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore."""
         self._learner.load_state_dict(state)
+
+
+def _quantile_losses(quantiles: Tensor, target: Tensor, fractions: Tensor) -> Tensor:
+    """Quantile Huber loss of predictions [B, N] at fractions [B, N] and targets [B, N']: [B]."""
+    errors = target.unsqueeze(1) - quantiles.unsqueeze(2)  # [B, N, N']
+    huber = F.huber_loss(errors, torch.zeros_like(errors), reduction="none")
+    asymmetry = (fractions.unsqueeze(2) - (errors.detach() < 0).float()).abs()
+    return (asymmetry * huber).mean(dim=2).sum(dim=1)
 
 
 def _of_action(quantiles: Tensor, actions: Tensor) -> Tensor:

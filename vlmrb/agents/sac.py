@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from vlmrb.agents.actor_critic import ActorCritic, descend, errors_of, random_ac
 from vlmrb.agents.learner import TensorBatch
 from vlmrb.agents.networks import make_torso
 from vlmrb.config import TrainConfig
-from vlmrb.types import AgentUpdate, Batch, ObservationSpec
+from vlmrb.types import AgentUpdate, Batch, Feedback, ObservationSpec
 
 LOG_STD_RANGE = (-20.0, 2.0)
 
@@ -58,6 +59,7 @@ class SAC:
         rng: for the random play before the first update.
         seed: of weights and noise.
         device: where the networks live.
+        feedback: what an update reports beside TD errors (`vlmrb.types.Feedback`).
     """
 
     def __init__(
@@ -68,8 +70,10 @@ class SAC:
         rng: np.random.Generator,
         seed: int,
         device: torch.device,
+        feedback: Collection[str] = (),
     ) -> None:
         self._config, self._rng, self._action_size = config, rng, action_size
+        self._wants_reducible_losses = "reducible_losses" in feedback
         self._networks = ActorCritic(
             lambda: GaussianPolicy(spec, action_size, config.hidden_size), config, spec, action_size, seed, device
         )
@@ -98,6 +102,7 @@ class SAC:
         alpha = self._log_alpha.detach().exp()
         target = self._target(data, alpha)
         values, critic_loss = networks.learn_values(data, target)
+        reducible = networks.reducible_losses(data, values, target) if self._wants_reducible_losses else None
         noise = networks.normal(len(data.actions), self._action_size)
         with networks.fixed_critics():
             action, log_prob = networks.policy.sample(data.observations, noise)
@@ -109,7 +114,7 @@ class SAC:
         networks.updates += 1
         names = ("train/td_loss", "train/mean_q", "train/policy_loss", "train/entropy", "train/alpha")
         figures = torch.stack([critic_loss, values.mean(), loss.detach(), -log_prob.mean(), alpha[0]]).tolist()
-        return AgentUpdate(errors_of(values, target), dict(zip(names, figures, strict=True)))
+        return AgentUpdate(Feedback(errors_of(values, target), reducible), dict(zip(names, figures, strict=True)))
 
     @torch.no_grad()
     def td_errors(self, batch: Batch) -> np.ndarray:

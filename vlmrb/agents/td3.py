@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from vlmrb.agents.actor_critic import ActorCritic, descend, errors_of, random_ac
 from vlmrb.agents.learner import TensorBatch
 from vlmrb.agents.networks import make_torso
 from vlmrb.config import TrainConfig
-from vlmrb.types import AgentUpdate, Batch, ObservationSpec
+from vlmrb.types import AgentUpdate, Batch, Feedback, ObservationSpec
 
 
 class DeterministicPolicy(nn.Module):
@@ -38,6 +39,7 @@ class TD3:
         rng: for exploration.
         seed: of weights and of the noise on targets.
         device: where the networks live.
+        feedback: what an update reports beside TD errors (`vlmrb.types.Feedback`).
     """
 
     def __init__(
@@ -48,8 +50,10 @@ class TD3:
         rng: np.random.Generator,
         seed: int,
         device: torch.device,
+        feedback: Collection[str] = (),
     ) -> None:
         self._config, self._rng, self._action_size = config, rng, action_size
+        self._wants_reducible_losses = "reducible_losses" in feedback
         self._networks = ActorCritic(
             lambda: DeterministicPolicy(spec, action_size, config.hidden_size),
             config,
@@ -78,6 +82,7 @@ class TD3:
         networks, data = self._networks, self._networks.tensors(batch)
         target = self._target(data)
         values, critic_loss = networks.learn_values(data, target)
+        reducible = networks.reducible_losses(data, values, target) if self._wants_reducible_losses else None
         networks.updates += 1
         metrics = dict(zip(("train/td_loss", "train/mean_q"), torch.stack([critic_loss, values.mean()]).tolist(), strict=True))
         if networks.updates % self._config.policy_delay == 0:
@@ -86,7 +91,7 @@ class TD3:
                 descend(networks.policy_optimizer, loss)
             networks.follow()
             metrics["train/policy_loss"] = loss.item()
-        return AgentUpdate(errors_of(values, target), metrics)
+        return AgentUpdate(Feedback(errors_of(values, target), reducible), metrics)
 
     @torch.no_grad()
     def td_errors(self, batch: Batch) -> np.ndarray:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 import textwrap
-import types
-import typing
 from collections.abc import Callable
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
-from vlmrb.config import AGENT_DEFAULTS, TrainConfig, field_limits
+from vlmrb.config import settings
+from vlmrb.replay.registry import replay_methods
+from vlmrb.settings import Setting, in_words
 
 Command = Callable[[argparse.Namespace], int]
 """Runs a parsed command and returns the exit status."""
@@ -45,25 +46,23 @@ def add_run_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """One option per field of TrainConfig, grouped. Only what the user gives ends up in the namespace."""
+    """One option per setting of a run, grouped. Only what the user gives ends up in the namespace."""
     groups: dict[str, Any] = {}
-    for name, field in TrainConfig.model_fields.items():
-        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-        title = str(extra.get("group", "other"))
-        if title not in groups:
-            groups[title] = parser.add_argument_group(title)
-        group = groups[title]
-        flag = "--" + name.replace("_", "-")
-        text = _explained(name, field.description or "", field.default).replace("%", "%%")
-        if field.annotation is bool:
-            group.add_argument(flag, dest=name, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
+    for setting in settings().values():
+        if setting.group not in groups:
+            groups[setting.group] = parser.add_argument_group(setting.group)
+        add: Any = partial(
+            groups[setting.group].add_argument, setting.flag, dest=setting.name, default=argparse.SUPPRESS, help=_help(setting)
+        )
+        if setting.kind == "flag":
+            add(action=argparse.BooleanOptionalAction)
         else:
-            group.add_argument(flag, dest=name, default=argparse.SUPPRESS, metavar=_metavar(field.annotation), help=text)
+            add(metavar=_metavar(setting))
 
 
 def given_config(arguments: argparse.Namespace) -> dict[str, Any]:
     """The settings that the user gave, as text; the configuration model checks and converts them."""
-    given = {name: getattr(arguments, name) for name in TrainConfig.model_fields if hasattr(arguments, name)}
+    given = {name: getattr(arguments, name) for name in settings() if hasattr(arguments, name)}
     return {name: None if _means_none(name, value) else value for name, value in given.items()}
 
 
@@ -102,43 +101,31 @@ def share(text: str) -> float:
 
 
 def _means_none(name: str, value: Any) -> bool:
-    optional = type(None) in typing.get_args(TrainConfig.model_fields[name].annotation)
-    return optional and isinstance(value, str) and value.strip().lower() == "none"
+    return settings()[name].optional and isinstance(value, str) and value.strip().lower() == "none"
 
 
-def _metavar(annotation: Any) -> str:
-    members = [member for member in _members(annotation) if member is not type(None)]
-    if typing.get_origin(members[0]) is Literal:
-        return "{" + ",".join(map(str, typing.get_args(members[0]))) + "}"
-    return {int: "N", float: "X"}.get(members[0], "TEXT")
+def _metavar(setting: Setting) -> str:
+    return "{" + ",".join(setting.choices) + "}" if setting.choices else {"whole": "N", "number": "X"}.get(setting.kind, "TEXT")
 
 
-def _members(annotation: Any) -> list[Any]:
-    """The types of a union, with Annotated taken off."""
-    if typing.get_origin(annotation) is typing.Annotated:
-        return _members(typing.get_args(annotation)[0])
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return [inner for member in typing.get_args(annotation) for inner in _members(member)]
-    return [annotation]
-
-
-def _explained(name: str, description: str, default: Any) -> str:
-    """The description, followed by range and default where it does not tell the latter itself."""
-    limits = field_limits(name)
-    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    facts = [" and ".join(f"{sign} {limits[key]}" for key, sign in signs.items() if key in limits)]
-    facts += [] if "(default:" in description else [f"default: {_shown(default)}{_of_other_agents(name, default)}"]
+def _help(setting: Setting) -> str:
+    """The description with who reads it, the range, and the default where the description does not tell it itself."""
+    readers = setting.agents or (setting.methods if setting.group == "replay" else ())  # any run may have its clips scored
+    facts = [f"{', '.join(readers)} only" if readers else "", setting.range]
+    if "(default:" not in setting.description:
+        facts.append(f"default: {in_words(setting.default)}{_other_defaults(setting)}")
     facts = [fact for fact in facts if fact]
-    return description + (f" ({'; '.join(facts)})" if facts else "")
+    methods = _methods() if setting.name == "replay" else ""
+    return (setting.description + (f" ({'; '.join(facts)})" if facts else "") + methods).replace("%", "%%")
 
 
-def _of_other_agents(name: str, default: Any) -> str:
-    others = {agent: found[name] for agent, found in AGENT_DEFAULTS.items() if found.get(name, default) != default}
-    values = list(dict.fromkeys(others.values()))
-    return "".join(f", {' and '.join(a for a in others if others[a] == value)} {_shown(value)}" for value in values)
+def _other_defaults(setting: Setting) -> str:
+    by_value: dict[str, list[str]] = {}
+    for key, value in setting.other_defaults.items():
+        by_value.setdefault(in_words(value), []).append(key)
+    return "".join(f"; {', '.join(keys)}: {value}" for value, keys in by_value.items())
 
 
-def _shown(default: Any) -> str:
-    if default is None:
-        return "none"
-    return {True: "on", False: "off"}[default] if isinstance(default, bool) else str(default)
+def _methods() -> str:
+    """All replay methods, in a few words each."""
+    return ". " + "; ".join(f"{key}: {method.label}, {method.summary}" for key, method in replay_methods().items())

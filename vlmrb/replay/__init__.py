@@ -1,6 +1,20 @@
-"""Replay: the ring buffer and the samplers that choose from it."""
+"""Replay: the ring buffer, the methods that choose from it (`methods/`, one module each), and the registry of them."""
 
 from vlmrb.replay.buffer import ReplayBuffer
-from vlmrb.replay.samplers import Chances, MixtureSampler, PrioritizedSampler, Sample, Sampler, UniformSampler
+from vlmrb.replay.method import ReplayMethod
+from vlmrb.replay.registry import bases, broken_methods, forget_methods, replay_method, replay_methods
+from vlmrb.replay.sampling import Added, Parts, Sample, Sampler
 
-__all__ = ["Chances", "MixtureSampler", "PrioritizedSampler", "ReplayBuffer", "Sample", "Sampler", "UniformSampler"]
+__all__ = [
+    "Added",
+    "Parts",
+    "ReplayBuffer",
+    "ReplayMethod",
+    "Sample",
+    "Sampler",
+    "bases",
+    "broken_methods",
+    "forget_methods",
+    "replay_method",
+    "replay_methods",
+]

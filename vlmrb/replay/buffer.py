@@ -1,21 +1,27 @@
-"""The replay buffer: a ring of transitions with permanent item ids and n-step returns."""
+"""The replay buffer: a ring of one-step transitions with permanent item ids, their episodes, and n-step returns on demand."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from vlmrb.replay.memory import aligned_zeros, take_rows
-from vlmrb.replay.samplers import Chances, Sampler
-from vlmrb.types import Batch, ObservationSpec, Transition
+from vlmrb.replay.memory import aligned_zeros
+from vlmrb.replay.sampling import Added, Parts, Sampler, ones
+from vlmrb.replay.upgrade import one_step_state
+from vlmrb.types import Batch, Feedback, ObservationSpec, Transition
+
+_HEAD = np.dtype([("rewards", "float32"), ("episodes", "int32"), ("steps", "int32"), ("terminated", "float32")])
+"""What an n-step return is made from. Small and apart from the observations: the heads of a return share cache lines."""
 
 
 class ReplayBuffer:
-    """Keeps the newest `capacity` transitions of E parallel environments.
+    """Keeps the newest `capacity` transitions of E parallel environments, one step each, with the episode of every item.
 
-    An item enters with its one-step return at once and grows in place to n steps while its episode goes on, so every
-    item is valid at any time: k ≤ n steps, k < n only near the end of an episode or the head of the buffer.
+    The n-step return of an item is formed when it is drawn: k ≤ n steps, k < n only where its episode ends or its
+    environment has not gone further. Items of an episode are E ids apart, so the item of step s of the episode that item i
+    is step t of has the id i + (s − t)·E.
 
     Args:
         capacity: transitions kept, at least n_envs · n_step.
@@ -42,98 +48,114 @@ class ReplayBuffer:
         action_shape: tuple[int, ...] = (),
         action_dtype: str = "int64",
     ) -> None:
+        from vlmrb.replay import kernels
+
         assert capacity >= n_envs * n_step, (capacity, n_envs, n_step)
+        self._kernels = kernels
         self.capacity, self.sampler, self._rng = capacity, sampler, rng
         self._n_envs, self._n_step, self._gamma = n_envs, n_step, gamma
+        self._powers = np.array([gamma**k for k in range(n_step + 1)], np.float32)
         self.next_item_id = 0
-        # an item is one record, so that drawing it costs a single trip to memory
-        fields: list[tuple[str, str, tuple[int, ...]]] = [
-            ("actions", action_dtype, action_shape),
-            ("rewards", "float32", ()),
-            ("terminated", "float32", ()),
-            ("discounts", "float32", ()),
-            ("observations", spec.dtype, spec.shape),
-            ("next_observations", spec.dtype, spec.shape),
-        ]
-        self._names = tuple(name for name, *_ in fields)
-        self._items = aligned_zeros((capacity,), np.dtype(fields, align=True))
-        self._open = np.zeros(n_envs, np.int64)  # per environment: items behind the head that still grow
+        self._heads = aligned_zeros((capacity,), _HEAD)
+        record, self._boundary = _record(action_dtype, action_shape, spec)
+        self._items = aligned_zeros((capacity,), record)
+        self._words = self._items.view(np.uint32).reshape(capacity, -1)
+        self._episodes = np.arange(n_envs)  # int64 [E], the episode that each environment is in
+        self._steps = np.zeros(n_envs, np.int64)  # int64 [E], steps of it so far
+        self._next_episode = n_envs
 
     def __len__(self) -> int:
         return min(self.next_item_id, self.capacity)
 
     def add(self, transition: Transition) -> np.ndarray:
         """Store one step of all environments and return its item ids, int64 [E]."""
-        data = self._items
         item_ids = np.arange(self.next_item_id, self.next_item_id + self._n_envs)
         slots = item_ids % self.capacity
-        data["observations"][slots] = transition.observation
-        data["actions"][slots] = transition.action
-        data["rewards"][slots] = transition.reward
-        data["next_observations"][slots] = transition.next_observation
-        data["terminated"][slots] = transition.terminated
-        data["discounts"][slots] = self._gamma
+        items, heads = self._items, self._heads
+        items["observations"][slots] = transition.observation
+        items["actions"][slots] = transition.action
+        items["next_observations"][slots] = transition.next_observation
+        heads["rewards"][slots] = transition.reward
+        heads["episodes"][slots] = self._episodes
+        heads["steps"][slots] = self._steps
+        heads["terminated"][slots] = transition.terminated
         self.next_item_id += self._n_envs
-        self.sampler.add(slots)
-        self._grow_returns(item_ids, transition)
+        ended = transition.terminated | transition.truncated
+        if hasattr(self.sampler, "add"):
+            added = Added(item_ids, self._episodes, self._steps, ended, transition.observation, self._n_envs)
+            self.sampler.add(slots, added)
+        self._steps = self._steps + 1
+        if ended.any():
+            self._begin_episodes(np.flatnonzero(ended))
         return item_ids
 
-    def _grow_returns(self, item_ids: np.ndarray, transition: Transition) -> None:
-        data = self._items
-        for k in range(1, self._n_step):
-            growing = self._open >= k
-            if not growing.any():
-                break
-            slots = (item_ids[growing] - k * self._n_envs) % self.capacity
-            data["rewards"][slots] += self._gamma**k * transition.reward[growing]
-            data["next_observations"][slots] = transition.next_observation[growing]
-            data["terminated"][slots] = transition.terminated[growing]
-            data["discounts"][slots] = self._gamma ** (k + 1)
-        ended = transition.terminated | transition.truncated
-        self._open = np.where(ended, 0, np.minimum(self._open + 1, self._n_step - 1))
+    def _begin_episodes(self, envs: np.ndarray) -> None:
+        self._episodes = self._episodes.copy()
+        self._episodes[envs] = np.arange(self._next_episode, self._next_episode + len(envs))
+        self._steps[envs] = 0
+        self._next_episode += len(envs)
 
     def cut_episodes(self) -> None:
-        """All environments start a new episode: no stored return grows any further (used when a run is resumed)."""
-        self._open[:] = 0
+        """A new episode begins in every environment: no stored return grows any further (used when a run is resumed)."""
+        self._begin_episodes(np.arange(self._n_envs))
 
-    def sample(self, batch_size: int) -> Batch:
-        """Draw a batch with the sampler's distribution; the buffer must not be empty."""
-        slots, probabilities, weights = self.sampler.sample(batch_size, len(self), self._rng)
-        return self._batch(slots, probabilities, weights)
+    def sample(self, batch_size: int, score: Callable[[Batch], np.ndarray] | None = None) -> Batch:
+        """Draw a batch with the sampler's distribution; the buffer must not be empty.
 
-    def look_up(self, item_ids: np.ndarray) -> tuple[Batch, Chances]:
+        Args:
+            score: gives the TD errors (float32 [N]) of a batch, for samplers that look at items before they choose.
+        """
+
+        def score_slots(slots: np.ndarray) -> np.ndarray:
+            assert score is not None, "this replay method scores candidates: give sample a score"
+            return score(self._batch(slots, np.full(len(slots), np.nan), ones(len(slots))))
+
+        return self._batch(*self.sampler.sample(batch_size, len(self), self._rng, score_slots))
+
+    def look_up(self, item_ids: np.ndarray) -> tuple[Batch, Parts]:
         """Items that the buffer holds (int64 [N]) as a batch with weights 1, and the chances of one draw to choose each."""
         slots = item_ids % self.capacity
-        chances = self.sampler.chances(slots, len(self))
-        return self._batch(slots, chances.vlm + chances.other, np.ones(len(slots), np.float32)), chances
+        if hasattr(self.sampler, "parts"):
+            parts = self.sampler.parts(slots, len(self))
+        else:
+            parts = Parts(None, np.zeros(len(slots)), self.sampler.chances(slots, len(self)))
+        return self._batch(slots, parts.vlm + parts.other, ones(len(slots))), parts
 
     def _batch(self, slots: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> Batch:
-        items = take_rows(self._items, slots)
+        returns, terminated, lasts, counts = self._kernels.n_step_returns(
+            self._heads, slots, self.next_item_id, self._n_envs, self._powers
+        )
+        items = self._kernels.take_transitions(self._words, slots, lasts, self._boundary).view(self._items.dtype).reshape(-1)
         return Batch(
             observations=items["observations"],
             actions=items["actions"],
-            rewards=items["rewards"],
+            rewards=returns,
             next_observations=items["next_observations"],
-            terminated=items["terminated"],
-            discounts=items["discounts"],
+            terminated=terminated,
+            discounts=self._powers[counts],
             item_ids=self._item_ids(slots),
             probabilities=probabilities,
             weights=weights,
         )
 
-    def update_priorities(self, item_ids: np.ndarray, td_errors: np.ndarray) -> None:
-        """Give the sampler the TD errors (float32 [N]) of items; those overwritten meanwhile are passed over."""
+    def update_priorities(self, item_ids: np.ndarray, feedback: Feedback) -> None:
+        """Give the sampler what the agent found out about items (int64 [N]); those overwritten meanwhile are passed over."""
+        if not hasattr(self.sampler, "feedback"):
+            return
         held = self.holds(item_ids)
         if not held.all():
-            item_ids, td_errors = item_ids[held], td_errors[held]
+            item_ids = item_ids[held]
+            feedback = Feedback(*(None if values is None else values[held] for values in feedback))  # type: ignore[arg-type]
         if len(item_ids):
-            self.sampler.update_priorities(item_ids % self.capacity, td_errors)
+            self.sampler.feedback(item_ids % self.capacity, feedback)
 
-    def apply_score(self, item_ids: np.ndarray, priority: float) -> int:
-        """Give the items of a clip their VLM priority (≥ 0); return how many were overwritten meanwhile (stale)."""
+    def apply_label(self, item_ids: np.ndarray, label: bool | None) -> int:
+        """Give the items of a clip (int64 [T]) its label, if it has one; return how many of them were overwritten (stale)."""
         held = self.holds(item_ids)
-        if held.any():
-            self.sampler.set_vlm_priorities(item_ids[held] % self.capacity, priority)
+        if label is None:
+            return 0
+        if held.any() and hasattr(self.sampler, "label"):
+            self.sampler.label(item_ids[held] % self.capacity, label)
         return int(len(item_ids) - held.sum())
 
     def holds(self, item_ids: np.ndarray) -> np.ndarray:
@@ -147,17 +169,43 @@ class ReplayBuffer:
     def state_dict(self) -> dict[str, Any]:
         """Arrays of what is stored, counters and the sampler's state (prefixed 'sampler.'). The arrays are views."""
         size = len(self)
-        state: dict[str, Any] = {name: self._items[name][:size] for name in self._names}
-        state.update({"next_item_id": self.next_item_id, "open": self._open})
-        for name, value in self.sampler.state_dict().items():
-            state[f"sampler.{name}"] = value[:size] if isinstance(value, np.ndarray) else value
+        state: dict[str, Any] = {name: self._items[name][:size] for name in ("observations", "actions", "next_observations")}
+        state |= {name: self._heads[name][:size] for name in _HEAD.names or ()}
+        state |= {"next_item_id": self.next_item_id, "next_episode": self._next_episode}
+        state |= {"open_episodes": self._episodes, "open_steps": self._steps}
+        if hasattr(self.sampler, "state_dict"):
+            for name, value in self.sampler.state_dict().items():
+                state[f"sampler.{name}"] = value[:size] if isinstance(value, np.ndarray) else value
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
-        self.next_item_id = int(state["next_item_id"])
-        self._open = np.asarray(state["open"], np.int64).copy()
-        for name in self._names:
+        """Restore what `state_dict` gave, also that of version 0.1."""
+        if "episodes" not in state:
+            state = one_step_state(state, self.capacity, self._n_envs, self._n_step, self._gamma)
+        self.next_item_id, self._next_episode = int(state["next_item_id"]), int(state["next_episode"])
+        self._episodes = np.array(state["open_episodes"], np.int64)
+        self._steps = np.array(state["open_steps"], np.int64)
+        for name in ("observations", "actions", "next_observations"):
             self._items[name][: len(self)] = state[name]
-        prefix = "sampler."
-        self.sampler.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        for name in _HEAD.names or ():
+            self._heads[name][: len(self)] = state[name]
+        if hasattr(self.sampler, "load_state_dict"):
+            prefix = "sampler."
+            self.sampler.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+
+
+def _record(action_dtype: str, action_shape: tuple[int, ...], spec: ObservationSpec) -> tuple[np.dtype[Any], int]:
+    """An item as one record, so that drawing it costs few trips to memory; and the 32-bit word that its second half begins at.
+
+    The second half, the next observation, comes from the last step of a return, the first half from its first step.
+    """
+    first = np.dtype([("actions", action_dtype, action_shape), ("observations", spec.dtype, spec.shape)], align=True)
+    boundary = -(-first.itemsize // 4)
+    following = np.dtype((spec.dtype, spec.shape))
+    words = boundary + -(-following.itemsize // 4)
+    words += words % 2  # whole multiples of 8 bytes keep int64 actions aligned
+    assert first.fields is not None
+    names = ["actions", "observations", "next_observations"]
+    formats = [first["actions"], first["observations"], following]
+    offsets = [first.fields["actions"][1], first.fields["observations"][1], 4 * boundary]
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": 4 * words}), boundary

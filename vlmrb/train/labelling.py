@@ -1,7 +1,8 @@
-"""The way of a clip to its label: stored, handed to the scoring process, and the answer written to the replay buffer."""
+"""A clip's way to its label: stored, queued for the scoring process, and its answer counted and stored."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,14 +23,14 @@ FINAL_SCORES_S = 120.0
 
 
 class Labelling:
-    """Clips of one run on their way to a label; does nothing but store them where the run has no scorer.
+    """Clips of one run on their way to a label; only stores them where the run has no scorer.
 
     Args:
         config: scorer, its options, and what to do when it fails.
         render_spec: how the run's snapshots become frames.
         prompt: the stored prompt to ask.
-        buffer: learns the labels.
-        agent: says how wrong it is about a clip.
+        buffer: knows how likely the items of a clip are to be drawn.
+        agent: knows their TD errors.
         writer: stores clips and scores.
         counters, metrics: count.
 
@@ -100,27 +101,34 @@ class Labelling:
             if self._config.on_scorer_failure == "stop":
                 raise
             step = self._buffer.next_item_id
-            self.failure = f"scoring has failed at step {step}, the run goes on without new scores: {error}"
+            self.failure = f"scoring failed at step {step}; training continues without new scores: {error}"
             return []
 
-    def apply(self, scored: list[tuple[Clip, ClipScore]]) -> None:
-        """Write labels to the clips' transitions; store the scores and, with them, what replay makes of the clips now."""
-        for clip, score in scored:
-            self._count(clip, score)
+    def record(self, scored: list[tuple[Clip, ClipScore]], stale: list[int]) -> None:
+        """Count and store scores whose labels the buffer has taken, with what replay makes of the clips now.
+
+        Args:
+            scored: clips and what the scorer said of them.
+            stale: how many items of each clip had been overwritten by then.
+        """
+        if not scored:
+            return
+        for (_, score), missed in zip(scored, stale, strict=True):
+            self._count(score, missed)
             self._metrics.add("scoring/latency_s", score.latency_s)
             if self._config.keep_clips:
                 self._writer.add_score(score)
-        if scored and self._config.keep_clips:
+        if self._config.keep_clips:
             for replay in replay_of([clip for clip, _ in scored], self._buffer, self._agent):
                 self._writer.add_clip_replay(replay)
 
-    def _count(self, clip: Clip, score: ClipScore) -> None:
+    def _count(self, score: ClipScore, stale: int) -> None:
         self._counters.clips_scored += 1
         if score.label is None:
             self._counters.unknown += 1
         else:
             self._counters.positive += score.label
-            self._counters.stale += self._buffer.apply_score(clip.item_ids, float(score.label)) > 0
+            self._counters.stale += stale > 0
 
     def set_prompt(self, prompt: Prompt) -> None:
         """Ask this of clips submitted from now on."""
@@ -137,11 +145,13 @@ class Labelling:
         """Ids of the clips that have no score yet."""
         return [clip.clip_id for clip in self.worker.pending] if self.worker is not None else []
 
+    def counters(self) -> Counters:
+        """The run's counters, with the clips dropped so far."""
+        return replace(self._counters, dropped=self._dropped_before + (self.worker.dropped if self.worker is not None else 0))
+
     def counted(self) -> dict[str, Any]:
-        """The run's counters with what the scoring process adds to them."""
-        if self.worker is not None:
-            self._counters.dropped = self._dropped_before + self.worker.dropped
-        counted = self._counters.as_dict()
+        """The run's counters by name, with the backlog and what is wrong with scoring."""
+        counted = self.counters().as_dict()
         counted["backlog"] = self.worker.backlog if self.worker is not None else 0
         if self.failure:
             counted["scoring_error"] = self.failure
@@ -149,8 +159,8 @@ class Labelling:
             counted["prompt_notice"] = self.notice
         return counted
 
-    def go_on(self, prompt: Prompt, clip_ids: list[int], store: Store) -> None:
-        """After a restart: clips that had no score at the checkpoint take the score that came later, or are asked again."""
+    def resume(self, prompt: Prompt, clip_ids: list[int], store: Store) -> None:
+        """Clips without a score at the checkpoint take the score that was stored after it, or are submitted again."""
         self._dropped_before = self._counters.dropped
         self.set_prompt(prompt)
         if self.worker is None or not self._config.keep_clips:
@@ -159,7 +169,7 @@ class Labelling:
             clip = store.load_clip(clip_id)
             scores = [score for score in store.scores(clip_id) if score.scorer == self._config.scorer]
             if scores:
-                self._count(clip, scores[-1])
+                self._count(scores[-1], self._buffer.apply_label(clip.item_ids, scores[-1].label))
             else:
                 self.worker.submit(clip)
 
@@ -179,13 +189,13 @@ def replay_of(clips: list[Clip], buffer: ReplayBuffer, agent: Agent) -> list[Cli
     held = buffer.holds(item_ids)
     if not held.any():
         return []
-    clip_of, (batch, chances) = clip_of[held], buffer.look_up(item_ids[held])
+    clip_of, (batch, parts) = clip_of[held], buffer.look_up(item_ids[held])
 
     def total(values: np.ndarray) -> np.ndarray:
         return np.bincount(clip_of, values, minlength=len(clips))
 
     counts, td_errors = np.bincount(clip_of, minlength=len(clips)), total(np.abs(agent.td_errors(batch)))
-    step, weight, vlm, other = buffer.next_item_id, chances.vlm_weight, total(chances.vlm), total(chances.other)
+    step, weight, vlm, other = buffer.next_item_id, parts.vlm_weight, total(parts.vlm), total(parts.other)
     return [
         ClipReplay(clip.clip_id, step, float(td_errors[i] / counts[i]), weight, float(vlm[i]), float(other[i]))
         for i, clip in enumerate(clips)

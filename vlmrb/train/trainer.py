@@ -21,8 +21,7 @@ from vlmrb.envs import Play, VectorEnv, VectorStep, make_env
 from vlmrb.errors import CheckpointError, ConfigError, VlmrbError
 from vlmrb.evaluation import FIRST_HELD_OUT_SEED, evaluate, max_parallel
 from vlmrb.metrics import Counters, MeanMetrics
-from vlmrb.replay import MixtureSampler, PrioritizedSampler, ReplayBuffer, Sampler, UniformSampler
-from vlmrb.schedules import linear
+from vlmrb.replay import ReplayBuffer, replay_method
 from vlmrb.scoring import resolve_prompt
 from vlmrb.store import Store
 from vlmrb.train.labelling import Labelling
@@ -68,7 +67,8 @@ class Trainer:
         first = self._envs.envs[0]
         self._agent = make_agent(config, first.observation_spec, first.action_spec, self._rngs["agent"])
         self._play = Play(self._envs.envs, self._rngs["play"]) if config.play_steps else None
-        self._sampler = make_sampler(config)
+        self._method = replay_method(config.replay)
+        self._sampler = self._method.make(config, config.buffer_size)
         self._buffer = ReplayBuffer(
             config.buffer_size,
             first.observation_spec,
@@ -87,7 +87,6 @@ class Trainer:
         self._returns = np.zeros(config.n_envs)
         self._lengths = np.zeros(config.n_envs, int)
         self._updates = 0
-        self._lambda_override: float | None | str = "schedule"  # a number, None (no mixture) or 'schedule'
         prompt = resolve_prompt(config.prompt)
         self._success_rate: float | None = None
         self._status: RunStatus = "running"
@@ -115,12 +114,14 @@ class Trainer:
             item_ids = buffer.add(result.transition)
             for clip in self._record(result, item_ids):
                 labelling.submit(clip)
-            labelling.apply(labelling.drain())
-            self._follow_schedules()
+            scored = labelling.drain()
+            stale = [buffer.apply_label(clip.item_ids, score.label) for clip, score in scored]
+            labelling.record(scored, stale)
+            self._advance_schedules()
             while self._update_is_due():
-                batch = buffer.sample(config.batch_size)
+                batch = buffer.sample(config.batch_size, agent.td_errors)
                 update = agent.update(batch)
-                buffer.update_priorities(batch.item_ids, update.td_errors)
+                buffer.update_priorities(batch.item_ids, update.feedback)
                 self._count_update(update.metrics)
             observation = result.observation
             self._keep_house(item_ids)
@@ -170,19 +171,12 @@ class Trainer:
         self._started_step = self.step
         self._paused_s = self._evaluation_s = 0.0
 
-    def _follow_schedules(self) -> None:
-        config, sampler = self.config, self._sampler
-        if isinstance(sampler, MixtureSampler):
-            sampler.vlm_weight = self._lambda()
-        elif isinstance(sampler, PrioritizedSampler):
-            sampler.beta = linear(config.per_beta, 1.0, config.total_steps, self.step)
+    def _advance_schedules(self) -> None:
+        if hasattr(self._sampler, "advance"):
+            self._sampler.advance(self.step)
 
-    def _lambda(self) -> float | None:
-        if self._lambda_override != "schedule":
-            return self._lambda_override  # type: ignore[return-value]
-        if self.config.lambda_max is None:
-            return None
-        return linear(0.0, self.config.lambda_max, self.config.lambda_warmup * self.config.total_steps, self.step)
+    def _replay_figures(self) -> dict[str, float]:
+        return self._sampler.figures() if hasattr(self._sampler, "figures") else {}
 
     def _update_is_due(self) -> bool:
         return self._updates < (self.step - self.config.learning_starts) // self.config.train_freq
@@ -269,12 +263,10 @@ class Trainer:
         figures = {
             "steps_per_second": self._steps_per_second(),
             "success_rate": self._success_rate,
-            "lambda": None,
+            "lambda": self._replay_figures().get("replay/vlm_weight"),
             "positive_rate": self._counters.positive_rate,
             "warning": self._labelling.failure or self._labelling.notice,
         }
-        if isinstance(self._sampler, MixtureSampler):
-            figures["lambda"] = self._sampler.vlm_weight
         return figures
 
     def _steps_per_second(self) -> float:
@@ -285,9 +277,7 @@ class Trainer:
     def _log(self) -> None:
         rows = self._metrics.take()
         rows["speed/steps_per_second"] = self._steps_per_second()
-        if isinstance(self._sampler, MixtureSampler):
-            weight = self._sampler.vlm_weight
-            rows["replay/vlm_weight"] = 1.0 if weight is None else weight
+        rows |= self._replay_figures()
         if self.config.scorer is not None:
             counted = self._labelling.counted()
             rows["replay/stale_scores"] = counted["stale"]
@@ -323,9 +313,9 @@ class Trainer:
 
     def _change(self, name: str, value: Any) -> None:
         if name == "lambda":
-            if not isinstance(self._sampler, MixtureSampler):
-                raise ConfigError(f"lambda: this run replays by {self.config.replay!r}; only --replay vlm has a λ")
-            self._lambda_override = parse_lambda(value)
+            if name not in self._method.live:
+                raise ConfigError(f"lambda: this run replays by {self.config.replay!r}, which has no λ")
+            self._sampler.change(name, parse_lambda(value))  # type: ignore[attr-defined]
         elif name == "prompt":
             if self.config.scorer is None:
                 raise ConfigError("prompt: this run has no scorer that would read it")
@@ -348,7 +338,9 @@ class Trainer:
         for clip in self._recorder.close_open():
             self._labelling.submit(clip)
         if self._status == "running":
-            self._labelling.apply(self._labelling.finish())
+            scored = self._labelling.finish()
+            stale = [self._buffer.apply_label(clip.item_ids, score.label) for clip, score in scored]
+            self._labelling.record(scored, stale)
             if self.step % self.config.eval_interval >= self.config.n_envs or self._success_rate is None:
                 self._evaluate()
             self._status = "finished"
@@ -370,7 +362,7 @@ class Trainer:
                 raise
 
     def _result(self) -> TrainResult:
-        counters = self._counters
+        counters = self._labelling.counters()
         return TrainResult(
             self.run_id,
             self._status,
@@ -386,7 +378,6 @@ class Trainer:
         )
 
     def _checkpoint(self) -> None:
-        self._labelling.counted()
         recorder = self._recorder.state_dict()
         arrays = {f"recorder.{k}": recorder.pop(k) for k in [k for k in recorder if k.startswith("snapshots.")]}
         numbers: dict[str, Any] = {}
@@ -399,9 +390,8 @@ class Trainer:
             "recorder": recorder,
             "numbers": numbers,
             "rngs": {name: rng.bit_generator.state for name, rng in self._rngs.items()},
-            "counters": self._counters.as_dict(),
+            "counters": self._labelling.counters().as_dict(),
             "pending": self._labelling.pending,
-            "lambda_override": self._lambda_override,
             "prompt_id": self._labelling.prompt.prompt_id,
             "success_rate": self._success_rate,
         }
@@ -411,6 +401,8 @@ class Trainer:
     def _restore(self) -> None:
         state, tensors, arrays = load_checkpoint(self._folder)
         buffer = {key: value for key, value in {**state["numbers"], **arrays}.items() if key.startswith("buffer.")}
+        if "lambda_override" in state:  # where version 0.1 kept it
+            buffer["buffer.sampler.lambda_override"] = state["lambda_override"]
         self._buffer.load_state_dict({key.removeprefix("buffer."): value for key, value in buffer.items()})
         self._buffer.cut_episodes()  # every environment begins a new episode
         try:
@@ -424,24 +416,14 @@ class Trainer:
             self._rngs[name].bit_generator.state = saved
         self._updates = state["updates"]
         self._counters.restore(state["counters"])
-        self._lambda_override = state["lambda_override"]
         self._success_rate = state["success_rate"]
         self._store.rollback_run(self.run_id, state["step"], state["recorder"]["next_number"])
         snapshots = {key.removeprefix("recorder."): value for key, value in arrays.items() if key.startswith("recorder.")}
         self._recorder.load_state_dict({**state["recorder"], **snapshots})
         for clip in self._recorder.close_open():
             self._labelling.submit(clip)
-        self._labelling.go_on(self._store.prompt(state["prompt_id"]), state["pending"], self._store)
+        self._labelling.resume(self._store.prompt(state["prompt_id"]), state["pending"], self._store)
 
 
 def _crosses(before: int, now: int, interval: int) -> bool:
     return before // interval != now // interval
-
-
-def make_sampler(config: TrainConfig) -> Sampler:
-    """The sampler that `config.replay` names."""
-    if config.replay == "uniform":
-        return UniformSampler()
-    if config.replay == "per":
-        return PrioritizedSampler(config.buffer_size, config.per_alpha, config.per_beta)
-    return MixtureSampler(config.buffer_size, None if config.lambda_max is None else 0.0, config.td_boost)
