@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from app.colors import OTHER
 from vlmrb.events import is_progress
 from vlmrb.playback import THUMBNAIL_FRAMES
+from vlmrb.replay.registry import replay_methods
 from vlmrb.types import ClipReplay, ClipScore, ClipSummary, Event, Prompt, RunSummary
 
 Label = Literal["yes", "no", "unknown", "unscored"]
@@ -87,7 +89,8 @@ class ReplayView:
         vlm_weight: λ at that moment, or None.
         vlm_probability: chance that one draw hits the clip by the VLM part.
         other_probability: the same by the other part.
-        other: what the other part is.
+        other: what the other part is: the base method of a mixture, or the method itself.
+        other_token: its colour.
         uniform: the chance that uniform replay gives a clip of this length in a buffer as full as it was.
         times_uniform: the whole chance over that one.
     """
@@ -97,7 +100,8 @@ class ReplayView:
     vlm_weight: float | None
     vlm_probability: float
     other_probability: float
-    other: Literal["uniform", "prioritised"]
+    other: str
+    other_token: str
     uniform: float
     times_uniform: float
 
@@ -210,13 +214,16 @@ def replay_view(replay: ClipReplay, run: RunSummary, length: int) -> ReplayView:
     whole = replay.vlm_probability + replay.uniform_probability
     kept = min(replay.step, int(run.config.get("buffer_size", replay.step)))
     uniform = min(1.0, length / max(1, kept))
+    other = str(run.config.get("base", "uniform")) if replay.vlm_weight is not None else run.replay
+    method = replay_methods().get(other)
     return ReplayView(
         step=replay.step,
         td_error=replay.td_error,
         vlm_weight=replay.vlm_weight,
         vlm_probability=replay.vlm_probability,
         other_probability=replay.uniform_probability,
-        other="prioritised" if run.replay == "per" else "uniform",
+        other=method.label if method is not None else other,
+        other_token=f"method-{other}" if method is not None else OTHER,
         uniform=uniform,
         times_uniform=whole / uniform,
     )

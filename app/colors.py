@@ -4,39 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-VARIANTS = 7
-"""Tokens that there are for kinds of VLM replay: 'method-vlm', 'method-vlm-2', … 'method-vlm-7'."""
+from vlmrb.replay.method import COLORS
+from vlmrb.replay.registry import replay_methods
+
+SHADES = {
+    "indigo": ("#4f46e5", "#9d98ff"),
+    "orange": ("#c2570c", "#f59e4b"),
+    "slate": ("#5b6b75", "#9fb3bf"),
+    "teal": ("#0f766e", "#5eead4"),
+    "crimson": ("#be123c", "#fda4af"),
+    "brown": ("#854d0e", "#d9b38c"),
+    "fuchsia": ("#a21caf", "#e879f9"),
+    "cyan": ("#0e7490", "#4fd1e0"),
+    "pink": ("#be185d", "#fb7bb4"),
+    "lime": ("#4d7c0f", "#a3d955"),
+    "violet": ("#7c3aed", "#c4a5ff"),
+    "blue": ("#0369a1", "#62b8f5"),
+}
+"""Each colour of `vlmrb.replay.method.COLORS` on light and on dark ground."""
+
+VARIANTS = ("fuchsia", "cyan", "pink", "lime", "violet", "blue")
+"""Colours of what is drawn beside a method's first kind, such as other values of λ, in this order."""
 
 OTHER = "method-other"
+_OTHER_SHADES = ("#6b6b78", "#a6a7b4")
 
-COLORS = {
-    "method-vlm": "#4f46e5",
-    "method-per": "#c2570c",
-    "method-uniform": "#5b6b75",
-    "method-vlm-2": "#a21caf",
-    "method-vlm-3": "#0e7490",
-    "method-vlm-4": "#be185d",
-    "method-vlm-5": "#4d7c0f",
-    "method-vlm-6": "#7c3aed",
-    "method-vlm-7": "#0369a1",
-    OTHER: "#6b6b78",
-}
-"""The tokens' colours on light ground, for figures outside of the studio; `studio.css` says the same."""
+
+def colors() -> dict[str, tuple[str, str]]:
+    """The shades on light and on dark ground, by token: 'method-<key>', 'variant-1' to 'variant-6', 'method-other'."""
+    of_methods = {f"method-{key}": SHADES[method.color] for key, method in replay_methods().items()}
+    of_variants = {f"variant-{number}": SHADES[color] for number, color in enumerate(VARIANTS, 1)}
+    return of_methods | of_variants | {OTHER: _OTHER_SHADES}
+
+
+def light_color(token: str) -> str:
+    """A token's colour on light ground, for figures outside of the studio."""
+    found = colors()
+    return found.get(token, found[OTHER])[0]
+
+
+def style_sheet() -> str:
+    """The tokens as CSS variables, for light and for dark ground."""
+    found = colors()
+    light, dark = (" ".join(f"--{token}: {shades[ground]};" for token, shades in found.items()) for ground in (0, 1))
+    return f"body {{ {light} }} body.dark {{ {dark} }}"
 
 
 def method_tokens(labels: Iterable[str]) -> dict[str, str]:
-    """The colour token of each method, as `assets/studio/studio.css` names them.
+    """The colour token of each method.
 
-    'uniform' and 'per' have their own. VLM replay with its default settings comes before variants such as
-    'vlm (oracle, λ=0.25)', and each of the two in alphabetical order, so give all labels of the store for colours that
-    are the same on every page.
+    The first kind of a replay method has the method's own colour: the one without settings of its own before variants such
+    as 'vlm (oracle, λ=0.25)', and of each of the two the first in alphabetical order. So give all labels of the store for
+    colours that are the same on every page.
 
     Args:
         labels: of methods, as `vlmrb.comparison.method_of` names them.
     """
-    known = set(labels)
-    kinds = sorted(known - {"uniform", "per"}, key=lambda label: ("," in label, label))
-    tokens = {label: f"method-{label}" for label in known & {"uniform", "per"}}
-    for number, label in enumerate(kinds, 1):
-        tokens[label] = OTHER if number > VARIANTS else "method-vlm" if number == 1 else f"method-vlm-{number}"
+    tokens: dict[str, str] = {}
+    variants = 0
+    for label in sorted(set(labels), key=lambda label: ("," in label, label)):
+        token = f"method-{label.partition(' ')[0]}"
+        if token not in colors():
+            token = OTHER
+        elif token in tokens.values():
+            variants += 1
+            token = f"variant-{variants}" if variants <= len(VARIANTS) else OTHER
+        tokens[label] = token
     return tokens
+
+
+assert set(SHADES) == set(COLORS)

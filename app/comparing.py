@@ -199,7 +199,7 @@ def _panel(
     by_method = {each.method: [run for run in measured if run.run.run_id in each.run_ids] for each in results}
     all_runs = [run for runs in by_method.values() for run in runs]
     steps = steps_of(all_runs)
-    areas = {each.method.label: each.area.point for each in results}
+    areas = {each.method: each.area.point for each in results}
     return Panel(
         *task,
         beginning=beginning_of(all_runs),
@@ -228,11 +228,11 @@ def _curve(method: Method, runs: Sequence[MeasuredRun], tokens: dict[str, str], 
     return MethodCurve(method.label, token, len(runs), ids, band.steps, band.point, band.low, band.high, band.n, tuple(raw))
 
 
-def _row(result: MethodResult, steps: Sequence[int], areas: dict[str, float], tokens: dict[str, str]) -> TableRow:
-    gains: dict[str, float | None] = {
-        str(label): (result.area.point / areas[label] - 1 if areas[label] > 0 else None)
-        for label in ("per", "uniform")
-        if label in areas and label != result.method.label
+def _row(result: MethodResult, steps: Sequence[int], areas: dict[Method, float], tokens: dict[str, str]) -> TableRow:
+    gains = {
+        method.label: (result.area.point / area - 1 if area > 0 else None)
+        for method, area in areas.items()
+        if method.is_baseline and method != result.method
     }
     return TableRow(
         label=result.method.label,

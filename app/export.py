@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Literal, get_args
 
-from app.colors import COLORS, OTHER
+from app.colors import light_color
 from app.comparing import CompareView, Panel, TableRow, compare_view
 from app.figures import comparison_figure
 from app.plain import to_json
@@ -120,7 +120,7 @@ def _table_html(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _row_cells(row: TableRow, view: CompareView) -> list[str]:
-    color = COLORS.get(row.token, COLORS[OTHER])
+    color = light_color(row.token)
     cells = [f'<span class="dot" style="background:{color}"></span>{escape(row.label)}', str(len(row.run_ids))]
     cells += [interval_words(each, view.as_share) for each in row.at]
     cells += [reaching_words(each) for each in row.reaching]

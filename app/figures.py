@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.colors import COLORS, OTHER
+from app.colors import light_color
 from app.comparing import MethodCurve, Panel
 
 
@@ -27,7 +27,7 @@ def comparison_figure(panel: Panel, metric: str, *, as_share: bool) -> dict[str,
 
 def _curve_traces(curve: MethodCurve) -> list[dict[str, Any]]:
     """Runs faint, then the band, then the line on top of both."""
-    color = COLORS.get(curve.token, COLORS[OTHER])
+    color = light_color(curve.token)
     shared = {"type": "scatter", "legendgroup": curve.label}
     runs = [
         shared | {"mode": "lines", "x": run.steps.tolist(), "y": run.values.tolist(), "line": {"color": color, "width": 1}}

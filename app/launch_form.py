@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 import shlex
-import types
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from app.checks import MAX_TEXT, a_text
-from vlmrb.config import AGENT_DEFAULTS, TrainConfig, field_limits
+from vlmrb.config import AGENT_DEFAULTS, TrainConfig, settings
 from vlmrb.errors import ConfigError
 from vlmrb.jobs import LaunchPreset, matched_set, parse_seeds
-from vlmrb.schedules import linear
+from vlmrb.replay.methods.vlm import scheduled_weight
+from vlmrb.replay.registry import replay_method, replay_methods
+from vlmrb.settings import Kind, Setting, in_words
 
-METHODS = ("vlm", "per", "uniform")
 MAX_VALUES = 20
 SCHEDULE_POINTS = 60
 NOT_IN_FORM = ("seed", "replay")
@@ -24,31 +23,45 @@ NOT_IN_FORM = ("seed", "replay")
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """A setting of `TrainConfig` as the form shows it.
+class FormMethod:
+    """A replay method as the form offers it.
+
+    Attributes:
+        token: its colour.
+        labels: whether it needs a scorer.
+    """
+
+    key: str
+    title: str
+    text: str
+    token: str
+    labels: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FormSetting:
+    """A setting as the form shows it.
 
     Attributes:
         kind: which control it needs.
         choices: for 'choice'.
-        limits: any of ge, gt, le, lt.
+        range: the allowed numbers in words, or ''.
         optional: 'none' is a value.
         default: as text, or a truth value for 'flag'.
         by_agent: defaults of agents that have another.
+        readers: the agents or replay methods that read it, where not all do.
     """
 
     name: str
     group: str
     description: str
-    kind: Literal["flag", "choice", "whole", "number", "text"]
+    kind: Kind
     choices: tuple[str, ...]
-    limits: dict[str, float]
+    range: str
     optional: bool
     default: str | bool
     by_agent: dict[str, str | bool]
-
-    def default_for(self, agent: Any) -> str | bool:
-        """The default where this agent is chosen."""
-        return self.by_agent.get(agent, self.default)
+    readers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,54 +97,38 @@ class Checked:
     problems: dict[str, str] = field(default_factory=dict)
 
 
-def settings_of_form() -> list[Setting]:
+def methods_of_form() -> list[FormMethod]:
+    """All replay methods."""
+    return [
+        FormMethod(key, method.label, f"replays {method.summary}", f"method-{key}", method.labels)
+        for key, method in replay_methods().items()
+    ]
+
+
+def settings_of_form() -> list[FormSetting]:
     """All settings, in the order of the configuration model."""
-    return [_setting(name) for name in TrainConfig.model_fields if name not in NOT_IN_FORM]
+    return [_form_setting(setting) for name, setting in settings().items() if name not in NOT_IN_FORM]
 
 
-def _setting(name: str) -> Setting:
-    found = TrainConfig.model_fields[name]
-    extra = found.json_schema_extra if isinstance(found.json_schema_extra, dict) else {}
-    members = _members(found.annotation)
-    kind, choices = _kind(next(member for member in members if member is not type(None)))
-    others = {agent: _default(kind, defaults[name]) for agent, defaults in AGENT_DEFAULTS.items() if name in defaults}
-    return Setting(
-        name,
-        group=str(extra.get("group", "other")),
-        description=found.description or "",
-        kind=kind,
-        choices=choices,
-        limits=field_limits(name),
-        optional=type(None) in members,
-        default=_default(kind, found.default),
-        by_agent=others,
+def _form_setting(setting: Setting) -> FormSetting:
+    return FormSetting(
+        setting.name,
+        setting.group,
+        setting.description,
+        setting.kind,
+        setting.choices,
+        setting.range,
+        setting.optional,
+        default=_default(setting, setting.default),
+        by_agent={
+            agent: _default(setting, setting.other_defaults[agent]) for agent in AGENT_DEFAULTS if agent in setting.other_defaults
+        },
+        readers=setting.agents or setting.methods,
     )
 
 
-def _default(kind: str, value: Any) -> str | bool:
-    return bool(value) if kind == "flag" else shown(value)
-
-
-def _kind(member: Any) -> tuple[Any, tuple[str, ...]]:
-    if typing.get_origin(member) is Literal:
-        return "choice", tuple(map(str, typing.get_args(member)))
-    return {bool: "flag", int: "whole", float: "number"}.get(member, "text"), ()
-
-
-def _members(annotation: Any) -> list[Any]:
-    """The types of a union, with Annotated taken off."""
-    if typing.get_origin(annotation) is typing.Annotated:
-        return _members(typing.get_args(annotation)[0])
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return [inner for member in typing.get_args(annotation) for inner in _members(member)]
-    return [annotation]
-
-
-def shown(value: Any) -> str:
-    """A setting's value as a form shows it: 0.0003, 300000, none."""
-    if value is None:
-        return "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _default(setting: Setting, value: Any) -> str | bool:
+    return bool(value) if setting.kind == "flag" else in_words(value)
 
 
 def filled_from(request: Mapping[str, Any]) -> Filled:
@@ -142,12 +139,12 @@ def filled_from(request: Mapping[str, Any]) -> Filled:
     """
     form = dict(request)
     given = form.get("settings") or {}
-    known = set(TrainConfig.model_fields) - set(NOT_IN_FORM)
+    known = set(settings()) - set(NOT_IN_FORM)
     if not isinstance(given, dict) or not set(given) <= known or not all(isinstance(v, str | bool) for v in given.values()):
         raise ConfigError("settings: an object of texts by setting is needed; reload the page")
     methods = form.get("methods") or []
-    if not isinstance(methods, list) or not all(isinstance(each, str) and each in METHODS for each in methods):
-        raise ConfigError(f"methods: allowed are {', '.join(METHODS)}")
+    if not isinstance(methods, list) or not all(isinstance(each, str) and each in replay_methods() for each in methods):
+        raise ConfigError(f"methods: allowed are {', '.join(replay_methods())}")
     vary = a_text(form, "vary", 40)
     if vary and vary not in known:
         raise ConfigError(f"vary: there is no setting {vary!r}")
@@ -167,10 +164,10 @@ def filled_from_preset(preset: LaunchPreset) -> Filled:
     names = [name for variation in preset.variations for name in variation if name != "replay"]
     vary = names[0] if names else ""
     return Filled(
-        settings={name: value if isinstance(value, bool) else shown(value) for name, value in preset.settings.items()},
+        settings={name: value if isinstance(value, bool) else in_words(value) for name, value in preset.settings.items()},
         methods=tuple(dict.fromkeys(str(variation["replay"]) for variation in preset.variations)),
         vary=vary,
-        values=tuple(shown(variation[vary]) for variation in preset.variations) if vary else (),
+        values=tuple(in_words(variation[vary]) for variation in preset.variations) if vary else (),
         seeds=_ranges(preset.seeds),
         set_name=preset.title,
         tags=(),
@@ -223,8 +220,7 @@ def _values(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(name: str, value: Any) -> Any:
-    optional = type(None) in _members(TrainConfig.model_fields[name].annotation)
-    return None if optional and isinstance(value, str) and value.strip().lower() == "none" else value
+    return None if settings()[name].optional and isinstance(value, str) and value.strip().lower() == "none" else value
 
 
 def _variations(form: Filled) -> list[dict[str, Any]]:
@@ -238,19 +234,19 @@ def _by_field(message: str, form: Filled) -> dict[str, str]:
     problems: dict[str, str] = {}
     for part in re.split(r"\n|; (?=\w+: )", message):
         name, colon, words = part.partition(": ")
-        belongs = bool(colon) and (name in TrainConfig.model_fields or name in ("seeds", "launch"))
+        belongs = bool(colon) and (name in settings() or name in ("seeds", "launch"))
         key = "values" if belongs and name == form.vary else name if belongs and name != "launch" else ""
         problems[key] = "; ".join(filter(None, [problems.get(key, ""), words if belongs else part]))
     return problems
 
 
 def lambda_schedule(config: TrainConfig) -> list[tuple[float, float]]:
-    """λ along a run: (step, λ), as the trainer reckons it; [] where there is no mixture."""
-    if config.replay != "vlm" or config.lambda_max is None:
+    """λ along a run: (step, λ); [] where there is no mixture."""
+    if not replay_method(config.replay).mixes or config.lambda_max is None:
         return []
     warmup = config.lambda_warmup * config.total_steps
     steps = sorted({config.total_steps * i / SCHEDULE_POINTS for i in range(SCHEDULE_POINTS + 1)} | {warmup})
-    return [(step, linear(0.0, config.lambda_max, warmup, step)) for step in steps]
+    return [(step, scheduled_weight(config, step) or 0.0) for step in steps]
 
 
 def lambda_schedules(configs: Sequence[TrainConfig]) -> list[list[tuple[float, float]]]:
@@ -265,7 +261,7 @@ def lambda_schedules(configs: Sequence[TrainConfig]) -> list[list[tuple[float, f
 def command(form: Filled) -> str:
     """The command that launches the same; sweeps over values of one setting become one command each."""
     agent = form.settings.get("algo")
-    defaults = {setting.name: setting.default_for(agent) for setting in settings_of_form()}
+    defaults = {name: _default(setting, setting.default_for(agent)) for name, setting in settings().items()}
     words = ["python", "-m", "vlmrb", "launch"]
     for name, value in form.settings.items():
         if value != "" and value != defaults[name] and name != form.vary:

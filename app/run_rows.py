@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from vlmrb.comparison import method_of
-from vlmrb.config import TrainConfig, defaults_for
+from vlmrb.config import TrainConfig, defaults_of_run
 from vlmrb.types import Job, RunListItem, RunSummary
 
 ENDED_EARLY = ("stopped", "interrupted", "failed", "cancelled")
@@ -140,7 +140,7 @@ def _count(counters: Mapping[str, Any], name: str) -> int:
 
 def differences(runs: Sequence[RunSummary]) -> list[Difference]:
     """Settings that differ between the runs, in the order of the configuration; a run of an older version has the defaults."""
-    configs = [defaults_for(run.algo) | run.config for run in runs]
+    configs = [defaults_of_run(run.config) | run.config for run in runs]
     names = list(dict.fromkeys(name for config in configs for name in config))
     shown = {name: tuple(as_words(config.get(name)) for config in configs) for name in names}
     return [Difference(name, _description(name), values) for name, values in shown.items() if len(set(values)) > 1]
@@ -148,7 +148,7 @@ def differences(runs: Sequence[RunSummary]) -> list[Difference]:
 
 def settings_of(run: RunSummary) -> list[Setting]:
     """All settings of a run: those that are not the default first."""
-    defaults = defaults_for(run.algo)
+    defaults = defaults_of_run(run.config)
     settings = []
     for name, value in (defaults | run.config).items():
         default = defaults.get(name)

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
+from app.colors import style_sheet
 from app.gate import Gate, Login, is_loopback
 from app.main import build_app
 from app.media import assets_folder, assets_version, media_routes
@@ -70,10 +71,10 @@ def make_server(studio: Studio, *, host: str = "127.0.0.1", login: Login | None 
 
 
 def _head() -> str:
-    """Links to the style: the shared one first, then each page's."""
+    """Links to the style: the shared one first, then each page's, then the colours of the replay methods."""
     sheets = ["studio.css", *sorted(f"pages/{path.name}" for path in (assets_folder() / "pages").glob("*.css"))]
     links = [f'<link rel="stylesheet" href="./studio/assets/{sheet}?v={assets_version()}">' for sheet in sheets]
-    return "".join(['<meta name="color-scheme" content="light dark">', *links])
+    return "".join(['<meta name="color-scheme" content="light dark">', *links, f"<style>{style_sheet()}</style>"])
 
 
 def keep_queue_moving(studio: Studio) -> Callable[[], None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmrb import stats
-from vlmrb.config import TrainConfig, defaults_for, is_control
+from vlmrb.config import TrainConfig, defaults_of_run, is_control, unread_settings
+from vlmrb.replay.registry import replay_methods
 from vlmrb.types import RunSummary
-
-BASELINES = ("uniform", "per")
-"""Methods that the others are measured against."""
 
 MORE_IS_BETTER = ("success_rate", "episodic_return")
 """Last parts of the metrics of which more is better. Of others the verdict says which method is higher, not which is ahead."""
@@ -22,21 +20,6 @@ MORE_IS_BETTER = ("success_rate", "episodic_return")
 ENOUGH_SEEDS = 5
 """With fewer, exploration luck can decide, and nothing is claimed."""
 
-_NAMED_BY_METHOD = {
-    "env",
-    "algo",
-    "replay",
-    "scorer",
-    "lambda_max",
-    "lambda_warmup",
-    "td_boost",
-    "visuals",
-    "prompt",
-    "clip_length",
-    "threshold",
-}
-_ONLY_FOR_VLM = {"scorer", "lambda_max", "lambda_warmup", "td_boost", "visuals", "prompt", "clip_length", "threshold"}
-_ONLY_FOR_PER = {"per_alpha", "per_beta"}
 _WITHOUT_EFFECT_ON_LEARNING = {
     "seed",
     "device",
@@ -59,6 +42,17 @@ class Method(NamedTuple):
     env: str
     algo: str
     label: str  # how replay draws, e.g. 'per' or 'vlm (oracle)'
+
+    @property
+    def replay(self) -> str:
+        """Key of the replay method."""
+        return self.label.partition(" ")[0]
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether others are measured against it; so are methods that are no longer installed."""
+        method = replay_methods().get(self.replay)
+        return method is None or method.baseline
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,25 +164,29 @@ def _sentence(found: Improvement, result: MethodResult, baseline: MethodResult, 
 
 
 def _nothing_to_compare(results: dict[Method, MethodResult]) -> str:
-    if all(method.label in BASELINES for method in results):
-        return "Only uniform replay and PER are here: add VLM-RB runs to compare."
-    return "There are no uniform or PER runs of this task to compare with."
+    if all(method.is_baseline for method in results):
+        return "Only baselines are here: add VLM-RB runs to compare."
+    return "There are no baseline runs of this task, such as uniform replay or PER, to compare with."
 
 
 def method_of(run: RunSummary) -> Method:
-    """The method of a run. Settings of VLM replay that differ from their defaults are part of its label.
+    """The method of a run. Settings that make a variant of its replay method are part of its label; so is the scorer.
 
-    The prompt is none of them where the scorer is a control, which reads no prompt.
+    The prompt is not where the scorer is a control scorer, which reads none.
     """
-    defaults = defaults_for(run.algo)
+    defaults = defaults_of_run(run.config)
     config = defaults | run.config
-    label = run.replay
-    if run.replay == "vlm":
-        details = [_short_scorer(run.scorer)]
-        unread = {"prompt"} if is_control(run.scorer) else set()
-        details += [words for name, words in _deviations(config).items() if config[name] != defaults[name] and name not in unread]
-        label = f"vlm ({', '.join(details)})"
-    return Method(run.env, run.algo, label)
+    method = replay_methods().get(run.replay)
+    if method is None:
+        return Method(run.env, run.algo, run.replay)
+    unread = {"prompt"} if is_control(run.scorer) else set()
+    details = [_short_scorer(run.scorer)] if method.labels else []
+    details += [
+        in_words(config[name])
+        for name, in_words in method.variants.items()
+        if config[name] != defaults[name] and name not in unread
+    ]
+    return Method(run.env, run.algo, f"{run.replay} ({', '.join(details)})" if details else run.replay)
 
 
 def by_task(runs: Iterable[MeasuredRun]) -> dict[tuple[str, str], list[MeasuredRun]]:
@@ -202,7 +200,7 @@ def by_task(runs: Iterable[MeasuredRun]) -> dict[tuple[str, str], list[MeasuredR
 
 def unusual_settings(run: RunSummary) -> dict[str, Any]:
     """Settings of a run that are not the defaults."""
-    defaults = defaults_for(run.algo)
+    defaults = defaults_of_run(run.config)
     config = defaults | run.config
     return {name: config[name] for name in defaults if config[name] != defaults[name]}
 
@@ -288,9 +286,8 @@ def _area(measured: MeasuredRun, until: int) -> float:
 def _improvements(areas: dict[Method, list[float]], seed: int) -> list[Improvement]:
     found = []
     for method in sorted(areas):
-        for label in BASELINES:
-            baseline = method._replace(label=label)
-            if baseline in areas and method.label not in BASELINES:
+        for baseline in sorted(areas):
+            if baseline[:2] == method[:2] and baseline.is_baseline and not method.is_baseline:
                 rng = np.random.default_rng(seed)
                 probability = stats.probability_of_improvement([areas[method]], [areas[baseline]], rng=rng)
                 found.append(Improvement(method, baseline, probability))
@@ -313,7 +310,7 @@ def _reservations(method: Method, runs: list[MeasuredRun]) -> list[str]:
         if chosen:
             ids = ", ".join(str(run.run.run_id) for run in chosen)
             notes.append(f"{name}: {words}: run{'s' if len(chosen) > 1 else ''} {ids}")
-    differing = _differing_settings(runs, vlm=method.label.startswith("vlm"))
+    differing = _differing_settings(runs)
     if differing:
         notes.append(f"{name}: its runs differ in {', '.join(differing)}")
     return notes
@@ -324,9 +321,9 @@ def _mismatches(groups: dict[Method, list[MeasuredRun]]) -> list[str]:
     notes = []
     for env, algo in dict.fromkeys(method[:2] for method in sorted(groups)):
         task = {method: runs for method, runs in groups.items() if method[:2] == (env, algo)}
-        within = {name for method, runs in task.items() for name in _differing_settings(runs, vlm=method.label not in BASELINES)}
-        every = _differing_settings([run for runs in task.values() for run in runs], vlm=False)
-        between = [name for name in every if name not in within | _ONLY_FOR_PER]
+        within = {name for runs in task.values() for name in _differing_settings(runs)}
+        every = _differing_settings([run for runs in task.values() for run in runs])
+        between = [name for name in every if name not in within]
         if between:
             notes.append(f"{env}, {algo}: the methods differ in {', '.join(between)} too, not in replay alone")
         beginning = beginning_of(run for runs in task.values() for run in runs)
@@ -353,27 +350,22 @@ def beginning_of(runs: Iterable[MeasuredRun]) -> str:
     )
 
 
-def _differing_settings(runs: list[MeasuredRun], *, vlm: bool) -> list[str]:
-    """Settings other than the seed that may change a result and are not the same in all runs."""
-    configs = [defaults_for(run.run.algo) | run.run.config for run in runs]
-    ignored = _WITHOUT_EFFECT_ON_LEARNING | _NAMED_BY_METHOD | (set() if vlm else _ONLY_FOR_VLM)
+def _differing_settings(runs: list[MeasuredRun]) -> list[str]:
+    """Settings that may change a result and are not the same in all runs.
+
+    Left out are the seed, what a method's label names, and settings of replay methods that not all of the runs read.
+    """
+    configs = [defaults_of_run(run.run.config) | run.run.config for run in runs]
+    methods = [replay_methods().get(run.run.replay) for run in runs]
+    ignored = _WITHOUT_EFFECT_ON_LEARNING | {"env", "algo", "replay", "scorer", "base"}
+    ignored |= {name for method in methods if method is not None for name in method.variants}
+    ignored |= {name for config in configs for name in _unread(config)}
     names = [name for name in TrainConfig.model_fields if name not in ignored]
     return [name for name in names if any(config[name] != configs[0][name] for config in configs)]
 
 
-def _deviations(config: dict[str, Any]) -> dict[str, str]:
-    """How a setting of VLM replay shows in a label where it is not the default."""
-    weight = config["lambda_max"]
-    prompt = str(config["prompt"])
-    return {
-        "lambda_max": "λ=none" if weight is None else f"λ={weight:g}",
-        "lambda_warmup": f"warm-up {config['lambda_warmup']:g}",
-        "td_boost": "|δ|" if config["td_boost"] else "no |δ|",
-        "visuals": str(config["visuals"]),
-        "prompt": f"prompt “{prompt if len(prompt) <= 24 else prompt[:23] + '…'}”",
-        "clip_length": f"L={config['clip_length']}",
-        "threshold": f"threshold {config['threshold']:g}",
-    }
+def _unread(config: Mapping[str, Any]) -> set[str]:
+    return unread_settings(config["replay"], config["base"]) if config["replay"] in replay_methods() else set()
 
 
 def _short_scorer(scorer: str | None) -> str:

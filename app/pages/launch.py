@@ -9,13 +9,13 @@ from typing import Any
 
 from app.checks import a_text
 from app.launch_form import (
-    METHODS,
     Filled,
     check,
     command,
     filled_from,
     filled_from_preset,
     lambda_schedules,
+    methods_of_form,
     settings_of_form,
 )
 from app.studio import Studio
@@ -104,7 +104,7 @@ def build(studio: Studio) -> None:
         check_form,
         launch,
         settings=settings_of_form(),
-        methods=METHODS,
+        methods=methods_of_form(),
         environments=ENVIRONMENTS,
         scorers=SCORERS,
         prompts=jobs.prompt_presets(),

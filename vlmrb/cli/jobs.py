@@ -9,9 +9,9 @@ from typing import Any
 from vlmrb.cli import text
 from vlmrb.cli.options import add_command, add_config_options, add_run_argument, given_config, positive_integer
 from vlmrb.errors import ConfigError
+from vlmrb.replay.registry import replay_methods, usual_methods
 from vlmrb.types import Job
 
-METHODS = ("vlm", "per", "uniform")
 KEYS = ("quick", "compare", "lambda", "visuals", "clips", "robot")
 
 
@@ -62,7 +62,10 @@ def _add_launch(commands: Any) -> None:
     )
     parser.add_argument("--preset", choices=KEYS, help="a set that is ready to launch; settings that you give come on top")
     parser.add_argument(
-        "--methods", nargs="+", choices=("vlm", "per", "uniform"), help="ways of replay (default: vlm per uniform)"
+        "--methods",
+        nargs="+",
+        choices=tuple(replay_methods()),
+        help=f"replay methods (default: {' '.join(usual_methods())})",
     )
     parser.add_argument("--seeds", nargs="+", metavar="N", help="seeds of each method, such as 0 1 2 or 0-4 (default: 0)")
     parser.add_argument("--set-name", metavar="TEXT", default="", help="what this set of runs is called")
@@ -105,7 +108,7 @@ def _configs(arguments: argparse.Namespace) -> list[Any]:
         chosen = preset(arguments.preset)
         settings, variations, seeds = dict(chosen.settings), list(chosen.variations), seeds or list(chosen.seeds)
     if arguments.methods or not variations:
-        methods = arguments.methods or ([given.pop("replay")] if "replay" in given else list(METHODS))
+        methods = arguments.methods or ([given.pop("replay")] if "replay" in given else list(usual_methods()))
         variations = [{"replay": method} for method in methods]
     if "replay" in given:
         raise ConfigError("launch: --methods or --preset says how the runs replay; leave out --replay")

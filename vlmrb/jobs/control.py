@@ -12,6 +12,7 @@ from typing import Literal
 from vlmrb.config import parse_lambda
 from vlmrb.errors import ConfigError, NotFoundError, RunBusyError
 from vlmrb.jobs.dispatching import dispatch, log_path
+from vlmrb.replay.registry import replay_method
 from vlmrb.scoring import fit_to_pictures, pictures_of, prompt_notice, resolve_prompt
 from vlmrb.scoring.prompts import load_presets
 from vlmrb.store import Store
@@ -49,7 +50,7 @@ def why_not(run: RunSummary, what: Literal["lambda", "prompt"]) -> str:
     """Why a change of λ or prompt cannot work for this run; '' where it can."""
     if run.status not in LIVE:
         return f"run {run.run_id} is {run.status}: no process listens for changes"
-    if run.replay != "vlm":
+    if what not in replay_method(run.replay).live:
         name = "λ" if what == "lambda" else "the prompt"
         return f"run {run.run_id} draws batches by {run.replay!r}: {name} would have no effect; only pause, resume and stop do"
     return ""

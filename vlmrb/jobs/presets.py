@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vlmrb.config import TrainConfig, make_config
+from vlmrb.config import TrainConfig, make_config, unread_settings
 from vlmrb.errors import ConfigError
-
-ONLY_FOR_VLM = ("scorer", "lambda_max", "lambda_warmup", "td_boost", "prompt", "threshold", "visuals", "clip_length")
-"""Settings that decide nothing where replay is uniform or PER."""
+from vlmrb.replay.registry import usual_methods
 
 MAX_SEEDS = 100
 
-COMPARISON = ({"replay": "vlm"}, {"replay": "per"}, {"replay": "uniform"})
+
+def _comparison() -> list[Mapping[str, Any]]:
+    return [{"replay": key} for key in usual_methods()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def presets() -> list[LaunchPreset]:
             "VLM-RB, PER and uniform on DoorKey-5x5, one seed each: one to three minutes per run. Shows how everything works; "
             "one seed tells nothing about which method is better.",
             {"env": "DoorKey-5x5", "total_steps": 30_000, "scorer": "embedded", "eval_interval": 2_500, "epsilon_decay": 0.4},
-            COMPARISON,
+            _comparison(),
             (0,),
         ),
         LaunchPreset(
@@ -60,7 +60,7 @@ def presets() -> list[LaunchPreset]:
             "VLM-RB vs PER vs uniform",
             "The comparison that counts: DoorKey-8x8 to 300,000 steps with five seeds each, alike in everything but replay.",
             doorkey,
-            COMPARISON,
+            _comparison(),
         ),
         LaunchPreset(
             "lambda",
@@ -102,7 +102,7 @@ def presets() -> list[LaunchPreset]:
                 "eval_interval": 4_000,
                 "eval_episodes": 20,
             },
-            COMPARISON,
+            _comparison(),
             (0, 1, 2),
         ),
     ]
@@ -123,7 +123,7 @@ def preset(key: str) -> LaunchPreset:
 def matched_set(settings: Mapping[str, Any], variations: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[TrainConfig]:
     """Every variation with every seed, alike in all else; seed by seed, so that all methods grow together.
 
-    Settings of VLM replay are left out of runs that replay otherwise.
+    Settings that a run's replay method does not read are left out of it.
 
     Raises:
         ConfigError: a value is wrong, or there are no variations or seeds, or a seed twice.
@@ -136,9 +136,8 @@ def matched_set(settings: Mapping[str, Any], variations: Sequence[Mapping[str, A
 
 
 def _config(values: dict[str, Any]) -> TrainConfig:
-    if values.get("replay", "vlm") != "vlm":
-        values = {name: value for name, value in values.items() if name not in ONLY_FOR_VLM}
-    return make_config(**values)
+    unread = unread_settings(str(values.get("replay", "vlm")), str(values.get("base", "uniform")))
+    return make_config(**{name: value for name, value in values.items() if name not in unread})
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -12,8 +12,10 @@ from vlmrb.replay.sampling import FEEDBACK, Sampler
 if TYPE_CHECKING:
     from vlmrb.config import TrainConfig
 
-COLORS = ("indigo", "orange", "slate", "teal", "pink", "green", "fuchsia", "violet", "blue")
-"""Colours that a method may take; `app.colors` knows their shades."""
+COLORS = (
+    "indigo", "orange", "slate", "teal", "crimson", "brown", "fuchsia", "cyan", "pink", "lime", "violet", "blue"
+)  # fmt: skip
+"""Colours that a method may take; `app.colors` knows their shades on light and dark ground."""
 
 LIVE_CHANGES = ("lambda", "prompt")
 """Changes of a live run that concern replay, for `ReplayMethod.live`."""

@@ -55,6 +55,11 @@ def bases() -> tuple[str, ...]:
     return tuple(sorted((key for key, method in replay_methods().items() if not method.mixes), key=lambda key: key != "uniform"))
 
 
+def usual_methods() -> tuple[str, ...]:
+    """Keys of the methods that a comparison is made of where nobody names any."""
+    return tuple(key for key, method in replay_methods().items() if method.usual)
+
+
 def forget_methods() -> None:
     """Look again at the next question: packages have been installed or removed."""
     _find.cache_clear()

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, false, func, insert, or_, select, update
 
 from vlmrb.errors import NotFoundError, RunBusyError
+from vlmrb.replay.registry import replay_methods
 from vlmrb.store import tables as t
 from vlmrb.store.database import Database
 from vlmrb.store.liveness import HEARTBEAT_TIMEOUT_S, is_alive
@@ -232,9 +233,12 @@ def _job_status() -> ColumnElement[Any]:
 def default_name(config: dict[str, Any]) -> str:
     """Such as 'DoorKey-8x8 dqn vlm(oracle) s0'; '+play' where the run begins with scripted play."""
     env = str(config.get("env", "run")).removeprefix("MiniGrid-").removesuffix("-v0")
-    scorer = f"({config['scorer']})" if config.get("replay") == "vlm" and config.get("scorer") else ""
+    method = replay_methods().get(config.get("replay", ""))
+    details = [config["scorer"]] if method is not None and method.labels and config.get("scorer") else []
+    details += [f"base {config['base']}"] if config.get("base", "uniform") != "uniform" else []
+    words = f"({', '.join(details)})" if details else ""
     play = " +play" if config.get("play_steps") else ""
-    return f"{env} {config.get('algo', '')} {config.get('replay', '')}{scorer}{play} s{config.get('seed', 0)}"
+    return f"{env} {config.get('algo', '')} {config.get('replay', '')}{words}{play} s{config.get('seed', 0)}"
 
 
 def _locked(connection: Connection, run_id: int) -> Row[Any]:

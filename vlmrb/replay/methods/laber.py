@@ -54,7 +54,7 @@ METHOD = ReplayMethod(
     key="laber",
     label="LaBER",
     summary="the largest TD errors of a large batch",
-    color="pink",
+    color="crimson",
     make=lambda config, capacity: LargeBatchSampler(config.laber_factor, weighted=config.importance_weights),
     settings=("laber_factor", "importance_weights"),
     defaults={"importance_weights": True},

@@ -121,7 +121,7 @@ METHOD = ReplayMethod(
     key="reaper",
     label="ReaPER",
     summary="by TD error, where the rest of the episode is learned",
-    color="green",
+    color="brown",
     make=lambda config, capacity: ReliabilitySampler(
         capacity,
         config.per_alpha,
