@@ -210,8 +210,13 @@ def _receive(connection: Connection) -> PackedBatch:
     return outcome
 
 
+def ignore_interrupts() -> None:
+    """In a worker process: leave Ctrl-C to the process that trains."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _work(connection: Connection, make_maker: Callable[[], BatchMaker]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
+    ignore_interrupts()
     maker = make_maker()
     while True:
         try:

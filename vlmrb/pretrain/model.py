@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vlmrb.scoring.embedded import QUESTIONS_FILE
 
 PAD, UNKNOWN, BEGIN, END, IMAGE, VIDEO, ANSWER = ("<pad>", "<unk>", "<s>", "</s>", "<|image_pad|>", "<|video_pad|>", "<answer>")
@@ -117,6 +119,22 @@ def build_model(vocabulary_size: int, shape: ModelShape) -> Any:
         bos_token_id=ids[BEGIN], eos_token_id=ids[END], pad_token_id=ids[PAD], max_new_tokens=1, do_sample=False
     )
     return model
+
+
+def patch_embedding(to_pixels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Turn weights over C coordinates of a patch into the equivalent weights over its pixels.
+
+    Args:
+        to_pixels: float [side · side · 3, C]; pixels in [−1, 1] times these give the coordinates.
+        weights: float32 [C, F, D], for each coordinate and each frame of a clip.
+
+    Returns:
+        float32 [D, 3, F, side, side].
+    """
+    components, frames, width = weights.shape
+    side = round((len(to_pixels) / 3) ** 0.5)
+    kernel: np.ndarray = to_pixels @ weights.reshape(components, -1)
+    return kernel.reshape(side, side, 3, frames, width).transpose(4, 2, 3, 0, 1).astype(np.float32)
 
 
 def processor_settings(shape: ModelShape) -> dict[str, Any]:

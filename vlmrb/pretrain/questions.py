@@ -61,7 +61,7 @@ class Catalogue:
         colors: of objects.
         answer: the true answer to a matter for the truth of one clip, or None where the frames cannot tell.
         subjects: who acts, in words.
-        before: sentences that may stand before a question.
+        actor, world: who acts and where, as introductions say it: 'an agent', 'an agent in a grid world'.
         weights: how often a family is asked after; 1 where it is not named.
 
     Attributes:
@@ -76,11 +76,13 @@ class Catalogue:
         answer: Callable[[Matter, Any], bool | None],
         *,
         subjects: Sequence[str],
-        before: Sequence[str],
+        actor: str,
+        world: str,
         weights: Mapping[str, float],
     ) -> None:
         self.families, self.answer = tuple(families), answer
-        self._subjects, self._before, self._weights = tuple(subjects), tuple(before), dict(weights)
+        self._subjects, self._weights = tuple(subjects), dict(weights)
+        self._before = tuple(sentence.format(actor=actor, world=world) for sentence in phrases.BEFORE)
         self._family = {family.name: family for family in families}
         self.matters = tuple(matter for family in families for matter in _matters(family, colors))
         self._cores = {

@@ -273,7 +273,7 @@ class _Training:
         catalogue = self._suite.catalogue
         questions = catalogue.plain_questions()
         save_folder(folder, model.half(), self._tokenizer, self._shape, questions, self._suite.pictures)
-        card = self._suite.card.format(
+        card = self._suite.card.text(
             clips=self.batches * self.recipe.batch,
             seed=self.recipe.seed,
             parameters=sum(weight.numel() for weight in model.parameters()),

@@ -118,16 +118,12 @@ class Behaviour:
     def _plan_for(self, name: str, place: Place, came_from: dict[Place, Place | None]) -> deque[int]:
         """Actions that lead there and do it; empty where there is no way."""
         ends = {"fetch_key": PICK_UP, "fetch": PICK_UP, "drop": DROP, "unlock": TOGGLE, "open": TOGGLE, "close": TOGGLE}
-        if name in ends:  # done from a neighbouring cell, facing it
-            beside = [(place[0] - dx, place[1] - dy) for dx, dy in _STEPS]
-            beside = [cell for cell in beside if cell in came_from]
-            if not beside:
-                return deque()
+        beside = [cell for dx, dy in _STEPS if (cell := (place[0] - dx, place[1] - dy)) in came_from]
+        if name in ends and beside:  # done from a neighbouring cell, facing it
             path = [*_path(came_from, beside[int(self._rng.integers(len(beside)))]), place]
             return deque([*_moves(self._env, path)[:-1], ends[name]])
-        if name in ("goal", "lava"):  # not walked over on the way, so not in the tree itself
-            beside = [cell for dx, dy in _STEPS if (cell := (place[0] - dx, place[1] - dy)) in came_from]
-            return deque(_moves(self._env, [*_path(came_from, beside[0]), place])) if beside else deque()
+        if name in ("goal", "lava") and beside:  # paths avoid these, so `came_from` does not hold them
+            return deque(_moves(self._env, [*_path(came_from, beside[0]), place]))
         if place not in came_from:
             return deque()
         path = _path(came_from, place)

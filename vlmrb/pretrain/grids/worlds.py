@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from vlmrb.clips import ClipRecorder
 from vlmrb.envs.minigrid import MiniGridEnvironment
 from vlmrb.envs.rendering import MiniGridRenderer
 from vlmrb.pretrain.grids.behaviour import Behaviour
 from vlmrb.pretrain.grids.environments import SCATTERED, make_world, training_families
-from vlmrb.pretrain.grids.truth import Truth, truth_of
+from vlmrb.pretrain.grids.truth import GridTruth, truth_of
+from vlmrb.pretrain.recording import EpisodeRecorder
 from vlmrb.pretrain.sampling import choose_balanced, frame_indices
+from vlmrb.pretrain.truth import event_kinds
 from vlmrb.types import Clip
 
 _CLIP_LENGTHS = (4, 8, 12, 16, 24, 40, 48, 64)
@@ -44,7 +45,7 @@ class Scene:
     env: str
     clip: Clip
     tiles: np.ndarray
-    truth: Truth
+    truth: GridTruth
 
 
 class SceneMaker:
@@ -98,7 +99,11 @@ class SceneMaker:
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123 - BabyAI prints
             world.reset(int(rng.integers(2**31)))
             behaviour = Behaviour(world._grid_env, rng, self._planned)
-            return [(env_id, clip) for clip in _record(world, behaviour, length, clips)]
+            recorder = EpisodeRecorder(world, length)
+            closed: list[Clip] = []
+            while len(closed) < clips and not recorder.over:
+                closed += recorder.step(behaviour.act())
+        return [(env_id, clip) for clip in closed]
 
     def scene(self, env_id: str, clip: Clip, frames: int) -> Scene:
         """Which tiles lie where in a clip's frames (at most `frames`), and their truth."""
@@ -131,30 +136,6 @@ def _cells(clip: Clip) -> int:
     return int(clip.snapshots[0, 0]) * int(clip.snapshots[0, 1])
 
 
-def _record(world: MiniGridEnvironment, behaviour: Behaviour, length: int, clips: int) -> Iterable[Clip]:
-    recorder = ClipRecorder(1, length, run_id=0)
-    closed: list[Clip] = []
-    step = 0
-    while len(closed) < clips:
-        outcome = world.step(behaviour.act())
-        closed += recorder.add(
-            np.array([step]),
-            [world.snapshot()],
-            np.array([outcome.reward], np.float32),
-            [outcome.events],
-            np.array([outcome.terminated]),
-            np.array([outcome.truncated]),
-        )
-        step += 1
-        if outcome.terminated or outcome.truncated:
-            break
-    return closed
-
-
 def _kinds(clip: Clip) -> frozenset[str]:
-    """The kinds of events in a clip, with 'stayed' and 'nothing' for want of others."""
     places = clip.snapshots[:, 2:4]
-    kinds = {f"{event.name} {event.object}" for _, event in clip.events if event.name not in ("success", "failed")}
-    if (places == places[0]).all():
-        kinds.add("stayed")
-    return frozenset(kinds or {"nothing"})
+    return event_kinds((event for _, event in clip.events), stayed=bool((places == places[0]).all()))
