@@ -9,8 +9,8 @@ _TEXT = """# The embedded model of VLM-RB{title}
 A small frozen vision-language model that answers yes/no questions about short clips of {subject}. With it, VLM-guided replay
 works out of the box: no download, no GPU.
 
-**It is not a general vision-language model.** This project trained it from scratch, on {subject} in simulation alone. It knows
-{words} English words and punctuation marks, {sights}, and nothing else. {otherwise}, choose a hub model
+**It is not a general vision-language model.** This project trained it from scratch, on simulated clips only. It knows {words}
+English words and punctuation marks, {sights}, and nothing else. {otherwise}, choose a hub model
 (`--scorer hf:<hub id>`).
 
 | | |

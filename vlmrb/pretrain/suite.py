@@ -16,7 +16,7 @@ from vlmrb.pretrain.questions import Catalogue
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """One kind of world to learn about. The folder that functions take is where the training keeps its data.
+    """One kind of world to learn about. The functions get the folder where the training keeps its data.
 
     Attributes:
         name: in one word.

@@ -29,16 +29,14 @@ class Truth:
 def answer_from(truth: Truth, matter: Matter, any_object: Sequence[str]) -> bool | None:
     """The true answer, or None where the frames cannot tell: a success that nothing in the clip explains.
 
-    Args:
-        truth: of the clip.
-        matter: what is asked.
-        any_object: the types of objects that 'object' stands for.
+    `any_object` lists the types that 'object' stands for.
     """
     if matter.family == "stayed":
         return truth.stayed
     if matter.family in ("shows first", "shows last"):
         wanted = {*matter.object.split(), *matter.color.split()}
-        return any(wanted <= set(look.split()) for look in (truth.first if matter.family == "shows first" else truth.last))
+        shown = truth.first if matter.family == "shows first" else truth.last
+        return any(wanted <= set(look.split()) for look in shown)
     if matter.family == PROGRESS:
         if any(is_progress(event) and event.name != "success" for event in truth.events):
             return True
@@ -46,8 +44,8 @@ def answer_from(truth: Truth, matter: Matter, any_object: Sequence[str]) -> bool
     objects = any_object if matter.object == ANY_OBJECT else (matter.object,)
     return any(
         event.name == matter.family
-        and (not matter.object or event.object in objects)
-        and (not matter.color or event.color == matter.color)
+        and (event.object in objects or not matter.object)
+        and (event.color == matter.color or not matter.color)
         for event in truth.events
     )
 

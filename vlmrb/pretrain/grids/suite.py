@@ -12,7 +12,6 @@ from vlmrb.pretrain.grids.tiles import TILE, TilePictures
 from vlmrb.pretrain.model import ModelShape
 from vlmrb.pretrain.suite import Suite
 
-
 GRIDS = Suite(
     name="grids",
     pictures="minigrid",

@@ -23,11 +23,11 @@ ENVS = {
     "puzzle-3x3-v0": 0.1,
     "puzzle-4x4-v0": 0.08,
 }
-"""What is filmed, with its share of the first `VARIED` episodes. No environment has a fixed task: layouts and goals are random."""
+"""What is filmed, with its share of the first VARIED episodes. No fixed tasks: layouts and goals are random."""
 
 VARIED = 1_000
-"""The first 1,000 episodes show a restless robot in all environments. The others show a busy one in the scene, because what it does
-with drawer, window and locks would be rare otherwise."""
+"""The first episodes show a restless robot in all environments, the others a busy one in the scene, because what it does with
+drawer, window and locks would be rare otherwise."""
 
 _SCENE = "scene-v0"
 _ARRAYS = ("places", "looks", "held", "gripper", "cubes")  # of a footage, stored under their names

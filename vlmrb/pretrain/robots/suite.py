@@ -11,7 +11,6 @@ from vlmrb.pretrain.robots.pictures import SIDE, PatchPictures
 from vlmrb.pretrain.robots.source import EPISODES, RobotSource, prepare
 from vlmrb.pretrain.suite import Suite
 
-
 ROBOTS = Suite(
     name="robots",
     pictures="ogbench",
