@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vlmrb.pretrain.grids.catalogue import CATALOGUE, answer
-from vlmrb.pretrain.grids.truth import Truth
+from vlmrb.pretrain.grids.truth import GridTruth
 from vlmrb.pretrain.grids.worlds import SceneMaker
 from vlmrb.pretrain.questions import Catalogue, Matter, preset_texts
 from vlmrb.pretrain.robots.catalogue import CATALOGUE as ROBOT_CATALOGUE
@@ -17,10 +17,18 @@ from vlmrb.scoring.embedded import nearest_question, split_words, unknown_words
 from vlmrb.types import Event
 
 
-def truth(*events: Event, stayed: bool = False, first: tuple[str, ...] = (), last: tuple[str, ...] = ()) -> Truth:
+def truth(*events: Event, stayed: bool = False, first: tuple[str, ...] = (), last: tuple[str, ...] = ()) -> GridTruth:
     nothing, nowhere = np.zeros((1, 1), np.uint8), np.zeros((1, 1, 1), bool)
-    numbered = tuple(enumerate(events))
-    return Truth(numbered, stayed, nothing, nothing, nowhere, nowhere, frozenset(first), frozenset(last))
+    return GridTruth(
+        events=events,
+        stayed=stayed,
+        first=frozenset(first),
+        last=frozenset(last),
+        before=nothing,
+        after=nothing,
+        agents=nowhere,
+        happened=nowhere,
+    )
 
 
 RED_KEY = Event("picked_up", "key", "red")

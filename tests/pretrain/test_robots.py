@@ -40,7 +40,7 @@ PRESS = "Does the robot press a button?"
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     told: list[float] = []
-    prepare(folder, 0, EPISODES, 0, told.append)
+    prepare(folder, 0, 0, told.append, EPISODES)
     assert told[-1] == 1.0
     return folder
 
@@ -161,10 +161,7 @@ def test_what_the_model_sees_while_it_learns_is_what_the_back_end_sees_in_pixels
 
 @pytest.fixture
 def few_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    def film(folder: Path, seed: int, workers: int, report) -> None:
-        prepare(folder, seed, EPISODES, workers, report)
-
-    monkeypatch.setitem(suites.SUITES, "robots", replace(suites.SUITES["robots"], prepare=partial(film)))
+    monkeypatch.setitem(suites.SUITES, "robots", replace(suites.SUITES["robots"], prepare=partial(prepare, episodes=EPISODES)))
 
 
 def test_a_training_films_first_and_goes_on_where_it_was_interrupted(few_episodes, tmp_path) -> None:

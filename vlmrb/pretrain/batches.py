@@ -1,4 +1,4 @@
-"""Batches to train on: scenes and questions as arrays, made by worker processes, always the same for the same seed."""
+"""Training batches: clips and questions as arrays, made by worker processes, the same for the same seed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vlmrb.pretrain.model import ANSWER, build_tokenizer
 from vlmrb.pretrain.questions import Catalogue, Matter, Question
 
 _ANSWERS = {True: 1, False: 0, None: -1}
-_AHEAD = 2  # batches that each worker may be ahead
+_AHEAD = 2  # batches that each worker may have in flight
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class BatchOrder:
         seed: of the whole training.
         index: number of the batch.
         clips: B.
-        frames: F of each clip; where a clip has fewer, its last one is repeated.
-        questions: of each clip at most; 0 for none.
-        plain: questions are one short sentence each, and worlds are small.
+        frames: F, per clip; a shorter clip repeats its last frame.
+        questions: maximum per clip; 0 for none.
+        plain: use short questions and, where there are any, small worlds.
     """
 
     seed: int
@@ -43,18 +43,18 @@ class BatchOrder:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedBatch:
-    """B clips with N patches in all, each with its questions one behind the other (Q tokens, K questions at most).
+    """B clips with N patches in all, each with its questions concatenated (at most K questions, Q tokens).
 
     Attributes:
         grids: int64 [B, 2], height and width of each clip's grid of patches.
         view: what the eye is shown and what it is taught, by name; the patches of all clips, row by row.
-        known: int8 [B, matters], the answer to everything that can be asked: 1 yes, 0 no, -1 nobody can tell.
-        tokens: int64 [B, Q], the questions' tokens, each question with ANSWER at its end; 0 behind the last.
-        question_of: int64 [B, Q], number of the question that a token belongs to, -1 behind the last.
-        offsets: int64 [B, Q], place of a token within its question.
-        answer_at: int64 [B, K], where a question's ANSWER stands among the tokens.
-        answers: int64 [B, K], 1 yes, 0 no, -1 no such question.
-        matters: int64 [B, K], index into the catalogue's matters of what a question is about; 0 for no such question.
+        known: int8 [B, matters], the answer to every matter: 1 yes, 0 no, -1 the frames cannot tell.
+        tokens: int64 [B, Q], the questions' tokens, each question ending in ANSWER; padded with 0.
+        question_of: int64 [B, Q], the question that a token belongs to; padded with -1.
+        offsets: int64 [B, Q], position of a token within its question.
+        answer_at: int64 [B, K], position of a question's ANSWER among the tokens.
+        answers: int64 [B, K], 1 yes, 0 no; padded with -1.
+        matters: int64 [B, K], what a question is about, as index into the catalogue's matters; padded with 0.
     """
 
     grids: np.ndarray
@@ -70,11 +70,11 @@ class PackedBatch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scenes:
-    """B clips as the eye is shown them.
+    """B clips as the eye sees them.
 
     Attributes:
         grids, view: as in PackedBatch.
-        truths: what the catalogue's answers need, one per clip.
+        truths: one per clip, for the catalogue's answers.
     """
 
     grids: np.ndarray
@@ -83,10 +83,10 @@ class Scenes:
 
 
 class SceneSource(Protocol):
-    """Where clips come from; made anew in each process that makes batches."""
+    """Where clips come from; each process that makes batches has its own."""
 
     def scenes(self, order: BatchOrder) -> Scenes:
-        """The clips of this order: always the same ones."""
+        """The clips of this order, the same ones every time."""
         ...
 
 
@@ -95,7 +95,7 @@ class BatchMaker:
 
     Args:
         source: of the clips.
-        catalogue: what is asked about them.
+        catalogue: of questions about them.
     """
 
     def __init__(self, source: SceneSource, catalogue: Catalogue) -> None:
@@ -103,7 +103,7 @@ class BatchMaker:
         self._tokenizer = build_tokenizer(catalogue.vocabulary())
 
     def make(self, order: BatchOrder) -> PackedBatch:
-        """The batch of this order: always the same one."""
+        """The batch of this order, the same one every time."""
         scenes = self._source.scenes(order)
         rng = np.random.default_rng([order.seed, order.index, 1])
         asked: Sequence[Sequence[Question]] = [[]] * len(scenes.truths)
@@ -113,7 +113,7 @@ class BatchMaker:
 
 
 def pack(scenes: Scenes, asked: Sequence[Sequence[Question]], catalogue: Catalogue, tokenizer: Any) -> PackedBatch:
-    """Put clips and their questions together."""
+    """Combine clips and the questions about them."""
     known = [[_ANSWERS[catalogue.answer(matter, truth)] for matter in catalogue.matters] for truth in scenes.truths]
     numbers = {matter: number for number, matter in enumerate(catalogue.matters)}
     return PackedBatch(scenes.grids, scenes.view, np.array(known, np.int8), *_pack_questions(asked, numbers, tokenizer))
@@ -140,12 +140,12 @@ def _pack_questions(asked: Sequence[Sequence[Question]], numbers: Mapping[Matter
 
 
 class BatchStream:
-    """Batches in order, made ahead by worker processes.
+    """Batches in order, prefetched by worker processes.
 
     Args:
-        next_order: gives the order of the next batch, or None at the end; called in order, a little ahead of use.
-        make_maker: makes a BatchMaker; can be pickled.
-        workers: processes; 0 makes each batch here, when it is asked for.
+        next_order: returns the order of the next batch, or None at the end; called a little ahead of use.
+        make_maker: makes a BatchMaker; must be picklable.
+        workers: number of processes; with 0, each batch is made in this one when it is needed.
     """
 
     def __init__(self, next_order: Callable[[], BatchOrder | None], make_maker: Callable[[], BatchMaker], workers: int) -> None:
@@ -170,7 +170,7 @@ class BatchStream:
         """The batches.
 
         Raises:
-            VlmrbError: a worker process has failed.
+            VlmrbError: a worker process failed.
         """
         if self._maker is not None:
             while (order := self._next_order()) is not None:
@@ -203,24 +203,31 @@ def _receive(connection: Connection) -> PackedBatch:
     try:
         outcome = connection.recv()
     except (EOFError, OSError) as error:
-        raise VlmrbError("a process that makes clips has ended; is there enough memory? Go on with --resume") from error
+        raise VlmrbError(
+            "a worker process that makes clips died, perhaps out of memory; continue with --resume"
+        ) from error
     if isinstance(outcome, str):
-        raise VlmrbError(f"a process that makes clips has failed: {outcome}")
+        raise VlmrbError(f"a worker process that makes clips failed: {outcome}")
     assert isinstance(outcome, PackedBatch)
     return outcome
 
 
+def ignore_interrupts() -> None:
+    """Leave Ctrl-C to the process that trains; called in workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _work(connection: Connection, make_maker: Callable[[], BatchMaker]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
+    ignore_interrupts()
     maker = make_maker()
     while True:
         try:
             order = connection.recv()
-        except (EOFError, OSError):  # the trainer has gone
+        except (EOFError, OSError):  # the trainer is gone
             return
         try:
             outcome: PackedBatch | str = maker.make(order)
-        except Exception as error:  # noqa: BLE001 - the trainer raises it again
+        except Exception as error:  # noqa: BLE001 - the trainer re-raises it
             outcome = f"{type(error).__name__}: {error}"
         try:
             connection.send(outcome)

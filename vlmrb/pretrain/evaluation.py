@@ -1,4 +1,4 @@
-"""What a model folder is worth on clips that no training has seen: asked through the real back end."""
+"""Evaluate a model folder on clips that training never saw, through the real back end."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class QuestionFigures:
 
     Attributes:
         question: a preset's name or the text that was asked.
-        n: clips.
-        agreement: with the truth; the label is yes from P(yes) = 0.5 on.
-        by_env: AUC by environment; None where all answers there are the same.
-        held_out_auc: mean AUC of phrasings never trained on; None for presets.
-        opposite_differs: share of clips where the opposite question gets the other label; None for presets.
+        n: number of clips.
+        agreement: with the truth; the label is yes where P(yes) ≥ 0.5.
+        by_env: AUC by environment; None where all true answers are the same.
+        held_out_auc: mean AUC of phrasings that training never saw; None for presets.
+        opposite_differs: share of clips where the opposite question gets the opposite label; None for presets.
     """
 
     question: str
@@ -46,8 +46,8 @@ class Evaluation:
 
     Attributes:
         questions: one entry per question, the presets first.
-        visuals: AUC of 'meaningful progress' by how else frames are drawn ('swapped', 'abstract'), where there is another way.
-        clips_per_second: of the real back end on one thread, drawing included.
+        visuals: AUC of 'meaningful progress' for each other way to draw the frames ('swapped', 'abstract'), if there are any.
+        clips_per_second: of the real back end on one thread, including drawing.
     """
 
     questions: tuple[QuestionFigures, ...]
@@ -56,7 +56,7 @@ class Evaluation:
 
 
 def steps(suite: str) -> int:
-    """Parts of an evaluation: the questions, other ways to draw, and the speed."""
+    """How many parts an evaluation has: the questions, other ways to draw the frames, and the speed."""
     exam = suite_of(suite).make_exam()
     return len(PRESETS) + len(exam.questions) + len(exam.visuals) + 1
 
@@ -73,12 +73,12 @@ def evaluate(
     """Measure a model folder.
 
     Args:
-        folder: as `hf:` takes it.
-        suite: name of the worlds that it is examined on.
-        clips: for each question.
+        folder: as for the scorer `hf:<folder>`.
+        suite: name of the suite whose exam it takes.
+        clips: per question.
         seed: of the clips and the held-out phrasings.
         device: torch device, or 'auto'.
-        report: told how many of the `steps` parts are done.
+        report: called with the number of finished parts, out of `steps`.
 
     Raises:
         ConfigError: there is no such suite.
@@ -111,7 +111,7 @@ def evaluate(
 
 
 def clips_per_second(scorer: ClipScorer, exam: Exam, seed: int = 0) -> float:
-    """How many clips per second the scorer answers on one thread, drawing included; wall-clock time."""
+    """How many clips per second of wall-clock time the scorer answers on one thread, including drawing."""
     import torch
 
     items = exam.timed(seed)
@@ -121,7 +121,7 @@ def clips_per_second(scorer: ClipScorer, exam: Exam, seed: int = 0) -> float:
     try:
         scorer.score([exam.request(item) for item in items[:8]], prompt)  # warm up
         started = time.perf_counter()
-        for start in range(8, len(items), 8):  # the first ones have been drawn
+        for start in range(8, len(items), 8):  # the frames of the first 8 may be cached
             scorer.score([exam.request(item) for item in items[start : start + 8]], prompt)
         return (len(items) - 8) / (time.perf_counter() - started)
     finally:
@@ -164,7 +164,7 @@ def _truths(exam: Exam, items: Sequence[HeldOut], asked: Asked) -> list[bool]:
 
 
 def ask(scorer: ClipScorer, exam: Exam, items: Sequence[HeldOut], text: str, visuals: str = "normal") -> list[float | None]:
-    """P(yes) that a scorer gives for each clip, None where it is unknown; frames are drawn with these visuals."""
+    """The scorer's P(yes) for each clip, drawn with these visuals; None where it is unknown."""
     prompt, scores = Prompt("custom", 1, text), []
     for start in range(0, len(items), _AT_ONCE):
         scores += scorer.score([exam.request(item, visuals) for item in items[start : start + _AT_ONCE]], prompt)

@@ -1,9 +1,9 @@
-"""One step of learning: what has become of each patch, what a question asks after, and its answer.
+"""The losses of one training step.
 
-Three losses share one pass. *see*: from the vision tower, what an eye is taught about each patch, and, from the patch that
-speaks most for it, the answer to everything that can be asked; its linear heads are dropped afterwards. *read*: what each
-question asks after, and whether it asks the other way round, from the first layer of the text model; without it the answers do
-not come in the time there is. *answer*: the token after ANSWER, for all questions of a clip on one pass over its frames.
+Three losses share one forward pass. *see*: from the vision tower, what the eye is taught about each patch, and whether each
+matter is true, from the patches with evidence of it; its linear heads are dropped after training. *read*: from the first layer of
+the text model, what each question is about and whether it asks for the opposite; without it, the answers would take too long to
+learn. *answer*: the token after ANSWER, for all questions of a clip in one pass over its frames.
 """
 
 from __future__ import annotations
@@ -20,52 +20,52 @@ from torch.nn.utils.rnn import pad_sequence
 from vlmrb.pretrain.batches import PackedBatch
 from vlmrb.pretrain.model import BEGIN, SPECIAL_TOKENS, ModelShape
 
-_CLIPS_AT_ONCE = 8  # clips of about one size go through the text model together, so that little of it is padding
+_CLIPS_AT_ONCE = 8  # clips of similar size go through the text model together, with little padding
 
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """Losses of one batch (scalars, with gradient), and how much of it was right."""
+    """Losses of one batch (scalars, with gradient), and its accuracy."""
 
     see: torch.Tensor
     read: torch.Tensor  # 0 without questions
     answer: torch.Tensor  # 0 without questions
-    seen: float  # share of the things in the last frame that were named right
-    right: float  # share of right answers; NaN without questions
+    seen: float  # share of the things in the last frame that are recognised
+    right: float  # share of correct answers; NaN without questions
 
 
 class _Asked(NamedTuple):
-    """The text model at the ANSWER tokens of some questions: float [A, text width], first behind its first layer."""
+    """Hidden states at the ANSWER tokens of A questions, float [A, text width]: after the first layer and after the last."""
 
     read: torch.Tensor
     states: torch.Tensor
 
 
 class Eye(Protocol):
-    """How patches are seen while the model learns, in place of a product with their pixels; an nn.Module."""
+    """How patches are embedded during training, instead of from their pixels; an nn.Module."""
 
     def patches(self, batch: PackedBatch, device: torch.device) -> torch.Tensor:
-        """float [N, vision width], what the vision tower is given."""
+        """The vision tower's input, float [N, vision width]."""
         ...
 
     def loss(self, cells: torch.Tensor, batch: PackedBatch, device: torch.device) -> tuple[torch.Tensor, float]:
-        """The loss of what cells [N, vision width] tell, and the share of the things that were named right."""
+        """The loss of the heads on the vision tower's output [N, vision width], and the share of the things recognised."""
         ...
 
     def kernel(self) -> np.ndarray:
-        """The patch embedding over pixels in [−1, 1] that gives the same patches: float32 [width, 3, F, side, side]."""
+        """The equivalent patch embedding over pixels in [−1, 1], float32 [width, 3, F, side, side]."""
         ...
 
 
 class Learner(nn.Module):
-    """The model with what it is taught by.
+    """The model with the heads that it is trained with.
 
     Args:
-        model: as `build_model` makes it.
+        model: from `build_model`.
         shape: its sizes.
         yes, no: ids of these tokens.
-        eye: of the worlds that it learns about, an nn.Module.
-        matters: how many matters can be asked after.
+        eye: for the worlds that it learns about, an nn.Module.
+        matters: how many there are in the catalogue.
     """
 
     def __init__(self, model: Any, shape: ModelShape, yes: int, no: int, eye: Eye, matters: int) -> None:
@@ -81,7 +81,7 @@ class Learner(nn.Module):
         self._answer_ids = (no, yes)
 
     def losses(self, batch: PackedBatch, device: torch.device, *, vision: bool = True) -> Losses:
-        """Losses of a batch; those of the vision tower have no gradient, nor does it get any, without `vision`."""
+        """Losses of a batch; without `vision`, no gradient reaches the vision tower."""
         with torch.set_grad_enabled(vision):
             cells, tokens = self.look(batch, device)
             see, seen = self._see(cells, tokens, batch, device)
@@ -91,7 +91,7 @@ class Learner(nn.Module):
         asked = self._ask(tokens, batch, device)
         matters, wanted = (torch.from_numpy(array[there]).to(device) for array in (batch.matters, batch.answers))
         truths = torch.from_numpy(batch.known).to(device)[torch.from_numpy(there.nonzero()[0]).to(device), matters]
-        # in the vectors by which cells speak for it, so that a question is like the cells that it asks after
+        # with the weights that find a matter in cells, so that a question resembles the cells that it is about
         named = functional.linear(asked.read, self.known.weight.detach(), self.asked_bias)  # [A, matters]
         read = functional.cross_entropy(named, matters) + functional.binary_cross_entropy_with_logits(
             self.reversed(asked.read)[:, 0], (truths != wanted).float()
@@ -103,14 +103,14 @@ class Learner(nn.Module):
         return Losses(see, read, answer, seen, float(right.detach()))
 
     def look(self, batch: PackedBatch, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """The vision tower's patches [N, vision width], and the tokens [N, text width] that the text model is given."""
+        """The vision tower's output for each patch [N, vision width], and the text model's input from it [N, text width]."""
         patches = self.eye.patches(batch, device)
         grids = torch.from_numpy(np.insert(batch.grids, 0, 1, axis=1)).to(device)
         outcome = self._visual(patches, grid_thw=grids)
         return outcome.last_hidden_state, outcome.pooler_output
 
     def finish(self) -> Any:
-        """The model as it is to be saved, with a patch embedding over pixels. Nothing can be learnt afterwards."""
+        """The model to be saved, with a patch embedding over pixels. It cannot be trained any further."""
         with torch.no_grad():
             self._patch_embed.proj.weight.copy_(torch.from_numpy(self.eye.kernel()))
         self._visual.patch_embed = self._patch_embed
@@ -122,7 +122,7 @@ class Learner(nn.Module):
         loss, seen = self.eye.loss(cells, batch, device)
         known = torch.from_numpy(batch.known).to(device)
         evidence = self.known(tokens).split(batch.grids.prod(1).tolist())
-        told = functional.binary_cross_entropy_with_logits(  # one patch that speaks for it is enough
+        told = functional.binary_cross_entropy_with_logits(  # one patch with evidence is enough
             torch.stack([patches.logsumexp(0) for patches in evidence]), known.clamp(min=0).float(), reduction="none"
         )
         return loss + (told * (known >= 0)).sum() / len(batch.grids), seen
@@ -132,11 +132,11 @@ class Learner(nn.Module):
         return self.model.lm_head(self._ask(tokens, batch, device).states)
 
     def _ask(self, tokens: torch.Tensor, batch: PackedBatch, device: torch.device) -> _Asked:
-        """What the text model makes of each question, clip by clip."""
+        """The text model's states for each question, clip by clip."""
         sizes = batch.grids.prod(1)
         by_clip = tokens.split(sizes.tolist())
         order = np.argsort(sizes, kind="stable")
-        found: list[torch.Tensor] = [tokens] * len(sizes)  # [2, K, W] for each clip in the end
+        found: list[torch.Tensor] = [tokens] * len(sizes)  # replaced by [2, K, W] for each clip
         for start in range(0, len(order), _CLIPS_AT_ONCE):
             rows = order[start : start + _CLIPS_AT_ONCE]
             states = self._read([by_clip[row] for row in rows], batch, rows, device)
@@ -145,7 +145,7 @@ class Learner(nn.Module):
         return _Asked(*torch.cat(found, dim=1))
 
     def _read(self, clips: list[torch.Tensor], batch: PackedBatch, rows: np.ndarray, device: torch.device) -> torch.Tensor:
-        """Hidden states [2, b, K, W] at the ANSWER tokens of some clips: behind the first layer, and the last ones."""
+        """Hidden states [2, b, K, W] at the ANSWER tokens of b clips: after the first layer and after the last."""
         used = max(1, int((batch.question_of[rows] >= 0).sum(1).max()))  # tokens of the longest row
 
         def of(array: np.ndarray) -> torch.Tensor:
@@ -170,16 +170,16 @@ class Learner(nn.Module):
 def attention_layout(
     present: torch.Tensor, grids: torch.Tensor, question_of: torch.Tensor, offsets: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Who may look at whom, and the positions, so that each question is read as if it stood alone behind the clip.
+    """Attention mask and positions that let the model read each question as if it alone followed the clip.
 
     Args:
-        present: bool [b, N], which of the visual tokens there are; padding is at the end.
+        present: bool [b, N], True for visual tokens, False for the padding after them.
         grids: int64 [b, 2], height and width of each clip's grid.
         question_of: int64 [b, Q], -1 for padding.
-        offsets: int64 [b, Q], place of a token within its question.
+        offsets: int64 [b, Q], position of a token within its question.
 
     Returns:
-        bool [b, 1, T, T], True where a row may look at a column, and int64 [3, b, T]: time, row and column as Qwen2-VL
+        bool [b, 1, T, T], True where a row may attend to a column, and int64 [3, b, T]: time, row and column as Qwen2-VL
         counts them.
     """
     clips, cells = present.shape
@@ -189,7 +189,7 @@ def attention_layout(
     index = torch.arange(valid.shape[1], device=present.device)
     shared = (index <= cells)[None, None, :] | (owner[:, :, None] == owner[:, None, :])
     mask = (index[None, :] <= index[:, None])[None] & shared & valid[:, None, :]
-    mask |= torch.eye(len(index), dtype=torch.bool, device=present.device)  # padding looks at itself, for want of others
+    mask |= torch.eye(len(index), dtype=torch.bool, device=present.device)  # padding attends to itself, since no row may be empty
     cell = torch.arange(cells, device=present.device)
     zero = cell.new_zeros(clips, 1)
     width = grids[:, 1:]

@@ -1,7 +1,7 @@
-"""The embedded model before it has learnt anything: a small Qwen2-VL, its processor's settings and its tokenizer.
+"""The embedded model before training: a small Qwen2-VL, its processor's settings and its tokenizer.
 
-Qwen2-VL keeps a video's resolution, and its patches reach over several frames: here over as many as a clip is shown with, so that
-what changes in one place is there to be seen in a single token. For grid worlds a patch is one cell.
+Qwen2-VL keeps a video's resolution, and its patches span several frames. Here they span all frames that the model sees of a clip,
+so that a single token shows what changes in one place. In grid worlds, a patch is one cell.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vlmrb.scoring.embedded import QUESTIONS_FILE
 
@@ -24,7 +26,7 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<answer>{% endif %}"
 )
 
-_MOST_PATCHES = 64 * 64  # of a frame, which is kept as it is up to these
+_MOST_PATCHES = 64 * 64  # per frame; larger frames are shrunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,8 @@ class ModelShape:
     """Sizes of the model.
 
     Attributes:
-        frames: of a clip that the model looks at, and that a patch reaches over; a shorter clip's last one is repeated.
-        patch: pixels along a patch's side.
+        frames: how many of a clip the model sees; a patch spans them all. Shorter clips repeat their last frame.
+        patch: side of a patch in pixels.
         vision_width, vision_layers, vision_heads: of the vision tower.
         text_width, text_layers, text_heads: of the text model.
     """
@@ -49,7 +51,7 @@ class ModelShape:
 
 
 def build_tokenizer(words: Sequence[str]) -> Any:
-    """A word-level tokenizer in lower case: the special tokens, then `words`; any other word is UNKNOWN."""
+    """A lower-case word-level tokenizer: the special tokens, then `words`; any other word is UNKNOWN."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -72,7 +74,7 @@ def build_tokenizer(words: Sequence[str]) -> Any:
 
 
 def build_model(vocabulary_size: int, shape: ModelShape) -> Any:
-    """The model with fresh weights, drawn from torch's global generator; on the CPU."""
+    """The model on the CPU, its weights drawn from torch's global generator."""
     from transformers import GenerationConfig, Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
     ids = {token: SPECIAL_TOKENS.index(token) for token in SPECIAL_TOKENS}
@@ -101,7 +103,7 @@ def build_model(vocabulary_size: int, shape: ModelShape) -> Any:
             "num_key_value_heads": shape.text_heads,
             "vocab_size": vocabulary_size,
             "max_position_embeddings": 8192,
-            # time hardly varies, so most of a head's turns tell rows and columns
+            # time hardly varies, so most rotary frequencies encode rows and columns
             "rope_parameters": {
                 "rope_type": "default",
                 "rope_theta": 10_000.0,
@@ -119,8 +121,24 @@ def build_model(vocabulary_size: int, shape: ModelShape) -> Any:
     return model
 
 
+def patch_embedding(to_pixels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Turn weights over C coordinates of a patch into the equivalent weights over its pixels.
+
+    Args:
+        to_pixels: float [side · side · 3, C]; pixels in [−1, 1] times these give the coordinates.
+        weights: float32 [C, F, D], for each coordinate and each frame of a clip.
+
+    Returns:
+        float32 [D, 3, F, side, side].
+    """
+    components, frames, width = weights.shape
+    side = round((len(to_pixels) / 3) ** 0.5)
+    kernel: np.ndarray = to_pixels @ weights.reshape(components, -1)
+    return kernel.reshape(side, side, 3, frames, width).transpose(4, 2, 3, 0, 1).astype(np.float32)
+
+
 def processor_settings(shape: ModelShape) -> dict[str, Any]:
-    """What `processor_config.json` holds: pictures keep their size and are scaled to [−1, 1]."""
+    """The contents of `processor_config.json`: pictures keep their size; their pixels are scaled to [−1, 1]."""
     common = {
         "do_convert_rgb": True,
         "do_normalize": True,
@@ -152,7 +170,7 @@ def save_folder(
 ) -> None:
     """Write the standard folder: configuration, safetensors, tokenizer, processor, generation settings, plain questions.
 
-    `pictures` is the kind that the model knows, as in a run's `render_spec`.
+    `pictures` is the kind of pictures that the model knows, as in a run's `render_spec`.
     """
     from transformers.utils.logging import disable_progress_bar
 

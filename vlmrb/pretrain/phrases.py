@@ -1,7 +1,7 @@
-"""The English of the questions: sentence forms, and how families of phrasings are made of them, as plain data.
+"""The English of the questions, as plain data: sentence forms, verbs, and families of phrasings made from them.
 
-A family asks after one kind of thing that may happen. `forms` are for training; `held_out` forms are never trained on and
-use only words that training has seen, so that they test phrasing and not vocabulary.
+A family asks about one kind of thing that may happen. Training uses `FORMS`; it never sees the `HELD_OUT_` forms, whose words all
+occur in training, so they test new phrasings and not new vocabulary.
 """
 
 from __future__ import annotations
@@ -16,25 +16,35 @@ class Verb(NamedTuple):
     base: str
     third: str
     gerund: str
-    participle: str = ""  # '' where it has no passive
+    participle: str = ""  # '' where there is no passive
+
+
+PICK_UP = Verb("pick up", "picks up", "picking up", "picked up")
+GRAB = Verb("grab", "grabs", "grabbing", "grabbed")
+DROP = Verb("drop", "drops", "dropping", "dropped")
+OPEN = Verb("open", "opens", "opening", "opened")
+CLOSE = Verb("close", "closes", "closing", "closed")
+SHUT = Verb("shut", "shuts", "shutting", "shut")
+UNLOCK = Verb("unlock", "unlocks", "unlocking", "unlocked")
+STAYING = (Verb("stay", "stays", "staying"), Verb("remain", "remains", "remaining"))
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One kind of happening and the ways to ask after it.
+    """One kind of event and the ways to ask about it.
 
     Attributes:
         name: an event's name, 'progress', or another that the catalogue's answers know.
         verbs: what can be said for it.
         objects: types of objects it can happen to, or () where `things` says it all.
-        things: what stands after the verb where there is no object to name.
+        things: what follows the verb where there is no object to name.
         any_object: 'object' can stand for each of the objects.
         colored: objects can be named by colour.
-        adjectives: that may stand before the object and change nothing.
+        adjectives: may precede the object without changing the answer.
         is_view: it asks what a frame shows, not what happens.
-        opposites: whole questions whose answer is the other one, beside the negated forms.
-        questions: whole questions, beside those made of verbs.
-        held_out: whole questions never trained on.
+        opposites: whole questions with the opposite answer, besides the negated forms.
+        questions: whole questions, besides those made from verbs.
+        held_out: whole questions that training never sees.
     """
 
     name: str
@@ -87,6 +97,14 @@ HELD_OUT_FORMS = (
 HELD_OUT_PASSIVE_FORMS = ("in {c}, is {t} {participle}?", "can you see {t} being {participle}?")
 HELD_OUT_NEGATED_FORMS = ("is it true that {s} never {third} {t}?", "do {f} end without {s} {gerund} {t}?")
 
+BEFORE = (
+    "",
+    "",
+    "",
+    "these frames show, in order of time, {world}.",
+    "look at the frames in order.",
+    "this is a short clip of {actor} at work.",
+)
 AFTER = ("", "", "answer yes or no.", "answer with one word: yes or no.", "yes or no?")
 
 _PROGRESS_THINGS = (
@@ -127,3 +145,23 @@ PROGRESS_FAMILY = Family(
         "is a milestone reached in {c}?",
     ),
 )
+
+
+def view_families(objects: tuple[str, ...], *, colored: bool = True) -> tuple[Family, ...]:
+    """'shows first' and 'shows last': whether the first or the last frame shows one of these objects."""
+    return tuple(
+        Family(
+            f"shows {frame}",
+            objects=objects,
+            colored=colored,
+            is_view=True,
+            questions=(
+                f"is there {{t}} in the {frame} frame?",
+                f"does the {frame} frame show {{t}}?",
+                f"is there {{t}} at the {end}?",
+            ),
+            opposites=(f"is there no {{n}} in the {frame} frame?",),
+            held_out=(f"can you see {{t}} in the {frame} frame?",),
+        )
+        for frame, end in (("first", "start"), ("last", "end"))
+    )

@@ -1,6 +1,6 @@
-"""Yes/no questions about clips, with answers from the simulator: drawn at random, balanced, in many words.
+"""Yes/no questions about clips, with answers from the simulator: drawn at random, balanced, in many phrasings.
 
-What can be asked about one kind of world is a `Catalogue`; the worlds' own packages hold theirs.
+A `Catalogue` holds what can be asked about one kind of world; each suite has its own.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from vlmrb.scoring.embedded import split_words
 Split = Literal["train", "held_out"]
 
 PRESETS = ("games", "manipulation", "progress")
-PROGRESS = "progress"  # the family that the presets ask after
+PROGRESS = "progress"  # the family that the presets ask about
 ANY_OBJECT = "object"  # stands for each of a family's objects
-_PRESET_SHARE = 0.25  # of the batches that ask them, and of the questions after progress in these
+_PRESET_SHARE = 0.25  # of the batches that ask them, and of the progress questions in such a batch
 _OPPOSITE_SHARE = 0.3
-_PER_KIND = 3  # questions of one family that one clip is asked at most
+_PER_FAMILY = 3  # maximum number of questions of one family per clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Matter:
     Attributes:
         family: name of the family.
         object: type of object, 'object' for any of the family's, or '' where the family names none.
-        color: or '' for any.
+        color: of the object, or '' for any.
     """
 
     family: str
@@ -54,19 +54,19 @@ class Question:
 
 
 class Catalogue:
-    """Everything that can be asked about one kind of world, and its words.
+    """Everything that can be asked about one kind of world, and the words for it.
 
     Args:
-        families: what can be asked after; one of them is 'progress'.
+        families: of questions; one of them is 'progress'.
         colors: of objects.
-        answer: the true answer to a matter for the truth of one clip, or None where the frames cannot tell.
-        subjects: who acts, in words.
-        before: sentences that may stand before a question.
-        weights: how often a family is asked after; 1 where it is not named.
+        answer: (matter, truth of a clip) the true answer, or None where the frames cannot tell.
+        subjects: names for whoever acts.
+        actor, world: who acts and where, as introductions say it: 'an agent', 'an agent in a grid world'.
+        weights: how often to ask about a family, relative to 1 for those not listed.
 
     Attributes:
-        matters: everything that can be asked after.
-        answer: as given.
+        matters: everything that can be asked about.
+        families, answer: as given.
     """
 
     def __init__(
@@ -76,11 +76,13 @@ class Catalogue:
         answer: Callable[[Matter, Any], bool | None],
         *,
         subjects: Sequence[str],
-        before: Sequence[str],
+        actor: str,
+        world: str,
         weights: Mapping[str, float],
     ) -> None:
         self.families, self.answer = tuple(families), answer
-        self._subjects, self._before, self._weights = tuple(subjects), tuple(before), dict(weights)
+        self._subjects, self._weights = tuple(subjects), dict(weights)
+        self._before = tuple(sentence.format(actor=actor, world=world) for sentence in phrases.BEFORE)
         self._family = {family.name: family for family in families}
         self.matters = tuple(matter for family in families for matter in _matters(family, colors))
         self._cores = {
@@ -93,10 +95,10 @@ class Catalogue:
     def ask_balanced(
         self, truths: Sequence[Any], per_clip: int, rng: np.random.Generator, *, plain: bool = False
     ) -> list[list[Question]]:
-        """Up to `per_clip` training questions for each clip, as many with yes as with no for every kind of question.
+        """Up to `per_clip` training questions for each clip; in every family, yes and no are equally frequent.
 
-        Questions come in pairs, one clip where the answer is yes and one where it is no, so that no kind has a lean. `plain`
-        ones are one short sentence each.
+        Questions come in pairs of one clip where the matter is true and one where it is not, so that no kind of question favours
+        an answer. `plain` ones are one short sentence each.
         """
         answers = {matter: [self.answer(matter, truth) for truth in truths] for matter in self.matters}
         pairs = {matter: given for matter, given in answers.items() if True in given and False in given}
@@ -106,8 +108,8 @@ class Catalogue:
         families = sorted(by_family)
         weights = np.array([self._weights.get(name, 1.0) for name in families])
         asked: list[list[Question]] = [[] for _ in truths]
-        presets = preset_texts() if not plain and rng.random() < _PRESET_SHARE else ()  # one of them is as long as six others
-        for _ in range(3 * per_clip * len(truths) // 2):  # some draws find no pair
+        presets = preset_texts() if not plain and rng.random() < _PRESET_SHARE else ()  # each is as long as six others
+        for _ in range(3 * per_clip * len(truths) // 2):  # some draws yield no pair
             if not families or sum(len(questions) < per_clip for questions in asked) < 2:
                 break
             family = families[int(rng.choice(len(families), p=weights / weights.sum()))]
@@ -134,13 +136,13 @@ class Catalogue:
         """Put a question into words.
 
         Args:
-            matter: what it asks after.
-            truth: the true answer to it.
+            matter: what it asks about.
+            truth: whether that is true.
             rng: draws the words.
-            split: phrasings that are trained on, or those that are not.
-            opposite: ask the other way round, so that the answer is the other one; None to leave it to chance.
-            presets: texts that ask after progress, to be taken now and then as they are.
-            plain: nothing before or after the question itself.
+            split: phrasings for training, or those that training never sees.
+            opposite: ask for the opposite, which also flips the answer; None to leave it to chance.
+            presets: texts about progress, to use verbatim now and then.
+            plain: add nothing before or after the question itself.
         """
         if opposite is None:
             opposite = bool(rng.random() < _OPPOSITE_SHARE)
@@ -155,7 +157,7 @@ class Catalogue:
         return Question(" ".join(word for word in words if word), truth != opposite, matter)
 
     def plain_questions(self) -> tuple[str, ...]:
-        """The simplest phrasing of everything that can be asked, for a hint at what the model understands."""
+        """The simplest phrasing of everything that can be asked, to show users what the model understands."""
         found = []
         for matter in self.matters:
             family = self._family[matter.family]
@@ -169,14 +171,14 @@ class Catalogue:
         return tuple(dict.fromkeys(found))
 
     def vocabulary(self) -> tuple[str, ...]:
-        """Every word and mark of the training phrasings and the presets, sorted."""
+        """Every word and punctuation mark of the training phrasings and the presets, sorted."""
         words = {"yes", "no"}
         for text in self._all_texts():
             words |= set(split_words(text))
         return tuple(sorted(words))
 
     def cores(self, name: str, split: Split, opposite: bool) -> tuple[str, ...]:
-        """Sentences of a family in which only the subject, the clip and the thing are open."""
+        """Sentences of a family with places for the subject, the clip and the thing only."""
         return self._cores[name, split, opposite]
 
     def _all_texts(self) -> Iterator[str]:
@@ -200,7 +202,7 @@ class Catalogue:
 
 
 def preset_texts() -> tuple[str, ...]:
-    """The shipped prompts, in the order of PRESETS: the newest version of each."""
+    """The newest version of each shipped prompt, in the order of PRESETS."""
     presets = load_presets()
     return tuple(presets[name][-1].text for name in PRESETS)
 
@@ -215,13 +217,13 @@ def _matters(family: Family, colors: Sequence[str]) -> Iterator[Matter]:
 def _choose_clip(
     asked: list[list[Question]], given: list[bool | None], wanted: bool, matter: Matter, limit: int, rng: np.random.Generator
 ) -> int | None:
-    """A clip with this answer that has not been asked enough yet; None where there is none."""
+    """A clip with this answer that can take another question of this family; None if there is none."""
     able = [
         index
         for index, is_yes in enumerate(given)
         if is_yes is wanted
         and len(asked[index]) < limit
-        and sum(question.matter.family == matter.family for question in asked[index]) < _PER_KIND
+        and sum(question.matter.family == matter.family for question in asked[index]) < _PER_FAMILY
     ]
     return able[int(rng.integers(len(able)))] if able else None
 
@@ -243,7 +245,7 @@ def _make_cores(family: Family, split: str, opposite: bool) -> tuple[str, ...]:
 
 
 def _things(matter: Matter, family: Family) -> list[dict[str, str]]:
-    """The ways to name the object: with an article ('t') and without ('n')."""
+    """The ways to name the object, with an article ('t') and without ('n')."""
     *adjectives, noun = matter.object.split()
     kinds = [f"{adjective} " for adjective in adjectives] or [""]
     kinds += [f"{adjective} " for adjective in family.adjectives]

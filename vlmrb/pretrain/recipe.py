@@ -1,8 +1,7 @@
-"""The whole recipe: from a seed to the folder of an embedded model, resumable, the same on every machine's CPU.
+"""The whole recipe: from a seed to the folder of an embedded model, resumable and deterministic on a CPU.
 
-Training goes through three stretches, as shares of the whole: *see* (the vision tower alone: what has become of each patch),
-*read* (the text model alone: short questions, about small worlds where there are any) and *answer* (everything together,
-questions as people put them, until the learning rate has come down to nothing).
+Training has three stages: *see* (the vision tower alone: what happens to each patch), *read* (the text model alone: short
+questions, about small worlds where there are any) and *answer* (everything together: questions as people ask them).
 """
 
 from __future__ import annotations
@@ -26,29 +25,29 @@ from vlmrb.pretrain.model import ModelShape, build_model, build_tokenizer, save_
 from vlmrb.pretrain.suites import suite_of
 
 SEE_UNTIL, READ_UNTIL = 0.35, 0.6
-"""Shares of the training at which the next stretch begins."""
+"""Shares of the training at which the next stage begins."""
 
-CHECKPOINTS = "training"  # folder within the model's
-_RECIPE = "recipe.json"  # within that one: what was begun
-_DATA = "data"  # folder within that one, for what the suite needs
+CHECKPOINTS = "training"  # folder in the model's folder
+_RECIPE = "recipe.json"  # in the same folder: the recipe of this training
+_DATA = "data"  # in the same folder: what the suite needs
 _WARM_UP = 0.02
 _CHECKPOINT_EVERY_S = 120.0
 _MAX_NORM = 1.0
-_SEE_WEIGHT = 0.05  # what is taught first stays, but the answers count most in the end
+_SEE_WEIGHT = 0.05  # of the first stage's loss in the last one: enough not to forget, while the answers count most
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What decides the outcome.
+    """Everything that determines the model.
 
     Attributes:
-        clips: to train on in all; None where `hours` says when to stop.
-        hours: of training, pauses left out; None where `clips` does.
+        clips: total number to train on; None if `hours` is given.
+        hours: of training, not counting interruptions; None if `clips` is given.
         seed: of the weights, the clips and the questions.
         batch: clips per step.
-        questions: of each clip at most; twice as many while they are short.
-        learning_rate: at its highest.
-        suite: name of what it learns about.
+        questions: maximum per clip; twice as many in the stage with short ones.
+        learning_rate: the peak.
+        suite: name of the worlds to learn about.
         shape: sizes of the model; None for the suite's own.
     """
 
@@ -64,9 +63,9 @@ class Recipe:
     def __post_init__(self) -> None:
         suite_of(self.suite)
         if (self.clips is None) == (self.hours is None):
-            raise ConfigError("pretrain: give either --clips or --hours")
+            raise ConfigError("pretrain: give exactly one of --clips and --hours")
         if self.clips is not None and self.clips < self.batch:
-            raise ConfigError(f"pretrain: --clips {self.clips} is less than one batch of {self.batch}")
+            raise ConfigError(f"pretrain: --clips {self.clips} must be at least {self.batch}, the size of a batch")
         if self.hours is not None and not 0 < self.hours <= 1000:
             raise ConfigError(f"pretrain: --hours {self.hours:g} must be above 0 and at most 1000")
 
@@ -78,14 +77,14 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class PretrainProgress:
-    """How far training is: means over the batches since the last report.
+    """How far the training has come; losses and shares are means over the batches since the last report.
 
     Attributes:
-        share: of the whole training, in [0, 1].
+        share: how much is done, in [0, 1].
         clips: trained on so far.
-        see, read, answer: losses; NaN where a stretch does without.
-        seen: share of the things that were named right.
-        right: share of right answers; NaN in the first stretch.
+        see, read, answer: losses; NaN in stages without them.
+        seen: share of the things recognised.
+        right: share of correct answers; NaN in the first stage.
         clips_per_second: since the last report.
     """
 
@@ -110,19 +109,19 @@ def pretrain(
     report_every: int = 10,
     report_data: Callable[[float], None] = lambda _: None,
 ) -> None:
-    """Train a model from nothing and write its folder.
+    """Train a model from scratch and write its folder.
 
     Args:
-        recipe: what to do; where training is resumed it must be the one that was begun.
-        out: the model's folder; its subfolder 'training' holds the checkpoint and is gone at the end.
+        recipe: what to do; when resuming, the same as before.
+        out: the model's folder; its subfolder 'training' holds the checkpoint until training is done.
         device: torch device, or 'auto': cuda, else cpu.
-        workers: processes that make clips beside the one that learns; 0 makes them in between.
-        resume: go on from the checkpoint.
-        report: told the progress every `report_every` batches and at the end.
-        report_data: told the share of the data that is there, in [0, 1], where the suite makes some beforehand.
+        workers: processes that make clips; with 0, the training process makes them itself.
+        resume: continue from the checkpoint.
+        report: gets the progress every `report_every` batches and at the end.
+        report_data: gets the share of the data that exists, in [0, 1], if the suite prepares any.
 
     Raises:
-        ConfigError: `out` holds a model or a training already and `resume` is not set, or the device does not exist.
+        ConfigError: `out` already holds a model or a training and `resume` is not set, or the device does not exist.
         CheckpointError: there is nothing to resume, or it belongs to another recipe.
     """
     import torch
@@ -139,7 +138,7 @@ def pretrain(
     training = _Training(recipe, picked, data)
     if latest_step(checkpoints) is not None:
         training.load(checkpoints)
-    torch.set_flush_denormal(True)  # a CPU handles denormal numbers several times slower
+    torch.set_flush_denormal(True)  # CPUs are several times slower with denormal numbers
     try:
         _go_through(training, checkpoints, data, workers, report, report_every)
     finally:
@@ -157,7 +156,7 @@ def _go_through(
     report: Callable[[PretrainProgress], None],
     report_every: int,
 ) -> None:
-    """Every batch that is left, with a checkpoint now and then, at the end, and where a person interrupts."""
+    """Train on every remaining batch; save a checkpoint now and then, at the end, and on an interrupt."""
     saved_at = time.monotonic()
     try:
         with BatchStream(training.next_order, partial(_make_maker, training.recipe.suite, data), workers) as stream:
@@ -175,9 +174,9 @@ def _go_through(
 
 
 def _begin(recipe: Recipe, out: Path, checkpoints: Path) -> None:
-    """Write down what is being done here."""
+    """Record the recipe in a folder that is free."""
     if (out / "config.json").exists() or (checkpoints / _RECIPE).exists():
-        raise ConfigError(f"pretrain: {out} holds a model or an unfinished training; give another --out, or --resume")
+        raise ConfigError(f"pretrain: {out} already holds a model or an unfinished training; choose another --out, or --resume")
     checkpoints.mkdir(parents=True, exist_ok=True)
     (checkpoints / _RECIPE).write_text(json.dumps(asdict(recipe)), encoding="utf-8")
 
@@ -186,9 +185,9 @@ def _check_begun(recipe: Recipe, checkpoints: Path) -> None:
     try:
         begun = json.loads((checkpoints / _RECIPE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise CheckpointError(f"{checkpoints} holds no checkpoint to resume; begin without --resume") from None
+        raise CheckpointError(f"{checkpoints} holds no checkpoint to resume; start without --resume") from None
     if begun != asdict(recipe):
-        raise CheckpointError(f"{checkpoints} holds a training by another recipe: {begun}; give the same options")
+        raise CheckpointError(f"{checkpoints} holds a training with another recipe: {begun}; resume it with the same options")
 
 
 def _make_maker(suite: str, data: Path) -> BatchMaker:
@@ -196,7 +195,7 @@ def _make_maker(suite: str, data: Path) -> BatchMaker:
 
 
 class _Training:
-    """The state of a training, and its steps."""
+    """The state of a training and its steps."""
 
     def __init__(self, recipe: Recipe, device: Any, data: Path) -> None:
         import torch
@@ -222,13 +221,13 @@ class _Training:
         self._reported_at = self._since
 
     def share(self, batches: int) -> float:
-        """How much of the training lies before this batch, in [0, 1]."""
+        """The share of the training before this batch, in [0, 1]."""
         if self.recipe.clips is not None:
             return min(1.0, batches * self.recipe.batch / self.recipe.clips)
         return min(1.0, self._elapsed() / (3600 * (self.recipe.hours or 1.0)))
 
     def next_order(self) -> BatchOrder | None:
-        """The next batch to be made, or None at the end."""
+        """The next batch to make, or None at the end."""
         share = self.share(self._ordered)
         if share >= 1.0:
             return None
@@ -237,7 +236,7 @@ class _Training:
         return order
 
     def learn(self, batch: PackedBatch) -> None:
-        """One step down the gradient of all losses that this stretch has."""
+        """One gradient step on the losses of the current stage."""
         import torch
 
         share = self.share(self.batches)
@@ -268,12 +267,12 @@ class _Training:
         return PretrainProgress(self.share(self.batches), clips, see, read, answer, seen, right, rate)
 
     def write_model(self, folder: Path) -> None:
-        """Write the model's folder, with its card."""
+        """Write the model's folder with its card."""
         model = self.learner.to("cpu").finish()
         catalogue = self._suite.catalogue
         questions = catalogue.plain_questions()
         save_folder(folder, model.half(), self._tokenizer, self._shape, questions, self._suite.pictures)
-        card = self._suite.card.format(
+        card = self._suite.card.text(
             clips=self.batches * self.recipe.batch,
             seed=self.recipe.seed,
             parameters=sum(weight.numel() for weight in model.parameters()),
@@ -291,7 +290,7 @@ class _Training:
         save_checkpoint(folder, self.batches, state, tensors, {})
 
     def load(self, folder: Path) -> None:
-        """Go on from the newest checkpoint, which is one of this recipe."""
+        """Restore the newest checkpoint, which must be of this recipe."""
         state, tensors, _ = load_checkpoint(folder)
         self.learner.load_state_dict(tensors["learner"])
         self._optimizer.load_state_dict(tensors["optimizer"])
@@ -303,14 +302,14 @@ class _Training:
 
 
 def order_at(recipe: Recipe, index: int, share: float) -> BatchOrder:
-    """What the batch of this number holds: no questions at first."""
+    """What the batch of this number contains; no questions in the first stage."""
     reading = SEE_UNTIL <= share < READ_UNTIL
     questions = 0 if share < SEE_UNTIL else recipe.questions * (1 + reading)
     return BatchOrder(recipe.seed, index, recipe.batch, recipe.model_shape.frames, questions, plain=reading)
 
 
 def _rate(share: float) -> float:
-    """The learning rate as a share of its highest: up in a straight line as each part begins, and down along a cosine."""
+    """The learning rate as a share of its peak: a cosine, with linear warm-ups at the start and with the first questions."""
     begun = min((share - begin for begin in (0.0, SEE_UNTIL) if share >= begin), default=0.0)
     return max(0.01, min(1.0, begun / _WARM_UP) * 0.5 * (1 + math.cos(math.pi * share)))
 
@@ -324,5 +323,5 @@ def _pick_device(device: str) -> Any:
         picked = torch.device(device)
         torch.zeros(1, device=picked)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"--device {device}: cannot be used here ({str(error).splitlines()[0][:200]})") from error
+        raise ConfigError(f"--device {device} cannot be used here: {str(error).splitlines()[0][:200]}") from error
     return picked

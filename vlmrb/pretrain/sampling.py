@@ -8,22 +8,22 @@ import numpy as np
 
 
 def frame_indices(length: int, frames: int) -> np.ndarray:
-    """The steps of a clip that a scorer with `frames` frames is shown: evenly spaced, the last one among them."""
+    """The steps of a clip that a scorer of `frames` frames sees: evenly spaced, the last one included."""
     return np.unique(np.linspace(length - 1, 0, min(frames, length)).round().astype(int))
 
 
 def choose_balanced(kinds: Sequence[frozenset[str]], count: int, rng: np.random.Generator) -> list[int]:
-    """Choose `count` of some clips: again and again one of the kinds of events, least chosen first, then a clip that holds it.
+    """Choose clips so that rare kinds of events are about as frequent as common ones.
 
-    Where no clip of a kind is left the others fill up, so that common kinds are frequent and rare ones are all there.
+    Each time, take the kind chosen least often so far of which a clip is left, and draw one of its clips.
 
     Args:
-        kinds: of each clip.
-        count: how many; all where there are no more.
-        rng: draws among the clips that hold a kind.
+        kinds: of events in each clip.
+        count: how many to choose; if there are fewer clips, all of them.
+        rng: draws among the clips of a kind.
 
     Returns:
-        numbers of the clips.
+        indices of the clips.
     """
     chosen: list[int] = []
     left = set(range(len(kinds)))

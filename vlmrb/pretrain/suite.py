@@ -1,4 +1,4 @@
-"""What a kind of world gives to the recipe: questions, clips, how they are seen, and what the model's card says."""
+"""What one kind of world contributes to the recipe: clips, questions, the eye and the exam."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vlmrb.pretrain.batches import SceneSource
+from vlmrb.pretrain.card import Card
 from vlmrb.pretrain.exam import Exam
 from vlmrb.pretrain.model import ModelShape
 from vlmrb.pretrain.questions import Catalogue
@@ -15,20 +16,20 @@ from vlmrb.pretrain.questions import Catalogue
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """One kind of world to learn about. All functions are given the folder that the training keeps its data in.
+    """One kind of world to learn about. The functions get the folder where the training keeps its data.
 
     Attributes:
         name: in one word.
         pictures: their kind, as in a run's `render_spec`.
         catalogue: everything that can be asked.
         shape: sizes of the model.
-        clips: that the shipped model was trained on.
-        prepare: (folder, seed, workers, report) makes what the source needs, going on with what is there; told to `report` is
-            the share that is done. None where clips are made on the fly.
+        clips: how many the shipped model was trained on.
+        prepare: (folder, seed, workers, report) makes the data that the source needs and keeps what already exists; `report` gets
+            the finished share. None where clips are generated on the fly.
         make_source: (folder) the clips.
-        make_eye: (folder, shape) how they are seen, an nn.Module.
-        make_exam: () clips that no training has seen, and questions about them.
-        card: the model card as a text with the places {clips}, {seed}, {parameters}, {frames}, {patch}, {words}, {questions}.
+        make_eye: (folder, shape) an `Eye`.
+        exam: (frames) clips that training never saw and questions about them; the model looks at `frames` frames of each.
+        card: for the model's folder.
     """
 
     name: str
@@ -39,5 +40,9 @@ class Suite:
     prepare: Callable[[Path, int, int, Callable[[float], None]], None] | None
     make_source: Callable[[Path], SceneSource]
     make_eye: Callable[[Path, ModelShape], Any]
-    make_exam: Callable[[], Exam]
-    card: str
+    exam: Callable[[int], Exam]
+    card: Card
+
+    def make_exam(self) -> Exam:
+        """The exam for a model of this suite's shape."""
+        return self.exam(self.shape.frames)

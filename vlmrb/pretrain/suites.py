@@ -1,4 +1,4 @@
-"""The kinds of worlds that the embedded models learn about, by name."""
+"""The suites, one for each embedded model, by name."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def suite_of(name: str) -> Suite:
     """The suite of this name.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such suite.
     """
     if name not in SUITES:
-        raise ConfigError(f"pretrain: there is no suite {name!r}; there are {', '.join(SUITES)}")
+        raise ConfigError(f"pretrain: unknown suite {name!r}; available: {', '.join(SUITES)}")
     return SUITES[name]

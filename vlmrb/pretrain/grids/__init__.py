@@ -1,1 +1,1 @@
-"""What the embedded model learns about grid worlds: MiniGrid's environments, behaviour in them, and questions about it."""
+"""Grid worlds for the embedded model to learn from: MiniGrid's environments, behaviour in them, and questions about it."""

@@ -1,7 +1,7 @@
 """How agents behave in the worlds that the embedded model learns from: at random, on the spot, or by a plan.
 
-The planner picks something that can be done here (fetch a key, open a door with it, put it down, go through a door,
-reach the goal, walk into lava …), finds the way by breadth-first search, and slips now and then.
+The planner picks something that can be done right now (fetch a key, unlock a door with it, drop it, go through a door, reach the
+goal, walk into lava …), finds a path by breadth-first search, and slips now and then.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ Place = tuple[int, int]
 
 
 class Behaviour:
-    """One agent's way of acting; draws a new mood every now and then.
+    """One agent's behaviour: a new mood every few steps.
 
     Args:
         env: the environment it acts in.
-        rng: everything random comes from it.
-        planned: share of the moods that follow a plan; of the rest three quarters are random, one is on the spot.
+        rng: the only source of randomness.
+        planned: share of the moods that follow a plan; three quarters of the others are random, one quarter is on the spot.
     """
 
     def __init__(self, env: MiniGridEnv, rng: np.random.Generator, planned: float = 0.6) -> None:
@@ -67,13 +67,13 @@ class Behaviour:
         self._mood = "planned" if draw < self._planned else "on the spot" if draw < self._planned + rest else "random"
         self._steps_left = int(rng.integers(12, 49))
         self._slips = float(rng.choice([0.0, 0.05, 0.2, 0.4]))
-        # uniform, as an untrained agent acts, or with habits of its own
+        # uniform like an untrained agent, or with habits of its own
         self._habits = np.full(6, 1 / 6) if rng.random() < 0.4 else rng.dirichlet([1.5, 1.5, 4.0, 0.7, 0.5, 0.7])
         self._plan: deque[int] = deque()
 
     def _follow_plan(self) -> int:
         if self._plan and self._plan[0] == FORWARD and not self._is_free_ahead():
-            self._plan.clear()  # something has moved into the way
+            self._plan.clear()  # something moved into the way
         if not self._plan:
             self._plan = self._make_plan()
         return self._plan.popleft() if self._plan else int(self._rng.choice(6, p=self._habits))
@@ -96,7 +96,7 @@ class Behaviour:
         return deque()
 
     def _subgoals(self) -> list[tuple[str, Place]]:
-        """Everything that could be done, one entry per kind and place."""
+        """Everything that can be done now, one entry per kind and place."""
         env = self._env
         found: list[tuple[str, Place]] = [("drop", place) for place in self._some_free(1) if env.carrying]
         found += [("wander", place) for place in self._some_free(1)]
@@ -116,18 +116,14 @@ class Behaviour:
         return [(int(index) % grid.width, int(index) // grid.width) for index in chosen]
 
     def _plan_for(self, name: str, place: Place, came_from: dict[Place, Place | None]) -> deque[int]:
-        """Actions that lead there and do it; empty where there is no way."""
+        """Actions that go there and do it; empty if there is no path."""
         ends = {"fetch_key": PICK_UP, "fetch": PICK_UP, "drop": DROP, "unlock": TOGGLE, "open": TOGGLE, "close": TOGGLE}
-        if name in ends:  # done from a neighbouring cell, facing it
-            beside = [(place[0] - dx, place[1] - dy) for dx, dy in _STEPS]
-            beside = [cell for cell in beside if cell in came_from]
-            if not beside:
-                return deque()
+        beside = [cell for dx, dy in _STEPS if (cell := (place[0] - dx, place[1] - dy)) in came_from]
+        if name in ends and beside:  # done from a neighbouring cell, facing it
             path = [*_path(came_from, beside[int(self._rng.integers(len(beside)))]), place]
             return deque([*_moves(self._env, path)[:-1], ends[name]])
-        if name in ("goal", "lava"):  # not walked over on the way, so not in the tree itself
-            beside = [cell for dx, dy in _STEPS if (cell := (place[0] - dx, place[1] - dy)) in came_from]
-            return deque(_moves(self._env, [*_path(came_from, beside[0]), place])) if beside else deque()
+        if name in ("goal", "lava") and beside:  # paths avoid these, so `came_from` does not hold them
+            return deque(_moves(self._env, [*_path(came_from, beside[0]), place]))
         if place not in came_from:
             return deque()
         path = _path(came_from, place)
@@ -150,7 +146,7 @@ def _uses(thing: Any, carried: Any) -> list[str]:
 
 
 def _reachable(env: MiniGridEnv) -> dict[Place, Place | None]:
-    """Every cell that can be walked to without stepping on a goal or into lava, with the cell before it."""
+    """Every cell that can be reached without stepping on a goal or into lava, with the cell before it."""
     start = (int(env.agent_pos[0]), int(env.agent_pos[1]))
     came_from: dict[Place, Place | None] = {start: None}
     width, cells = env.grid.width, env.grid.grid
@@ -176,7 +172,7 @@ def _path(came_from: dict[Place, Place | None], end: Place) -> list[Place]:
 
 
 def _moves(env: MiniGridEnv, path: list[Place]) -> list[int]:
-    """Turns and steps along neighbouring cells, from where the agent stands; the last one is a step."""
+    """Turns and steps along a path of neighbouring cells that starts at the agent; the last action is a step."""
     moves, direction = [], int(env.agent_dir)
     for (x, y), (next_x, next_y) in pairwise(path):
         wanted = _STEPS.index((next_x - x, next_y - y))

@@ -1,11 +1,12 @@
-"""Questions about grid worlds: the families of phrasings, and the catalogue that they make up."""
+"""Questions about grid worlds: the families of phrasings, and the catalogue they make up."""
 
 from __future__ import annotations
 
-from vlmrb.events import is_progress
-from vlmrb.pretrain.grids.truth import COLORS, Truth
-from vlmrb.pretrain.phrases import PROGRESS_FAMILY, Family, Verb
-from vlmrb.pretrain.questions import ANY_OBJECT, PROGRESS, Catalogue, Matter
+from vlmrb.pretrain import phrases
+from vlmrb.pretrain.grids.truth import COLORS, GridTruth
+from vlmrb.pretrain.phrases import PROGRESS_FAMILY, Family, Verb, view_families
+from vlmrb.pretrain.questions import ANY_OBJECT, Catalogue, Matter
+from vlmrb.pretrain.truth import answer_from
 
 _CARRIED = ("key", "ball", "box")
 
@@ -13,10 +14,10 @@ FAMILIES = (
     Family(
         "picked_up",
         (
-            Verb("pick up", "picks up", "picking up", "picked up"),
+            phrases.PICK_UP,
             Verb("take", "takes", "taking", "taken"),
             Verb("collect", "collects", "collecting", "collected"),
-            Verb("grab", "grabs", "grabbing", "grabbed"),
+            phrases.GRAB,
         ),
         _CARRIED,
         any_object=True,
@@ -24,24 +25,16 @@ FAMILIES = (
     Family(
         "dropped",
         (
-            Verb("drop", "drops", "dropping", "dropped"),
+            phrases.DROP,
             Verb("put down", "puts down", "putting down", "put down"),
             Verb("lay down", "lays down", "laying down", "laid down"),
         ),
         _CARRIED,
         any_object=True,
     ),
-    Family("unlocked", (Verb("unlock", "unlocks", "unlocking", "unlocked"),), ("door",), adjectives=("locked",)),
-    Family(
-        "opened",
-        (Verb("open", "opens", "opening", "opened"), Verb("push open", "pushes open", "pushing open", "pushed open")),
-        ("door",),
-    ),
-    Family(
-        "closed",
-        (Verb("close", "closes", "closing", "closed"), Verb("shut", "shuts", "shutting", "shut")),
-        ("door",),
-    ),
+    Family("unlocked", (phrases.UNLOCK,), ("door",), adjectives=("locked",)),
+    Family("opened", (phrases.OPEN, Verb("push open", "pushes open", "pushing open", "pushed open")), ("door",)),
+    Family("closed", (phrases.CLOSE, phrases.SHUT), ("door",)),
     Family(
         "goal_reached",
         (
@@ -76,62 +69,24 @@ FAMILIES = (
     ),
     Family(
         "stayed",
-        (Verb("stay", "stays", "staying"), Verb("remain", "remains", "remaining")),
+        phrases.STAYING,
         things=("in place", "in the same place", "where it is", "on the same square"),
         opposites=("does {s} move?", "does {s} walk about?", "does {s} leave its place?", "does {s} change its place?"),
     ),
     PROGRESS_FAMILY,
-    Family(
-        "shows first",
-        objects=("key", "ball", "box", "open door", "closed door", "locked door"),
-        questions=("is there {t} in the first frame?", "does the first frame show {t}?", "is there {t} at the start?"),
-        is_view=True,
-        opposites=("is there no {n} in the first frame?",),
-        held_out=("can you see {t} in the first frame?",),
-    ),
-    Family(
-        "shows last",
-        objects=("key", "ball", "box", "open door", "closed door", "locked door"),
-        questions=("is there {t} in the last frame?", "does the last frame show {t}?", "is there {t} at the end?"),
-        is_view=True,
-        opposites=("is there no {n} in the last frame?",),
-        held_out=("can you see {t} in the last frame?",),
-    ),
+    *view_families(("key", "ball", "box", "open door", "closed door", "locked door")),
 )
 
 
-def answer(matter: Matter, truth: Truth) -> bool | None:
+def answer(matter: Matter, truth: GridTruth) -> bool | None:
     """The true answer, or None where the frames cannot tell.
 
-    A box that is opened vanishes like one that is picked up; a mission fulfilled where the mission is not in the picture
-    is a success that nobody can see. Neither is asked after.
+    A box that is opened vanishes just like one that is picked up.
     """
-    if matter.family == "stayed":
-        return truth.stayed
-    if matter.family in ("shows first", "shows last"):
-        return any(_shows(matter, content) for content in (truth.first if matter.family == "shows first" else truth.last))
-    events = [event for _, event in truth.events]
-    if matter.family == PROGRESS:
-        if any(is_progress(event) and event.name != "success" for event in events):
-            return True
-        return None if any(event.name == "success" for event in events) else False
-    if matter.family == "picked_up" and matter.object in ("box", ANY_OBJECT) and ("opened", "box") in _names(truth):
+    opened_box = any((event.name, event.object) == ("opened", "box") for event in truth.events)
+    if matter.family == "picked_up" and matter.object in ("box", ANY_OBJECT) and opened_box:
         return None
-    objects = _CARRIED if matter.object == ANY_OBJECT else (matter.object,)
-    for event in events:
-        named = event.name == matter.family and (not matter.object or event.object in objects)
-        if named and (not matter.color or event.color == matter.color):
-            return True
-    return False
-
-
-def _names(truth: Truth) -> set[tuple[str, str]]:
-    return {(event.name, event.object) for _, event in truth.events}
-
-
-def _shows(matter: Matter, content: str) -> bool:
-    wanted, words = [*matter.object.split(), *([matter.color] if matter.color else [])], content.split()
-    return words[-1] == matter.object.split()[-1] and set(wanted) <= set(words)
+    return answer_from(truth, matter, _CARRIED)
 
 
 CATALOGUE = Catalogue(
@@ -139,14 +94,8 @@ CATALOGUE = Catalogue(
     COLORS,
     answer,
     subjects=("the agent", "the agent", "the player", "the red triangle"),
-    before=(
-        "",
-        "",
-        "",
-        "these frames show, in order of time, an agent in a grid world.",
-        "look at the frames in order.",
-        "this is a short clip of an agent at work.",
-    ),
+    actor="an agent",
+    world="an agent in a grid world",
     weights={"progress": 4.0, "picked_up": 2.0, "opened": 2.0, "goal_reached": 1.5, "unlocked": 1.5},
 )
 """Everything that can be asked about grid worlds."""

@@ -1,7 +1,7 @@
-"""Which worlds the embedded model learns from: every MiniGrid and BabyAI family but DoorKey, and one of this project.
+"""The worlds that the embedded model learns from: every MiniGrid and BabyAI family but DoorKey, and one of this project.
 
-DoorKey is what the model is judged on, so it never sees one. `ScatteredRooms` fills the gap between the families: rooms,
-doors and objects in any number, at any size; it never lays them out as DoorKey does.
+The model is evaluated on DoorKey, so it never sees one in training. `ScatteredRooms` fills the gaps between the families with
+rooms, doors and objects in any number and size, but never laid out as in DoorKey.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from vlmrb.envs import make_env
 from vlmrb.envs.minigrid import MiniGridEnvironment
 
 SCATTERED = "ScatteredRooms"
-"""The name of this project's own family."""
+"""This project's own family."""
 
-_LEFT_OUT = ("DoorKey", "-WFC-")  # what the model is judged on; worlds that take seconds to make
+_LEFT_OUT = ("DoorKey", "-WFC-")  # what the model is evaluated on; worlds that take seconds to make
 
 
 def training_families() -> dict[str, tuple[str, ...]]:
-    """Environment ids by family, both sorted. DoorKey is none of them."""
+    """Environment ids by family, both sorted, without DoorKey."""
     import gymnasium
     import minigrid  # noqa: F401 - registers its environments
 
@@ -50,9 +50,9 @@ def make_world(env_id: str) -> MiniGridEnvironment:
 
 
 class ScatteredRooms(MiniGridEnv):
-    """Up to four rooms with doors or gaps between them, and any objects, at a new size in each episode.
+    """Up to four rooms with doors or gaps between them and any objects, of a new size in each episode.
 
-    With one straight wall from top to bottom, as in DoorKey, the goal never lies in the lower right corner.
+    With a single wall from top to bottom, as in DoorKey, the goal is never in the lower right corner.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -66,9 +66,9 @@ class ScatteredRooms(MiniGridEnv):
         )
 
     def reset(self, **options: Any) -> Any:
-        """As MiniGrid does, but the agent may come with something in its hands."""
+        """Like MiniGrid's, but the agent may start out carrying something."""
         outcome = super().reset(**options)
-        if self._chance(0.15):  # so that doors are opened early, and something can be put down that was never seen
+        if self._chance(0.15):  # so that doors are opened early and unseen objects get dropped
             self.carrying = self._rand_elem([Key, Key, Ball, Box])(self._color())
         return outcome
 
@@ -77,13 +77,13 @@ class ScatteredRooms(MiniGridEnv):
         self.height = self.width if self._chance(0.75) else self._rand_int(5, 17)
         self.grid = Grid(self.width, self.height)
         self.grid.wall_rect(0, 0, self.width, self.height)
-        self._walls: list[bool] = []  # of each, whether it runs from top to bottom
+        self._walls: list[bool] = []  # for each wall, whether it is vertical
         self._split(1, 1, self.width - 2, self.height - 2, self._rand_int(0, 4))
         self._scatter()
         self.place_agent()
 
     def _split(self, left: int, top: int, width: int, height: int, walls: int) -> None:
-        """Part a room by a wall with a passage, and go on in both halves."""
+        """Split a room by a wall with a passage, then both halves, until this many walls are placed."""
         vertical = width > height or (width == height and self._chance(0.5))
         length, across = (width, height) if vertical else (height, width)
         if walls <= 0 or length < 3:

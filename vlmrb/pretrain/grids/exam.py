@@ -1,43 +1,47 @@
-"""The exam on DoorKey, which no training has seen.
+"""The exam on DoorKey, which training never sees.
 
-Clips come from agents that act at random and from agents that follow a plan and slip, as half-trained ones do.
+Half of the clips come from agents that act at random, half from agents that follow a plan and slip, as half-trained ones do.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 from vlmrb.envs import make_renderer
-from vlmrb.pretrain.exam import Asked, HeldOut
+from vlmrb.pretrain.exam import ASKED_PROGRESS, Asked, HeldOut, does, equal_shares
 from vlmrb.pretrain.grids.catalogue import CATALOGUE
 from vlmrb.pretrain.grids.tiles import TILE
 from vlmrb.pretrain.grids.truth import truth_of
 from vlmrb.pretrain.grids.worlds import SceneMaker
 from vlmrb.pretrain.questions import Catalogue, Matter
 from vlmrb.pretrain.sampling import frame_indices
-from vlmrb.types import Clip, FrameRenderer, ScoringRequest
+from vlmrb.scoring.worker import make_request
+from vlmrb.types import FrameRenderer, ScoringRequest
 
 _SIZES = (5, 6, 8, 12, 16)
-_BEHAVIOURS = {"random": 0.0, "half-trained": 0.55}
+_PLANNED = {"random": 0.0, "half-trained": 0.55}  # share of the moods that follow a plan, by behaviour
 _TIMED_CLIPS = 64
+_does = partial(does, "the agent")
 
 
 class DoorKeyExam:
     """DoorKey 5x5 to 16x16.
 
     Args:
-        frames: of a clip that the model looks at.
+        frames: how many frames of a clip the model looks at.
     """
 
     catalogue: Catalogue = CATALOGUE
     visuals: tuple[str, ...] = ("swapped", "abstract")
     questions: tuple[Asked, ...] = (
-        Asked(Matter("progress"), "Does this clip show meaningful progress?", "Does this clip end without meaningful progress?"),
-        Asked(Matter("picked_up", "key"), "Does the agent pick up a key?", "Does the agent never pick up a key?"),
-        Asked(Matter("dropped", "key"), "Does the agent drop a key?", "Does the agent never drop a key?"),
-        Asked(Matter("unlocked", "door"), "Does the agent unlock a door?", "Does the agent never unlock a door?"),
-        Asked(Matter("opened", "door"), "Does the agent open a door?", "Does the agent never open a door?"),
-        Asked(Matter("closed", "door"), "Does the agent close a door?", "Does the agent never close a door?"),
-        Asked(Matter("goal_reached"), "Does the agent reach the goal?", "Does the agent never reach the goal?"),
-        Asked(Matter("entered"), "Does the agent enter another room?", "Does the agent never enter another room?"),
+        ASKED_PROGRESS,
+        _does("pick up a key", "picked_up", "key"),
+        _does("drop a key", "dropped", "key"),
+        _does("unlock a door", "unlocked", "door"),
+        _does("open a door", "opened", "door"),
+        _does("close a door", "closed", "door"),
+        _does("reach the goal", "goal_reached"),
+        _does("enter another room", "entered"),
         Asked(Matter("stayed"), "Does the agent stay in the same place?", "Does the agent move?"),
     )
 
@@ -47,27 +51,22 @@ class DoorKeyExam:
 
     def held_out(self, clips: int, seed: int) -> list[HeldOut]:
         """Clips of all sizes and behaviours, as a run would score them."""
-        items = []
-        combinations = [(size, name) for size in _SIZES for name in _BEHAVIOURS]
-        for number, (size, name) in enumerate(combinations):
-            env_id = f"DoorKey-{size}x{size}"
-            maker = SceneMaker([env_id], planned=_BEHAVIOURS[name], vary=False)
-            share = clips * (number + 1) // len(combinations) - clips * number // len(combinations)
-            items += [self._item(env_id, clip) for _, clip in maker.as_they_come((seed, number), share)]
+        combinations = [(f"DoorKey-{size}x{size}", planned) for size in _SIZES for planned in _PLANNED.values()]
+        items: list[HeldOut] = []
+        for number, share in enumerate(equal_shares(clips, len(combinations))):
+            items += self._play(*combinations[number], (seed, number), share)
         return items
 
     def timed(self, seed: int) -> list[HeldOut]:
         """Clips of DoorKey-8x8."""
-        maker = SceneMaker(["DoorKey-8x8"], planned=0.5, vary=False)
-        return [self._item("DoorKey-8x8", clip) for _, clip in maker.as_they_come((seed, 99), _TIMED_CLIPS)]
+        return self._play("DoorKey-8x8", 0.5, (seed, 99), _TIMED_CLIPS)
 
     def request(self, item: HeldOut, visuals: str = "normal") -> ScoringRequest:
         """A clip with its frames, drawn now."""
         if visuals not in self._renderers:
             self._renderers[visuals] = make_renderer({"kind": "minigrid", "tile_size": TILE, "visuals": visuals})
-        indices = frame_indices(len(item.clip), self._frames)
-        frames = self._renderers[visuals].render(item.clip.snapshots[indices])
-        return ScoringRequest(item.clip, frames, tuple(int(index) for index in indices))
+        return make_request(item.clip, self._renderers[visuals], self._frames)
 
-    def _item(self, env_id: str, clip: Clip) -> HeldOut:
-        return HeldOut(env_id, clip, truth_of(clip, frame_indices(len(clip), self._frames)))
+    def _play(self, env_id: str, planned: float, seed: tuple[int, int], clips: int) -> list[HeldOut]:
+        played = SceneMaker([env_id], planned=planned, vary=False).as_they_come(seed, clips)
+        return [HeldOut(env_id, clip, truth_of(clip, frame_indices(len(clip), self._frames))) for _, clip in played]

@@ -1,4 +1,4 @@
-"""How grid worlds are seen while the model learns: a patch is a tile in each frame, and tiles are looked up."""
+"""How the model sees grid worlds during training: a patch is one tile in each frame, and tiles are looked up."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _COMMON_WEIGHT = 0.1
 
 
 class GridEye(nn.Module):
-    """The patches of grid worlds, and what is taught about each cell.
+    """An `Eye` for grid worlds.
 
-    A patch is the sum, over the frames, of one vector per tile, in place of a product with its pixels. Linear heads tell what
-    stands in a cell before and after, where the agent goes, and what happens to the cell.
+    A patch is embedded as the sum over the frames of one vector per tile. Linear heads predict what a cell contains in the first
+    and the last frame, where the agent goes, and what happens to the cell.
 
     Args:
-        frames: F of a clip.
+        frames: F, per clip.
         width: of the vision tower.
         pictures: of the tiles.
     """
@@ -39,7 +39,7 @@ class GridEye(nn.Module):
         nn.init.constant_(self.happened.bias, -6.0)  # hardly anything happens to a single cell
 
     def patches(self, batch: PackedBatch, device: torch.device) -> torch.Tensor:
-        """float [N, width], what the vision tower is given."""
+        """The vision tower's input, float [N, width]."""
         tiles = batch.view["tiles"]
         keys, rows = np.unique(tiles, return_inverse=True)
         frames = tiles.shape[1]
@@ -49,7 +49,7 @@ class GridEye(nn.Module):
         return functional.embedding_bag(at, vectors.flatten(0, 1), mode="sum")
 
     def loss(self, cells: torch.Tensor, batch: PackedBatch, device: torch.device) -> tuple[torch.Tensor, float]:
-        """The loss of what is told of cells [N, width], and the share of the cells with an object that were named right."""
+        """The loss of the heads on cells [N, width], and the share of the cells with an object where they name it."""
         view = batch.view
         loss = cells.new_zeros(())
         logits = self.contents(cells).unflatten(-1, (2, len(CONTENTS)))  # [N, 2, C]
@@ -67,5 +67,5 @@ class GridEye(nn.Module):
         return loss, float((logits[:, 1].argmax(-1) == targets)[things].float().mean().detach())
 
     def kernel(self) -> np.ndarray:
-        """The patch embedding over pixels in [−1, 1] that gives the same patches: float32 [width, 3, F, side, side]."""
+        """The equivalent patch embedding over pixels in [−1, 1], float32 [width, 3, F, side, side]."""
         return self._pictures.kernel(self.weights.detach().cpu().numpy())

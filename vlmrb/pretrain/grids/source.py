@@ -1,4 +1,4 @@
-"""Batches of grid worlds: scenes generated on the fly, laid out as arrays."""
+"""The clips of grid worlds that batches are made of: generated on the fly, laid out as arrays."""
 
 from __future__ import annotations
 
@@ -11,30 +11,29 @@ from vlmrb.pretrain.grids.worlds import Scene, SceneMaker
 
 
 class GridSource:
-    """Makes the scenes that a batch needs."""
+    """Generates the clips of each batch."""
 
     def __init__(self) -> None:
         self._maker = SceneMaker()
 
     def scenes(self, order: BatchOrder) -> Scenes:
-        """The clips of this order: always the same ones."""
-        return lay_out(
-            self._maker.balanced((order.seed, order.index), order.clips, order.frames, small=order.plain), order.frames
-        )
+        """The clips of this order, the same ones every time."""
+        made = self._maker.balanced((order.seed, order.index), order.clips, order.frames, small=order.plain)
+        return lay_out(made, order.frames)
 
 
 def lay_out(scenes: Sequence[Scene], frames: int) -> Scenes:
     """Scenes as arrays, one patch per cell.
 
     Returns:
-        with the views *tiles* (int64 [N, F], key of the tile that a cell shows in each frame), *before* and *after* (uint8 [N],
-        index into CONTENTS in the first and in the last frame), *agents* (bool [N, F], whether the agent is there) and
-        *happened* (bool [N, len(HAPPENINGS)]).
+        scenes whose view holds 'tiles' (int64 [N, F], key of the tile that a cell shows in each frame), 'before' and 'after'
+        (uint8 [N], index into CONTENTS in the first and in the last frame), 'agents' (bool [N, F], whether the agent is there)
+        and 'happened' (bool [N, len(HAPPENINGS)]).
     """
     truths = [scene.truth for scene in scenes]
 
     def by_cell(arrays: Sequence[np.ndarray]) -> np.ndarray:
-        """[F, H, W] of each clip, the last frame repeated up to `frames` → [N, frames]."""
+        """[F, H, W] for each clip → [N, frames]; shorter clips repeat their last frame."""
         full = [np.concatenate([array, np.repeat(array[-1:], frames - len(array), axis=0)]) for array in arrays]
         return np.concatenate([array.reshape(frames, -1).T for array in full])
 

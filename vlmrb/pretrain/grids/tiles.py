@@ -1,8 +1,8 @@
-"""What tiles look like, as few numbers: MiniGrid's pictures lie in a space of about a hundred dimensions.
+"""What tiles look like, in few numbers: MiniGrid's pictures span a space of about a hundred dimensions.
 
-A patch of the model is exactly one tile in each of the clip's frames, so its embedding is a sum, over the frames, of one
-vector per tile. Training learns these vectors in the coordinates of the pictures' principal components, which is quick
-and well conditioned; `TilePictures.kernel` turns them into the weights over pixels that the finished model has.
+A patch of the model is exactly one tile in each frame of the clip, so its embedding is the sum over the frames of one vector per
+tile. Training learns these vectors in the coordinates of the pictures' principal components, which is fast and well conditioned;
+`TilePictures.kernel` turns them into the weights over pixels that the finished model has.
 """
 
 from __future__ import annotations
@@ -15,13 +15,19 @@ from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX
 
 from vlmrb.envs.minigrid_view import COLORS, DOOR, POSES, STATES
 from vlmrb.envs.rendering import MiniGridRenderer
+from vlmrb.pretrain.model import patch_embedding
 
 TILE = 32
-"""Pixels of a tile's side: MiniGrid's own size, at which runs draw their clips."""
+"""Side of a tile in pixels: MiniGrid's default, at which runs draw their clips."""
 
-_PAINTED = {"empty": "red", "wall": "grey", "goal": "green", "lava": "red"}  # these come in one colour; an empty cell has none
-_SMALLEST = 1e-4  # components with singular values below this share of the largest one are rounding errors
-_SCALE = 1 / 8  # of the coordinates, so that one learning rate suits these weights and all others
+_PAINTED = {
+    "empty": "red",
+    "wall": "grey",
+    "goal": "green",
+    "lava": "red",
+}  # they come in one colour only; an empty cell has none
+_SMALLEST = 1e-4  # components with singular values below this share of the largest are rounding errors
+_SCALE = 1 / 8  # of the coordinates, so that one learning rate suits these and all other weights
 
 
 class TilePictures:
@@ -29,7 +35,7 @@ class TilePictures:
 
     Attributes:
         codes: float32 [keys, C], coordinates by the renderer's tile key; NaN for keys that no cell has.
-        components: C.
+        components: C, how many there are.
     """
 
     def __init__(self) -> None:
@@ -42,20 +48,11 @@ class TilePictures:
         self._to_pixels = right[: self.components].T / values[: self.components] * spread  # [TILE·TILE·3, C]
 
     def kernel(self, weights: np.ndarray) -> np.ndarray:
-        """The patch embedding over pixels that equals weights over codes.
-
-        Args:
-            weights: float32 [C, F, D], for each component and frame of a clip.
-
-        Returns:
-            float32 [D, 3, F, TILE, TILE], a convolution's weights for pixels in [−1, 1].
-        """
-        components, frames, width = weights.shape
-        kernel = self._to_pixels @ weights.reshape(components, -1).astype(np.float64)
-        return kernel.reshape(TILE, TILE, 3, frames, width).transpose(4, 2, 3, 0, 1).astype(np.float32)
+        """Weights over codes [C, F, D] as weights over pixels: see `patch_embedding`."""
+        return patch_embedding(self._to_pixels, weights)
 
 
-@cache  # MiniGrid takes seconds to draw so many
+@cache  # MiniGrid takes seconds to draw them all
 def _decompose() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Singular vectors and values of all pictures, in [−1, 1], as rows: [K, R], [R] and [R, TILE·TILE·3]."""
     keys = _possible_keys()
@@ -65,7 +62,7 @@ def _decompose() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _possible_keys() -> np.ndarray:
-    """int64 [K]: keys of all that a cell can show, lit or not, with the agent in it where one can stand, or without."""
+    """int64 [K]: keys of everything that a cell can show, lit or not, without the agent or, where it can stand, with it."""
     keys = []
     for name, kind in OBJECT_TO_IDX.items():
         if name in ("unseen", "agent"):

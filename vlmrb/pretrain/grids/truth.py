@@ -1,4 +1,4 @@
-"""What really happened in a clip and what each of its frames shows: the ground truth that every answer comes from."""
+"""What happened in a clip of a grid world and what its frames show: the ground truth behind every answer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX
 
 from vlmrb.envs.minigrid_view import DOOR, EMPTY, HEADER, WALL
+from vlmrb.pretrain.truth import Truth
 from vlmrb.types import Clip, Event
 
 COLORS = tuple(sorted(COLOR_TO_IDX, key=lambda name: COLOR_TO_IDX[name]))
@@ -19,7 +20,7 @@ CONTENTS = (
     *(f"{color} {thing}" for thing in THINGS for color in COLORS),
     *(f"{state} {color} door" for state in _DOOR_STATES for color in COLORS),
 )
-"""What can stand in a cell, as numbers in `Truth.contents`."""
+"""What a cell can contain; `GridTruth.before` and `after` index into it."""
 
 HAPPENINGS = (
     *(f"{name} {color} {thing}" for name in ("picked_up", "dropped") for thing in THINGS for color in COLORS),
@@ -28,54 +29,46 @@ HAPPENINGS = (
     "goal_reached",
     "died",
 )
-"""What can happen to a cell, as columns of `Truth.happened`."""
+"""What can happen to a cell: the columns of `GridTruth.happened`."""
 
 _AHEAD = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])  # by the agent's direction
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Truth:
-    """The ground truth of the frames that a model sees of one clip.
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class GridTruth(Truth):
+    """The ground truth of one clip and of the frames that the model sees.
 
     Attributes:
-        events: of the whole clip, with 'entered room' added; pairs (index in the clip, Event), ascending.
-        stayed: the agent is in one place in all of the clip.
         before, after: uint8 [H, W], index into CONTENTS of each cell in the first and in the last frame.
         agents: bool [F, H, W], True where the agent is.
         happened: bool [H, W, len(HAPPENINGS)], True where it happened to a cell at any step of the clip.
-        first, last: contents that the first and the last frame show anywhere.
     """
 
-    events: tuple[tuple[int, Event], ...]
-    stayed: bool
     before: np.ndarray
     after: np.ndarray
     agents: np.ndarray
     happened: np.ndarray
-    first: frozenset[str]
-    last: frozenset[str]
 
 
-def truth_of(clip: Clip, frame_indices: np.ndarray, view_size: int = 7) -> Truth:
+def truth_of(clip: Clip, frame_indices: np.ndarray, view_size: int = 7) -> GridTruth:
     """Work out the truth of a MiniGrid clip.
 
     Args:
         clip: with snapshots of a MiniGrid environment.
-        frame_indices: int [F], which of its steps are seen, ascending.
+        frame_indices: int [F], the steps whose frames the model sees, ascending.
         view_size: side of the agent's view, as in the render recipe.
     """
     width, height = (int(value) for value in clip.snapshots[0, :2])
     places = clip.snapshots[:, 2:4].astype(np.int64)
     cells = clip.snapshots[:, HEADER + (view_size**2 + 7) // 8 :].reshape(len(clip), width, height, 3)
-    entered = room_entries(cells[0], places)
-    events = tuple(sorted((*clip.events, *((index, Event("entered", "room")) for index in entered)), key=lambda pair: pair[0]))
+    entered = [(index, Event("entered", "room")) for index in room_entries(cells[0], places)]
     seen = cells[frame_indices[[0, -1]]]
     before, after = _CONTENT_OF[seen[..., 0], seen[..., 1], seen[..., 2]].transpose(0, 2, 1)  # [height, width] each
     agents = np.zeros((len(frame_indices), height, width), bool)
     at = places[frame_indices]
     agents[np.arange(len(at)), at[:, 1], at[:, 0]] = True
-    return Truth(
-        events=events,
+    return GridTruth(
+        events=tuple(event for _, event in sorted((*clip.events, *entered), key=lambda pair: pair[0])),
         stayed=bool((places == places[0]).all()),
         before=before,
         after=after,
@@ -87,9 +80,9 @@ def truth_of(clip: Clip, frame_indices: np.ndarray, view_size: int = 7) -> Truth
 
 
 def room_entries(cells: np.ndarray, places: np.ndarray) -> list[int]:
-    """Steps at which the agent comes into a room that it had not been in before within the clip.
+    """Steps at which the agent enters a room that it has not been in before within the clip.
 
-    A room is what can be walked without passing a door. Door cells belong to none.
+    A room is everything that can be reached without passing a door. Door cells belong to no room.
 
     Args:
         cells: uint8 [width, height, 3], the grid; walls and doors do not move.
@@ -108,7 +101,7 @@ def room_entries(cells: np.ndarray, places: np.ndarray) -> list[int]:
 
 
 def _rooms(cells: np.ndarray) -> np.ndarray:
-    """int [width, height]: number of the room from 1 up; 0 for walls and doors."""
+    """int [width, height]: number of the room, from 1; 0 for walls and doors."""
     rooms = np.where((cells[..., 0] == WALL) | (cells[..., 0] == DOOR), 0, -1)
     count = 0
     for x, y in np.argwhere(rooms == -1):
@@ -133,7 +126,7 @@ def _happened(clip: Clip, places: np.ndarray, shape: tuple[int, int]) -> np.ndar
         if column is None:
             continue
         x, y = places[index]
-        if event.name not in ("goal_reached", "died"):  # these happen where the agent is, all others before it
+        if event.name not in ("goal_reached", "died"):  # these happen where the agent is, all others in front of it
             x, y = places[index] + _AHEAD[clip.snapshots[index, 4]]
         if 0 <= y < shape[0] and 0 <= x < shape[1]:
             table[y, x, column] = True
@@ -149,7 +142,7 @@ def _happening(event: Event) -> str:
 
 
 def _content_table() -> np.ndarray:
-    """uint8 [objects, colours, states] → index into CONTENTS."""
+    """uint8 [objects, colours, states]: index into CONTENTS."""
     table = np.full((len(OBJECT_TO_IDX), len(COLORS), 3), CONTENTS.index("empty"), np.uint8)
     for name in _PLAIN:
         table[OBJECT_TO_IDX[name]] = CONTENTS.index(name)

@@ -1,60 +1,61 @@
-"""Clips with their ground truth, generated on the fly: simulate, and choose so that rare events are common.
+"""Clips of grid worlds with their ground truth, generated on the fly and chosen so that rare events are common.
 
-Everything follows from the seed of a batch; batches know nothing of each other, so any process can make any of them.
+Everything in a batch follows from its own seed, so any process can make any batch.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from vlmrb.clips import ClipRecorder
 from vlmrb.envs.minigrid import MiniGridEnvironment
 from vlmrb.envs.rendering import MiniGridRenderer
 from vlmrb.pretrain.grids.behaviour import Behaviour
 from vlmrb.pretrain.grids.environments import SCATTERED, make_world, training_families
-from vlmrb.pretrain.grids.truth import Truth, truth_of
+from vlmrb.pretrain.grids.truth import GridTruth, truth_of
+from vlmrb.pretrain.recording import EpisodeRecorder
 from vlmrb.pretrain.sampling import choose_balanced, frame_indices
+from vlmrb.pretrain.truth import event_kinds
 from vlmrb.types import Clip
 
 _CLIP_LENGTHS = (4, 8, 12, 16, 24, 40, 48, 64)
-_WORLDS_KEPT = 48  # made environments per process
-_POOL = 3  # clips simulated for each one chosen
+_WORLDS_KEPT = 48  # environments kept per process
+_POOL = 3  # clips simulated per clip chosen
 _SMALL = 100
-_LARGE, _LARGE_SHARE = 17 * 17, 0.2  # worlds of more cells cost several times as much to look at: only some of them
+_LARGE, _LARGE_SHARE = 17 * 17, 0.2  # keep only this share of the worlds with more cells: the model is slow on them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """A clip as a model sees it, and what is true of it.
+    """A clip as the model sees it, with its ground truth.
 
-    Frames are mosaics of few distinct tiles, so a scene holds which tile lies where; `TilePictures` knows what it looks like.
+    Frames are mosaics of few distinct tiles, so a scene holds only which tile is where; `TilePictures` has what it looks like.
 
     Attributes:
         env: the environment's id.
         clip: the clip.
         tiles: int64 [F, H, W], the renderer's key of each cell's tile in frames evenly spaced over the clip.
-        truth: of these frames.
+        truth: of the clip and these frames.
     """
 
     env: str
     clip: Clip
     tiles: np.ndarray
-    truth: Truth
+    truth: GridTruth
 
 
 class SceneMaker:
     """Makes scenes; keeps environments between calls.
 
     Args:
-        env_ids: draw from these alone, equally often; None for all families of `training_families`, the scattered
-            rooms in four of ten episodes and the families equally often in the others.
+        env_ids: draw from these only, all equally often; None for `training_families`: scattered rooms in four of ten
+            episodes, the other families equally often in the rest.
         planned: share of the moods that follow a plan (see `Behaviour`).
-        vary: also clips of other lengths than 32.
+        vary: make clips of other lengths than 32, too.
     """
 
     def __init__(self, env_ids: Sequence[str] | None = None, *, planned: float = 0.6, vary: bool = True) -> None:
@@ -65,12 +66,12 @@ class SceneMaker:
         self._renderer = MiniGridRenderer()
 
     def balanced(self, seed: Sequence[int], count: int, frames: int, *, small: bool = False) -> list[Scene]:
-        """`count` scenes of at most `frames` frames, in which rare events are about as frequent as common ones.
+        """Scenes in which rare events are about as frequent as common ones.
 
         Args:
-            seed: the same one gives the same scenes.
-            count: of scenes.
-            frames: of a scene at most.
+            seed: the same seed gives the same scenes.
+            count: number of scenes.
+            frames: maximum per scene.
             small: leave out worlds of more than 100 cells.
         """
         rng = np.random.default_rng(list(seed))
@@ -83,7 +84,7 @@ class SceneMaker:
         return [self.scene(*pool[number], frames) for number in chosen]
 
     def as_they_come(self, seed: Sequence[int], count: int) -> list[tuple[str, Clip]]:
-        """`count` clips of whole episodes, as an agent would produce them, each with its environment's id."""
+        """This many clips, as an agent would produce them, each with its environment's id."""
         rng = np.random.default_rng(list(seed))
         pool: list[tuple[str, Clip]] = []
         while len(pool) < count:
@@ -98,10 +99,14 @@ class SceneMaker:
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123 - BabyAI prints
             world.reset(int(rng.integers(2**31)))
             behaviour = Behaviour(world._grid_env, rng, self._planned)
-            return [(env_id, clip) for clip in _record(world, behaviour, length, clips)]
+            recorder = EpisodeRecorder(world, length)
+            closed: list[Clip] = []
+            while len(closed) < clips and not recorder.over:
+                closed += recorder.step(behaviour.act())
+        return [(env_id, clip) for clip in closed]
 
     def scene(self, env_id: str, clip: Clip, frames: int) -> Scene:
-        """Which tiles lie where in a clip's frames (at most `frames`), and their truth."""
+        """The tiles of a clip's frames (at most `frames`), and the truth."""
         indices = frame_indices(len(clip), frames)
         return Scene(env_id, clip, self._renderer.tile_keys(clip.snapshots[indices]), truth_of(clip, indices))
 
@@ -131,30 +136,6 @@ def _cells(clip: Clip) -> int:
     return int(clip.snapshots[0, 0]) * int(clip.snapshots[0, 1])
 
 
-def _record(world: MiniGridEnvironment, behaviour: Behaviour, length: int, clips: int) -> Iterable[Clip]:
-    recorder = ClipRecorder(1, length, run_id=0)
-    closed: list[Clip] = []
-    step = 0
-    while len(closed) < clips:
-        outcome = world.step(behaviour.act())
-        closed += recorder.add(
-            np.array([step]),
-            [world.snapshot()],
-            np.array([outcome.reward], np.float32),
-            [outcome.events],
-            np.array([outcome.terminated]),
-            np.array([outcome.truncated]),
-        )
-        step += 1
-        if outcome.terminated or outcome.truncated:
-            break
-    return closed
-
-
 def _kinds(clip: Clip) -> frozenset[str]:
-    """The kinds of events in a clip, with 'stayed' and 'nothing' for want of others."""
     places = clip.snapshots[:, 2:4]
-    kinds = {f"{event.name} {event.object}" for _, event in clip.events if event.name not in ("success", "failed")}
-    if (places == places[0]).all():
-        kinds.add("stayed")
-    return frozenset(kinds or {"nothing"})
+    return event_kinds((event for _, event in clip.events), stayed=bool((places == places[0]).all()))

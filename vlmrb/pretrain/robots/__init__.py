@@ -1,1 +1,1 @@
-"""What the embedded model learns about OGBench's robot: scenes with random layouts, footage of them, and questions about it."""
+"""OGBench's robot for the embedded model to learn from: scenes with random layouts, footage of them, and questions about it."""

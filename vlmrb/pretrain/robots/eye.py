@@ -1,4 +1,4 @@
-"""How the robot's frames are seen while the model learns, and what is taught about each patch."""
+"""How the model sees the robot's frames during training, and what it is taught about each patch."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from vlmrb.pretrain.robots.truth import HAPPENINGS, PATHS
 
 
 class RobotEye(nn.Module):
-    """The patches of the robot's frames, by the coordinates of the first frame and of what changes from each to the next.
+    """An `Eye` for the robot: a patch is embedded from the first frame's coordinates and their changes from frame to frame.
 
-    Linear heads tell what a patch holds before and after, the ways of gripper and cubes through the frames, and what happens.
+    Linear heads predict what a patch contains in the first and the last frame, the paths of gripper and cubes through the frames,
+    and what happens in the patch.
 
     Args:
-        frames: F of a clip.
+        frames: F, per clip.
         width: of the vision tower.
         pictures: of the patches.
     """
@@ -33,16 +34,16 @@ class RobotEye(nn.Module):
         self.paths = nn.Linear(width, frames * len(PATHS))
         self.happened = nn.Linear(width, len(HAPPENINGS))
         for head in (self.contents, self.paths, self.happened):
-            nn.init.constant_(head.bias, -5.0)  # hardly any patch holds anything
+            nn.init.constant_(head.bias, -5.0)  # hardly any patch contains anything
 
     def patches(self, batch: PackedBatch, device: torch.device) -> torch.Tensor:
-        """float [N, width], what the vision tower is given."""
+        """The vision tower's input, float [N, width]."""
         codes = torch.from_numpy(batch.view["codes"]).to(device).float()  # [N, F, C]
         seen = torch.cat([codes[:, :1], codes.diff(dim=1)], dim=1)
         return seen.flatten(1) @ self.weights.flatten(0, 1)
 
     def loss(self, cells: torch.Tensor, batch: PackedBatch, device: torch.device) -> tuple[torch.Tensor, float]:
-        """The loss of what is told of cells [N, width], and the share of the patches with a thing where one was named right."""
+        """The loss of the heads on cells [N, width], and the share of the patches with a thing where they name one of them."""
 
         def of(name: str) -> torch.Tensor:
             return torch.from_numpy(batch.view[name]).to(device).float()
@@ -58,7 +59,7 @@ class RobotEye(nn.Module):
         return loss, float(named.mean().detach())
 
     def kernel(self) -> np.ndarray:
-        """The patch embedding over pixels in [−1, 1] that gives the same patches: float32 [width, 3, F, side, side]."""
+        """The equivalent patch embedding over pixels in [−1, 1], float32 [width, 3, F, side, side]."""
         weights = self.weights.detach().cpu()
         after = torch.cat([weights[1:], torch.zeros_like(weights[:1])])
         return self._pictures.kernel((weights - after).permute(1, 0, 2).numpy())

@@ -1,6 +1,6 @@
-"""Footage: what a robot did in one episode, every fourth step as a frame, with all that is true of it.
+"""Footage: one episode of the robot, every fourth step as a frame, with its ground truth.
 
-Clips are windows of it, so that frames, which are slow to draw, serve many clips.
+Frames are slow to draw, so clips are windows of footage, and each frame serves many clips.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ ENVS = {
     "puzzle-3x3-v0": 0.1,
     "puzzle-4x4-v0": 0.08,
 }
-"""What is filmed, with its share of the first episodes. None has a task of its own: layouts and goals are drawn."""
+"""What is filmed, with its share of the first VARIED episodes. No fixed tasks: layouts and goals are random."""
 
 VARIED = 1_000
-"""So many episodes are of all environments with a restless robot; in all others a busy one is in the scene, where what it does
-with drawer, window and locks would else be rare."""
+"""The first episodes show a restless robot in all environments, the others a busy one in the scene, because what it does with
+drawer, window and locks would be rare otherwise."""
 
 _SCENE = "scene-v0"
+_ARRAYS = ("places", "looks", "held", "gripper", "cubes")  # of a footage, stored under their names
 
 STRIDE = 4
-"""Steps between two frames."""
+"""Steps from one frame to the next."""
 
 STEPS = 160
-"""Of an episode."""
+"""Steps per episode."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,12 +47,12 @@ class Footage:
         env: the environment's id.
         frames: RGB uint8 [T, side, side, 3].
         things: names of the things: 'gripper', '<color> cube', 'button <number>', 'drawer', 'window'.
-        places: float32 [T, K, 2], where they are in the picture, row and column as shares of its side; beyond [0, 1) outside.
+        places: float32 [T, K, 2], row and column in the picture as shares of its side; outside [0, 1) where not in the picture.
         looks: uint8 [T, K], index into LOOKS.
-        held: bool [T, K], whether it is a cube between the fingers.
-        gripper: float32 [T, 3], where it is, metres.
-        cubes: float32 [T, C, 3], where they are, metres.
-        events: (number of the first frame that is not before it, thing or −1, event), ascending.
+        held: bool [T, K], True for a cube between the fingers.
+        gripper: float32 [T, 3], its position in metres.
+        cubes: float32 [T, C, 3], their positions in metres.
+        events: (index of the first frame not before it, index of the thing, event), ascending.
     """
 
     env: str
@@ -66,13 +67,13 @@ class Footage:
 
 
 class FilmMaker:
-    """Films episodes; keeps its stages between them. Bound to the thread that it is made in, as OpenGL is."""
+    """Films episodes and reuses its stages. Like OpenGL, it is bound to the thread that creates it."""
 
     def __init__(self) -> None:
         self._stages: dict[str, Stage] = {}
 
     def film(self, seed: int, number: int) -> Footage:
-        """The episode of this number: always the same one for the same seed."""
+        """The episode of this number, the same one for the same seed."""
         rng = np.random.default_rng([seed, number])
         env = str(rng.choice(list(ENVS), p=list(ENVS.values()))) if number < VARIED else _SCENE
         stage = self._stages.get(env) or self._stages.setdefault(env, Stage(env))
@@ -98,7 +99,7 @@ class FilmMaker:
 
 
 def _thing_of(event: Event, things: tuple[str, ...], stage: Stage) -> int:
-    """Which thing it happened to, an index into `things`."""
+    """Index into `things` of what the event happened to."""
     if event.object == "cube":
         return things.index(f"{event.color} cube")
     if event.object == "button":
@@ -107,7 +108,7 @@ def _thing_of(event: Event, things: tuple[str, ...], stage: Stage) -> int:
 
 
 def save_footage(path: Path, footage: Footage) -> None:
-    """Write it, frames as lossless video; whole or not at all."""
+    """Write footage atomically, with its frames as lossless video."""
     buffer = io.BytesIO()
     np.savez(
         buffer,
@@ -115,11 +116,7 @@ def save_footage(path: Path, footage: Footage) -> None:
         video=np.frombuffer(encode_frames(footage.frames), np.uint8),
         shape=footage.frames.shape,
         things=np.array(footage.things),
-        places=footage.places,
-        looks=footage.looks,
-        held=footage.held,
-        gripper=footage.gripper,
-        cubes=footage.cubes,
+        **{name: getattr(footage, name) for name in _ARRAYS},
         event_at=np.array([(at, thing) for at, thing, _ in footage.events], np.int64).reshape(-1, 2),
         event_names=np.array([(event.name, event.object, event.color) for _, _, event in footage.events]).reshape(-1, 3),
     )
@@ -129,7 +126,7 @@ def save_footage(path: Path, footage: Footage) -> None:
 
 
 def load_footage(path: Path, *, frames: bool = True) -> Footage:
-    """Read what `save_footage` wrote; without `frames` these are left out, [0, side, side, 3]."""
+    """Read what `save_footage` has written; without `frames`, none are decoded: [0, side, side, 3]."""
     with np.load(path, allow_pickle=False) as parts:
         shape = tuple(int(side) for side in parts["shape"])
         assert len(shape) == 4
@@ -138,13 +135,9 @@ def load_footage(path: Path, *, frames: bool = True) -> Footage:
             for (at, thing), (name, kind, color) in zip(parts["event_at"], parts["event_names"], strict=True)
         ]
         return Footage(
-            str(parts["env"]),
-            decode_frames(parts["video"].tobytes(), shape) if frames else np.zeros((0, *shape[1:]), np.uint8),
-            tuple(str(name) for name in parts["things"]),
-            parts["places"],
-            parts["looks"],
-            parts["held"],
-            parts["gripper"],
-            parts["cubes"],
-            tuple(events),
+            env=str(parts["env"]),
+            frames=decode_frames(parts["video"].tobytes(), shape) if frames else np.zeros((0, *shape[1:]), np.uint8),
+            things=tuple(str(name) for name in parts["things"]),
+            events=tuple(events),
+            **{name: parts[name] for name in _ARRAYS},
         )

@@ -1,7 +1,7 @@
-"""What patches of the robot's frames look like, as few numbers: coordinates of their principal components.
+"""What patches of the robot's frames look like, in few numbers: the coordinates of their principal components.
 
-Neighbouring pixels are alike, so a product with raw pixels is badly conditioned and slow to learn. Training learns in these
-coordinates, which are computed once per frame; `PatchPictures.kernel` turns what was learnt into weights over pixels.
+Neighbouring pixels are correlated, so weights over raw pixels are badly conditioned and slow to learn. Training learns in these
+coordinates, which are computed once per frame; `PatchPictures.kernel` turns the result into weights over pixels.
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ from pathlib import Path
 
 import numpy as np
 
+from vlmrb.pretrain.model import patch_embedding
 from vlmrb.pretrain.robots.truth import GRID
 
 SIDE = 16
-"""Pixels of a patch's side: frames are GRID · SIDE wide."""
+"""Side of a patch in pixels; frames are GRID · SIDE pixels wide."""
 
 COMPONENTS = 128
-_FLOOR = 0.01  # components weaker than this share of the strongest are not blown up further
+_FLOOR = 0.01  # components weaker than this share of the strongest are not amplified further
 
 
 class PatchPictures:
     """The components, and coordinates in them.
 
     Args:
-        components: float32 [3 · SIDE · SIDE, C], pixels in [−1, 1] times these are coordinates of about unit size.
+        components: float32 [SIDE · SIDE · 3, C]; pixels in [−1, 1] times these give coordinates of about unit size.
     """
 
     def __init__(self, components: np.ndarray) -> None:
@@ -32,7 +33,7 @@ class PatchPictures:
 
     @classmethod
     def of(cls, frames: Iterable[np.ndarray]) -> PatchPictures:
-        """The components of some frames: RGB uint8 [T, side, side, 3] each."""
+        """The components of these frames, RGB uint8 [T, side, side, 3] each."""
         moments, count = np.zeros((3 * SIDE * SIDE, 3 * SIDE * SIDE)), 0
         for some in frames:
             rows = _rows(some).reshape(-1, 3 * SIDE * SIDE)
@@ -45,13 +46,12 @@ class PatchPictures:
 
     def codes(self, frames: np.ndarray) -> np.ndarray:
         """RGB uint8 [T, side, side, 3] → float16 [T, GRID², C]."""
-        return (_rows(frames) @ self.components).astype(np.float16)
+        codes: np.ndarray = _rows(frames) @ self.components
+        return codes.astype(np.float16)
 
     def kernel(self, weights: np.ndarray) -> np.ndarray:
-        """The patch embedding over pixels that equals weights over codes: [C, F, D] → float32 [D, 3, F, SIDE, SIDE]."""
-        components, frames, width = weights.shape
-        kernel = self.components @ weights.reshape(components, -1)
-        return kernel.reshape(SIDE, SIDE, 3, frames, width).transpose(4, 2, 3, 0, 1)
+        """Weights over codes [C, F, D] as weights over pixels: see `patch_embedding`."""
+        return patch_embedding(self.components, weights)
 
     def save(self, path: Path) -> None:
         """Write the components."""
@@ -59,7 +59,7 @@ class PatchPictures:
 
     @classmethod
     def load(cls, path: Path) -> PatchPictures:
-        """Read what `save` wrote."""
+        """Read what `save` has written."""
         return cls(np.load(path, allow_pickle=False))
 
 

@@ -1,8 +1,7 @@
-"""Batches of the robot's clips: footage is filmed once, and clips are windows of it."""
+"""The robot's clips that batches are made of: windows of footage that is filmed once."""
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
@@ -11,29 +10,30 @@ from pathlib import Path
 
 import numpy as np
 
-from vlmrb.pretrain.batches import BatchOrder, Scenes
-from vlmrb.pretrain.robots.footage import FilmMaker, Footage, load_footage, save_footage
+from vlmrb.pretrain.batches import BatchOrder, Scenes, ignore_interrupts
+from vlmrb.pretrain.robots.footage import FilmMaker, load_footage, save_footage
 from vlmrb.pretrain.robots.pictures import PatchPictures
 from vlmrb.pretrain.robots.truth import GRID, truth_of
 from vlmrb.pretrain.sampling import choose_balanced
+from vlmrb.pretrain.truth import event_kinds
 
 EPISODES = 1_600
-"""That are filmed: 64,000 frames."""
+"""How many are filmed: 64,000 frames in all."""
 
-_PICTURED = 48  # episodes that the components are taken from
+_PICTURED = 48  # episodes that the components are computed from
 _POOL = 3  # windows drawn for each one chosen
-_PLAIN_SHARE = 0.75  # of the windows with every frame of the footage; of the rest half are short and half are slow
+_PLAIN_SHARE = 0.75  # of the windows with consecutive frames; of the rest, half are short and half skip every other frame
 
 
-def prepare(folder: Path, seed: int, episodes: int, workers: int, report: Callable[[float], None]) -> None:
-    """Film what is not there yet and work out its codes.
+def prepare(folder: Path, seed: int, workers: int, report: Callable[[float], None], episodes: int = EPISODES) -> None:
+    """Film the episodes that do not exist yet and compute the codes of all frames.
 
     Args:
         folder: for the footage.
         seed: of the episodes.
+        workers: processes that film; with 0, this one does.
+        report: gets the finished share, in [0, 1].
         episodes: how many.
-        workers: processes that film; 0 films in this one.
-        report: told the share that is done, in [0, 1].
     """
     if (folder / "codes.npy").exists():
         return
@@ -46,22 +46,18 @@ def prepare(folder: Path, seed: int, episodes: int, workers: int, report: Callab
             done += 1
             report(done / episodes)
     elif missing:
-        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts_to_the_trainer)
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=ignore_interrupts)
         try:
             for _ in pool.map(_film, [folder] * len(missing), [seed] * len(missing), missing):
                 done += 1
                 report(done / episodes)
         finally:
-            pool.shutdown(cancel_futures=True)  # an interrupt waits for the episodes that are being filmed, no others
-    _work_out_codes(folder, episodes)
+            pool.shutdown(cancel_futures=True)  # an interrupt waits only for the episodes being filmed
+    _compute_codes(folder, episodes)
 
 
 def _file(folder: Path, number: int) -> Path:
     return folder / f"{number:06d}.npz"
-
-
-def _leave_interrupts_to_the_trainer() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 _film_maker = cache(FilmMaker)  # one per process
@@ -71,7 +67,7 @@ def _film(folder: Path, seed: int, number: int) -> None:
     save_footage(_file(folder, number), _film_maker().film(seed, number))
 
 
-def _work_out_codes(folder: Path, episodes: int) -> None:
+def _compute_codes(folder: Path, episodes: int) -> None:
     some = range(0, episodes, max(1, episodes // _PICTURED))
     pictures = PatchPictures.of(load_footage(_file(folder, number)).frames for number in some)
     pictures.save(folder / "pictures.npy")
@@ -88,7 +84,7 @@ class RobotSource:
     """Clips from filmed episodes.
 
     Args:
-        folder: that `prepare` has filled.
+        folder: filled by `prepare`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -96,24 +92,19 @@ class RobotSource:
         self._episodes = [load_footage(_file(folder, number), frames=False) for number in range(len(self._codes))]
 
     def scenes(self, order: BatchOrder) -> Scenes:
-        """The clips of this order: always the same ones."""
+        """The clips of this order, the same ones every time."""
         rng = np.random.default_rng([order.seed, order.index])
         pool = [self._draw(rng, order.frames) for _ in range(_POOL * order.clips)]
-        chosen = choose_balanced([_kinds(self._episodes[episode], rows) for episode, rows in pool], order.clips, rng)
+        chosen = choose_balanced([self._kinds(episode, rows) for episode, rows in pool], order.clips, rng)
         windows = [pool[number] for number in chosen]
         truths = [truth_of(self._episodes[episode], rows) for episode, rows in windows]
-        codes = np.concatenate([self._codes[episode, rows].transpose(1, 0, 2) for episode, rows in windows])
-        view = {
-            "codes": codes,  # float16 [N, F, C]
-            "before": np.concatenate([truth.before for truth in truths]),
-            "after": np.concatenate([truth.after for truth in truths]),
-            "paths": np.concatenate([truth.paths for truth in truths]),
-            "happened": np.concatenate([truth.happened for truth in truths]),
-        }
-        return Scenes(np.full((len(windows), 2), GRID), view, truths)
+        codes = np.concatenate([self._codes[episode, rows].transpose(1, 0, 2) for episode, rows in windows])  # float16 [N, F, C]
+        taught = ("before", "after", "paths", "happened")
+        view = {name: np.concatenate([getattr(truth, name) for truth in truths]) for name in taught}
+        return Scenes(np.full((len(windows), 2), GRID), {"codes": codes, **view}, truths)
 
     def _draw(self, rng: np.random.Generator, frames: int) -> tuple[int, np.ndarray]:
-        """An episode and frames of it, int [frames]: as a run shows them, slower, or fewer with the last one repeated."""
+        """An episode and frames of it, int [frames]: consecutive, every other one, or fewer with the last one repeated."""
         episode, length = int(rng.integers(len(self._episodes))), self._codes.shape[1]
         draw = rng.random()
         step = 2 if draw > (1 + _PLAIN_SHARE) / 2 and 2 * frames < length else 1
@@ -121,8 +112,5 @@ class RobotSource:
         first = int(rng.integers(length - step * (shown - 1)))
         return episode, np.minimum(first + step * np.arange(frames), first + step * (shown - 1))
 
-
-def _kinds(footage: Footage, rows: np.ndarray) -> frozenset[str]:
-    """The kinds of events in a window, with 'nothing' for want of others."""
-    kinds = {f"{event.name} {event.object}" for at, _, event in footage.events if rows[0] < at <= rows[-1] and event.object}
-    return frozenset(kinds or {"nothing"})
+    def _kinds(self, episode: int, rows: np.ndarray) -> frozenset[str]:
+        return event_kinds(event for at, _, event in self._episodes[episode].events if rows[0] < at <= rows[-1])

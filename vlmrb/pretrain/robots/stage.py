@@ -1,4 +1,4 @@
-"""One of OGBench's scenes with layouts, looks and behaviour of its own in every episode, and what stands where in a frame."""
+"""One of OGBench's scenes with a new layout, look and behaviour in every episode, and what is where in a frame."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ LOOKS = (
         for lock in ("locked", "unlocked")
     ),
 )
-"""What a thing can look like, as numbers in `Footage.looks`."""
+"""What a thing can look like; `Footage.looks` indexes into it."""
 
 _CAMERA = "front"
-_PLAIN_SHARE = 0.5  # of the episodes that look as OGBench's own
-_SHIFT, _TURN, _ZOOM = 0.08, 0.05, 3.0  # of the camera at most: metres, radians, degrees
-_TINT, _LIGHT = 0.3, 0.3  # by how much colours and light may differ, as shares
+_PLAIN_SHARE = 0.5  # of the episodes that look like OGBench's own
+_SHIFT, _TURN, _ZOOM = 0.08, 0.05, 3.0  # maximum for the camera, in metres, radians and degrees
+_TINT, _LIGHT = 0.3, 0.3  # maximum relative change of colours and of light
 _PAINTED_BY_STATE = ("drawer_handle", "window_handle")
 _MOOD_STEPS = (8, 60)
 RESTLESS = {"play": 0.65, "push": 0.22, "tremble": 0.13}
 BUSY = {"play": 0.85, "push": 0.05, "rest": 0.1}
-"""How often the robot is in which mood."""
+"""Probabilities of the robot's moods."""
 
 
 class Stage:
     """A scene to film.
 
     Args:
-        env_id: as OGBench registers it, without a task of its own: 'scene-v0', 'cube-double-v0', 'puzzle-3x3-v0' …
+        env_id: of an OGBench environment without a fixed task: 'scene-v0', 'cube-double-v0', 'puzzle-3x3-v0' …
     """
 
     def __init__(self, env_id: str) -> None:
@@ -73,7 +73,7 @@ class Stage:
         return hasattr(self._scene, "_target_drawer_pos")
 
     def begin(self, rng: np.random.Generator, moods: Mapping[str, float] = RESTLESS) -> None:
-        """A new episode: layout, goal, colours, camera, and what the robot is about."""
+        """Start a new episode with a new layout, goal, colours, camera and mood."""
         self._rng, self._moods = rng, dict(moods)
         is_plain = bool(rng.random() < _PLAIN_SHARE)
         if self._own_colors is not None:
@@ -89,7 +89,7 @@ class Stage:
         self._mood_ends = 0
 
     def step(self) -> tuple[Event, ...]:
-        """The robot acts once; what has happened."""
+        """Let the robot act once; return what happened."""
         self._scene.step(self._act())
         return self._events.look()
 
@@ -100,52 +100,44 @@ class Stage:
         return np.array(self._renderer.render())
 
     def close(self) -> None:
-        """Give the OpenGL context back."""
+        """Release the OpenGL context."""
         self._renderer.close()
         self._scene.close()
 
-    # -- what stands where
+    # -- what is where
 
     def things(self) -> list[str]:
-        """Names of what `see` tells, in its order."""
+        """Names of the things that `see` describes, in its order."""
         named = ["gripper", *self._cube_names, *(f"button {index}" for index in range(self._buttons))]
         return named + ["drawer", "window"] * self._slides
 
     def see(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Where the things are in the picture (float32 [K, 2], row and column as shares), LOOKS (uint8 [K]), held (bool [K])."""
-        scene, data = self._scene, self._scene.data
-        events = self._events
-        points = [data.site_xpos[scene._pinch_site_id]]
-        closed = float(data.qpos[scene._gripper_opening_joint_id]) > 0.4
-        looks, held = [LOOKS[int(closed)]], [False]
-        for cube, name in zip(events.cubes, self._cube_names, strict=True):
-            points.append(cube.position)
-            looks.append(name)
-            held.append(cube.is_held)
-        colors = events.button_colors
+        """Places, looks and held of all K things, one row of `Footage`'s: float32 [K, 2], uint8 [K], bool [K]."""
+        scene, sites, events = self._scene, self._scene.data.site_xpos, self._events
+        closed = float(scene.data.qpos[scene._gripper_opening_joint_id]) > 0.4
+        seen = [(sites[scene._pinch_site_id], LOOKS[int(closed)], False)]
+        seen += [(cube.position, name, cube.is_held) for cube, name in zip(events.cubes, self._cube_names, strict=True)]
         for index in range(self._buttons):
-            points.append(data.site_xpos[scene._button_site_ids[index]])
-            looks.append(f"{colors[int(scene._cur_button_states[index])]} button")
-            held.append(False)
+            color = events.button_colors[int(scene._cur_button_states[index])]
+            seen.append((sites[scene._button_site_ids[index]], f"{color} button", False))
         for number, name in enumerate(("drawer", "window") if self._slides else ()):
-            points.append(data.site_xpos[getattr(scene, f"_{name}_site_id")])
             lock = "unlocked" if scene._cur_button_states[number] else "locked"
-            looks.append(f"{lock} {'open' if events.opening(name) > 0.5 else 'closed'} {name}")
-            held.append(False)
-        numbers = np.array([LOOKS.index(look) for look in looks], np.uint8)
-        return self._project(np.array(points)), numbers, np.array(held)
+            state = "open" if events.opening(name) > 0.5 else "closed"
+            seen.append((sites[getattr(scene, f"_{name}_site_id")], f"{lock} {state} {name}", False))
+        points, looks, held = zip(*seen, strict=True)
+        return self._project(np.array(points)), np.array([LOOKS.index(look) for look in looks], np.uint8), np.array(held)
 
     def nearest_button(self) -> int:
-        """The button that the gripper is next to."""
+        """Index of the button nearest to the gripper."""
         buttons = self._scene.data.site_xpos[self._scene._button_site_ids]
         return int(np.linalg.norm(buttons - self.gripper(), axis=1).argmin())
 
     def gripper(self) -> np.ndarray:
-        """Where the gripper is, float32 [3], metres."""
+        """Position of the gripper in metres, float32 [3]."""
         return np.array(self._scene.data.site_xpos[self._scene._pinch_site_id], np.float32)
 
     def cubes(self) -> np.ndarray:
-        """Where the cubes are, float32 [C, 3], metres."""
+        """Positions of the cubes in metres, float32 [C, 3]."""
         return np.array([cube.position for cube in self._events.cubes], np.float32).reshape(-1, 3)
 
     def _project(self, points: np.ndarray) -> np.ndarray:
@@ -161,7 +153,7 @@ class Stage:
         self._scene.reset(seed=int(self._rng.integers(2**31)), options={"task_info": self._draw_task()})
 
     def _draw_task(self) -> dict[str, Any]:
-        """A beginning and a goal at random, in the form of OGBench's own tasks."""
+        """A random start and goal, in the format of OGBench's own tasks."""
         rng = self._rng
         sides = []
         for _ in range(2):
@@ -183,7 +175,7 @@ class Stage:
         return {"task_name": "random", "init_button_states": states, "goal_button_states": goal_states}
 
     def _draw_places(self) -> np.ndarray:
-        """float [cubes, 3] on the table, none within another."""
+        """Random places on the table without overlap, float [cubes, 3]."""
         low, high = self._scene._object_sampling_bounds
         places: list[np.ndarray] = []
         while len(places) < self._cubes:
@@ -193,7 +185,7 @@ class Stage:
         return np.array(places).reshape(-1, 3)
 
     def _paint(self, is_plain: bool) -> None:
-        """Camera, colours of materials, and light: OGBench's own, or others like them."""
+        """Set camera, material colours and light: OGBench's own, or variations of them."""
         import mujoco
 
         model, rng = self._scene.model, self._rng
@@ -220,7 +212,7 @@ class Stage:
     # -- behaviour
 
     def _act(self) -> np.ndarray:
-        """By turns: play, pushes in one direction as an untrained agent makes them, trembling on the spot, rest."""
+        """By mood: play, push in one direction like an untrained agent, tremble on the spot, or rest."""
         rng = self._rng
         self._mood_ends -= 1
         if self._mood_ends <= 0:

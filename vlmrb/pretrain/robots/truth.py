@@ -1,4 +1,4 @@
-"""What really happened in a clip of a robot and what stands where in its frames: the ground truth of every answer."""
+"""What happened in a clip of the robot and what is where in its frames: the ground truth behind every answer."""
 
 from __future__ import annotations
 
@@ -8,43 +8,36 @@ import numpy as np
 
 from vlmrb.pretrain.robots.footage import Footage
 from vlmrb.pretrain.robots.stage import LOOKS
-from vlmrb.types import Event
+from vlmrb.pretrain.truth import Truth
 
 GRID = 12
 """Patches along a side of a frame."""
 
 PATHS = ("gripper", "cube", "held cube")
-"""What is followed through all frames, as columns of `Truth.paths`."""
+"""What is tracked through all frames: the columns of `RobotTruth.paths`."""
 
 HAPPENINGS = (
     *(f"{name} cube" for name in ("grasped", "lifted", "dropped", "placed_in_drawer", "reached_target")),
     *(f"{name} {thing}" for name in ("opened", "closed", "unlocked", "locked") for thing in ("drawer", "window")),
     "pressed button",
 )
-"""What can happen to a thing, as columns of `Truth.happened`."""
+"""What can happen to a thing: the columns of `RobotTruth.happened`."""
 
 _MOVED, _STAYED = 0.025, 0.015  # metres
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Truth:
-    """The ground truth of F frames, N = GRID² patches each.
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class RobotTruth(Truth):
+    """The ground truth of F frames of N = GRID² patches; its events come after the first frame, up to the last.
 
     Attributes:
-        events: that happen behind the first frame and up to the last one.
-        stayed: the gripper is in one place in all frames.
         moved: colours of the cubes that are moved.
-        first, last: LOOKS that the first and the last frame show.
-        before, after: bool [N, len(LOOKS)], what a patch holds in the first and in the last frame.
-        paths: bool [N, F, len(PATHS)].
-        happened: bool [N, len(HAPPENINGS)].
+        before, after: bool [N, len(LOOKS)], what a patch contains in the first and in the last frame.
+        paths: bool [N, F, len(PATHS)], True where it is in a patch.
+        happened: bool [N, len(HAPPENINGS)], True where it happens in a patch.
     """
 
-    events: tuple[Event, ...]
-    stayed: bool
     moved: frozenset[str]
-    first: frozenset[str]
-    last: frozenset[str]
     before: np.ndarray
     after: np.ndarray
     paths: np.ndarray
@@ -52,20 +45,20 @@ class Truth:
 
 
 def is_moved(away: float) -> bool:
-    """Whether a cube that is so far from where it was, in metres, has been moved."""
+    """Whether a cube counts as moved when it ends up this far from where it was, in metres."""
     return away > _MOVED
 
 
 def is_still(reach: float) -> bool:
-    """Whether a gripper that goes so far, in metres, stays in place."""
+    """Whether a gripper that moves this far, in metres, counts as staying in place."""
     return reach < _STAYED
 
 
-def truth_of(footage: Footage, rows: np.ndarray) -> Truth:
-    """The truth of some frames of an episode: int [F], ascending."""
+def truth_of(footage: Footage, rows: np.ndarray) -> RobotTruth:
+    """The truth of the frames `rows` of an episode: int [F], ascending."""
     first, last = int(rows[0]), int(rows[-1])
     events = [(at, thing, event) for at, thing, event in footage.events if first < at <= last]
-    patches = _patch_of(footage.places)  # int [T, K], −1 outside
+    patches = _patch_of(footage.places)  # int [T, K]
     cubes = [number for number, name in enumerate(footage.things) if name.endswith(" cube")]
     away = np.linalg.norm(footage.cubes[rows] - footage.cubes[first], axis=-1).max(0, initial=0.0)
     reach = np.linalg.norm(footage.gripper[rows] - footage.gripper[first], axis=-1).max()
@@ -81,28 +74,30 @@ def truth_of(footage: Footage, rows: np.ndarray) -> Truth:
         name = f"{event.name} {event.object}"
         if name in _COLUMN and patches[at, thing] >= 0:
             happened[patches[at, thing], _COLUMN[name]] = True
-    return Truth(
-        tuple(event for _, _, event in events),
-        is_still(float(reach)),
-        frozenset(
+    return RobotTruth(
+        events=tuple(event for _, _, event in events),
+        stayed=is_still(float(reach)),
+        first=frozenset(LOOKS[look] for look in footage.looks[first]),
+        last=frozenset(LOOKS[look] for look in footage.looks[last]),
+        moved=frozenset(
             footage.things[thing].removesuffix(" cube") for number, thing in enumerate(cubes) if is_moved(float(away[number]))
         ),
-        frozenset(LOOKS[look] for look in footage.looks[first]),
-        frozenset(LOOKS[look] for look in footage.looks[last]),
-        _held_by_patches(patches[first], footage.looks[first]),
-        _held_by_patches(patches[last], footage.looks[last]),
-        paths,
-        happened,
+        before=_contents(patches[first], footage.looks[first]),
+        after=_contents(patches[last], footage.looks[last]),
+        paths=paths,
+        happened=happened,
     )
 
 
 def _patch_of(places: np.ndarray) -> np.ndarray:
+    """Places in the picture, float [..., 2] → number of the patch, int [...]; −1 outside the picture."""
     cells = np.floor(places * GRID).astype(np.int64)
     inside = ((cells >= 0) & (cells < GRID)).all(-1)
     return np.where(inside, cells[..., 0] * GRID + cells[..., 1], -1)
 
 
-def _held_by_patches(patches: np.ndarray, looks: np.ndarray) -> np.ndarray:
+def _contents(patches: np.ndarray, looks: np.ndarray) -> np.ndarray:
+    """bool [N, len(LOOKS)], from each thing's patch and look."""
     table = np.zeros((GRID * GRID, len(LOOKS)), bool)
     inside = patches >= 0
     table[patches[inside], looks[inside]] = True
