@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
+from tests.waiting import wait_until
 from vlmrb.__main__ import main
 from vlmrb.config import make_config
 from vlmrb.store import Store
@@ -171,9 +171,7 @@ def test_control_c_checkpoints_and_resume_finishes(tmp_path: Path) -> None:
     settings = [*SHORT, "--store", str(tmp_path / "runs.db"), "--json"]
     settings[settings.index("--total-steps") + 1] = "20000"
     process = subprocess.Popen([sys.executable, "-m", "vlmrb", "train", *settings], stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (tmp_path / "runs-runs" / "1" / "checkpoints").exists():
-        time.sleep(0.2)
+    wait_until((tmp_path / "runs-runs" / "1" / "checkpoints").exists, "the first checkpoint")
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -374,8 +372,7 @@ def test_control_waits_until_the_run_has_answered(live: tuple[Store, int, Path],
 
     def answer() -> None:
         with Store(str(path)) as other:
-            while not (rows := other.controls(run_id, status="requested")):
-                time.sleep(0.02)
+            rows = wait_until(lambda: other.controls(run_id, status="requested"), "the request to pause")
             other.acknowledge_control(rows[0].control_id, **({"error": error} if error else {"applied_step": 128}))
 
     thread = threading.Thread(target=answer)
