@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
+from tests.waiting import wait_until
 from vlmrb.__main__ import main
 from vlmrb.config import make_config
 from vlmrb.store import Store
@@ -171,9 +171,7 @@ def test_control_c_checkpoints_and_resume_finishes(tmp_path: Path) -> None:
     settings = [*SHORT, "--store", str(tmp_path / "runs.db"), "--json"]
     settings[settings.index("--total-steps") + 1] = "20000"
     process = subprocess.Popen([sys.executable, "-m", "vlmrb", "train", *settings], stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (tmp_path / "runs-runs" / "1" / "checkpoints").exists():
-        time.sleep(0.2)
+    wait_until((tmp_path / "runs-runs" / "1" / "checkpoints").exists, "the first checkpoint")
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -189,7 +187,12 @@ def test_control_c_checkpoints_and_resume_finishes(tmp_path: Path) -> None:
 # -- runs, show, curve
 
 
-def test_runs_lists_the_newest_first(trained: Trained) -> None:
+def test_runs_lists_the_newest_first(seeds: Path) -> None:
+    rows = vlmrb("runs", "--store", seeds, "--json").json
+    assert [row["run_id"] for row in rows] == list(range(12, 0, -1))
+
+
+def test_runs_tells_what_each_run_is_and_how_far(trained: Trained) -> None:
     rows = vlmrb("runs", "--store", trained.store, "--json").json
     assert [row["run_id"] for row in rows] == [1]
     assert rows[0]["status"] == "finished"
@@ -208,6 +211,7 @@ def test_a_run_name_cannot_steer_the_terminal(trained: Trained) -> None:
 
 
 def test_runs_can_be_filtered_by_status(trained: Trained) -> None:
+    assert [row["run_id"] for row in vlmrb("runs", "--status", "finished", "--store", trained.store, "--json").json] == [1]
     assert vlmrb("runs", "--status", "failed", "--store", trained.store, "--json").json == []
     assert "no runs that are failed" in vlmrb("runs", "--status", "failed", "--store", trained.store).out
 
@@ -265,6 +269,7 @@ def test_clips_are_filtered_by_label_and_event(trained: Trained) -> None:
     assert len(every) == trained.outcome.json["clips"]
     assert {clip["label"] for clip in every} <= {"yes", "no"}
     yes = vlmrb("clips", 1, "--label", "yes", "--limit", 1000, "--store", trained.store, "--json").json
+    assert 0 < len(yes) < len(every)
     assert [clip["clip_id"] for clip in yes] == [clip["clip_id"] for clip in every if clip["label"] == "yes"]
     keys = vlmrb("clips", 1, "--event", "picked_up", "--limit", 1000, "--store", trained.store, "--json").json
     assert keys
@@ -374,8 +379,7 @@ def test_control_waits_until_the_run_has_answered(live: tuple[Store, int, Path],
 
     def answer() -> None:
         with Store(str(path)) as other:
-            while not (rows := other.controls(run_id, status="requested")):
-                time.sleep(0.02)
+            rows = wait_until(lambda: other.controls(run_id, status="requested"), "the request to pause")
             other.acknowledge_control(rows[0].control_id, **({"error": error} if error else {"applied_step": 128}))
 
     thread = threading.Thread(target=answer)
@@ -577,6 +581,6 @@ def test_the_program_runs_as_a_module_and_tells_its_version() -> None:
 
 
 def test_output_into_a_closed_pipe_ends_quietly(trained: Trained) -> None:
-    script = f"{sys.executable} -m vlmrb show 1 --store {trained.store} | true"
+    script = f"{sys.executable} -m vlmrb show 1 --store {trained.store} | true; exit ${{PIPESTATUS[0]}}"
     outcome = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
     assert (outcome.returncode, outcome.stderr) == (0, "")

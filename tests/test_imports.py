@@ -1,4 +1,4 @@
-"""Importing the package is quick and loads nothing heavy, and the imports point down only."""
+"""Importing the package loads nothing heavy, and the imports point down only."""
 
 from __future__ import annotations
 
@@ -22,13 +22,9 @@ def run_python(code: str) -> str:
     ).stdout.strip()
 
 
-def test_import_takes_less_than_half_a_second_and_loads_nothing_heavy() -> None:
-    seconds, loaded = run_python(
-        "import sys, time; start = time.perf_counter(); import vlmrb\n"
-        "print(time.perf_counter() - start, '|', *sorted({name.partition('.')[0] for name in sys.modules}))"
-    ).split("|")
-    assert float(seconds) < 0.5
-    assert not set(HEAVY) & set(loaded.split())
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    loaded = run_python("import sys, vlmrb; print(*{name.partition('.')[0] for name in sys.modules})").split()
+    assert "vlmrb" in loaded and not set(HEAVY) & set(loaded)
 
 
 def test_the_parser_loads_no_torch() -> None:

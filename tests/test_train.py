@@ -9,12 +9,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
+from tests.waiting import has_ended, wait_until
 from vlmrb.checkpoint import latest_step
 from vlmrb.config import TrainConfig, make_config, parse_lambda
 from vlmrb.errors import CheckpointError, ConfigError, EnvironmentSetupError, RunBusyError, ScorerError, StoreFullError
@@ -253,16 +256,14 @@ def test_a_scorer_that_fails_to_start_leaves_a_failed_run_with_the_reason(store:
 
 def test_a_second_trainer_on_the_same_run_is_refused(store: Store) -> None:
     run_id = create_run(small(), store=store)
-    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        import psutil
-
         store.claim_run(run_id, other.pid, psutil.Process(other.pid).create_time())
         with pytest.raises(RunBusyError, match=str(other.pid)):
             resume(run_id, store=store)
     finally:
         other.kill()
-        other.wait()
+        other.communicate()
     assert store.run(run_id).status == "interrupted"
 
 
@@ -360,8 +361,6 @@ def test_when_scoring_fails_the_run_can_be_told_to_stop(store: Store, monkeypatc
 
 
 def _claim(store: Store, run_id: int) -> None:
-    import psutil
-
     store.claim_run(run_id, os.getpid(), psutil.Process().create_time())
 
 
@@ -393,7 +392,7 @@ def test_a_scoring_process_killed_in_mid_run_loses_no_score(store: Store, monkey
 def test_sigterm_ends_the_run_with_a_checkpoint(store: Store) -> None:
     run_id = create_run(small(total_steps=200_000), store=store)
     process = _spawn_resume(store, run_id)
-    _wait_for(lambda: store.run(run_id).step > 1_000, process)
+    _wait_until(lambda: store.run(run_id).step > 1_000, process, "1,000 steps")
     process.terminate()
     assert process.wait(timeout=60) == 0
     run = store.run(run_id)
@@ -411,12 +410,14 @@ def _spawn_resume(store: Store, run_id: int) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, str(script), store.url, str(run_id)])
 
 
-def _wait_for(condition, process: subprocess.Popen, timeout_s: float = 90.0) -> None:
-    began = time.monotonic()
-    while not condition():
+def _wait_until(condition: Callable[[], bool], process: subprocess.Popen, what: str) -> None:
+    """Wait for something that a trainer does, as long as it lives."""
+
+    def happened() -> bool:
         assert process.poll() is None, f"the trainer ended by itself with {process.returncode}"
-        assert time.monotonic() - began < timeout_s, "nothing happened"
-        time.sleep(0.02)
+        return condition()
+
+    wait_until(happened, what)
 
 
 def kill_and_resume(store: Store, kills: int) -> None:
@@ -426,10 +427,14 @@ def kill_and_resume(store: Store, kills: int) -> None:
     seen: set[int] = set()
     for _ in range(kills):
         process = _spawn_resume(store, run_id)
-        _wait_for(lambda: store.run(run_id).status == "running", process)
+        _wait_until(lambda: store.run(run_id).status == "running", process, "the run to go on")
+        # A time, and not an event: what the store shows changes between two writes, and the kill must also come amid one.
+        # What is asserted does not depend on how far the trainer has come.
         time.sleep(rng.uniform(0.0, 4.0))
+        helpers = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.wait()
+        wait_until(lambda: all(has_ended(helper) for helper in helpers), "the killed trainer's scoring process to end")  # noqa: B023
         assert store.run(run_id).status == "interrupted"
         assert store.check() == []
         everything = {clip.clip_id for clip in store.clips(run_id, superseded=True, limit=1_000_000)}
@@ -439,7 +444,7 @@ def kill_and_resume(store: Store, kills: int) -> None:
             assert len(store.clip_snapshots(clip_id)) == store.clip(clip_id).length
     checkpoint = latest_step(store.folder_of_run(run_id) / "checkpoints") or 0
     process = _spawn_resume(store, run_id)
-    _wait_for(lambda: store.run(run_id).step > checkpoint + 400, process)
+    _wait_until(lambda: store.run(run_id).step > checkpoint + 400, process, "400 more steps")
     store.request_control(run_id, "stop")
     assert process.wait(timeout=120) == 0
     run = store.run(run_id)
@@ -472,13 +477,17 @@ def test_a_damaged_checkpoint_says_so(store: Store) -> None:
     assert store.run(run_id).status == "failed"
 
 
-def test_a_checkpoint_of_another_versions_networks_says_so(store: Store) -> None:
-    def stop(step: int, *_: object) -> None:
-        raise KeyboardInterrupt
+def test_a_checkpoint_of_another_versions_networks_says_so(store: Store, monkeypatch) -> None:
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+    checkpoints = store.folder_of_run(1) / "checkpoints"
 
-    with pytest.raises(KeyboardInterrupt):  # a second after the start, many checkpoints on
-        train(small(total_steps=100_000, checkpoint_interval=40), store=store, progress=stop)
-    file = next((store.folder_of_run(1) / "checkpoints").glob("step-*")) / "tensors.pt"
+    def stop(step: int, *_: object) -> None:
+        if latest_step(checkpoints) is not None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(small(checkpoint_interval=40), store=store, progress=stop)
+    file = next(checkpoints.glob("step-*")) / "tensors.pt"
     tensors = torch.load(file, weights_only=True)
     first = next(name for name, value in tensors.items() if isinstance(value, dict))
     torch.save(tensors | {first: {"another": torch.zeros(1)}}, file)

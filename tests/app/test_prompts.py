@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from app.pages.prompts import TrialView, read_library, view_of
 from tests.recorded import record_run
+from tests.waiting import wait_until
 from vlmrb import jobs
 from vlmrb.__main__ import main
 from vlmrb.errors import ConfigError, NotFoundError, RunBusyError, ScorerSetupError
@@ -29,11 +29,18 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def finished(store: Store, trial_id: int) -> TrialView:
-    deadline = time.monotonic() + 120
-    while (view := view_of(store, trial_id)).status != "finished":
-        assert time.monotonic() < deadline, jobs.log_tail(store, trial_id, "trial")
-        time.sleep(0.2)
-    return view
+    """Wait until a trial is over and its job has ended; what the page then shows."""
+
+    def log() -> str:
+        return f"trial {trial_id} to finish; its log ends with:\n{jobs.log_tail(store, trial_id, 'trial')}"
+
+    wait_until(lambda: view_of(store, trial_id).status == "finished" and not busy(store), log)
+    return view_of(store, trial_id)
+
+
+def busy(store: Store) -> bool:
+    """Whether a job has a process, or is about to get one."""
+    return bool(store.jobs(status="running") or store.jobs(status="starting"))
 
 
 def test_a_trial_runs_in_the_background_and_leaves_the_labels_of_clips_alone(store: Store) -> None:
@@ -67,25 +74,18 @@ def test_a_trial_that_cannot_begin_writes_nothing(store: Store) -> None:
 
 def test_a_failed_trial_says_why_and_can_be_gone_on_with(store: Store, tmp_path: Path) -> None:
     trial_id = jobs.launch_trial(store, run_ids=[1], scorer=f"hf:{tmp_path / 'nowhere'}", prompt=QUESTION)
-    deadline = time.monotonic() + 120
-    while view_of(store, trial_id).status != "failed" or store.jobs(status="running"):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_until(lambda: view_of(store, trial_id).status == "failed" and not busy(store), "the trial to fail")
     assert "nowhere" in view_of(store, trial_id).error
     jobs.resume_trial(store, trial_id)
     with pytest.raises(RunBusyError):
         jobs.resume_trial(store, trial_id)
     jobs.stop_trial(store, trial_id)
-    while store.jobs(status="running") or store.jobs(status="starting"):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_until(lambda: not busy(store), "the trial's job to end")
 
 
 def test_a_trial_that_is_over_cannot_be_stopped(store: Store) -> None:
     trial_id = jobs.launch_trial(store, run_ids=[1], scorer="oracle", prompt=QUESTION, sample=2)
     finished(store, trial_id)
-    while store.jobs(status="running"):
-        time.sleep(0.1)
     with pytest.raises(RunBusyError, match="neither runs nor waits"):
         jobs.stop_trial(store, trial_id)
 
@@ -109,8 +109,7 @@ def test_a_saved_prompt_is_tried_by_its_name(store: Store, tmp_path: Path) -> No
     assert store.trial(trial_id).prompt_id == saved.prompt_id
     with pytest.raises(ConfigError, match="keys@7"):
         jobs.launch_trial(store, run_ids=[1], scorer="oracle", prompt="keys@7", sample=2)
-    while store.jobs(status="running") or store.jobs(status="starting"):
-        time.sleep(0.1)
+    wait_until(lambda: not busy(store), "the trial's job to end")
 
 
 def test_an_empty_text_is_refused(store: Store) -> None:

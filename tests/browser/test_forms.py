@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,14 +114,13 @@ def test_methods_are_compared_exported_and_clicked_through_to_their_clips(
     expect(page.locator(".modebar-btn[data-title^='Share']")).to_have_count(0)
 
     # the legend's choice stays when the raw runs are switched off
+    hidden = "() => document.querySelector('.compare-chart')._fullData.some((trace) => trace.visible === 'legendonly')"
     page.locator(".compare-chart .legendtoggle").first.click()
-    time.sleep(0.6)  # plotly waits for a double click
+    page.wait_for_function(hidden)  # plotly waits for a double click first
     page.get_by_label("each run").uncheck()
     expect(page.locator(".compare-chart")).to_be_visible()
     assert "raw=no" in page.url
-    assert (
-        page.locator(".compare-chart").first.evaluate("(c) => c._fullData.filter((t) => t.visible === 'legendonly').length") > 0
-    )
+    assert page.evaluate(hidden)
 
     for form in ("HTML", "CSV", "JSON"):
         with page.expect_download() as download:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.waiting import wait_until
 from vlmrb import Store
 from vlmrb.types import ClipFilter
 
@@ -117,10 +117,7 @@ def test_a_run_outlives_page_tabs_and_a_killed_studio(page: Page, new_store: Pat
     expect(page.get_by_text("studio not reachable")).to_be_visible(timeout=LONG_MS)
     with Store(str(new_store)) as store:
         before = store.run(1)
-        deadline = time.monotonic() + LONG_MS / 1000
-        while store.run(1).step <= before.step:
-            assert time.monotonic() < deadline
-            time.sleep(0.5)
+        wait_until(lambda: store.run(1).step > before.step, "the run to go on without the studio", LONG_MS / 1000)
         assert store.run(1).pid == before.pid
 
     # started again, the open page catches up by itself, and a new one shows the same

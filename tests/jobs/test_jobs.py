@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.waiting import wait_until
 from vlmrb import jobs
 from vlmrb.config import make_config
 from vlmrb.errors import CheckpointError, ConfigError, EnvironmentSetupError, RunBusyError
@@ -22,7 +22,6 @@ from vlmrb.store import Store
 from vlmrb.types import RunStatus
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 120.0
 SHORT = {"env": "CartPole-v1", "total_steps": 400, "learning_starts": 10_000, "eval_interval": 400, "eval_episodes": 1,
          "keep_clips": False, "hidden_size": 16, "n_envs": 2}  # fmt: skip
 LONG = SHORT | {"total_steps": 5_000_000, "eval_interval": 5_000_000, "checkpoint_interval": 2_000}
@@ -34,7 +33,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     with Store(str(tmp_path / "runs.db")) as store:
         jobs.set_job_limit(store, 1)
         yield store
-        until(lambda: end_all(store))
+        wait_until(lambda: end_all(store), "every job to end")
 
 
 def end_all(store: Store) -> bool:
@@ -49,16 +48,6 @@ def end_all(store: Store) -> bool:
     return not active
 
 
-def until(happened: Callable[[], Any], what: str = "") -> Any:
-    """Wait for something, and return it."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if found := happened():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"waited {PATIENCE_S:.0f} s in vain {what}")
-
-
 def launch(store: Store, *seeds: int, settings: dict[str, Any] = SHORT) -> list[int]:
     return jobs.launch(store, jobs.matched_set(settings, [{"replay": "uniform"}], seeds))
 
@@ -70,7 +59,10 @@ def status(store: Store, run_id: int) -> RunStatus:
 def trains(store: Store, run_id: int) -> int:
     """Wait until a process trains the run and has a checkpoint; its pid."""
     folder = store.folder_of_run(run_id) / "checkpoints"
-    until(lambda: status(store, run_id) == "running" and folder.is_dir() and any(folder.iterdir()), jobs.log_tail(store, run_id))
+    wait_until(
+        lambda: status(store, run_id) == "running" and folder.is_dir() and any(folder.iterdir()),
+        lambda: f"the first checkpoint of run {run_id}; its log ends with:\n{jobs.log_tail(store, run_id)}",
+    )
     pid = store.run(run_id).pid
     assert pid is not None
     return pid
@@ -79,11 +71,11 @@ def trains(store: Store, run_id: int) -> int:
 def test_runs_are_trained_one_after_the_other_and_nobody_needs_to_look(store: Store) -> None:
     first, second = launch(store, 0, 1)
     assert (status(store, second), store.run(second).step) == ("queued", 0)
-    until(lambda: status(store, second) == "finished", "for the second run")  # nothing here reconciles meanwhile
+    wait_until(lambda: status(store, second) == "finished", "the second run to finish")  # nothing here reconciles meanwhile
     runs = [store.run(first), store.run(second)]
     assert [run.status for run in runs] == ["finished", "finished"]
-    assert runs[1].started_at >= runs[0].ended_at - 0.5
-    until(lambda: [job.status for job in store.jobs()] == ["finished", "finished"])
+    assert runs[1].started_at >= runs[0].ended_at
+    wait_until(lambda: [job.status for job in store.jobs()] == ["finished", "finished"], "both jobs to end")
     assert "finished at step 400" in jobs.log_tail(store, first)
 
 
@@ -91,36 +83,43 @@ def test_two_dispatchers_at_once_start_no_job_twice(store: Store) -> None:
     jobs.set_job_limit(store, 8)
     script = (
         "import sys; from vlmrb import jobs; from vlmrb.store import Store; store = Store(sys.argv[1]);"
-        "[jobs.reconcile(store) for _ in range(40)]"
+        "print('ready', flush=True); sys.stdin.readline(); [jobs.reconcile(store) for _ in range(40)]"
     )
     checked = jobs.launching.check_all(jobs.matched_set(SHORT, [{"replay": "uniform"}], range(4)))
     run_ids = [jobs.launching.write_run(run, store=store) for run in checked]
     store.enqueue_jobs("train", run_ids)
-    others = [subprocess.Popen([sys.executable, "-c", script, store.url], cwd=ROOT) for _ in range(2)]
-    until(lambda: all(status(store, run_id) == "finished" for run_id in run_ids))
-    assert [other.wait(60) for other in others] == [0, 0]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    others = [subprocess.Popen([sys.executable, "-c", script, store.url], cwd=ROOT, **pipes) for _ in range(2)]
+    assert [other.stdout.readline() for other in others] == ["ready\n"] * 2
+    for other in others:
+        print(file=other.stdin, flush=True)
+    wait_until(lambda: all(status(store, run_id) == "finished" for run_id in run_ids), "every run to finish")
+    for other in others:
+        other.communicate(timeout=60)
+    assert [other.returncode for other in others] == [0, 0]
     for run_id in run_ids:
-        assert jobs.log_tail(store, run_id).count("begins") == 1
+        log = jobs.log_tail(store, run_id)
+        assert log.count("begins") == 1 and "another process has it" not in log
 
 
 def test_a_killed_job_reads_as_interrupted_and_goes_on_from_its_checkpoint(store: Store) -> None:
     (run_id,) = launch(store, 0, settings=LONG)
     pid = trains(store, run_id)
     os.kill(pid, signal.SIGKILL)
-    until(lambda: status(store, run_id) == "interrupted")
+    wait_until(lambda: status(store, run_id) == "interrupted", "the killed run to read as interrupted")
     jobs.resume(store, run_id)
     assert trains(store, run_id) != pid
-    until(lambda: store.run(run_id).step >= 2_000)
+    wait_until(lambda: store.run(run_id).step >= 2_000, "step 2,000")
     assert jobs.log_tail(store, run_id).count("begins") == 2
     jobs.stop(store, run_id)
-    until(lambda: status(store, run_id) == "stopped")
-    until(lambda: [job.status for job in store.jobs()] == ["finished", "interrupted"])
+    wait_until(lambda: status(store, run_id) == "stopped", "the run to stop")
+    wait_until(lambda: [job.status for job in store.jobs()] == ["finished", "interrupted"], "the resumed job to end")
 
 
 def test_a_killed_job_makes_room_for_the_next(store: Store) -> None:
     first, second = launch(store, 0, 1, settings=LONG)
     os.kill(trains(store, first), signal.SIGKILL)
-    until(lambda: jobs.reconcile(store) or status(store, second) == "running")
+    wait_until(lambda: jobs.reconcile(store) or status(store, second) == "running", "the second run to begin")
     trains(store, second)
 
 
@@ -132,13 +131,14 @@ def test_jobs_and_queue_outlive_whoever_launched_them(store: Store) -> None:
     )
     outcome = subprocess.run([sys.executable, "-c", script, store.url], cwd=ROOT, start_new_session=True, timeout=120)
     assert outcome.returncode == -signal.SIGKILL
-    until(lambda: [run.status for run in store.runs()] == ["finished", "finished"])
+    wait_until(lambda: [run.status for run in store.runs()] == ["finished", "finished"], "both runs to finish")
 
 
 def test_a_job_leaves_no_zombie(store: Store) -> None:
-    (run_id,) = launch(store, 0)
-    until(lambda: status(store, run_id) == "finished")
-    until(lambda: not [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE])
+    launch(store, 0)
+    (job,) = store.jobs()
+    wait_until(lambda: store.job(job.job_id).status == "finished", "the job to end")
+    wait_until(lambda: not psutil.pid_exists(job.pid), "its process to be reaped")  # a zombie's id exists still
 
 
 def test_what_waits_can_be_cancelled_and_resumed(store: Store) -> None:
@@ -157,15 +157,17 @@ def test_the_next_job_begins_when_one_is_cancelled_that_was_about_to_begin(store
     first, second = launch(store, 0, 1)
     assert [job.status for job in store.jobs()] == ["queued", "starting"]  # its process loads torch, which takes a while
     jobs.cancel(store, first)
-    until(lambda: status(store, second) == "finished")  # nothing here reconciles meanwhile
+    wait_until(lambda: status(store, second) == "finished", "the second run to finish")  # nothing here reconciles meanwhile
     assert status(store, first) == "created"
     assert "begins" not in jobs.log_tail(store, first)
 
 
 def test_a_job_that_is_told_to_end_is_interrupted_and_the_next_begins(store: Store) -> None:
     first, second = launch(store, 0, 1, settings=LONG)
-    os.kill(until(lambda: store.run(first).pid), signal.SIGTERM)  # at once: the run may still be setting itself up
-    until(lambda: status(store, second) == "running")
+    os.kill(
+        wait_until(lambda: store.run(first).pid, "the first run to have a process"), signal.SIGTERM
+    )  # at once: the run may still be setting itself up
+    wait_until(lambda: status(store, second) == "running", "the second run to begin")
     assert (status(store, first), store.run(first).error) == ("interrupted", "")
     assert [job.status for job in store.jobs()] == ["running", "interrupted"]
 
@@ -174,20 +176,20 @@ def test_a_process_that_cannot_begin_is_not_started_again_and_again(store: Store
     with monkeypatch.context() as broken:
         broken.setattr(sys, "executable", "/bin/false")
         (run_id,) = launch(store, 0)
-    until(lambda: store.jobs(status="interrupted"))
+    wait_until(lambda: store.jobs(status="interrupted"), "the job to read as interrupted")
     assert jobs.reconcile(store) == []
     assert status(store, run_id) == "created"
     jobs.resume(store, run_id)
-    until(lambda: status(store, run_id) == "finished")
+    wait_until(lambda: status(store, run_id) == "finished", "the run to finish")
 
 
 def test_a_paused_run_can_be_stopped(store: Store) -> None:
     (run_id,) = launch(store, 0, settings=LONG)
     trains(store, run_id)
     jobs.pause(store, run_id)
-    until(lambda: status(store, run_id) == "paused")
+    wait_until(lambda: status(store, run_id) == "paused", "the run to pause")
     jobs.stop(store, run_id)
-    until(lambda: status(store, run_id) == "stopped")
+    wait_until(lambda: status(store, run_id) == "stopped", "the run to stop")
 
 
 def test_a_models_folder_is_found_from_wherever_the_job_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +214,7 @@ def test_what_runs_cannot_be_cancelled_resumed_or_deleted(store: Store) -> None:
 
 def test_a_finished_run_can_be_deleted_with_its_files_but_not_resumed(store: Store) -> None:
     (run_id,) = launch(store, 0)
-    until(lambda: [job.status for job in store.jobs()] == ["finished"])
+    wait_until(lambda: [job.status for job in store.jobs()] == ["finished"], "the job to end")
     with pytest.raises(CheckpointError, match="finished at step 400"):
         jobs.resume(store, run_id)
     jobs.delete_run(store, run_id)
@@ -223,7 +225,7 @@ def test_a_finished_run_can_be_deleted_with_its_files_but_not_resumed(store: Sto
 
 def test_a_job_that_fails_says_why_in_log_and_queue(store: Store) -> None:
     (run_id,) = launch(store, 0, settings=SHORT | {"device": "cuda:77"})
-    until(lambda: store.jobs(status="failed"))
+    wait_until(lambda: store.jobs(status="failed"), "the job to fail")
     assert status(store, run_id) == "failed"
     assert "cuda" in store.run(run_id).error.lower()
     assert "cuda" in jobs.log_tail(store, run_id).lower()

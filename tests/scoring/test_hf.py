@@ -228,6 +228,9 @@ def test_fingerprint_of_large_weights_samples_them(tmp_path, monkeypatch) -> Non
     before = loading.folder_fingerprint(tmp_path)
     (tmp_path / "model.safetensors").write_bytes((weights ^ 1).tobytes())
     assert loading.folder_fingerprint(tmp_path) != before
+    weights[40] ^= 1  # between the first sample and the second
+    (tmp_path / "model.safetensors").write_bytes(weights.tobytes())
+    assert loading.folder_fingerprint(tmp_path) == before
 
 
 def test_revision_of_a_hub_model_is_the_commit_of_its_snapshot(idefics3_folder, scorer_of, tmp_path, monkeypatch) -> None:

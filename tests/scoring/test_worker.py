@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import os
 import signal
-import time
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
+from tests.waiting import has_ended, wait_until
 from vlmrb.config import make_config
 from vlmrb.envs import make_env, make_renderer
 from vlmrb.errors import ScorerDiedError, ScorerError, ScorerSetupError
@@ -19,6 +24,7 @@ from vlmrb.scoring import ScorerOptions, ScoringWorker, check_scorer, make_score
 from vlmrb.scoring.worker import make_request
 from vlmrb.types import Clip, ClipScore, Event, Prompt
 
+ROOT = Path(__file__).resolve().parents[2]
 PROMPT = Prompt("games", 1, "Is the goal reached?", 7)
 
 
@@ -62,11 +68,9 @@ def test_submit_and_drain_never_wait_and_the_oldest_clips_are_dropped(closing) -
     one = worker(queue_size=5, batch_size=1)
     closing(one)
     os.kill(one.pid, signal.SIGSTOP)  # a scorer that cannot keep up
-    began = time.perf_counter()
-    for number in range(100):
+    for number in range(100):  # a call that waited for it would never return
         one.submit(clip(number))
         assert one.drain() == []
-    assert time.perf_counter() - began < 1.0
     assert one.dropped >= 94
     os.kill(one.pid, signal.SIGCONT)
     kept = [c.clip_id for c, _ in one.drain(wait=True, timeout_s=30)]
@@ -138,21 +142,81 @@ def test_networks_and_software_renderer_leave_the_learner_a_core(closing, monkey
     assert sum(name.startswith("llvmpipe") for name in names) <= max(0, cores - 2)
 
 
+class PromptReporter:
+    """Answers which prompt it was asked with."""
+
+    frames_per_clip = 0
+
+    def score(self, requests, prompt):
+        return [ClipScore(r.clip.clip_id, 1.0, None, None, 0.5, "reporter", "", "", prompt.prompt_id) for r in requests]
+
+    def close(self) -> None:
+        pass
+
+
 def test_a_new_prompt_is_for_clips_submitted_later(closing) -> None:
-    one = worker()
+    one = ScoringWorker(PromptReporter, PlainRenderer, PROMPT)
     closing(one)
-    os.kill(one.pid, signal.SIGSTOP)
-    one.submit(clip(0))
-    other = replace(PROMPT, prompt_id=8)
-    one.set_prompt(other)
-    one.submit(clip(1))
-    time.sleep(0.2)
-    assert [prompt.prompt_id for _, prompt in [*one._in_flight, *one._waiting]] == [7, 8]
+    os.kill(one.pid, signal.SIGSTOP)  # so that clips of both prompts wait at the same time
+    for number in range(2):
+        one.submit(clip(number))
+    one.set_prompt(replace(PROMPT, prompt_id=8))
+    for number in range(2, 4):
+        one.submit(clip(number))
     os.kill(one.pid, signal.SIGCONT)
-    assert len(one.drain(wait=True, timeout_s=30)) == 2
+    assert [score.prompt_id for _, score in one.drain(wait=True, timeout_s=30)] == [7, 7, 8, 8]
 
 
-def test_the_process_ends_with_its_trainer() -> None:
+class HeldUpUntilTheTrainerDies:
+    """Says when it has got a batch, and keeps it for as long as the trainer lives."""
+
+    frames_per_clip = 0
+
+    def score(self, requests, prompt):
+        print("scoring", flush=True)
+        multiprocessing.parent_process().join()
+        return [ClipScore(r.clip.clip_id, 1.0, None, None, 0.5, "late", "", "", None) for r in requests]
+
+    def close(self) -> None:
+        pass
+
+
+TRAINER = """
+import sys
+from tests.scoring import test_worker as tests
+from vlmrb.scoring import ScoringWorker
+
+backend, clips = getattr(tests, sys.argv[1]), int(sys.argv[2])
+one = ScoringWorker(backend, tests.PlainRenderer, tests.PROMPT)
+for number in range(clips):
+    one.submit(tests.clip(number))
+print(one.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(
+    ("backend", "clips"), [("PromptReporter", 0), ("HeldUpUntilTheTrainerDies", 1)], ids=["idle", "amid a batch"]
+)
+def test_the_process_ends_when_its_trainer_is_killed(backend: str, clips: int) -> None:
+    command = [sys.executable, "-c", TRAINER, backend, str(clips)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    trainer = subprocess.Popen(command, cwd=ROOT, **pipes)
+    said = sorted(trainer.stdout.readline().strip() for _ in range(1 + clips))
+    scoring = psutil.Process(int(said[0]))
+    assert said[1:] == ["scoring"] * clips and not has_ended(scoring)
+    trainer.kill()
+    try:
+        wait_until(lambda: has_ended(scoring), "the scoring process to end", timeout_s=60)
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            scoring.kill()
+        _, errors = trainer.communicate(timeout=60)
+    assert trainer.returncode == -signal.SIGKILL
+    assert errors == ""
+
+
+def test_closing_ends_the_process() -> None:
     one = worker()
     pid = one.pid
     one.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 import traceback
 from collections.abc import Callable
 
@@ -86,9 +85,8 @@ class Child:
         assert self.status == 0, "\n".join(lines)
         return lines
 
-    def kill_after(self, seconds: float) -> list[str]:
+    def kill(self) -> list[str]:
         """Kill −9 it, and return the lines that it reported before."""
-        time.sleep(seconds)
         os.kill(self.pid, signal.SIGKILL)
         lines = self.lines()
         assert self.status == -signal.SIGKILL, "\n".join(lines)

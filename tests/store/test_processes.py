@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.store.samples import Child, clip, filled, new_run, score
+from tests.waiting import wait_until
 from vlmrb.errors import RunBusyError
 from vlmrb.store import Store
 from vlmrb.types import CLIPS_PER_RUN, Episode, Event
@@ -112,18 +113,22 @@ def test_only_one_of_many_processes_gets_a_run(store: Store) -> None:
 
 def test_an_owner_that_is_killed_frees_the_run(store: Store) -> None:
     run_id = new_run(store)
+    reading, writing = os.pipe()
 
     def claim(report: Callable[[object], None]) -> None:
+        os.close(writing)
         process = psutil.Process()
         store.claim_run(run_id, process.pid, process.create_time())
         report("mine")
-        time.sleep(60)
+        os.read(reading, 1)  # live on until it is killed
 
     child = Child(claim)
     assert child._pipe.readline() == "mine\n"
     assert store.run(run_id).status == "running"
     assert [run.run_id for run in store.runs(status="running")] == [run_id]
-    child.kill_after(0)
+    child.kill()
+    os.close(writing)
+    os.close(reading)
     assert store.run(run_id).status == "interrupted" and store.runs(status="running") == []
     me = psutil.Process()
     store.claim_run(run_id, me.pid, me.create_time())
@@ -134,11 +139,13 @@ def wait_for_the_server(store: Store) -> None:
     """PostgreSQL still carries out what a killed client has sent, and what is read meanwhile may be from before or after."""
     busy = """SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND state <> 'idle'
               AND application_name = current_setting('application_name')"""
-    while store._is_postgresql:
+
+    def idle() -> bool:
         with store._read() as connection:
-            if not connection.exec_driver_sql(busy).scalar_one():
-                return
-        time.sleep(0.02)
+            return connection.exec_driver_sql(busy).scalar_one() == 0
+
+    if store._is_postgresql:
+        wait_until(idle, "the server to be done with what the killed client had sent")
 
 
 def test_a_writer_killed_at_any_moment_leaves_no_half_written_row(store: Store) -> None:
@@ -157,7 +164,12 @@ def test_a_writer_killed_at_any_moment_leaves_no_half_written_row(store: Store) 
             report(number + 5)
 
     for _ in range(12):
-        lines = Child(write).kill_after(randomly.uniform(0.02, 0.5))
+        writing = Child(write)
+        first = writing._pipe.readline().strip()
+        # A time, and not an event: an event shows only between two writes, and the kill must also come amid one.
+        # What is asserted does not depend on how far the child has come.
+        time.sleep(randomly.uniform(0.0, 0.5))
+        lines = [first, *writing.kill()]
         wait_for_the_server(store)
         clips = store.clips(run_id, limit=10**6, order="oldest")
         assert [summary.number for summary in clips] == list(range(len(clips))) and len(clips) % 5 == 0
@@ -202,18 +214,13 @@ def test_threads_share_a_store(store: Store) -> None:
     assert problems == [] and len(store.controls(run_id)) == 6 * 15
 
 
-def test_an_up_to_date_store_opens_at_once_and_without_alembic(new_url: Callable[[], str]) -> None:
+def test_an_up_to_date_store_opens_without_alembic(new_url: Callable[[], str]) -> None:
     url = new_url()
     Store(url).close()
-    code = (
-        "import sys, time\nfrom vlmrb.store import Store\n"
-        "Store(sys.argv[1]).close()\n"  # the first connection loads the driver
-        "start = time.perf_counter(); Store(sys.argv[1]).close(); print(time.perf_counter() - start, *sys.modules)"
-    )
+    code = "import sys\nfrom vlmrb.store import Store\nStore(sys.argv[1]).close(); print(*sys.modules)"
     outcome = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True, timeout=60)
-    seconds, *modules = outcome.stdout.split()
-    assert float(seconds) < 0.05
-    assert not {"alembic", "av", "torch"} & set(modules)
+    loaded = set(outcome.stdout.split())
+    assert "vlmrb.store" in loaded and not {"alembic", "av", "torch"} & loaded
 
 
 def test_a_run_of_another_machine_lives_as_long_as_it_is_heard_of(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

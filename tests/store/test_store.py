@@ -12,7 +12,7 @@ from tests.store.samples import clip, filled, new_run, score
 from vlmrb.errors import ConfigError, NotFoundError, RunBusyError, StoreError
 from vlmrb.store import Store
 from vlmrb.store.tables import metadata
-from vlmrb.types import CLIPS_PER_RUN, Episode, Event
+from vlmrb.types import CLIPS_PER_RUN, ClipReplay, Episode, Event
 
 
 def test_metrics_episodes_and_events_come_back(store: Store) -> None:
@@ -319,11 +319,21 @@ def test_deleting_a_run_leaves_no_row_of_it_anywhere(store: Store) -> None:
     writer.add_event(0, 0, Event("success"))
     writer.flush()
     store.request_control(run_id, "stop")
-    store.label_clip(run_id * CLIPS_PER_RUN, True)
+    clip_id = run_id * CLIPS_PER_RUN
+    writer.add_clip_replay(ClipReplay(clip_id, 1, 0.5, 0.5, 0.5, 0.5))
+    writer.flush()
+    store.label_clip(clip_id, True)
+    trial_id = store.create_trial(scorer="oracle", prompt_id=None, threshold=0.5, options={}, clip_ids=[clip_id])
+    store.add_trial_scores(trial_id, [score(clip_id, 0.5)])
+    store.enqueue_jobs("train", [run_id])
+
+    def empty() -> set[str]:
+        with store._read() as connection:
+            return {name for name in metadata.tables if not connection.exec_driver_sql(f"SELECT 1 FROM {name}").first()}
+
+    assert empty() == {"prompts", "settings"}  # what belongs to no run
     store.delete_run(run_id)
-    with store._read() as connection:
-        for table in metadata.tables:
-            assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == 0, table
+    assert empty() == set(metadata.tables)
 
 
 def test_prompts_saved_by_two_at_once_are_one_version(store: Store) -> None:

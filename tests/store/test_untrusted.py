@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.store.samples import CONFIG, clip, filled, new_run, score
-from vlmrb.errors import ConfigError, NotFoundError
+from vlmrb.errors import ConfigError, NotFoundError, StoreError
 from vlmrb.store import Store
 from vlmrb.types import CLIPS_PER_RUN, Clip, ClipScore, Episode, Event
 
@@ -191,7 +191,10 @@ def test_any_json_comes_back_or_is_refused(store: Store, value: object) -> None:
 def test_scores_of_prompts_that_are_not_there_are_refused_and_kept_for_later(store: Store) -> None:
     run_id = filled(store)
     writer = store.writer(run_id)
-    writer.add_score(score(run_id * CLIPS_PER_RUN, 0.5, prompt_id=99))
-    with pytest.raises(Exception, match="refuses a row"):
+    writer.add_score(score(run_id * CLIPS_PER_RUN, 0.5, prompt_id=1))
+    with pytest.raises(StoreError, match="refuses a row"):
         writer.flush()
     assert len(store.scores(run_id * CLIPS_PER_RUN)) == 1
+    assert store.save_prompt("games", "Is it?").prompt_id == 1
+    writer.flush()
+    assert [each.prompt_id for each in store.scores(run_id * CLIPS_PER_RUN)] == [None, 1]
