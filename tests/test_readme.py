@@ -1,11 +1,13 @@
-"""Every command and path of the README is real."""
+"""Every command and path of the README and of the documents that it leads to is real."""
 
 from __future__ import annotations
 
+import argparse
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,9 @@ from vlmrb.config import make_config
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CONTRIBUTING = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+RESULTS = sorted((ROOT / "assets" / "results").rglob("*.md"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / ".github").glob("*.md")), *RESULTS]
 
 
 def shell_lines(document: str) -> list[str]:
@@ -29,9 +33,13 @@ def inline_code(document: str) -> list[str]:
     return re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", document, flags=re.DOTALL))
 
 
-def our_commands() -> list[str]:
-    with_arguments = [code for code in inline_code(README) if code.startswith("python -m vlmrb ") and len(code.split()) > 4]
-    return [line for line in shell_lines(README) if line.startswith("python -m vlmrb ")] + with_arguments
+def our_commands(document: str) -> list[str]:
+    with_arguments = [code for code in inline_code(document) if code.startswith("python -m vlmrb ") and len(code.split()) > 4]
+    return [line for line in shell_lines(document) if line.startswith("python -m vlmrb ")] + with_arguments
+
+
+def subparsers() -> dict[str, argparse.ArgumentParser]:
+    return next(action.choices for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction))
 
 
 def marked(name: str) -> str:
@@ -41,12 +49,11 @@ def marked(name: str) -> str:
 
 
 def test_the_readme_shows_every_command() -> None:
-    commands = next(action for action in build_parser()._actions if action.choices).choices
-    shown = {shlex.split(line)[3] for line in our_commands()} | {code.split()[0] for code in inline_code(README)}
-    assert set(commands) <= shown
+    shown = {shlex.split(line)[3] for line in our_commands(README)} | {code.split()[0] for code in inline_code(README)}
+    assert set(subparsers()) <= shown
 
 
-@pytest.mark.parametrize("line", sorted(set(our_commands())))
+@pytest.mark.parametrize("line", sorted({line for path in DOCUMENTS for line in our_commands(path.read_text(encoding="utf-8"))}))
 def test_each_command_parses(line: str) -> None:
     try:
         arguments = build_parser().parse_args(shlex.split(line)[3:])
@@ -76,28 +83,64 @@ def test_ci_runs_the_lines_of_the_readme() -> None:
         assert f"readme '{name}'" in script
 
 
-@pytest.mark.parametrize("document", [README, CONTRIBUTING])
-def test_every_path_exists(document: str) -> None:
-    here = ROOT if document is README else ROOT / ".github"
-    links = [target for target in re.findall(r"\]\(([^)#]+)\)", document) if "://" not in target]
+@pytest.mark.parametrize(("study", "runs"), [("doorkey", 35), ("robots", 24)])
+def test_the_loop_behind_a_learning_table_starts_valid_runs(study: str, runs: int) -> None:
+    document = (ROOT / "assets" / "results" / study / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"```bash\n(.*?done) \| xargs -P 2 -L 1 python -m vlmrb train (--quiet)\n", document, re.DOTALL)
+    assert found
+    told = subprocess.run(["bash", "-c", found[1]], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(set(told)) == runs
+    for line in told:
+        make_config(**given_config(build_parser().parse_args(["train", found[2], *shlex.split(line)])))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_path_exists(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    links = [target for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in target]
     code = [
         part
-        for text in inline_code(document)
-        for part in text.split()
-        if re.fullmatch(r"\.?(vlmrb|tests|assets|app)/[\w/.]+", part)
+        for code in inline_code(text)
+        for part in code.split()
+        if re.fullmatch(r"\.?(vlmrb|tests|assets|app|github|ci)/[\w/.]+", part)
     ]
     for path in links:
-        assert (here / path).exists(), path
+        assert (document.parent / path).exists(), path
     for path in code:
         assert (ROOT / path).exists(), path
 
 
 def test_every_extra_that_is_named_exists() -> None:
-    import tomllib
+    named = {name for each in DOCUMENTS for name in re.findall(r"\.\[([^\]]+)\]'", each.read_text(encoding="utf-8"))}
+    assert {"test", "dm-control"} <= named <= set(PROJECT["optional-dependencies"])
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    named = set(re.findall(r"\.\[([^\]]+)\]'", README + CONTRIBUTING))
-    assert {"test", "dm-control"} <= named <= set(project["optional-dependencies"])
+def test_the_results_lead_to_every_study() -> None:
+    index = (ROOT / "assets" / "results" / "README.md").read_text(encoding="utf-8")
+    studies = [path.relative_to(ROOT / "assets" / "results") for path in RESULTS if path.parent.name != "results"]
+    assert studies
+    for study in studies:
+        assert f"]({study.as_posix()})" in index, study
+
+
+def test_ci_runs_one_script_on_every_python_that_is_promised() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    promised = {name.rsplit(" ", 1)[1] for name in PROJECT["classifiers"] if re.fullmatch(r".*Python :: 3\.\d+", name)}
+    assert promised
+    assert promised <= set(re.findall(r'"(3\.\d+)"', workflow))
+    assert re.findall(r"run: (.*)", workflow) == ["bash .ci/run"]
+
+
+def test_the_changelog_has_the_version_of_this_project() -> None:
+    changelog = (ROOT / ".github" / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(rf"^## \[{re.escape(PROJECT['version'])}\] - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE)
+
+
+def test_every_way_of_replay_is_in_the_table() -> None:
+    table = README.split("| `--replay` |")[1].split("\n\n")[0]
+    shown = set(re.findall(r"^\| `([^`]+)`", table, re.MULTILINE))
+    choices = next(action.choices for action in subparsers()["launch"]._actions if action.dest == "methods")
+    assert choices
+    assert set(choices) <= shown
 
 
 def test_every_scorer_of_the_table_is_a_known_kind() -> None:
