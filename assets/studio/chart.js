@@ -16,21 +16,39 @@ export function plotly(address) {
 
 /** Layout shared by all charts, in the colours of the theme. */
 export function baseLayout() {
-  const axis = { gridcolor: token("line"), linecolor: token("line-strong"), zerolinecolor: token("line-strong"), automargin: true,
-    tickfont: { color: token("muted"), size: 12 } };
+  const axis = {
+    gridcolor: token("line"),
+    linecolor: token("line-strong"),
+    zerolinecolor: token("line-strong"),
+    automargin: true,
+    tickfont: { color: token("muted"), size: 12 },
+  };
   return {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: token("font"), color: token("text"), size: 13 },
-    margin: { l: 52, r: 16, t: 12, b: 44 }, hovermode: "closest", dragmode: "zoom", showlegend: true, uirevision: "keep",
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: token("font"), color: token("text"), size: 13 },
+    margin: { l: 52, r: 16, t: 12, b: 44 },
+    hovermode: "closest",
+    dragmode: "zoom",
+    showlegend: true,
+    uirevision: "keep",
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 12 } },
     hoverlabel: { bgcolor: token("surface"), bordercolor: token("line-strong"), font: { color: token("text"), size: 12 } },
     modebar: { bgcolor: "rgba(0,0,0,0)", color: token("muted"), activecolor: token("accent") },
-    xaxis: { ...axis }, yaxis: { ...axis },
+    xaxis: { ...axis },
+    yaxis: { ...axis },
   };
 }
 
 // plotly's own button for sharing would upload the chart's data to its cloud: what is on this machine stays here
-const CONFIG = { displaylogo: false, responsive: true, scrollZoom: false, showSendToCloud: false, plotlyServerURL: "",
-  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+const CONFIG = {
+  displaylogo: false,
+  responsive: true,
+  scrollZoom: false,
+  showSendToCloud: false,
+  plotlyServerURL: "",
+  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+};
 
 /** A chart in `node`: `draw(traces, layout)` as often as you like; `onclick(point)` for clicks on points. */
 export class Chart {
@@ -50,8 +68,14 @@ export class Chart {
     const library = await plotly(this.address);
     const base = baseLayout();
     const resolved = typeof traces === "function" ? traces() : traces;
-    const whole = { ...base, ...layout, xaxis: axis(base.xaxis, layout.xaxis), yaxis: axis(base.yaxis, layout.yaxis),
-      legend: { ...base.legend, ...layout.legend }, margin: { ...base.margin, ...layout.margin } };
+    const whole = {
+      ...base,
+      ...layout,
+      xaxis: axis(base.xaxis, layout.xaxis),
+      yaxis: axis(base.yaxis, layout.yaxis),
+      legend: { ...base.legend, ...layout.legend },
+      margin: { ...base.margin, ...layout.margin },
+    };
     await library.react(this.node, resolved, whole, CONFIG);
     if (this.onclick && !this.listening) {
       this.listening = true;

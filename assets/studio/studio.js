@@ -108,7 +108,13 @@ export function confirm(title, text, action) {
   return new Promise((resolve) => {
     const dialog = h(
       "dialog.dialog",
-      { "aria-label": title, onclose: () => { dialog.remove(); resolve(dialog.returnValue === "yes"); } },
+      {
+        "aria-label": title,
+        onclose: () => {
+          dialog.remove();
+          resolve(dialog.returnValue === "yes");
+        },
+      },
       h("h3", {}, title),
       h("p", {}, text),
       h(
@@ -125,7 +131,10 @@ export function confirm(title, text, action) {
 
 // -- time
 
-/** Call `tick` at once and then again `seconds` after each end, while the page is looked at. Returns a function that calls it now. */
+/**
+ * Call `tick` at once and then again `seconds` after each end, while the page is looked at. Returns a function that calls it
+ * now.
+ */
 export function poll(tick, seconds) {
   let timer = null;
   let busy = false;
@@ -227,8 +236,15 @@ export function ago(time) {
 // -- shared pieces
 
 const STATUS_WORDS = {
-  created: "not started", queued: "queued", running: "running", paused: "paused", finished: "finished",
-  stopped: "stopped", failed: "failed", interrupted: "interrupted", cancelled: "cancelled",
+  created: "not started",
+  queued: "queued",
+  running: "running",
+  paused: "paused",
+  finished: "finished",
+  stopped: "stopped",
+  failed: "failed",
+  interrupted: "interrupted",
+  cancelled: "cancelled",
 };
 
 /** The badge of a run's or job's true state. */
@@ -239,8 +255,17 @@ export function badge(status) {
 /** A progress bar with its share in words for screen readers. */
 export function bar(share, label = "progress") {
   const value = Math.max(0, Math.min(1, Number.isFinite(share) ? share : 0));
-  return h("span.bar", { role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100,
-    "aria-valuenow": Math.round(100 * value) }, h("span.bar-fill", { style: { width: `${100 * value}%` } }));
+  return h(
+    "span.bar",
+    {
+      role: "progressbar",
+      "aria-label": label,
+      "aria-valuemin": 0,
+      "aria-valuemax": 100,
+      "aria-valuenow": Math.round(100 * value),
+    },
+    h("span.bar-fill", { style: { width: `${100 * value}%` } }),
+  );
 }
 
 /** A button. */

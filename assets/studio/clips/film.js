@@ -18,15 +18,18 @@ export function movingThumbnail(clip) {
   const strip = h("span.thumb-strip");
   const node = h("span.thumb", { "aria-hidden": "true" }, strip);
   node.load = () => loadThumbnail(clip, node, strip);
-  watcher ??= new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) {
-      target.classList.toggle("on-screen", isIntersecting);
-      if (isIntersecting && target.load) {
-        target.load();
-        target.load = null;
+  watcher ??= new IntersectionObserver(
+    (entries) => {
+      for (const { target, isIntersecting } of entries) {
+        target.classList.toggle("on-screen", isIntersecting);
+        if (isIntersecting && target.load) {
+          target.load();
+          target.load = null;
+        }
       }
-    }
-  }, { rootMargin: "120px" });
+    },
+    { rootMargin: "120px" },
+  );
   watcher.observe(node);
   return node;
 }
@@ -47,7 +50,9 @@ function loadThumbnail(clip, node, strip) {
   picture.onload = () => {
     const ratio = picture.naturalWidth / frames / picture.naturalHeight;
     Object.assign(strip.style, {
-      backgroundImage: `url("${picture.src}")`, backgroundSize: `${100 * frames}% 100%`, aspectRatio: String(ratio),
+      backgroundImage: `url("${picture.src}")`,
+      backgroundSize: `${100 * frames}% 100%`,
+      aspectRatio: String(ratio),
       [ratio > 1 ? "width" : "height"]: "100%",
     });
     if (frames < 2) return;

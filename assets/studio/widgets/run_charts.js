@@ -72,7 +72,10 @@ export class RunCharts {
     );
   }
 
-  /** The last step of each curve, which the server goes on from; none where there are so many points that all should come afresh. */
+  /**
+   * The last step of each curve, which the server goes on from; none where there are so many points that all should come
+   * afresh.
+   */
   lastSteps() {
     const curves = [...this.data].filter(([, curve]) => curve.steps.length);
     if (curves.some(([, curve]) => curve.steps.length > TOO_MANY)) return {};
