@@ -1,6 +1,7 @@
 // One live chart. The node and the state of zoom and legend stay while curves grow.
 import { h, token } from "./studio.js";
 
+/** @type {Promise<any> | null} */
 let loading = null;
 
 /** plotly.js, fetched once per page from the studio itself. */
@@ -8,7 +9,10 @@ export function plotly(address) {
   loading ??= new Promise((resolve, reject) => {
     const script = h("script", { src: address });
     script.onload = () => resolve(window.Plotly);
-    script.onerror = () => reject(new Error("plotly.js could not be loaded"));
+    script.onerror = () => {
+      loading = null; // the next drawing tries again
+      reject(new Error("plotly.js could not be loaded"));
+    };
     document.head.append(script);
   });
   return loading;
@@ -52,10 +56,16 @@ const CONFIG = {
 
 /** A chart in `node`: `draw(traces, layout)` as often as you like; `onclick(point)` for clicks on points. */
 export class Chart {
+  /**
+   * @param {any} node
+   * @param {string} address plotly.js's
+   * @param {{ label?: string, onclick?: ((point: any, event: any) => void) | null }} [options]
+   */
   constructor(node, address, { label, onclick = null } = {}) {
     this.node = node;
     this.address = address;
     this.onclick = onclick;
+    /** @type {[any, any?] | null} */
     this.last = null;
     node.classList.add("chart");
     node.setAttribute("role", "img");
@@ -79,7 +89,7 @@ export class Chart {
     await library.react(this.node, resolved, whole, CONFIG);
     if (this.onclick && !this.listening) {
       this.listening = true;
-      this.node.on("plotly_click", (event) => event.points.length && this.onclick(event.points[0], event));
+      this.node.on("plotly_click", (event) => event.points.length && this.onclick?.(event.points[0], event));
     }
   }
 }

@@ -42,7 +42,14 @@ async function isReachable() {
 
 // -- nodes
 
-/** A node: h("a.link", { href, onclick, data: { id } }, "text", node, [nodes], null). */
+/**
+ * A node: h("a.link", { href, onclick, data: { id } }, "text", node, [nodes], null).
+ *
+ * @param {string} tag name and classes: "button.small"
+ * @param {Record<string, any> | null} [attributes]
+ * @param {...any} children
+ * @returns {any} an HTML or SVG element; which one, the tag says
+ */
 export function h(tag, attributes = {}, ...children) {
   const [name, ...classes] = tag.split(".");
   const node = SVG.has(name) ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
@@ -84,6 +91,11 @@ export function fill(node, ...children) {
   return node;
 }
 
+/** The HTML element that has the focus, if one has. */
+export function focusedNode() {
+  return document.activeElement instanceof HTMLElement ? document.activeElement : null;
+}
+
 /** A message that something is wrong. */
 export function problem(message) {
   return h("div.problem", { role: "alert" }, message);
@@ -96,8 +108,8 @@ export function empty(title, text, ...actions) {
 
 /** A message in the corner that goes by itself; errors stay longer. */
 export function toast(message, kind = "info") {
-  let tray = document.querySelector(".toasts");
-  if (!tray) document.body.append((tray = h("div.toasts", { role: "status", "aria-live": "polite" })));
+  const tray = document.querySelector(".toasts") ?? h("div.toasts", { role: "status", "aria-live": "polite" });
+  if (!tray.isConnected) document.body.append(tray);
   const note = h(`div.toast.${kind}`, {}, message);
   tray.append(note);
   setTimeout(() => note.remove(), kind === "error" ? 9000 : 4000);
@@ -136,7 +148,8 @@ export function confirm(title, text, action) {
  * now.
  */
 export function poll(tick, seconds) {
-  let timer = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
   let busy = false;
   async function run() {
     clearTimeout(timer);
@@ -157,7 +170,8 @@ export function poll(tick, seconds) {
 
 /** Call `action` once things have been quiet for a moment. */
 export function debounce(action, milliseconds = 250) {
-  let timer = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
   return (...values) => {
     clearTimeout(timer);
     timer = setTimeout(() => action(...values), milliseconds);

@@ -1,5 +1,5 @@
 // What to look for: the controls above the grid. What they say is what the address says.
-import { button, count, debounce, fill, h } from "../studio.js";
+import { button, count, debounce, fill, focusedNode, h } from "../studio.js";
 
 /** Values of the address that narrow the clips, and the order. */
 export const FILTERS = [
@@ -84,13 +84,15 @@ export class FilterBar {
       this.#range("P(yes)", "min_p", "max_p", { min: 0, max: 1, step: "any" }),
     );
     this.order = this.#select("order");
+    const superseded = h("input", {
+      type: "checkbox",
+      onchange: () => onchange({ superseded: superseded.checked ? "1" : "" }),
+    });
+    this.controls.superseded = superseded;
     this.superseded = h(
       "label.check",
       { title: "Also clips that a resumed run has left behind" },
-      (this.controls.superseded = h("input", {
-        type: "checkbox",
-        onchange: () => onchange({ superseded: this.controls.superseded.checked ? "1" : "" }),
-      })),
+      superseded,
       "also left behind",
     );
   }
@@ -185,7 +187,10 @@ function option(value, text) {
 /** Which runs: a button that opens a list with a search. */
 class RunPicker {
   constructor(onchange) {
-    Object.assign(this, { onchange, runs: [], chosen: new Set() });
+    this.onchange = onchange;
+    /** @type {any[]} */
+    this.runs = [];
+    this.chosen = new Set();
     this.summary = h("summary.input", {}, "all");
     this.search = h("input.input", {
       type: "search",
@@ -246,7 +251,7 @@ class RunPicker {
     const found = this.runs.filter((run) =>
       words.every((word) => `${run.run_id} ${run.name} ${run.env} ${run.method} ${run.status}`.toLowerCase().includes(word)),
     );
-    const focused = document.activeElement?.dataset?.run;
+    const focused = focusedNode()?.dataset.run;
     fill(
       this.list,
       found.length ? found.map((run) => this.#option(run)) : h("p.muted", {}, this.runs.length ? "No such run." : "No runs yet."),

@@ -3,7 +3,7 @@ import { fill, h, problem } from "../studio.js";
 import { labelChip } from "./card.js";
 import { drawFacts, probabilityMeter } from "./facts.js";
 import { loadFilm, mediaUrl } from "./film.js";
-import { Transport, iconButton, isTyping, keyButton, transportBar, transportKey } from "./transport.js";
+import { iconButton, isTyping, keyButton, Transport, transportBar, transportKey } from "./transport.js";
 
 const STRIP_FRAMES = 64;
 const STRIP_HEIGHT = 56;
@@ -25,18 +25,19 @@ const KEYS = [
  */
 export class Player {
   constructor({ call, maxNote, neighbour, move, onshow, onclose, onjudged }) {
-    Object.assign(this, {
-      call,
-      neighbour,
-      move,
-      onshow,
-      onclose,
-      onjudged,
-      clipId: null,
-      view: null,
-      film: null,
-      overlaid: true,
-    });
+    this.call = call;
+    this.neighbour = neighbour;
+    this.move = move;
+    this.onshow = onshow;
+    this.onclose = onclose;
+    this.onjudged = onjudged;
+    /** @type {any} */
+    this.clipId = null;
+    /** @type {any} */
+    this.view = null;
+    /** @type {any} */
+    this.film = null;
+    this.overlaid = true;
     this.transport = new Transport((frame) => this.#draw(frame));
     this.#build(maxNote);
   }

@@ -2,12 +2,16 @@
 import { fill, h, problem } from "../studio.js";
 import { eventWords, labelChip, marks, runLink } from "./card.js";
 import { loadFilm } from "./film.js";
-import { Transport, iconButton, isTyping, transportBar, transportKey } from "./transport.js";
+import { iconButton, isTyping, Transport, transportBar, transportKey } from "./transport.js";
 
 /** The panel. `open(ids)` shows clips; `onopen(clip_id)` when one of them is wanted alone. */
 export class Together {
   constructor({ call, onclose, onopen }) {
-    Object.assign(this, { call, onclose, onopen, seats: [] });
+    this.call = call;
+    this.onclose = onclose;
+    this.onopen = onopen;
+    /** @type {any[]} */
+    this.seats = [];
     this.transport = new Transport((frame) => this.seats.forEach((seat) => seat.draw(frame)));
     this.grid = h("div.together-grid");
     this.bar = transportBar(this.transport);
@@ -45,7 +49,8 @@ export class Together {
 
   /** Show clips, as far as they are there. */
   async open(clipIds) {
-    const asked = (this.asked = clipIds.join(","));
+    const asked = clipIds.join(",");
+    this.asked = asked;
     if (!this.dialog.open) this.dialog.showModal();
     this.seats = [];
     fill(this.grid, h("p.muted", {}, "Loading…"));

@@ -44,7 +44,15 @@ function icon(name) {
 export class Transport {
   constructor(onframe) {
     const kept = savedSettings();
-    Object.assign(this, { onframe, frames: 1, frame: 0, playing: false, speed: kept.speed, loop: kept.loop, listeners: [] });
+    this.onframe = onframe;
+    this.frames = 1;
+    this.frame = 0;
+    this.playing = false;
+    this.turn = 0;
+    this.speed = kept.speed;
+    this.loop = kept.loop;
+    /** @type {any[]} */
+    this.listeners = [];
   }
 
   /** A new film: from its first frame, playing unless the reader prefers things still. */
@@ -59,11 +67,12 @@ export class Transport {
     if (this.playing || this.frames < 2) return;
     if (!this.loop && this.frame >= this.frames - 1) this.seek(0);
     this.playing = true;
-    let due = null;
+    const turn = ++this.turn; // an earlier play() may still have a frame to come
+    let due = -Infinity;
     const tick = (now) => {
-      if (!this.playing) return;
+      if (!this.playing || turn !== this.turn) return;
       const pause = 1000 / (FRAMES_PER_SECOND * this.speed);
-      if (due === null || now - due > 1000) due = now + pause; // also after the tab was hidden
+      if (now - due > 1000) due = now + pause; // at the start, and after the tab was hidden
       if (now >= due) {
         due += pause;
         this.#advance();
@@ -133,9 +142,10 @@ export class Transport {
 }
 
 function savedSettings() {
+  /** @type {{ speed?: any, loop?: any }} */
   let kept = {};
   try {
-    kept = JSON.parse(localStorage.getItem(SETTINGS)) ?? {};
+    kept = JSON.parse(localStorage.getItem(SETTINGS) ?? "{}") ?? {};
   } catch {
     /* kept by somebody else */
   }

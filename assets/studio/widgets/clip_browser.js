@@ -1,10 +1,11 @@
 // The clips page: filters, a grid of moving thumbnails, the player and the side-by-side panel over it.
-import { button, count, empty, fill, h, page as pageAddress, poll, problem, query, setQuery } from "../studio.js";
+
 import { clipCard } from "../clips/card.js";
-import { FILTERS, FilterBar } from "../clips/filters.js";
 import { dropThumbnails, prefetchThumbnail } from "../clips/film.js";
+import { FILTERS, FilterBar } from "../clips/filters.js";
 import { Player } from "../clips/player.js";
 import { Together } from "../clips/together.js";
+import { button, count, empty, fill, h, page as pageAddress, poll, problem, query, setQuery } from "../studio.js";
 
 const LOOK_FOR_NEW_S = 5;
 
@@ -14,7 +15,16 @@ export function mount({ node, data, call }) {
 
 class ClipBrowser {
   constructor(node, data, call) {
-    Object.assign(this, { node, data, call, cards: [], total: 0, page: 1, chosen: new Map(), asked: 0, loaded: false });
+    this.node = node;
+    this.data = data;
+    this.call = call;
+    /** @type {any[]} */
+    this.cards = [];
+    this.total = 0;
+    this.page = 1;
+    this.chosen = new Map();
+    this.asked = 0;
+    this.loaded = false;
     this.filters = new FilterBar((changes) => this.#change(changes));
     this.player = new Player({
       call,
@@ -77,7 +87,11 @@ class ClipBrowser {
 
   // -- the address
 
-  /** The address's values; `runs` is understood as `run`. */
+  /**
+   * The address's values; `runs` is understood as `run`.
+   *
+   * @returns {Record<string, string>}
+   */
   #values() {
     const { runs, ...values } = query();
     return { ...values, run: values.run ?? runs ?? "" };
@@ -128,13 +142,16 @@ class ClipBrowser {
       this.#drawPage();
     } catch (error) {
       if (turn !== this.asked) return;
-      Object.assign(this, { total: 0, cards: [], loaded: false });
+      this.total = 0;
+      this.cards = [];
+      this.loaded = false;
       this.#drawPage(error);
     }
     this.grid.removeAttribute("aria-busy");
     if (this.loaded) this.#prefetch(turn);
   }
 
+  /** @param {Error | null} [error] that kept the page from being fetched */
   #drawPage(error = null) {
     dropThumbnails(this.grid);
     fill(

@@ -7,6 +7,7 @@ import {
   debounce,
   empty,
   fill,
+  focusedNode,
   h,
   number,
   page,
@@ -29,7 +30,12 @@ export function mount({ node, data, call, plotly }) {
 
 class Comparison {
   constructor(data, call, plotly) {
-    Object.assign(this, { data, call, plotly, chosen: new Set(), charts: [] });
+    this.data = data;
+    this.call = call;
+    this.plotly = plotly;
+    this.chosen = new Set();
+    /** @type {any[]} */
+    this.charts = [];
     this.trouble = h("div");
     this.addressTrouble = h("div");
     this.notice = h("div", { "aria-live": "polite" });
@@ -170,7 +176,7 @@ class Comparison {
       oninput: () => this.drawPicker(),
     });
     this.list = h("div.pick-list");
-    return (this.panel = h(
+    this.panel = h(
       "section.panel.pick-panel",
       { hidden: true, "aria-label": "Runs to compare" },
       h(
@@ -181,7 +187,8 @@ class Comparison {
         button("Newest set", () => this.choose(this.choices.default), { kind: "small" }),
       ),
       this.list,
-    ));
+    );
+    return this.panel;
   }
 
   drawPicker() {
@@ -196,7 +203,7 @@ class Comparison {
       groups.get(key).push(run);
     }
     // the list is drawn anew: who goes through it by keyboard stays where they are
-    const focused = document.activeElement?.dataset.pick;
+    const focused = focusedNode()?.dataset.pick;
     fill(
       this.list,
       [...groups].map(([title, runs]) => {
@@ -266,7 +273,8 @@ class Comparison {
       fill(this.body, empty("No runs chosen", "Choose runs above; runs of one task with different replay can be compared."));
       return;
     }
-    const asked = (this.asked = {}); // a later question makes the answer to this one old
+    const asked = {}; // a later question makes the answer to this one old
+    this.asked = asked;
     this.body.setAttribute("aria-busy", "true");
     try {
       const question = { runs: [...this.chosen], metric: query().metric ?? this.data.success, statistic: this.statistic.value };
@@ -311,6 +319,7 @@ class Comparison {
       h("span.muted", {}, "Export "),
       ["html", "csv", "json"].map((format) => h("a.button.small", { href: address(format), download: "" }, format.toUpperCase())),
     );
+    this.scatter = this.scatterPanel(this.scatter?.open ?? false);
     fill(
       this.body,
       view.panels.length
@@ -328,7 +337,7 @@ class Comparison {
             ),
           )
         : null,
-      (this.scatter = this.scatterPanel(this.scatter?.open ?? false)),
+      this.scatter,
     );
     this.drawCharts();
   }

@@ -1,5 +1,5 @@
 // The launch page: presets, the settings that matter, all others folded away, and one button.
-import { h, button, count, debounce, duration, fill, page, problem, query, setQuery, short, toast } from "../studio.js";
+import { button, count, debounce, duration, fill, h, page, problem, query, setQuery, short, toast } from "../studio.js";
 
 const GROUP_TITLES = {
   environment: "Environment",
@@ -34,7 +34,15 @@ export function mount({ node, data, call }) {
 
 class LaunchForm {
   constructor(data, call) {
-    Object.assign(this, { data, call, inputs: new Map(), slots: new Map(), verdict: null });
+    this.data = data;
+    this.call = call;
+    this.inputs = new Map();
+    this.slots = new Map();
+    /** @type {any[]} */
+    this.lists = [];
+    /** @type {any} */
+    this.methods = new Map();
+    this.cards = new Map();
     this.settings = new Map(data.settings.map((setting) => [setting.name, setting]));
     this.check = debounce(() => this.ask(), 300);
     this.node = h(
@@ -367,7 +375,7 @@ class LaunchForm {
       choices.map(([value, label]) => h("option", { value, label: label || null })),
     );
     this.inputs.get(name).setAttribute("list", list.id);
-    (this.lists ??= []).push(list);
+    this.lists.push(list);
   }
 
   varyFields() {
@@ -471,7 +479,8 @@ class LaunchForm {
 
   async ask() {
     const form = this.read();
-    const asked = (this.asked = JSON.stringify(form));
+    const asked = JSON.stringify(form);
+    this.asked = asked;
     try {
       const verdict = await this.call("check_form", form);
       if (this.asked === asked) this.show(verdict, form);

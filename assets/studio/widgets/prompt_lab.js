@@ -35,8 +35,22 @@ export function mount({ node, data, call, plotly }) {
 
 class PromptLab {
   constructor(data, call, plotly) {
-    Object.assign(this, { data, call, clips: [], view: null, trialId: null, chosen: null, shown: SHOWN });
+    this.data = data;
+    this.call = call;
+    /** @type {any[]} */
+    this.clips = [];
+    /** @type {any} */
+    this.view = null;
+    /** @type {any} */
+    this.trialId = null;
+    /** @type {any} */
+    this.chosen = null;
+    this.shown = SHOWN;
+    /** Look at the trial again at once. @type {(() => void) | undefined} */
+    this.lookNow = undefined;
     this.redrawFlips = debounce(() => this.drawFlips(), 200); // numbers follow the slider at once, pictures when it rests
+    this.chartNode = h("div.lab-chart");
+    this.chart = new Chart(this.chartNode, plotly, { label: "P(yes) of clips with and without progress" });
     this.trouble = h("div");
     this.node = h(
       "div.lab",
@@ -47,7 +61,7 @@ class PromptLab {
         "div.lab-columns",
         {},
         h("div.lab-left", {}, this.editor(), this.tryPanel(), this.applyPanel(), this.recent()),
-        this.results(plotly),
+        this.results(),
       ),
     );
   }
@@ -177,6 +191,7 @@ class PromptLab {
     this.sample = h("input.input", { id: "trial-sample", type: "number", min: 1, max: this.data.max_sample, value: 200 });
     this.note = h("p.muted.lab-note");
     this.go = button("Try on stored clips", () => this.try(), { kind: "primary", id: "try-prompt" });
+    this.tryTrouble = h("div");
     return h(
       "section.panel",
       {},
@@ -186,7 +201,7 @@ class PromptLab {
       this.scorers,
       this.note,
       this.go,
-      (this.tryTrouble = h("div")),
+      this.tryTrouble,
     );
   }
 
@@ -269,8 +284,8 @@ class PromptLab {
     this.detail.hidden = true;
     setQuery({ trial: id });
     fill(this.outcome, h("p.muted", {}, "Loading…"));
-    this.stopPolling ??= poll(() => this.look(), SECONDS);
-    this.stopPolling();
+    this.lookNow ??= poll(() => this.look(), SECONDS);
+    this.lookNow();
   }
 
   async look() {
@@ -296,7 +311,7 @@ class PromptLab {
 
   // -- what came of it
 
-  results(plotly) {
+  results() {
     this.threshold = h("input", {
       id: "threshold",
       type: "range",
@@ -310,8 +325,6 @@ class PromptLab {
     this.outcome = h("div");
     this.numbers = h("div.lab-numbers");
     this.flips = h("div");
-    this.chartNode = h("div.lab-chart");
-    this.chart = new Chart(this.chartNode, plotly, { label: "P(yes) of clips with and without progress" });
     this.detail = h(
       "div.lab-detail",
       { hidden: true },
@@ -381,7 +394,7 @@ class PromptLab {
     try {
       await this.call(method, { trial: this.trialId });
       this.view = null;
-      this.stopPolling();
+      this.lookNow?.();
     } catch (error) {
       toast(error.message, "error");
     }
@@ -486,11 +499,12 @@ class PromptLab {
       .sort((a, b) => change(b) - change(a));
     const wrong = known.filter((clip) => after(clip) !== clip.progress);
     const unknown = this.clips.filter((clip) => clip.probability === null);
+    /** @type {[string, any[]][]} */
     const groups = [
       ["Flips: another label than now", flipped],
       ["Against the events", wrong],
-      ...(unknown.length ? [["Unknown: no usable answer", unknown]] : []),
     ];
+    if (unknown.length) groups.push(["Unknown: no usable answer", unknown]);
     const more = button(
       `Show ${SHOWN} more of each`,
       () => {

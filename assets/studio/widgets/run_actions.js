@@ -1,5 +1,5 @@
 // What can be done with runs, on the page of all runs and on the page of one: words, questions, and the calls.
-import { h, button, confirm, count, problem, toast } from "../studio.js";
+import { button, confirm, count, h, problem, toast } from "../studio.js";
 
 export const ACTIONS = {
   pause: { name: "Pause", done: "asked to pause" },
@@ -47,11 +47,13 @@ async function confirmDelete(call, rows) {
 
 /** 1500000 → "1.5 MB". */
 function size(bytes) {
-  const [unit, name] = [
+  /** @type {[number, string][]} */
+  const units = [
     [1e9, "GB"],
     [1e6, "MB"],
     [1e3, "kB"],
-  ].find(([limit]) => bytes >= limit) ?? [1, "bytes"];
+  ];
+  const [unit, name] = units.find(([limit]) => bytes >= limit) ?? [1, "bytes"];
   return `${(bytes / unit).toFixed(unit === 1 ? 0 : 1)} ${name}`;
 }
 

@@ -1,7 +1,7 @@
 // The curves of one run. They grow while the run trains; zoom and legend stay.
 import { Chart } from "../chart.js";
 import { count, h, number, query, setQuery, token } from "../studio.js";
-import { GROUPS, average, changeLabel } from "./run_curves.js";
+import { average, changeLabel, GROUPS } from "./run_curves.js";
 
 const SMOOTHING = 0.6;
 const TOO_MANY = 2_000;
@@ -12,7 +12,15 @@ export class RunCharts {
    * `onsuccess(step)`: a point of the success curve was clicked.
    */
   constructor(plotly, color, playSteps, onsuccess) {
-    Object.assign(this, { plotly, color, playSteps, onsuccess, data: new Map(), changes: [], groups: [] });
+    this.plotly = plotly;
+    this.color = color;
+    this.playSteps = playSteps;
+    this.onsuccess = onsuccess;
+    this.data = new Map();
+    /** @type {any[]} */
+    this.changes = [];
+    /** @type {any[]} */
+    this.groups = [];
     this.smoothing = clamp(Number(query().smooth ?? SMOOTHING));
     this.grid = h("div.run-charts");
     this.nothing = h(

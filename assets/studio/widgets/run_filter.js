@@ -1,5 +1,5 @@
 // Which runs the table shows: a text and menus over what there is. The choice lies in the page's address.
-import { h, debounce, fill, query, setQuery } from "../studio.js";
+import { debounce, fill, h, query, setQuery } from "../studio.js";
 import { shortEnv } from "./run_columns.js";
 
 const MENUS = [

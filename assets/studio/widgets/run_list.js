@@ -1,10 +1,10 @@
 // The first page: all runs, live.
-import { h, button, empty, fill, page, poll, problem, query, setQuery } from "../studio.js";
-import { ACTIONS, Menu, askTags, perform } from "./run_actions.js";
+import { button, empty, fill, h, page, poll, problem, query, setQuery } from "../studio.js";
+import { ACTIONS, askTags, Menu, perform } from "./run_actions.js";
+import { sortRows } from "./run_columns.js";
 import { showDiff } from "./run_diff.js";
 import { RunFilter } from "./run_filter.js";
 import { QueueStrip } from "./run_queue.js";
-import { sortRows } from "./run_columns.js";
 import { RunTable } from "./run_table.js";
 
 const SECONDS = 2;
@@ -17,7 +17,15 @@ export function mount({ node, data, call }) {
 
 class RunList {
   constructor(call, quick) {
-    Object.assign(this, { call, quick, rows: new Map(), versions: {}, order: [], loaded: false });
+    this.call = call;
+    this.quick = quick;
+    this.rows = new Map();
+    this.versions = {};
+    /** @type {any[]} */
+    this.order = [];
+    this.loaded = false;
+    /** Look at all runs again at once; set once the page looks by itself. */
+    this.refresh = () => {};
     const refresh = () => this.refresh();
     this.trouble = h("div");
     this.filter = new RunFilter(() => this.draw());
@@ -50,6 +58,7 @@ class RunList {
     this.filter.node.append(h("span.spacer"), this.grouping);
     this.bar = h("div.action-bar", { role: "toolbar", "aria-label": "Selected runs", hidden: true });
     this.diff = h("div");
+    this.nothing = h("div");
     this.more = h("p.muted");
     this.content = h(
       "div",
@@ -59,7 +68,7 @@ class RunList {
       this.bar,
       this.diff,
       this.table.node,
-      (this.nothing = h("div")),
+      this.nothing,
       this.more,
     );
     this.start = h("div");
@@ -145,7 +154,9 @@ class RunList {
     if (!this.grouped.checked || !rows.some((row) => row.set_name)) return [{ rows }];
     const groups = new Map();
     rows.forEach((row) => groups.set(row.set_name, [...(groups.get(row.set_name) ?? []), row]));
-    return [...groups].map(([name, members]) => ({ name, rows: members })).sort((a, b) => (a.name === "") - (b.name === ""));
+    return [...groups]
+      .map(([name, members]) => ({ name, rows: members }))
+      .sort((a, b) => Number(a.name === "") - Number(b.name === ""));
   }
 
   sortBy(key, descending = false) {

@@ -1,5 +1,5 @@
 // The top of every page: name, navigation, what runs and waits, light or dark.
-import { h, fill, poll, page, isDark } from "../studio.js";
+import { fill, h, isDark, page, poll } from "../studio.js";
 
 const THEME = "vlmrb-theme";
 const SECONDS = 3;
