@@ -76,7 +76,7 @@ function setStyle(node, style) {
 }
 
 /** Addresses that run scripts never get into a node. */
-function safeAttribute(key, value) {
+export function safeAttribute(key, value) {
   const text = String(value);
   return (key === "href" || key === "src") && /^\s*(javascript|data|vbscript):/i.test(text) ? "#" : text;
 }
@@ -187,14 +187,19 @@ export function query() {
 
 /** Change values of the address without a new page; null, "" and false take one away. */
 export function setQuery(changes, { push = false } = {}) {
-  const values = new URLSearchParams(location.search);
+  const text = changedQuery(location.search, changes);
+  const address = location.pathname + (text ? `?${text}` : "");
+  if (address !== location.pathname + location.search) history[push ? "pushState" : "replaceState"](null, "", address);
+}
+
+/** The values of an address with changes; null, "" and false take one away. */
+export function changedQuery(search, changes) {
+  const values = new URLSearchParams(search);
   for (const [key, value] of Object.entries(changes)) {
     if (value === null || value === undefined || value === "" || value === false) values.delete(key);
     else values.set(key, value);
   }
-  const text = values.toString();
-  const address = location.pathname + (text ? `?${text}` : "");
-  if (address !== location.pathname + location.search) history[push ? "pushState" : "replaceState"](null, "", address);
+  return values.toString();
 }
 
 /** The address of a page of the studio with values, for links: page("clips", { run: 3 }). */
@@ -216,7 +221,7 @@ export function count(value) {
 /** 123456 → "123k", 1500000 → "1.5M". */
 export function short(value) {
   if (!Number.isFinite(value)) return DASH;
-  if (Math.abs(value) >= 1e6) return `${+(value / 1e6).toPrecision(3)}M`;
+  if (Math.abs(value) >= 999_500) return `${+(value / 1e6).toPrecision(3)}M`;
   if (Math.abs(value) >= 1e4) return `${+(value / 1e3).toPrecision(3)}k`;
   return String(+value.toPrecision(4));
 }
@@ -231,14 +236,27 @@ export function percent(value, digits = 0) {
   return Number.isFinite(value) ? `${(100 * value).toFixed(digits)} %` : DASH;
 }
 
+/** Bytes → "1.5 MB". */
+export function fileSize(bytes) {
+  /** @type {[number, string][]} */
+  const units = [
+    [1e9, "GB"],
+    [1e6, "MB"],
+    [1e3, "kB"],
+  ];
+  const [unit, name] = units.find(([limit]) => bytes >= limit) ?? [1, "bytes"];
+  return `${(bytes / unit).toFixed(unit === 1 ? 0 : 1)} ${name}`;
+}
+
 /** Seconds → "45 s", "12 min", "3 h 5 min", "2 d 4 h". */
 export function duration(seconds) {
   if (!Number.isFinite(seconds)) return DASH;
   const s = Math.max(0, Math.round(seconds));
   if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.round(s / 60)} min`;
-  const hours = Math.floor(s / 3600);
-  if (hours < 48) return `${hours} h${Math.round((s % 3600) / 60) ? ` ${Math.round((s % 3600) / 60)} min` : ""}`;
+  const minutes = Math.round(s / 60);
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 48) return `${hours} h${minutes % 60 ? ` ${minutes % 60} min` : ""}`;
   return `${Math.floor(hours / 24)} d${hours % 24 ? ` ${hours % 24} h` : ""}`;
 }
 

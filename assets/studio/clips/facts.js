@@ -103,9 +103,7 @@ function promptNode(score) {
 const MANY_REWARDS = 8;
 
 function truthSection({ card, events, rewards, episodic_reward }, seek) {
-  const all = rewards.map((reward, frame) => ({ reward, frame }));
-  const dense = all.filter(({ reward }) => reward !== 0).length > MANY_REWARDS; // then what matters is where it changes
-  const rewarded = all.filter(({ reward, frame }) => (dense ? reward !== rewards[frame - 1] : reward !== 0));
+  const { dense, rewarded } = worthShowing(rewards);
   return section(
     "What really happened",
     h(
@@ -146,6 +144,13 @@ function truthSection({ card, events, rewards, episodic_reward }, seek) {
         )
       : h("p.muted", {}, "No reward in any frame."),
   );
+}
+
+/** Frames with a reward; where most have one (`dense`), those at which it changes. */
+export function worthShowing(rewards) {
+  const all = rewards.map((reward, frame) => ({ reward, frame }));
+  const dense = all.filter(({ reward }) => reward !== 0).length > MANY_REWARDS;
+  return { dense, rewarded: all.filter(({ reward, frame }) => (dense ? reward !== rewards[frame - 1] : reward !== 0)) };
 }
 
 function comparison(card) {
@@ -201,7 +206,7 @@ function replaySection(replay) {
 }
 
 /** Chance of one draw: 0.00042 → "0.042 %". */
-function tiny(value) {
+export function tiny(value) {
   if (!Number.isFinite(value)) return "–";
   return value > 0 && value < 0.1 ? `${Number((100 * value).toPrecision(2))} %` : percent(value, 1);
 }

@@ -290,8 +290,7 @@ export class Player {
 
   #counter(frame, frames) {
     const card = this.view?.card;
-    const stride = card && card.length > 1 ? (card.end_step - card.start_step) / (card.length - 1) : 0;
-    return `frame ${frame + 1} of ${frames}${card ? ` · step ${card.start_step + Math.round(stride * frame)}` : ""}`;
+    return `frame ${frame + 1} of ${frames}${card ? ` · step ${stepOf(card, frame)}` : ""}`;
   }
 
   #prefetch() {
@@ -364,4 +363,10 @@ export class Player {
     this.transport.pause();
     this.onclose(clipId);
   }
+}
+
+/** The step of the run at which a frame of a clip was taken: parallel environments lie several steps apart. */
+export function stepOf(card, frame) {
+  const stride = card.length > 1 ? (card.end_step - card.start_step) / (card.length - 1) : 0;
+  return card.start_step + Math.round(stride * frame);
 }

@@ -1,5 +1,6 @@
 // The compare page: which runs, what may be said about them, curves with bands, tables, TD error against score.
 import { Chart, methodColor } from "../chart.js";
+import { smoothingWeight } from "../smoothing.js";
 import {
   badge,
   button,
@@ -19,8 +20,11 @@ import {
   short,
   token,
 } from "../studio.js";
+import { comparisonTraces, jitter } from "./comparison_traces.js";
+import { interval, reaching } from "./comparison_words.js";
 
 const SECONDS = 10;
+const MOST_SMOOTHING = 0.95;
 
 export function mount({ node, data, call, plotly }) {
   const view = new Comparison(data, call, plotly);
@@ -100,7 +104,7 @@ class Comparison {
     );
     this.statistic.value = query().statistic === "mean" ? "mean" : "iqm";
     this.raw.checked = query().raw !== "no";
-    this.smoothing.value = query().smooth ?? 0;
+    this.smoothing.value = smoothingWeight(query().smooth, { otherwise: 0, most: MOST_SMOOTHING });
     this.drawPicker();
   }
 
@@ -126,7 +130,15 @@ class Comparison {
       this.drawCharts();
     };
     this.raw = h("input", { type: "checkbox", checked: true, onchange: redraw });
-    this.smoothing = h("input", { type: "range", min: 0, max: 0.95, step: 0.05, value: 0, id: "smoothing", oninput: redraw });
+    this.smoothing = h("input", {
+      type: "range",
+      min: 0,
+      max: MOST_SMOOTHING,
+      step: 0.05,
+      value: 0,
+      id: "smoothing",
+      oninput: redraw,
+    });
     this.pickButton = button(
       "Choose runs",
       () => {
@@ -375,9 +387,10 @@ class Comparison {
   }
 
   drawCharts() {
+    const weight = Number(this.smoothing.value);
+    const how = { share: this.view.as_share, raw: this.raw.checked, weight, colorOf: methodColor };
     for (const [chart, panel] of this.charts) {
-      const weight = Number(this.smoothing.value);
-      chart.draw(() => traces(panel, this.view.as_share, this.raw.checked, weight), {
+      chart.draw(() => comparisonTraces(panel, how), {
         xaxis: { title: { text: "steps" }, rangemode: "tozero" },
         yaxis: { title: { text: this.view.metric }, ...(this.view.as_share ? { tickformat: ".0%", range: [-0.02, 1.04] } : {}) },
         uirevision: this.view.run_ids.join(",") + this.view.metric,
@@ -559,100 +572,4 @@ class Comparison {
     );
     return details;
   }
-}
-
-/** Spread clips of equal score a little, the same way each time. */
-function jitter(id) {
-  return (((id * 2654435761) % 1000) / 1000 - 0.5) * 0.05;
-}
-
-function traces(panel, share, raw, weight) {
-  const found = [];
-  const shown = share ? ":.0%" : ":.4g";
-  for (const curve of panel.curves) {
-    const color = methodColor(curve.token);
-    const group = { legendgroup: curve.label };
-    if (raw)
-      for (const run of curve.raw)
-        found.push({
-          ...group,
-          type: "scatter",
-          mode: "lines",
-          x: run.steps,
-          y: smoothed(run.values, weight),
-          line: { color, width: 1 },
-          opacity: 0.28,
-          showlegend: false,
-          meta: { runs: [run.run_id] },
-          hovertemplate: `run ${run.run_id}, seed ${run.seed}: %{y${shown}}<extra></extra>`,
-        });
-    const banded = curve.low.some((value) => value !== null);
-    const band = banded ? ` [%{customdata[1]${shown}}, %{customdata[2]${shown}}]` : "";
-    if (banded) {
-      const known = curve.steps.map((_, i) => i).filter((i) => curve.low[i] !== null);
-      found.push({
-        ...group,
-        type: "scatter",
-        mode: "lines",
-        hoverinfo: "skip",
-        showlegend: false,
-        x: [...known.map((i) => curve.steps[i]), ...[...known].reverse().map((i) => curve.steps[i])],
-        y: [...known.map((i) => curve.high[i]), ...[...known].reverse().map((i) => curve.low[i])],
-        fill: "toself",
-        fillcolor: faded(color, 0.16),
-        line: { width: 0 },
-      });
-    }
-    found.push({
-      ...group,
-      type: "scatter",
-      mode: "lines+markers",
-      name: `${curve.label} (n=${curve.n})`,
-      x: curve.steps,
-      y: smoothed(curve.point, weight),
-      line: { color, width: 2.5 },
-      marker: { size: 5, color },
-      meta: { runs: curve.run_ids },
-      customdata: curve.steps.map((_, i) => [curve.counts[i], curve.low[i], curve.high[i]]),
-      hovertemplate: `${escapeWords(curve.label)} at %{x:,}: %{y${shown}}${band}, n=%{customdata[0]}<extra></extra>`,
-    });
-  }
-  return found;
-}
-
-/** Exponential moving average; missing values stay missing. */
-function smoothed(values, weight) {
-  if (!weight) return values;
-  let last = null;
-  return values.map((value) => (value === null ? null : (last = last === null ? value : weight * last + (1 - weight) * value)));
-}
-
-function faded(color, opacity) {
-  const [r, g, b] = [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16));
-  return `rgba(${r},${g},${b},${opacity})`;
-}
-
-/** Plotly reads a few tags and %{…} in its texts: names must not hold any. */
-function escapeWords(words) {
-  return words.replace(/[<>%{}]/g, " ");
-}
-
-function interval(found, share, runs) {
-  if (!found) return "–";
-  const one = (value) => (share ? whole(100 * value) : value && Math.abs(value) < 0.001 ? value.toExponential(1) : number(value));
-  const words = found.low === null ? one(found.point) : `${one(found.point)} [${one(found.low)}, ${one(found.high)}]`;
-  return `${words}${share ? " %" : ""}${found.n === runs ? "" : ` (n=${found.n})`}`;
-}
-
-/** Halves go to the even number, as in the command line and in what is exported. */
-function whole(value) {
-  const rounded = Math.round(value);
-  return String(Math.abs(value % 1) === 0.5 && rounded % 2 ? rounded - 1 : rounded);
-}
-
-function reaching(found) {
-  const reached = `(${found.reached}/${found.n})`;
-  if (found.median === null) return `– ${reached}`;
-  const range = found.low === null ? "" : ` [${short(found.low)}, ${found.high === null ? "…" : short(found.high)}]`;
-  return `${short(found.median)}${range} ${reached}`;
 }

@@ -207,23 +207,6 @@ class LaunchForm {
     return input;
   }
 
-  hint(setting) {
-    const signs = { ge: "≥", gt: ">", le: "≤", lt: "<" };
-    const { ge, le } = setting.limits;
-    const range =
-      ge !== undefined && le !== undefined
-        ? `${ge} to ${le}`
-        : Object.entries(signs)
-            .filter(([key]) => key in setting.limits)
-            .map(([key, sign]) => `${sign} ${setting.limits[key]}`)
-            .join(" and ");
-    const others = Object.entries(setting.by_agent)
-      .filter(([, value]) => value !== setting.default)
-      .map(([agent, value]) => `${agent} ${value}`);
-    const base = setting.kind === "flag" ? "" : [`default ${setting.default}`, ...others].join(", ");
-    return [setting.description, [range, base].filter(Boolean).join("; ")].filter(Boolean).join(" · ");
-  }
-
   front() {
     const of = (name) => {
       const setting = this.settings.get(name);
@@ -231,7 +214,7 @@ class LaunchForm {
         name,
         LABELS[name],
         this.control(setting),
-        ["algo", "prompt", "scorer"].includes(name) ? null : this.hint(setting),
+        ["algo", "prompt", "scorer"].includes(name) ? null : settingHint(setting),
       );
     };
     const env = of("env");
@@ -427,7 +410,7 @@ class LaunchForm {
           h(
             "div.grid-2",
             {},
-            settings.map((setting) => this.field(setting.name, setting.name, this.control(setting), this.hint(setting))),
+            settings.map((setting) => this.field(setting.name, setting.name, this.control(setting), settingHint(setting))),
           ),
         ),
       ),
@@ -605,4 +588,22 @@ function schedulePicture(schedules) {
     tick("0", x(0) + 4, "x"),
     tick(`${short(last)} steps`, x(last) - 28, "x"),
   );
+}
+
+/** What a setting is, its range and its defaults, in one line under its field. */
+export function settingHint(setting) {
+  const signs = { ge: "≥", gt: ">", le: "≤", lt: "<" };
+  const { ge, le } = setting.limits;
+  const range =
+    ge !== undefined && le !== undefined
+      ? `${ge} to ${le}`
+      : Object.entries(signs)
+          .filter(([key]) => key in setting.limits)
+          .map(([key, sign]) => `${sign} ${setting.limits[key]}`)
+          .join(" and ");
+  const others = Object.entries(setting.by_agent)
+    .filter(([, value]) => value !== setting.default)
+    .map(([agent, value]) => `${agent} ${value}`);
+  const base = setting.kind === "flag" ? "" : [`default ${setting.default}`, ...others].join(", ");
+  return [setting.description, [range, base].filter(Boolean).join("; ")].filter(Boolean).join(" · ");
 }

@@ -22,6 +22,7 @@ import {
   toast,
   token,
 } from "../studio.js";
+import { against, atThreshold, histogram } from "./prompt_numbers.js";
 
 const SECONDS = 1.5;
 const SHOWN = 15;
@@ -403,14 +404,9 @@ class PromptLab {
   drawNumbers() {
     const at = Number(this.threshold.value);
     this.thresholdWords.textContent = at.toFixed(2);
-    const known = this.clips.filter((clip) => clip.probability !== null);
-    const after = (clip) => clip.probability >= at;
-    const events = against(known, after, (clip) => clip.progress);
-    const judged = known.filter((clip) => clip.human !== null);
-    const people = judged.length ? against(judged, after, (clip) => clip.human) : null;
-    const compared = known.filter((clip) => clip.before !== null);
-    const flipped = compared.filter((clip) => after(clip) !== clip.before);
-    const unknown = this.clips.length - known.length;
+    const { saysYes, known, unknown, compared, flipped, judged } = atThreshold(this.clips, at);
+    const events = against(known, saysYes, (clip) => clip.progress);
+    const people = judged.length ? against(judged, saysYes, (clip) => clip.human) : null;
     fill(
       this.numbers,
       h(
@@ -419,10 +415,10 @@ class PromptLab {
         stat("AUC", number(this.view.auc)),
         stat("precision", percent(events.precision)),
         stat("recall", percent(events.recall)),
-        stat("labelled yes", percent(known.length ? known.filter(after).length / known.length : NaN)),
+        stat("labelled yes", percent(known.length ? known.filter(saysYes).length / known.length : NaN)),
         stat("calibration error", number(this.view.calibration_error)),
         stat("flips", `${count(flipped.length)} of ${count(compared.length)}`),
-        stat("unknown", count(unknown)),
+        stat("unknown", count(unknown.length)),
       ),
       h(
         "div.lab-tables",
@@ -445,13 +441,11 @@ class PromptLab {
 
   drawHistogram(known, at) {
     const bins = (truth) => {
-      const counts = new Array(BINS).fill(0);
-      known
-        .filter((clip) => clip.progress === truth)
-        .forEach((clip) => {
-          counts[Math.min(BINS - 1, Math.floor(clip.probability * BINS))] += 1;
-        });
-      return counts;
+      const clips = known.filter((clip) => clip.progress === truth);
+      return histogram(
+        clips.map((clip) => clip.probability),
+        BINS,
+      );
     };
     const x = Array.from({ length: BINS }, (_, i) => (i + 0.5) / BINS);
     const [progress, none] = [bins(true), bins(false)];
@@ -490,15 +484,7 @@ class PromptLab {
 
   /** The clips that flip, those that change most first, and those whose label goes against the events. */
   drawFlips() {
-    const at = Number(this.threshold.value);
-    const after = (clip) => clip.probability >= at;
-    const known = this.clips.filter((clip) => clip.probability !== null);
-    const change = (clip) => Math.abs(clip.probability - (clip.before_probability ?? Number(clip.before)));
-    const flipped = known
-      .filter((clip) => clip.before !== null && after(clip) !== clip.before)
-      .sort((a, b) => change(b) - change(a));
-    const wrong = known.filter((clip) => after(clip) !== clip.progress);
-    const unknown = this.clips.filter((clip) => clip.probability === null);
+    const { saysYes, flipped, wrong, unknown } = atThreshold(this.clips, Number(this.threshold.value));
     /** @type {[string, any[]][]} */
     const groups = [
       ["Flips: another label than now", flipped],
@@ -525,7 +511,7 @@ class PromptLab {
             ? h(
                 "div.flip-grid",
                 {},
-                clips.slice(0, this.shown).map((clip) => flipCard(clip, clip.probability === null ? null : after(clip))),
+                clips.slice(0, this.shown).map((clip) => flipCard(clip, clip.probability === null ? null : saysYes(clip))),
               )
             : h("p.muted", {}, "None at this threshold."),
         ),
@@ -645,13 +631,6 @@ function beginning(text) {
 
 function reference(prompt) {
   return `${prompt.name}@${prompt.version}`;
-}
-
-/** Labels against a truth. */
-function against(clips, label, truth) {
-  const cell = (yes, positive) => clips.filter((clip) => label(clip) === yes && truth(clip) === positive).length;
-  const [tp, fp, fn, tn] = [cell(true, true), cell(true, false), cell(false, true), cell(false, false)];
-  return { tp, fp, fn, tn, precision: tp / (tp + fp), recall: tp / (tp + fn) };
 }
 
 function stat(label, value) {

@@ -142,6 +142,12 @@ export function sortRows(rows, sort) {
   return [...rows].sort((a, b) => compare(column.by(a), column.by(b)) || b.run_id - a.run_id);
 }
 
+/** The sort order after a click on a column's head: its own first, and then the other way round. */
+export function nextSort(sort, key, descending = false) {
+  const [first, second] = descending ? [`-${key}`, key] : [key, `-${key}`];
+  return sort === first ? second : first;
+}
+
 /** Classes of a column's cells. */
 export function cellClass(column) {
   return [`col-${column.key}`, column.right ? "right num" : "", column.hide ? `hide-${column.hide}` : ""]

@@ -2,6 +2,7 @@
 import { fill, focusedNode, h, page } from "../studio.js";
 import { editName } from "./run_actions.js";
 import { COLUMNS, cellClass } from "./run_columns.js";
+import { setWords } from "./run_sets.js";
 
 /** The table. `on`: { select(), sort(key), toggleSet(name), menu(row, opener), renamed() }. */
 export class RunTable {
@@ -174,13 +175,6 @@ export class RunTable {
       this.on.renamed(row, name);
     });
   }
-}
-
-function setWords(rows) {
-  const states = new Map();
-  rows.forEach((row) => states.set(row.state, (states.get(row.state) ?? 0) + 1));
-  const words = [...states].map(([state, n]) => `${n} ${state === "created" ? "not started" : state}`);
-  return `${rows.length} run${rows.length === 1 ? "" : "s"}: ${words.join(", ")}`;
 }
 
 function tickOf(box, rows, selected) {

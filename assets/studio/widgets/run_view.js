@@ -4,6 +4,7 @@ import { ACTIONS, askTags, editName, perform } from "./run_actions.js";
 import { RunCharts } from "./run_charts.js";
 import { methodLabel, progressWords, share, shortEnv } from "./run_columns.js";
 import { LiveControls } from "./run_controls.js";
+import { lastSteps } from "./run_curves.js";
 import { LogView, settingsView } from "./run_details.js";
 
 const SECONDS = 2;
@@ -67,7 +68,7 @@ class RunView {
   async tick() {
     let look;
     try {
-      look = await this.call("look", { run: this.run, since: this.charts.lastSteps(), ...this.seen });
+      look = await this.call("look", { run: this.run, since: lastSteps(this.charts.data), ...this.seen });
     } catch (error) {
       if (this.trouble.textContent !== error.message) fill(this.trouble, problem(error.message));
       return;
