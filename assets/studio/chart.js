@@ -1,6 +1,7 @@
 // One live chart. The node and the state of zoom and legend stay while curves grow.
 import { h, token } from "./studio.js";
 
+/** @type {Promise<any> | null} */
 let loading = null;
 
 /** plotly.js, fetched once per page from the studio itself. */
@@ -8,7 +9,10 @@ export function plotly(address) {
   loading ??= new Promise((resolve, reject) => {
     const script = h("script", { src: address });
     script.onload = () => resolve(window.Plotly);
-    script.onerror = () => reject(new Error("plotly.js could not be loaded"));
+    script.onerror = () => {
+      loading = null; // the next drawing tries again
+      reject(new Error("plotly.js could not be loaded"));
+    };
     document.head.append(script);
   });
   return loading;
@@ -16,28 +20,52 @@ export function plotly(address) {
 
 /** Layout shared by all charts, in the colours of the theme. */
 export function baseLayout() {
-  const axis = { gridcolor: token("line"), linecolor: token("line-strong"), zerolinecolor: token("line-strong"), automargin: true,
-    tickfont: { color: token("muted"), size: 12 } };
+  const axis = {
+    gridcolor: token("line"),
+    linecolor: token("line-strong"),
+    zerolinecolor: token("line-strong"),
+    automargin: true,
+    tickfont: { color: token("muted"), size: 12 },
+  };
   return {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: token("font"), color: token("text"), size: 13 },
-    margin: { l: 52, r: 16, t: 12, b: 44 }, hovermode: "closest", dragmode: "zoom", showlegend: true, uirevision: "keep",
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: token("font"), color: token("text"), size: 13 },
+    margin: { l: 52, r: 16, t: 12, b: 44 },
+    hovermode: "closest",
+    dragmode: "zoom",
+    showlegend: true,
+    uirevision: "keep",
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 12 } },
     hoverlabel: { bgcolor: token("surface"), bordercolor: token("line-strong"), font: { color: token("text"), size: 12 } },
     modebar: { bgcolor: "rgba(0,0,0,0)", color: token("muted"), activecolor: token("accent") },
-    xaxis: { ...axis }, yaxis: { ...axis },
+    xaxis: { ...axis },
+    yaxis: { ...axis },
   };
 }
 
 // plotly's own button for sharing would upload the chart's data to its cloud: what is on this machine stays here
-const CONFIG = { displaylogo: false, responsive: true, scrollZoom: false, showSendToCloud: false, plotlyServerURL: "",
-  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+const CONFIG = {
+  displaylogo: false,
+  responsive: true,
+  scrollZoom: false,
+  showSendToCloud: false,
+  plotlyServerURL: "",
+  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+};
 
 /** A chart in `node`: `draw(traces, layout)` as often as you like; `onclick(point)` for clicks on points. */
 export class Chart {
+  /**
+   * @param {any} node
+   * @param {string} address plotly.js's
+   * @param {{ label?: string, onclick?: ((point: any, event: any) => void) | null }} [options]
+   */
   constructor(node, address, { label, onclick = null } = {}) {
     this.node = node;
     this.address = address;
     this.onclick = onclick;
+    /** @type {[any, any?] | null} */
     this.last = null;
     node.classList.add("chart");
     node.setAttribute("role", "img");
@@ -50,12 +78,18 @@ export class Chart {
     const library = await plotly(this.address);
     const base = baseLayout();
     const resolved = typeof traces === "function" ? traces() : traces;
-    const whole = { ...base, ...layout, xaxis: axis(base.xaxis, layout.xaxis), yaxis: axis(base.yaxis, layout.yaxis),
-      legend: { ...base.legend, ...layout.legend }, margin: { ...base.margin, ...layout.margin } };
+    const whole = {
+      ...base,
+      ...layout,
+      xaxis: axis(base.xaxis, layout.xaxis),
+      yaxis: axis(base.yaxis, layout.yaxis),
+      legend: { ...base.legend, ...layout.legend },
+      margin: { ...base.margin, ...layout.margin },
+    };
     await library.react(this.node, resolved, whole, CONFIG);
     if (this.onclick && !this.listening) {
       this.listening = true;
-      this.node.on("plotly_click", (event) => event.points.length && this.onclick(event.points[0], event));
+      this.node.on("plotly_click", (event) => event.points.length && this.onclick?.(event.points[0], event));
     }
   }
 }

@@ -42,7 +42,14 @@ async function isReachable() {
 
 // -- nodes
 
-/** A node: h("a.link", { href, onclick, data: { id } }, "text", node, [nodes], null). */
+/**
+ * A node: h("a.link", { href, onclick, data: { id } }, "text", node, [nodes], null).
+ *
+ * @param {string} tag name and classes: "button.small"
+ * @param {Record<string, any> | null} [attributes]
+ * @param {...any} children
+ * @returns {any} an HTML or SVG element; which one, the tag says
+ */
 export function h(tag, attributes = {}, ...children) {
   const [name, ...classes] = tag.split(".");
   const node = SVG.has(name) ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
@@ -69,7 +76,7 @@ function setStyle(node, style) {
 }
 
 /** Addresses that run scripts never get into a node. */
-function safeAttribute(key, value) {
+export function safeAttribute(key, value) {
   const text = String(value);
   return (key === "href" || key === "src") && /^\s*(javascript|data|vbscript):/i.test(text) ? "#" : text;
 }
@@ -84,6 +91,11 @@ export function fill(node, ...children) {
   return node;
 }
 
+/** The HTML element that has the focus, if one has. */
+export function focusedNode() {
+  return document.activeElement instanceof HTMLElement ? document.activeElement : null;
+}
+
 /** A message that something is wrong. */
 export function problem(message) {
   return h("div.problem", { role: "alert" }, message);
@@ -96,8 +108,8 @@ export function empty(title, text, ...actions) {
 
 /** A message in the corner that goes by itself; errors stay longer. */
 export function toast(message, kind = "info") {
-  let tray = document.querySelector(".toasts");
-  if (!tray) document.body.append((tray = h("div.toasts", { role: "status", "aria-live": "polite" })));
+  const tray = document.querySelector(".toasts") ?? h("div.toasts", { role: "status", "aria-live": "polite" });
+  if (!tray.isConnected) document.body.append(tray);
   const note = h(`div.toast.${kind}`, {}, message);
   tray.append(note);
   setTimeout(() => note.remove(), kind === "error" ? 9000 : 4000);
@@ -108,7 +120,13 @@ export function confirm(title, text, action) {
   return new Promise((resolve) => {
     const dialog = h(
       "dialog.dialog",
-      { "aria-label": title, onclose: () => { dialog.remove(); resolve(dialog.returnValue === "yes"); } },
+      {
+        "aria-label": title,
+        onclose: () => {
+          dialog.remove();
+          resolve(dialog.returnValue === "yes");
+        },
+      },
       h("h3", {}, title),
       h("p", {}, text),
       h(
@@ -125,9 +143,13 @@ export function confirm(title, text, action) {
 
 // -- time
 
-/** Call `tick` at once and then again `seconds` after each end, while the page is looked at. Returns a function that calls it now. */
+/**
+ * Call `tick` at once and then again `seconds` after each end, while the page is looked at. Returns a function that calls it
+ * now.
+ */
 export function poll(tick, seconds) {
-  let timer = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
   let busy = false;
   async function run() {
     clearTimeout(timer);
@@ -148,7 +170,8 @@ export function poll(tick, seconds) {
 
 /** Call `action` once things have been quiet for a moment. */
 export function debounce(action, milliseconds = 250) {
-  let timer = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
   return (...values) => {
     clearTimeout(timer);
     timer = setTimeout(() => action(...values), milliseconds);
@@ -164,14 +187,19 @@ export function query() {
 
 /** Change values of the address without a new page; null, "" and false take one away. */
 export function setQuery(changes, { push = false } = {}) {
-  const values = new URLSearchParams(location.search);
+  const text = changedQuery(location.search, changes);
+  const address = location.pathname + (text ? `?${text}` : "");
+  if (address !== location.pathname + location.search) history[push ? "pushState" : "replaceState"](null, "", address);
+}
+
+/** The values of an address with changes; null, "" and false take one away. */
+export function changedQuery(search, changes) {
+  const values = new URLSearchParams(search);
   for (const [key, value] of Object.entries(changes)) {
     if (value === null || value === undefined || value === "" || value === false) values.delete(key);
     else values.set(key, value);
   }
-  const text = values.toString();
-  const address = location.pathname + (text ? `?${text}` : "");
-  if (address !== location.pathname + location.search) history[push ? "pushState" : "replaceState"](null, "", address);
+  return values.toString();
 }
 
 /** The address of a page of the studio with values, for links: page("clips", { run: 3 }). */
@@ -193,7 +221,7 @@ export function count(value) {
 /** 123456 → "123k", 1500000 → "1.5M". */
 export function short(value) {
   if (!Number.isFinite(value)) return DASH;
-  if (Math.abs(value) >= 1e6) return `${+(value / 1e6).toPrecision(3)}M`;
+  if (Math.abs(value) >= 999_500) return `${+(value / 1e6).toPrecision(3)}M`;
   if (Math.abs(value) >= 1e4) return `${+(value / 1e3).toPrecision(3)}k`;
   return String(+value.toPrecision(4));
 }
@@ -208,14 +236,27 @@ export function percent(value, digits = 0) {
   return Number.isFinite(value) ? `${(100 * value).toFixed(digits)} %` : DASH;
 }
 
+/** Bytes → "1.5 MB". */
+export function fileSize(bytes) {
+  /** @type {[number, string][]} */
+  const units = [
+    [1e9, "GB"],
+    [1e6, "MB"],
+    [1e3, "kB"],
+  ];
+  const [unit, name] = units.find(([limit]) => bytes >= limit) ?? [1, "bytes"];
+  return `${(bytes / unit).toFixed(unit === 1 ? 0 : 1)} ${name}`;
+}
+
 /** Seconds → "45 s", "12 min", "3 h 5 min", "2 d 4 h". */
 export function duration(seconds) {
   if (!Number.isFinite(seconds)) return DASH;
   const s = Math.max(0, Math.round(seconds));
   if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.round(s / 60)} min`;
-  const hours = Math.floor(s / 3600);
-  if (hours < 48) return `${hours} h${Math.round((s % 3600) / 60) ? ` ${Math.round((s % 3600) / 60)} min` : ""}`;
+  const minutes = Math.round(s / 60);
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 48) return `${hours} h${minutes % 60 ? ` ${minutes % 60} min` : ""}`;
   return `${Math.floor(hours / 24)} d${hours % 24 ? ` ${hours % 24} h` : ""}`;
 }
 
@@ -227,8 +268,15 @@ export function ago(time) {
 // -- shared pieces
 
 const STATUS_WORDS = {
-  created: "not started", queued: "queued", running: "running", paused: "paused", finished: "finished",
-  stopped: "stopped", failed: "failed", interrupted: "interrupted", cancelled: "cancelled",
+  created: "not started",
+  queued: "queued",
+  running: "running",
+  paused: "paused",
+  finished: "finished",
+  stopped: "stopped",
+  failed: "failed",
+  interrupted: "interrupted",
+  cancelled: "cancelled",
 };
 
 /** The badge of a run's or job's true state. */
@@ -239,8 +287,17 @@ export function badge(status) {
 /** A progress bar with its share in words for screen readers. */
 export function bar(share, label = "progress") {
   const value = Math.max(0, Math.min(1, Number.isFinite(share) ? share : 0));
-  return h("span.bar", { role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100,
-    "aria-valuenow": Math.round(100 * value) }, h("span.bar-fill", { style: { width: `${100 * value}%` } }));
+  return h(
+    "span.bar",
+    {
+      role: "progressbar",
+      "aria-label": label,
+      "aria-valuemin": 0,
+      "aria-valuemax": 100,
+      "aria-valuenow": Math.round(100 * value),
+    },
+    h("span.bar-fill", { style: { width: `${100 * value}%` } }),
+  );
 }
 
 /** A button. */

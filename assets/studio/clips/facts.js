@@ -4,14 +4,16 @@ import { chance, labelChip, runLink } from "./card.js";
 
 /** Fill `node` with everything known about a clip. `seek(frame)` shows a frame. */
 export function drawFacts(node, view, seek) {
-  fill(node,
+  fill(
+    node,
     view.problem ? problem(view.problem) : null,
     answerSection(view),
     truthSection(view, seek),
     view.replay ? replaySection(view.replay) : null,
     verdictSection(view.verdicts),
     earlierSection(view.scores.slice(1)),
-    clipSection(view));
+    clipSection(view),
+  );
 }
 
 function section(title, ...children) {
@@ -19,47 +21,81 @@ function section(title, ...children) {
 }
 
 function pairs(rows) {
-  return h("dl.pairs", {}, rows.filter(([, value]) => value !== null && value !== "" && value !== undefined)
-    .map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+  return h(
+    "dl.pairs",
+    {},
+    rows
+      .filter(([, value]) => value !== null && value !== "" && value !== undefined)
+      .map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
+  );
 }
 
 // -- the scorer's answer
 
 function answerSection({ scores }) {
   if (!scores.length) {
-    return section("What the scorer said", h("p.muted", {}, "Nothing yet: no scorer has looked at this clip. Replay reaches it as it reaches any other."));
+    return section(
+      "What the scorer said",
+      h("p.muted", {}, "Nothing yet: no scorer has looked at this clip. Replay reaches it as it reaches any other."),
+    );
   }
   const score = scores[0];
-  return section("What the scorer said",
+  return section(
+    "What the scorer said",
     h("div.answer-line", {}, labelChip({ label: score.label, probability: null }), probabilityMeter(score)),
     score.error ? h("p.warning", {}, score.error) : null,
     pairs([
-      ["raw logits", Number.isFinite(score.yes_logit) || Number.isFinite(score.no_logit)
-        ? h("span.num", {}, `yes ${number(score.yes_logit, 4)} · no ${number(score.no_logit, 4)}`) : null],
+      [
+        "raw logits",
+        Number.isFinite(score.yes_logit) || Number.isFinite(score.no_logit)
+          ? h("span.num", {}, `yes ${number(score.yes_logit, 4)} · no ${number(score.no_logit, 4)}`)
+          : null,
+      ],
       ["scorer", h("span.mono.wrap", {}, score.scorer)],
       ["model", score.model && score.model !== score.scorer ? h("span.mono.wrap", {}, score.model) : null],
       ["revision", score.revision ? h("span.mono.wrap", {}, score.revision) : null],
-      ["frames seen", score.frame_indices.length ? h("span.num", {}, score.frame_indices.map((index) => index + 1).join(", ")) : "none: it reads events or rewards, not pictures"],
+      [
+        "frames seen",
+        score.frame_indices.length
+          ? h("span.num", {}, score.frame_indices.map((index) => index + 1).join(", "))
+          : "none: it reads events or rewards, not pictures",
+      ],
       ["time", score.latency_s > 0 ? `${number(1000 * score.latency_s, 2)} ms` : null],
     ]),
-    promptNode(score));
+    promptNode(score),
+  );
 }
 
 /** P(yes) as a bar with the threshold on it. */
 export function probabilityMeter({ probability, threshold, label }) {
   if (!Number.isFinite(probability)) return h("span.muted", {}, "no usable answer");
-  return h("div.meter-line", {},
+  return h(
+    "div.meter-line",
+    {},
     h("span.num", {}, `P(yes) ${chance(probability)}`),
-    h(`div.meter.meter-${label}`, { role: "img", "aria-label": `P(yes) ${chance(probability)}, threshold ${chance(threshold)}`, style: { "--value": probability, "--threshold": threshold } },
-      h("span.meter-fill"), h("span.meter-threshold", { title: `yes from ${chance(threshold)}` })),
-    h("span.muted.small-text", {}, `yes from ${chance(threshold)}`));
+    h(
+      `div.meter.meter-${label}`,
+      {
+        role: "img",
+        "aria-label": `P(yes) ${chance(probability)}, threshold ${chance(threshold)}`,
+        style: { "--value": probability, "--threshold": threshold },
+      },
+      h("span.meter-fill"),
+      h("span.meter-threshold", { title: `yes from ${chance(threshold)}` }),
+    ),
+    h("span.muted.small-text", {}, `yes from ${chance(threshold)}`),
+  );
 }
 
 function promptNode(score) {
   if (!score.prompt) return h("p.muted.small-text", {}, "This scorer reads no prompt.");
-  return h("details.prompt", {}, h("summary", {}, "Prompt ", h("span.mono", {}, score.prompt)),
+  return h(
+    "details.prompt",
+    {},
+    h("summary", {}, "Prompt ", h("span.mono", {}, score.prompt)),
     h("blockquote", {}, score.prompt_text),
-    h("a", { href: page("prompts", { prompt: score.prompt }) }, "Try another wording"));
+    h("a", { href: page("prompts", { prompt: score.prompt }) }, "Try another wording"),
+  );
 }
 
 // -- ground truth
@@ -67,17 +103,54 @@ function promptNode(score) {
 const MANY_REWARDS = 8;
 
 function truthSection({ card, events, rewards, episodic_reward }, seek) {
-  const all = rewards.map((reward, frame) => ({ reward, frame }));
-  const dense = all.filter(({ reward }) => reward !== 0).length > MANY_REWARDS; // then what matters is where it changes
-  const rewarded = all.filter(({ reward, frame }) => (dense ? reward !== rewards[frame - 1] : reward !== 0));
-  return section("What really happened",
-    h("p.verdict-line", {}, card.progress ? "The simulator saw progress." : "The simulator saw no progress.", " ", comparison(card)),
-    events.length ? h("ul.event-list", {}, events.map((event) => h("li", {}, frameButton(event.frame, seek),
-      h(`span.event-words${event.progress ? ".progress" : ""}`, {}, event.words), h("span.muted.num", {}, `step ${event.step}`)))) : h("p.muted", {}, "No events in this clip."),
+  const { dense, rewarded } = worthShowing(rewards);
+  return section(
+    "What really happened",
+    h(
+      "p.verdict-line",
+      {},
+      card.progress ? "The simulator saw progress." : "The simulator saw no progress.",
+      " ",
+      comparison(card),
+    ),
+    events.length
+      ? h(
+          "ul.event-list",
+          {},
+          events.map((event) =>
+            h(
+              "li",
+              {},
+              frameButton(event.frame, seek),
+              h(`span.event-words${event.progress ? ".progress" : ""}`, {}, event.words),
+              h("span.muted.num", {}, `step ${event.step}`),
+            ),
+          ),
+        )
+      : h("p.muted", {}, "No events in this clip."),
     rewarded.length
-      ? h("p.rewards", {}, dense ? "Reward, from frame " : "Rewards: ", rewarded.slice(0, 24).map(({ reward, frame }) => [frameButton(frame, seek), h("span.num", {}, `${reward > 0 ? "+" : ""}${number(reward)}`)]),
-        rewarded.length > 24 ? ` and ${rewarded.length - 24} more` : "", h("span.muted", {}, ` sum ${number(episodic_reward)}`))
-      : h("p.muted", {}, "No reward in any frame."));
+      ? h(
+          "p.rewards",
+          {},
+          dense ? "Reward, from frame " : "Rewards: ",
+          rewarded
+            .slice(0, 24)
+            .map(({ reward, frame }) => [
+              frameButton(frame, seek),
+              h("span.num", {}, `${reward > 0 ? "+" : ""}${number(reward)}`),
+            ]),
+          rewarded.length > 24 ? ` and ${rewarded.length - 24} more` : "",
+          h("span.muted", {}, ` sum ${number(episodic_reward)}`),
+        )
+      : h("p.muted", {}, "No reward in any frame."),
+  );
+}
+
+/** Frames with a reward; where most have one (`dense`), those at which it changes. */
+export function worthShowing(rewards) {
+  const all = rewards.map((reward, frame) => ({ reward, frame }));
+  const dense = all.filter(({ reward }) => reward !== 0).length > MANY_REWARDS;
+  return { dense, rewarded: all.filter(({ reward, frame }) => (dense ? reward !== rewards[frame - 1] : reward !== 0)) };
 }
 
 function comparison(card) {
@@ -86,7 +159,11 @@ function comparison(card) {
 }
 
 function frameButton(frame, seek) {
-  return h("button.frame-button.num", { type: "button", title: `Show frame ${frame + 1}`, onclick: () => seek(frame) }, String(frame + 1));
+  return h(
+    "button.frame-button.num",
+    { type: "button", title: `Show frame ${frame + 1}`, onclick: () => seek(frame) },
+    String(frame + 1),
+  );
 }
 
 // -- replay
@@ -97,25 +174,39 @@ function replaySection(replay) {
   const scale = Math.max(whole, uniform) || 1;
   const other = replay.other === "uniform" ? ["uniform", replay.vlm_weight === null ? "" : " (1−λ)·q_U"] : ["per", ""];
   const name = replay.other === "uniform" ? "uniform part" : "by TD error (PER)";
-  return section("What replay made of it",
+  return section(
+    "What replay made of it",
     h("p.times", {}, h("strong.num", {}, `${number(times, 2)}×`), " as likely to be drawn as under uniform replay"),
-    h("div.stack", { role: "img", "aria-label": `VLM part ${tiny(vlm)}, ${name} ${tiny(rest)}, uniform replay ${tiny(uniform)}`, style: { "--even": uniform / scale } },
+    h(
+      "div.stack",
+      {
+        role: "img",
+        "aria-label": `VLM part ${tiny(vlm)}, ${name} ${tiny(rest)}, uniform replay ${tiny(uniform)}`,
+        style: { "--even": uniform / scale },
+      },
       h("span.stack-part.part-vlm", { style: { width: `${(100 * vlm) / scale}%` } }),
       h(`span.stack-part.part-${other[0]}`, { style: { width: `${(100 * rest) / scale}%` } }),
-      h("span.stack-even", { title: "uniform replay" })),
-    h("ul.stack-legend", {},
-      vlm > 0 || replay.vlm_weight !== null ? h("li", {}, h("span.swatch.part-vlm"), "VLM part λ·q_P", h("span.num", {}, tiny(vlm))) : null,
+      h("span.stack-even", { title: "uniform replay" }),
+    ),
+    h(
+      "ul.stack-legend",
+      {},
+      vlm > 0 || replay.vlm_weight !== null
+        ? h("li", {}, h("span.swatch.part-vlm"), "VLM part λ·q_P", h("span.num", {}, tiny(vlm)))
+        : null,
       h("li", {}, h(`span.swatch.part-${other[0]}`), `${name}${other[1]}`, h("span.num", {}, tiny(rest))),
-      h("li", {}, h("span.swatch.part-even"), "uniform replay would give", h("span.num", {}, tiny(uniform)))),
+      h("li", {}, h("span.swatch.part-even"), "uniform replay would give", h("span.num", {}, tiny(uniform))),
+    ),
     pairs([
       ["mean |TD error|", h("span.num", {}, Number.isFinite(replay.td_error) ? number(replay.td_error) : "not finite")],
       ["λ", replay.vlm_weight === null ? null : h("span.num", {}, number(replay.vlm_weight))],
       ["measured", `when its score was applied, at step ${replay.step}`],
-    ]));
+    ]),
+  );
 }
 
 /** Chance of one draw: 0.00042 → "0.042 %". */
-function tiny(value) {
+export function tiny(value) {
   if (!Number.isFinite(value)) return "–";
   return value > 0 && value < 0.1 ? `${Number((100 * value).toPrecision(2))} %` : percent(value, 1);
 }
@@ -124,23 +215,80 @@ function tiny(value) {
 
 function verdictSection(verdicts) {
   if (!verdicts.length) return null;
-  return section("What people said", h("ul.verdicts", {}, verdicts.map(({ agrees, note, created_at }) =>
-    h("li", {}, h(`span.flag.human-${agrees ? "agreed" : "disagreed"}`, {}, agrees ? "✓ agreed" : "✗ disagreed"), h("span.note-text", {}, note), h("span.muted.small-text", {}, ago(created_at))))));
+  return section(
+    "What people said",
+    h(
+      "ul.verdicts",
+      {},
+      verdicts.map(({ agrees, note, created_at }) =>
+        h(
+          "li",
+          {},
+          h(`span.flag.human-${agrees ? "agreed" : "disagreed"}`, {}, agrees ? "✓ agreed" : "✗ disagreed"),
+          h("span.note-text", {}, note),
+          h("span.muted.small-text", {}, ago(created_at)),
+        ),
+      ),
+    ),
+  );
 }
 
 function earlierSection(scores) {
   if (!scores.length) return null;
-  return section("Earlier scores", h("div.table-wrap", {}, h("table.table.compact", {},
-    h("thead", {}, h("tr", {}, ["label", "P(yes)", "scorer", "prompt"].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, scores.map((score) => h("tr", {}, h("td", {}, labelChip({ label: score.label, probability: null })),
-      h("td.num", {}, chance(score.probability)), h("td.mono.wrap", {}, score.scorer), h("td.mono.wrap", { title: score.prompt_text }, score.prompt || "–")))))));
+  return section(
+    "Earlier scores",
+    h(
+      "div.table-wrap",
+      {},
+      h(
+        "table.table.compact",
+        {},
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            ["label", "P(yes)", "scorer", "prompt"].map((name) => h("th", { scope: "col" }, name)),
+          ),
+        ),
+        h(
+          "tbody",
+          {},
+          scores.map((score) =>
+            h(
+              "tr",
+              {},
+              h("td", {}, labelChip({ label: score.label, probability: null })),
+              h("td.num", {}, chance(score.probability)),
+              h("td.mono.wrap", {}, score.scorer),
+              h("td.mono.wrap", { title: score.prompt_text }, score.prompt || "–"),
+            ),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 function clipSection(view) {
   const { card } = view;
-  const ends = { length: "it was full", terminated: "the episode ended", truncated: "the episode ran out of time", interrupted: "the run ended" };
-  return section("The clip",
-    card.superseded ? h("p.warning", {}, "Left behind: the run crashed and was resumed from before this clip, so it is in no curve and not in the replay buffer.") : null,
+  const ends = {
+    length: "it was full",
+    terminated: "the episode ended",
+    truncated: "the episode ran out of time",
+    interrupted: "the run ended",
+  };
+  return section(
+    "The clip",
+    card.superseded
+      ? h(
+          "p.warning",
+          {},
+          "Left behind: the run crashed and was resumed from before this clip, " +
+            "so it is in no curve and not in the replay buffer.",
+        )
+      : null,
     pairs([
       ["run", h("a", { href: runLink(card) }, card.run_name)],
       ["environment", `${view.env} (parallel copy ${view.env_index + 1})`],
@@ -149,5 +297,6 @@ function clipSection(view) {
       ["episode", h("span.num", {}, String(view.episode))],
       ["ended as", ends[view.closed_by] ?? view.closed_by],
       ["number", h("span.num", {}, String(card.clip_id))],
-    ]));
+    ]),
+  );
 }

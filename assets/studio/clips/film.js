@@ -11,22 +11,27 @@ export function mediaUrl(clip, kind) {
 
 // -- thumbnails
 
+/** @type {IntersectionObserver | null} */
 let watcher = null;
+/** What is still to be fetched once its node comes near the screen. @type {WeakMap<Element, () => void>} */
+const unfetched = new WeakMap();
 
 /** A picture of the clip that moves while it can be seen; it is fetched once it comes near the screen. */
 export function movingThumbnail(clip) {
   const strip = h("span.thumb-strip");
   const node = h("span.thumb", { "aria-hidden": "true" }, strip);
-  node.load = () => loadThumbnail(clip, node, strip);
-  watcher ??= new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) {
-      target.classList.toggle("on-screen", isIntersecting);
-      if (isIntersecting && target.load) {
-        target.load();
-        target.load = null;
+  unfetched.set(node, () => loadThumbnail(clip, strip));
+  watcher ??= new IntersectionObserver(
+    (entries) => {
+      for (const { target, isIntersecting } of entries) {
+        target.classList.toggle("on-screen", isIntersecting);
+        if (!isIntersecting) continue;
+        unfetched.get(target)?.();
+        unfetched.delete(target);
       }
-    }
-  }, { rootMargin: "120px" });
+    },
+    { rootMargin: "120px" },
+  );
   watcher.observe(node);
   return node;
 }
@@ -41,13 +46,15 @@ export function prefetchThumbnail(clip) {
   new Image().src = mediaUrl(clip, "thumbnail");
 }
 
-function loadThumbnail(clip, node, strip) {
+function loadThumbnail(clip, strip) {
   const frames = clip.thumbnail_frames;
   const picture = new Image();
   picture.onload = () => {
     const ratio = picture.naturalWidth / frames / picture.naturalHeight;
     Object.assign(strip.style, {
-      backgroundImage: `url("${picture.src}")`, backgroundSize: `${100 * frames}% 100%`, aspectRatio: String(ratio),
+      backgroundImage: `url("${picture.src}")`,
+      backgroundSize: `${100 * frames}% 100%`,
+      aspectRatio: String(ratio),
       [ratio > 1 ? "width" : "height"]: "100%",
     });
     if (frames < 2) return;
@@ -84,14 +91,18 @@ async function fetchFilm(address) {
     throw new Error("The studio does not answer, so the frames could not be fetched.");
   }
   if (!reply.ok) throw new Error((await reply.text()).slice(0, 500));
-  const layout = JSON.parse(reply.headers.get("X-Sheet"));
+  const layout = JSON.parse(reply.headers.get("X-Sheet") ?? "");
   return new Film(layout, await createImageBitmap(await reply.blob()));
 }
 
 /** Frames of one clip: `frames` of `width` × `height` pixels. */
 class Film {
   constructor({ frames, columns, width, height }, picture) {
-    Object.assign(this, { frames, columns, width, height, picture });
+    this.frames = frames;
+    this.columns = columns;
+    this.width = width;
+    this.height = height;
+    this.picture = picture;
   }
 
   /** Draw frame `index` (the last one beyond the end), pixel by pixel, into a canvas that takes its size. */

@@ -1,32 +1,100 @@
 // What to look for: the controls above the grid. What they say is what the address says.
-import { button, count, debounce, fill, h } from "../studio.js";
+import { button, count, debounce, fill, focusedNode, h } from "../studio.js";
 
 /** Values of the address that narrow the clips, and the order. */
-export const FILTERS = ["run", "label", "agreement", "human", "event", "prompt", "min_step", "max_step", "min_p", "max_p", "superseded"];
+export const FILTERS = [
+  "run",
+  "label",
+  "agreement",
+  "human",
+  "event",
+  "prompt",
+  "min_step",
+  "max_step",
+  "min_p",
+  "max_p",
+  "superseded",
+];
 
 const CHOICES = {
-  label: ["Label", [["", "any"], ["yes", "yes"], ["no", "no"], ["unknown", "unknown"], ["unscored", "not scored"]]],
-  agreement: ["Label and events", [["", "any"], ["agrees", "agree"], ["disagrees", "disagree"]]],
-  human: ["People", [["", "any"], ["disagreed", "disagreed"], ["agreed", "agreed"], ["any", "said something"], ["none", "said nothing"]]],
-  order: ["Sort", [["", "newest first"], ["oldest", "oldest first"], ["score_high", "P(yes), high first"], ["score_low", "P(yes), low first"], ["disagreement", "furthest from the events"]]],
+  label: [
+    "Label",
+    [
+      ["", "any"],
+      ["yes", "yes"],
+      ["no", "no"],
+      ["unknown", "unknown"],
+      ["unscored", "not scored"],
+    ],
+  ],
+  agreement: [
+    "Label and events",
+    [
+      ["", "any"],
+      ["agrees", "agree"],
+      ["disagrees", "disagree"],
+    ],
+  ],
+  human: [
+    "People",
+    [
+      ["", "any"],
+      ["disagreed", "disagreed"],
+      ["agreed", "agreed"],
+      ["any", "said something"],
+      ["none", "said nothing"],
+    ],
+  ],
+  order: [
+    "Sort",
+    [
+      ["", "newest first"],
+      ["oldest", "oldest first"],
+      ["score_high", "P(yes), high first"],
+      ["score_low", "P(yes), low first"],
+      ["disagreement", "furthest from the events"],
+    ],
+  ],
 };
 
-/** The bar `node`; `order`, `superseded` and `clear` stand elsewhere. `onchange(changes)` gets values of the address that changed; `show(values)` and `setMenus(menus)` update it. */
+/**
+ * The bar `node`; `order`, `superseded` and `clear` stand elsewhere. `onchange(changes)` gets values of the address that
+ * changed; `show(values)` and `setMenus(menus)` update it.
+ */
 export class FilterBar {
   constructor(onchange) {
     this.onchange = onchange;
     this.menus = { runs: [], events: [], prompts: [] };
     this.controls = {};
     this.runs = new RunPicker((ids) => onchange({ run: ids.join(",") }));
-    this.clear = button("Clear filters", () => onchange(Object.fromEntries(FILTERS.map((name) => [name, ""]))), { kind: "quiet.small", hidden: true });
-    this.node = h("form.filters", { role: "search", "aria-label": "Filter clips", onsubmit: (event) => event.preventDefault() },
-      this.runs.node, this.#select("label"), this.#select("agreement"), this.#select("human"),
-      this.#menu("event", "Event"), this.#menu("prompt", "Prompt"),
+    this.clear = button("Clear filters", () => onchange(Object.fromEntries(FILTERS.map((name) => [name, ""]))), {
+      kind: "quiet.small",
+      hidden: true,
+    });
+    this.node = h(
+      "form.filters",
+      { role: "search", "aria-label": "Filter clips", onsubmit: (event) => event.preventDefault() },
+      this.runs.node,
+      this.#select("label"),
+      this.#select("agreement"),
+      this.#select("human"),
+      this.#menu("event", "Event"),
+      this.#menu("prompt", "Prompt"),
       this.#range("Steps", "min_step", "max_step", { min: 0, step: 1, class: "wide-number" }),
-      this.#range("P(yes)", "min_p", "max_p", { min: 0, max: 1, step: "any" }));
+      this.#range("P(yes)", "min_p", "max_p", { min: 0, max: 1, step: "any" }),
+    );
     this.order = this.#select("order");
-    this.superseded = h("label.check", { title: "Also clips that a resumed run has left behind" }, (this.controls.superseded = h("input", { type: "checkbox",
-      onchange: () => onchange({ superseded: this.controls.superseded.checked ? "1" : "" }) })), "also left behind");
+    const superseded = h("input", {
+      type: "checkbox",
+      onchange: () => onchange({ superseded: superseded.checked ? "1" : "" }),
+    });
+    this.controls.superseded = superseded;
+    this.superseded = h(
+      "label.check",
+      { title: "Also clips that a resumed run has left behind" },
+      superseded,
+      "also left behind",
+    );
   }
 
   /** Show what the address says. */
@@ -47,19 +115,44 @@ export class FilterBar {
   setMenus(menus, values) {
     this.menus = menus;
     this.runs.setRuns(menus.runs);
-    fill(this.controls.event, option("", "any"), menus.events.map((name) => option(name, name.replaceAll("_", " "))));
-    fill(this.controls.prompt, option("", "any"), menus.prompts.map(({ prompt_id, name, version, text }) =>
-      h("option", { value: String(prompt_id), title: text.slice(0, 300) }, `${name.slice(0, 60)}@${version}`)));
+    fill(
+      this.controls.event,
+      option("", "any"),
+      menus.events.map((name) => option(name, name.replaceAll("_", " "))),
+    );
+    fill(
+      this.controls.prompt,
+      option("", "any"),
+      menus.prompts.map(({ prompt_id, name, version, text }) =>
+        h("option", { value: String(prompt_id), title: text.slice(0, 300) }, `${name.slice(0, 60)}@${version}`),
+      ),
+    );
     this.show(values);
   }
 
   #select(name) {
     const [words, choices] = CHOICES[name];
-    return this.#field(words, name, h("select", { "aria-label": words, onchange: (event) => this.onchange({ [name]: event.target.value }) }, choices.map(([value, text]) => option(value, text))));
+    return this.#field(
+      words,
+      name,
+      h(
+        "select",
+        { "aria-label": words, onchange: (event) => this.onchange({ [name]: event.target.value }) },
+        choices.map(([value, text]) => option(value, text)),
+      ),
+    );
   }
 
   #menu(name, words) {
-    return this.#field(words, name, h("select.menu", { "aria-label": words, onchange: (event) => this.onchange({ [name]: event.target.value }) }, option("", "any")));
+    return this.#field(
+      words,
+      name,
+      h(
+        "select.menu",
+        { "aria-label": words, onchange: (event) => this.onchange({ [name]: event.target.value }) },
+        option("", "any"),
+      ),
+    );
   }
 
   #field(words, name, control) {
@@ -68,8 +161,15 @@ export class FilterBar {
   }
 
   #range(words, low, high, { class: kind = "", ...limits }) {
-    const input = (name, place) => (this.controls[name] = h("input.input", { type: "number", placeholder: place, "aria-label": `${words} ${place}`, class: `input ${kind}`,
-      oninput: debounce((event) => event.target.validity.valid && this.onchange({ [name]: event.target.value }), 400), ...limits }));
+    const input = (name, place) =>
+      (this.controls[name] = h("input.input", {
+        type: "number",
+        placeholder: place,
+        "aria-label": `${words} ${place}`,
+        class: `input ${kind}`,
+        oninput: debounce((event) => event.target.validity.valid && this.onchange({ [name]: event.target.value }), 400),
+        ...limits,
+      }));
     return h("div.field", {}, words, h("div.range", {}, input(low, "from"), input(high, "to")));
   }
 
@@ -87,18 +187,43 @@ function option(value, text) {
 /** Which runs: a button that opens a list with a search. */
 class RunPicker {
   constructor(onchange) {
-    Object.assign(this, { onchange, runs: [], chosen: new Set() });
+    this.onchange = onchange;
+    /** @type {any[]} */
+    this.runs = [];
+    this.chosen = new Set();
     this.summary = h("summary.input", {}, "all");
-    this.search = h("input.input", { type: "search", placeholder: "Find a run", "aria-label": "Find a run", oninput: () => this.#list() });
+    this.search = h("input.input", {
+      type: "search",
+      placeholder: "Find a run",
+      "aria-label": "Find a run",
+      oninput: () => this.#list(),
+    });
     this.list = h("div.run-options");
-    this.popup = h("details.run-picker", { onkeydown: (event) => this.#key(event), ontoggle: () => this.popup.open && this.search.focus() }, this.summary,
-      h("div.popup", {}, this.search, this.list, button("All runs", () => this.#choose([]), { kind: "small" })));
-    document.addEventListener("pointerdown", (event) => { if (!this.popup.contains(event.target)) this.popup.open = false; });
+    this.popup = h(
+      "details.run-picker",
+      { onkeydown: (event) => this.#key(event), ontoggle: () => this.popup.open && this.search.focus() },
+      this.summary,
+      h(
+        "div.popup",
+        {},
+        this.search,
+        this.list,
+        button("All runs", () => this.#choose([]), { kind: "small" }),
+      ),
+    );
+    document.addEventListener("pointerdown", (event) => {
+      if (!this.popup.contains(event.target)) this.popup.open = false;
+    });
     this.node = h("div.field", {}, h("span", {}, "Runs"), this.popup);
   }
 
   show(text) {
-    this.chosen = new Set(text.split(",").map((part) => part.trim()).filter(Boolean));
+    this.chosen = new Set(
+      text
+        .split(",")
+        .map((part) => part.trim())
+        .filter(Boolean),
+    );
     this.#title();
     this.#list();
   }
@@ -112,26 +237,46 @@ class RunPicker {
   #title() {
     const [first] = this.chosen;
     const name = this.runs.find((run) => String(run.run_id) === first)?.name ?? `run ${first}`;
-    fill(this.summary, h("span.picked", {}, this.chosen.size === 0 ? "all" : this.chosen.size === 1 ? name : `${this.chosen.size} runs`), h("span", { "aria-hidden": "true" }, "▾"));
+    fill(
+      this.summary,
+      h("span.picked", {}, this.chosen.size === 0 ? "all" : this.chosen.size === 1 ? name : `${this.chosen.size} runs`),
+      h("span", { "aria-hidden": "true" }, "▾"),
+    );
     this.summary.setAttribute("aria-label", `Runs: ${this.summary.firstChild.textContent}`);
     this.summary.classList.toggle("in-use", this.chosen.size > 0);
   }
 
   #list() {
     const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = this.runs.filter((run) => words.every((word) => `${run.run_id} ${run.name} ${run.env} ${run.method} ${run.status}`.toLowerCase().includes(word)));
-    const focused = document.activeElement?.dataset?.run;
-    fill(this.list, found.length ? found.map((run) => this.#option(run)) : h("p.muted", {}, this.runs.length ? "No such run." : "No runs yet."));
+    const found = this.runs.filter((run) =>
+      words.every((word) => `${run.run_id} ${run.name} ${run.env} ${run.method} ${run.status}`.toLowerCase().includes(word)),
+    );
+    const focused = focusedNode()?.dataset.run;
+    fill(
+      this.list,
+      found.length ? found.map((run) => this.#option(run)) : h("p.muted", {}, this.runs.length ? "No such run." : "No runs yet."),
+    );
     if (focused) this.list.querySelector(`[data-run="${CSS.escape(focused)}"]`)?.focus();
   }
 
   #option(run) {
     const id = String(run.run_id);
-    const box = h("input", { type: "checkbox", checked: this.chosen.has(id), data: { run: id }, onchange: () => {
-      box.checked ? this.chosen.add(id) : this.chosen.delete(id);
-      this.#choose([...this.chosen]);
-    } });
-    return h("label.run-option", {}, box, h("span.picked", {}, run.name), h("span.muted.num", {}, `${run.run_id} · ${count(run.clips)} clips`));
+    const box = h("input", {
+      type: "checkbox",
+      checked: this.chosen.has(id),
+      data: { run: id },
+      onchange: () => {
+        box.checked ? this.chosen.add(id) : this.chosen.delete(id);
+        this.#choose([...this.chosen]);
+      },
+    });
+    return h(
+      "label.run-option",
+      {},
+      box,
+      h("span.picked", {}, run.name),
+      h("span.muted.num", {}, `${run.run_id} · ${count(run.clips)} clips`),
+    );
   }
 
   #choose(ids) {

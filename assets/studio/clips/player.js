@@ -3,20 +3,41 @@ import { fill, h, problem } from "../studio.js";
 import { labelChip } from "./card.js";
 import { drawFacts, probabilityMeter } from "./facts.js";
 import { loadFilm, mediaUrl } from "./film.js";
-import { Transport, iconButton, isTyping, keyButton, transportBar, transportKey } from "./transport.js";
+import { iconButton, isTyping, keyButton, Transport, transportBar, transportKey } from "./transport.js";
 
 const STRIP_FRAMES = 64;
 const STRIP_HEIGHT = 56;
 const KEYS = [
-  ["space", "play or pause"], ["← →", "one frame back or on"], ["Home End", "first or last frame"], ["[ ]", "slower or faster"],
-  ["J K", "previous or next clip"], ["Y N", "agree or disagree with the label"], ["V", "the answer over the picture, on or off"],
-  ["?", "these keys"], ["Esc", "close"],
+  ["space", "play or pause"],
+  ["← →", "one frame back or on"],
+  ["Home End", "first or last frame"],
+  ["[ ]", "slower or faster"],
+  ["J K", "previous or next clip"],
+  ["Y N", "agree or disagree with the label"],
+  ["V", "the answer over the picture, on or off"],
+  ["?", "these keys"],
+  ["Esc", "close"],
 ];
 
-/** The player. `neighbour(clip_id, by)` is the card before (−1) or after (+1) if it is at hand; `move` also turns the page for it. */
+/**
+ * The player. `neighbour(clip_id, by)` is the card before (−1) or after (+1) if it is at hand; `move` also turns the page for
+ * it.
+ */
 export class Player {
   constructor({ call, maxNote, neighbour, move, onshow, onclose, onjudged }) {
-    Object.assign(this, { call, neighbour, move, onshow, onclose, onjudged, clipId: null, view: null, film: null, overlaid: true });
+    this.call = call;
+    this.neighbour = neighbour;
+    this.move = move;
+    this.onshow = onshow;
+    this.onclose = onclose;
+    this.onjudged = onjudged;
+    /** @type {any} */
+    this.clipId = null;
+    /** @type {any} */
+    this.view = null;
+    /** @type {any} */
+    this.film = null;
+    this.overlaid = true;
     this.transport = new Transport((frame) => this.#draw(frame));
     this.#build(maxNote);
   }
@@ -29,26 +50,80 @@ export class Player {
     this.strip = h("div.strip", { role: "group", "aria-label": "Frames" });
     this.facts = h("div.facts");
     this.status = h("p.judged", { role: "status" });
-    this.note = h("input.input", { type: "text", maxlength: maxNote, placeholder: "Why? (optional)", "aria-label": "Note on your verdict" });
+    this.note = h("input.input", {
+      type: "text",
+      maxlength: maxNote,
+      placeholder: "Why? (optional)",
+      "aria-label": "Note on your verdict",
+    });
     this.agree = keyButton("Agree", "Y", () => this.#judge(true));
     this.disagree = keyButton("Disagree", "N", () => this.#judge(false));
     this.before = keyButton("Previous", "J", () => this.#go(-1), { kind: "small" });
     this.after = keyButton("Next", "K", () => this.#go(1), { kind: "small" });
     this.download = h("a.button.small", { download: "" }, "Download MP4");
-    this.keys = h("div.keys", { hidden: true }, KEYS.map(([key, words]) => h("div", {}, h("kbd", {}, key), words)));
-    this.overlayButton = keyButton("Answer on picture", "V", () => this.#toggleOverlay(), { kind: "small", "aria-pressed": "true" });
+    this.keys = h(
+      "div.keys",
+      { hidden: true },
+      KEYS.map(([key, words]) => h("div", {}, h("kbd", {}, key), words)),
+    );
+    this.overlayButton = keyButton("Answer on picture", "V", () => this.#toggleOverlay(), {
+      kind: "small",
+      "aria-pressed": "true",
+    });
     this.stage = h("div.stage", {}, this.canvas, this.overlay);
-    this.dialog = h("dialog.widget.player", { "aria-label": "Clip", onkeydown: (event) => this.#key(event), onclose: () => this.#closed(),
-      onclick: (event) => this.#clicked(event) },
-      h("div.player-inner", {},
-        h("header.player-head", {}, this.title, h("span.spacer"), this.before, this.after, this.download,
-          keyButton("Keys", "?", () => this.#toggleKeys(), { kind: "small" }), iconButton("close", "Close (Esc)", () => this.dialog.close())),
+    this.dialog = h(
+      "dialog.widget.player",
+      {
+        "aria-label": "Clip",
+        onkeydown: (event) => this.#key(event),
+        onclose: () => this.#closed(),
+        onclick: (event) => this.#clicked(event),
+      },
+      h(
+        "div.player-inner",
+        {},
+        h(
+          "header.player-head",
+          {},
+          this.title,
+          h("span.spacer"),
+          this.before,
+          this.after,
+          this.download,
+          keyButton("Keys", "?", () => this.#toggleKeys(), { kind: "small" }),
+          iconButton("close", "Close (Esc)", () => this.dialog.close()),
+        ),
         this.keys,
-        h("div.player-body", {},
-          h("div.player-left", {}, this.stage, this.bar, this.strip,
+        h(
+          "div.player-body",
+          {},
+          h(
+            "div.player-left",
+            {},
+            this.stage,
+            this.bar,
+            this.strip,
             h("div.judge", {}, h("span", {}, "Is the label right?"), this.agree, this.disagree, this.note, this.status),
-            h("div.stage-options", {}, this.overlayButton, h("span.mark-legend.muted", {}, h("span.mark-key.mark-progress"), "progress", h("span.mark-key.mark-event"), "other event", h("span.mark-key.mark-seen"), "frame the scorer saw"))),
-          this.facts)));
+            h(
+              "div.stage-options",
+              {},
+              this.overlayButton,
+              h(
+                "span.mark-legend.muted",
+                {},
+                h("span.mark-key.mark-progress"),
+                "progress",
+                h("span.mark-key.mark-event"),
+                "other event",
+                h("span.mark-key.mark-seen"),
+                "frame the scorer saw",
+              ),
+            ),
+          ),
+          this.facts,
+        ),
+      ),
+    );
     document.body.append(this.dialog);
     addEventListener("resize", () => this.film && this.#fit());
   }
@@ -102,14 +177,20 @@ export class Player {
     fill(this.status);
     this.note.value = "";
     this.#drawAnswer();
-    drawFacts(this.facts, view, (frame) => { this.transport.pause(); this.transport.seek(frame); });
+    drawFacts(this.facts, view, (frame) => {
+      this.transport.pause();
+      this.transport.seek(frame);
+    });
   }
 
   #drawAnswer() {
     const { card, scores } = this.view;
     fill(this.overlay, labelChip({ label: card.label, probability: null }), scores.length ? probabilityMeter(scores[0]) : null);
     const known = card.label === "yes" || card.label === "no";
-    for (const [node, on] of [[this.agree, card.human === "agreed"], [this.disagree, card.human === "disagreed"]]) {
+    for (const [node, on] of [
+      [this.agree, card.human === "agreed"],
+      [this.disagree, card.human === "disagreed"],
+    ]) {
       node.disabled = !known;
       node.setAttribute("aria-pressed", String(on));
       node.title = known ? "" : "There is no label yet that one could agree with";
@@ -140,9 +221,15 @@ export class Player {
   #fit() {
     const { width, height } = this.film;
     const style = getComputedStyle(this.stage);
-    const room = Math.min((this.stage.clientWidth - parseFloat(style.paddingLeft) * 2) / width, Math.max(320, innerHeight - 400) / height);
+    const room = Math.min(
+      (this.stage.clientWidth - parseFloat(style.paddingLeft) * 2) / width,
+      Math.max(320, innerHeight - 400) / height,
+    );
     const factor = room >= 2 ? Math.floor(room) : room;
-    Object.assign(this.canvas.style, { width: `${Math.floor(width * factor)}px`, imageRendering: factor >= 2 ? "pixelated" : "auto" });
+    Object.assign(this.canvas.style, {
+      width: `${Math.floor(width * factor)}px`,
+      imageRendering: factor >= 2 ? "pixelated" : "auto",
+    });
   }
 
   #draw(frame) {
@@ -163,14 +250,29 @@ export class Player {
     const first = Array.from({ length: shown + 1 }, (_, at) => Math.round((at * frames) / shown));
     const happened = new Map();
     for (const event of this.view.events) happened.set(event.frame, [...(happened.get(event.frame) ?? []), event]);
-    fill(this.strip, first.slice(0, -1).map((from, at) => {
-      const events = [...happened].filter(([frame]) => from <= frame && frame < first[at + 1]).flatMap(([, found]) => found);
-      const words = events.map((event) => event.words).join(", ");
-      const kind = events.some((event) => event.progress) ? ".progress" : events.length ? ".event" : "";
-      return h(`button.strip-frame${kind}`, { type: "button", tabindex: -1, data: { from, to: first[at + 1] }, title: words ? `Frame ${from + 1}: ${words}` : `Frame ${from + 1}`,
-        "aria-label": `Frame ${from + 1}${words ? `, ${words}` : ""}`, onclick: () => { this.transport.pause(); this.transport.seek(events[0]?.frame ?? from); } },
-        this.film.small(from, STRIP_HEIGHT));
-    }));
+    fill(
+      this.strip,
+      first.slice(0, -1).map((from, at) => {
+        const events = [...happened].filter(([frame]) => from <= frame && frame < first[at + 1]).flatMap(([, found]) => found);
+        const words = events.map((event) => event.words).join(", ");
+        const kind = events.some((event) => event.progress) ? ".progress" : events.length ? ".event" : "";
+        return h(
+          `button.strip-frame${kind}`,
+          {
+            type: "button",
+            tabindex: -1,
+            data: { from, to: first[at + 1] },
+            title: words ? `Frame ${from + 1}: ${words}` : `Frame ${from + 1}`,
+            "aria-label": `Frame ${from + 1}${words ? `, ${words}` : ""}`,
+            onclick: () => {
+              this.transport.pause();
+              this.transport.seek(events[0]?.frame ?? from);
+            },
+          },
+          this.film.small(from, STRIP_HEIGHT),
+        );
+      }),
+    );
     this.#draw(this.transport.frame);
   }
 
@@ -178,14 +280,17 @@ export class Player {
     const seen = this.view.scores[0]?.frame_indices ?? [];
     return [
       ...seen.map((frame) => ({ frame, kind: "seen", words: `Frame ${frame + 1}: the scorer saw it` })),
-      ...this.view.events.map(({ frame, words, progress }) => ({ frame, kind: progress ? "progress" : "event", words: `Frame ${frame + 1}: ${words}` })),
+      ...this.view.events.map(({ frame, words, progress }) => ({
+        frame,
+        kind: progress ? "progress" : "event",
+        words: `Frame ${frame + 1}: ${words}`,
+      })),
     ];
   }
 
   #counter(frame, frames) {
     const card = this.view?.card;
-    const stride = card && card.length > 1 ? (card.end_step - card.start_step) / (card.length - 1) : 0;
-    return `frame ${frame + 1} of ${frames}${card ? ` · step ${card.start_step + Math.round(stride * frame)}` : ""}`;
+    return `frame ${frame + 1} of ${frames}${card ? ` · step ${stepOf(card, frame)}` : ""}`;
   }
 
   #prefetch() {
@@ -240,8 +345,12 @@ export class Player {
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (key === " " && event.target.closest("button, a, summary")) return; // it presses what has the focus
     const actions = {
-      j: () => this.#go(-1), k: () => this.#go(1), y: () => this.#judge(true), n: () => this.#judge(false),
-      v: () => this.#toggleOverlay(), "?": () => this.#toggleKeys(),
+      j: () => this.#go(-1),
+      k: () => this.#go(1),
+      y: () => this.#judge(true),
+      n: () => this.#judge(false),
+      v: () => this.#toggleOverlay(),
+      "?": () => this.#toggleKeys(),
     };
     if (Object.hasOwn(actions, key)) actions[key]();
     else if (!transportKey(this.transport, event.key)) return;
@@ -254,4 +363,10 @@ export class Player {
     this.transport.pause();
     this.onclose(clipId);
   }
+}
+
+/** The step of the run at which a frame of a clip was taken: parallel environments lie several steps apart. */
+export function stepOf(card, frame) {
+  const stride = card.length > 1 ? (card.end_step - card.start_step) / (card.length - 1) : 0;
+  return card.start_step + Math.round(stride * frame);
 }

@@ -2,38 +2,75 @@
 import { fill, h, problem } from "../studio.js";
 import { eventWords, labelChip, marks, runLink } from "./card.js";
 import { loadFilm } from "./film.js";
-import { Transport, iconButton, isTyping, transportBar, transportKey } from "./transport.js";
+import { iconButton, isTyping, Transport, transportBar, transportKey } from "./transport.js";
 
 /** The panel. `open(ids)` shows clips; `onopen(clip_id)` when one of them is wanted alone. */
 export class Together {
   constructor({ call, onclose, onopen }) {
-    Object.assign(this, { call, onclose, onopen, seats: [] });
+    this.call = call;
+    this.onclose = onclose;
+    this.onopen = onopen;
+    /** @type {any[]} */
+    this.seats = [];
     this.transport = new Transport((frame) => this.seats.forEach((seat) => seat.draw(frame)));
     this.grid = h("div.together-grid");
     this.bar = transportBar(this.transport);
-    this.dialog = h("dialog.widget.player.together", { "aria-label": "Clips side by side", onclose: () => this.#closed(),
-      onkeydown: (event) => { if (!isTyping(event) && !(event.key === " " && event.target.closest("button, a")) && transportKey(this.transport, event.key)) event.preventDefault(); },
-      onclick: (event) => event.target === this.dialog && this.dialog.close() },
-      h("div.player-inner", {},
-        h("header.player-head", {}, h("h2.player-title", {}, "Side by side"), h("span.spacer"), iconButton("close", "Close (Esc)", () => this.dialog.close())),
-        this.grid, this.bar));
+    this.dialog = h(
+      "dialog.widget.player.together",
+      {
+        "aria-label": "Clips side by side",
+        onclose: () => this.#closed(),
+        onkeydown: (event) => {
+          if (
+            !isTyping(event) &&
+            !(event.key === " " && event.target.closest("button, a")) &&
+            transportKey(this.transport, event.key)
+          )
+            event.preventDefault();
+        },
+        onclick: (event) => event.target === this.dialog && this.dialog.close(),
+      },
+      h(
+        "div.player-inner",
+        {},
+        h(
+          "header.player-head",
+          {},
+          h("h2.player-title", {}, "Side by side"),
+          h("span.spacer"),
+          iconButton("close", "Close (Esc)", () => this.dialog.close()),
+        ),
+        this.grid,
+        this.bar,
+      ),
+    );
     document.body.append(this.dialog);
   }
 
   /** Show clips, as far as they are there. */
   async open(clipIds) {
-    const asked = (this.asked = clipIds.join(","));
+    const asked = clipIds.join(",");
+    this.asked = asked;
     if (!this.dialog.open) this.dialog.showModal();
     this.seats = [];
     fill(this.grid, h("p.muted", {}, "Loading…"));
     try {
       const clips = await this.call("together", { clip_ids: clipIds });
-      const seats = clips.map((clip) => new Seat(clip, () => { this.close(); this.onopen(clip.clip_id); }));
+      const seats = clips.map(
+        (clip) =>
+          new Seat(clip, () => {
+            this.close();
+            this.onopen(clip.clip_id);
+          }),
+      );
       await Promise.all(seats.map((seat) => seat.load()));
       if (this.asked !== asked || !this.dialog.open) return;
       this.seats = seats;
       this.grid.dataset.count = String(seats.length);
-      fill(this.grid, seats.map((seat) => seat.node));
+      fill(
+        this.grid,
+        seats.map((seat) => seat.node),
+      );
       this.transport.load(Math.max(1, ...seats.map((seat) => seat.frames)));
     } catch (error) {
       fill(this.grid, problem(error.message));
@@ -61,9 +98,18 @@ class Seat {
     this.canvas = h("canvas.player-canvas", { role: "img", "aria-label": `Clip ${clip.clip_id}` });
     this.ended = h("span.ended", { hidden: true }, "ended");
     this.stage = h("div.stage", {}, this.canvas, h("div.overlay", {}, labelChip(clip)), this.ended);
-    this.node = h("article.seat", {}, this.stage,
-      h("div.seat-line", {}, h("button.link-button", { type: "button", onclick: onopen }, `Clip ${clip.clip_id}`), h("a.muted", { href: runLink(clip) }, clip.run_name)),
-      h("div.seat-line", {}, h("span.clip-events", {}, eventWords(clip.events)), marks(clip)));
+    this.node = h(
+      "article.seat",
+      {},
+      this.stage,
+      h(
+        "div.seat-line",
+        {},
+        h("button.link-button", { type: "button", onclick: onopen }, `Clip ${clip.clip_id}`),
+        h("a.muted", { href: runLink(clip) }, clip.run_name),
+      ),
+      h("div.seat-line", {}, h("span.clip-events", {}, eventWords(clip.events)), marks(clip)),
+    );
   }
 
   async load() {

@@ -6,9 +6,16 @@ const FRAMES_PER_SECOND = 8;
 const SETTINGS = "vlmrb-player";
 
 const ICONS = {
-  play: "M6 4l11 6-11 6z", pause: "M6 4h3v12H6zM11 4h3v12h-3z", first: "M5 4h2v12H5zM16 4v12l-8-6z", last: "M13 4h2v12h-2zM4 4l8 6-8 6z",
-  back: "M12 4v12l-8-6zM14 4h2v12h-2z", forward: "M8 4l8 6-8 6zM4 4h2v12H4z", previous: "M12.5 4L7 10l5.5 6", next: "M7.5 4l5.5 6-5.5 6",
-  loop: "M4 9a5 5 0 0 1 5-4h5m-2-3 3 3-3 3M16 11a5 5 0 0 1-5 4H6m2 3-3-3 3-3", close: "M5 5l10 10M15 5L5 15",
+  play: "M6 4l11 6-11 6z",
+  pause: "M6 4h3v12H6zM11 4h3v12h-3z",
+  first: "M5 4h2v12H5zM16 4v12l-8-6z",
+  last: "M13 4h2v12h-2zM4 4l8 6-8 6z",
+  back: "M12 4v12l-8-6zM14 4h2v12h-2z",
+  forward: "M8 4l8 6-8 6zM4 4h2v12H4z",
+  previous: "M12.5 4L7 10l5.5 6",
+  next: "M7.5 4l5.5 6-5.5 6",
+  loop: "M4 9a5 5 0 0 1 5-4h5m-2-3 3 3-3 3M16 11a5 5 0 0 1-5 4H6m2 3-3-3 3-3",
+  close: "M5 5l10 10M15 5L5 15",
 };
 const OUTLINED = ["previous", "next", "loop", "close"];
 
@@ -19,16 +26,33 @@ export function iconButton(name, label, onclick, attributes = {}) {
 
 function icon(name) {
   const line = OUTLINED.includes(name);
-  return h("svg", { viewBox: "0 0 20 20", width: 20, height: 20, "aria-hidden": "true" },
-    h("path", { d: ICONS[name], fill: line ? "none" : "currentColor", stroke: line ? "currentColor" : "none", "stroke-width": 1.8,
-      "stroke-linecap": "round", "stroke-linejoin": "round" }));
+  return h(
+    "svg",
+    { viewBox: "0 0 20 20", width: 20, height: 20, "aria-hidden": "true" },
+    h("path", {
+      d: ICONS[name],
+      fill: line ? "none" : "currentColor",
+      stroke: line ? "currentColor" : "none",
+      "stroke-width": 1.8,
+      "stroke-linecap": "round",
+      "stroke-linejoin": "round",
+    }),
+  );
 }
 
 /** Which frame is shown when. `onframe(index)` draws; speed and loop are remembered between clips. */
 export class Transport {
   constructor(onframe) {
     const kept = savedSettings();
-    Object.assign(this, { onframe, frames: 1, frame: 0, playing: false, speed: kept.speed, loop: kept.loop, listeners: [] });
+    this.onframe = onframe;
+    this.frames = 1;
+    this.frame = 0;
+    this.playing = false;
+    this.turn = 0;
+    this.speed = kept.speed;
+    this.loop = kept.loop;
+    /** @type {any[]} */
+    this.listeners = [];
   }
 
   /** A new film: from its first frame, playing unless the reader prefers things still. */
@@ -43,11 +67,12 @@ export class Transport {
     if (this.playing || this.frames < 2) return;
     if (!this.loop && this.frame >= this.frames - 1) this.seek(0);
     this.playing = true;
-    let due = null;
+    const turn = ++this.turn; // an earlier play() may still have a frame to come
+    let due = -Infinity;
     const tick = (now) => {
-      if (!this.playing) return;
+      if (!this.playing || turn !== this.turn) return;
       const pause = 1000 / (FRAMES_PER_SECOND * this.speed);
-      if (due === null || now - due > 1000) due = now + pause; // also after the tab was hidden
+      if (now - due > 1000) due = now + pause; // at the start, and after the tab was hidden
       if (now >= due) {
         due += pause;
         this.#advance();
@@ -105,7 +130,9 @@ export class Transport {
   #keep() {
     try {
       localStorage.setItem(SETTINGS, JSON.stringify({ speed: this.speed, loop: this.loop }));
-    } catch { /* a browser that keeps nothing still plays */ }
+    } catch {
+      /* a browser that keeps nothing still plays */
+    }
     this.#changed();
   }
 
@@ -115,32 +142,56 @@ export class Transport {
 }
 
 function savedSettings() {
+  /** @type {{ speed?: any, loop?: any }} */
   let kept = {};
   try {
-    kept = JSON.parse(localStorage.getItem(SETTINGS)) ?? {};
-  } catch { /* kept by somebody else */ }
+    kept = JSON.parse(localStorage.getItem(SETTINGS) ?? "{}") ?? {};
+  } catch {
+    /* kept by somebody else */
+  }
   return { speed: SPEEDS.includes(kept.speed) ? kept.speed : 1, loop: kept.loop !== false };
 }
 
 /** Scrub bar, buttons and counter of a transport. `marks`: { frame, kind, words } to show on the bar; `setMarks` changes them. */
 export function transportBar(transport, { counter = (frame, frames) => `frame ${frame + 1} of ${frames}` } = {}) {
-  const range = h("input.scrub", { type: "range", min: 0, max: 0, step: 1, value: 0, "aria-label": "Frame",
-    oninput: () => { transport.playing = false; transport.seek(Number(range.value)); } });
+  const range = h("input.scrub", {
+    type: "range",
+    min: 0,
+    max: 0,
+    step: 1,
+    value: 0,
+    "aria-label": "Frame",
+    oninput: () => {
+      transport.playing = false;
+      transport.seek(Number(range.value));
+    },
+  });
   const marksNode = h("div.marks");
   const play = iconButton("play", "Play (space)", () => transport.toggle());
   const loop = iconButton("loop", "Loop", () => transport.toggleLoop());
-  const speed = h("select.speed", { "aria-label": "Speed", title: "Speed ([ and ])", onchange: () => transport.setSpeed(Number(speed.value)) },
-    SPEEDS.map((value) => h("option", { value }, `${value}×`)));
+  const speed = h(
+    "select.speed",
+    { "aria-label": "Speed", title: "Speed ([ and ])", onchange: () => transport.setSpeed(Number(speed.value)) },
+    SPEEDS.map((value) => h("option", { value }, `${value}×`)),
+  );
   const count = h("span.num.counter");
-  const node = h("div.transport", {},
+  const node = h(
+    "div.transport",
+    {},
     h("div.scrub-box", {}, marksNode, range),
-    h("div.transport-row", {},
+    h(
+      "div.transport-row",
+      {},
       iconButton("first", "First frame (Home)", () => transport.step(-transport.frames)),
       iconButton("back", "One frame back (←)", () => transport.step(-1)),
       play,
       iconButton("forward", "One frame on (→)", () => transport.step(1)),
       iconButton("last", "Last frame (End)", () => transport.step(transport.frames)),
-      loop, speed, count));
+      loop,
+      speed,
+      count,
+    ),
+  );
   let shown = null;
   transport.listeners.push(() => {
     const { frame, frames, playing } = transport;
@@ -154,17 +205,29 @@ export function transportBar(transport, { counter = (frame, frames) => `frame ${
     loop.setAttribute("aria-pressed", String(transport.loop));
     speed.value = String(transport.speed);
   });
-  node.setMarks = (marks) => fill(marksNode, marks.map(({ frame, kind, words }) =>
-    h(`span.mark-at.mark-${kind}`, { title: words, style: { "--at": transport.frames > 1 ? frame / (transport.frames - 1) : 0 } })));
+  node.setMarks = (marks) =>
+    fill(
+      marksNode,
+      marks.map(({ frame, kind, words }) =>
+        h(`span.mark-at.mark-${kind}`, {
+          title: words,
+          style: { "--at": transport.frames > 1 ? frame / (transport.frames - 1) : 0 },
+        }),
+      ),
+    );
   return node;
 }
 
 /** Keys that all players share. Returns whether the key was one of them. */
 export function transportKey(transport, key) {
   const actions = {
-    " ": () => transport.toggle(), ArrowLeft: () => transport.step(-1), ArrowRight: () => transport.step(1),
-    Home: () => transport.step(-transport.frames), End: () => transport.step(transport.frames),
-    "[": () => transport.shift(-1), "]": () => transport.shift(1),
+    " ": () => transport.toggle(),
+    ArrowLeft: () => transport.step(-1),
+    ArrowRight: () => transport.step(1),
+    Home: () => transport.step(-transport.frames),
+    End: () => transport.step(transport.frames),
+    "[": () => transport.shift(-1),
+    "]": () => transport.shift(1),
   };
   if (!Object.hasOwn(actions, key)) return false;
   actions[key]();
@@ -173,7 +236,12 @@ export function transportKey(transport, key) {
 
 /** Whether a key that was pressed there is text or belongs to the control itself. */
 export function isTyping(event) {
-  return event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("textarea, select, input:not([type=range]):not([type=checkbox])");
+  return (
+    event.ctrlKey ||
+    event.metaKey ||
+    event.altKey ||
+    event.target.closest?.("textarea, select, input:not([type=range]):not([type=checkbox])")
+  );
 }
 
 /** A button with its key beside the words. */

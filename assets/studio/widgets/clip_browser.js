@@ -1,10 +1,11 @@
 // The clips page: filters, a grid of moving thumbnails, the player and the side-by-side panel over it.
-import { button, count, empty, fill, h, page as pageAddress, poll, problem, query, setQuery } from "../studio.js";
+
 import { clipCard } from "../clips/card.js";
-import { FILTERS, FilterBar } from "../clips/filters.js";
 import { dropThumbnails, prefetchThumbnail } from "../clips/film.js";
+import { FILTERS, FilterBar } from "../clips/filters.js";
 import { Player } from "../clips/player.js";
 import { Together } from "../clips/together.js";
+import { button, count, empty, fill, h, page as pageAddress, poll, problem, query, setQuery } from "../studio.js";
 
 const LOOK_FOR_NEW_S = 5;
 
@@ -14,24 +15,71 @@ export function mount({ node, data, call }) {
 
 class ClipBrowser {
   constructor(node, data, call) {
-    Object.assign(this, { node, data, call, cards: [], total: 0, page: 1, chosen: new Map(), asked: 0, loaded: false });
+    this.node = node;
+    this.data = data;
+    this.call = call;
+    /** @type {any[]} */
+    this.cards = [];
+    this.total = 0;
+    this.page = 1;
+    this.chosen = new Map();
+    this.asked = 0;
+    this.loaded = false;
     this.filters = new FilterBar((changes) => this.#change(changes));
-    this.player = new Player({ call, maxNote: data.max_note, neighbour: (id, by) => this.#neighbour(id, by), move: (id, by) => this.#move(id, by),
-      onshow: (id) => setQuery({ clip: id }), onclose: (id) => this.#playerClosed(id), onjudged: (card) => this.#redraw(card) });
+    this.player = new Player({
+      call,
+      maxNote: data.max_note,
+      neighbour: (id, by) => this.#neighbour(id, by),
+      move: (id, by) => this.#move(id, by),
+      onshow: (id) => setQuery({ clip: id }),
+      onclose: (id) => this.#playerClosed(id),
+      onjudged: (card) => this.#redraw(card),
+    });
     this.together = new Together({ call, onclose: () => setQuery({ watch: null }), onopen: (id) => this.#open(id) });
     this.found = h("p.found", { role: "status" });
     this.fresh = h("span.fresh", { role: "status" });
-    this.grid = h("div.clip-grid", { role: "list", "aria-label": "Clips", onkeydown: (event) => this.#gridKey(event), onfocusin: (event) => this.#rove(event.target) });
+    this.grid = h("div.clip-grid", {
+      role: "list",
+      "aria-label": "Clips",
+      onkeydown: (event) => this.#gridKey(event),
+      onfocusin: (event) => this.#rove(event.target),
+    });
     this.message = h("div");
     this.pager = h("nav.pager", { "aria-label": "Pages of clips" });
-    this.hint = h("p.muted.hint", {}, h("kbd", {}, "← ↑ ↓ →"), " move ", h("kbd", {}, "Enter"), " watch ", h("kbd", {}, "space"), " choose for side by side");
+    this.hint = h(
+      "p.muted.hint",
+      {},
+      h("kbd", {}, "← ↑ ↓ →"),
+      " move ",
+      h("kbd", {}, "Enter"),
+      " watch ",
+      h("kbd", {}, "space"),
+      " choose for side by side",
+    );
     this.tray = h("div.tray", { role: "region", "aria-label": "Chosen clips", hidden: true });
   }
 
   start() {
-    fill(this.node, h("h1.visually-hidden", {}, "Clips"), this.filters.node,
-      h("div.grid-head", {}, this.found, this.filters.clear, this.fresh, h("span.spacer"), this.filters.superseded, this.filters.order),
-      this.message, this.grid, this.pager, this.hint, this.tray);
+    fill(
+      this.node,
+      h("h1.visually-hidden", {}, "Clips"),
+      this.filters.node,
+      h(
+        "div.grid-head",
+        {},
+        this.found,
+        this.filters.clear,
+        this.fresh,
+        h("span.spacer"),
+        this.filters.superseded,
+        this.filters.order,
+      ),
+      this.message,
+      this.grid,
+      this.pager,
+      this.hint,
+      this.tray,
+    );
     addEventListener("popstate", () => this.#fromAddress());
     this.#fromAddress();
     poll(() => this.#lookForNew(), LOOK_FOR_NEW_S);
@@ -39,7 +87,11 @@ class ClipBrowser {
 
   // -- the address
 
-  /** The address's values; `runs` is understood as `run`. */
+  /**
+   * The address's values; `runs` is understood as `run`.
+   *
+   * @returns {Record<string, string>}
+   */
   #values() {
     const { runs, ...values } = query();
     return { ...values, run: values.run ?? runs ?? "" };
@@ -73,7 +125,9 @@ class ClipBrowser {
   async #loadMenus() {
     try {
       this.filters.setMenus(await this.call("menus", { runs: this.#values().run }), this.#values());
-    } catch { /* the grid says what is wrong */ }
+    } catch {
+      /* the grid says what is wrong */
+    }
   }
 
   /** Fetch the page that the address names. */
@@ -88,42 +142,81 @@ class ClipBrowser {
       this.#drawPage();
     } catch (error) {
       if (turn !== this.asked) return;
-      Object.assign(this, { total: 0, cards: [], loaded: false });
+      this.total = 0;
+      this.cards = [];
+      this.loaded = false;
       this.#drawPage(error);
     }
     this.grid.removeAttribute("aria-busy");
     if (this.loaded) this.#prefetch(turn);
   }
 
+  /** @param {Error | null} [error] that kept the page from being fetched */
   #drawPage(error = null) {
     dropThumbnails(this.grid);
-    fill(this.grid, this.cards.map((card) => this.#card(card)));
+    fill(
+      this.grid,
+      this.cards.map((card) => this.#card(card)),
+    );
     this.#links()[0]?.setAttribute("tabindex", "0");
     this.hint.hidden = !this.cards.length;
-    fill(this.message, error ? [problem(error.message), button("Clear filters", () => this.filters.clear.click())] : this.total === 0 ? this.#nothing() : null);
+    fill(
+      this.message,
+      error
+        ? [problem(error.message), button("Clear filters", () => this.filters.clear.click())]
+        : this.total === 0
+          ? this.#nothing()
+          : null,
+    );
     const from = this.data.page_size * (this.page - 1);
-    fill(this.found, error || this.total === 0 ? "" : h("span", {}, h("strong.num", {}, count(this.total)), this.total === 1 ? " clip" : " clips",
-      this.total > this.cards.length ? h("span.muted", {}, `, ${count(from + 1)} to ${count(from + this.cards.length)} shown`) : ""));
+    fill(
+      this.found,
+      error || this.total === 0
+        ? ""
+        : h(
+            "span",
+            {},
+            h("strong.num", {}, count(this.total)),
+            this.total === 1 ? " clip" : " clips",
+            this.total > this.cards.length
+              ? h("span.muted", {}, `, ${count(from + 1)} to ${count(from + this.cards.length)} shown`)
+              : "",
+          ),
+    );
     fill(this.fresh);
     this.#drawPager();
     this.#drawTray();
   }
 
   #card(card) {
-    return clipCard(card, { href: pageAddress("clips", { ...this.#values(), watch: null, clip: card.clip_id }), selected: this.chosen.has(card.clip_id),
+    return clipCard(card, {
+      href: pageAddress("clips", { ...this.#values(), watch: null, clip: card.clip_id }),
+      selected: this.chosen.has(card.clip_id),
       onopen: (clip, event) => {
         if (event.ctrlKey || event.metaKey || event.shiftKey) return;
         event.preventDefault();
         this.#open(clip.clip_id);
       },
-      onselect: (clip, on) => this.#choose(clip, on) });
+      onselect: (clip, on) => this.#choose(clip, on),
+    });
   }
 
   #nothing() {
     const narrowed = FILTERS.some((name) => this.#values()[name]);
-    if (narrowed) return empty("No clip matches", "Nothing in the store fits all of these filters. Take one away, or clear them all.", button("Clear filters", () => this.filters.clear.click(), { kind: "primary" }));
-    return empty("No clips yet", "A clip is a short stretch of what the agent did. Runs record them as they train; a scorer then says which of them show progress. Start a run, and its clips appear here within seconds.",
-      h("a.button.primary", { href: pageAddress("launch") }, "Launch a run"), " ", h("a.button", { href: pageAddress("") }, "Look at the runs"));
+    if (narrowed)
+      return empty(
+        "No clip matches",
+        "Nothing in the store fits all of these filters. Take one away, or clear them all.",
+        button("Clear filters", () => this.filters.clear.click(), { kind: "primary" }),
+      );
+    return empty(
+      "No clips yet",
+      "A clip is a short stretch of what the agent did. Runs record them as they train; a scorer then says which of them " +
+        "show progress. Start a run, and its clips appear here within seconds.",
+      h("a.button.primary", { href: pageAddress("launch") }, "Launch a run"),
+      " ",
+      h("a.button", { href: pageAddress("") }, "Look at the runs"),
+    );
   }
 
   /** Replace one card by what is known now. */
@@ -141,7 +234,9 @@ class ClipBrowser {
     try {
       const next = await this.call("find", { ...this.#request(), order: this.#values().order, page: this.page + 1 });
       if (turn === this.asked) next.cards.forEach(prefetchThumbnail);
-    } catch { /* nobody has asked for it yet */ }
+    } catch {
+      /* nobody has asked for it yet */
+    }
   }
 
   async #lookForNew() {
@@ -155,7 +250,12 @@ class ClipBrowser {
     }
     if (turn !== this.asked) return;
     const more = total - this.total;
-    fill(this.fresh, more > 0 ? button(`${count(more)} new ${more === 1 ? "clip" : "clips"}: show`, () => this.#goTo(1), { kind: "small.fresh-button" }) : null);
+    fill(
+      this.fresh,
+      more > 0
+        ? button(`${count(more)} new ${more === 1 ? "clip" : "clips"}: show`, () => this.#goTo(1), { kind: "small.fresh-button" })
+        : null,
+    );
   }
 
   // -- pages
@@ -163,10 +263,28 @@ class ClipBrowser {
   #drawPager() {
     const last = Math.max(1, Math.ceil(this.total / this.data.page_size));
     if (last === 1) return fill(this.pager);
-    const number = h("input.input", { type: "number", min: 1, max: last, value: this.page, "aria-label": "Page", onchange: () => number.validity.valid && this.#goTo(Number(number.value)) });
-    const turn = (text, to, words) => button(text, () => this.#goTo(to), { kind: "small", disabled: to < 1 || to > last || to === this.page, "aria-label": words });
-    return fill(this.pager, turn("First", 1, "First page"), turn("Previous", this.page - 1, "Previous page"),
-      h("span.page-number", {}, "page ", number, ` of ${count(last)}`), turn("Next", this.page + 1, "Next page"), turn("Last", last, "Last page"));
+    const number = h("input.input", {
+      type: "number",
+      min: 1,
+      max: last,
+      value: this.page,
+      "aria-label": "Page",
+      onchange: () => number.validity.valid && this.#goTo(Number(number.value)),
+    });
+    const turn = (text, to, words) =>
+      button(text, () => this.#goTo(to), {
+        kind: "small",
+        disabled: to < 1 || to > last || to === this.page,
+        "aria-label": words,
+      });
+    return fill(
+      this.pager,
+      turn("First", 1, "First page"),
+      turn("Previous", this.page - 1, "Previous page"),
+      h("span.page-number", {}, "page ", number, ` of ${count(last)}`),
+      turn("Next", this.page + 1, "Next page"),
+      turn("Last", last, "Last page"),
+    );
   }
 
   async #goTo(page) {
@@ -244,8 +362,25 @@ class ClipBrowser {
     }
     const ids = [...this.chosen.keys()];
     this.tray.hidden = ids.length === 0;
-    fill(this.tray, h("span", {}, `${ids.length} of up to ${this.data.max_together} clips chosen`),
-      button("Watch side by side", () => { setQuery({ watch: ids.join(",") }, { push: true }); this.together.open(ids); }, { kind: "primary.small" }),
-      button("Clear", () => { this.chosen.clear(); this.#drawTray(); }, { kind: "small" }));
+    fill(
+      this.tray,
+      h("span", {}, `${ids.length} of up to ${this.data.max_together} clips chosen`),
+      button(
+        "Watch side by side",
+        () => {
+          setQuery({ watch: ids.join(",") }, { push: true });
+          this.together.open(ids);
+        },
+        { kind: "primary.small" },
+      ),
+      button(
+        "Clear",
+        () => {
+          this.chosen.clear();
+          this.#drawTray();
+        },
+        { kind: "small" },
+      ),
+    );
   }
 }

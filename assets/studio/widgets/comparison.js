@@ -1,8 +1,30 @@
 // The compare page: which runs, what may be said about them, curves with bands, tables, TD error against score.
 import { Chart, methodColor } from "../chart.js";
-import { badge, button, count, debounce, empty, fill, h, number, page, percent, poll, problem, query, setQuery, short, token } from "../studio.js";
+import { smoothingWeight } from "../smoothing.js";
+import {
+  badge,
+  button,
+  count,
+  debounce,
+  empty,
+  fill,
+  focusedNode,
+  h,
+  number,
+  page,
+  percent,
+  poll,
+  problem,
+  query,
+  setQuery,
+  short,
+  token,
+} from "../studio.js";
+import { comparisonTraces, jitter } from "./comparison_traces.js";
+import { interval, reaching } from "./comparison_words.js";
 
 const SECONDS = 10;
+const MOST_SMOOTHING = 0.95;
 
 export function mount({ node, data, call, plotly }) {
   const view = new Comparison(data, call, plotly);
@@ -12,14 +34,32 @@ export function mount({ node, data, call, plotly }) {
 
 class Comparison {
   constructor(data, call, plotly) {
-    Object.assign(this, { data, call, plotly, chosen: new Set(), charts: [] });
+    this.data = data;
+    this.call = call;
+    this.plotly = plotly;
+    this.chosen = new Set();
+    /** @type {any[]} */
+    this.charts = [];
     this.trouble = h("div");
     this.addressTrouble = h("div");
     this.notice = h("div", { "aria-live": "polite" });
     this.body = h("div.compare-body");
-    this.node = h("div.compare", {}, h("h1.visually-hidden", {}, "Compare"), this.addressTrouble, this.trouble, this.bar(), this.picker(), this.notice, this.body);
+    this.node = h(
+      "div.compare",
+      {},
+      h("h1.visually-hidden", {}, "Compare"),
+      this.addressTrouble,
+      this.trouble,
+      this.bar(),
+      this.picker(),
+      this.notice,
+      this.body,
+    );
     this.load = debounce(() => this.read(), 120);
-    addEventListener("popstate", () => { this.fromAddress(); this.load(); });
+    addEventListener("popstate", () => {
+      this.fromAddress();
+      this.load();
+    });
   }
 
   async start() {
@@ -31,8 +71,14 @@ class Comparison {
     }
     this.node.querySelector(".compare-bar").hidden = !this.choices.runs.length;
     if (!this.choices.runs.length) {
-      fill(this.body, empty("Nothing to compare yet", "Train the same task with VLM-RB, PER and uniform replay and several seeds each; their success curves meet here.",
-        h("a.button.primary", { href: page("launch", { preset: "quick" }) }, "Launch the quick comparison")));
+      fill(
+        this.body,
+        empty(
+          "Nothing to compare yet",
+          "Train the same task with VLM-RB, PER and uniform replay and several seeds each; their success curves meet here.",
+          h("a.button.primary", { href: page("launch", { preset: "quick" }) }, "Launch the quick comparison"),
+        ),
+      );
       return;
     }
     this.fromAddress();
@@ -41,68 +87,178 @@ class Comparison {
   }
 
   fromAddress() {
-    const words = (query().runs ?? "").split(",").map((each) => each.trim()).filter(Boolean);
+    const words = (query().runs ?? "")
+      .split(",")
+      .map((each) => each.trim())
+      .filter(Boolean);
     const wrong = words.filter((each) => !/^[1-9]\d{0,14}$/.test(each));
     const asked = words.filter((each) => !wrong.includes(each)).map(Number);
     this.chosen = new Set(words.length ? asked : this.choices.default);
-    fill(this.addressTrouble, wrong.length ? problem(`The address names runs that cannot be: ${wrong.join(", ").slice(0, 80)}. Runs are numbers, such as runs=1,2,3.`) : null);
+    fill(
+      this.addressTrouble,
+      wrong.length
+        ? problem(
+            `The address names runs that cannot be: ${wrong.join(", ").slice(0, 80)}. Runs are numbers, such as runs=1,2,3.`,
+          )
+        : null,
+    );
     this.statistic.value = query().statistic === "mean" ? "mean" : "iqm";
     this.raw.checked = query().raw !== "no";
-    this.smoothing.value = query().smooth ?? 0;
+    this.smoothing.value = smoothingWeight(query().smooth, { otherwise: 0, most: MOST_SMOOTHING });
     this.drawPicker();
   }
 
   // -- what to compare
 
   bar() {
-    const changed = () => { setQuery({ statistic: this.statistic.value === "iqm" ? "" : this.statistic.value, metric: this.metric.value === this.data.success ? "" : this.metric.value }); this.load(); };
+    const changed = () => {
+      setQuery({
+        statistic: this.statistic.value === "iqm" ? "" : this.statistic.value,
+        metric: this.metric.value === this.data.success ? "" : this.metric.value,
+      });
+      this.load();
+    };
     this.metric = h("select.input", { id: "metric", onchange: changed });
-    this.statistic = h("select.input", { id: "statistic", onchange: changed }, h("option", { value: "iqm" }, "IQM"), h("option", { value: "mean" }, "mean"));
-    const redraw = () => { setQuery({ raw: this.raw.checked ? "" : "no", smooth: Number(this.smoothing.value) ? this.smoothing.value : "" }); this.drawCharts(); };
+    this.statistic = h(
+      "select.input",
+      { id: "statistic", onchange: changed },
+      h("option", { value: "iqm" }, "IQM"),
+      h("option", { value: "mean" }, "mean"),
+    );
+    const redraw = () => {
+      setQuery({ raw: this.raw.checked ? "" : "no", smooth: Number(this.smoothing.value) ? this.smoothing.value : "" });
+      this.drawCharts();
+    };
     this.raw = h("input", { type: "checkbox", checked: true, onchange: redraw });
-    this.smoothing = h("input", { type: "range", min: 0, max: 0.95, step: 0.05, value: 0, id: "smoothing", oninput: redraw });
-    this.pickButton = button("Choose runs", () => { this.panel.hidden = !this.panel.hidden; this.pickButton.setAttribute("aria-expanded", String(!this.panel.hidden)); }, { "aria-expanded": "false" });
+    this.smoothing = h("input", {
+      type: "range",
+      min: 0,
+      max: MOST_SMOOTHING,
+      step: 0.05,
+      value: 0,
+      id: "smoothing",
+      oninput: redraw,
+    });
+    this.pickButton = button(
+      "Choose runs",
+      () => {
+        this.panel.hidden = !this.panel.hidden;
+        this.pickButton.setAttribute("aria-expanded", String(!this.panel.hidden));
+      },
+      { "aria-expanded": "false" },
+    );
     this.exports = h("span.exports");
-    return h("div.toolbar.compare-bar", {}, this.pickButton, h("label.check-label", {}, "Metric", this.metric), h("label.check-label", {}, "over seeds", this.statistic),
-      h("label.check-label", {}, this.raw, "each run"), h("label.check-label", { for: "smoothing" }, "smooth", this.smoothing), h("span.spacer"), this.exports);
+    return h(
+      "div.toolbar.compare-bar",
+      {},
+      this.pickButton,
+      h("label.check-label", {}, "Metric", this.metric),
+      h("label.check-label", {}, "over seeds", this.statistic),
+      h("label.check-label", {}, this.raw, "each run"),
+      h("label.check-label", { for: "smoothing" }, "smooth", this.smoothing),
+      h("span.spacer"),
+      this.exports,
+    );
   }
 
   async readMetrics() {
     let names = [];
     try {
       names = await this.call("metrics", { runs: [...this.chosen] });
-    } catch { /* a run that is gone is told where curves are read */ }
+    } catch {
+      /* a run that is gone is told where curves are read */
+    }
     if (!names.includes(this.data.success)) names.unshift(this.data.success);
-    if (query().metric && !names.includes(query().metric)) names.push(query().metric); // without values is told, not changed silently
+    // a metric without values is told, not changed silently
+    if (query().metric && !names.includes(query().metric)) names.push(query().metric);
     const listed = [...this.metric.options].map((option) => option.value);
-    if (listed.join() !== names.join()) fill(this.metric, names.map((name) => h("option", { value: name }, name)));
+    if (listed.join() !== names.join())
+      fill(
+        this.metric,
+        names.map((name) => h("option", { value: name }, name)),
+      );
     this.metric.value = query().metric ?? this.data.success;
   }
 
   picker() {
-    this.search = h("input.input", { type: "search", placeholder: "Search runs", "aria-label": "Search runs", oninput: () => this.drawPicker() });
+    this.search = h("input.input", {
+      type: "search",
+      placeholder: "Search runs",
+      "aria-label": "Search runs",
+      oninput: () => this.drawPicker(),
+    });
     this.list = h("div.pick-list");
-    return (this.panel = h("section.panel.pick-panel", { hidden: true, "aria-label": "Runs to compare" },
-      h("div.toolbar", {}, this.search, button("None", () => this.choose([]), { kind: "small" }), button("Newest set", () => this.choose(this.choices.default), { kind: "small" })), this.list));
+    this.panel = h(
+      "section.panel.pick-panel",
+      { hidden: true, "aria-label": "Runs to compare" },
+      h(
+        "div.toolbar",
+        {},
+        this.search,
+        button("None", () => this.choose([]), { kind: "small" }),
+        button("Newest set", () => this.choose(this.choices.default), { kind: "small" }),
+      ),
+      this.list,
+    );
+    return this.panel;
   }
 
   drawPicker() {
     const words = this.search.value.trim().toLowerCase();
-    const shown = this.choices.runs.filter((run) => !words || `${run.run_id} ${run.name} ${run.env} ${run.method} ${run.set_name}`.toLowerCase().includes(words));
+    const shown = this.choices.runs.filter(
+      (run) => !words || `${run.run_id} ${run.name} ${run.env} ${run.method} ${run.set_name}`.toLowerCase().includes(words),
+    );
     const groups = new Map();
     for (const run of shown) {
       const key = run.set_name || run.env;
       if (!groups.has(key)) groups.set(key, []);
       groups.get(key).push(run);
     }
-    const focused = document.activeElement?.dataset.pick; // the list is drawn anew: who goes through it by keyboard stays where they are
-    fill(this.list, [...groups].map(([title, runs]) => {
-      const ids = runs.map((run) => run.run_id);
-      const all = ids.every((id) => this.chosen.has(id));
-      return h("fieldset.pick-group", {}, h("legend", {}, h("label", {}, h("input", { type: "checkbox", data: { pick: `group ${title}` }, checked: all, indeterminate: !all && ids.some((id) => this.chosen.has(id)), onchange: () => this.choose(all ? [...this.chosen].filter((id) => !ids.includes(id)) : [...this.chosen, ...ids]) }), title, h("span.muted", {}, ` ${count(runs.length)}`))),
-        runs.map((run) => h("label.pick-run", {}, h("input", { type: "checkbox", data: { pick: `run ${run.run_id}` }, checked: this.chosen.has(run.run_id), onchange: () => this.toggle(run.run_id) }),
-          h("span.method-dot", { style: { background: `var(--${run.token})` } }), h("span.pick-name", { title: run.name }, `${run.run_id} · ${run.name}`), badge(run.status))));
-    }));
+    // the list is drawn anew: who goes through it by keyboard stays where they are
+    const focused = focusedNode()?.dataset.pick;
+    fill(
+      this.list,
+      [...groups].map(([title, runs]) => {
+        const ids = runs.map((run) => run.run_id);
+        const all = ids.every((id) => this.chosen.has(id));
+        return h(
+          "fieldset.pick-group",
+          {},
+          h(
+            "legend",
+            {},
+            h(
+              "label",
+              {},
+              h("input", {
+                type: "checkbox",
+                data: { pick: `group ${title}` },
+                checked: all,
+                indeterminate: !all && ids.some((id) => this.chosen.has(id)),
+                onchange: () => this.choose(all ? [...this.chosen].filter((id) => !ids.includes(id)) : [...this.chosen, ...ids]),
+              }),
+              title,
+              h("span.muted", {}, ` ${count(runs.length)}`),
+            ),
+          ),
+          runs.map((run) =>
+            h(
+              "label.pick-run",
+              {},
+              h("input", {
+                type: "checkbox",
+                data: { pick: `run ${run.run_id}` },
+                checked: this.chosen.has(run.run_id),
+                onchange: () => this.toggle(run.run_id),
+              }),
+              h("span.method-dot", { style: { background: `var(--${run.token})` } }),
+              h("span.pick-name", { title: run.name }, `${run.run_id} · ${run.name}`),
+              badge(run.status),
+            ),
+          ),
+        );
+      }),
+    );
     if (focused) [...this.list.querySelectorAll("[data-pick]")].find((each) => each.dataset.pick === focused)?.focus();
     this.pickButton.textContent = `Choose runs (${count(this.chosen.size)})`;
   }
@@ -129,7 +285,8 @@ class Comparison {
       fill(this.body, empty("No runs chosen", "Choose runs above; runs of one task with different replay can be compared."));
       return;
     }
-    const asked = (this.asked = {}); // a later question makes the answer to this one old
+    const asked = {}; // a later question makes the answer to this one old
+    this.asked = asked;
     this.body.setAttribute("aria-busy", "true");
     try {
       const question = { runs: [...this.chosen], metric: query().metric ?? this.data.success, statistic: this.statistic.value };
@@ -151,7 +308,15 @@ class Comparison {
     if (version === null || version === this.view.version) return;
     const before = new Set(this.view.version.split(","));
     const changed = version.split(",").filter((part) => !before.has(part)).length;
-    fill(this.notice, h("div.notice.news", {}, `${count(changed)} ${changed === 1 ? "run has" : "runs have"} new results. `, button("Show them", () => this.read(), { kind: "small" })));
+    fill(
+      this.notice,
+      h(
+        "div.notice.news",
+        {},
+        `${count(changed)} ${changed === 1 ? "run has" : "runs have"} new results. `,
+        button("Show them", () => this.read(), { kind: "small" }),
+      ),
+    );
   }
 
   // -- drawing
@@ -159,38 +324,92 @@ class Comparison {
   draw() {
     const view = this.view;
     this.charts = [];
-    const address = (format) => `./studio/export?${new URLSearchParams({ runs: view.run_ids.join(","), metric: view.metric, statistic: view.statistic, format })}`;
-    fill(this.exports, h("span.muted", {}, "Export "), ["html", "csv", "json"].map((format) => h("a.button.small", { href: address(format), download: "" }, format.toUpperCase())));
-    fill(this.body,
-      view.panels.length ? view.panels.map((panel) => this.drawPanel(panel)) : empty("No evaluations yet", "These runs have no values of this metric so far."),
-      view.notes.length ? h("details.panel.notes", { open: view.notes.length <= 6 }, h("summary", {}, h("strong", {}, "Before you believe it "), h("span.muted", {}, `${count(view.notes.length)} notes`)), h("ul", {}, view.notes.map((note) => h("li", {}, note)))) : null,
-      (this.scatter = this.scatterPanel(this.scatter?.open ?? false)));
+    const asked = { runs: view.run_ids.join(","), metric: view.metric, statistic: view.statistic };
+    const address = (format) => `./studio/export?${new URLSearchParams({ ...asked, format })}`;
+    fill(
+      this.exports,
+      h("span.muted", {}, "Export "),
+      ["html", "csv", "json"].map((format) => h("a.button.small", { href: address(format), download: "" }, format.toUpperCase())),
+    );
+    this.scatter = this.scatterPanel(this.scatter?.open ?? false);
+    fill(
+      this.body,
+      view.panels.length
+        ? view.panels.map((panel) => this.drawPanel(panel))
+        : empty("No evaluations yet", "These runs have no values of this metric so far."),
+      view.notes.length
+        ? h(
+            "details.panel.notes",
+            { open: view.notes.length <= 6 },
+            h("summary", {}, h("strong", {}, "Before you believe it "), h("span.muted", {}, `${count(view.notes.length)} notes`)),
+            h(
+              "ul",
+              {},
+              view.notes.map((note) => h("li", {}, note)),
+            ),
+          )
+        : null,
+      this.scatter,
+    );
     this.drawCharts();
   }
 
   drawPanel(panel) {
     const node = h("div.compare-chart");
-    const chart = new Chart(node, this.plotly, { label: `${this.view.metric} by method on ${panel.env}`, onclick: (point) => this.openClips(panel, point) });
+    const chart = new Chart(node, this.plotly, {
+      label: `${this.view.metric} by method on ${panel.env}`,
+      onclick: (point) => this.openClips(panel, point),
+    });
     this.charts.push([chart, panel]);
-    return h("section.panel.compare-panel", {}, h("h2", {}, `${panel.env}, ${panel.algo}`),
+    return h(
+      "section.panel.compare-panel",
+      {},
+      h("h2", {}, `${panel.env}, ${panel.algo}`),
       panel.beginning ? h("p.muted.chart-words", {}, `Runs begin ${panel.beginning}.`) : null,
-      h("div", { class: `verdict ${panel.verdict.decided ? "decided" : "undecided"}` }, panel.verdict.sentences.map((words) => h("p", {}, words))),
-      node, h("p.muted.chart-words", {}, this.chartWords()), this.table(panel), this.improvements(panel));
+      h(
+        "div",
+        { class: `verdict ${panel.verdict.decided ? "decided" : "undecided"}` },
+        panel.verdict.sentences.map((words) => h("p", {}, words)),
+      ),
+      node,
+      h("p.muted.chart-words", {}, this.chartWords()),
+      this.table(panel),
+      this.improvements(panel),
+    );
   }
 
   chartWords() {
     const name = this.view.statistic === "iqm" ? "Interquartile mean" : "Mean";
-    return `${name} over seeds with 95 % bootstrap intervals; n beside each name is its number of runs; a line ends where the first of them does. Click a point for the clips around it.`;
+    return (
+      `${name} over seeds with 95 % bootstrap intervals; n beside each name is its number of runs; a line ends where the ` +
+      "first of them does. Click a point for the clips around it."
+    );
   }
 
   drawCharts() {
+    const weight = Number(this.smoothing.value);
+    const how = { share: this.view.as_share, raw: this.raw.checked, weight, colorOf: methodColor };
     for (const [chart, panel] of this.charts) {
-      const weight = Number(this.smoothing.value);
-      chart.draw(() => traces(panel, this.view.as_share, this.raw.checked, weight), {
+      chart.draw(() => comparisonTraces(panel, how), {
         xaxis: { title: { text: "steps" }, rangemode: "tozero" },
         yaxis: { title: { text: this.view.metric }, ...(this.view.as_share ? { tickformat: ".0%", range: [-0.02, 1.04] } : {}) },
-        uirevision: this.view.run_ids.join(",") + this.view.metric, height: 400,
-        annotations: weight ? [{ text: `lines smoothed: EMA ${weight.toFixed(2)}; bands and tables are not`, showarrow: false, xref: "paper", yref: "paper", x: 1, y: 0, xanchor: "right", yanchor: "bottom", font: { size: 11, color: token("muted") } }] : [],
+        uirevision: this.view.run_ids.join(",") + this.view.metric,
+        height: 400,
+        annotations: weight
+          ? [
+              {
+                text: `lines smoothed: EMA ${weight.toFixed(2)}; bands and tables are not`,
+                showarrow: false,
+                xref: "paper",
+                yref: "paper",
+                x: 1,
+                y: 0,
+                xanchor: "right",
+                yanchor: "bottom",
+                font: { size: 11, color: token("muted") },
+              },
+            ]
+          : [],
       });
     }
   }
@@ -205,24 +424,81 @@ class Comparison {
 
   table(panel) {
     const { thresholds, as_share: share } = this.view;
-    const head = ["method", "n", ...panel.steps.map((step) => `at ${short(step)}`), ...thresholds.map((each) => `steps to ${share ? percent(each) : each}`), `area to ${short(panel.horizon)}`];
-    return h("div.table-wrap", {}, h("table.table.compare-table", {}, h("thead", {}, h("tr", {}, head.map((words) => h("th", { scope: "col" }, words)))),
-      h("tbody", {}, panel.rows.map((row) => h("tr", {},
-        h("th", { scope: "row" }, h("span.method-dot", { style: { background: `var(--${row.token})` } }), row.label), h("td.num", { title: `runs ${row.run_ids.join(", ")}` }, row.run_ids.length),
-        row.at.map((each) => h("td.num", {}, interval(each, share, row.run_ids.length))), row.reaching.map((each) => h("td.num", {}, reaching(each))),
-        h("td.num", {}, interval(row.area, share, row.run_ids.length)))))));
+    const head = [
+      "method",
+      "n",
+      ...panel.steps.map((step) => `at ${short(step)}`),
+      ...thresholds.map((each) => `steps to ${share ? percent(each) : each}`),
+      `area to ${short(panel.horizon)}`,
+    ];
+    return h(
+      "div.table-wrap",
+      {},
+      h(
+        "table.table.compare-table",
+        {},
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            head.map((words) => h("th", { scope: "col" }, words)),
+          ),
+        ),
+        h(
+          "tbody",
+          {},
+          panel.rows.map((row) =>
+            h(
+              "tr",
+              {},
+              h("th", { scope: "row" }, h("span.method-dot", { style: { background: `var(--${row.token})` } }), row.label),
+              h("td.num", { title: `runs ${row.run_ids.join(", ")}` }, row.run_ids.length),
+              row.at.map((each) => h("td.num", {}, interval(each, share, row.run_ids.length))),
+              row.reaching.map((each) => h("td.num", {}, reaching(each))),
+              h("td.num", {}, interval(row.area, share, row.run_ids.length)),
+            ),
+          ),
+        ),
+      ),
+    );
   }
 
   improvements(panel) {
     if (!panel.improvements.length) return null;
-    return h("div.improvements", {}, h("h3", {}, `Probability that a run has the larger area under its curve to step ${count(panel.horizon)}`), panel.improvements.map(({ method, baseline, probability: p }) => {
-      const low = p.low ?? p.point, high = p.high ?? p.point;
-      const gain = panel.rows.find((row) => row.label === method[2])?.gains[baseline[2]];
-      return h("div.improvement", {}, h("span.improvement-names", {}, `${method[2]} over ${baseline[2]}`),
-        h("span.odds", { role: "img", "aria-label": `${number(p.point)} between ${number(low)} and ${number(high)}` }, h("span.odds-range", { style: { left: `${100 * low}%`, width: `${100 * (high - low)}%` } }), h("span.odds-half"), h("span.odds-point", { style: { left: `${100 * p.point}%` } })),
-        h("span.num", {}, p.low === null ? p.point.toFixed(2) : `${p.point.toFixed(2)} [${p.low.toFixed(2)}, ${p.high.toFixed(2)}]`),
-        h("span.num.muted", {}, Number.isFinite(gain) ? `area ${gain >= 0 ? "+" : "−"}${Math.abs(100 * gain).toFixed(0)} %` : ""));
-    }));
+    return h(
+      "div.improvements",
+      {},
+      h("h3", {}, `Probability that a run has the larger area under its curve to step ${count(panel.horizon)}`),
+      panel.improvements.map(({ method, baseline, probability: p }) => {
+        const low = p.low ?? p.point,
+          high = p.high ?? p.point;
+        const gain = panel.rows.find((row) => row.label === method[2])?.gains[baseline[2]];
+        return h(
+          "div.improvement",
+          {},
+          h("span.improvement-names", {}, `${method[2]} over ${baseline[2]}`),
+          h(
+            "span.odds",
+            { role: "img", "aria-label": `${number(p.point)} between ${number(low)} and ${number(high)}` },
+            h("span.odds-range", { style: { left: `${100 * low}%`, width: `${100 * (high - low)}%` } }),
+            h("span.odds-half"),
+            h("span.odds-point", { style: { left: `${100 * p.point}%` } }),
+          ),
+          h(
+            "span.num",
+            {},
+            p.low === null ? p.point.toFixed(2) : `${p.point.toFixed(2)} [${p.low.toFixed(2)}, ${p.high.toFixed(2)}]`,
+          ),
+          h(
+            "span.num.muted",
+            {},
+            Number.isFinite(gain) ? `area ${gain >= 0 ? "+" : "−"}${Math.abs(100 * gain).toFixed(0)} %` : "",
+          ),
+        );
+      }),
+    );
   }
 
   // -- TD error against score
@@ -235,82 +511,65 @@ class Comparison {
         const found = await this.call("scatter", { runs: this.view.run_ids });
         const points = found.filter((each) => each[2] !== null); // missing where learning has diverged
         if (!points.length) {
-          fill(box, h("p.muted", {}, "These runs have no clips with both a score and a TD error. Runs with a scorer store both."));
+          fill(
+            box,
+            h("p.muted", {}, "These runs have no clips with both a score and a TD error. Runs with a scorer store both."),
+          );
           return;
         }
         const node = h("div.compare-chart");
-        fill(box, node, h("p.muted.chart-words", {}, `${count(points.length)} clips, spread over the runs; mean |TD error| when the score came in. PER replays what lies high, VLM-RB what lies right. Click a point to watch its clip.`));
-        const chart = new Chart(node, this.plotly, { label: "TD error against score", onclick: (point) => { if (point.customdata) location.href = page("clips", { runs: point.customdata[1], clip: point.customdata[0] }); } });
-        chart.draw(() => [true, false].map((progress) => {
-          const of = points.filter((each) => each[5] === progress);
-          return { type: "scattergl", mode: "markers", name: progress ? "progress" : "no progress", x: of.map((each) => each[3] + jitter(each[0])), y: of.map((each) => each[2]),
-            customdata: of.map((each) => [each[0], each[1], each[3]]), marker: { size: 6, opacity: 0.55, color: token(progress ? "yes" : "unknown") }, hovertemplate: "clip %{customdata[0]}<br>P(yes) %{customdata[2]:.2f}, |δ| %{y:.3g}<extra></extra>" };
-        }), { xaxis: { title: { text: "P(yes)" }, range: [-0.06, 1.06] }, yaxis: { title: { text: "mean |TD error|" }, rangemode: "tozero" }, height: 380 });
+        fill(
+          box,
+          node,
+          h(
+            "p.muted.chart-words",
+            {},
+            `${count(points.length)} clips, spread over the runs; mean |TD error| when the score came in. ` +
+              "PER replays what lies high, VLM-RB what lies right. Click a point to watch its clip.",
+          ),
+        );
+        const chart = new Chart(node, this.plotly, {
+          label: "TD error against score",
+          onclick: (point) => {
+            if (point.customdata) location.href = page("clips", { runs: point.customdata[1], clip: point.customdata[0] });
+          },
+        });
+        chart.draw(
+          () =>
+            [true, false].map((progress) => {
+              const of = points.filter((each) => each[5] === progress);
+              return {
+                type: "scattergl",
+                mode: "markers",
+                name: progress ? "progress" : "no progress",
+                x: of.map((each) => each[3] + jitter(each[0])),
+                y: of.map((each) => each[2]),
+                customdata: of.map((each) => [each[0], each[1], each[3]]),
+                marker: { size: 6, opacity: 0.55, color: token(progress ? "yes" : "unknown") },
+                hovertemplate: "clip %{customdata[0]}<br>P(yes) %{customdata[2]:.2f}, |δ| %{y:.3g}<extra></extra>",
+              };
+            }),
+          {
+            xaxis: { title: { text: "P(yes)" }, range: [-0.06, 1.06] },
+            yaxis: { title: { text: "mean |TD error|" }, rangemode: "tozero" },
+            height: 380,
+          },
+        );
       } catch (error) {
         fill(box, problem(error.message));
       }
     };
-    const details = h("details.panel", { open: opened, ontoggle: () => details.open && !box.firstChild && open() }, h("summary", {}, h("strong", {}, "TD error against VLM score "), h("span.muted", {}, "what PER would replay against what the scorer chose")), box);
+    const details = h(
+      "details.panel",
+      { open: opened, ontoggle: () => details.open && !box.firstChild && open() },
+      h(
+        "summary",
+        {},
+        h("strong", {}, "TD error against VLM score "),
+        h("span.muted", {}, "what PER would replay against what the scorer chose"),
+      ),
+      box,
+    );
     return details;
   }
-}
-
-/** Spread clips of equal score a little, the same way each time. */
-function jitter(id) {
-  return (((id * 2654435761) % 1000) / 1000 - 0.5) * 0.05;
-}
-
-function traces(panel, share, raw, weight) {
-  const found = [];
-  const shown = share ? ":.0%" : ":.4g";
-  for (const curve of panel.curves) {
-    const color = methodColor(curve.token);
-    const group = { legendgroup: curve.label };
-    if (raw) for (const run of curve.raw) found.push({ ...group, type: "scatter", mode: "lines", x: run.steps, y: smoothed(run.values, weight), line: { color, width: 1 }, opacity: 0.28, showlegend: false, meta: { runs: [run.run_id] }, hovertemplate: `run ${run.run_id}, seed ${run.seed}: %{y${shown}}<extra></extra>` });
-    const banded = curve.low.some((value) => value !== null);
-    if (banded) {
-      const known = curve.steps.map((_, i) => i).filter((i) => curve.low[i] !== null);
-      found.push({ ...group, type: "scatter", mode: "lines", hoverinfo: "skip", showlegend: false, x: [...known.map((i) => curve.steps[i]), ...[...known].reverse().map((i) => curve.steps[i])],
-        y: [...known.map((i) => curve.high[i]), ...[...known].reverse().map((i) => curve.low[i])], fill: "toself", fillcolor: faded(color, 0.16), line: { width: 0 } });
-    }
-    found.push({ ...group, type: "scatter", mode: "lines+markers", name: `${curve.label} (n=${curve.n})`, x: curve.steps, y: smoothed(curve.point, weight), line: { color, width: 2.5 }, marker: { size: 5, color }, meta: { runs: curve.run_ids },
-      customdata: curve.steps.map((_, i) => [curve.counts[i], curve.low[i], curve.high[i]]), hovertemplate: `${escapeWords(curve.label)} at %{x:,}: %{y${shown}}${banded ? ` [%{customdata[1]${shown}}, %{customdata[2]${shown}}]` : ""}, n=%{customdata[0]}<extra></extra>` });
-  }
-  return found;
-}
-
-/** Exponential moving average; missing values stay missing. */
-function smoothed(values, weight) {
-  if (!weight) return values;
-  let last = null;
-  return values.map((value) => (value === null ? null : (last = last === null ? value : weight * last + (1 - weight) * value)));
-}
-
-function faded(color, opacity) {
-  const [r, g, b] = [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16));
-  return `rgba(${r},${g},${b},${opacity})`;
-}
-
-/** Plotly reads a few tags and %{…} in its texts: names must not hold any. */
-function escapeWords(words) {
-  return words.replace(/[<>%{}]/g, " ");
-}
-
-function interval(found, share, runs) {
-  if (!found) return "–";
-  const one = (value) => (share ? whole(100 * value) : value && Math.abs(value) < 0.001 ? value.toExponential(1) : number(value));
-  const words = found.low === null ? one(found.point) : `${one(found.point)} [${one(found.low)}, ${one(found.high)}]`;
-  return `${words}${share ? " %" : ""}${found.n === runs ? "" : ` (n=${found.n})`}`;
-}
-
-/** Halves go to the even number, as in the command line and in what is exported. */
-function whole(value) {
-  const rounded = Math.round(value);
-  return String(Math.abs(value % 1) === 0.5 && rounded % 2 ? rounded - 1 : rounded);
-}
-
-function reaching(found) {
-  const reached = `(${found.reached}/${found.n})`;
-  if (found.median === null) return `– ${reached}`;
-  return `${short(found.median)}${found.low === null ? "" : ` [${short(found.low)}, ${found.high === null ? "…" : short(found.high)}]`} ${reached}`;
 }

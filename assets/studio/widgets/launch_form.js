@@ -1,11 +1,30 @@
 // The launch page: presets, the settings that matter, all others folded away, and one button.
-import { h, button, count, debounce, duration, fill, page, problem, query, setQuery, short, toast } from "../studio.js";
+import { button, count, debounce, duration, fill, h, page, problem, query, setQuery, short, toast } from "../studio.js";
 
-const GROUP_TITLES = { environment: "Environment", agent: "Agent", replay: "Replay", scoring: "Clips and scoring", evaluation: "Evaluation and bookkeeping" };
+const GROUP_TITLES = {
+  environment: "Environment",
+  agent: "Agent",
+  replay: "Replay",
+  scoring: "Clips and scoring",
+  evaluation: "Evaluation and bookkeeping",
+};
 const METHOD_TITLES = { vlm: "VLM-RB", per: "PER", uniform: "Uniform" };
-const METHOD_TEXTS = { vlm: "replays what the scorer says yes to", per: "replays by TD error", uniform: "replays everything alike" };
+const METHOD_TEXTS = {
+  vlm: "replays what the scorer says yes to",
+  per: "replays by TD error",
+  uniform: "replays everything alike",
+};
 const IN_FRONT = ["env", "algo", "total_steps", "scorer", "prompt", "lambda_max", "lambda_warmup", "clip_length"];
-const LABELS = { env: "Environment", algo: "Agent", total_steps: "Steps per run", scorer: "Scorer", prompt: "Prompt", lambda_max: "λ at most", lambda_warmup: "λ warm-up", clip_length: "Clip length" };
+const LABELS = {
+  env: "Environment",
+  algo: "Agent",
+  total_steps: "Steps per run",
+  scorer: "Scorer",
+  prompt: "Prompt",
+  lambda_max: "λ at most",
+  lambda_warmup: "λ warm-up",
+  clip_length: "Clip length",
+};
 
 export function mount({ node, data, call }) {
   const form = new LaunchForm(data, call);
@@ -15,11 +34,24 @@ export function mount({ node, data, call }) {
 
 class LaunchForm {
   constructor(data, call) {
-    Object.assign(this, { data, call, inputs: new Map(), slots: new Map(), verdict: null });
+    this.data = data;
+    this.call = call;
+    this.inputs = new Map();
+    this.slots = new Map();
+    /** @type {any[]} */
+    this.lists = [];
+    /** @type {any} */
+    this.methods = new Map();
+    this.cards = new Map();
     this.settings = new Map(data.settings.map((setting) => [setting.name, setting]));
     this.check = debounce(() => this.ask(), 300);
-    this.node = h("div.launch", {}, h("h1.visually-hidden", {}, "Launch"), this.presetCards(),
-      h("div.launch-columns", {}, h("div.launch-form", {}, this.front(), this.allSettings()), this.summary()));
+    this.node = h(
+      "div.launch",
+      {},
+      h("h1.visually-hidden", {}, "Launch"),
+      this.presetCards(),
+      h("div.launch-columns", {}, h("div.launch-form", {}, this.front(), this.allSettings()), this.summary()),
+    );
   }
 
   start() {
@@ -36,12 +68,26 @@ class LaunchForm {
   // -- presets
 
   presetCards() {
-    this.cards = new Map(this.data.presets.map((preset) => [preset.key, h("button.preset", { type: "button", "aria-pressed": "false", onclick: () => {
-      this.fillIn(preset.form);
-      this.markPreset(preset.key);
-      setQuery({ preset: preset.key });
-      this.ask();
-    } }, h("strong", {}, preset.title), h("span", {}, preset.text))]));
+    this.cards = new Map(
+      this.data.presets.map((preset) => [
+        preset.key,
+        h(
+          "button.preset",
+          {
+            type: "button",
+            "aria-pressed": "false",
+            onclick: () => {
+              this.fillIn(preset.form);
+              this.markPreset(preset.key);
+              setQuery({ preset: preset.key });
+              this.ask();
+            },
+          },
+          h("strong", {}, preset.title),
+          h("span", {}, preset.text),
+        ),
+      ]),
+    );
     return h("section.presets", { "aria-label": "Ready to launch" }, [...this.cards.values()]);
   }
 
@@ -53,7 +99,9 @@ class LaunchForm {
     this.write("algo", form.settings.algo ?? this.settings.get("algo").default);
     this.agent = this.value("algo");
     for (const [name, setting] of this.settings) this.write(name, form.settings[name] ?? this.default(setting));
-    this.data.methods.forEach((method) => { this.methods.get(method).checked = form.methods.includes(method); });
+    this.data.methods.forEach((method) => {
+      this.methods.get(method).checked = form.methods.includes(method);
+    });
     this.vary.value = form.vary;
     this.values.value = form.values.join(", ");
     this.seeds.value = form.seeds;
@@ -68,8 +116,15 @@ class LaunchForm {
       const value = this.value(name);
       if (value !== this.default(setting) && value !== "") settings[name] = value;
     }
-    return { settings, methods: this.data.methods.filter((method) => this.methods.get(method).checked), vary: this.vary.value,
-      values: this.vary.value ? this.values.value : "", seeds: this.seeds.value, set_name: this.setName.value, tags: this.tags.value };
+    return {
+      settings,
+      methods: this.data.methods.filter((method) => this.methods.get(method).checked),
+      vary: this.vary.value,
+      values: this.vary.value ? this.values.value : "",
+      seeds: this.seeds.value,
+      set_name: this.setName.value,
+      tags: this.tags.value,
+    };
   }
 
   /** A setting's default where this agent is chosen; the one on the form unless another is named. */
@@ -114,61 +169,179 @@ class LaunchForm {
     this.slots.set(name, slot);
     control.id = control.id || `field-${name}`;
     control.setAttribute("aria-describedby", `problem-${name}`);
-    return h("div.setting", { data: { setting: name } }, h("label", { for: control.id }, label), control, slot, hint ? h("span.setting-hint", {}, hint) : null);
+    return h(
+      "div.setting",
+      { data: { setting: name } },
+      h("label", { for: control.id }, label),
+      control,
+      slot,
+      hint ? h("span.setting-hint", {}, hint) : null,
+    );
   }
 
   control(setting) {
-    const changed = () => { if (setting.name === "algo") this.agentChosen(); this.markChanged(setting.name); this.markPreset(null); this.check(); };
+    const changed = () => {
+      if (setting.name === "algo") this.agentChosen();
+      this.markChanged(setting.name);
+      this.markPreset(null);
+      this.check();
+    };
     let input;
     if (setting.kind === "flag") input = h("input", { type: "checkbox", onchange: changed });
-    else if (setting.kind === "choice") input = h("select", { onchange: changed }, setting.choices.map((choice) => h("option", { value: choice }, choice)));
+    else if (setting.kind === "choice")
+      input = h(
+        "select",
+        { onchange: changed },
+        setting.choices.map((choice) => h("option", { value: choice }, choice)),
+      );
     else if (setting.name === "prompt") input = h("textarea", { rows: 3, oninput: changed, maxlength: 8000, spellcheck: "true" });
-    else input = h("input", { type: "text", inputmode: setting.kind === "whole" ? "numeric" : setting.kind === "number" ? "decimal" : null, oninput: changed, autocomplete: "off", spellcheck: "false" });
+    else
+      input = h("input", {
+        type: "text",
+        inputmode: setting.kind === "whole" ? "numeric" : setting.kind === "number" ? "decimal" : null,
+        oninput: changed,
+        autocomplete: "off",
+        spellcheck: "false",
+      });
     this.inputs.set(setting.name, input);
     return input;
   }
 
-  hint(setting) {
-    const signs = { ge: "≥", gt: ">", le: "≤", lt: "<" };
-    const { ge, le } = setting.limits;
-    const range = ge !== undefined && le !== undefined ? `${ge} to ${le}`
-      : Object.entries(signs).filter(([key]) => key in setting.limits).map(([key, sign]) => `${sign} ${setting.limits[key]}`).join(" and ");
-    const others = Object.entries(setting.by_agent).filter(([, value]) => value !== setting.default).map(([agent, value]) => `${agent} ${value}`);
-    const base = setting.kind === "flag" ? "" : [`default ${setting.default}`, ...others].join(", ");
-    return [setting.description, [range, base].filter(Boolean).join("; ")].filter(Boolean).join(" · ");
-  }
-
   front() {
-    const of = (name) => { const setting = this.settings.get(name); return this.field(name, LABELS[name], this.control(setting), ["algo", "prompt", "scorer"].includes(name) ? null : this.hint(setting)); };
+    const of = (name) => {
+      const setting = this.settings.get(name);
+      return this.field(
+        name,
+        LABELS[name],
+        this.control(setting),
+        ["algo", "prompt", "scorer"].includes(name) ? null : settingHint(setting),
+      );
+    };
     const env = of("env");
-    this.suggest("env", this.data.environments.map((id) => [id, ""]));
+    this.suggest(
+      "env",
+      this.data.environments.map((id) => [id, ""]),
+    );
     const scorer = of("scorer");
     this.scorerNote = h("span", { role: "status" });
-    scorer.append(h("span.setting-hint", {}, this.shortcuts("scorer", this.data.scorers)), h("span.setting-hint", {}, this.scorerNote));
+    scorer.append(
+      h("span.setting-hint", {}, this.shortcuts("scorer", this.data.scorers)),
+      h("span.setting-hint", {}, this.scorerNote),
+    );
     const prompt = of("prompt");
-    prompt.append(h("span.setting-hint", {}, "a preset (", this.shortcuts("prompt", this.data.prompts.map((each) => [each.name, each.text])), ") or your own yes/no question"));
+    prompt.append(
+      h(
+        "span.setting-hint",
+        {},
+        "a preset (",
+        this.shortcuts(
+          "prompt",
+          this.data.prompts.map((each) => [each.name, each.text]),
+        ),
+        ") or your own yes/no question",
+      ),
+    );
     this.picture = h("div.schedule", { "aria-live": "polite" });
-    this.methods = new Map(this.data.methods.map((method) => [method, h("input", { type: "checkbox", id: `method-${method}`, onchange: () => { this.markPreset(null); this.check(); } })]));
+    this.methods = new Map(
+      this.data.methods.map((method) => [
+        method,
+        h("input", {
+          type: "checkbox",
+          id: `method-${method}`,
+          onchange: () => {
+            this.markPreset(null);
+            this.check();
+          },
+        }),
+      ]),
+    );
     this.slots.set("methods", h("span.field-problem", { role: "alert" }));
     this.seeds = h("input", { type: "text", placeholder: "0-4", oninput: this.check, autocomplete: "off" });
-    this.setName = h("input", { type: "text", maxlength: 200, oninput: this.check, placeholder: "groups these runs in lists", autocomplete: "off" });
-    this.tags = h("input", { type: "text", maxlength: 1000, oninput: this.check, placeholder: "with commas", autocomplete: "off" });
-    return h("div", {},
-      h("section.panel", {}, h("h2", {}, "What to train"),
-        h("div.grid-2", {}, env, of("algo"), of("total_steps"), this.field("seeds", "Seeds of each method", this.seeds, "numbers and ranges: 0-4 or 0, 1, 2. At least 5 to compare methods"))),
-      h("section.panel", {}, h("h2", {}, "Replay methods"),
-        h("fieldset.methods", {}, h("legend.visually-hidden", {}, "Replay methods"),
-          this.data.methods.map((method) => h("label.method", { for: `method-${method}` }, this.methods.get(method), h("span.method-dot", { style: { background: `var(--method-${method})` } }),
-            h("strong", {}, METHOD_TITLES[method]), h("span.muted", {}, METHOD_TEXTS[method])))), this.slots.get("methods"), this.varyFields()),
-      h("section.panel.vlm-only", {}, h("h2", {}, "VLM guidance"), h("div.grid-2", {}, scorer, of("clip_length")), prompt,
-        h("div.lambda", {}, h("div.lambda-fields", {}, of("lambda_max"), of("lambda_warmup")), this.picture)),
-      h("section.panel", {}, h("h2", {}, "Name"), h("div.grid-2", {}, this.field("set_name", "Name of the set", this.setName), this.field("tags", "Tags", this.tags))));
+    this.setName = h("input", {
+      type: "text",
+      maxlength: 200,
+      oninput: this.check,
+      placeholder: "groups these runs in lists",
+      autocomplete: "off",
+    });
+    this.tags = h("input", {
+      type: "text",
+      maxlength: 1000,
+      oninput: this.check,
+      placeholder: "with commas",
+      autocomplete: "off",
+    });
+    return h(
+      "div",
+      {},
+      h(
+        "section.panel",
+        {},
+        h("h2", {}, "What to train"),
+        h(
+          "div.grid-2",
+          {},
+          env,
+          of("algo"),
+          of("total_steps"),
+          this.field(
+            "seeds",
+            "Seeds of each method",
+            this.seeds,
+            "numbers and ranges: 0-4 or 0, 1, 2. At least 5 to compare methods",
+          ),
+        ),
+      ),
+      h(
+        "section.panel",
+        {},
+        h("h2", {}, "Replay methods"),
+        h(
+          "fieldset.methods",
+          {},
+          h("legend.visually-hidden", {}, "Replay methods"),
+          this.data.methods.map((method) =>
+            h(
+              "label.method",
+              { for: `method-${method}` },
+              this.methods.get(method),
+              h("span.method-dot", { style: { background: `var(--method-${method})` } }),
+              h("strong", {}, METHOD_TITLES[method]),
+              h("span.muted", {}, METHOD_TEXTS[method]),
+            ),
+          ),
+        ),
+        this.slots.get("methods"),
+        this.varyFields(),
+      ),
+      h(
+        "section.panel.vlm-only",
+        {},
+        h("h2", {}, "VLM guidance"),
+        h("div.grid-2", {}, scorer, of("clip_length")),
+        prompt,
+        h("div.lambda", {}, h("div.lambda-fields", {}, of("lambda_max"), of("lambda_warmup")), this.picture),
+      ),
+      h(
+        "section.panel",
+        {},
+        h("h2", {}, "Name"),
+        h("div.grid-2", {}, this.field("set_name", "Name of the set", this.setName), this.field("tags", "Tags", this.tags)),
+      ),
+    );
   }
 
   /** Words that fill in a field; each tells on hovering what it stands for. */
   shortcuts(name, choices) {
-    const choose = (value) => { this.write(name, value); this.markPreset(null); this.check(); };
-    return choices.flatMap(([value, words], i) => [i ? ", " : "", h("button.linklike", { type: "button", title: words, onclick: () => choose(value) }, value)]);
+    const choose = (value) => {
+      this.write(name, value);
+      this.markPreset(null);
+      this.check();
+    };
+    return choices.flatMap(([value, words], i) => [
+      i ? ", " : "",
+      h("button.linklike", { type: "button", title: words, onclick: () => choose(value) }, value),
+    ]);
   }
 
   /** What the scorer that is named is. */
@@ -179,17 +352,37 @@ class LaunchForm {
   }
 
   suggest(name, choices) {
-    const list = h("datalist", { id: `suggestions-${name}` }, choices.map(([value, label]) => h("option", { value, label: label || null })));
+    const list = h(
+      "datalist",
+      { id: `suggestions-${name}` },
+      choices.map(([value, label]) => h("option", { value, label: label || null })),
+    );
     this.inputs.get(name).setAttribute("list", list.id);
-    (this.lists ??= []).push(list);
+    this.lists.push(list);
   }
 
   varyFields() {
     const names = [...this.settings.keys()].filter((name) => name !== "env" && this.settings.get(name).kind !== "flag");
-    this.vary = h("select", { onchange: () => { this.showVary(); this.markPreset(null); this.check(); } }, h("option", { value: "" }, "nothing"), names.map((name) => h("option", { value: name }, name)));
+    this.vary = h(
+      "select",
+      {
+        onchange: () => {
+          this.showVary();
+          this.markPreset(null);
+          this.check();
+        },
+      },
+      h("option", { value: "" }, "nothing"),
+      names.map((name) => h("option", { value: name }, name)),
+    );
     this.values = h("input", { type: "text", placeholder: "0.25, 0.5, none", oninput: this.check, autocomplete: "off" });
     this.valuesField = this.field("values", "Values", this.values, "with commas; each is a method of its own");
-    return h("div.grid-2.vary", {}, this.field("vary", "Also vary", this.vary, "one setting that takes several values, for an ablation"), this.valuesField);
+    return h(
+      "div.grid-2.vary",
+      {},
+      this.field("vary", "Also vary", this.vary, "one setting that takes several values, for an ablation"),
+      this.valuesField,
+    );
   }
 
   showVary() {
@@ -204,10 +397,36 @@ class LaunchForm {
       groups.get(setting.group).push(setting);
     }
     this.changedCount = h("span.muted");
-    return h("details.panel.all-settings", {}, h("summary", {}, h("strong", {}, "All settings"), " ", this.changedCount), this.lists,
-      [...groups].map(([group, settings]) => h("section", {}, h("h3", {}, GROUP_TITLES[group] ?? group),
-        h("div.grid-2", {}, settings.map((setting) => this.field(setting.name, setting.name, this.control(setting), this.hint(setting)))))),
-      h("p", {}, button("Reset all to defaults", () => { this.settings.forEach((setting, name) => IN_FRONT.includes(name) || this.write(name, this.default(setting))); this.check(); }, { kind: "small" })));
+    return h(
+      "details.panel.all-settings",
+      {},
+      h("summary", {}, h("strong", {}, "All settings"), " ", this.changedCount),
+      this.lists,
+      [...groups].map(([group, settings]) =>
+        h(
+          "section",
+          {},
+          h("h3", {}, GROUP_TITLES[group] ?? group),
+          h(
+            "div.grid-2",
+            {},
+            settings.map((setting) => this.field(setting.name, setting.name, this.control(setting), settingHint(setting))),
+          ),
+        ),
+      ),
+      h(
+        "p",
+        {},
+        button(
+          "Reset all to defaults",
+          () => {
+            this.settings.forEach((setting, name) => IN_FRONT.includes(name) || this.write(name, this.default(setting)));
+            this.check();
+          },
+          { kind: "small" },
+        ),
+      ),
+    );
   }
 
   // -- what it comes to
@@ -217,21 +436,34 @@ class LaunchForm {
     this.trouble = h("div");
     this.go = button("Launch", () => this.launch(), { kind: "primary", id: "launch-button", disabled: true });
     this.commandText = h("pre.command", { tabindex: 0, "aria-label": "The same as a command" });
-    const copy = button("Copy as command", async () => {
-      try {
-        await navigator.clipboard.writeText(this.commandText.textContent);
-        toast("Copied");
-      } catch {
-        this.commandBox.open = true;
-      }
-    }, { kind: "small" });
+    const copy = button(
+      "Copy as command",
+      async () => {
+        try {
+          await navigator.clipboard.writeText(this.commandText.textContent);
+          toast("Copied");
+        } catch {
+          this.commandBox.open = true;
+        }
+      },
+      { kind: "small" },
+    );
     this.commandBox = h("details", {}, h("summary", {}, "As a command"), this.commandText, copy);
-    return h("aside.panel.launch-summary", { "aria-label": "What will be launched" }, h("h2", {}, "What will be launched"), this.words, this.trouble, this.go, this.commandBox);
+    return h(
+      "aside.panel.launch-summary",
+      { "aria-label": "What will be launched" },
+      h("h2", {}, "What will be launched"),
+      this.words,
+      this.trouble,
+      this.go,
+      this.commandBox,
+    );
   }
 
   async ask() {
     const form = this.read();
-    const asked = (this.asked = JSON.stringify(form));
+    const asked = JSON.stringify(form);
+    this.asked = asked;
     try {
       const verdict = await this.call("check_form", form);
       if (this.asked === asked) this.show(verdict, form);
@@ -254,8 +486,24 @@ class LaunchForm {
       return;
     }
     const { runs, at_a_time: together, seconds, basis } = verdict.size;
-    fill(this.words, h("p.launch-size", {}, h("strong", {}, count(runs)), runs === 1 ? " run" : " runs", together > 1 ? `, ${together} at a time` : runs > 1 ? ", one after the other" : ""),
-      h("p", {}, seconds === null ? "How long they take is not known yet: " : `About ${duration(seconds)} in all, `, h("span.muted", {}, basis), "."), verdict.notices.map((words) => h("p.warning", {}, words)));
+    fill(
+      this.words,
+      h(
+        "p.launch-size",
+        {},
+        h("strong", {}, count(runs)),
+        runs === 1 ? " run" : " runs",
+        together > 1 ? `, ${together} at a time` : runs > 1 ? ", one after the other" : "",
+      ),
+      h(
+        "p",
+        {},
+        seconds === null ? "How long they take is not known yet: " : `About ${duration(seconds)} in all, `,
+        h("span.muted", {}, basis),
+        ".",
+      ),
+      verdict.notices.map((words) => h("p.warning", {}, words)),
+    );
     this.go.textContent = this.goWords = runs === 1 ? "Launch 1 run" : `Launch ${count(runs)} runs`;
     this.commandText.textContent = verdict.command;
     fill(this.picture, schedulePicture(verdict.schedules));
@@ -267,7 +515,9 @@ class LaunchForm {
       slot.closest(".setting")?.classList.toggle("wrong", name in problems);
       if (name in problems && slot.closest("details") && !IN_FRONT.includes(name)) slot.closest("details").open = true;
     }
-    const rest = Object.entries(problems).filter(([name]) => !this.slots.has(name)).map(([name, words]) => problem(name ? `${name}: ${words}` : words));
+    const rest = Object.entries(problems)
+      .filter(([name]) => !this.slots.has(name))
+      .map(([name, words]) => problem(name ? `${name}: ${words}` : words));
     fill(this.trouble, rest);
   }
 
@@ -296,7 +546,9 @@ class LaunchForm {
   /** One press of the button: the same one for a form whose answer never came, for it may have been launched. */
   pressOf(form) {
     const content = JSON.stringify(form);
-    return this.press?.content === content ? this.press : { content, id: Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-") };
+    return this.press?.content === content
+      ? this.press
+      : { content, id: Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-") };
   }
 
   ready() {
@@ -313,9 +565,45 @@ function schedulePicture(schedules) {
   const last = Math.max(...ends.map(([step]) => step));
   const x = (step) => left + ((width - left - 8) * step) / last;
   const y = (weight) => 8 + (height - bottom - 8) * (1 - weight);
-  const tick = (words, at, side) => h(`text.axis`, side === "x" ? { x: at, y: height - 5, "text-anchor": "middle" } : { x: left - 6, y: at + 4, "text-anchor": "end" }, words);
-  return h("svg.schedule-picture", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `λ rises from 0 to ${ends.map(([, weight]) => weight).join(", ")}` },
-    h("line.grid", { x1: left, x2: width - 8, y1: y(0), y2: y(0) }), h("line.grid", { x1: left, x2: width - 8, y1: y(1), y2: y(1) }),
-    schedules.map((points) => h("polyline.curve", { points: points.map(([step, weight]) => `${x(step).toFixed(1)},${y(weight).toFixed(1)}`).join(" ") })),
-    tick("0", y(0), "y"), tick("λ = 1", y(1), "y"), tick("0", x(0) + 4, "x"), tick(`${short(last)} steps`, x(last) - 28, "x"));
+  const tick = (words, at, side) =>
+    h(
+      `text.axis`,
+      side === "x" ? { x: at, y: height - 5, "text-anchor": "middle" } : { x: left - 6, y: at + 4, "text-anchor": "end" },
+      words,
+    );
+  return h(
+    "svg.schedule-picture",
+    {
+      viewBox: `0 0 ${width} ${height}`,
+      role: "img",
+      "aria-label": `λ rises from 0 to ${ends.map(([, weight]) => weight).join(", ")}`,
+    },
+    h("line.grid", { x1: left, x2: width - 8, y1: y(0), y2: y(0) }),
+    h("line.grid", { x1: left, x2: width - 8, y1: y(1), y2: y(1) }),
+    schedules.map((points) =>
+      h("polyline.curve", { points: points.map(([step, weight]) => `${x(step).toFixed(1)},${y(weight).toFixed(1)}`).join(" ") }),
+    ),
+    tick("0", y(0), "y"),
+    tick("λ = 1", y(1), "y"),
+    tick("0", x(0) + 4, "x"),
+    tick(`${short(last)} steps`, x(last) - 28, "x"),
+  );
+}
+
+/** What a setting is, its range and its defaults, in one line under its field. */
+export function settingHint(setting) {
+  const signs = { ge: "≥", gt: ">", le: "≤", lt: "<" };
+  const { ge, le } = setting.limits;
+  const range =
+    ge !== undefined && le !== undefined
+      ? `${ge} to ${le}`
+      : Object.entries(signs)
+          .filter(([key]) => key in setting.limits)
+          .map(([key, sign]) => `${sign} ${setting.limits[key]}`)
+          .join(" and ");
+  const others = Object.entries(setting.by_agent)
+    .filter(([, value]) => value !== setting.default)
+    .map(([agent, value]) => `${agent} ${value}`);
+  const base = setting.kind === "flag" ? "" : [`default ${setting.default}`, ...others].join(", ");
+  return [setting.description, [range, base].filter(Boolean).join("; ")].filter(Boolean).join(" · ");
 }

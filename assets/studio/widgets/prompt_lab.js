@@ -2,7 +2,27 @@
 import { Chart } from "../chart.js";
 import { chance, eventWords } from "../clips/card.js";
 import { dropThumbnails, movingThumbnail } from "../clips/film.js";
-import { ago, badge, bar, button, count, debounce, empty, fill, h, number, page, percent, poll, problem, query, setQuery, toast, token } from "../studio.js";
+import {
+  ago,
+  badge,
+  bar,
+  button,
+  count,
+  debounce,
+  empty,
+  fill,
+  h,
+  number,
+  page,
+  percent,
+  poll,
+  problem,
+  query,
+  setQuery,
+  toast,
+  token,
+} from "../studio.js";
+import { against, atThreshold, histogram } from "./prompt_numbers.js";
 
 const SECONDS = 1.5;
 const SHOWN = 15;
@@ -16,20 +36,45 @@ export function mount({ node, data, call, plotly }) {
 
 class PromptLab {
   constructor(data, call, plotly) {
-    Object.assign(this, { data, call, clips: [], view: null, trialId: null, chosen: null, shown: SHOWN });
+    this.data = data;
+    this.call = call;
+    /** @type {any[]} */
+    this.clips = [];
+    /** @type {any} */
+    this.view = null;
+    /** @type {any} */
+    this.trialId = null;
+    /** @type {any} */
+    this.chosen = null;
+    this.shown = SHOWN;
+    /** Look at the trial again at once. @type {(() => void) | undefined} */
+    this.lookNow = undefined;
     this.redrawFlips = debounce(() => this.drawFlips(), 200); // numbers follow the slider at once, pictures when it rests
+    this.chartNode = h("div.lab-chart");
+    this.chart = new Chart(this.chartNode, plotly, { label: "P(yes) of clips with and without progress" });
     this.trouble = h("div");
-    this.node = h("div.lab", {}, h("h1.visually-hidden", {}, "Prompts"), this.trouble,
-      h("div.lab-columns", {}, h("div.lab-left", {}, this.editor(), this.tryPanel(), this.applyPanel(), this.recent()), this.results(plotly)));
+    this.node = h(
+      "div.lab",
+      {},
+      h("h1.visually-hidden", {}, "Prompts"),
+      this.trouble,
+      h(
+        "div.lab-columns",
+        {},
+        h("div.lab-left", {}, this.editor(), this.tryPanel(), this.applyPanel(), this.recent()),
+        this.results(),
+      ),
+    );
   }
 
   async start() {
     await this.loadLibrary();
     const asked = query().prompt;
-    const found = this.library?.prompts.find((prompt) => asked ? asked === reference(prompt) || asked === prompt.name : true);
+    const found = this.library?.prompts.find((prompt) => (asked ? asked === reference(prompt) || asked === prompt.name : true));
     const chosen = found ?? this.library?.prompts[0];
     if (chosen) this.edit(chosen);
-    if (chosen && !found) fill(this.trouble, h("p.notice", { role: "status" }, `There is no prompt “${asked}”; this is ${reference(chosen)}.`));
+    if (chosen && !found)
+      fill(this.trouble, h("p.notice", { role: "status" }, `There is no prompt “${asked}”; this is ${reference(chosen)}.`));
     if (query().trial) this.follow(Number(query().trial));
   }
 
@@ -48,18 +93,50 @@ class PromptLab {
   // -- the text
 
   editor() {
-    this.menu = h("select.input", { id: "prompt-menu", onchange: () => this.edit(this.library.prompts[Number(this.menu.value)]) });
-    this.text = h("textarea.input.prompt-text", { id: "prompt-text", rows: 9, maxlength: this.data.max_text, spellcheck: "true", oninput: () => this.changed() });
+    this.menu = h("select.input", {
+      id: "prompt-menu",
+      onchange: () => this.edit(this.library.prompts[Number(this.menu.value)]),
+    });
+    this.text = h("textarea.input.prompt-text", {
+      id: "prompt-text",
+      rows: 9,
+      maxlength: this.data.max_text,
+      spellcheck: "true",
+      oninput: () => this.changed(),
+    });
     this.counter = h("span.muted.num");
-    this.name = h("input.input", { id: "prompt-name", type: "text", maxlength: this.data.max_name, placeholder: "name of your own", autocomplete: "off" });
+    this.name = h("input.input", {
+      id: "prompt-name",
+      type: "text",
+      maxlength: this.data.max_name,
+      placeholder: "name of your own",
+      autocomplete: "off",
+    });
     this.saved = h("span.muted", { role: "status" });
-    return h("section.panel", {}, h("div.lab-head", {}, h("h2", {}, "Prompt"), h("label.visually-hidden", { for: "prompt-menu" }, "Start from"), this.menu),
-      h("label.visually-hidden", { for: "prompt-text" }, "Text of the prompt"), this.text,
-      h("div.lab-row", {}, this.counter, h("span.spacer"), h("label.visually-hidden", { for: "prompt-name" }, "Name to save under"), this.name, button("Save as version", () => this.save(), { id: "save-prompt" })), this.saved);
+    return h(
+      "section.panel",
+      {},
+      h("div.lab-head", {}, h("h2", {}, "Prompt"), h("label.visually-hidden", { for: "prompt-menu" }, "Start from"), this.menu),
+      h("label.visually-hidden", { for: "prompt-text" }, "Text of the prompt"),
+      this.text,
+      h(
+        "div.lab-row",
+        {},
+        this.counter,
+        h("span.spacer"),
+        h("label.visually-hidden", { for: "prompt-name" }, "Name to save under"),
+        this.name,
+        button("Save as version", () => this.save(), { id: "save-prompt" }),
+      ),
+      this.saved,
+    );
   }
 
   drawPrompts() {
-    fill(this.menu, this.library.prompts.map((prompt, i) => h("option", { value: i }, `${reference(prompt)}  ${beginning(prompt.text)}`)));
+    fill(
+      this.menu,
+      this.library.prompts.map((prompt, i) => h("option", { value: i }, `${reference(prompt)}  ${beginning(prompt.text)}`)),
+    );
     const at = this.library.prompts.findIndex((prompt) => this.chosen && reference(prompt) === reference(this.chosen));
     if (at >= 0) this.menu.value = at;
   }
@@ -75,12 +152,15 @@ class PromptLab {
 
   changed() {
     const edited = this.chosen && this.text.value !== this.chosen.text;
-    this.counter.textContent = `${count(this.text.value.length)} of ${count(this.data.max_text)} characters${edited ? " · edited" : ""}`;
+    const characters = `${count(this.text.value.length)} of ${count(this.data.max_text)} characters`;
+    this.counter.textContent = edited ? `${characters} · edited` : characters;
   }
 
   /** What stands in the editor: a stored version by name, or the text. */
   asked() {
-    return this.chosen && this.text.value === this.chosen.text && this.chosen.name !== "custom" ? reference(this.chosen) : this.text.value;
+    return this.chosen && this.text.value === this.chosen.text && this.chosen.name !== "custom"
+      ? reference(this.chosen)
+      : this.text.value;
   }
 
   async save() {
@@ -100,27 +180,69 @@ class PromptLab {
 
   tryPanel() {
     this.runs = h("div.run-choices", { role: "group", "aria-label": "Runs whose clips are asked about" });
-    this.scorer = h("input.input", { id: "trial-scorer", type: "text", list: "trial-scorers", autocomplete: "off", spellcheck: "false", oninput: () => this.scorerNote() });
+    this.scorer = h("input.input", {
+      id: "trial-scorer",
+      type: "text",
+      list: "trial-scorers",
+      autocomplete: "off",
+      spellcheck: "false",
+      oninput: () => this.scorerNote(),
+    });
     this.scorers = h("datalist", { id: "trial-scorers" });
     this.sample = h("input.input", { id: "trial-sample", type: "number", min: 1, max: this.data.max_sample, value: 200 });
     this.note = h("p.muted.lab-note");
     this.go = button("Try on stored clips", () => this.try(), { kind: "primary", id: "try-prompt" });
-    return h("section.panel", {}, h("h2", {}, "Try it before it touches a run"), this.runs,
-      h("div.lab-grid", {}, h("label.field", {}, "Scorer", this.scorer), h("label.field", {}, "Clips", this.sample)), this.scorers, this.note, this.go, (this.tryTrouble = h("div")));
+    this.tryTrouble = h("div");
+    return h(
+      "section.panel",
+      {},
+      h("h2", {}, "Try it before it touches a run"),
+      this.runs,
+      h("div.lab-grid", {}, h("label.field", {}, "Scorer", this.scorer), h("label.field", {}, "Clips", this.sample)),
+      this.scorers,
+      this.note,
+      this.go,
+      this.tryTrouble,
+    );
   }
 
   drawRuns() {
     const withClips = this.library.runs.filter((run) => run.clips);
     const chosen = new Set((query().runs ?? "").split(",").filter(Boolean).map(Number));
     if (!chosen.size && withClips.length) chosen.add((withClips.find((run) => run.scorer) ?? withClips[0]).run_id);
-    fill(this.runs, withClips.length ? withClips.map((run) => h("label.run-choice", {},
-      h("input", { type: "checkbox", value: run.run_id, checked: chosen.has(run.run_id), onchange: () => setQuery({ runs: this.runIds().join(",") }) }),
-      h("span", {}, `${run.run_id} · ${run.name}`), h("span.muted.num", {}, `${count(run.clips)} clips`)))
-      : empty("No clips yet", "A prompt is tried on clips that runs have stored.", h("a.button.primary", { href: page("launch") }, "Launch a run")));
+    fill(
+      this.runs,
+      withClips.length
+        ? withClips.map((run) =>
+            h(
+              "label.run-choice",
+              {},
+              h("input", {
+                type: "checkbox",
+                value: run.run_id,
+                checked: chosen.has(run.run_id),
+                onchange: () => setQuery({ runs: this.runIds().join(",") }),
+              }),
+              h("span", {}, `${run.run_id} · ${run.name}`),
+              h("span.muted.num", {}, `${count(run.clips)} clips`),
+            ),
+          )
+        : empty(
+            "No clips yet",
+            "A prompt is tried on clips that runs have stored.",
+            h("a.button.primary", { href: page("launch") }, "Launch a run"),
+          ),
+    );
     const first = this.runs.querySelector("input:checked")?.closest(".run-choice");
-    if (first) this.runs.scrollTop = first.offsetTop - this.runs.offsetTop - first.offsetHeight; // in its box alone: the page stays
+    // in its box alone: the page stays
+    if (first) this.runs.scrollTop = first.offsetTop - this.runs.offsetTop - first.offsetHeight;
     this.go.disabled = !withClips.length;
-    fill(this.scorers, [...new Set([...this.library.scorers, "embedded", "oracle", "reward", "random:0.25"])].map((value) => h("option", { value })));
+    fill(
+      this.scorers,
+      [...new Set([...this.library.scorers, "embedded", "oracle", "reward", "random:0.25"])].map((value) =>
+        h("option", { value }),
+      ),
+    );
     if (!this.scorer.value) this.scorer.value = this.library.scorers[0] ?? "embedded";
     this.scorerNote();
     this.drawLive();
@@ -131,14 +253,22 @@ class PromptLab {
   }
 
   scorerNote() {
-    this.note.textContent = this.isControl(this.scorer.value) ? `${this.scorer.value.trim().split(":")[0]} is a control: it does not read the prompt. Name a model (embedded, hf:… or openai:…) to try a question.`
-      : "The sample is spread over the runs; half of it shows progress where there is enough, so its positive rate is not the runs' own.";
+    this.note.textContent = this.isControl(this.scorer.value)
+      ? `${this.scorer.value.trim().split(":")[0]} is a control: it does not read the prompt. ` +
+        "Name a model (embedded, hf:… or openai:…) to try a question."
+      : "The sample is spread over the runs; half of it shows progress where there is enough, " +
+        "so its positive rate is not the runs' own.";
   }
 
   async try() {
     this.go.disabled = true;
     try {
-      const id = await this.call("try_prompt", { runs: this.runIds(), scorer: this.scorer.value, prompt: this.asked(), sample: Number(this.sample.value) });
+      const id = await this.call("try_prompt", {
+        runs: this.runIds(),
+        scorer: this.scorer.value,
+        prompt: this.asked(),
+        sample: Number(this.sample.value),
+      });
       this.follow(id);
       fill(this.tryTrouble);
     } catch (error) {
@@ -155,8 +285,8 @@ class PromptLab {
     this.detail.hidden = true;
     setQuery({ trial: id });
     fill(this.outcome, h("p.muted", {}, "Loading…"));
-    this.stopPolling ??= poll(() => this.look(), SECONDS);
-    this.stopPolling();
+    this.lookNow ??= poll(() => this.look(), SECONDS);
+    this.lookNow();
   }
 
   async look() {
@@ -174,38 +304,89 @@ class PromptLab {
       if (view.status === "finished") this.loadLibrary();
     } catch (error) {
       fill(this.outcome, problem(error.message));
-      if (error.offline) this.view = null; // it is asked again; what has been drawn stays
+      if (error.offline)
+        this.view = null; // it is asked again; what has been drawn stays
       else this.trialId = null;
     }
   }
 
   // -- what came of it
 
-  results(plotly) {
-    this.threshold = h("input", { id: "threshold", type: "range", min: 0, max: 1, step: 0.01, value: 0.5, oninput: () => this.drawNumbers() });
+  results() {
+    this.threshold = h("input", {
+      id: "threshold",
+      type: "range",
+      min: 0,
+      max: 1,
+      step: 0.01,
+      value: 0.5,
+      oninput: () => this.drawNumbers(),
+    });
     this.thresholdWords = h("output.num", { for: "threshold" });
     this.outcome = h("div");
     this.numbers = h("div.lab-numbers");
     this.flips = h("div");
-    this.chartNode = h("div.lab-chart");
-    this.chart = new Chart(this.chartNode, plotly, { label: "P(yes) of clips with and without progress" });
-    this.detail = h("div.lab-detail", { hidden: true }, h("div.lab-threshold", {}, h("label", { for: "threshold" }, "Threshold: yes from P(yes) ≥"), this.threshold, this.thresholdWords),
-      this.numbers, h("h3", {}, "P(yes), by what the simulator saw"), this.chartNode, this.flips);
-    fill(this.outcome, empty("Nothing tried yet", "Choose runs and a scorer, then try the prompt on a sample of their clips. Labels of runs stay as they are."));
-    return h("section.panel.lab-results", { "aria-label": "What the clips say" }, h("h2", {}, "What the clips say"), this.outcome, this.detail);
+    this.detail = h(
+      "div.lab-detail",
+      { hidden: true },
+      h(
+        "div.lab-threshold",
+        {},
+        h("label", { for: "threshold" }, "Threshold: yes from P(yes) ≥"),
+        this.threshold,
+        this.thresholdWords,
+      ),
+      this.numbers,
+      h("h3", {}, "P(yes), by what the simulator saw"),
+      this.chartNode,
+      this.flips,
+    );
+    fill(
+      this.outcome,
+      empty(
+        "Nothing tried yet",
+        "Choose runs and a scorer, then try the prompt on a sample of their clips. Labels of runs stay as they are.",
+      ),
+    );
+    return h(
+      "section.panel.lab-results",
+      { "aria-label": "What the clips say" },
+      h("h2", {}, "What the clips say"),
+      this.outcome,
+      this.detail,
+    );
   }
 
   drawResults() {
     const view = this.view;
     const active = view.waits || view.status === "running";
-    const actions = active ? button("Stop", () => this.do("stop_trial"), { kind: "small" })
-      : ["interrupted", "failed", "created"].includes(view.status) ? button("Go on", () => this.do("resume_trial"), { kind: "small" }) : null;
-    fill(this.outcome, h("div.lab-state", {}, badge(view.waits ? "queued" : view.status), h("span.num", {}, `${count(view.scored)} of ${count(view.total)} clips`),
-      h("span.muted", {}, view.model && view.model !== view.scorer ? `${view.scorer}, ${view.model}` : view.scorer), h("span.spacer"), actions),
+    const actions = active
+      ? button("Stop", () => this.do("stop_trial"), { kind: "small" })
+      : ["interrupted", "failed", "created"].includes(view.status)
+        ? button("Go on", () => this.do("resume_trial"), { kind: "small" })
+        : null;
+    fill(
+      this.outcome,
+      h(
+        "div.lab-state",
+        {},
+        badge(view.waits ? "queued" : view.status),
+        h("span.num", {}, `${count(view.scored)} of ${count(view.total)} clips`),
+        h("span.muted", {}, view.model && view.model !== view.scorer ? `${view.scorer}, ${view.model}` : view.scorer),
+        h("span.spacer"),
+        actions,
+      ),
       active ? bar(view.scored / view.total, "clips scored") : null,
-      view.prompt ? h("blockquote.asked", {}, h("strong", {}, reference(view.prompt)), " ", view.prompt.text) : h("p.notice", {}, `${view.scorer} is a control and reads no prompt: this shows how it labels, not what the question does.`),
+      view.prompt
+        ? h("blockquote.asked", {}, h("strong", {}, reference(view.prompt)), " ", view.prompt.text)
+        : h(
+            "p.notice",
+            {},
+            `${view.scorer} is a control and reads no prompt: this shows how it labels, not what the question does.`,
+          ),
       view.notices.map((words) => h("p.warning", {}, words)),
-      view.error ? problem(view.error) : null);
+      view.error ? problem(view.error) : null,
+    );
     this.detail.hidden = !this.clips.length;
     if (this.clips.length) this.drawNumbers();
   }
@@ -214,7 +395,7 @@ class PromptLab {
     try {
       await this.call(method, { trial: this.trialId });
       this.view = null;
-      this.stopPolling();
+      this.lookNow?.();
     } catch (error) {
       toast(error.message, "error");
     }
@@ -223,54 +404,120 @@ class PromptLab {
   drawNumbers() {
     const at = Number(this.threshold.value);
     this.thresholdWords.textContent = at.toFixed(2);
-    const known = this.clips.filter((clip) => clip.probability !== null);
-    const after = (clip) => clip.probability >= at;
-    const events = against(known, after, (clip) => clip.progress);
-    const judged = known.filter((clip) => clip.human !== null);
-    const people = judged.length ? against(judged, after, (clip) => clip.human) : null;
-    const compared = known.filter((clip) => clip.before !== null);
-    const flipped = compared.filter((clip) => after(clip) !== clip.before);
-    const unknown = this.clips.length - known.length;
-    fill(this.numbers,
-      h("div.stat-row", {}, stat("AUC", number(this.view.auc)), stat("precision", percent(events.precision)), stat("recall", percent(events.recall)),
-        stat("labelled yes", percent(known.length ? known.filter(after).length / known.length : NaN)), stat("calibration error", number(this.view.calibration_error)),
-        stat("flips", `${count(flipped.length)} of ${count(compared.length)}`), stat("unknown", count(unknown))),
-      h("div.lab-tables", {}, confusionTable("Against events", events, ["progress", "no progress"]),
-        people ? confusionTable(`Against people (${judged.length} clips)`, people, ["should be yes", "should be no"]) : h("p.muted", {}, "Nobody has judged clips of this sample yet; agree or disagree in the ", h("a", { href: page("clips") }, "clip player"), ".")));
+    const { saysYes, known, unknown, compared, flipped, judged } = atThreshold(this.clips, at);
+    const events = against(known, saysYes, (clip) => clip.progress);
+    const people = judged.length ? against(judged, saysYes, (clip) => clip.human) : null;
+    fill(
+      this.numbers,
+      h(
+        "div.stat-row",
+        {},
+        stat("AUC", number(this.view.auc)),
+        stat("precision", percent(events.precision)),
+        stat("recall", percent(events.recall)),
+        stat("labelled yes", percent(known.length ? known.filter(saysYes).length / known.length : NaN)),
+        stat("calibration error", number(this.view.calibration_error)),
+        stat("flips", `${count(flipped.length)} of ${count(compared.length)}`),
+        stat("unknown", count(unknown.length)),
+      ),
+      h(
+        "div.lab-tables",
+        {},
+        confusionTable("Against events", events, ["progress", "no progress"]),
+        people
+          ? confusionTable(`Against people (${judged.length} clips)`, people, ["should be yes", "should be no"])
+          : h(
+              "p.muted",
+              {},
+              "Nobody has judged clips of this sample yet; agree or disagree in the ",
+              h("a", { href: page("clips") }, "clip player"),
+              ".",
+            ),
+      ),
+    );
     this.drawHistogram(known, at);
     this.redrawFlips();
   }
 
   drawHistogram(known, at) {
     const bins = (truth) => {
-      const counts = new Array(BINS).fill(0);
-      known.filter((clip) => clip.progress === truth).forEach((clip) => { counts[Math.min(BINS - 1, Math.floor(clip.probability * BINS))] += 1; });
-      return counts;
+      const clips = known.filter((clip) => clip.progress === truth);
+      return histogram(
+        clips.map((clip) => clip.probability),
+        BINS,
+      );
     };
     const x = Array.from({ length: BINS }, (_, i) => (i + 0.5) / BINS);
     const [progress, none] = [bins(true), bins(false)];
-    this.chart.draw(() => [
-      { type: "bar", name: "progress", x, y: progress, marker: { color: token("yes") }, hovertemplate: "P(yes) %{x:.2f}: %{y} clips with progress<extra></extra>" },
-      { type: "bar", name: "no progress", x, y: none, marker: { color: token("unknown") }, hovertemplate: "P(yes) %{x:.2f}: %{y} clips without<extra></extra>" },
-    ], { barmode: "stack", bargap: 0.08, height: 240, xaxis: { title: { text: "P(yes)" }, range: [0, 1] }, yaxis: { title: { text: "clips" } }, dragmode: false,
-      shapes: [{ type: "line", x0: at, x1: at, y0: 0, y1: 1, yref: "paper", line: { color: token("accent"), width: 2, dash: "dot" } }] });
+    this.chart.draw(
+      () => [
+        {
+          type: "bar",
+          name: "progress",
+          x,
+          y: progress,
+          marker: { color: token("yes") },
+          hovertemplate: "P(yes) %{x:.2f}: %{y} clips with progress<extra></extra>",
+        },
+        {
+          type: "bar",
+          name: "no progress",
+          x,
+          y: none,
+          marker: { color: token("unknown") },
+          hovertemplate: "P(yes) %{x:.2f}: %{y} clips without<extra></extra>",
+        },
+      ],
+      {
+        barmode: "stack",
+        bargap: 0.08,
+        height: 240,
+        xaxis: { title: { text: "P(yes)" }, range: [0, 1] },
+        yaxis: { title: { text: "clips" } },
+        dragmode: false,
+        shapes: [
+          { type: "line", x0: at, x1: at, y0: 0, y1: 1, yref: "paper", line: { color: token("accent"), width: 2, dash: "dot" } },
+        ],
+      },
+    );
   }
 
   /** The clips that flip, those that change most first, and those whose label goes against the events. */
   drawFlips() {
-    const at = Number(this.threshold.value);
-    const after = (clip) => clip.probability >= at;
-    const known = this.clips.filter((clip) => clip.probability !== null);
-    const change = (clip) => Math.abs(clip.probability - (clip.before_probability ?? Number(clip.before)));
-    const flipped = known.filter((clip) => clip.before !== null && after(clip) !== clip.before).sort((a, b) => change(b) - change(a));
-    const wrong = known.filter((clip) => after(clip) !== clip.progress);
-    const unknown = this.clips.filter((clip) => clip.probability === null);
-    const groups = [["Flips: another label than now", flipped], ["Against the events", wrong], ...(unknown.length ? [["Unknown: no usable answer", unknown]] : [])];
-    const more = button(`Show ${SHOWN} more of each`, () => { this.shown += SHOWN; this.drawFlips(); }, { kind: "small" });
+    const { saysYes, flipped, wrong, unknown } = atThreshold(this.clips, Number(this.threshold.value));
+    /** @type {[string, any[]][]} */
+    const groups = [
+      ["Flips: another label than now", flipped],
+      ["Against the events", wrong],
+    ];
+    if (unknown.length) groups.push(["Unknown: no usable answer", unknown]);
+    const more = button(
+      `Show ${SHOWN} more of each`,
+      () => {
+        this.shown += SHOWN;
+        this.drawFlips();
+      },
+      { kind: "small" },
+    );
     dropThumbnails(this.flips);
-    fill(this.flips, groups.map(([title, clips]) => h("section", {}, h("h3", {}, `${title} (${count(clips.length)})`),
-      clips.length ? h("div.flip-grid", {}, clips.slice(0, this.shown).map((clip) => flipCard(clip, clip.probability === null ? null : after(clip))))
-        : h("p.muted", {}, "None at this threshold."))), groups.some(([, clips]) => clips.length > this.shown) ? h("p", {}, more) : null);
+    fill(
+      this.flips,
+      groups.map(([title, clips]) =>
+        h(
+          "section",
+          {},
+          h("h3", {}, `${title} (${count(clips.length)})`),
+          clips.length
+            ? h(
+                "div.flip-grid",
+                {},
+                clips.slice(0, this.shown).map((clip) => flipCard(clip, clip.probability === null ? null : saysYes(clip))),
+              )
+            : h("p.muted", {}, "None at this threshold."),
+        ),
+      ),
+      groups.some(([, clips]) => clips.length > this.shown) ? h("p", {}, more) : null,
+    );
   }
 
   // -- into a run
@@ -285,9 +532,22 @@ class PromptLab {
 
   drawLive() {
     const live = this.library.runs.filter((run) => !run.takes_prompt);
-    fill(this.live, live.map((run) => h("option", { value: run.run_id }, `${run.run_id} · ${run.name}`)));
-    fill(this.livePanel, live.length ? h("div.lab-row", {}, this.live, this.applyButton)
-      : h("p.muted", {}, "No VLM-RB run is live now. A run takes a prompt while it trains: ", h("a", { href: page("launch") }, "launch one"), "."));
+    fill(
+      this.live,
+      live.map((run) => h("option", { value: run.run_id }, `${run.run_id} · ${run.name}`)),
+    );
+    fill(
+      this.livePanel,
+      live.length
+        ? h("div.lab-row", {}, this.live, this.applyButton)
+        : h(
+            "p.muted",
+            {},
+            "No VLM-RB run is live now. A run takes a prompt while it trains: ",
+            h("a", { href: page("launch") }, "launch one"),
+            ".",
+          ),
+    );
   }
 
   async apply() {
@@ -300,12 +560,22 @@ class PromptLab {
       for (let i = 0; i < 40 && !taken; i += 1) {
         const row = await this.call("applied", { run, control });
         if (row.status !== "requested") {
-          fill(this.applied, row.status === "applied" ? `Applied to run ${run} at step ${count(row.applied_step)}: ${this.meaning(run)}. ` : `Run ${run} rejected it: ${row.error}. `,
-            h("a", { href: page("run", { run }) }, "See the run"));
+          fill(
+            this.applied,
+            row.status === "applied"
+              ? `Applied to run ${run} at step ${count(row.applied_step)}: ${this.meaning(run)}. `
+              : `Run ${run} rejected it: ${row.error}. `,
+            h("a", { href: page("run", { run }) }, "See the run"),
+          );
           taken = true;
         } else await new Promise((done) => setTimeout(done, 700));
       }
-      if (!taken) fill(this.applied, `Run ${run} has not taken it up yet; it does once it trains on. `, h("a", { href: page("run", { run }) }, "See the run"));
+      if (!taken)
+        fill(
+          this.applied,
+          `Run ${run} has not taken it up yet; it does once it trains on. `,
+          h("a", { href: page("run", { run }) }, "See the run"),
+        );
     } catch (error) {
       this.applied.textContent = error.message;
     }
@@ -315,7 +585,9 @@ class PromptLab {
   /** What another prompt does to a run. */
   meaning(id) {
     const scorer = this.library.runs.find((run) => run.run_id === id)?.scorer ?? "";
-    return this.isControl(scorer) ? `its scorer, ${scorer}, is a control and reads no prompt, so labels go on as they were` : "clips from there on are asked this";
+    return this.isControl(scorer)
+      ? `its scorer, ${scorer}, is a control and reads no prompt, so labels go on as they were`
+      : "clips from there on are asked this";
   }
 
   isControl(scorer) {
@@ -330,10 +602,26 @@ class PromptLab {
   }
 
   drawRecent() {
-    fill(this.trials, this.library.trials.length ? h("ul.trial-list", {}, this.library.trials.map((trial) => h("li", {},
-      h("button.trial-link", { type: "button", onclick: () => this.follow(trial.trial_id) }, `Trial ${trial.trial_id}`), " ", badge(trial.status),
-      h("span.muted", {}, ` ${count(trial.scored)} clips, ${trial.scorer}, ${ago(trial.created_at)}`), h("div.trial-prompt.muted", {}, trial.prompt))))
-      : h("p.muted", {}, "None yet."));
+    fill(
+      this.trials,
+      this.library.trials.length
+        ? h(
+            "ul.trial-list",
+            {},
+            this.library.trials.map((trial) =>
+              h(
+                "li",
+                {},
+                h("button.trial-link", { type: "button", onclick: () => this.follow(trial.trial_id) }, `Trial ${trial.trial_id}`),
+                " ",
+                badge(trial.status),
+                h("span.muted", {}, ` ${count(trial.scored)} clips, ${trial.scorer}, ${ago(trial.created_at)}`),
+                h("div.trial-prompt.muted", {}, trial.prompt),
+              ),
+            ),
+          )
+        : h("p.muted", {}, "None yet."),
+    );
   }
 }
 
@@ -345,28 +633,46 @@ function reference(prompt) {
   return `${prompt.name}@${prompt.version}`;
 }
 
-/** Labels against a truth. */
-function against(clips, label, truth) {
-  const cell = (yes, positive) => clips.filter((clip) => label(clip) === yes && truth(clip) === positive).length;
-  const [tp, fp, fn, tn] = [cell(true, true), cell(true, false), cell(false, true), cell(false, false)];
-  return { tp, fp, fn, tn, precision: tp / (tp + fp), recall: tp / (tp + fn) };
-}
-
 function stat(label, value) {
   return h("div.stat", {}, h("span.stat-value", {}, value), h("span.stat-label", {}, label));
 }
 
 function confusionTable(title, { tp, fp, fn, tn }, [positive, negative]) {
   const cell = (value, kind) => h(`td.num.right.${kind}`, {}, count(value));
-  return h("table.table.confusion", {}, h("caption", {}, title), h("thead", {}, h("tr", {}, h("td"), h("th", { scope: "col" }, positive), h("th", { scope: "col" }, negative))),
-    h("tbody", {}, h("tr", {}, h("th", { scope: "row" }, "says yes"), cell(tp, "fits"), cell(fp, "misses")), h("tr", {}, h("th", { scope: "row" }, "says no"), cell(fn, "misses"), cell(tn, "fits"))));
+  return h(
+    "table.table.confusion",
+    {},
+    h("caption", {}, title),
+    h("thead", {}, h("tr", {}, h("td"), h("th", { scope: "col" }, positive), h("th", { scope: "col" }, negative))),
+    h(
+      "tbody",
+      {},
+      h("tr", {}, h("th", { scope: "row" }, "says yes"), cell(tp, "fits"), cell(fp, "misses")),
+      h("tr", {}, h("th", { scope: "row" }, "says no"), cell(fn, "misses"), cell(tn, "fits")),
+    ),
+  );
 }
 
 function flipCard(clip, after) {
   const word = (label) => (label === null ? "–" : label ? "yes" : "no");
-  return h("a.flip", { href: page("clips", { runs: clip.run_id, clip: clip.clip_id }), target: "_blank", rel: "noopener" },
+  return h(
+    "a.flip",
+    { href: page("clips", { runs: clip.run_id, clip: clip.clip_id }), target: "_blank", rel: "noopener" },
     h("span.clip-picture", {}, movingThumbnail(clip)),
-    h("span.flip-words", {}, h("strong", {}, `${word(clip.before)} → ${word(after)}`),
-      h("span.num.muted", { title: "P(yes): now → this trial" }, `${chance(clip.before_probability)} → ${chance(clip.probability)}`)),
-    h("span.flip-events", { class: clip.progress ? "flip-events progress" : "flip-events muted", title: clip.error || null }, clip.error || eventWords(clip.events)));
+    h(
+      "span.flip-words",
+      {},
+      h("strong", {}, `${word(clip.before)} → ${word(after)}`),
+      h(
+        "span.num.muted",
+        { title: "P(yes): now → this trial" },
+        `${chance(clip.before_probability)} → ${chance(clip.probability)}`,
+      ),
+    ),
+    h(
+      "span.flip-events",
+      { class: clip.progress ? "flip-events progress" : "flip-events muted", title: clip.error || null },
+      clip.error || eventWords(clip.events),
+    ),
+  );
 }

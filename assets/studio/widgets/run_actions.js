@@ -1,5 +1,5 @@
 // What can be done with runs, on the page of all runs and on the page of one: words, questions, and the calls.
-import { h, button, confirm, count, problem, toast } from "../studio.js";
+import { button, confirm, count, fileSize, h, problem, toast } from "../studio.js";
 
 export const ACTIONS = {
   pause: { name: "Pause", done: "asked to pause" },
@@ -38,21 +38,11 @@ async function confirmDelete(call, rows) {
   const ids = rows.map((row) => row.run_id);
   const loss = await call("loss", { ids });
   const what = loss.runs === 1 ? `“${named(rows, ids[0])}”` : `${loss.runs} runs`;
-  const files = loss.folder_bytes ? `, and ${size(loss.folder_bytes)} of checkpoints and logs` : "";
+  const files = loss.folder_bytes ? `, and ${fileSize(loss.folder_bytes)} of checkpoints and logs` : "";
   const whose = loss.runs === 1 ? "its" : "their";
   const live = loss.live ? " Runs that still train are not deleted: stop them first." : "";
   const text = `This removes ${whose} curves and ${count(loss.clips)} clips with scores and labels${files}, for good.${live}`;
   return confirm(`Delete ${what}?`, text, "Delete for good");
-}
-
-/** 1500000 → "1.5 MB". */
-function size(bytes) {
-  const [unit, name] = [
-    [1e9, "GB"],
-    [1e6, "MB"],
-    [1e3, "kB"],
-  ].find(([limit]) => bytes >= limit) ?? [1, "bytes"];
-  return `${(bytes / unit).toFixed(unit === 1 ? 0 : 1)} ${name}`;
 }
 
 /** Put an input in place of what `place` shows. Enter and leaving it save, Escape does not; `done(name or null)` ends it. */

@@ -1,10 +1,11 @@
 // The curves of one run. They grow while the run trains; zoom and legend stay.
 import { Chart } from "../chart.js";
+import { smoothingWeight } from "../smoothing.js";
 import { count, h, number, query, setQuery, token } from "../studio.js";
-import { GROUPS, average, changeLabel } from "./run_curves.js";
+import { changeLabel, curveTraces, GROUPS, verticals } from "./run_curves.js";
 
 const SMOOTHING = 0.6;
-const TOO_MANY = 2_000;
+const MOST_SMOOTHING = 0.98;
 
 export class RunCharts {
   /**
@@ -12,8 +13,16 @@ export class RunCharts {
    * `onsuccess(step)`: a point of the success curve was clicked.
    */
   constructor(plotly, color, playSteps, onsuccess) {
-    Object.assign(this, { plotly, color, playSteps, onsuccess, data: new Map(), changes: [], groups: [] });
-    this.smoothing = clamp(Number(query().smooth ?? SMOOTHING));
+    this.plotly = plotly;
+    this.color = color;
+    this.playSteps = playSteps;
+    this.onsuccess = onsuccess;
+    this.data = new Map();
+    /** @type {any[]} */
+    this.changes = [];
+    /** @type {any[]} */
+    this.groups = [];
+    this.smoothing = smoothingWeight(query().smooth, { otherwise: SMOOTHING, most: MOST_SMOOTHING });
     this.grid = h("div.run-charts");
     this.nothing = h(
       "p.run-nothing.muted",
@@ -23,7 +32,7 @@ export class RunCharts {
     this.slider = h("input", {
       type: "range",
       min: 0,
-      max: 0.98,
+      max: MOST_SMOOTHING,
       step: 0.02,
       value: this.smoothing,
       oninput: () => this.smooth(Number(this.slider.value)),
@@ -70,13 +79,6 @@ export class RunCharts {
       (group) =>
         (afresh || marked || !group.drawn || group.curves.some((curve) => news.has(curve.name))) && this.drawGroup(group),
     );
-  }
-
-  /** The last step of each curve, which the server goes on from; none where there are so many points that all should come afresh. */
-  lastSteps() {
-    const curves = [...this.data].filter(([, curve]) => curve.steps.length);
-    if (curves.some(([, curve]) => curve.steps.length > TOO_MANY)) return {};
-    return Object.fromEntries(curves.map(([name, curve]) => [name, curve.steps.at(-1)]));
   }
 
   makeGroups() {
@@ -156,42 +158,8 @@ export class RunCharts {
   }
 
   traces(group, curve) {
-    const { steps, values: measured } = this.data.get(curve.name);
-    const values = curve.scale ? measured.map((value) => (value === null ? null : value * curve.scale)) : measured;
     const color = token(curve.color ?? this.color) || token("accent");
-    const line = { color, width: 2, dash: curve.dash };
-    const base = {
-      type: "scatter",
-      x: steps,
-      name: curve.title,
-      legendgroup: curve.name,
-      yaxis: curve.right ? "y2" : "y",
-      connectgaps: true,
-      hovertemplate: `%{y:${group.format ?? ".4~g"}} at step %{x:,}<extra>${curve.title.replace(/[<>&]/g, "")}</extra>`,
-    };
-    const smoothed = curve.noisy && this.smoothing > 0;
-    const main = {
-      ...base,
-      y: smoothed ? average(values, this.smoothing) : values,
-      line,
-      mode: curve.points || steps.length < 2 ? "lines+markers" : "lines",
-      marker: { color, size: 6 },
-    };
-    return smoothed
-      ? [
-          {
-            ...base,
-            y: values,
-            line: { ...line, width: 1 },
-            mode: "lines",
-            opacity: 0.3,
-            hoverinfo: "skip",
-            hovertemplate: null,
-            showlegend: false,
-          },
-          main,
-        ]
-      : [main];
+    return curveTraces(group, curve, this.data.get(curve.name), { weight: this.smoothing, color });
   }
 
   /** The end of scripted play once it is reached, and live changes. */
@@ -204,28 +172,4 @@ export class RunCharts {
       ...verticals("live change", changes, { color: token("warn"), width: 1.5, dash: "dot" }),
     ];
   }
-}
-
-/** Steps with a label as vertical lines; several points each, so that one finds the label anywhere along them. */
-function verticals(name, marks, line) {
-  if (!marks.length) return [];
-  const heights = Array.from({ length: 17 }, (_, i) => i / 16);
-  return [
-    {
-      type: "scatter",
-      mode: "lines",
-      x: marks.flatMap(([step]) => [...heights.map(() => step), null]),
-      y: marks.flatMap(() => [...heights, null]),
-      text: marks.flatMap(([, label]) => [...heights.map(() => label), ""]),
-      yaxis: "y3",
-      name,
-      meta: "mark",
-      line,
-      hovertemplate: "%{text} at step %{x:,}<extra></extra>",
-    },
-  ];
-}
-
-function clamp(weight) {
-  return Number.isFinite(weight) ? Math.min(0.98, Math.max(0, weight)) : SMOOTHING;
 }

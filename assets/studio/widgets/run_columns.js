@@ -1,5 +1,5 @@
 // What the table of runs shows of a run, column by column.
-import { h, ago, badge, bar, count, duration, page, percent } from "../studio.js";
+import { ago, badge, bar, count, duration, h, page, percent } from "../studio.js";
 
 /** MiniGrid-DoorKey-8x8-v0 → DoorKey-8x8. */
 export function shortEnv(env) {
@@ -136,10 +136,16 @@ export function sortRows(rows, sort) {
   const column = COLUMNS.find((one) => one.key === sort.replace("-", "")) ?? COLUMNS[0];
   const sign = sort.startsWith("-") ? -1 : 1;
   const compare = (a, b) => {
-    if (a === null || b === null) return (a === null) - (b === null);
+    if (a === null || b === null) return Number(a === null) - Number(b === null);
     return sign * (typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b);
   };
   return [...rows].sort((a, b) => compare(column.by(a), column.by(b)) || b.run_id - a.run_id);
+}
+
+/** The sort order after a click on a column's head: its own first, and then the other way round. */
+export function nextSort(sort, key, descending = false) {
+  const [first, second] = descending ? [`-${key}`, key] : [key, `-${key}`];
+  return sort === first ? second : first;
 }
 
 /** Classes of a column's cells. */

@@ -6,7 +6,12 @@ const NAMES = { lambda: "λ", prompt: "Prompt", pause: "Pause", resume: "Continu
 export class LiveControls {
   /** `refresh()`: look at the run again. */
   constructor(call, run, facts, refresh) {
-    Object.assign(this, { call, run, facts, refresh, key: "", options: new Map() });
+    this.call = call;
+    this.run = run;
+    this.facts = facts;
+    this.refresh = refresh;
+    this.key = "";
+    this.options = new Map();
     this.history = h("div");
     this.count = h("span.muted");
     this.node = h(

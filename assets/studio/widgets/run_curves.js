@@ -1,4 +1,7 @@
 // Which curves of a run are drawn together, and how they are smoothed and marked.
+import { smoothed } from "../smoothing.js";
+
+const TOO_MANY = 2_000; // points of one curve
 
 /** `noisy`: smoothed as the slider says. `right`: on the axis on the right. `scale`: times this. `dash`: in Plotly's words. */
 export const GROUPS = [
@@ -73,14 +76,62 @@ export function changeLabel(change) {
     .replace(/>/g, "&gt;");
 }
 
-/** Exponential moving average without the pull towards its start. */
-export function average(values, weight) {
-  let mean = 0;
-  let share = 0;
-  return values.map((value) => {
-    if (value === null) return null;
-    mean = weight * mean + (1 - weight) * value;
-    share = weight * share + (1 - weight);
-    return mean / share;
-  });
+/**
+ * A curve as Plotly's traces: where it is smoothed, the measured values lie faint behind the smoothed ones.
+ *
+ * @param {any} group one of GROUPS
+ * @param {any} curve one of its curves
+ * @param {{ steps: number[], values: (number | null)[] }} measured
+ * @param {{ weight: number, color: string }} how `weight`: of smoothing, for curves that are noisy
+ */
+export function curveTraces(group, curve, { steps, values: measured }, { weight, color }) {
+  const values = curve.scale ? measured.map((value) => (value === null ? null : value * curve.scale)) : measured;
+  const line = { color, width: 2, dash: curve.dash };
+  const base = {
+    type: "scatter",
+    x: steps,
+    name: curve.title,
+    legendgroup: curve.name,
+    yaxis: curve.right ? "y2" : "y",
+    connectgaps: true,
+    hovertemplate: `%{y:${group.format ?? ".4~g"}} at step %{x:,}<extra>${curve.title.replace(/[<>&]/g, "")}</extra>`,
+  };
+  const isSmoothed = curve.noisy && weight > 0;
+  const main = {
+    ...base,
+    y: isSmoothed ? smoothed(values, weight) : values,
+    line,
+    mode: curve.points || steps.length < 2 ? "lines+markers" : "lines",
+    marker: { color, size: 6 },
+  };
+  if (!isSmoothed) return [main];
+  const behind = { y: values, line: { ...line, width: 1 }, mode: "lines", opacity: 0.3 };
+  return [{ ...base, ...behind, hoverinfo: "skip", hovertemplate: null, showlegend: false }, main];
+}
+
+/** Steps with a label as vertical lines; several points each, so that one finds the label anywhere along them. */
+export function verticals(name, marks, line) {
+  if (!marks.length) return [];
+  const heights = Array.from({ length: 17 }, (_, i) => i / 16);
+  return [
+    {
+      type: "scatter",
+      mode: "lines",
+      x: marks.flatMap(([step]) => [...heights.map(() => step), null]),
+      y: marks.flatMap(() => [...heights, null]),
+      text: marks.flatMap(([, label]) => [...heights.map(() => label), ""]),
+      yaxis: "y3",
+      name,
+      meta: "mark",
+      line,
+      hovertemplate: "%{text} at step %{x:,}<extra></extra>",
+    },
+  ];
+}
+
+/** The last step of each curve, from which the server sends more; none where so many points lie that all should come anew. */
+export function lastSteps(curves) {
+  const drawn = [...curves].filter(([, curve]) => curve.steps.length);
+  if (drawn.some(([, curve]) => curve.steps.length > TOO_MANY)) return {};
+  return Object.fromEntries(drawn.map(([name, curve]) => [name, curve.steps.at(-1)]));
 }

@@ -1,5 +1,5 @@
 // Below the curves of a run: its log, and its settings.
-import { button, fill, h, poll } from "../studio.js";
+import { button, h, poll } from "../studio.js";
 
 const SECONDS = 3;
 const NEAR_THE_END = 24;
@@ -7,7 +7,12 @@ const NEAR_THE_END = 24;
 /** The end of the log; it follows what is written unless one has scrolled up. */
 export class LogView {
   constructor(call, run) {
-    Object.assign(this, { call, run, version: "", follows: true });
+    this.call = call;
+    this.run = run;
+    this.version = "";
+    /** Look at the log again at once. @type {(() => void) | undefined} */
+    this.look = undefined;
+    this.follows = true;
     this.text = h("pre.run-log", { tabindex: 0, "aria-label": "Log", onscroll: () => this.scrolled() });
     this.jump = button("Follow the end", () => this.toEnd(), { kind: "small", hidden: true });
     this.node = h(

@@ -1,5 +1,5 @@
 // Settings of several runs side by side, those alone that differ.
-import { h, button, fill, page, problem, setQuery } from "../studio.js";
+import { button, fill, h, page, problem, setQuery } from "../studio.js";
 
 /** Show in `place` what differs between the runs `ids`; the address keeps them. */
 export async function showDiff(call, place, ids) {

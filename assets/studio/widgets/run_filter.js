@@ -1,5 +1,5 @@
 // Which runs the table shows: a text and menus over what there is. The choice lies in the page's address.
-import { h, debounce, fill, query, setQuery } from "../studio.js";
+import { debounce, fill, h, query, setQuery } from "../studio.js";
 import { shortEnv } from "./run_columns.js";
 
 const MENUS = [
@@ -62,17 +62,6 @@ export class RunFilter {
     return ["q", ...MENUS.map((menu) => menu.key)].some((key) => chosen[key]);
   }
 
-  /** Those of the rows that pass. */
-  pass(rows) {
-    const chosen = query();
-    const words = (chosen.q ?? "").toLowerCase().split(/\s+/).filter(Boolean);
-    return rows.filter(
-      (row) =>
-        MENUS.every((menu) => !chosen[menu.key] || menu.values(row).includes(chosen[menu.key])) &&
-        words.every((word) => textOf(row).includes(word)),
-    );
-  }
-
   /** Keep the menus' choices up to date; a menu with one choice at most is left out. */
   update(rows, shown) {
     const chosen = query();
@@ -94,6 +83,16 @@ export class RunFilter {
     const words = this.active ? `${shown} of ${rows.length} runs` : `${rows.length} run${rows.length === 1 ? "" : "s"}`;
     if (this.words.textContent !== words) this.words.textContent = words;
   }
+}
+
+/** Those of the rows that pass what is chosen: the words of `q`, and a value of each menu. */
+export function passing(rows, chosen) {
+  const words = (chosen.q ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+  return rows.filter(
+    (row) =>
+      MENUS.every((menu) => !chosen[menu.key] || menu.values(row).includes(chosen[menu.key])) &&
+      words.every((word) => textOf(row).includes(word)),
+  );
 }
 
 function textOf(row) {

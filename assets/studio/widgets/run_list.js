@@ -1,10 +1,11 @@
 // The first page: all runs, live.
-import { h, button, empty, fill, page, poll, problem, query, setQuery } from "../studio.js";
-import { ACTIONS, Menu, askTags, perform } from "./run_actions.js";
+import { button, empty, fill, h, page, poll, problem, query, setQuery } from "../studio.js";
+import { ACTIONS, askTags, Menu, perform } from "./run_actions.js";
+import { nextSort, sortRows } from "./run_columns.js";
 import { showDiff } from "./run_diff.js";
-import { RunFilter } from "./run_filter.js";
+import { passing, RunFilter } from "./run_filter.js";
 import { QueueStrip } from "./run_queue.js";
-import { sortRows } from "./run_columns.js";
+import { groupsBySet, setsFromText, textOfSets } from "./run_sets.js";
 import { RunTable } from "./run_table.js";
 
 const SECONDS = 2;
@@ -17,7 +18,15 @@ export function mount({ node, data, call }) {
 
 class RunList {
   constructor(call, quick) {
-    Object.assign(this, { call, quick, rows: new Map(), versions: {}, order: [], loaded: false });
+    this.call = call;
+    this.quick = quick;
+    this.rows = new Map();
+    this.versions = {};
+    /** @type {any[]} */
+    this.order = [];
+    this.loaded = false;
+    /** Look at all runs again at once; set once the page looks by itself. */
+    this.refresh = () => {};
     const refresh = () => this.refresh();
     this.trouble = h("div");
     this.filter = new RunFilter(() => this.draw());
@@ -50,6 +59,7 @@ class RunList {
     this.filter.node.append(h("span.spacer"), this.grouping);
     this.bar = h("div.action-bar", { role: "toolbar", "aria-label": "Selected runs", hidden: true });
     this.diff = h("div");
+    this.nothing = h("div");
     this.more = h("p.muted");
     this.content = h(
       "div",
@@ -59,7 +69,7 @@ class RunList {
       this.bar,
       this.diff,
       this.table.node,
-      (this.nothing = h("div")),
+      this.nothing,
       this.more,
     );
     this.start = h("div");
@@ -102,12 +112,13 @@ class RunList {
     const rows = this.order.map((id) => this.rows.get(id));
     this.content.hidden = !rows.length;
     fill(this.start, rows.length ? null : this.welcome());
-    const shown = sortRows(this.filter.pass(rows), this.sort);
+    const shown = sortRows(passing(rows, query()), this.sort);
     this.filter.update(rows, shown.length);
     this.grouping.hidden = !rows.some((row) => row.set_name);
     this.table.node.hidden = !shown.length;
     fill(this.nothing, shown.length ? null : h("p.run-nothing.muted", {}, "No run passes these filters."));
-    this.table.draw(this.groups(shown), { sort: this.sort, closed: this.closed });
+    const groups = this.grouped.checked ? groupsBySet(shown) : [{ rows: shown }];
+    this.table.draw(groups, { sort: this.sort, closed: this.closed });
     this.drawSelection();
   }
 
@@ -132,25 +143,11 @@ class RunList {
 
   /** Names of the sets that are folded away, from the address. */
   get closed() {
-    return new Set(
-      (query().closed ?? "")
-        .split(",")
-        .filter(Boolean)
-        .map((name) => decodeURIComponent(name).replace(/^~/, "")),
-    );
-  }
-
-  /** Sets in the order of their first run; runs outside sets last. */
-  groups(rows) {
-    if (!this.grouped.checked || !rows.some((row) => row.set_name)) return [{ rows }];
-    const groups = new Map();
-    rows.forEach((row) => groups.set(row.set_name, [...(groups.get(row.set_name) ?? []), row]));
-    return [...groups].map(([name, members]) => ({ name, rows: members })).sort((a, b) => (a.name === "") - (b.name === ""));
+    return setsFromText(query().closed);
   }
 
   sortBy(key, descending = false) {
-    const [first, second] = descending ? [`-${key}`, key] : [key, `-${key}`];
-    const next = this.sort === first ? second : first;
+    const next = nextSort(this.sort, key, descending);
     setQuery({ sort: next === "-id" ? "" : next });
     this.draw();
   }
@@ -158,7 +155,7 @@ class RunList {
   toggleSet(name) {
     const closed = this.closed;
     if (!closed.delete(name)) closed.add(name);
-    setQuery({ closed: [...closed].map((one) => encodeURIComponent(`~${one}`)).join(",") });
+    setQuery({ closed: textOfSets(closed) });
     this.draw();
   }
 

@@ -1,5 +1,5 @@
 // The strip above the table: how many run and wait, how many may run at a time, and a way out of the queue.
-import { h, fill, page, setQuery, toast } from "../studio.js";
+import { fill, h, page, setQuery, toast } from "../studio.js";
 
 export class QueueStrip {
   /** `cancel(run_id)`: take a run out of the queue. `filter(state)`: show the runs of this state. */

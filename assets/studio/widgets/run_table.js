@@ -1,12 +1,15 @@
 // The table of runs: lines, sets, selection. Cells are drawn anew only where what they show has changed.
-import { h, fill, page } from "../studio.js";
+import { fill, focusedNode, h, page } from "../studio.js";
 import { editName } from "./run_actions.js";
 import { COLUMNS, cellClass } from "./run_columns.js";
+import { setWords } from "./run_sets.js";
 
 /** The table. `on`: { select(), sort(key), toggleSet(name), menu(row, opener), renamed() }. */
 export class RunTable {
   constructor(call, on) {
-    Object.assign(this, { call, on, colors: {} });
+    this.call = call;
+    this.on = on;
+    this.colors = {};
     this.lines = new Map();
     this.sets = new Map();
     this.selected = new Set();
@@ -65,8 +68,8 @@ export class RunTable {
 
   /** The row of a run, its changed cells drawn anew. */
   line(row) {
-    let line = this.lines.get(row.run_id);
-    if (!line) this.lines.set(row.run_id, (line = this.newLine(row.run_id)));
+    const line = this.lines.get(row.run_id) ?? this.newLine(row.run_id);
+    this.lines.set(row.run_id, line);
     line.row = row;
     COLUMNS.forEach((column, i) => {
       const key = JSON.stringify(column.of(row, this.colors));
@@ -102,8 +105,8 @@ export class RunTable {
 
   setLine(group, isClosed) {
     const name = group.name ?? "";
-    let line = this.sets.get(name);
-    if (!line) this.sets.set(name, (line = this.newSetLine(name)));
+    const line = this.sets.get(name) ?? this.newSetLine(name);
+    this.sets.set(name, line);
     line.rows = group.rows;
     line.toggle.setAttribute("aria-expanded", String(!isClosed));
     fill(line.words, setWords(group.rows));
@@ -174,13 +177,6 @@ export class RunTable {
   }
 }
 
-function setWords(rows) {
-  const states = new Map();
-  rows.forEach((row) => states.set(row.state, (states.get(row.state) ?? 0) + 1));
-  const words = [...states].map(([state, n]) => `${n} ${state === "created" ? "not started" : state}`);
-  return `${rows.length} run${rows.length === 1 ? "" : "s"}: ${words.join(", ")}`;
-}
-
 function tickOf(box, rows, selected) {
   const n = rows.filter((row) => selected.has(row.run_id)).length;
   box.checked = rows.length > 0 && n === rows.length;
@@ -189,7 +185,7 @@ function tickOf(box, rows, selected) {
 
 /** Make `nodes` the children of `parent`, moving no more than needed, and keep the focus where it was. */
 function arrange(parent, nodes) {
-  const focused = parent.contains(document.activeElement) ? document.activeElement : null;
+  const focused = parent.contains(document.activeElement) ? focusedNode() : null;
   const wanted = new Set(nodes);
   [...parent.children].forEach((child) => wanted.has(child) || child.remove());
   let cursor = parent.firstElementChild;

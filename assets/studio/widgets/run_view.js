@@ -2,9 +2,10 @@
 import { ago, badge, bar, button, count, empty, fill, h, number, page, percent, poll, problem, query } from "../studio.js";
 import { ACTIONS, askTags, editName, perform } from "./run_actions.js";
 import { RunCharts } from "./run_charts.js";
-import { LiveControls } from "./run_controls.js";
-import { LogView, settingsView } from "./run_details.js";
 import { methodLabel, progressWords, share, shortEnv } from "./run_columns.js";
+import { LiveControls } from "./run_controls.js";
+import { lastSteps } from "./run_curves.js";
+import { LogView, settingsView } from "./run_details.js";
 
 const SECONDS = 2;
 
@@ -26,7 +27,13 @@ export async function mount({ node, call, plotly }) {
 
 class RunView {
   constructor(call, run, facts, plotly) {
-    Object.assign(this, { call, run, facts, seen: { step: 0, pid: 0 }, keys: {} });
+    this.call = call;
+    this.run = run;
+    this.facts = facts;
+    this.seen = { step: 0, pid: 0 };
+    this.keys = {};
+    /** Look at the run again at once; set once the page looks by itself. */
+    this.refresh = () => {};
     this.trouble = h("div");
     this.title = h("h1.run-title");
     this.state = h("span");
@@ -61,7 +68,7 @@ class RunView {
   async tick() {
     let look;
     try {
-      look = await this.call("look", { run: this.run, since: this.charts.lastSteps(), ...this.seen });
+      look = await this.call("look", { run: this.run, since: lastSteps(this.charts.data), ...this.seen });
     } catch (error) {
       if (this.trouble.textContent !== error.message) fill(this.trouble, problem(error.message));
       return;
@@ -150,8 +157,10 @@ class RunView {
     });
   }
 
+  /** Names with words, and nodes in their place where they are more than words. */
   factsOf(row) {
-    return [
+    /** @type {(any[] | null)[]} */
+    const facts = [
       ["Environment", shortEnv(row.env)],
       ["Method", row.method, methodLabel(row.method, this.facts.color)],
       ["Agent", row.algo.toUpperCase()],
@@ -173,7 +182,8 @@ class RunView {
             ["Waiting for the scorer", count(row.backlog)],
           ]
         : []),
-    ].filter(Boolean);
+    ];
+    return facts.filter((fact) => fact !== null);
   }
 
   actionButtons() {

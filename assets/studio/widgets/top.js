@@ -1,5 +1,5 @@
 // The top of every page: name, navigation, what runs and waits, light or dark.
-import { h, fill, poll, page, isDark } from "../studio.js";
+import { fill, h, isDark, page, poll } from "../studio.js";
 
 const THEME = "vlmrb-theme";
 const SECONDS = 3;
@@ -43,20 +43,37 @@ export function mount({ node, data, call }) {
 /** The mark: frames of a clip, one of them chosen. */
 function mark() {
   const frame = (x, kind) => h(`rect.${kind}`, { x, y: 4, width: 5, height: 16, rx: 1.5 });
-  return h("svg.mark", { viewBox: "0 0 24 24", width: 24, height: 24, "aria-hidden": "true" },
-    frame(2, "mark-frame"), frame(9.5, "mark-chosen"), frame(17, "mark-frame"));
+  return h(
+    "svg.mark",
+    { viewBox: "0 0 24 24", width: 24, height: 24, "aria-hidden": "true" },
+    frame(2, "mark-frame"),
+    frame(9.5, "mark-chosen"),
+    frame(17, "mark-frame"),
+  );
 }
 
 function themeButton() {
   const saved = localStorage.getItem(THEME);
   const asked = new URLSearchParams(location.search).get("__theme");
   if (saved && !asked) document.body.classList.toggle("dark", saved === "dark");
-  const toggle = h("button.icon-button", { type: "button", "aria-label": "Light or dark", title: "Light or dark", onclick: () => {
-    document.body.classList.toggle("dark");
-    localStorage.setItem(THEME, isDark() ? "dark" : "light");
-    document.dispatchEvent(new CustomEvent("studio:theme"));
-  } }, h("svg", { viewBox: "0 0 20 20", width: 18, height: 18, "aria-hidden": "true" },
-    h("path", { d: "M10 2a8 8 0 1 0 0 16V2z", fill: "currentColor" }),
-    h("circle", { cx: 10, cy: 10, r: 7.2, fill: "none", stroke: "currentColor", "stroke-width": 1.6 })));
+  const toggle = h(
+    "button.icon-button",
+    {
+      type: "button",
+      "aria-label": "Light or dark",
+      title: "Light or dark",
+      onclick: () => {
+        document.body.classList.toggle("dark");
+        localStorage.setItem(THEME, isDark() ? "dark" : "light");
+        document.dispatchEvent(new CustomEvent("studio:theme"));
+      },
+    },
+    h(
+      "svg",
+      { viewBox: "0 0 20 20", width: 18, height: 18, "aria-hidden": "true" },
+      h("path", { d: "M10 2a8 8 0 1 0 0 16V2z", fill: "currentColor" }),
+      h("circle", { cx: 10, cy: 10, r: 7.2, fill: "none", stroke: "currentColor", "stroke-width": 1.6 }),
+    ),
+  );
   return toggle;
 }

@@ -1,0 +1,10 @@
+// Types that JSDoc alone cannot say.
+
+/** plotly.js, once chart.js has loaded it. */
+interface Window {
+  Plotly?: PlotlyLibrary;
+}
+
+interface PlotlyLibrary {
+  react(node: HTMLElement, traces: object[], layout: object, config: object): Promise<unknown>;
+}

@@ -1,0 +1,76 @@
+// What the charts of a comparison draw, as Plotly's traces.
+import { smoothed } from "../smoothing.js";
+
+/**
+ * Lines of the methods with bands and, if wanted, a faint line for each run.
+ *
+ * @param {any} panel one task: its `curves` with steps, point, low, high, counts and the runs' own values as `raw`
+ * @param {{ share: boolean, raw: boolean, weight: number, colorOf: (token: string) => string }} how `share`: values are shown in
+ *   percent; `raw`: each run too; `weight`: of smoothing, which bands are spared; `colorOf`: a token's colour as #rrggbb
+ */
+export function comparisonTraces(panel, { share, raw, weight, colorOf }) {
+  const found = [];
+  const shown = share ? ":.0%" : ":.4g";
+  for (const curve of panel.curves) {
+    const color = colorOf(curve.token);
+    const group = { legendgroup: curve.label };
+    if (raw)
+      for (const run of curve.raw)
+        found.push({
+          ...group,
+          type: "scatter",
+          mode: "lines",
+          x: run.steps,
+          y: smoothed(run.values, weight),
+          line: { color, width: 1 },
+          opacity: 0.28,
+          showlegend: false,
+          meta: { runs: [run.run_id] },
+          hovertemplate: `run ${run.run_id}, seed ${run.seed}: %{y${shown}}<extra></extra>`,
+        });
+    const known = curve.steps.map((_, i) => i).filter((i) => curve.low[i] !== null);
+    if (known.length)
+      found.push({
+        ...group,
+        type: "scatter",
+        mode: "lines",
+        hoverinfo: "skip",
+        showlegend: false,
+        x: [...known.map((i) => curve.steps[i]), ...[...known].reverse().map((i) => curve.steps[i])],
+        y: [...known.map((i) => curve.high[i]), ...[...known].reverse().map((i) => curve.low[i])],
+        fill: "toself",
+        fillcolor: faded(color, 0.16),
+        line: { width: 0 },
+      });
+    const band = known.length ? ` [%{customdata[1]${shown}}, %{customdata[2]${shown}}]` : "";
+    found.push({
+      ...group,
+      type: "scatter",
+      mode: "lines+markers",
+      name: `${curve.label} (n=${curve.n})`,
+      x: curve.steps,
+      y: smoothed(curve.point, weight),
+      line: { color, width: 2.5 },
+      marker: { size: 5, color },
+      meta: { runs: curve.run_ids },
+      customdata: curve.steps.map((_, i) => [curve.counts[i], curve.low[i], curve.high[i]]),
+      hovertemplate: `${escapeWords(curve.label)} at %{x:,}: %{y${shown}}${band}, n=%{customdata[0]}<extra></extra>`,
+    });
+  }
+  return found;
+}
+
+/** Spread clips of equal score a little, the same way each time. */
+export function jitter(id) {
+  return (((id * 2654435761) % 1000) / 1000 - 0.5) * 0.05;
+}
+
+function faded(color, opacity) {
+  const [r, g, b] = [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16));
+  return `rgba(${r},${g},${b},${opacity})`;
+}
+
+/** Plotly reads a few tags and %{…} in its texts: names must not hold any. */
+function escapeWords(words) {
+  return words.replace(/[<>%{}]/g, " ");
+}

@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { comparisonTraces, jitter } from "../../assets/studio/widgets/comparison_traces.js";
+
+const curve = {
+  label: "VLM-RB <b>%{x}",
+  token: "method-vlm",
+  n: 2,
+  run_ids: [1, 2],
+  steps: [10, 20, 30],
+  point: [0.2, 0.4, 0.6],
+  low: [null, 0.3, 0.5],
+  high: [null, 0.5, 0.7],
+  counts: [2, 2, 1],
+  raw: [{ run_id: 1, seed: 0, steps: [10], values: [0.2] }],
+};
+const how = { share: true, raw: false, weight: 0, colorOf: () => "#0a10ff" };
+
+test("the band goes forth along its upper end and back along its lower one, where there is one", () => {
+  const [band] = comparisonTraces({ curves: [curve] }, how);
+  assert.deepEqual(band.x, [20, 30, 30, 20]);
+  assert.deepEqual(band.y, [0.5, 0.7, 0.5, 0.3]);
+  assert.equal(band.fillcolor, "rgba(10,16,255,0.16)");
+});
+
+test("a single run has a line and no band", () => {
+  const nothing = [null, null, null];
+  const traces = comparisonTraces({ curves: [{ ...curve, low: nothing, high: nothing }] }, how);
+  assert.equal(traces.length, 1);
+  assert.doesNotMatch(traces[0].hovertemplate, /customdata\[1\]/);
+});
+
+test("each run has a faint line if it is wanted, and a click on it leads to that run", () => {
+  const [run] = comparisonTraces({ curves: [curve] }, { ...how, raw: true });
+  assert.deepEqual(run.meta, { runs: [1] });
+  assert.equal(run.showlegend, false);
+});
+
+test("smoothing spares the band", () => {
+  const [band, line] = comparisonTraces({ curves: [curve] }, { ...how, weight: 0.5 });
+  assert.deepEqual(band.y, [0.5, 0.7, 0.5, 0.3]);
+  assert.notDeepEqual(line.y, curve.point);
+});
+
+test("a name cannot be markup or a placeholder", () => {
+  const line = comparisonTraces({ curves: [curve] }, how).at(-1);
+  assert.ok(line.hovertemplate.startsWith("VLM-RB  b "));
+  assert.equal(line.hovertemplate.match(/%\{x/g).length, 1);
+});
+
+test("points of equal score are spread by at most 0.025, the same way each time", () => {
+  const ids = Array.from({ length: 1000 }, (_, i) => i + 1);
+  assert.ok(ids.every((id) => Math.abs(jitter(id)) <= 0.025));
+  assert.equal(jitter(7), jitter(7));
+  assert.ok(new Set(ids.map(jitter)).size > 500);
+});
