@@ -32,7 +32,7 @@ def method_tokens(labels: Iterable[str]) -> dict[str, str]:
     are the same on every page.
 
     Args:
-        labels: of methods, as `vlmrb.comparison.method_of` names them.
+        labels: of methods, as `vlmrb.analysis.comparison.method_of` names them.
     """
     known = set(labels)
     kinds = sorted(known - {"uniform", "per"}, key=lambda label: ("," in label, label))

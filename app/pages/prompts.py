@@ -10,7 +10,7 @@ from app.prompt_library import known_prompts
 from app.studio import Studio
 from app.widgets import widget
 from vlmrb import jobs
-from vlmrb.comparison import method_of
+from vlmrb.analysis.comparison import method_of
 from vlmrb.errors import NotFoundError
 from vlmrb.jobs import TrialReport, TrialRow
 from vlmrb.playback import THUMBNAIL_FRAMES

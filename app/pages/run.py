@@ -17,8 +17,8 @@ from app.run_rows import RunRow, Setting, run_rows, settings_of
 from app.studio import Studio
 from app.widgets import widget
 from vlmrb import jobs
-from vlmrb.comparison import method_of
-from vlmrb.downsample import downsample
+from vlmrb.analysis.comparison import method_of
+from vlmrb.analysis.downsample import downsample
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.store import Store
 from vlmrb.types import ControlRequest, Prompt, RunSummary

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vlmrb.agreement import Agreement, judge
+from vlmrb.analysis.agreement import Agreement, judge
+from vlmrb.analysis.comparison import method_of
 from vlmrb.cli import text
 from vlmrb.cli.control import outcome
 from vlmrb.cli.options import add_command, add_run_argument, positive_integer, step_count
 from vlmrb.cli.score import agreement_json
-from vlmrb.comparison import method_of
 from vlmrb.errors import NotFoundError
 
 STATUSES = ("created", "running", "paused", "finished", "stopped", "failed", "interrupted")

@@ -13,7 +13,7 @@ from vlmrb.config import TrainConfig
 from vlmrb.types import ClipScore, ClipSummary, Prompt
 
 if TYPE_CHECKING:
-    from vlmrb.agreement import Agreement
+    from vlmrb.analysis.agreement import Agreement
     from vlmrb.rescoring import AgreementReport, ScoringProgress
     from vlmrb.store import Store
 

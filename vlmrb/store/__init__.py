@@ -24,7 +24,7 @@ from vlmrb.store.trials import Trials
 from vlmrb.store.writer import RunWriter
 
 if TYPE_CHECKING:
-    from vlmrb.comparison import MeasuredRun
+    from vlmrb.analysis.comparison import MeasuredRun
 
 __all__ = ["RunWriter", "Store", "default_store_url"]
 
@@ -34,7 +34,7 @@ class Store(Runs, Curves, Clips, Browsing, Scores, Trials, Prompts, Jobs, Care):
 
     def measured_runs(self, run_ids: Iterable[int], metric: str) -> list[MeasuredRun]:
         """Runs with the curve that they are judged by, ascending; those that are not there are left out."""
-        from vlmrb.comparison import MeasuredRun  # brings the configuration model, which takes a while to load
+        from vlmrb.analysis.comparison import MeasuredRun  # brings the configuration model, which takes a while to load
 
         runs = sorted(self.runs(run_ids=run_ids), key=lambda run: run.run_id)
         ids = [run.run_id for run in runs]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmrb import stats
+from vlmrb.analysis import stats
 from vlmrb.config import TrainConfig, defaults_for, is_control
 from vlmrb.types import RunSummary
 
