@@ -532,7 +532,7 @@ def test_doctor_finds_a_sound_store_sound(trained: Trained) -> None:
 
 def test_doctor_says_where_frames_cannot_be_stored_as_video(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "lossless H.264" in vlmrb("doctor", "--store", trained.store, "--json").json["facts"]["video"]
-    monkeypatch.setattr("vlmrb.video.encoder_problem", lambda: "libx264: Encoder not found")
+    monkeypatch.setattr("vlmrb.store.encoding.encoder_problem", lambda: "libx264: Encoder not found")
     outcome = vlmrb("doctor", "--store", trained.store, "--json")
     assert outcome.status == 0
     assert any("Encoder not found" in hint and "deflated" in hint for hint in outcome.json["hints"])
