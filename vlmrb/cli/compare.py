@@ -12,9 +12,10 @@ from vlmrb.analysis.comparison import Comparison, MeasuredRun, MethodResult, by_
 from vlmrb.cli import text
 from vlmrb.cli.options import add_command, positive_integer, step_count
 from vlmrb.errors import NotFoundError
+from vlmrb.types import LIVE
 
 DEFAULT_STEPS = (100_000, 200_000, 300_000)
-_ALIVE = ("created", "queued", "running", "paused")
+_ALIVE = ("created", "queued", *LIVE)
 
 
 def add(commands: Any) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from vlmrb.types.clips import CLIPS_PER_RUN, Clip, ClipFilter, ClipOrder, ClipReplay, ClipSummary, ClosedBy, TdErrorAndScore
 from vlmrb.types.jobs import Job, JobKind, JobStatus
-from vlmrb.types.live import ControlRequest
+from vlmrb.types.live import EDITS, LIVE, LIVE_CHANGES, LiveChange, SetLambda, SetPrompt, SetStatus, Unreadable
 from vlmrb.types.runs import RunListItem, RunStatus, RunSummary
 from vlmrb.types.scoring import ClipScore, ClipScorer, FrameRenderer, Prompt, ScoringRequest
 from vlmrb.types.spaces import ActionSpec, ObservationSpec
@@ -31,7 +31,7 @@ __all__ = [
     "ClipScorer",
     "ClipSummary",
     "ClosedBy",
-    "ControlRequest",
+    "EDITS",
     "Episode",
     "Event",
     "FrameRenderer",
@@ -39,14 +39,21 @@ __all__ = [
     "Job",
     "JobKind",
     "JobStatus",
+    "LIVE",
+    "LIVE_CHANGES",
+    "LiveChange",
     "ObservationSpec",
     "Prompt",
     "RunListItem",
     "RunStatus",
     "RunSummary",
     "ScoringRequest",
+    "SetLambda",
+    "SetPrompt",
+    "SetStatus",
     "TdErrorAndScore",
     "Transition",
     "Trial",
     "TrialStatus",
+    "Unreadable",
 ]

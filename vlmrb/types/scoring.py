@@ -38,10 +38,10 @@ class ClipScore:
         no_logit: the same for the no variants.
         threshold: the label is yes where probability ≥ threshold.
         scorer: the string that chose the back end, such as 'hf:/models/plm' or 'oracle'.
-        model: name of the model, or of the control.
+        model: name of the model, or of the control scorer.
         revision: commit hash or content fingerprint of the model, '' where there is none.
-        prompt_id: stored prompt version that was asked, or None for controls that read none.
-        frame_indices: which frames of the clip the model looked at; empty for controls.
+        prompt_id: stored prompt version that was asked, or None for control scorers, which read none.
+        frame_indices: which frames of the clip the model looked at; empty for control scorers.
         latency_s: seconds of the worker's time for this clip (its share of the batch, rendering included).
         error: why the score is unknown, or ''.
     """
@@ -78,7 +78,7 @@ class ScoringRequest:
     """A clip as the scoring process hands it to a back end.
 
     Attributes:
-        clip: the clip; the controls read its events or rewards.
+        clip: the clip; control scorers read its events or rewards.
         frames: RGB uint8 [F, H, W, 3], evenly spaced over the clip; F = 0 for scorers that need none.
         frame_indices: which frames of the clip these are.
     """
