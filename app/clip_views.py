@@ -62,7 +62,7 @@ class EventAt:
 
 @dataclass(frozen=True, slots=True)
 class ScoreView:
-    """One answer of a scorer; `prompt` is 'name@version', '' for controls, which read none."""
+    """One answer of a scorer; `prompt` is 'name@version', '' for control scorers, which read none."""
 
     label: Label
     probability: float | None

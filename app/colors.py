@@ -58,7 +58,7 @@ def method_tokens(labels: Iterable[str]) -> dict[str, str]:
     colours that are the same on every page.
 
     Args:
-        labels: of methods, as `vlmrb.comparison.method_of` names them.
+        labels: of methods, as `vlmrb.analysis.comparison.method_of` names them.
     """
     tokens: dict[str, str] = {}
     variants = 0

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.colors import method_tokens
-from vlmrb import stats
-from vlmrb.comparison import (
+from vlmrb.analysis import stats
+from vlmrb.analysis.comparison import (
     Comparison,
     Improvement,
     MeasuredRun,
@@ -22,7 +22,7 @@ from vlmrb.comparison import (
     method_of,
     verdicts,
 )
-from vlmrb.downsample import downsample
+from vlmrb.analysis.downsample import downsample
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.store import Store
 from vlmrb.types import RunSummary

@@ -16,8 +16,8 @@ from app.comparing import CompareView, Panel, TableRow, compare_view
 from app.figures import comparison_figure
 from app.plain import to_json
 from app.studio import Studio
-from vlmrb import stats
-from vlmrb.comparison import Improvement, MeasuredRun, method_of, unusual_settings
+from vlmrb.analysis import stats
+from vlmrb.analysis.comparison import Improvement, MeasuredRun, method_of, unusual_settings
 from vlmrb.errors import VlmrbError
 from vlmrb.types import ClipFilter, RunSummary
 

@@ -12,7 +12,7 @@ from app.studio import Studio
 from vlmrb import jobs
 from vlmrb.errors import ConfigError, NotFoundError, VlmrbError
 from vlmrb.store import Store
-from vlmrb.types import Job, RunSummary
+from vlmrb.types import LIVE, Job, RunSummary
 
 ACTIONS: dict[str, Callable[[Store, int], Any]] = {
     "pause": jobs.pause,
@@ -128,7 +128,7 @@ def loss_of(store: Store, run_ids: Iterable[int]) -> Loss:
         raise NotFoundError("these runs are not there any more; the list shows what there is")
     clips = sum(store.count_clips(run.run_id) for run in runs)
     size = sum(_size(store.folder_of_run(run.run_id)) for run in runs)
-    return Loss(len(runs), sum(run.status in ("running", "paused") for run in runs), clips, size)
+    return Loss(len(runs), sum(run.status in LIVE for run in runs), clips, size)
 
 
 def _size(folder: Path) -> int:

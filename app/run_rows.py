@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from vlmrb.comparison import method_of
+from vlmrb.analysis.comparison import method_of
 from vlmrb.config import TrainConfig, defaults_of_run
 from vlmrb.types import Job, RunListItem, RunSummary
 

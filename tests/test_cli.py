@@ -322,7 +322,7 @@ def test_a_finished_run_takes_no_control(trained: Trained) -> None:
     assert outcome.status == 2
     assert "finished" in outcome.err
     with Store(str(trained.store), create=False) as store:
-        assert store.controls(1) == []
+        assert store.live_changes(1) == []
 
 
 @pytest.mark.parametrize(
@@ -343,7 +343,7 @@ def test_a_wrong_control_is_refused_before_it_is_written(live: tuple[Store, int,
     outcome = vlmrb("control", run_id, *words, "--store", path)
     assert outcome.status == 2
     assert outcome.err.startswith("vlmrb: ")
-    assert store.controls(run_id) == []
+    assert store.live_changes(run_id) == []
 
 
 @pytest.mark.parametrize(
@@ -363,7 +363,7 @@ def test_a_control_is_appended_for_the_run_to_take_up(
     outcome = vlmrb("control", run_id, *words, "--store", path)
     assert outcome.status == 0, outcome.err
     assert "not yet taken up" in outcome.out
-    assert [(row.name, row.value, row.status) for row in store.controls(run_id)] == [(name, value, "requested")]
+    assert [(row.name, row.value, row.status) for row in store.live_changes(run_id)] == [(name, value, "requested")]
 
 
 def test_a_new_prompt_is_stored_and_asked_for_by_number(live: tuple[Store, int, Path]) -> None:
@@ -379,8 +379,8 @@ def test_control_waits_until_the_run_has_answered(live: tuple[Store, int, Path],
 
     def answer() -> None:
         with Store(str(path)) as other:
-            rows = wait_until(lambda: other.controls(run_id, status="requested"), "the request to pause")
-            other.acknowledge_control(rows[0].control_id, **({"error": error} if error else {"applied_step": 128}))
+            rows = wait_until(lambda: other.live_changes(run_id, status="requested"), "the request to pause")
+            other.acknowledge_change(rows[0].change_id, **({"error": error} if error else {"applied_step": 128}))
 
     thread = threading.Thread(target=answer)
     thread.start()
@@ -536,7 +536,7 @@ def test_doctor_finds_a_sound_store_sound(trained: Trained) -> None:
 
 def test_doctor_says_where_frames_cannot_be_stored_as_video(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "lossless H.264" in vlmrb("doctor", "--store", trained.store, "--json").json["facts"]["video"]
-    monkeypatch.setattr("vlmrb.video.encoder_problem", lambda: "libx264: Encoder not found")
+    monkeypatch.setattr("vlmrb.store.encoding.encoder_problem", lambda: "libx264: Encoder not found")
     outcome = vlmrb("doctor", "--store", trained.store, "--json")
     assert outcome.status == 0
     assert any("Encoder not found" in hint and "deflated" in hint for hint in outcome.json["hints"])

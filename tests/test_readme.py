@@ -114,6 +114,7 @@ def test_every_extra_that_is_named_exists() -> None:
     named = {name for each in DOCUMENTS for name in re.findall(r"\.\[([^\]]+)\]'", each.read_text(encoding="utf-8"))}
     assert {"test", "dm-control"} <= named <= set(PROJECT["optional-dependencies"])
 
+
 def test_the_results_lead_to_every_study() -> None:
     index = (ROOT / "assets" / "results" / "README.md").read_text(encoding="utf-8")
     studies = [path.relative_to(ROOT / "assets" / "results") for path in RESULTS if path.parent.name != "results"]

@@ -17,6 +17,7 @@ import psutil
 import pytest
 import torch
 
+from tests.foreign_rows import write_change
 from tests.waiting import has_ended, wait_until
 from vlmrb.checkpoint import latest_step
 from vlmrb.config import TrainConfig, make_config, parse_lambda
@@ -120,8 +121,8 @@ def test_a_run_with_continuous_actions_repeats_goes_on_and_leaves_clips(store: S
     stopped = create_run(config, store=store)
 
     def stop(step: int, _total: int, _figures: dict) -> None:
-        if step >= 160 and not store.controls(stopped):
-            store.request_control(stopped, "stop")
+        if step >= 160 and not store.live_changes(stopped):
+            store.request_change(stopped, "stop")
 
     assert resume(stopped, store=store, progress=stop).steps < 320
     assert resume(stopped, store=store).steps == 320
@@ -273,31 +274,30 @@ def test_a_finished_run_is_not_resumed(store: Store) -> None:
         resume(run_id, store=store)
 
 
-class Controls:
-    """Requests changes from the progress callback, at given steps."""
+class Changes:
+    """Asks for live changes from the progress callback, at given steps; what the store would refuse is written past it."""
 
-    def __init__(self, store: Store, requests: dict[int, tuple[str, object]]) -> None:
+    def __init__(self, store: Store, requests: dict[int, tuple[str, str]]) -> None:
         self._store, self._requests = store, dict(requests)
 
-    def __call__(self, step: int, total: int, figures: dict) -> None:
+    def __call__(self, step: int, total: int, figures: object) -> None:
         for at in [at for at in self._requests if step >= at]:
-            name, value = self._requests.pop(at)
-            self._store.request_control(self._store.runs()[0].run_id, name, value)
+            write_change(self._store, self._store.runs()[0].run_id, *self._requests.pop(at))
 
 
 def test_live_changes_take_effect_and_say_at_which_step(store: Store, monkeypatch) -> None:
     monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     prompt = store.save_prompt("custom", "Does the agent open a door?")
     requests = {
-        100: ("lambda", 0.9),
-        500: ("lambda", 7),
-        600: ("prompt", prompt.prompt_id),
-        900: ("lambda", "schedule"),
-        1000: ("dance", 1),
+        100: ("lambda", "0.9"),
+        500: ("lambda", "7"),
+        600: ("prompt", str(prompt.prompt_id)),
+        900: ("lambda", '"schedule"'),
+        1000: ("dance", "1"),
     }
-    run_id = train(small(log_interval=200), store=store, progress=Controls(store, requests)).run_id
-    done = store.controls(run_id)
-    assert [control.status for control in done] == ["applied", "rejected", "applied", "applied", "rejected"]
+    run_id = train(small(log_interval=200), store=store, progress=Changes(store, requests)).run_id
+    done = store.live_changes(run_id)
+    assert [change.status for change in done] == ["applied", "rejected", "applied", "applied", "rejected"]
     assert 100 <= done[0].applied_step <= 120 and 600 <= done[2].applied_step <= 620
     assert "7" in done[1].error and "from 0 to 1" in done[1].error
     _, weights = store.metrics(run_id, "replay/vlm_weight")
@@ -306,16 +306,16 @@ def test_live_changes_take_effect_and_say_at_which_step(store: Store, monkeypatc
 
 def test_pause_holds_the_run_and_stop_leaves_it_ready_to_go_on(store: Store, monkeypatch) -> None:
     monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
-    controls = Controls(store, {300: ("pause", None)})
+    changes = Changes(store, {300: ("pause", "null")})
     seen = []
 
     def progress(step: int, total: int, figures: dict) -> None:
-        controls(step, total, figures)
+        changes(step, total, figures)
         if store.run(1).status == "paused":
             seen.append(step)
             if len(seen) == 3:
-                store.request_control(1, "resume")
-                store.request_control(1, "stop")
+                write_change(store, 1, "resume", "null")  # as 'unpause' was called
+                store.request_change(1, "stop")
 
     result = train(small(), store=store, progress=progress)
     assert len(set(seen)) == 1 and result.status == store.run(1).status == "stopped"
@@ -325,13 +325,60 @@ def test_pause_holds_the_run_and_stop_leaves_it_ready_to_go_on(store: Store, mon
     assert_clips_tile(store, 1, 1_600)
 
 
+MALFORMED = [
+    ("prompt", '"keys"'),
+    ("prompt", "null"),
+    ("prompt", "1.5"),
+    ("prompt", "1e300"),
+    ("prompt", "1" * 5_000),
+    ("prompt", "99"),
+    ("prompt", "true"),
+    ("prompt", "[1]"),
+    ("prompt", "{broken"),
+    ("prompt", b"\xff\xfe"),
+    ("lambda", '"nan"'),
+    ("lambda", "NaN"),
+    ("lambda", "{}"),
+    ("lambda", "null"),
+    ("lambda", "1" + "0" * 400),
+    ("lambda", "[" * 100_000),
+    ("pause", "5"),
+    ("resume", "[]"),
+    ("stop", '"now"'),
+    ("dance", "null"),
+    ("", "null"),
+    ("x" * 100_000, "null"),
+    (b"\xff", "null"),
+]
+
+
+def test_rows_that_nobody_can_follow_are_rejected_with_a_reason_and_the_run_finishes(store: Store, monkeypatch) -> None:
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+    requests = {100 + 10 * number: row for number, row in enumerate(MALFORMED)} | {1_000: ("lambda", "0.5")}
+    assert train(small(), store=store, progress=Changes(store, requests)).status == "finished"
+    *odd, last = store.live_changes(1)
+    assert [change.status for change in odd] == ["rejected"] * len(MALFORMED)
+    assert all(10 < len(change.error) < 300 for change in odd)
+    assert (last.status, last.value) == ("applied", 0.5)
+
+
+def test_a_run_that_crashed_with_such_rows_before_it_is_resumed_and_finishes(store: Store, monkeypatch) -> None:
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+    with pytest.raises(RuntimeError):
+        train(small(), store=store, progress=_fail)
+    for name, value in MALFORMED:
+        write_change(store, 1, name, value)
+    assert resume(1, store=store).status == "finished"
+    assert {change.status for change in store.live_changes(1)} == {"rejected"}
+
+
 def test_a_stop_that_came_too_late_does_not_stop_the_resumed_run(store: Store, monkeypatch) -> None:
     monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     with pytest.raises(RuntimeError):
         train(small(), store=store, progress=_fail)
-    store.request_control(1, "stop")
+    store.request_change(1, "stop")
     assert resume(1, store=store).status == "finished"
-    assert [(c.status, c.error) for c in store.controls(1)] == [("rejected", "requested before the run went on")]
+    assert [(c.status, c.error) for c in store.live_changes(1)] == [("rejected", "requested before the run was resumed")]
 
 
 def _fail(*_: object) -> None:
@@ -445,7 +492,7 @@ def kill_and_resume(store: Store, kills: int) -> None:
     checkpoint = latest_step(store.folder_of_run(run_id) / "checkpoints") or 0
     process = _spawn_resume(store, run_id)
     _wait_until(lambda: store.run(run_id).step > checkpoint + 400, process, "400 more steps")
-    store.request_control(run_id, "stop")
+    store.request_change(run_id, "stop")
     assert process.wait(timeout=120) == 0
     run = store.run(run_id)
     assert run.status == "stopped"

@@ -318,7 +318,7 @@ def settings() -> Mapping[str, Setting]:
 def _describe(keys: tuple[str, ...]) -> Mapping[str, Setting]:
     methods = [replay_method(key) for key in keys]
     readers = {name: tuple(method.key for method in methods if name in method.settings) for name in TrainConfig.model_fields}
-    defaults = AGENT_DEFAULTS | {method.key: method.defaults for method in methods}
+    defaults = {**AGENT_DEFAULTS, **{method.key: method.defaults for method in methods}}
     return describe(TrainConfig.model_json_schema(), readers, defaults)
 
 

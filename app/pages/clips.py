@@ -10,7 +10,7 @@ from app.checks import a_choice, a_count, a_flag, a_number, a_text, an_id, ids
 from app.clip_views import ClipCard, ClipView, Verdict, clip_card, clip_cards, events_at, replay_view, score_view
 from app.studio import Studio
 from app.widgets import widget
-from vlmrb.comparison import method_of
+from vlmrb.analysis.comparison import method_of
 from vlmrb.errors import NotFoundError, StoreCorruptError
 from vlmrb.store import Store
 from vlmrb.types import ClipFilter, ClipOrder, Prompt, RunSummary

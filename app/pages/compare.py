@@ -10,7 +10,7 @@ from app.colors import method_tokens
 from app.comparing import MAX_RUNS, STATISTICS, SUCCESS, CompareView, compare_view, default_runs, version_of
 from app.studio import Studio
 from app.widgets import widget
-from vlmrb.comparison import method_of
+from vlmrb.analysis.comparison import method_of
 from vlmrb.store import Store
 from vlmrb.types import TdErrorAndScore
 

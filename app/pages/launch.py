@@ -23,6 +23,7 @@ from app.widgets import widget
 from vlmrb import jobs
 from vlmrb.errors import ConfigError
 from vlmrb.jobs import Estimate
+from vlmrb.prompt_library import prompt_presets, unreadable
 from vlmrb.store import Store
 
 ENVIRONMENTS = (
@@ -35,9 +36,9 @@ ENVIRONMENTS = (
 
 SCORERS = (
     ("embedded", "the small models that come with VLM-RB: for MiniGrid and for OGBench's robot arm, on any machine"),
-    ("oracle", "a control that reads no prompt: yes where the simulator saw progress"),
-    ("reward", "a control that reads no prompt: yes where the clip holds a positive reward"),
-    ("random:0.25", "a control that reads no prompt: yes at random, at this rate"),
+    ("oracle", "a control scorer, which reads no prompt: yes where the simulator saw progress"),
+    ("reward", "a control scorer, which reads no prompt: yes where the clip holds a positive reward"),
+    ("random:0.25", "a control scorer, which reads no prompt: yes at random, at this rate"),
     ("hf:facebook/Perception-LM-1B", "a model from the hub or a local folder; the paper's choice, for a GPU"),
     ("openai:http://127.0.0.1:8000/v1#model", "an OpenAI-compatible server that returns log-probabilities"),
 )
@@ -107,7 +108,7 @@ def build(studio: Studio) -> None:
         methods=methods_of_form(),
         environments=ENVIRONMENTS,
         scorers=SCORERS,
-        prompts=jobs.prompt_presets(),
+        prompts=prompt_presets(),
         presets=[Preset(each.key, each.title, each.text, filled_from_preset(each)) for each in jobs.presets()],
     )
 
@@ -118,7 +119,7 @@ def verdict_on(store: Store, form: Filled) -> Verdict:
     if checked.problems:
         return Verdict(checked.problems, None, [], "", [])
     asked = dict.fromkeys((config.scorer, config.prompt, config.env) for config in checked.configs if config.scorer is not None)
-    notices = dict.fromkeys(filter(None, (jobs.unreadable(store, *one) for one in asked)))
+    notices = dict.fromkeys(filter(None, (unreadable(store, *one) for one in asked)))
     return Verdict({}, jobs.estimate(store, checked.configs), lambda_schedules(checked.configs), command(form), list(notices))
 
 

@@ -10,18 +10,18 @@ from app.prompt_library import known_prompts
 from app.studio import Studio
 from app.widgets import widget
 from vlmrb import jobs
-from vlmrb.comparison import method_of
+from vlmrb.analysis.comparison import method_of
 from vlmrb.errors import NotFoundError
 from vlmrb.jobs import TrialReport, TrialRow
 from vlmrb.playback import THUMBNAIL_FRAMES
+from vlmrb.prompt_library import save_prompt
 from vlmrb.store import Store
-from vlmrb.types import CLIPS_PER_RUN, ControlRequest, Prompt, RunSummary, Trial, TrialStatus
+from vlmrb.types import CLIPS_PER_RUN, LIVE, LiveChange, Prompt, RunSummary, Trial, TrialStatus
 
 MAX_SAMPLE = 2_000
 MAX_NAME = 60
 RECENT_TRIALS = 12
-LIVE = ("running", "paused")
-CONTROLS = ("oracle", "reward", "random")
+CONTROL_SCORERS = ("oracle", "reward", "random")
 """Scorers that read no prompt."""
 
 
@@ -141,19 +141,19 @@ def build(studio: Studio) -> None:
 
     def save(request: dict[str, Any]) -> Prompt:
         """Store the text as the next version of a name."""
-        return jobs.save_prompt(store, a_text(request, "name", MAX_NAME), a_text(request, "text"))
+        return save_prompt(store, a_text(request, "name", MAX_NAME), a_text(request, "text"))
 
     def apply(request: dict[str, Any]) -> int:
         """Ask a live run to use the text from now on; the id of the request."""
         return jobs.request_prompt(store, an_id(request, "run"), a_text(request, "text"))
 
-    def applied(request: dict[str, Any]) -> ControlRequest:
+    def applied(request: dict[str, Any]) -> LiveChange:
         """What became of such a request."""
-        run_id, control_id = an_id(request, "run"), an_id(request, "control")
-        for row in store.controls(run_id):
-            if row.control_id == control_id:
+        run_id, change_id = an_id(request, "run"), an_id(request, "control")
+        for row in store.live_changes(run_id):
+            if row.change_id == change_id:
                 return row
-        raise NotFoundError(f"there is no request {control_id} of run {run_id}")
+        raise NotFoundError(f"there is no live change {change_id} of run {run_id}")
 
     widget(
         "prompt_lab",
@@ -168,7 +168,7 @@ def build(studio: Studio) -> None:
         max_text=MAX_TEXT,
         max_sample=MAX_SAMPLE,
         max_name=MAX_NAME,
-        controls=CONTROLS,
+        controls=CONTROL_SCORERS,
     )
 
 

@@ -17,11 +17,11 @@ from app.run_rows import RunRow, Setting, run_rows, settings_of
 from app.studio import Studio
 from app.widgets import widget
 from vlmrb import jobs
-from vlmrb.comparison import method_of
-from vlmrb.downsample import downsample
+from vlmrb.analysis.comparison import method_of
+from vlmrb.analysis.downsample import downsample
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.store import Store
-from vlmrb.types import ControlRequest, Prompt, RunSummary
+from vlmrb.types import LiveChange, Prompt, RunSummary
 
 MAX_POINTS = 600
 """Points of a curve when it is first drawn; what comes later is drawn as it is."""
@@ -35,7 +35,7 @@ Curve = tuple[np.ndarray, np.ndarray]
 class Change:
     """A live change as the page shows it; `value` in words."""
 
-    control_id: int
+    change_id: int
     name: str
     value: str
     status: str
@@ -178,7 +178,7 @@ def look_at(store: Store, run_id: int, seen: Seen) -> RunLook:
         raise NotFoundError(f"there is no run {run_id}; it may have been deleted")
     run = items[0].run
     afresh = not seen.last_steps or _went_back(run, seen)
-    requests = store.controls(run_id)
+    requests = store.live_changes(run_id)
     prompts = {prompt.prompt_id: prompt for prompt in store.prompts()} if requests else {}
     return RunLook(
         row=run_rows(items, jobs_of_idle(store, [run]))[0],
@@ -204,7 +204,7 @@ def new_points(store: Store, run_id: int, last_steps: Mapping[str, int]) -> dict
     return {name: downsample(*curve, MAX_POINTS) for (_, name), curve in found.items() if len(curve[0])}
 
 
-def _change(request: ControlRequest, prompts: Mapping[int | None, Prompt]) -> Change:
+def _change(request: LiveChange, prompts: Mapping[int | None, Prompt]) -> Change:
     value = request.value
     if request.name == "prompt":
         prompt = prompts.get(value if isinstance(value, int) else None)
@@ -214,7 +214,7 @@ def _change(request: ControlRequest, prompts: Mapping[int | None, Prompt]) -> Ch
     else:
         words = ""
     return Change(
-        request.control_id, request.name, words, request.status, request.requested_at, request.applied_step, request.error
+        request.change_id, request.name, words, request.status, request.requested_at, request.applied_step, request.error
     )
 
 
@@ -222,7 +222,7 @@ def _prompt_words(prompt: Prompt) -> str:
     return f"{prompt.name}@{prompt.version}: {prompt.text}"
 
 
-def _prompt_in_use(run: RunSummary, requests: Sequence[ControlRequest], prompts: Mapping[int | None, Prompt]) -> str:
+def _prompt_in_use(run: RunSummary, requests: Sequence[LiveChange], prompts: Mapping[int | None, Prompt]) -> str:
     """The newest question that was applied, else the one that the run began with."""
     for request in reversed(requests):
         if request.name == "prompt" and request.status == "applied" and request.value in prompts:

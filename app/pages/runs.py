@@ -16,6 +16,7 @@ from app.widgets import widget
 from vlmrb import jobs
 from vlmrb.errors import ConfigError
 from vlmrb.store import Store
+from vlmrb.types import LIVE
 
 MAX_RUNS = 1_000
 """Runs that the table shows, newest first."""
@@ -125,7 +126,7 @@ def queue_of(store: Store, rows: Sequence[RunRow]) -> Queue:
     place = {job.target_id: job.job_id for job in store.jobs(status="queued") if job.kind == "train"} if waiting else {}
     waiting.sort(key=lambda row: place.get(row.run_id, 0))  # those that are about to begin come first
     return Queue(
-        running=sum(row.state in ("running", "paused") for row in rows),
+        running=sum(row.state in LIVE for row in rows),
         waiting=[NamedRun(row.run_id, row.name) for row in waiting],
         limit=jobs.job_limit(store),
         cores=os.cpu_count() or 1,

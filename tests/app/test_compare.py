@@ -21,7 +21,7 @@ from app.figures import comparison_figure
 from app.media import assets_folder, media_routes
 from app.pages.compare import read_choices
 from app.studio import Studio
-from vlmrb import stats
+from vlmrb.analysis import stats
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.store import Store
 from vlmrb.types import Episode

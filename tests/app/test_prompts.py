@@ -14,6 +14,7 @@ from tests.waiting import wait_until
 from vlmrb import jobs
 from vlmrb.__main__ import main
 from vlmrb.errors import ConfigError, NotFoundError, RunBusyError, ScorerSetupError
+from vlmrb.prompt_library import save_prompt
 from vlmrb.store import Store
 from vlmrb.types import CLIPS_PER_RUN
 
@@ -91,20 +92,20 @@ def test_a_trial_that_is_over_cannot_be_stopped(store: Store) -> None:
 
 
 def test_a_saved_prompt_is_a_new_version_only_when_its_text_is_new(store: Store) -> None:
-    assert jobs.save_prompt(store, " keys ", QUESTION).version == 1
-    assert jobs.save_prompt(store, "keys", QUESTION).version == 1
-    assert jobs.save_prompt(store, "keys", "Does the agent drop a key?").version == 2
+    assert save_prompt(store, " keys ", QUESTION).version == 1
+    assert save_prompt(store, "keys", QUESTION).version == 1
+    assert save_prompt(store, "keys", "Does the agent drop a key?").version == 2
     assert [f"{p.name}@{p.version}" for p in read_library(store).prompts if p.name == "keys"] == ["keys@1", "keys@2"]
 
 
 @pytest.mark.parametrize("name", ["", "  ", "games", "custom", "a@b"])
 def test_names_of_presets_and_no_names_are_refused(store: Store, name: str) -> None:
     with pytest.raises(ConfigError, match="name: "):
-        jobs.save_prompt(store, name, QUESTION)
+        save_prompt(store, name, QUESTION)
 
 
 def test_a_saved_prompt_is_tried_by_its_name(store: Store, tmp_path: Path) -> None:
-    saved = jobs.save_prompt(store, "keys", QUESTION)
+    saved = save_prompt(store, "keys", QUESTION)
     trial_id = jobs.launch_trial(store, run_ids=[1], scorer=f"hf:{tmp_path}", prompt="keys@1", sample=2)
     assert store.trial(trial_id).prompt_id == saved.prompt_id
     with pytest.raises(ConfigError, match="keys@7"):
@@ -114,7 +115,7 @@ def test_a_saved_prompt_is_tried_by_its_name(store: Store, tmp_path: Path) -> No
 
 def test_an_empty_text_is_refused(store: Store) -> None:
     with pytest.raises(ConfigError, match="empty"):
-        jobs.save_prompt(store, "keys", "   ")
+        save_prompt(store, "keys", "   ")
 
 
 def test_the_library_knows_which_runs_take_a_prompt(store: Store) -> None:
@@ -131,9 +132,9 @@ def test_the_library_knows_which_runs_take_a_prompt(store: Store) -> None:
 def test_a_saved_prompt_reaches_a_live_run_by_its_name(store: Store) -> None:
     me = psutil.Process()
     store.claim_run(1, me.pid, me.create_time())
-    saved = jobs.save_prompt(store, "keys", QUESTION)
+    saved = save_prompt(store, "keys", QUESTION)
     jobs.request_prompt(store, 1, "keys@1")
-    assert [(row.name, row.value) for row in store.controls(1)] == [("prompt", saved.prompt_id)]
+    assert [(row.name, row.value) for row in store.live_changes(1)] == [("prompt", saved.prompt_id)]
     store.release_run(1, "stopped")
     with pytest.raises(RunBusyError, match="no process listens"):
         jobs.request_prompt(store, 1, "keys@1")

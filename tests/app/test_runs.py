@@ -19,6 +19,7 @@ from app.run_actions import act_on, loss_of, rename_run, run_actions, split_tags
 from app.run_rows import differences, settings_of
 from app.studio import Studio
 from app.widgets import answering
+from tests.foreign_rows import write_change
 from vlmrb import Store, make_config
 from vlmrb.errors import ConfigError, NotFoundError
 
@@ -221,7 +222,7 @@ def test_an_action_that_one_run_refuses_is_still_done_to_the_others(store: Store
     running, finished = add_run("running"), add_run("finished")
     outcome = act_on(store, "pause", [finished, running, 99])
     assert outcome.done == [running]
-    assert [request.name for request in store.controls(running)] == ["pause"]
+    assert [request.name for request in store.live_changes(running)] == ["pause"]
     assert len(outcome.problems) == 2
     assert f"run {finished}: run {finished} is finished" in outcome.problems[0]
     assert "there is no run 99" in outcome.problems[1]
@@ -280,7 +281,7 @@ def test_values_of_another_kind_are_refused_in_words(
     functions = {function.__name__: function for function in run_actions(studio)}
     answer = answering(functions[name])(request_)
     assert list(answer) == ["error"]
-    assert studio.store.controls(1) == []
+    assert studio.store.live_changes(1) == []
 
 
 # -- one run
@@ -328,12 +329,16 @@ def test_curves_come_afresh_when_the_run_went_back_to_a_checkpoint(store: Store,
 def test_live_changes_are_told_in_words_newest_first(store: Store, add_run: AddRun) -> None:
     run_id = add_run("running")
     prompt = store.save_prompt("custom", "Is the <b>door</b> open?")
-    store.acknowledge_control(store.request_control(run_id, "lambda", 0.25), applied_step=100)
-    store.acknowledge_control(store.request_control(run_id, "prompt", prompt.prompt_id), applied_step=200)
-    store.acknowledge_control(store.request_control(run_id, "lambda", 7), error="lambda: got 7")
-    store.request_control(run_id, "lambda", "schedule")
+    store.acknowledge_change(store.request_change(run_id, "lambda", 0.25), applied_step=100)
+    store.acknowledge_change(store.request_change(run_id, "prompt", prompt.prompt_id), applied_step=200)
+    store.acknowledge_change(write_change(store, run_id, "lambda", "7"), error="lambda: got 7")
+    store.request_change(run_id, "lambda", "schedule")
+    write_change(store, run_id, "resume", "null")  # as it was called
+    write_change(store, run_id, "prompt", '["no", "id"]')
     look = look_at(store, run_id, Seen({}))
     assert [(change.name, change.value, change.status, change.applied_step, change.error) for change in look.changes] == [
+        ("prompt", "prompt ['no', 'id']", "requested", None, ""),
+        ("unpause", "", "requested", None, ""),
         ("lambda", "as scheduled", "requested", None, ""),
         ("lambda", "7", "rejected", None, "lambda: got 7"),
         ("prompt", "custom@1: Is the <b>door</b> open?", "applied", 200, ""),

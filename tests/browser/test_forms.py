@@ -34,7 +34,7 @@ def test_wrong_values_are_marked_at_their_fields_and_nothing_can_be_launched(
     expect(page.get_by_text("There is no preset “gone”; this is “Quick look”.")).to_be_visible()
     page.get_by_role("button", name="random:0.25", exact=True).click()
     expect(page.get_by_label("Scorer", exact=True)).to_have_value("random:0.25")
-    expect(page.get_by_text("a control that reads no prompt: yes at random, at this rate")).to_be_visible()
+    expect(page.get_by_text("a control scorer, which reads no prompt: yes at random, at this rate")).to_be_visible()
 
     page.get_by_role("button", name="Quick look").click()
     expect(page.get_by_role("button", name="Launch 3 runs")).to_be_enabled()

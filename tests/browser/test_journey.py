@@ -74,7 +74,7 @@ def test_from_an_empty_store_to_a_run_that_was_changed_judged_compared_stopped_a
     page.get_by_role("button", name="Apply prompt").click()
     expect(page.locator(".run-changes").get_by_text("applied at step")).to_have_count(2, timeout=LONG_MS)
     with Store(str(new_store)) as store:
-        assert [(row.name, row.status) for row in store.controls(1)] == [("lambda", "applied"), ("prompt", "applied")]
+        assert [(row.name, row.status) for row in store.live_changes(1)] == [("lambda", "applied"), ("prompt", "applied")]
 
     # its clips: one is played and disagreed with
     page.goto(f"{studio.url}clips?run=1&label=no")

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from vlmrb.__main__ import main
-from vlmrb.agreement import auc
+from vlmrb.analysis.agreement import auc
 from vlmrb.events import shows_progress
 from vlmrb.pretrain.evaluation import ask
 from vlmrb.pretrain.questions import preset_texts

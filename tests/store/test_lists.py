@@ -123,17 +123,16 @@ def test_names_of_curves_are_those_of_all_runs_asked(store: Store) -> None:
     assert store.metric_names() == store.metric_names(99) == []
 
 
-def test_controls_of_several_runs_come_in_the_order_in_which_they_were_asked(store: Store) -> None:
+def test_live_changes_of_several_runs_come_in_the_order_in_which_they_were_asked(store: Store) -> None:
     runs = [new_run(store) for _ in range(5)]
-    ids = [
-        store.request_control(run_id, name)
-        for run_id, name in zip(runs, ("lambda", "prompt", "pause", "lambda", "prompt"), strict=True)
-    ]
-    for control_id in ids[:3]:
-        store.acknowledge_control(control_id, applied_step=8)
-    store.acknowledge_control(ids[3], error="no")
-    assert [control.control_id for control in store.controls(runs[2], runs[0])] == [ids[0], ids[2]]
-    assert [control.run_id for control in store.controls(*runs, status="requested")] == [runs[4]]
+    prompt_id = store.save_prompt("mine", "Is it?").prompt_id
+    asked = (("lambda", 0.5), ("prompt", prompt_id), ("pause", None), ("lambda", "none"), ("prompt", prompt_id))
+    ids = [store.request_change(run_id, *change) for run_id, change in zip(runs, asked, strict=True)]
+    for change_id in ids[:3]:
+        store.acknowledge_change(change_id, applied_step=8)
+    store.acknowledge_change(ids[3], error="no")
+    assert [change.change_id for change in store.live_changes(runs[2], runs[0])] == [ids[0], ids[2]]
+    assert [change.run_id for change in store.live_changes(*runs, status="requested")] == [runs[4]]
     assert (
         store.edited_runs(runs) == set(runs[:2]) and store.edited_runs(runs[1:]) == {runs[1]} and store.edited_runs([]) == set()
     )

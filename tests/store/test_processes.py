@@ -57,7 +57,7 @@ def test_two_live_runs_and_a_scorer_write_at_once_while_a_page_reads(store: Stor
 
     def read(report: Callable[[object], None]) -> None:
         for _ in range(60):
-            for page in (store.clips(limit=20), store.runs(), store.controls(runs[0])):
+            for page in (store.clips(limit=20), store.runs(), store.live_changes(runs[0])):
                 assert page is not None
 
     work = [partial(train, run_id) for run_id in runs]
@@ -202,7 +202,7 @@ def test_threads_share_a_store(store: Store) -> None:
             for step in range(15):
                 store.heartbeat(run_id, step)
                 assert len(store.clips(run_id)) == 6
-                store.request_control(run_id, "lambda", index)
+                store.request_change(run_id, "lambda", index / 10)
         except Exception as error:  # noqa: BLE001 - told by the main thread
             problems.append(error)
 
@@ -211,7 +211,7 @@ def test_threads_share_a_store(store: Store) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert problems == [] and len(store.controls(run_id)) == 6 * 15
+    assert problems == [] and len(store.live_changes(run_id)) == 6 * 15
 
 
 def test_an_up_to_date_store_opens_without_alembic(new_url: Callable[[], str]) -> None:

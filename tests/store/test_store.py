@@ -90,7 +90,7 @@ def test_clips_are_listed_by_page_label_event_and_step(store: Store) -> None:
     assert store.next_clip_number(run_id) == 12 and store.next_clip_number(99) == 0
 
 
-def test_rolling_back_forgets_rows_but_keeps_clips_and_asks_controls_again(store: Store) -> None:
+def test_rolling_back_forgets_rows_but_keeps_clips_and_asks_for_changes_again(store: Store) -> None:
     run_id = filled(store, 6)  # clip n covers steps 32n … 32n + 24
     writer = store.writer(run_id)
     for step in (50, 100, 150):
@@ -98,15 +98,16 @@ def test_rolling_back_forgets_rows_but_keeps_clips_and_asks_controls_again(store
         writer.add_episode(Episode(step, 0, step, 0, 1, 0.0, False))
         writer.add_event(step, 0, Event("success"))
     writer.flush()
-    early, late, stop = (store.request_control(run_id, name, 0.5) for name in ("lambda", "lambda", "stop"))
-    for control, step in ((early, 50), (late, 150), (stop, 150)):
-        store.acknowledge_control(control, applied_step=step)
+    early, late = (store.request_change(run_id, "lambda", 0.5) for _ in range(2))
+    stop = store.request_change(run_id, "stop")
+    for change_id, step in ((early, 50), (late, 150), (stop, 150)):
+        store.acknowledge_change(change_id, applied_step=step)
     store.rollback_run(run_id, 100)
     assert store.metrics(run_id, "m")[0].tolist() == [50, 100]  # the row written at the checkpoint's own step stays
     assert [e.step for e in store.episodes(run_id)] == [50] and [e[0] for e in store.events(run_id)] == [50]
     assert [c.number for c in store.clips(run_id, order="oldest")] == [0, 1, 2]
     assert len(store.clips(run_id, superseded=True)) == 6 and store.next_clip_number(run_id) == 6
-    assert [c.control_id for c in store.controls(run_id, status="requested")] == [late]
+    assert [c.change_id for c in store.live_changes(run_id, status="requested")] == [late]
 
 
 def test_a_flush_writes_everything_or_nothing_and_can_be_tried_again(store: Store) -> None:
@@ -134,19 +135,19 @@ def test_prompts_are_versioned_and_never_change(store: Store) -> None:
     assert store.save_prompt("nasty", nasty).text == nasty
 
 
-def test_controls_keep_their_history(store: Store) -> None:
+def test_live_changes_keep_their_history(store: Store) -> None:
     run_id = new_run(store)
-    ids = [store.request_control(run_id, "lambda", value) for value in (0.5, None, "schedule")]
-    store.acknowledge_control(ids[0], applied_step=40)
-    store.acknowledge_control(ids[1], error="no")
-    found = store.controls(run_id)
+    ids = [store.request_change(run_id, "lambda", value) for value in (0.5, "none", "schedule")]
+    store.acknowledge_change(ids[0], applied_step=40)
+    store.acknowledge_change(ids[1], error="no")
+    found = store.live_changes(run_id)
     assert [(c.value, c.status, c.applied_step, c.error) for c in found] == [
         (0.5, "applied", 40, ""),
-        (None, "rejected", None, "no"),
+        ("none", "rejected", None, "no"),
         ("schedule", "requested", None, ""),
     ]
     with pytest.raises(NotFoundError, match="99"):
-        store.request_control(99, "pause")
+        store.request_change(99, "pause")
 
 
 def test_a_run_says_running_only_while_its_process_lives(store: Store) -> None:
@@ -242,14 +243,14 @@ def test_clips_of_any_length_and_number_of_environments_come_back(store: Store) 
         assert store.clip(found.clip_id).episodic_reward == pytest.approx(float(found.rewards.sum()))
 
 
-def test_a_control_applied_at_the_checkpoints_own_step_is_asked_again(store: Store) -> None:
+def test_a_live_change_applied_at_the_checkpoints_own_step_is_asked_again(store: Store) -> None:
     run_id = new_run(store)
-    before, at = (store.request_control(run_id, "prompt", value) for value in (1, 2))
-    store.acknowledge_control(before, applied_step=96)
-    store.acknowledge_control(at, applied_step=100)  # the checkpoint at step 100 was written before it was applied
+    before, at = (store.request_change(run_id, "prompt", store.save_prompt("mine", text).prompt_id) for text in ("A?", "B?"))
+    store.acknowledge_change(before, applied_step=96)
+    store.acknowledge_change(at, applied_step=100)  # the checkpoint at step 100 was written before it was applied
     store.rollback_run(run_id, 100)
-    assert [(c.control_id, c.applied_step) for c in store.controls(run_id)] == [(before, 96), (at, None)]
-    assert [c.control_id for c in store.controls(run_id, status="requested")] == [at]
+    assert [(c.change_id, c.applied_step) for c in store.live_changes(run_id)] == [(before, 96), (at, None)]
+    assert [c.change_id for c in store.live_changes(run_id, status="requested")] == [at]
 
 
 def test_rolling_back_to_the_start_leaves_other_runs_alone(store: Store) -> None:
@@ -318,7 +319,7 @@ def test_deleting_a_run_leaves_no_row_of_it_anywhere(store: Store) -> None:
     writer.add_episode(Episode(0, 0, 0, 0, 1, 0.0, False))
     writer.add_event(0, 0, Event("success"))
     writer.flush()
-    store.request_control(run_id, "stop")
+    store.request_change(run_id, "stop")
     clip_id = run_id * CLIPS_PER_RUN
     writer.add_clip_replay(ClipReplay(clip_id, 1, 0.5, 0.5, 0.5, 0.5))
     writer.flush()

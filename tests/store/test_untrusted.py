@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.foreign_rows import write_change
 from tests.store.samples import CONFIG, clip, filled, new_run, score
 from vlmrb.errors import ConfigError, NotFoundError, StoreError
 from vlmrb.store import Store
@@ -35,8 +37,9 @@ def test_text_comes_back_as_it_was(store: Store, text: str) -> None:
     store.rename_run(run_id, text)
     assert store.run(run_id).name == text[:200]
     assert store.save_prompt(text, text).text == text and store.find_prompt(text).name == text
-    store.acknowledge_control(store.request_control(run_id, text, {text: [text]}), error=text)
-    assert (store.controls(run_id)[0].value, store.controls(run_id)[0].error) == ({text: [text]}, text)
+    store.acknowledge_change(write_change(store, run_id, text, json.dumps({text: [text]})), error=text)
+    (change,) = store.live_changes(run_id)
+    assert (change.name, change.value, change.error) == (text, {text: [text]}, text)
     writer = store.writer(run_id)
     writer.add_metric(text, 1, 2.0)
     writer.add_event(1, 0, Event(text, text, text))
@@ -65,8 +68,6 @@ def test_what_a_person_typed_is_refused_where_it_is_no_text(store: Store, text: 
         lambda: store.rename_run(run_id, text),
         lambda: store.save_prompt("mine", text),
         lambda: store.save_prompt(text, "Is it?"),
-        lambda: store.request_control(run_id, "prompt", text),
-        lambda: store.request_control(run_id, "prompt", [{"text": text}]),
         lambda: store.label_clip(run_id * CLIPS_PER_RUN, True, text),
     ):
         with pytest.raises(ConfigError, match="no text"):
@@ -105,13 +106,13 @@ def test_numbers_of_numpy_are_stored_as_numbers(store: Store) -> None:
     store.heartbeat(
         run_id, np.int64(7), steps_per_second=np.float32(2), counters={"clips": np.int64(3), "rate": np.float32(math.nan)}
     )
-    store.acknowledge_control(store.request_control(run_id, "lambda", np.float64(0.5)), applied_step=np.int64(7))
+    store.acknowledge_change(store.request_change(run_id, "lambda", np.float64(0.5)), applied_step=np.int64(7))
     assert store.metrics(run_id, "m")[1].tolist() == [0.5]
     assert store.episodes(run_id) == [Episode(1, 2, 3, 4, 5, 0.5, True)]
     found = store.clip(run_id * CLIPS_PER_RUN).score
     assert (found.probability, found.yes_logit, found.frame_indices, found.label) == (0.75, 1.0, (3,), True)
     assert (store.run(run_id).step, store.run(run_id).counters) == (7, {"clips": 3, "rate": None})
-    assert (store.controls(run_id)[0].value, store.controls(run_id)[0].applied_step) == (0.5, 7)
+    assert (store.live_changes(run_id)[0].value, store.live_changes(run_id)[0].applied_step) == (0.5, 7)
 
 
 @pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
@@ -126,8 +127,8 @@ def test_numbers_that_are_not_finite_are_no_value(store: Store, odd: float) -> N
     answer = store.clip(run_id * CLIPS_PER_RUN).score
     assert (answer.probability, answer.label, answer.yes_logit, answer.latency_s) == (None, None, None, 0.0)
     assert store.clips(run_id, label=True) == store.clips(run_id, label=False) == []
-    with pytest.raises(ConfigError, match="finite"):
-        store.request_control(run_id, "lambda", odd)
+    with pytest.raises(ConfigError, match="lambda: got"):
+        store.request_change(run_id, "lambda", odd)
     with pytest.raises(ConfigError, match=r"config\.gamma: got"):
         new_run(store, gamma=odd)
 
@@ -147,25 +148,23 @@ def test_ids_that_cannot_be_are_not_found(store: Store, number: int) -> None:
         lambda: store.rename_run(number, "x"),
         lambda: store.delete_run(number),
         lambda: store.rollback_run(number, 0),
-        lambda: store.request_control(number, "stop"),
-        lambda: store.acknowledge_control(number, applied_step=1),
+        lambda: store.request_change(number, "stop"),
+        lambda: store.acknowledge_change(number, applied_step=1),
         lambda: store.label_clip(number, True),
     ):
         with pytest.raises(NotFoundError):
             attempt()
     if abs(number) < 2**31:  # PostgreSQL has no larger ids to compare with
-        assert store.scores(number) == store.human_labels(number) == store.episodes(number) == store.controls(number) == []
+        assert store.scores(number) == store.human_labels(number) == store.episodes(number) == store.live_changes(number) == []
     assert len(store.clips()) == 6
 
 
 def test_values_that_are_no_json_are_refused(store: Store) -> None:
     with pytest.raises(ConfigError, match=r"config\.env: got"):
         new_run(store, env=object())
-    with pytest.raises(ConfigError, match="value: got"):
-        store.request_control(new_run(store), "prompt", b"bytes")
 
 
-json = st.recursive(
+any_json = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**53), 2**53)
@@ -177,15 +176,14 @@ json = st.recursive(
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(json)
+@given(any_json)
 def test_any_json_comes_back_or_is_refused(store: Store, value: object) -> None:
-    run_id = store.runs()[0].run_id if store.runs() else new_run(store)
     try:
-        control_id = store.request_control(run_id, "x", value)
+        store.set_setting("x", value)
     except ConfigError:
         assert "\\x00" in repr(value) or "\\u0000" in repr(value) or "\\ud" in repr(value)
     else:
-        assert store.controls(run_id)[-1].value == value and store.controls(run_id)[-1].control_id == control_id
+        assert store.setting("x") == value
 
 
 def test_scores_of_prompts_that_are_not_there_are_refused_and_kept_for_later(store: Store) -> None:

@@ -172,7 +172,7 @@ def list_prompts(arguments: argparse.Namespace) -> int:
 
 
 def _save_prompt(arguments: argparse.Namespace) -> int:
-    from vlmrb.jobs import save_prompt
+    from vlmrb.prompt_library import save_prompt
     from vlmrb.store import Store
 
     with Store(arguments.store) as store:

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from vlmrb import stats
+from vlmrb.analysis import stats
+from vlmrb.analysis.comparison import Comparison, MeasuredRun, MethodResult, by_task, compare, verdicts
 from vlmrb.cli import text
 from vlmrb.cli.options import add_command, positive_integer, step_count
-from vlmrb.comparison import Comparison, MeasuredRun, MethodResult, by_task, compare, verdicts
 from vlmrb.errors import NotFoundError
+from vlmrb.types import LIVE
 
 DEFAULT_STEPS = (100_000, 200_000, 300_000)
-_ALIVE = ("created", "queued", "running", "paused")
+_ALIVE = ("created", "queued", *LIVE)
 
 
 def add(commands: Any) -> None:

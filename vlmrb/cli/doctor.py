@@ -144,7 +144,7 @@ def _embedded_model(problems: list[str]) -> dict[str, Any]:
 
 def _video(hints: list[str]) -> dict[str, Any]:
     """Whether frames can be stored as video, which is a matter of size alone."""
-    from vlmrb.video import encoder_problem
+    from vlmrb.store.encoding import encoder_problem
 
     problem = encoder_problem()
     if problem:

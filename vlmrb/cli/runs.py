@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vlmrb.agreement import Agreement, judge
+from vlmrb.analysis.agreement import Agreement, judge
+from vlmrb.analysis.comparison import method_of
 from vlmrb.cli import text
-from vlmrb.cli.control import outcome
+from vlmrb.cli.live import change_json, outcome
 from vlmrb.cli.options import add_command, add_run_argument, positive_integer, step_count
 from vlmrb.cli.score import agreement_json
-from vlmrb.comparison import method_of
 from vlmrb.errors import NotFoundError
 
 STATUSES = ("created", "running", "paused", "finished", "stopped", "failed", "interrupted")
@@ -91,14 +91,21 @@ def show_run(arguments: argparse.Namespace) -> int:
     with Store(arguments.store, create=False) as store:
         run = store.run(arguments.run_id)
         newest = {name: _newest(store, run.run_id, name) for name in store.metric_names(run.run_id)}
-        controls = store.controls(run.run_id)
+        changes = store.live_changes(run.run_id)
         clips = store.count_clips(run.run_id)
         folder = store.folder_of_run(run.run_id)
         labels = _labels(store, run.run_id) if run.scorer is not None else None
     if arguments.json:
         judged = None if labels is None else agreement_json(labels)
         text.print_json(
-            text.to_json(run) | {"clips": clips, "folder": folder, "metrics": newest, "controls": controls, "labels": judged}
+            text.to_json(run)
+            | {
+                "clips": clips,
+                "folder": folder,
+                "metrics": newest,
+                "controls": [change_json(each) for each in changes],
+                "labels": judged,
+            }
         )
         return 0
     text.print_pairs(
@@ -120,11 +127,11 @@ def show_run(arguments: argparse.Namespace) -> int:
     if newest:
         print("\nnewest metrics")
         text.print_pairs({f"  {name}": text.number(value, 4) for name, value in newest.items()})
-    if controls:
+    if changes:
         print("\nlive changes")
         text.print_table(
             ["  #", "change", "value", "status"],
-            [[f"  {row.control_id}", row.name, row.value if row.value is not None else "–", outcome(row)] for row in controls],
+            [[f"  {row.change_id}", row.name, row.value if row.value is not None else "–", outcome(row)] for row in changes],
         )
     return 0
 

@@ -13,7 +13,7 @@ from vlmrb.config import TrainConfig
 from vlmrb.types import ClipScore, ClipSummary, Prompt
 
 if TYPE_CHECKING:
-    from vlmrb.agreement import Agreement
+    from vlmrb.analysis.agreement import Agreement
     from vlmrb.rescoring import AgreementReport, ScoringProgress
     from vlmrb.store import Store
 
@@ -49,7 +49,8 @@ def add_scorer_options(parser: argparse.ArgumentParser) -> None:
         "--scorer",
         default="embedded",
         metavar="S",
-        help="embedded (default), hf:<hub id or folder>, openai:<base-url>#<model>, or a control: oracle, reward, random:<rate>",
+        help="embedded (default), hf:<hub id or folder>, openai:<base-url>#<model>, "
+        "or a control scorer (oracle, reward, random:<rate>)",
     )
     parser.add_argument(
         "--prompt", metavar="P", default="games", help="preset, 'name@version', or a yes/no question (default: games)"

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from vlmrb.errors import ConfigError
+from vlmrb.jobs.logs import log_path
 from vlmrb.store import Store
 from vlmrb.types import Job, JobKind
 
@@ -56,12 +57,6 @@ def reconcile(store: Store) -> list[Job]:
     Cheap enough to be called every second or two.
     """
     return dispatch(store) if store.has_active_jobs() else []
-
-
-def log_path(store: Store, kind: JobKind, target_id: int) -> Path:
-    """The file that a job's process writes to."""
-    folder = store.folder_of_run(target_id)
-    return folder / "log.txt" if kind == "train" else folder.parent / f"trial-{target_id}" / "log.txt"
 
 
 def _start_process(store: Store, job: Job) -> None:

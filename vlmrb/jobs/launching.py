@@ -1,4 +1,4 @@
-"""Filling the queue: new runs, runs to go on with, trials."""
+"""Filling the queue: new runs, and runs to resume."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any
 from vlmrb.config import TrainConfig
 from vlmrb.creation import CheckedRun, check_run, write_run
 from vlmrb.errors import CheckpointError, ConfigError, RunBusyError, VlmrbError
-from vlmrb.jobs.control import find_question
 from vlmrb.jobs.dispatching import dispatch
-from vlmrb.rescoring import create_trial
 from vlmrb.store import Store
 from vlmrb.store.runs import default_name
+from vlmrb.types import LIVE
 
 MAX_RUNS = 500
 """Runs that are launched at once at most."""
@@ -106,22 +105,8 @@ def resume(store: Store, run_id: int) -> int:
     run = store.run(run_id)
     if run.status == "finished":
         raise CheckpointError(f"run {run_id} is finished at step {run.step}; launch a new one")
-    if run.status in ("running", "paused"):
+    if run.status in LIVE:
         raise RunBusyError(f"run {run_id} is {run.status} in process {run.pid}")
     (job_id,) = store.enqueue_jobs("train", [run_id])
     dispatch(store)
     return job_id
-
-
-def launch_trial(store: Store, *, scorer: str, prompt: str, **settings: Any) -> int:
-    """Make a trial as `vlmrb.rescoring.create_trial` does, run it in the background, and return its id.
-
-    `prompt` may also be 'name@version' of a prompt that is stored.
-
-    Raises:
-        VlmrbError: as `create_trial`; nothing has been written then.
-    """
-    trial_id = create_trial(store, scorer=from_anywhere(scorer), prompt=find_question(store, prompt), **settings)
-    store.enqueue_jobs("trial", [trial_id])
-    dispatch(store)
-    return trial_id

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlmrb.agreement import Agreement, auc, judge
+from vlmrb.analysis.agreement import Agreement, auc, judge
 from vlmrb.pretrain.exam import Asked, Exam, HeldOut
 from vlmrb.pretrain.questions import PRESETS, preset_texts
 from vlmrb.pretrain.suites import suite_of

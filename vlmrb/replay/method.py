@@ -17,8 +17,8 @@ COLORS = (
 )  # fmt: skip
 """Colours that a method may take; `app.colors` knows their shades on light and dark ground."""
 
-LIVE_CHANGES = ("lambda", "prompt")
-"""Changes of a live run that concern replay, for `ReplayMethod.live`."""
+REPLAY_CHANGES = ("lambda", "prompt")
+"""Live changes that concern replay, for `ReplayMethod.live`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class ReplayMethod:
         defaults: values of those fields where nobody gives one and the field's own default is not the method's.
         variants: settings that make it another method, in a comparison, where they are not the default: how to say so.
         feedback: what it wants from the agent's updates, of `vlmrb.replay.sampling.FEEDBACK`; the agent computes nothing else.
-        live: the changes of a live run that it takes, of LIVE_CHANGES.
+        live: the changes of a live run that it takes, of REPLAY_CHANGES.
         labels: whether it replays by the scorer's labels; a run of it has a scorer.
         mixes: whether it mixes its choice with that of a base method (`--base`); such a method is no base itself.
         exact: whether it states the probability of any item, not only of candidates that one draw looked at.
@@ -66,7 +66,7 @@ class ReplayMethod:
         for name, given, allowed in (
             ("color", (self.color,), COLORS),
             ("feedback", self.feedback, FEEDBACK),
-            ("live", self.live, LIVE_CHANGES),
+            ("live", self.live, REPLAY_CHANGES),
         ):
             problems += [f"{name}: got {value!r}; allowed: {', '.join(allowed)}" for value in given if value not in allowed]
         unread = sorted((set(self.defaults) | set(self.variants)) - set(self.settings))

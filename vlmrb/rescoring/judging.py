@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vlmrb.agreement import Agreement, Flips, flips, judge
+from vlmrb.analysis.agreement import Agreement, Flips, flips, judge
 from vlmrb.types import ClipScore, ClipSummary
 
 

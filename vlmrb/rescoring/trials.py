@@ -42,7 +42,7 @@ class TrialReport:
 
     Attributes:
         trial: the trial; `trial.scored` of `len(trial.clip_ids)` clips have an answer.
-        prompt: what was asked; None for controls.
+        prompt: what was asked; None for control scorers.
         agreement: None while nothing is scored.
         rows: one per scored clip, by clip id.
         notices: what a reader should know before believing the answers.
@@ -74,7 +74,7 @@ def create_trial(
         store: where the clips are.
         run_ids: runs whose clips are sampled, half of them with progress where there are enough.
         scorer: the string that chooses the back end.
-        prompt: a preset, the text of a question, or a prompt. Controls read none.
+        prompt: a preset, the text of a question, or a prompt. Control scorers read none.
         sample: clips at most, 1 to `MAX_SAMPLE`.
         seed: of the sample.
         threshold: the label is yes from this P(yes) on.
@@ -181,7 +181,9 @@ def _score_trial(store: Store, trial_id: int, progress: Callable[[ScoringProgres
     trial = store.trial(trial_id)
     scored = {score.clip_id for score in store.trial_scores(trial_id)}
     clips = store.clip_summaries([clip_id for clip_id in trial.clip_ids if clip_id not in scored])
-    prompt = resolve_prompt("games") if trial.prompt_id is None else store.prompt(trial.prompt_id)  # controls do not look at it
+    prompt = (
+        resolve_prompt("games") if trial.prompt_id is None else store.prompt(trial.prompt_id)
+    )  # control scorers do not look at it
     options = ScorerOptions(threshold=trial.threshold, **trial.options)
     score_clips(
         store, clips, trial.scorer, prompt, options, on_scores=partial(store.add_trial_scores, trial_id), progress=progress

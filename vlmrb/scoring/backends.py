@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from vlmrb.config import DEFAULT_FRAMES, TrainConfig
 from vlmrb.errors import ScorerSetupError
-from vlmrb.scoring.controls import ControlScorer, at_random, holds_progress, holds_reward
+from vlmrb.scoring.control_scorers import ControlScorer, at_random, holds_progress, holds_reward
 from vlmrb.scoring.embedded import ROBOTS, embedded_folder
 from vlmrb.types import ClipScorer
 
-KINDS = "embedded, hf:<hub id or folder>, openai:<base-url>#<model>, or the controls oracle, reward, random:<positive rate>"
+KINDS = (
+    "embedded, hf:<hub id or folder>, openai:<base-url>#<model>, or the control scorers oracle, reward, random:<positive rate>"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class ScorerOptions:
         threshold: label yes from this P(yes) on.
         device: torch device of a local model, or 'auto'.
         dtype: of a local model's weights, or 'auto'.
-        seed: of the 'random' control.
+        seed: of the control scorer 'random'.
     """
 
     frames: int | None = None

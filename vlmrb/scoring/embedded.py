@@ -82,8 +82,8 @@ def picture_notice(scorer: str, render_spec: Mapping[str, Any]) -> str:
         return ""
     return (
         f"{scorer} has learnt the pictures of {_WORLDS.get(learnt['pictures'], 'one world')} and no others, so its labels mean "
-        "nothing here; name a model that knows such pictures, such as hf:facebook/Perception-LM-1B, or the controls oracle and "
-        "reward"
+        "nothing here; name a model that knows such pictures, such as hf:facebook/Perception-LM-1B, or the control "
+        "scorers oracle and reward"
     )
 
 

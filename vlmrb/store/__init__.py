@@ -17,6 +17,7 @@ from vlmrb.store.clips import Clips
 from vlmrb.store.curves import Curves
 from vlmrb.store.engine import default_store_url
 from vlmrb.store.jobs import Jobs
+from vlmrb.store.live import LiveChanges
 from vlmrb.store.prompts import Prompts
 from vlmrb.store.runs import Runs
 from vlmrb.store.scores import Scores
@@ -24,17 +25,17 @@ from vlmrb.store.trials import Trials
 from vlmrb.store.writer import RunWriter
 
 if TYPE_CHECKING:
-    from vlmrb.comparison import MeasuredRun
+    from vlmrb.analysis.comparison import MeasuredRun
 
 __all__ = ["RunWriter", "Store", "default_store_url"]
 
 
-class Store(Runs, Curves, Clips, Browsing, Scores, Trials, Prompts, Jobs, Care):
-    """An open store: runs with their curves, clips with their scores, prompts and controls."""
+class Store(Runs, Curves, Clips, Browsing, Scores, Trials, Prompts, LiveChanges, Jobs, Care):
+    """An open store: runs with their curves, clips with their scores, prompts and live changes."""
 
     def measured_runs(self, run_ids: Iterable[int], metric: str) -> list[MeasuredRun]:
         """Runs with the curve that they are judged by, ascending; those that are not there are left out."""
-        from vlmrb.comparison import MeasuredRun  # brings the configuration model, which takes a while to load
+        from vlmrb.analysis.comparison import MeasuredRun  # brings the configuration model, which takes a while to load
 
         runs = sorted(self.runs(run_ids=run_ids), key=lambda run: run.run_id)
         ids = [run.run_id for run in runs]

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Row, Select, Table, select
 
-from vlmrb import video
 from vlmrb.errors import StoreCorruptError
 from vlmrb.events import shows_progress
 from vlmrb.store import tables as t
+from vlmrb.store.encoding import decode_frames, decode_snapshots, encode_frames, encode_snapshots
 from vlmrb.store.text import clean, finite
 from vlmrb.types import CLIPS_PER_RUN, Clip, ClipReplay, ClipScore, ClipSummary, Episode, Event
 
@@ -67,7 +67,7 @@ def clip_rows(run_id: int, clip: Clip) -> tuple[_Rows, _Rows]:
         "superseded": False,
         "progress": shows_progress(clip.events),
     }
-    codec, encode = ("snapshots", video.encode_snapshots) if clip.snapshots.ndim == 2 else ("frames", video.encode_frames)
+    codec, encode = ("snapshots", encode_snapshots) if clip.snapshots.ndim == 2 else ("frames", encode_frames)
     data = {
         "clip_id": int(clip.clip_id),
         "codec": codec,
@@ -197,9 +197,9 @@ def snapshots(row: Row[Any]) -> np.ndarray:
         shape = ()
     try:
         if row.codec == "snapshots" and len(shape) == 2:
-            return video.decode_snapshots(row.data, shape)
+            return decode_snapshots(row.data, shape)
         if row.codec == "frames" and len(shape) == 4:
-            return video.decode_frames(row.data, shape)
+            return decode_frames(row.data, shape)
     except StoreCorruptError as error:
         raise StoreCorruptError(f"clip {row.clip_id} is damaged: {error}. Restore a backup, or delete its run") from error
     raise StoreCorruptError(f"clip {row.clip_id} is stored as {row.codec!r} of shape {row.shape}, which this vlmrb cannot read")

@@ -19,14 +19,12 @@ from vlmrb.store.database import Database
 from vlmrb.store.liveness import HEARTBEAT_TIMEOUT_S, is_alive
 from vlmrb.store.text import clean, clean_tags, plain
 from vlmrb.store.trials import forget_run
-from vlmrb.types import RunListItem, RunStatus, RunSummary
+from vlmrb.types import EDITS, LIVE, RunListItem, RunStatus, RunSummary
 
 SUCCESS = "eval/success_rate"
 """The metric that lists of runs show."""
 
 MAX_NAME = 200
-
-_LIVE = ("running", "paused")
 
 
 class Runs(Database):
@@ -143,7 +141,7 @@ class Runs(Database):
         if run_ids is not None:
             query = query.where(t.runs.c.run_id.in_(list(run_ids)))
         if status is not None and status != "queued":  # what is stored as live may be dead
-            query = query.where(t.runs.c.status.in_({status, *_LIVE} if status == "interrupted" else {status}))
+            query = query.where(t.runs.c.status.in_({status, *LIVE} if status == "interrupted" else {status}))
         elif status is None and limit is not None:
             query = query.limit(max(limit, 0))
         with self._read() as connection:
@@ -210,9 +208,7 @@ class Runs(Database):
             recorded_after = t.clips.c.number >= clip_number if clip_number is not None else false()
             beyond = and_(t.clips.c.run_id == run_id, t.clips.c.superseded.is_(False), or_(end >= step, recorded_after))
             connection.execute(update(t.clips).where(beyond).values(superseded=True))
-            later = and_(
-                t.controls.c.run_id == run_id, t.controls.c.applied_step >= step, t.controls.c.name.in_(("lambda", "prompt"))
-            )
+            later = and_(t.controls.c.run_id == run_id, t.controls.c.applied_step >= step, t.controls.c.name.in_(EDITS))
             connection.execute(update(t.controls).where(later).values(status="requested", applied_step=None))
 
 
@@ -259,7 +255,7 @@ def _no_run(run_id: int) -> NotFoundError:
 
 
 def _lives(row: Row[Any]) -> bool:
-    return row.status in _LIVE and is_alive(row.pid, row.pid_started_at, row.host, row.heartbeat_at)
+    return row.status in LIVE and is_alive(row.pid, row.pid_started_at, row.host, row.heartbeat_at)
 
 
 def _refuse_live(row: Row[Any], way_out: str) -> None:
@@ -277,9 +273,9 @@ def _refuse_live(row: Row[Any], way_out: str) -> None:
 
 def _summary(row: Row[Any]) -> RunSummary:
     status: RunStatus = row.status
-    if status in _LIVE and not _lives(row):
+    if status in LIVE and not _lives(row):
         status = "interrupted"
-    if status not in _LIVE and (row.job in ("queued", "starting") or (row.job == "running" and status == "created")):
+    if status not in LIVE and (row.job in ("queued", "starting") or (row.job == "running" and status == "created")):
         status = "queued"
     config = row.config
     return RunSummary(

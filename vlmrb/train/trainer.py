@@ -1,7 +1,7 @@
 """The Trainer: the method, and what surrounds it.
 
 `Trainer._learn` is the method, as the paper has it (arXiv 2602.01915, section 3); everything else in this file is
-book-keeping around it: schedules, live controls, evaluation, checkpoints, and going on after a crash.
+book-keeping around it: schedules, live changes, evaluation, checkpoints, and going on after a crash.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ import numpy as np
 from vlmrb.agents import make_agent
 from vlmrb.checkpoint import latest_step, load_checkpoint, save_checkpoint
 from vlmrb.clips import ClipRecorder
-from vlmrb.config import TrainConfig, parse_lambda
+from vlmrb.config import TrainConfig
 from vlmrb.envs import Play, VectorEnv, VectorStep, make_env
 from vlmrb.errors import CheckpointError, ConfigError, VlmrbError
 from vlmrb.evaluation import FIRST_HELD_OUT_SEED, evaluate, max_parallel
+from vlmrb.live import parse_change
 from vlmrb.metrics import Counters, MeanMetrics
 from vlmrb.replay import ReplayBuffer, replay_method
 from vlmrb.scoring import resolve_prompt
 from vlmrb.store import Store
 from vlmrb.train.labelling import Labelling
 from vlmrb.train.signals import Signals
-from vlmrb.types import Clip, ControlRequest, Episode, RunStatus
+from vlmrb.types import EDITS, LIVE, LIVE_CHANGES, Clip, Episode, LiveChange, RunStatus, SetLambda, SetPrompt, SetStatus
 
 HOUSEKEEPING_S = 1.0
-"""Seconds between two looks at the control table, heartbeats and writes of collected rows."""
+"""Seconds between two looks for live changes, heartbeats and writes of collected rows."""
 
 Progress = Callable[[int, int, dict[str, Any]], None]
 """Called with the step, the total and the latest figures about once a second."""
@@ -161,9 +162,9 @@ class Trainer:
             self._restore()
         else:
             self._store.rollback_run(self.run_id, 0)
-        for request in self._store.controls(self.run_id, status="requested"):
-            if request.name in ("pause", "resume", "stop"):
-                self._store.acknowledge_control(request.control_id, error="requested before the run went on")
+        for change in self._store.live_changes(self.run_id, status="requested"):
+            if change.name in LIVE_CHANGES and change.name not in EDITS:
+                self._store.acknowledge_change(change.change_id, error="requested before the run was resumed")
         self._start_clock()
 
     def _start_clock(self) -> None:
@@ -250,12 +251,12 @@ class Trainer:
         self._store.heartbeat(
             self.run_id,
             self.step,
-            status=self._status if self._status in ("running", "paused") else None,
+            status=self._status if self._status in LIVE else None,
             steps_per_second=self._steps_per_second(),
             counters=self._labelling.counted(),
         )
-        for request in self._store.controls(self.run_id, status="requested"):
-            self._apply_control(request)
+        for change in self._store.live_changes(self.run_id, status="requested"):
+            self._apply_change(change)
         if self._progress is not None:
             self._progress(self.step, self.config.total_steps, self._figures())
 
@@ -301,33 +302,27 @@ class Trainer:
         self._writer.add_metric("eval/episodic_length", self.step, result.episodic_length)
         self._evaluation_s += time.monotonic() - began
 
-    # -- live controls
+    # -- live changes
 
-    def _apply_control(self, request: ControlRequest) -> None:
+    def _apply_change(self, change: LiveChange) -> None:
         try:
-            self._change(request.name, request.value)
+            self._apply(parse_change(change.name, change.value))
         except VlmrbError as error:
-            self._store.acknowledge_control(request.control_id, error=str(error))
+            self._store.acknowledge_change(change.change_id, error=str(error))
         else:
-            self._store.acknowledge_control(request.control_id, applied_step=self.step)
+            self._store.acknowledge_change(change.change_id, applied_step=self.step)
 
-    def _change(self, name: str, value: Any) -> None:
-        if name == "lambda":
-            if name not in self._method.live:
-                raise ConfigError(f"lambda: this run replays by {self.config.replay!r}, which has no λ")
-            self._sampler.change(name, parse_lambda(value))  # type: ignore[attr-defined]
-        elif name == "prompt":
+    def _apply(self, change: SetLambda | SetPrompt | SetStatus) -> None:
+        if isinstance(change, SetStatus):
+            self._status = change.status
+        elif isinstance(change, SetPrompt):
             if self.config.scorer is None:
                 raise ConfigError("prompt: this run has no scorer that would read it")
-            self._labelling.set_prompt(self._store.prompt(int(value)))
-        elif name == "pause":
-            self._status = "paused"
-        elif name == "resume":
-            self._status = "running"
-        elif name == "stop":
-            self._status = "stopped"
+            self._labelling.set_prompt(self._store.prompt(change.prompt_id))
         else:
-            raise ConfigError(f"control: there is no {name!r}; use lambda, prompt, pause, resume or stop")
+            if "lambda" not in self._method.live:
+                raise ConfigError(f"lambda: this run replays by {self.config.replay!r}, which has no λ")
+            self._sampler.change("lambda", change.weight)  # type: ignore[attr-defined]
 
     def _interrupt(self) -> None:
         self._status = "interrupted"

@@ -1,7 +1,7 @@
 // What can be changed while a run trains: λ and the prompt; and what became of each request.
 import { ago, button, count, fill, h, toast } from "../studio.js";
 
-const NAMES = { lambda: "λ", prompt: "Prompt", pause: "Pause", resume: "Continue", stop: "Stop" };
+const NAMES = { lambda: "λ", prompt: "Prompt", pause: "Pause", unpause: "Continue", stop: "Stop" };
 
 export class LiveControls {
   /** `refresh()`: look at the run again. */

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from vlmrb.pretrain.robots.stage import BUSY, RESTLESS, Stage
+from vlmrb.store.encoding import decode_frames, encode_frames
 from vlmrb.types import Event
-from vlmrb.video import decode_frames, encode_frames
 
 ENVS = {
     "scene-v0": 0.55,

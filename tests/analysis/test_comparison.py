@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vlmrb import stats
-from vlmrb.comparison import Comparison, Improvement, MeasuredRun, Method, MethodResult, compare, method_of, verdicts
+from vlmrb.analysis import stats
+from vlmrb.analysis.comparison import Comparison, Improvement, MeasuredRun, Method, MethodResult, compare, method_of, verdicts
 from vlmrb.config import TrainConfig, make_config
 from vlmrb.types import RunSummary
 

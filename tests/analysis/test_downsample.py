@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmrb.downsample import downsample
+from vlmrb.analysis.downsample import downsample
 from vlmrb.errors import ConfigError
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmrb import stats
+from vlmrb.analysis import stats
 from vlmrb.config import TrainConfig, defaults_of_run, is_control, unread_settings
 from vlmrb.replay.registry import replay_methods
 from vlmrb.types import RunSummary

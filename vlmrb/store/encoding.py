@@ -1,4 +1,4 @@
-"""Clips as bytes: exact round trips for the store, and playable MP4 files for people.
+"""Clips as bytes and back, without loss.
 
 What a decoder reads may come from anywhere: shapes are bounded, sizes are checked before anything is allocated by
 them, and only the one video codec that the encoder writes is ever opened.
@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import functools
 import io
-import itertools
 import logging
 import zlib
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from vlmrb.errors import ConfigError, StoreCorruptError
+from vlmrb.errors import StoreCorruptError
 
 MAX_BYTES = 2**31
 """No clip is larger than this, decoded."""
-
-WATCHABLE_PIXELS = 256
-"""Smaller frames are enlarged by whole factors up to about this width when they are shown to people."""
 
 MAX_COLOURS = 256
 _SMALL = 32 * 32  # pixels; below this, a video's headers are larger than its frames
@@ -111,46 +106,6 @@ def _say_once(problem: str) -> None:
     )
 
 
-def encode_mp4(pictures: Iterable[np.ndarray], count: int, fps: float = 8, scale: int | None = None) -> bytes:
-    """Pictures, each RGB uint8 [H, W, 3] → an MP4 file of H.264 that browsers play while it loads.
-
-    Args:
-        pictures: may be made as they are asked for; only one is held at a time.
-        count: how many there are, at least one.
-        fps: pictures per second, 0.1 to 240.
-        scale: whole factor to enlarge by; None enlarges small ones to about `WATCHABLE_PIXELS`.
-
-    Raises:
-        ConfigError: fps is out of range, or FFmpeg cannot write H.264.
-    """
-    import av
-
-    if not 0.1 <= fps <= 240:
-        raise ConfigError(f"fps: got {fps}; allowed are 0.1 to 240 frames per second")
-    target = io.BytesIO()
-    first, pictures = _peek(pictures)  # the index stands first, in room kept for it; it takes 10 bytes a frame
-    scale = scale or max(1, round(WATCHABLE_PIXELS / max(first.shape[:2])))
-    try:
-        with av.open(target, "w", format="mp4", options={"moov_size": str(2048 + 32 * count)}) as container:
-            enlarged = (_enlarge(picture, scale) for picture in pictures)
-            _add_video(container, enlarged, "libx264", "rgb24", "yuv420p", {"crf": "18"}, fps)
-    except av.FFmpegError as error:
-        raise ConfigError(f"a video of {first.shape[1]}×{first.shape[0]} pixels cannot be made: {error}") from error
-    return target.getvalue()
-
-
-def _peek(pictures: Iterable[np.ndarray]) -> tuple[np.ndarray, Iterable[np.ndarray]]:
-    """The first one, and all of them."""
-    rest = iter(pictures)
-    first = next(rest)
-    return first, itertools.chain([first], rest)
-
-
-def _enlarge(frame: np.ndarray, scale: int) -> np.ndarray:
-    frame = frame.repeat(scale, axis=0).repeat(scale, axis=1)
-    return np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode="edge")  # yuv420p needs even sides
-
-
 # -- deflated differences
 
 
@@ -209,11 +164,11 @@ def _h264(pictures: np.ndarray, codec: str, layout: str) -> bytes:
     target = io.BytesIO()
     with av.open(target, "w", format="matroska") as container:
         options = {"qp": "0", "preset": "fast" if layout == "gray" else "veryfast"}
-        _add_video(container, pictures, codec, layout, layout, options, 8)
+        add_video(container, pictures, codec, layout, layout, options, 8)
     return target.getvalue()
 
 
-def _add_video(container: Any, pictures: Any, codec: str, layout: str, stored: str, options: dict[str, str], fps: float) -> None:
+def add_video(container: Any, pictures: Any, codec: str, layout: str, stored: str, options: dict[str, str], fps: float) -> None:
     """Encode pictures (each contiguous, all of one size) as the container's only stream."""
     from fractions import Fraction
 

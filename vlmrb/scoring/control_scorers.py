@@ -1,4 +1,4 @@
-"""Label sources that are no VLM: they tell what a VLM's labels are worth. Named as controls wherever they show.
+"""Label sources that are no VLM: they tell what a VLM's labels are worth. Named as control scorers wherever they show.
 
 `oracle` reads the simulator's events, `reward` the rewards, `random` nothing at all.
 """

@@ -8,21 +8,21 @@ quickest, the others as WebP. Photographs become WebP of quality `PHOTO_QUALITY`
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from vlmrb import video
 from vlmrb.envs import make_renderer
 from vlmrb.errors import EnvironmentSetupError, StoreCorruptError
+from vlmrb.playback.sheets import Sheet, enlarge, grid, png, sheet_of, shrink, spread, webp
+from vlmrb.playback.video import encode_mp4
 from vlmrb.store import Store
+from vlmrb.store.encoding import palette
 from vlmrb.types import CLIPS_PER_RUN, FrameRenderer
 
 THUMBNAIL_FRAMES = 16
@@ -33,34 +33,10 @@ SHEET_SIDE = 384
 SHEET_PIXELS = 2**24
 """A sheet has about this many pixels at most, which any browser can hold: frames of clips beyond 113 steps are smaller."""
 
-PHOTO_QUALITY = 80
 _RENDERERS = 32  # kept at most; one takes up to 9 MB
 _CHUNK = 32  # frames of a video drawn at a time
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """Frames of a clip in one picture, row by row from the top left.
-
-    Attributes:
-        data: the encoded picture.
-        media_type: of `data`, 'image/png' or 'image/webp'.
-        frames: how many frames there are; cells after the last are empty.
-        columns: frames in a row.
-        width: of one frame, in pixels.
-        height: of one frame, in pixels.
-        frame_indices: which frames of the clip these are, ascending; where drawing is costly one may stand several times.
-    """
-
-    data: bytes
-    media_type: str
-    frames: int
-    columns: int
-    width: int
-    height: int
-    frame_indices: tuple[int, ...]
 
 
 class Playback:
@@ -105,18 +81,18 @@ class Playback:
             ConfigError: fps is out of range.
         """
         snapshots = self._store.clip_snapshots(clip_id)
-        return video.encode_mp4(self._frames_of(clip_id, snapshots), len(snapshots), fps)
+        return encode_mp4(self._frames_of(clip_id, snapshots), len(snapshots), fps)
 
     def _make_thumbnail(self, clip_id: int) -> Sheet:
         snapshots = self._store.clip_snapshots(clip_id)
-        chosen = _spread(len(snapshots), THUMBNAIL_FRAMES)
+        chosen = spread(len(snapshots), THUMBNAIL_FRAMES)
         if self._kind(clip_id) in _COSTLY:  # few are drawn, and stand for their neighbours
-            few = chosen[_spread(len(chosen), COSTLY_THUMBNAIL_FRAMES)]
+            few = chosen[spread(len(chosen), COSTLY_THUMBNAIL_FRAMES)]
             chosen = few[np.abs(chosen[:, None] - few).argmin(axis=1)]
         drawn, places = np.unique(chosen, return_inverse=True)
         frames = self._draw(clip_id, snapshots[drawn], THUMBNAIL_SIDE)[places]
-        data = _webp(_grid(frames, len(frames)), lossless=self._kind(clip_id) == "minigrid")
-        return _sheet(data, "image/webp", frames, len(frames), chosen)
+        data = webp(grid(frames, len(frames)), lossless=self._kind(clip_id) == "minigrid")
+        return sheet_of(data, "image/webp", frames, len(frames), chosen)
 
     def _make_sheet(self, clip_id: int) -> Sheet:
         snapshots = self._store.clip_snapshots(clip_id)
@@ -124,11 +100,11 @@ class Playback:
         frames = self._draw(clip_id, snapshots, side)
         count, height, width = frames.shape[:3]
         columns = min(count, math.ceil(math.sqrt(count * height / width)))  # about as wide as it is high
-        indexed = video.palette(frames)
-        pictures = _enlarge(indexed[0] if indexed else frames, max(1, side // max(height, width)))
-        grid = _grid(pictures, columns)
-        data = _png(grid, indexed[1]) if indexed else _webp(grid, lossless=self._kind(clip_id) == "minigrid")
-        return _sheet(data, "image/png" if indexed else "image/webp", pictures, columns, np.arange(count))
+        indexed = palette(frames)
+        pictures = enlarge(indexed[0] if indexed else frames, max(1, side // max(height, width)))
+        picture = grid(pictures, columns)
+        data = png(picture, indexed[1]) if indexed else webp(picture, lossless=self._kind(clip_id) == "minigrid")
+        return sheet_of(data, "image/png" if indexed else "image/webp", pictures, columns, np.arange(count))
 
     def _frames_of(self, clip_id: int, snapshots: np.ndarray) -> Iterator[np.ndarray]:
         for start in range(0, len(snapshots), _CHUNK):
@@ -150,7 +126,7 @@ class Playback:
                 frames = self._renderers.get(key, lambda: make_renderer(recipe), lambda _: 1).render(snapshots)
         except (StoreCorruptError, EnvironmentSetupError, TypeError, ValueError, MemoryError) as error:
             raise StoreCorruptError(f"clip {clip_id} cannot be drawn: {error}. Restore a backup, or delete its run") from error
-        return frames if side is None else _shrink(frames, side)
+        return frames if side is None else shrink(frames, side)
 
     def _kind(self, clip_id: int) -> str:
         return str(self._recipe(clip_id // CLIPS_PER_RUN).get("kind"))
@@ -181,60 +157,3 @@ class _Recent(Generic[T]):
             while self._size > self._limit:
                 self._size -= self._kept.popitem(last=False)[1][1]
         return made
-
-
-# -- pictures
-
-
-def _spread(count: int, wanted: int) -> np.ndarray:
-    """Up to `wanted` different numbers from 0 to count − 1, evenly spaced, both ends included."""
-    return np.unique(np.linspace(0, count - 1, wanted).round().astype(int))
-
-
-def _sheet(data: bytes, media_type: str, frames: np.ndarray, columns: int, indices: np.ndarray) -> Sheet:
-    count, height, width = frames.shape[:3]
-    return Sheet(data, media_type, count, columns, width, height, tuple(indices.tolist()))
-
-
-def _shrink(frames: np.ndarray, side: int) -> np.ndarray:
-    """By the mean over squares of pixels, which is quick and keeps edges; a smaller size than asked for is fine."""
-    factor = -(-max(frames.shape[1:3]) // side)
-    if factor == 1:
-        return frames
-    from PIL import Image
-
-    return np.stack([np.asarray(Image.fromarray(frame).reduce(factor)) for frame in frames])
-
-
-def _enlarge(frames: np.ndarray, factor: int) -> np.ndarray:
-    return frames.repeat(factor, axis=1).repeat(factor, axis=2) if factor > 1 else frames
-
-
-def _grid(frames: np.ndarray, columns: int) -> np.ndarray:
-    """uint8 [T, H, W, …] → [rows·H, columns·W, …]."""
-    count, height, width = frames.shape[:3]
-    rows = -(-count // columns)
-    cells = np.zeros((rows * columns, *frames.shape[1:]), np.uint8)
-    cells[:count] = frames
-    cells = cells.reshape(rows, columns, height, width, *frames.shape[3:]).swapaxes(1, 2)
-    return cells.reshape(rows * height, columns * width, *frames.shape[3:])
-
-
-def _png(indices: np.ndarray, colours: np.ndarray) -> bytes:
-    """uint8 [H, W] into colours uint8 [C, 3] → PNG, exact. Level 3 is as quick as 1 here, and a third smaller."""
-    from PIL import Image
-
-    picture = Image.fromarray(indices)
-    picture.putpalette(colours.tobytes())
-    target = io.BytesIO()
-    picture.save(target, "PNG", compress_level=3)
-    return target.getvalue()
-
-
-def _webp(picture: np.ndarray, *, lossless: bool) -> bytes:
-    """RGB uint8 [H, W, 3] → WebP by its quickest method."""
-    from PIL import Image
-
-    target = io.BytesIO()
-    Image.fromarray(picture).save(target, "WEBP", lossless=lossless, quality=0 if lossless else PHOTO_QUALITY, method=0)
-    return target.getvalue()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlmrb import stats
+from vlmrb.analysis import stats
 
 numbers = st.floats(-1e3, 1e3, allow_nan=False)
 seeds_of_a_method = st.lists(numbers, min_size=1, max_size=12)

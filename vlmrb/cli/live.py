@@ -1,4 +1,4 @@
-"""The command that changes a live run: it appends a request, which the run takes up and acknowledges."""
+"""The command `control`: live changes. It appends a request, which the run takes up and acknowledges."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 from vlmrb.cli import text
 from vlmrb.cli.options import add_command, add_run_argument
 from vlmrb.errors import ConfigError, VlmrbError
-from vlmrb.types import ControlRequest
+from vlmrb.types import LIVE_CHANGES, LiveChange
 
 if TYPE_CHECKING:
     from vlmrb.store import Store
+
+
+ACTIONS = ("pause", "unpause", "stop")
 
 
 def add(commands: Any) -> None:
@@ -22,12 +25,18 @@ def add(commands: Any) -> None:
         commands,
         "control",
         control_run,
-        "change a run while it trains: λ, prompt, pause, resume, stop",
+        "change a run while it trains: λ, prompt, pause, unpause, stop",
         "python -m vlmrb control 3 --lambda 0.25 --wait 30",
         details="The run takes the change up within seconds and records the step at which it took effect.",
     )
     add_run_argument(parser)
-    parser.add_argument("action", nargs="?", choices=("pause", "resume", "stop"), help="what the run should do")
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=(*ACTIONS, "resume"),  # 'resume' is what 'unpause' was called
+        metavar="ACTION",
+        help="; ".join(f"{name}: {LIVE_CHANGES[name]}" for name in ACTIONS),
+    )
     parser.add_argument(
         "--lambda",
         dest="vlm_weight",
@@ -43,16 +52,16 @@ def control_run(arguments: argparse.Namespace) -> int:
     from vlmrb.store import Store
 
     if sum(given is not None for given in (arguments.action, arguments.vlm_weight, arguments.prompt)) != 1:
-        raise ConfigError("control: give exactly one of pause, resume, stop, --lambda X or --prompt TEXT")
+        raise ConfigError("control: give exactly one of pause, unpause, stop, --lambda X or --prompt TEXT")
     if not 0 <= arguments.wait < math.inf:
         raise ConfigError(f"--wait: got {arguments.wait}; give a number of seconds from 0 up")
     with Store(arguments.store, create=False) as store:
-        control_id = _request(store, arguments)
-        if control_id is None:
+        change_id = _request(store, arguments)
+        if change_id is None:
             return _tell_cancelled(arguments)
-        row = _follow(store, arguments.run_id, control_id, arguments.wait)
+        row = _follow(store, arguments.run_id, change_id, arguments.wait)
     if arguments.json:
-        text.print_json(row)
+        text.print_json(change_json(row))
     else:
         print(f"run {row.run_id}: {row.name}{f' {row.value}' if row.value is not None else ''}: {text.plain(outcome(row))}")
     return 2 if row.status == "rejected" else 0
@@ -66,7 +75,7 @@ def _request(store: Store, arguments: argparse.Namespace) -> int | None:
         return jobs.request_lambda(store, arguments.run_id, arguments.vlm_weight)
     if arguments.prompt is not None:
         return jobs.request_prompt(store, arguments.run_id, arguments.prompt)
-    ask = {"pause": jobs.pause, "resume": jobs.unpause, "stop": jobs.stop}[arguments.action]
+    ask = {"pause": jobs.pause, "unpause": jobs.unpause, "resume": jobs.unpause, "stop": jobs.stop}[arguments.action]
     return ask(store, arguments.run_id)
 
 
@@ -78,18 +87,24 @@ def _tell_cancelled(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _follow(store: Store, run_id: int, control_id: int, seconds: float) -> ControlRequest:
+def _follow(store: Store, run_id: int, change_id: int, seconds: float) -> LiveChange:
     deadline = time.monotonic() + seconds
     while True:
-        row = next((row for row in store.controls(run_id) if row.control_id == control_id), None)
+        row = next((row for row in store.live_changes(run_id) if row.change_id == change_id), None)
         if row is None:
-            raise VlmrbError(f"the request {control_id} of run {run_id} is gone; was the run deleted meanwhile?")
+            raise VlmrbError(f"the request {change_id} of run {run_id} is gone; was the run deleted meanwhile?")
         if row.status != "requested" or time.monotonic() >= deadline:
             return row
         time.sleep(0.2)
 
 
-def outcome(row: ControlRequest) -> str:
+def change_json(row: LiveChange) -> dict[str, Any]:
+    """A live change as the commands print it; programs know its id as 'control_id'."""
+    fields = text.to_json(row)
+    return {"control_id": fields.pop("change_id"), **fields}
+
+
+def outcome(row: LiveChange) -> str:
     """What became of a request, in words."""
     if row.status == "applied":
         return f"applied at step {row.applied_step}"

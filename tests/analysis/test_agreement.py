@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmrb import agreement
+from vlmrb.analysis import agreement
 
 labels = st.one_of(st.none(), st.booleans())
 probabilities = st.one_of(st.none(), st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 0.99, 1.0]))

@@ -1,0 +1,1 @@
+"""What stored results say: statistics over seeds, methods compared, labels judged, curves thinned out. No I/O."""

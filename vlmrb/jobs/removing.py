@@ -1,0 +1,36 @@
+"""Taking runs away: out of the queue, or out of the store."""
+
+from __future__ import annotations
+
+import shutil
+
+from vlmrb.errors import NotFoundError
+from vlmrb.jobs.dispatching import dispatch
+from vlmrb.store import Store
+
+
+def cancel(store: Store, run_id: int) -> None:
+    """Take a run that waits out of the queue.
+
+    Raises:
+        NotFoundError, RunBusyError: there is no such run, or it does not wait.
+    """
+    run = store.run(run_id)
+    job = store.job_of("train", run_id)
+    if job is None:
+        raise NotFoundError(f"run {run_id} is {run.status} and was never in the queue")
+    store.cancel_job(job.job_id)
+    dispatch(store)  # it may have been about to begin: its place is free now
+
+
+def delete_run(store: Store, run_id: int) -> None:
+    """Remove a run with everything of it: rows, clips, scores, checkpoints, log. It cannot be undone.
+
+    Raises:
+        NotFoundError: there is no such run.
+        RunBusyError: it is being trained.
+    """
+    folder = store.folder_of_run(run_id)
+    store.delete_run(run_id)
+    shutil.rmtree(folder, ignore_errors=True)
+    dispatch(store)  # it may have been about to begin

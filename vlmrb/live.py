@@ -1,0 +1,76 @@
+"""Reading a live change. Its name and value come from a database that anybody may have written to."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from numbers import Integral, Real
+from typing import Any
+
+from vlmrb.config import parse_lambda
+from vlmrb.errors import ConfigError
+from vlmrb.types import LIVE_CHANGES, SetLambda, SetPrompt, SetStatus, Unreadable
+
+MAX_ID = 2**63 - 1
+_SHOWN = 60  # characters of a refused name or value that its message repeats
+
+
+def parse_change(name: Any, value: Any) -> SetLambda | SetPrompt | SetStatus:
+    """What a live change asks for.
+
+    Args:
+        name: should be one of LIVE_CHANGES.
+        value: JSON data or Unreadable; what is allowed depends on the name.
+
+    Raises:
+        ConfigError: there is no such change, or its value is none of those it can have.
+    """
+    if name == "lambda":
+        return SetLambda(_weight(value))
+    if name == "prompt":
+        return SetPrompt(_prompt_id(value))
+    if name == "pause":
+        return SetStatus(_without_value(name, value, "paused"))
+    if name == "unpause":
+        return SetStatus(_without_value(name, value, "running"))
+    if name == "stop":
+        return SetStatus(_without_value(name, value, "stopped"))
+    raise ConfigError(
+        f"live change: there is no {_shown(name)}; allowed: {', '.join(LIVE_CHANGES)}. `vlmrb control --help` explains them"
+    )
+
+
+def _weight(value: Any) -> Any:
+    if isinstance(value, Real | str) and not isinstance(value, bool):
+        with suppress(ConfigError, OverflowError):  # an integer may be too large for a float
+            return parse_lambda(value)
+    raise ConfigError(
+        f"lambda: got {_shown(value)}; allowed: a number from 0 to 1, 'none' or 'schedule'. "
+        "Ask again: vlmrb control RUN --lambda 0.5"
+    )
+
+
+def _prompt_id(value: Any) -> int:
+    if isinstance(value, Integral) and not isinstance(value, bool) and 1 <= int(value) <= MAX_ID:
+        return int(value)
+    raise ConfigError(
+        f"prompt: got {_shown(value)}; allowed: the id of a stored prompt, a whole number from 1. "
+        "Ask again: vlmrb control RUN --prompt TEXT"
+    )
+
+
+def _without_value(name: str, value: Any, status: Any) -> Any:
+    if value is None:
+        return status
+    raise ConfigError(f"{name}: got the value {_shown(value)}; it takes none. Ask again: vlmrb control RUN {name}")
+
+
+def _shown(value: Any) -> str:
+    """A value of any size in a few words."""
+    if isinstance(value, Unreadable):
+        return f"{_shown(value.text)}, which is not JSON"
+    try:
+        words = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or lists thousands deep
+        words = f"an {type(value).__name__}" if isinstance(value, int) else f"a {type(value).__name__}"
+        words += " that is too large to show"
+    return words if len(words) <= _SHOWN else f"{words[:_SHOWN]}…"

@@ -1,0 +1,60 @@
+"""Records that travel between the parts: frozen, named, without logic.
+
+Shapes use E = parallel environments, T = steps of a clip, B = minibatch, F = frames, S = bytes of a snapshot.
+A *step* is one step of one environment; the steps of a run are counted over all its environments, and the
+item id of a transition is the number of its step (0, 1, 2, …; environment e of E holds e, e+E, e+2E, …).
+
+Import from here; the files below only sort the records by subject.
+"""
+
+from __future__ import annotations
+
+from vlmrb.types.clips import CLIPS_PER_RUN, Clip, ClipFilter, ClipOrder, ClipReplay, ClipSummary, ClosedBy, TdErrorAndScore
+from vlmrb.types.jobs import Job, JobKind, JobStatus
+from vlmrb.types.live import EDITS, LIVE, LIVE_CHANGES, LiveChange, SetLambda, SetPrompt, SetStatus, Unreadable
+from vlmrb.types.runs import RunListItem, RunStatus, RunSummary
+from vlmrb.types.scoring import ClipScore, ClipScorer, FrameRenderer, Prompt, ScoringRequest
+from vlmrb.types.spaces import ActionSpec, ObservationSpec
+from vlmrb.types.transitions import AgentUpdate, Batch, Episode, Event, Feedback, ItemId, Transition
+from vlmrb.types.trials import Trial, TrialStatus
+
+__all__ = [
+    "ActionSpec",
+    "AgentUpdate",
+    "Batch",
+    "CLIPS_PER_RUN",
+    "Clip",
+    "ClipFilter",
+    "ClipOrder",
+    "ClipReplay",
+    "ClipScore",
+    "ClipScorer",
+    "ClipSummary",
+    "ClosedBy",
+    "EDITS",
+    "Episode",
+    "Event",
+    "Feedback",
+    "FrameRenderer",
+    "ItemId",
+    "Job",
+    "JobKind",
+    "JobStatus",
+    "LIVE",
+    "LIVE_CHANGES",
+    "LiveChange",
+    "ObservationSpec",
+    "Prompt",
+    "RunListItem",
+    "RunStatus",
+    "RunSummary",
+    "ScoringRequest",
+    "SetLambda",
+    "SetPrompt",
+    "SetStatus",
+    "TdErrorAndScore",
+    "Transition",
+    "Trial",
+    "TrialStatus",
+    "Unreadable",
+]

@@ -1,0 +1,33 @@
+"""Background processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+JobKind = Literal["train", "trial"]
+JobStatus = Literal["queued", "starting", "running", "finished", "failed", "cancelled", "interrupted"]
+"""'starting' has been handed to a process that has not reported yet; 'interrupted' is a process that is gone without a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A background process that is to train a run or to run a trial. `status` is the true one.
+
+    Attributes:
+        target_id: run id or trial id, by kind.
+        exit_code: of the process, once it has ended by itself.
+        error: why it failed, or ''.
+    """
+
+    job_id: int
+    kind: JobKind
+    target_id: int
+    status: JobStatus
+    queued_at: float  # seconds since the epoch
+    started_at: float | None
+    ended_at: float | None
+    pid: int | None
+    host: str | None
+    exit_code: int | None
+    error: str

@@ -1,0 +1,76 @@
+"""Live changes: what a run can be asked for while a process trains it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from vlmrb.types.runs import RunStatus
+
+LIVE: tuple[RunStatus, ...] = ("running", "paused")
+"""Statuses of a run that a process trains: only such a run takes changes up."""
+
+LIVE_CHANGES = {
+    "lambda": "draw with another λ: a number from 0 to 1, 'none' (no mixture) or 'schedule' (as configured)",
+    "prompt": "ask another question about the clips from now on: the id of a stored prompt",
+    "pause": "wait, with everything kept in memory, until unpaused or stopped",
+    "unpause": "continue after a pause",
+    "stop": "save a checkpoint and end; the run can be resumed",
+}
+"""Every live change by name, with its meaning. The first two take a value, the others none."""
+
+EDITS = ("lambda", "prompt")
+"""Live changes that bear on what a run learns: they mark it as edited, and a run that falls back before them repeats them."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetLambda:
+    """Draw with this λ in [0, 1] from now on; None for no mixture, 'schedule' for what is configured."""
+
+    weight: float | Literal["schedule"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetPrompt:
+    """Ask this stored prompt about the clips from now on."""
+
+    prompt_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetStatus:
+    """Pause, train on, or stop."""
+
+    status: Literal["paused", "running", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A stored value that is not JSON; `text` is how it begins."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class LiveChange:
+    """A live change that a run was asked for, as it is stored. Name and value may be anything: the run checks them.
+
+    Attributes:
+        name: one of LIVE_CHANGES, where it is well-formed.
+        value: for 'lambda' a number in [0, 1], 'none' or 'schedule'; for 'prompt' a prompt id; otherwise None.
+        status: 'requested', 'applied' or 'rejected'.
+        applied_step: step at which it took effect, once applied.
+        error: the reason, once rejected.
+    """
+
+    change_id: int
+    run_id: int
+    name: str
+    value: Any  # JSON data, or Unreadable
+    requested_at: float  # seconds since the epoch
+    status: Literal["requested", "applied", "rejected"] = "requested"
+    applied_step: int | None = None
+    error: str = ""
