@@ -90,7 +90,7 @@ class ReplayView:
         vlm_probability: chance that one draw hits the clip by the VLM part.
         other_probability: the same by the other part.
         other: what the other part is: the base method of a mixture, or the method itself.
-        other_token: its colour.
+        token, other_token: the colours of the VLM part and of the other one.
         uniform: the chance that uniform replay gives a clip of this length in a buffer as full as it was.
         times_uniform: the whole chance over that one.
     """
@@ -101,6 +101,7 @@ class ReplayView:
     vlm_probability: float
     other_probability: float
     other: str
+    token: str
     other_token: str
     uniform: float
     times_uniform: float
@@ -223,6 +224,7 @@ def replay_view(replay: ClipReplay, run: RunSummary, length: int) -> ReplayView:
         vlm_probability=replay.vlm_probability,
         other_probability=replay.uniform_probability,
         other=method.label if method is not None else other,
+        token=f"method-{run.replay}" if run.replay in replay_methods() else OTHER,
         other_token=f"method-{other}" if method is not None else OTHER,
         uniform=uniform,
         times_uniform=whole / uniform,

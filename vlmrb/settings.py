@@ -51,7 +51,9 @@ class Setting:
 
     @property
     def range(self) -> str:
-        """The allowed numbers in words: '≥ 0 and ≤ 1'; '' where there are no bounds."""
+        """The allowed numbers in words: '0 to 1', '> 0 and ≤ 1', '≥ 1'; '' where there are no bounds."""
+        if set(self.limits) == {"minimum", "maximum"}:
+            return f"{in_words(self.limits['minimum'])} to {in_words(self.limits['maximum'])}"
         return " and ".join(f"{sign} {in_words(self.limits[bound])}" for bound, sign in _SIGNS.items() if bound in self.limits)
 
     def default_for(self, *keys: Any) -> Any:

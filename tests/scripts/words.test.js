@@ -86,9 +86,9 @@ test("steps to a threshold say how many runs got there", () => {
 
 test("a setting's hint holds what it is, its range and the defaults of the agents", () => {
   const setting = { description: "Discount", kind: "number", default: 0.99, by_agent: { sac: 0.95, dqn: 0.99 } };
-  assert.equal(settingHint({ ...setting, limits: { ge: 0, le: 1 } }), "Discount · 0 to 1; default 0.99, sac 0.95");
-  assert.equal(settingHint({ ...setting, limits: { gt: 0 }, by_agent: {} }), "Discount · > 0; default 0.99");
-  assert.equal(settingHint({ ...setting, limits: {}, kind: "flag", by_agent: {} }), "Discount");
+  assert.equal(settingHint({ ...setting, range: "0 to 1" }), "Discount · 0 to 1; default 0.99, sac 0.95");
+  assert.equal(settingHint({ ...setting, range: "> 0", by_agent: {} }), "Discount · > 0; default 0.99");
+  assert.equal(settingHint({ ...setting, range: "", kind: "flag", by_agent: {} }), "Discount");
 });
 
 test("progress says how much longer where that is known", () => {

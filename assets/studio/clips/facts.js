@@ -172,8 +172,8 @@ function replaySection(replay) {
   const { vlm_probability: vlm, other_probability: rest, uniform, times_uniform: times } = replay;
   const whole = vlm + rest;
   const scale = Math.max(whole, uniform) || 1;
-  const other = replay.other === "uniform" ? ["uniform", replay.vlm_weight === null ? "" : " (1−λ)·q_U"] : ["per", ""];
-  const name = replay.other === "uniform" ? "uniform part" : "by TD error (PER)";
+  const name = replay.vlm_weight === null ? replay.other : `base (${replay.other}), (1−λ)·q_B`;
+  const color = (token) => ({ background: `var(--${token})` });
   return section(
     "What replay made of it",
     h("p.times", {}, h("strong.num", {}, `${number(times, 2)}×`), " as likely to be drawn as under uniform replay"),
@@ -184,17 +184,17 @@ function replaySection(replay) {
         "aria-label": `VLM part ${tiny(vlm)}, ${name} ${tiny(rest)}, uniform replay ${tiny(uniform)}`,
         style: { "--even": uniform / scale },
       },
-      h("span.stack-part.part-vlm", { style: { width: `${(100 * vlm) / scale}%` } }),
-      h(`span.stack-part.part-${other[0]}`, { style: { width: `${(100 * rest) / scale}%` } }),
+      h("span.stack-part", { style: { width: `${(100 * vlm) / scale}%`, ...color(replay.token) } }),
+      h("span.stack-part", { style: { width: `${(100 * rest) / scale}%`, ...color(replay.other_token) } }),
       h("span.stack-even", { title: "uniform replay" }),
     ),
     h(
       "ul.stack-legend",
       {},
       vlm > 0 || replay.vlm_weight !== null
-        ? h("li", {}, h("span.swatch.part-vlm"), "VLM part λ·q_P", h("span.num", {}, tiny(vlm)))
+        ? h("li", {}, h("span.swatch", { style: color(replay.token) }), "VLM part, λ·q_P", h("span.num", {}, tiny(vlm)))
         : null,
-      h("li", {}, h(`span.swatch.part-${other[0]}`), `${name}${other[1]}`, h("span.num", {}, tiny(rest))),
+      h("li", {}, h("span.swatch", { style: color(replay.other_token) }), name, h("span.num", {}, tiny(rest))),
       h("li", {}, h("span.swatch.part-even"), "uniform replay would give", h("span.num", {}, tiny(uniform))),
     ),
     pairs([

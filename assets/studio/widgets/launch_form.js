@@ -8,19 +8,14 @@ const GROUP_TITLES = {
   scoring: "Clips and scoring",
   evaluation: "Evaluation and bookkeeping",
 };
-const METHOD_TITLES = { vlm: "VLM-RB", per: "PER", uniform: "Uniform" };
-const METHOD_TEXTS = {
-  vlm: "replays what the scorer says yes to",
-  per: "replays by TD error",
-  uniform: "replays everything alike",
-};
-const IN_FRONT = ["env", "algo", "total_steps", "scorer", "prompt", "lambda_max", "lambda_warmup", "clip_length"];
+const IN_FRONT = ["env", "algo", "total_steps", "scorer", "prompt", "base", "lambda_max", "lambda_warmup", "clip_length"];
 const LABELS = {
   env: "Environment",
   algo: "Agent",
   total_steps: "Steps per run",
   scorer: "Scorer",
   prompt: "Prompt",
+  base: "Mixed with",
   lambda_max: "λ at most",
   lambda_warmup: "λ warm-up",
   clip_length: "Clip length",
@@ -99,8 +94,8 @@ class LaunchForm {
     this.write("algo", form.settings.algo ?? this.settings.get("algo").default);
     this.agent = this.value("algo");
     for (const [name, setting] of this.settings) this.write(name, form.settings[name] ?? this.default(setting));
-    this.data.methods.forEach((method) => {
-      this.methods.get(method).checked = form.methods.includes(method);
+    this.data.methods.forEach(({ key }) => {
+      this.methods.get(key).checked = form.methods.includes(key);
     });
     this.vary.value = form.vary;
     this.values.value = form.values.join(", ");
@@ -118,7 +113,7 @@ class LaunchForm {
     }
     return {
       settings,
-      methods: this.data.methods.filter((method) => this.methods.get(method).checked),
+      methods: this.data.methods.map(({ key }) => key).filter((key) => this.methods.get(key).checked),
       vary: this.vary.value,
       values: this.vary.value ? this.values.value : "",
       seeds: this.seeds.value,
@@ -243,11 +238,11 @@ class LaunchForm {
     );
     this.picture = h("div.schedule", { "aria-live": "polite" });
     this.methods = new Map(
-      this.data.methods.map((method) => [
-        method,
+      this.data.methods.map(({ key }) => [
+        key,
         h("input", {
           type: "checkbox",
-          id: `method-${method}`,
+          id: `method-${key}`,
           onchange: () => {
             this.markPreset(null);
             this.check();
@@ -300,14 +295,14 @@ class LaunchForm {
           "fieldset.methods",
           {},
           h("legend.visually-hidden", {}, "Replay methods"),
-          this.data.methods.map((method) =>
+          this.data.methods.map(({ key, title, text, token }) =>
             h(
               "label.method",
-              { for: `method-${method}` },
-              this.methods.get(method),
-              h("span.method-dot", { style: { background: `var(--method-${method})` } }),
-              h("strong", {}, METHOD_TITLES[method]),
-              h("span.muted", {}, METHOD_TEXTS[method]),
+              { for: `method-${key}` },
+              this.methods.get(key),
+              h("span.method-dot", { style: { background: `var(--${token})` } }),
+              h("strong", {}, title),
+              h("span.muted", {}, text),
             ),
           ),
         ),
@@ -315,11 +310,12 @@ class LaunchForm {
         this.varyFields(),
       ),
       h(
-        "section.panel.vlm-only",
+        "section.panel.labels-only",
         {},
         h("h2", {}, "VLM guidance"),
         h("div.grid-2", {}, scorer, of("clip_length")),
         prompt,
+        of("base"),
         h("div.lambda", {}, h("div.lambda-fields", {}, of("lambda_max"), of("lambda_warmup")), this.picture),
       ),
       h(
@@ -479,7 +475,8 @@ class LaunchForm {
     this.go.disabled = wrong > 0;
     const changed = Object.keys(form.settings).filter((name) => !IN_FRONT.includes(name)).length;
     this.changedCount.textContent = changed ? `${changed} changed` : "at their defaults";
-    this.node.querySelector(".vlm-only").classList.toggle("faded", !form.methods.includes("vlm"));
+    const labelled = this.data.methods.some(({ key, labels }) => labels && form.methods.includes(key));
+    this.node.querySelector(".labels-only").classList.toggle("faded", !labelled);
     if (wrong) {
       fill(this.words, h("p.muted", {}, wrong === 1 ? "One field needs another value." : `${wrong} fields need another value.`));
       fill(this.picture);
@@ -592,18 +589,9 @@ function schedulePicture(schedules) {
 
 /** What a setting is, its range and its defaults, in one line under its field. */
 export function settingHint(setting) {
-  const signs = { ge: "≥", gt: ">", le: "≤", lt: "<" };
-  const { ge, le } = setting.limits;
-  const range =
-    ge !== undefined && le !== undefined
-      ? `${ge} to ${le}`
-      : Object.entries(signs)
-          .filter(([key]) => key in setting.limits)
-          .map(([key, sign]) => `${sign} ${setting.limits[key]}`)
-          .join(" and ");
   const others = Object.entries(setting.by_agent)
     .filter(([, value]) => value !== setting.default)
     .map(([agent, value]) => `${agent} ${value}`);
   const base = setting.kind === "flag" ? "" : [`default ${setting.default}`, ...others].join(", ");
-  return [setting.description, [range, base].filter(Boolean).join("; ")].filter(Boolean).join(" · ");
+  return [setting.description, [setting.range, base].filter(Boolean).join("; ")].filter(Boolean).join(" · ");
 }

@@ -45,7 +45,7 @@ export const GROUPS = [
     right: true,
     curves: [
       { name: "scoring/backlog", title: "waiting" },
-      { name: "replay/stale_scores", title: "scored too late", color: "method-per" },
+      { name: "replay/stale_scores", title: "scored too late", color: "warn" },
       { name: "scoring/dropped", title: "dropped", color: "bad" },
       { name: "scoring/latency_s", title: "ms per clip (right)", color: "muted", right: true, scale: 1000, noisy: true },
     ],
