@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import os
 import shlex
-import subprocess
-import sys
 import threading
 import tomllib
+from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
@@ -17,16 +15,16 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from vlmrb import Store, make_renderer
-from vlmrb.__main__ import build_parser
-from vlmrb.replay import Added
+from vlmrb import Store, make_config, make_renderer
+from vlmrb.__main__ import build_parser, main
+from vlmrb.replay import Added, forget_methods
 from vlmrb.types import CLIPS_PER_RUN
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "assets" / "examples"
 OWN_ENVIRONMENT, OWN_SCORER = EXAMPLES / "own_environment.py", EXAMPLES / "own_scorer.py"
 OWN_METHOD = EXAMPLES / "own_replay_method" / "recent_replay.py"
-FEWER = "--total-steps 1000 --learning-starts 500 --eval-episodes 2 --sync-scoring --quiet"
+FEWER = "--total-steps 600 --learning-starts 400 --eval-episodes 2 --sync-scoring --quiet"
 
 
 def commands(example: Path) -> list[str]:
@@ -37,14 +35,11 @@ def commands(example: Path) -> list[str]:
 
 def train_command(example: Path) -> list[str]:
     line = next(line for line in commands(example) if line.startswith("python -m vlmrb train "))
-    return shlex.split(line)[1:]
+    return shlex.split(line)[3:]
 
 
-def run_python(words: list[str], folder: Path, *search_path: Path) -> str:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, *search_path)))}
-    outcome = subprocess.run([sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=280)
-    assert outcome.returncode == 0, outcome.stderr
-    return outcome.stdout
+def train(example: Path, store_file: Path, *more: str) -> None:
+    assert main([*train_command(example), *FEWER.split(), "--store", str(store_file), *more]) == 0
 
 
 def load(path: Path) -> ModuleType:
@@ -66,10 +61,10 @@ def test_every_command_of_an_example_is_real(example: Path) -> None:
             assert (ROOT / words[-1]).exists(), line
 
 
-def test_the_own_environment_trains_and_its_clips_are_labelled(tmp_path: Path) -> None:
-    store_file = tmp_path / "runs.db"
-    run_python([*train_command(OWN_ENVIRONMENT), *FEWER.split(), "--store", str(store_file)], EXAMPLES)
-    with Store(str(store_file)) as store:
+def test_the_own_environment_trains_and_its_clips_are_labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES)
+    train(OWN_ENVIRONMENT, tmp_path / "runs.db")
+    with Store(str(tmp_path / "runs.db")) as store:
         run, clips = store.run(1), store.clips(limit=1000)
         frames = store.load_clip(clips[0].clip_id).snapshots
     assert (run.status, run.env) == ("finished", "own_environment:Corridor-v0")
@@ -81,43 +76,56 @@ def test_the_own_environment_trains_and_its_clips_are_labelled(tmp_path: Path) -
 
 
 def test_the_own_scorer_labels_the_clips_of_a_run(tmp_path: Path) -> None:
-    example, store_file = load(OWN_SCORER), tmp_path / "runs.db"
+    example = load(OWN_SCORER)
     with ThreadingHTTPServer(("127.0.0.1", 0), example.Scorer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        words = [word.replace(":8765/", f":{server.server_port}/") for word in train_command(OWN_SCORER)]
-        run_python([*words, *FEWER.split(), "--store", str(store_file)], tmp_path)
+        scorer = f"openai:http://127.0.0.1:{server.server_port}/v1#motion"
+        train(OWN_SCORER, tmp_path / "runs.db", "--scorer", scorer)
         server.shutdown()
-    with Store(str(store_file)) as store:
+    with Store(str(tmp_path / "runs.db")) as store:
         run, clip = store.run(1), store.load_clip(CLIPS_PER_RUN)
         (score,) = store.scores(CLIPS_PER_RUN)
-    assert (run.status, run.scorer) == ("finished", f"openai:http://127.0.0.1:{server.server_port}/v1#motion")
+    assert (run.status, run.scorer) == ("finished", scorer)
     assert run.counters["clips_scored"] == run.counters["clips"] > 0
     assert run.counters["unknown"] == run.counters["dropped"] == 0
     frames = make_renderer(run.render_spec).render(clip.snapshots[list(score.frame_indices)])
     assert score.probability == pytest.approx(example.probability_of_yes(list(frames), ""), abs=1e-5)
 
 
-def test_the_own_replay_method_is_offered_and_trains_once_it_is_installed(tmp_path: Path) -> None:
+@pytest.fixture
+def own_method_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As pip would leave it; building it would need the network."""
     project = tomllib.loads((OWN_METHOD.parent / "pyproject.toml").read_text(encoding="utf-8"))
     assert [f"{name}.py" for name in project["tool"]["setuptools"]["py-modules"]] == [OWN_METHOD.name]
-    _pretend_to_install(project["project"], tmp_path)
-    installed = (OWN_METHOD.parent, tmp_path)
-    told = " ".join(run_python(["-m", "vlmrb", "train", "--help"], tmp_path, *installed).split())
-    assert "recent: Recent, newer transitions more often" in told
-    store_file = tmp_path / "runs.db"
-    run_python([*train_command(OWN_METHOD), *FEWER.split(), "--store", str(store_file)], tmp_path, *installed)
-    with Store(str(store_file)) as store:
+    _write_metadata(project["project"], tmp_path / "recent_replay-0.1.0.dist-info")
+    monkeypatch.syspath_prepend(OWN_METHOD.parent)
+    monkeypatch.syspath_prepend(tmp_path)
+    forget_methods()
+    yield
+    monkeypatch.undo()
+    forget_methods()
+
+
+def _write_metadata(project: dict, folder: Path) -> None:
+    folder.mkdir()
+    folder.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    lines = []
+    for group, entries in project["entry-points"].items():
+        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in entries.items())]
+    folder.joinpath("entry_points.txt").write_text("\n".join(lines))
+
+
+@pytest.mark.usefixtures("own_method_installed")
+def test_the_own_replay_method_is_offered_and_trains_once_it_is_installed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    assert "recent: Recent, newer transitions more often" in " ".join(capsys.readouterr().out.split())
+    train(OWN_METHOD, tmp_path / "runs.db")
+    with Store(str(tmp_path / "runs.db")) as store:
         assert (store.run(1).status, store.run(1).replay) == ("finished", "recent")
-
-
-def _pretend_to_install(project: dict, folder: Path) -> None:
-    """What pip leaves for Python to find an installed project's entry points; building it would need the network."""
-    info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    lines = [line for group, entries in project["entry-points"].items()
-             for line in (f"[{group}]", *(f"{name} = {value}" for name, value in entries.items()))]  # fmt: skip
-    (info / "entry_points.txt").write_text("\n".join(lines))
+    assert make_config(replay="vlm", base="recent").base == "recent"
 
 
 def test_the_own_replay_method_draws_newer_items_more_often_by_the_chances_that_it_states() -> None:
