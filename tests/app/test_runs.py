@@ -204,7 +204,7 @@ def test_colours_of_methods_do_not_change_with_the_order() -> None:
     assert tokens["uniform"] == "method-uniform"
     assert tokens["per"] == "method-per"
     assert tokens["vlm (oracle)"] == "method-vlm"
-    assert tokens["vlm (oracle, λ=0.1)"] == "method-vlm-2"
+    assert tokens["vlm (oracle, λ=0.1)"] == "variant-1"
 
 
 def test_a_run_has_the_same_colour_on_both_pages(store: Store, add_run: AddRun) -> None:
