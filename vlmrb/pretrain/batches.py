@@ -203,9 +203,7 @@ def _receive(connection: Connection) -> PackedBatch:
     try:
         outcome = connection.recv()
     except (EOFError, OSError) as error:
-        raise VlmrbError(
-            "a worker process that makes clips died, perhaps out of memory; continue with --resume"
-        ) from error
+        raise VlmrbError("a worker process that makes clips died, perhaps out of memory; continue with --resume") from error
     if isinstance(outcome, str):
         raise VlmrbError(f"a worker process that makes clips failed: {outcome}")
     assert isinstance(outcome, PackedBatch)
