@@ -15,7 +15,7 @@ from vlmrb.metrics import Counters, MeanMetrics
 from vlmrb.replay import ReplayBuffer
 from vlmrb.scoring import ScorerOptions, ScoringWorker, make_scorer, picture_notice, prompt_notice
 from vlmrb.store import RunWriter, Store
-from vlmrb.types import Clip, ClipReplay, ClipScore, Prompt
+from vlmrb.types import Clip, ClipReplay, ClipScore, Prompt, RunCounters
 
 FINAL_SCORES_S = 120.0
 """How long a finished run waits for the scores of its last clips."""
@@ -137,17 +137,12 @@ class Labelling:
         """Ids of the clips that have no score yet."""
         return [clip.clip_id for clip in self.worker.pending] if self.worker is not None else []
 
-    def counted(self) -> dict[str, Any]:
+    def counted(self) -> RunCounters:
         """The run's counters with what the scoring process adds to them."""
         if self.worker is not None:
             self._counters.dropped = self._dropped_before + self.worker.dropped
-        counted = self._counters.as_dict()
-        counted["backlog"] = self.worker.backlog if self.worker is not None else 0
-        if self.failure:
-            counted["scoring_error"] = self.failure
-        if self.notice:
-            counted["prompt_notice"] = self.notice
-        return counted
+        backlog = self.worker.backlog if self.worker is not None else 0
+        return self._counters.taken(backlog=backlog, scoring_error=self.failure, prompt_notice=self.notice)
 
     def go_on(self, prompt: Prompt, clip_ids: list[int], store: Store) -> None:
         """After a restart: clips that had no score at the checkpoint take the score that came later, or are asked again."""

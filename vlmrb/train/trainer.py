@@ -28,12 +28,24 @@ from vlmrb.scoring import resolve_prompt
 from vlmrb.store import Store
 from vlmrb.train.labelling import Labelling
 from vlmrb.train.signals import Signals
-from vlmrb.types import EDITS, LIVE, LIVE_CHANGES, Clip, Episode, LiveChange, RunStatus, SetLambda, SetPrompt, SetStatus
+from vlmrb.types import (
+    EDITS,
+    LIVE,
+    LIVE_CHANGES,
+    Change,
+    Clip,
+    Episode,
+    LiveChange,
+    RunFigures,
+    RunStatus,
+    SetPrompt,
+    SetStatus,
+)
 
 HOUSEKEEPING_S = 1.0
 """Seconds between two looks for live changes, heartbeats and writes of collected rows."""
 
-Progress = Callable[[int, int, dict[str, Any]], None]
+Progress = Callable[[int, int, RunFigures], None]
 """Called with the step, the total and the latest figures about once a second."""
 
 
@@ -266,17 +278,14 @@ class Trainer:
         if self._progress is not None:
             self._progress(self.step, self.config.total_steps, self._figures())
 
-    def _figures(self) -> dict[str, Any]:
-        figures = {
-            "steps_per_second": self._steps_per_second(),
-            "success_rate": self._success_rate,
-            "lambda": None,
-            "positive_rate": self._counters.positive_rate,
-            "warning": self._labelling.failure or self._labelling.notice,
-        }
-        if isinstance(self._sampler, MixtureSampler):
-            figures["lambda"] = self._sampler.vlm_weight
-        return figures
+    def _figures(self) -> RunFigures:
+        return RunFigures(
+            steps_per_second=self._steps_per_second(),
+            success_rate=self._success_rate,
+            vlm_weight=self._sampler.vlm_weight if isinstance(self._sampler, MixtureSampler) else None,
+            positive_rate=self._counters.positive_rate,
+            warning=self._labelling.failure or self._labelling.notice,
+        )
 
     def _steps_per_second(self) -> float:
         """Training speed; pauses and evaluations are not counted."""
@@ -291,10 +300,10 @@ class Trainer:
             rows["replay/vlm_weight"] = 1.0 if weight is None else weight
         if self.config.scorer is not None:
             counted = self._labelling.counted()
-            rows["replay/stale_scores"] = counted["stale"]
-            rows["scoring/backlog"] = counted["backlog"]
-            rows["scoring/dropped"] = counted["dropped"]
-            rows["scoring/clips_scored"] = counted["clips_scored"]
+            rows["replay/stale_scores"] = counted.stale
+            rows["scoring/backlog"] = counted.backlog
+            rows["scoring/dropped"] = counted.dropped
+            rows["scoring/clips_scored"] = counted.clips_scored
             if self._counters.positive_rate is not None:
                 rows["scoring/positive_rate"] = self._counters.positive_rate
         for name, value in rows.items():
@@ -322,7 +331,7 @@ class Trainer:
         else:
             self._store.acknowledge_change(change.change_id, applied_step=self.step)
 
-    def _apply(self, change: SetLambda | SetPrompt | SetStatus) -> None:
+    def _apply(self, change: Change) -> None:
         if isinstance(change, SetStatus):
             self._status = change.status
         elif isinstance(change, SetPrompt):
