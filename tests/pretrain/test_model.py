@@ -135,7 +135,7 @@ def test_a_run_whose_prompt_has_unknown_words_says_so_and_still_scores(folder, t
     assert main(["train", "--store", store, "--quiet", "--scorer", f"hf:{folder}", "--prompt", prompt, *options]) == 0
     with Store(store, create=False) as opened:
         run = opened.run(1)
-        assert "'wizard'" in str(run.counters["prompt_notice"])
+        assert "'wizard'" in run.counters.prompt_notice
         assert run.error == ""
         scores = [clip.score for clip in opened.clips(1)]
     assert scores
