@@ -68,7 +68,7 @@ class Runs(Database):
             "set_name": clean(set_name, "set name")[:MAX_NAME],
         }
         with self._write() as connection:
-            run_id = connection.execute(insert(t.runs).values(**row).returning(t.runs.c.run_id)).scalar_one()
+            run_id = int(connection.execute(insert(t.runs).values(**row).returning(t.runs.c.run_id)).scalar_one())
         _set_aside(self.folder_of_run(run_id))
         return run_id
 
