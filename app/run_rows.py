@@ -107,9 +107,9 @@ def _row(item: RunListItem, job: Job | None) -> RunRow:
         run_id=run.run_id, name=run.name, state=state, set_name=run.set_name, tags=run.tags, env=run.env, algo=run.algo,
         method=method_of(run).label, seed=run.seed, step=run.step, total_steps=run.total_steps, eta_s=eta_s(run),
         steps_per_second=run.steps_per_second, best_success=item.best_success, latest_success=item.latest_success,
-        positive_rate=positive_rate(counters), backlog=_count(counters, "backlog") if run.scorer is not None else None,
-        clips=_count(counters, "clips"), created_at=run.created_at, started_at=run.started_at, ended_at=run.ended_at,
-        error=error, warning=str(counters.get("scoring_error") or counters.get("prompt_notice") or ""),
+        positive_rate=counters.positive_rate, backlog=counters.backlog if run.scorer is not None else None,
+        clips=counters.clips, created_at=run.created_at, started_at=run.started_at, ended_at=run.ended_at,
+        error=error, warning=counters.scoring_error or counters.prompt_notice,
         actions=_ACTIONS.get(state, ()),
     )  # fmt: skip
 
@@ -126,16 +126,6 @@ def eta_s(run: RunSummary) -> float | None:
     if run.status != "running" or not run.steps_per_second or run.steps_per_second < 0:
         return None
     return max(0, run.total_steps - run.step) / run.steps_per_second
-
-
-def positive_rate(counters: Mapping[str, Any]) -> float | None:
-    """Share of yes among the clips with a known answer; None before the first."""
-    known = _count(counters, "clips_scored") - _count(counters, "unknown")
-    return _count(counters, "positive") / known if known > 0 else None
-
-
-def _count(counters: Mapping[str, Any], name: str) -> int:
-    return int(counters.get(name, 0))
 
 
 def differences(runs: Sequence[RunSummary]) -> list[Difference]:

@@ -314,10 +314,10 @@ def test_presets_are_listed_without_a_store(tmp_path: Path) -> None:
     assert "games@1" in outcome.out
 
 
-# -- control
+# -- live changes
 
 
-def test_a_finished_run_takes_no_control(trained: Trained) -> None:
+def test_a_finished_run_takes_no_change(trained: Trained) -> None:
     outcome = vlmrb("control", 1, "--lambda", 0.5, "--store", trained.store)
     assert outcome.status == 2
     assert "finished" in outcome.err
@@ -338,7 +338,7 @@ def test_a_finished_run_takes_no_control(trained: Trained) -> None:
         ["pause", "--wait", "nan"],
     ],
 )
-def test_a_wrong_control_is_refused_before_it_is_written(live: tuple[Store, int, Path], words: list[str]) -> None:
+def test_a_wrong_change_is_refused_before_it_is_written(live: tuple[Store, int, Path], words: list[str]) -> None:
     store, run_id, path = live
     outcome = vlmrb("control", run_id, *words, "--store", path)
     assert outcome.status == 2
@@ -353,10 +353,12 @@ def test_a_wrong_control_is_refused_before_it_is_written(live: tuple[Store, int,
         (["--lambda", "none"], "lambda", "none"),
         (["--lambda", "schedule"], "lambda", "schedule"),
         (["pause"], "pause", None),
+        (["unpause"], "unpause", None),
+        (["resume"], "unpause", None),  # as it was called
         (["stop"], "stop", None),
     ],
 )
-def test_a_control_is_appended_for_the_run_to_take_up(
+def test_a_change_is_appended_for_the_run_to_take_up(
     live: tuple[Store, int, Path], words: list[str], name: str, value: object
 ) -> None:
     store, run_id, path = live

@@ -134,7 +134,7 @@ def test_train_help_tells_every_setting_with_range_and_default(capsys: pytest.Ca
     for name in TrainConfig.model_fields:
         assert flag_of(name) in out
     for words in (
-        "(≥ 0.0 and ≤ 1.0; default: 0.5)",
+        "(vlm only; 0 to 1; default: 0.5)",
         "(default: off)",
         "{dqn,iqn,sac,td3}",
         "--no-double",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmrb.config import TrainConfig, field_limits, make_config
+from vlmrb.config import TrainConfig, make_config, settings
 from vlmrb.errors import ConfigError, VlmrbError
 
 
@@ -90,21 +90,18 @@ def test_the_configuration_cannot_be_changed_in_place() -> None:
 
 
 @pytest.mark.parametrize("name", TrainConfig.model_fields)
-def test_every_setting_has_a_description_and_a_group(name: str) -> None:
-    field = TrainConfig.model_fields[name]
-    assert field.description
-    assert field.json_schema_extra["group"]
+def test_every_setting_has_a_description_a_group_and_the_models_default(name: str) -> None:
+    setting = settings()[name]
+    assert setting.description and setting.group and setting.flag == "--" + name.replace("_", "-")
+    assert setting.default == TrainConfig.model_fields[name].default
 
 
 @pytest.mark.parametrize("name", TrainConfig.model_fields)
 def test_the_stated_limits_are_the_real_ones(name: str) -> None:
-    limits = field_limits(name)
-    for key in ("ge", "le"):
-        if key in limits:
-            value = limits[key]
-            outside = value - 1 if key == "ge" else value + 1
-            with pytest.raises(ConfigError, match=name):
-                config(**{name: outside})
+    outside = {"minimum": -1, "exclusiveMinimum": 0, "maximum": 1, "exclusiveMaximum": 0}
+    for bound, value in settings()[name].limits.items():
+        with pytest.raises(ConfigError, match=name):
+            config(**{name: value + outside[bound]})
 
 
 def test_the_embedded_model_scores_where_no_other_is_named() -> None:

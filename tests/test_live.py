@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from vlmrb.errors import ConfigError
 from vlmrb.live import parse_change
-from vlmrb.types import LIVE_CHANGES, SetLambda, SetPrompt, SetStatus, Unreadable
+from vlmrb.types import LIVE_CHANGES, Change, SetLambda, SetPrompt, SetStatus, Unreadable
 
 scalars = st.none() | st.booleans() | st.integers() | st.integers(10**300, 10**310) | st.floats() | st.text()
 values = (
@@ -36,7 +36,7 @@ def test_any_row_is_a_change_or_refused_with_a_short_reason(name: Any, value: An
     assert 10 < len(reason) < 300 and ("allowed: " in reason or "it takes none" in reason)
 
 
-def assert_follows(change: SetLambda | SetPrompt | SetStatus, name: Any, value: Any) -> None:
+def assert_follows(change: Change, name: Any, value: Any) -> None:
     assert name in LIVE_CHANGES
     if isinstance(change, SetLambda):
         assert name == "lambda" and (change.weight in (None, "schedule") or 0 <= change.weight <= 1)
@@ -64,7 +64,7 @@ def assert_follows(change: SetLambda | SetPrompt | SetStatus, name: Any, value: 
         ("stop", None, SetStatus("stopped")),
     ],
 )
-def test_each_change_is_understood(name: str, value: Any, change: SetLambda | SetPrompt | SetStatus) -> None:
+def test_each_change_is_understood(name: str, value: Any, change: Change) -> None:
     assert parse_change(name, value) == change
 
 

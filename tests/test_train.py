@@ -591,4 +591,4 @@ def test_a_full_disk_ends_the_run_in_plain_words_and_it_goes_on_once_there_is_ro
             assert resume(1, store=store).status == "finished"
             assert_clips_tile(store, 1, 1_600)
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)  # what has failed may hold a file of it open

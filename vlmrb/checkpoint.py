@@ -45,10 +45,10 @@ def save_checkpoint(
         shutil.rmtree(target, ignore_errors=True)
         beside.rename(target)
         _sync(folder)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # torch.save raises a RuntimeError where the disk is full
         shutil.rmtree(beside, ignore_errors=True)
         raise CheckpointError(
-            f"the checkpoint of step {step} cannot be written under {folder}: {error.strerror or error}. "
+            f"the checkpoint of step {step} cannot be written under {folder}: {getattr(error, 'strerror', None) or error}. "
             "Free some space or make the folder writable, then resume the run"
         ) from error
     for path in folder.iterdir():

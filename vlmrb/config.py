@@ -343,7 +343,7 @@ def _explain(item: Any) -> str:
     name = ".".join(str(part) for part in item["loc"] if part not in ("float", "constrained-float", "nullable"))
     message = item["msg"].removeprefix("Value error, ")
     if not name:
-        return message
+        return str(message)
     if item["type"] == "extra_forbidden":
         return f"{name}: there is no such setting"
     return f"{name}: got {item['input']!r}; {message[0].lower()}{message[1:]}{_allowed(name)}"
@@ -363,8 +363,8 @@ def parse_lambda(value: Any) -> float | None | str:
     Raises:
         ConfigError: anything else.
     """
-    if value in ("schedule", None):
-        return value
+    if value is None or value == "schedule":
+        return None if value is None else "schedule"
     if isinstance(value, str) and value.strip().lower() == "none":
         return None
     try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,8 @@ def max_parallel(action_spec: ActionSpec) -> int:
     return 8 if action_spec.continuous else 64
 
 
-class Evaluation(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Evaluation:
     """Means over the episodes of one evaluation."""
 
     success_rate: float | None  # None where the environment has no notion of success

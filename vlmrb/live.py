@@ -8,13 +8,13 @@ from typing import Any
 
 from vlmrb.config import parse_lambda
 from vlmrb.errors import ConfigError
-from vlmrb.types import LIVE_CHANGES, SetLambda, SetPrompt, SetStatus, Unreadable
+from vlmrb.types import LIVE_CHANGES, Change, SetLambda, SetPrompt, SetStatus, Unreadable
 
 MAX_ID = 2**63 - 1
 _SHOWN = 60  # characters of a refused name or value that its message repeats
 
 
-def parse_change(name: Any, value: Any) -> SetLambda | SetPrompt | SetStatus:
+def parse_change(name: Any, value: Any) -> Change:
     """What a live change asks for.
 
     Args:

@@ -6,6 +6,8 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from vlmrb.types import RunCounters
+
 
 class MeanMetrics:
     """Collects values by name and gives their means since the last call."""
@@ -29,21 +31,24 @@ class MeanMetrics:
 
 @dataclass
 class Counters:
-    """Counted over the whole run, kept in checkpoints."""
+    """Counts over the whole run, kept in checkpoints; `RunCounters` says what each means."""
 
     episodes: int = 0
     clips: int = 0
-    clips_scored: int = 0  # answered, unknown ones included
+    clips_scored: int = 0
     positive: int = 0
     unknown: int = 0
-    stale: int = 0  # scores that came after some of their items had been overwritten
-    dropped: int = 0  # clips given up unscored because the scorer could not keep up, or had failed
+    stale: int = 0
+    dropped: int = 0
 
     @property
     def positive_rate(self) -> float | None:
         """Share of yes among the clips with a known answer; None before the first."""
-        known = self.clips_scored - self.unknown
-        return self.positive / known if known else None
+        return self.taken().positive_rate
+
+    def taken(self, **others: Any) -> RunCounters:
+        """The counts now, with what `RunCounters` has beside them."""
+        return RunCounters(**asdict(self), **others)
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Take the values that `as_dict` gave."""

@@ -143,8 +143,7 @@ def find_page(store: Store, wanted: ClipFilter, order: ClipOrder, page: int) -> 
 def read_menus(store: Store, run_ids: tuple[int, ...]) -> Menus:
     """What there is to filter by."""
     runs = [
-        RunChoice(run.run_id, run.name, run.env, method_of(run).label, run.status, int(run.counters.get("clips", 0)))
-        for run in store.runs()
+        RunChoice(run.run_id, run.name, run.env, method_of(run).label, run.status, run.counters.clips) for run in store.runs()
     ]
     return Menus(runs, store.event_names_of(run_ids), store.prompts_used(run_ids))
 

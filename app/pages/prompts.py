@@ -174,7 +174,7 @@ def build(studio: Studio) -> None:
 
 def read_library(store: Store) -> Library:
     """Prompts, the runs that have clips or may take a prompt, the scorers that were used, and recent trials."""
-    runs = [run for run in store.runs() if run.counters.get("clips") or run.status in LIVE]
+    runs = [run for run in store.runs() if run.counters.clips or run.status in LIVE]
     used = dict.fromkeys(run.scorer for run in runs if run.scorer)
     prompts = {prompt.prompt_id: prompt for prompt in store.prompts()}
     return Library(
@@ -187,7 +187,7 @@ def read_library(store: Store) -> Library:
 
 def _choice(run: RunSummary) -> RunChoice:
     return RunChoice(
-        run.run_id, run.name, method_of(run).label, run.status, run.scorer, int(run.counters.get("clips", 0)),
+        run.run_id, run.name, method_of(run).label, run.status, run.scorer, run.counters.clips,
         jobs.why_not(run, "prompt"),
     )  # fmt: skip
 

@@ -11,7 +11,8 @@ import torch
 from vlmrb.agents import Exploration, make_agent
 from vlmrb.config import TrainConfig, make_config
 from vlmrb.errors import ConfigError
-from vlmrb.replay import ReplayBuffer, UniformSampler
+from vlmrb.replay import ReplayBuffer
+from vlmrb.replay.methods.uniform import UniformSampler
 from vlmrb.types import ActionSpec, ObservationSpec, Transition
 
 CHAIN = 6
@@ -83,7 +84,7 @@ def test_it_learns_to_walk_down_a_chain(algo: str, kind: str, settings: dict) ->
     places = np.stack([show(kind, place) for place in range(1, CHAIN - 1)])  # at the very left both actions are nearly alike
     assert agent.best_action(places).tolist() == [1] * (CHAIN - 2)
     update = agent.update(buffer.sample(32))
-    assert update.td_errors.shape == (32,) and np.isfinite(update.td_errors).all()
+    assert update.feedback.td_errors.shape == (32,) and np.isfinite(update.feedback.td_errors).all()
     assert 0.2 < update.metrics["train/mean_q"] < 1.1
 
 
@@ -94,7 +95,7 @@ def test_a_restored_agent_goes_on_exactly(algo: str) -> None:
     after.load_state_dict(copy.deepcopy(before.state_dict()))
     batch = buffer.sample(32)
     for _ in range(3):
-        np.testing.assert_array_equal(before.update(batch).td_errors, after.update(batch).td_errors)
+        np.testing.assert_array_equal(before.update(batch).feedback.td_errors, after.update(batch).feedback.td_errors)
 
 
 @pytest.mark.parametrize("algo", ["dqn", "iqn"])
@@ -105,7 +106,7 @@ def test_asking_for_td_errors_changes_nothing(algo: str) -> None:
     batch = buffer.sample(32)
     for _ in range(3):
         asked.td_errors(batch)
-        np.testing.assert_array_equal(asked.update(batch).td_errors, plain.update(batch).td_errors)
+        np.testing.assert_array_equal(asked.update(batch).feedback.td_errors, plain.update(batch).feedback.td_errors)
 
 
 @pytest.mark.parametrize(("algo", "tolerance"), [("dqn", 1e-6), ("iqn", 0.15)])  # iqn: the update's fractions are drawn
@@ -114,7 +115,7 @@ def test_td_errors_are_those_that_an_update_reports(algo: str, tolerance: float)
     batch = buffer.sample(64)
     errors = agent.td_errors(batch)
     assert errors.shape == (64,) and errors.dtype == np.float32 and np.abs(errors).max() > 0.3
-    np.testing.assert_allclose(errors, agent.update(batch).td_errors, atol=tolerance)
+    np.testing.assert_allclose(errors, agent.update(batch).feedback.td_errors, atol=tolerance)
 
 
 def test_the_same_seed_makes_the_same_agent_and_leaves_torchs_own_generator_alone() -> None:

@@ -94,7 +94,7 @@ def test_an_agent_learns_the_best_action(algo: str) -> None:
     errors = []
     for _ in range(500):
         update = agent.update(batch_of(rng))
-        errors.append(np.abs(update.td_errors).mean())
+        errors.append(np.abs(update.feedback.td_errors).mean())
     assert np.mean(errors[-20:]) < 0.3 * np.mean(errors[:20])
     np.testing.assert_allclose(agent.best_action(np.zeros((4, 3), np.float32)), np.tile(BEST, (4, 1)), atol=0.15)
 
@@ -119,7 +119,7 @@ def test_td_errors_are_those_that_an_update_would_report_and_asking_changes_noth
     before = copy.deepcopy(agent.state_dict())
     asked = agent.td_errors(batch)
     assert all(torch.equal(a, b) for a, b in zip(tensors_of(before), tensors_of(agent.state_dict()), strict=True))
-    np.testing.assert_allclose(asked, agent.update(batch).td_errors, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(asked, agent.update(batch).feedback.td_errors, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("algo", ["sac", "td3"])
@@ -131,7 +131,7 @@ def test_an_agent_goes_on_from_its_state_exactly(algo: str) -> None:
     other.load_state_dict(copy.deepcopy(agent.state_dict()))
     batch = batch_of(rng)._replace(terminated=np.zeros(64, np.float32))
     for _ in range(3):
-        np.testing.assert_array_equal(agent.update(batch).td_errors, other.update(batch).td_errors)
+        np.testing.assert_array_equal(agent.update(batch).feedback.td_errors, other.update(batch).feedback.td_errors)
 
 
 @pytest.mark.parametrize("algo", ["sac", "td3"])
@@ -174,7 +174,7 @@ def test_a_policy_that_is_certain_draws_its_mean() -> None:
 def test_pictures_are_observations_too(algo: str) -> None:
     agent, rng = agent_of(algo, IMAGE), np.random.default_rng(0)
     update = agent.update(batch_of(rng, 4, spec=IMAGE))
-    assert update.td_errors.shape == (4,) and np.isfinite(list(update.metrics.values())).all()
+    assert update.feedback.td_errors.shape == (4,) and np.isfinite(list(update.metrics.values())).all()
     assert agent.act(np.zeros((2, 48, 48, 3), np.uint8), 100).shape == (2, 2)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,11 @@ def compared(runs: list[MeasuredRun], *, at=(100_000, 200_000), thresholds=(0.5,
         ({"clip_length": 8, "td_boost": True}, "vlm (oracle, |δ|, L=8)"),
         ({"prompt": "manipulation"}, "vlm (oracle)"),
         ({"prompt": "manipulation", "scorer": "embedded"}, "vlm (embedded, prompt “manipulation”)"),
+        ({"base": "per", "importance_weights": True}, "vlm (oracle, base per, with weights)"),
+        ({"replay": "per", "importance_weights": False}, "per (no weights)"),
+        ({"replay": "per", "per_alpha": 0.7}, "per"),
+        ({"replay": "laber", "laber_factor": 8}, "laber (m=8)"),
+        ({"algo": "sac", "td_boost": False}, "vlm (oracle, no |δ|)"),
     ],
 )
 def test_a_method_is_named_by_what_decides_how_it_draws(settings: dict, label: str) -> None:
@@ -92,9 +99,29 @@ def test_vlm_replay_is_measured_against_both_baselines() -> None:
     runs = [measured(i, [0.1 * i], replay=replay) for i, replay in enumerate(["uniform", "per", "vlm"], start=1)]
     improvements = compared(runs).improvements
     assert [(item.method.label, item.baseline.label, item.probability.point) for item in improvements] == [
-        ("vlm (oracle)", "uniform", 1.0),
         ("vlm (oracle)", "per", 1.0),
+        ("vlm (oracle)", "uniform", 1.0),
     ]
+
+
+def test_every_baseline_is_measured_against_with_and_without_importance_weights_alike() -> None:
+    kinds = [{"replay": "per"}, {"replay": "per", "importance_weights": False}, {"replay": "relo"}, {"replay": "vlm"}]
+    improvements = compared([measured(i, [0.1 * i], **kind) for i, kind in enumerate(kinds, 1)]).improvements
+    assert {(item.method.label, item.baseline.label) for item in improvements} == {
+        ("vlm (oracle)", label) for label in ("per", "per (no weights)", "relo")
+    }
+
+
+def test_runs_of_a_method_that_is_not_installed_any_more_are_compared_under_its_key() -> None:
+    gone = measured(2, [0.1])
+    gone = replace(gone, run=replace(gone.run, replay="gone", config=gone.run.config | {"replay": "gone"}))
+    result = compared([measured(1, [0.2]), gone])
+    assert [(item.method.label, item.baseline.label) for item in result.improvements] == [("vlm (oracle)", "gone")]
+
+
+def test_settings_that_only_one_method_reads_are_no_difference_between_methods() -> None:
+    runs = [measured(i, [0.1], replay="per" if i % 2 else "uniform", per_alpha=0.5 if i % 2 else 0.6) for i in range(10)]
+    assert compared(runs).notes == []
 
 
 def test_other_environments_and_agents_are_kept_apart() -> None:
@@ -197,6 +224,6 @@ def test_fewer_than_five_seeds_on_either_side_claim_nothing(seeds: tuple[int, in
 
 
 def test_without_a_pair_to_compare_the_verdict_says_what_is_missing() -> None:
-    for replays, words in ((("per", "uniform"), "add VLM-RB runs"), (("vlm",), "no uniform or PER runs")):
+    for replays, words in ((("per", "uniform"), "add VLM-RB runs"), (("vlm",), "no baseline runs")):
         (verdict,) = verdicts(compared([measured(i, [0.1], replay=replay) for i, replay in enumerate(replays)]))
         assert (words in verdict.sentences[0], verdict.decided) == (True, False)

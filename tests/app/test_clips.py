@@ -206,7 +206,7 @@ def test_draws_are_compared_with_uniform_replay(store: Store) -> None:
     view = replay_view(made, run, length=4)
     assert view.uniform == pytest.approx(4 / 1_000)
     assert view.times_uniform == pytest.approx(3)
-    assert view.other == "uniform"
+    assert (view.other, view.token, view.other_token) == ("Uniform", "method-vlm", "method-uniform")
 
 
 def test_a_full_buffer_is_what_uniform_replay_draws_from(store: Store) -> None:
@@ -214,7 +214,7 @@ def test_a_full_buffer_is_what_uniform_replay_draws_from(store: Store) -> None:
     view = replay_view(ClipReplay(1, 9_000, float("nan"), None, 0.0, 0.016), run, length=4)
     assert view.uniform == pytest.approx(4 / 500)
     assert view.times_uniform == pytest.approx(2)
-    assert view.other == "prioritised"
+    assert (view.other, view.other_token) == ("PER", "method-per")
     assert to_json(view)["td_error"] is None
 
 

@@ -14,15 +14,16 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from app.colors import COLORS, method_tokens
+from app.colors import light_color, method_tokens, style_sheet
 from app.comparing import MAX_POINTS, SUCCESS, compare_view, default_runs, steps_of, version_of
 from app.export import csv_of, html_of, interval_words, reaching_words
 from app.figures import comparison_figure
-from app.media import assets_folder, media_routes
+from app.media import media_routes
 from app.pages.compare import read_choices
 from app.studio import Studio
 from vlmrb.analysis import stats
 from vlmrb.errors import ConfigError, NotFoundError
+from vlmrb.replay.registry import replay_methods
 from vlmrb.store import Store
 from vlmrb.types import Episode
 
@@ -153,9 +154,11 @@ def test_short_runs_of_one_task_do_not_cut_the_table_of_another(five_seeds: Stor
 
 
 def test_colours_of_exported_figures_are_those_of_the_style() -> None:
-    style = (assets_folder() / "studio.css").read_text(encoding="utf-8")
-    light = style[: style.index("body.dark")]
-    assert dict(re.findall(r"--(method-[\w-]+): (#\w+);", light)) == COLORS
+    light = style_sheet().partition("body.dark")[0]
+    found = dict(re.findall(r"--([\w-]+): (#\w+);", light))
+    assert {f"method-{key}" for key in replay_methods()} < set(found)
+    assert found == {token: light_color(token) for token in found}
+    assert light_color("no-such-token") == light_color("method-other")
 
 
 def test_methods_keep_their_colours() -> None:
@@ -164,7 +167,7 @@ def test_methods_keep_their_colours() -> None:
         "per": "method-per",
         "uniform": "method-uniform",
         "vlm (oracle)": "method-vlm",
-        "vlm (oracle, λ=0.1)": "method-vlm-2",
+        "vlm (oracle, λ=0.1)": "variant-1",
     }
 
 

@@ -53,13 +53,12 @@ def test_every_setting_but_replay_and_seed_is_in_the_form_with_words_and_range()
     assert all(setting.description for setting in settings.values())
     assert (settings["double"].kind, settings["double"].default) == ("flag", True)
     assert settings["algo"].choices == ("dqn", "iqn", "sac", "td3")
-    assert (settings["train_freq"].default_for("dqn"), settings["train_freq"].default_for("sac")) == ("4", "1")
-    assert (settings["td_boost"].default_for("dqn"), settings["td_boost"].default_for("td3")) == (False, True)
-    assert (settings["lambda_max"].kind, settings["lambda_max"].limits, settings["lambda_max"].optional) == (
-        "number",
-        {"ge": 0.0, "le": 1.0},
-        True,
-    )
+    assert (settings["train_freq"].default, settings["train_freq"].by_agent) == ("4", {"sac": "1", "td3": "1"})
+    assert (settings["td_boost"].default, settings["td_boost"].by_agent["td3"]) == (False, True)
+    lambda_max = settings["lambda_max"]
+    assert (lambda_max.kind, lambda_max.range, lambda_max.optional) == ("number", "0 to 1", True)
+    assert settings["base"].choices == ("uniform", "per", "laber", "reaper", "relo")
+    assert (settings["quantiles"].readers, settings["gamma"].readers) == (("iqn",), ())
     assert (settings["total_steps"].kind, settings["total_steps"].default) == ("whole", "200000")
 
 

@@ -16,7 +16,7 @@ from vlmrb.__main__ import main
 from vlmrb.errors import ConfigError, NotFoundError, RunBusyError, ScorerSetupError
 from vlmrb.prompt_library import save_prompt
 from vlmrb.store import Store
-from vlmrb.types import CLIPS_PER_RUN
+from vlmrb.types import CLIPS_PER_RUN, RunCounters
 
 QUESTION = "Does the agent pick up a key?"
 
@@ -121,10 +121,10 @@ def test_an_empty_text_is_refused(store: Store) -> None:
 def test_the_library_knows_which_runs_take_a_prompt(store: Store) -> None:
     me = psutil.Process()
     store.claim_run(1, me.pid, me.create_time())
-    store.heartbeat(1, 100, counters={"clips": 8})
+    store.heartbeat(1, 100, counters=RunCounters(clips=8))
     (run,) = read_library(store).runs
     assert (run.run_id, run.clips, run.takes_prompt) == (1, 8, "")
-    store.release_run(1, "stopped", counters={"clips": 8})
+    store.release_run(1, "stopped", counters=RunCounters(clips=8))
     (run,) = read_library(store).runs
     assert "stopped" in run.takes_prompt
 

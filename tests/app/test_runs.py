@@ -22,6 +22,7 @@ from app.widgets import answering
 from tests.foreign_rows import write_change
 from vlmrb import Store, make_config
 from vlmrb.errors import ConfigError, NotFoundError
+from vlmrb.types import RunCounters
 
 AddRun = Callable[..., int]
 
@@ -75,7 +76,7 @@ def live(store: Store, run_id: int, step: int = 0, status: Any = None, **figures
 
 def test_a_row_tells_how_far_the_run_is_and_how_long_it_still_takes(store: Store, add_run: AddRun) -> None:
     run_id = add_run()
-    counters = {"clips": 50, "clips_scored": 40, "unknown": 10, "positive": 6, "backlog": 10}
+    counters = RunCounters(clips=50, clips_scored=40, unknown=10, positive=6, backlog=10)
     live(store, run_id, 2_500, steps_per_second=250.0, counters=counters)
     writer = store.writer(run_id)
     for step, value in ((1_000, 0.5), (2_000, 0.25)):
@@ -204,7 +205,7 @@ def test_colours_of_methods_do_not_change_with_the_order() -> None:
     assert tokens["uniform"] == "method-uniform"
     assert tokens["per"] == "method-per"
     assert tokens["vlm (oracle)"] == "method-vlm"
-    assert tokens["vlm (oracle, λ=0.1)"] == "method-vlm-2"
+    assert tokens["vlm (oracle, λ=0.1)"] == "variant-1"
 
 
 def test_a_run_has_the_same_colour_on_both_pages(store: Store, add_run: AddRun) -> None:

@@ -6,29 +6,22 @@ import re
 
 import pytest
 
+from app.colors import SHADES, colors
 from app.media import assets_folder
 
 AA_TEXT, AA_PARTS = 4.5, 3.0
 TEXT = """text bg, text surface, muted bg, muted surface, muted hover, accent surface, accent accent-soft, on-accent accent,
 good good-soft, warn warn-soft, bad bad-soft, info info-soft, bad surface"""
-PARTS = ",".join(
-    f"{name} surface"
-    for name in (
-        "line-strong",
-        "method-per",
-        "method-uniform",
-        "method-other",
-        "method-vlm",
-        *(f"method-vlm-{n}" for n in range(2, 8)),
-    )
-)
+PARTS = ",".join(f"{name} surface" for name in ("line-strong", *colors(), *SHADES))
 
 
 def tokens(theme: str) -> dict[str, str]:
     style = (assets_folder() / "studio.css").read_text(encoding="utf-8")
     block = re.search(r"^body%s \{(.*?)^\}" % (r"\.dark" if theme == "dark" else ""), style, re.DOTALL | re.MULTILINE)
     assert block is not None
-    return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block.group(1)))
+    ground = int(theme == "dark")
+    of_methods = {token: shades[ground] for token, shades in (colors() | SHADES).items()}
+    return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block.group(1))) | of_methods
 
 
 def luminance(color: str) -> float:

@@ -135,7 +135,7 @@ def screenshot(page) -> Callable[[str], None]:
         Path(folder).mkdir(parents=True, exist_ok=True)
         for width in (800, 1280, 1920):
             page.set_viewport_size({"width": width, "height": 900})
-            page.wait_for_timeout(400)
+            page.wait_for_timeout(400)  # plotly redraws a while after the last change of size; no test depends on it
             page.screenshot(path=str(Path(folder) / f"{name}-{width}.png"), full_page=True)
         page.set_viewport_size({"width": 1280, "height": 900})
 

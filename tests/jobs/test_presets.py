@@ -18,7 +18,7 @@ BASE = {"env": "DoorKey-6x6", "scorer": "oracle", "lambda_max": 0.3, "clip_lengt
 def test_a_matched_set_has_every_method_with_every_seed_alike_in_all_else() -> None:
     configs = jobs.matched_set(BASE, [{"replay": "vlm"}, {"replay": "per"}, {"replay": "uniform"}], [3, 5])
     assert [(c.seed, c.replay) for c in configs] == [(s, r) for s in (3, 5) for r in ("vlm", "per", "uniform")]
-    different = {"seed", "replay", "scorer", "lambda_max", "clip_length"}
+    different = {"seed", "replay", "scorer", "lambda_max", "clip_length", "importance_weights"}
     shared = [{name: value for name, value in c.model_dump().items() if name not in different} for c in configs]
     assert all(each == shared[0] for each in shared)
 
@@ -28,6 +28,15 @@ def test_what_only_vlm_replay_knows_is_left_out_elsewhere() -> None:
     assert (vlm.scorer, vlm.lambda_max, vlm.clip_length) == ("oracle", 0.3, 16)
     defaults = {name: field.default for name, field in TrainConfig.model_fields.items()}
     assert (uniform.scorer, uniform.lambda_max) == (None, defaults["lambda_max"])
+
+
+def test_a_setting_goes_to_the_methods_that_read_it_and_to_no_other() -> None:
+    base = {"env": "DoorKey-6x6", "per_alpha": 0.3, "laber_factor": 7, "base": "per", "scorer": "oracle"}
+    methods = ("vlm", "per", "relo", "laber", "uniform")
+    runs = {c.replay: c for c in jobs.matched_set(base, [{"replay": key} for key in methods], [0])}
+    assert [runs[key].per_alpha for key in methods] == [0.3, 0.3, 0.3, 0.6, 0.6]  # that of vlm is its base's
+    assert [runs[key].laber_factor for key in methods] == [4, 4, 4, 7, 4]
+    assert [runs[key].base for key in methods] == ["per", *["uniform"] * 4]
 
 
 def test_runs_of_a_set_are_named_by_what_sets_them_apart() -> None:

@@ -1,4 +1,4 @@
-"""The model before training: a standard folder, and questions packed behind one clip that read as if each stood alone."""
+"""The model before training: a standard folder, and questions packed after one clip that are read as if each stood alone."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def scenes() -> list[Scene]:
 
 @pytest.fixture(scope="module")
 def packed(learner, scenes) -> tuple[list[list[Question]], np.ndarray]:
-    """Questions and the P(yes) that they get while the model learns."""
+    """Questions and the P(yes) that they get during training."""
     texts = ([PICK, OPEN], [OPEN], [OPEN, PICK, PICK], [PICK])
     asked = [[Question(text, True, Matter("progress")) for text in row] for row in texts]
     batch = pack(lay_out(scenes, SHAPE.frames), asked, CATALOGUE, build_tokenizer(CATALOGUE.vocabulary()))
@@ -64,7 +64,7 @@ def packed(learner, scenes) -> tuple[list[list[Question]], np.ndarray]:
 
 @pytest.fixture(scope="module")
 def folder(learner, packed, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("model")  # `packed` comes first: a finished model learns no more
+    made = tmp_path_factory.mktemp("model")  # after `packed`, because a finished model cannot be trained
     save_folder(made, learner.finish(), build_tokenizer(CATALOGUE.vocabulary()), SHAPE, CATALOGUE.plain_questions())
     return made
 
@@ -75,7 +75,7 @@ def test_the_folder_is_a_standard_one_of_safetensors_alone(folder) -> None:
     assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl"))]
 
 
-def test_the_full_size_fits_into_fifteen_megabytes_of_halves() -> None:
+def test_the_full_size_fits_into_fifteen_megabytes_in_half_precision() -> None:
     model = build_model(300, ModelShape())
     assert 1e6 < sum(weight.numel() for weight in model.parameters()) < 15e6 / 2
 
@@ -90,7 +90,7 @@ def test_it_loads_without_torchvision(folder) -> None:
     assert outcome.stdout.strip() == "video", outcome.stderr
 
 
-def test_packed_questions_get_the_answers_that_the_back_end_gives_to_each_alone(folder, packed, scenes) -> None:
+def test_packed_questions_get_the_answers_that_the_back_end_gives_each_of_them_alone(folder, packed, scenes) -> None:
     asked, expected = packed
     scorer = HFScorer(str(folder), scorer="hf:x", device="cpu")
     renderer = MiniGridRenderer()
@@ -135,7 +135,7 @@ def test_a_run_whose_prompt_has_unknown_words_says_so_and_still_scores(folder, t
     assert main(["train", "--store", store, "--quiet", "--scorer", f"hf:{folder}", "--prompt", prompt, *options]) == 0
     with Store(store, create=False) as opened:
         run = opened.run(1)
-        assert "'wizard'" in str(run.counters["prompt_notice"])
+        assert "'wizard'" in run.counters.prompt_notice
         assert run.error == ""
         scores = [clip.score for clip in opened.clips(1)]
     assert scores

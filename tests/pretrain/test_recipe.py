@@ -1,4 +1,4 @@
-"""The recipe: the same seed gives the same model, interrupted or not, and a short training learns."""
+"""The recipe: the same seed gives the same model, interrupted or not, and a short training learns something."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[PretrainProgress]]:
-    folder, told = tmp_path_factory.mktemp("made") / "model", []
-    pretrain(SHORT, folder, device="cpu", workers=0, report=told.append, report_every=1)
-    return folder, told
+    folder, reports = tmp_path_factory.mktemp("made") / "model", []
+    pretrain(SHORT, folder, device="cpu", workers=0, report=reports.append, report_every=1)
+    return folder, reports
 
 
-def test_a_training_goes_through_its_three_stretches_and_leaves_a_model(made) -> None:
-    folder, told = made
-    assert [math.isnan(progress.answer) for progress in told[:10]] == [True] * 4 + [False] * 6
-    assert told[-1].share == 1.0
-    assert told[-1].clips == 40
+def test_training_goes_through_its_three_stages_and_writes_a_model(made) -> None:
+    folder, reports = made
+    assert [math.isnan(progress.answer) for progress in reports[:10]] == [True] * 4 + [False] * 6
+    assert reports[-1].share == 1.0
+    assert reports[-1].clips == 40
     assert (folder / "model.safetensors").exists()
     assert "40 clips" in (folder / "README.md").read_text()
 
@@ -49,8 +49,8 @@ def test_the_same_seed_gives_the_same_weights_with_worker_processes_and_with_non
     assert all(torch.equal(value, again[name]) for name, value in weights(made[0]).items())
 
 
-def test_a_training_leaves_the_processor_as_it_was(made) -> None:
-    assert float(torch.tensor(1e-40) * 1) > 0  # where denormal numbers are flushed, hypothesis and NumPy reckon differently
+def test_training_leaves_the_handling_of_denormal_numbers_as_it_was(made) -> None:
+    assert float(torch.tensor(1e-40) * 1) > 0  # hypothesis and NumPy rely on them
 
 
 def test_another_seed_gives_other_weights(made, tmp_path) -> None:
@@ -59,7 +59,7 @@ def test_another_seed_gives_other_weights(made, tmp_path) -> None:
     assert not all(torch.equal(value, other[name]) for name, value in weights(made[0]).items())
 
 
-def test_an_interrupted_training_is_resumed_by_its_own_recipe_alone_and_ends_with_the_same_weights(made, tmp_path) -> None:
+def test_an_interrupted_training_resumes_only_with_its_own_recipe_and_ends_with_the_same_weights(made, tmp_path) -> None:
     def interrupt(progress: PretrainProgress) -> None:
         if progress.clips == 24:
             raise KeyboardInterrupt
@@ -77,7 +77,7 @@ def test_an_interrupted_training_is_resumed_by_its_own_recipe_alone_and_ends_wit
     assert all(torch.equal(value, resumed[name]) for name, value in weights(made[0]).items())
 
 
-def test_a_training_is_not_begun_over_a_finished_model(made) -> None:
+def test_training_does_not_start_over_a_finished_model(made) -> None:
     with pytest.raises(ConfigError, match="another --out"):
         pretrain(SHORT, made[0], device="cpu", workers=0)
 
@@ -93,7 +93,7 @@ def test_a_recipe_out_of_range_is_refused(wrong) -> None:
         replace(SHORT, **wrong)
 
 
-def test_an_evaluation_tells_every_figure_of_every_question(made) -> None:
+def test_an_evaluation_has_every_figure_for_every_question(made) -> None:
     found = evaluate(made[0], clips=10, device="cpu")
     assert [entry.question for entry in found.questions[:3]] == ["games", "manipulation", "progress"]
     assert {entry.n for entry in found.questions} == {10}
@@ -129,11 +129,11 @@ def test_the_command_trains_and_refuses_to_overwrite(tmp_path, capsys) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_a_short_training_learns_to_see_and_to_read_what_is_asked_after(tmp_path) -> None:
-    told: list[PretrainProgress] = []
-    pretrain(Recipe(clips=6000), tmp_path / "model", report=told.append, report_every=20)
-    assert told[-1].see < 0.7 * told[0].see
-    assert told[-1].seen > 0.7
-    reading = [progress.read for progress in told if not math.isnan(progress.read)]
+def test_a_short_training_learns_to_see_and_to_read_questions(tmp_path) -> None:
+    reports: list[PretrainProgress] = []
+    pretrain(Recipe(clips=6000), tmp_path / "model", report=reports.append, report_every=20)
+    assert reports[-1].see < 0.7 * reports[0].see
+    assert reports[-1].seen > 0.7
+    reading = [progress.read for progress in reports if not math.isnan(progress.read)]
     assert reading[-1] < 0.6 * reading[0]
     assert HFScorer(str(tmp_path / "model"), scorer="hf:short").frames_per_clip == Recipe(clips=6000).shape.frames

@@ -1,4 +1,4 @@
-"""The robots' side of the recipe: footage that repeats, truths that fit the frames, and a model that sees what it was shown."""
+"""The robot suite: repeatable footage, truths that match the frames, and a model that sees what it is shown."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ PRESS = "Does the robot press a button?"
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    told: list[float] = []
-    prepare(folder, 0, 0, told.append, EPISODES)
-    assert told[-1] == 1.0
+    shares: list[float] = []
+    prepare(folder, 0, 0, shares.append, EPISODES)
+    assert shares[-1] == 1.0
     return folder
 
 
@@ -78,7 +78,7 @@ def test_things_are_where_the_picture_shows_them(films) -> None:
     assert np.mean(redness) > 0.8  # the others are behind the arm
 
 
-def test_a_truth_tells_what_happens_behind_the_first_frame(films) -> None:
+def test_a_truth_holds_what_happens_after_the_first_frame(films) -> None:
     checked = 0
     for film in films:
         for at, thing, event in film.events:
@@ -121,7 +121,7 @@ def test_answers_follow_the_events_and_the_frames(films, matter, expected) -> No
     assert answer(matter, truth) is expected
 
 
-def test_an_end_of_the_task_that_nothing_in_the_clip_has_brought_about_is_not_asked_after(films) -> None:
+def test_a_success_that_nothing_in_the_clip_explains_is_not_asked_about(films) -> None:
     truth = replace(truth_of(films[0], np.array([0, 1])), events=(Event("success"),))
     assert answer(Matter("progress"), truth) is None
 
@@ -134,7 +134,7 @@ def test_batches_repeat_and_rare_events_are_common_in_them(data) -> None:
     assert sum(bool(truth.events) for truth in first.truths) >= 6
 
 
-def test_what_the_model_sees_while_it_learns_is_what_the_back_end_sees_in_pixels(data, films, tmp_path) -> None:
+def test_what_the_model_sees_in_training_is_what_the_back_end_sees_in_pixels(data, films, tmp_path) -> None:
     torch.manual_seed(0)
     tokenizer = build_tokenizer(CATALOGUE.vocabulary())
     yes, no = tokenizer.convert_tokens_to_ids(["yes", "no"])
@@ -156,7 +156,7 @@ def test_what_the_model_sees_while_it_learns_is_what_the_back_end_sees_in_pixels
     clip = Clip(1, 0, 0, np.arange(4), np.zeros((4, 1), np.uint8), np.zeros(4, np.float32), (), "length")
     request = ScoringRequest(clip, films[0].frames[rows], (0, 1, 2, 3))
     given = [scorer.score([request], Prompt("custom", 1, text))[0].probability for text in texts]
-    assert given == pytest.approx(expected, abs=2e-3)  # codes are halves
+    assert given == pytest.approx(expected, abs=2e-3)  # codes are float16
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def few_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(suites.SUITES, "robots", replace(suites.SUITES["robots"], prepare=partial(prepare, episodes=EPISODES)))
 
 
-def test_a_training_films_first_and_goes_on_where_it_was_interrupted(few_episodes, tmp_path) -> None:
+def test_training_films_first_and_resumes_after_an_interrupt(few_episodes, tmp_path) -> None:
     recipe = Recipe(clips=16, batch=4, questions=3, suite="robots", shape=SHAPE)
 
     def interrupt(share: float) -> None:
@@ -190,7 +190,7 @@ def test_a_training_films_first_and_goes_on_where_it_was_interrupted(few_episode
 
 
 @pytest.mark.slow
-def test_an_evaluation_tells_every_figure_of_every_question(few_episodes, tmp_path) -> None:
+def test_an_evaluation_has_every_figure_for_every_question(few_episodes, tmp_path) -> None:
     pretrain(Recipe(clips=4, batch=4, questions=3, suite="robots", shape=SHAPE), tmp_path / "model", device="cpu", workers=0)
     found = evaluate(tmp_path / "model", suite="robots", clips=5, device="cpu")
     assert {entry.n for entry in found.questions} == {5}
@@ -198,11 +198,11 @@ def test_an_evaluation_tells_every_figure_of_every_question(few_episodes, tmp_pa
 
 
 @pytest.mark.slow
-def test_the_exam_is_the_same_for_the_same_seed_and_holds_clips_as_a_run_would_score_them() -> None:
+def test_the_exam_is_the_same_for_the_same_seed_and_has_clips_as_a_run_would_score_them() -> None:
     exam = SceneExam(4)
     items, again = exam.held_out(20, seed=1), SceneExam(4).held_out(20, seed=1)
     assert [item.clip.events for item in items] == [item.clip.events for item in again]
     assert all((item.clip.snapshots == other.clip.snapshots).all() for item, other in zip(items, again, strict=True))
     assert {item.env for item in items} == {f"scene-singletask-task{number}-v0" for number in range(1, 6)}
-    assert "placed_in_drawer" in {event.name for event in items[-1].truth.events}  # the twentieth is chosen for it
+    assert "placed_in_drawer" in {event.name for event in items[-1].truth.events}  # the twentieth is picked for it
     assert exam.request(items[0]).frames.shape == (4, 192, 192, 3)

@@ -90,7 +90,7 @@ def test_the_frames_are_those_that_a_scorer_is_shown(length) -> None:
     assert make_request(clip, AsTheyAre(), 8).frame_indices == tuple(frame_indices(length, 8))
 
 
-def test_truth_tells_what_stands_where_and_what_happened_to_which_cell(maker) -> None:
+def test_truth_knows_what_is_where_and_what_happened_to_which_cell(maker) -> None:
     scenes = [
         scene for scene in maker.balanced((5, 0), 24, 8) if any(event.name == "picked_up" for _, event in scene.clip.events)
     ]

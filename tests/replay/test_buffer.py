@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlmrb.replay import MixtureSampler, PrioritizedSampler, ReplayBuffer, UniformSampler
-from vlmrb.types import ObservationSpec, Transition
+from vlmrb.replay import ReplayBuffer
+from vlmrb.replay.methods.per import PrioritizedSampler
+from vlmrb.replay.methods.uniform import UniformSampler
+from vlmrb.replay.methods.vlm import MixtureSampler
+from vlmrb.types import Feedback, ObservationSpec, Transition
 
 SPEC = ObservationSpec("vector", (1,), "float32")
 
@@ -73,10 +76,10 @@ def simple_buffer(capacity: int, sampler, steps: int) -> ReplayBuffer:
 
 
 def test_score_for_an_evicted_item_is_counted_stale_and_touches_no_stranger() -> None:
-    buffer = simple_buffer(10, MixtureSampler(10, None), 25)  # holds 15 … 24
-    assert buffer.apply_score(np.arange(10, 15), 1.0) == 5
+    buffer = simple_buffer(10, MixtureSampler(10, UniformSampler(), None), 25)  # holds 15 … 24
+    assert buffer.apply_label(np.arange(10, 15), True) == 5
     assert set(buffer.sample(300).item_ids) == set(range(15, 25))  # q_P is still empty: uniform
-    assert buffer.apply_score(np.arange(12, 18), 1.0) == 3
+    assert buffer.apply_label(np.arange(12, 18), True) == 3
     assert set(buffer.sample(300).item_ids) == {15, 16, 17}
 
 
@@ -86,15 +89,17 @@ def test_td_errors_of_evicted_items_are_passed_over() -> None:
     simple = np.array([[99]], np.float32)
     for _ in range(10):
         buffer.add(Transition(simple, np.zeros(1, int), np.zeros(1, np.float32), simple, np.zeros(1, bool), np.zeros(1, bool)))
-    buffer.update_priorities(batch.item_ids, np.full(5, 1e6, np.float32))
+    buffer.update_priorities(batch.item_ids, Feedback(np.full(5, 1e6, np.float32)))
     np.testing.assert_allclose(buffer.sample(50).probabilities, 0.1)
 
 
-@pytest.mark.parametrize("make", [UniformSampler, lambda: PrioritizedSampler(30), lambda: MixtureSampler(30, 0.5, True)])
+@pytest.mark.parametrize(
+    "make", [UniformSampler, lambda: PrioritizedSampler(30), lambda: MixtureSampler(30, UniformSampler(), 0.5, True)]
+)
 def test_a_restored_buffer_draws_what_the_saved_one_would_have_drawn(make) -> None:
     before = simple_buffer(30, make(), 47)
-    before.apply_score(np.arange(20, 30), 1.0)
-    before.update_priorities(np.arange(20, 40), np.linspace(-1, 3, 20).astype(np.float32))
+    before.apply_label(np.arange(20, 30), True)
+    before.update_priorities(np.arange(20, 40), Feedback(np.linspace(-1, 3, 20).astype(np.float32)))
     state = {key: np.copy(value) if isinstance(value, np.ndarray) else value for key, value in before.state_dict().items()}
     after = ReplayBuffer(30, SPEC, make(), np.random.default_rng(0))
     after.load_state_dict(state)
@@ -105,12 +110,12 @@ def test_a_restored_buffer_draws_what_the_saved_one_would_have_drawn(make) -> No
 
 
 def test_items_are_looked_up_by_their_ids_with_the_chance_of_a_draw() -> None:
-    buffer = simple_buffer(10, MixtureSampler(10, 0.5), 25)  # holds 15 … 24
-    buffer.apply_score(np.array([15, 24]), 1.0)
+    buffer = simple_buffer(10, MixtureSampler(10, UniformSampler(), 0.5), 25)  # holds 15 … 24
+    buffer.apply_label(np.array([15, 24]), True)
     np.testing.assert_array_equal(buffer.holds(np.array([0, 14, 15, 24, 25])), [False, False, True, True, False])
-    batch, chances = buffer.look_up(np.array([24, 16]))
+    batch, parts = buffer.look_up(np.array([24, 16]))
     np.testing.assert_array_equal(batch.item_ids, [24, 16])
     np.testing.assert_array_equal(batch.observations[:, 0], [24, 16])
-    np.testing.assert_allclose(chances.vlm, [0.25, 0.0])
-    np.testing.assert_allclose(chances.other, [0.05, 0.05])
+    np.testing.assert_allclose(parts.vlm, [0.25, 0.0])
+    np.testing.assert_allclose(parts.other, [0.05, 0.05])
     np.testing.assert_allclose(batch.probabilities, [0.3, 0.05])

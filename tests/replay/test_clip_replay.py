@@ -10,7 +10,9 @@ import torch
 
 from vlmrb.checkpoint import load_checkpoint
 from vlmrb.config import TrainConfig, make_config
-from vlmrb.replay import MixtureSampler, ReplayBuffer, UniformSampler
+from vlmrb.replay import ReplayBuffer
+from vlmrb.replay.methods.uniform import UniformSampler
+from vlmrb.replay.methods.vlm import MixtureSampler
 from vlmrb.store import Store
 from vlmrb.train import train
 from vlmrb.train.labelling import replay_of
@@ -78,9 +80,9 @@ def filled(sampler, capacity: int, steps: int) -> ReplayBuffer:
 
 
 def test_a_clip_is_judged_by_its_transitions_that_are_still_there() -> None:
-    buffer = filled(MixtureSampler(10, 0.4), 10, 20)  # holds 10 … 19
+    buffer = filled(MixtureSampler(10, UniformSampler(), 0.4), 10, 20)  # holds 10 … 19
     gone, partly, whole = clip(1, range(4)), clip(2, range(8, 12)), clip(3, range(12, 16))
-    buffer.apply_score(whole.item_ids, 1.0)
+    buffer.apply_label(whole.item_ids, True)
     found = replay_of([gone, partly, whole], buffer, Doubter())
     assert [replay.clip_id for replay in found] == [2, 3]
     assert found[0] == ClipReplay(2, 20, 10.5, 0.4, 0.0, pytest.approx(0.6 * 2 / 10))

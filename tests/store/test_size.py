@@ -71,7 +71,7 @@ def test_lists_stay_quick_with_100_000_clips_and_a_million_metric_rows(tmp_path:
     seed_store(path)
     with Store(path) as store:
         assert store.check() == [] and store.count_clips_found(ClipFilter(superseded=True)) == 100_000
-        scored = [run.run_id for run in store.runs() if run.counters["clips"]]
+        scored = [run.run_id for run in store.runs() if run.counters.clips]
         for page in pages(store, scored[len(scored) // 2]):
             assert quickest(page) < 0.1
         assert quickest(lambda: store.heartbeat(scored[0], 7)) < 0.02

@@ -12,7 +12,7 @@ from tests.store.samples import clip, filled, new_run, score
 from vlmrb.errors import ConfigError, NotFoundError, RunBusyError, StoreError
 from vlmrb.store import Store
 from vlmrb.store.tables import metadata
-from vlmrb.types import CLIPS_PER_RUN, ClipReplay, Episode, Event
+from vlmrb.types import CLIPS_PER_RUN, ClipReplay, Episode, Event, RunCounters
 
 
 def test_metrics_episodes_and_events_come_back(store: Store) -> None:
@@ -150,14 +150,29 @@ def test_live_changes_keep_their_history(store: Store) -> None:
         store.request_change(99, "pause")
 
 
+@pytest.mark.parametrize(
+    ("stored", "counters"),
+    [
+        ("{}", RunCounters()),
+        ('{"clips": 3, "scoring_error": "gone"}', RunCounters(clips=3, scoring_error="gone")),
+        ('{"clips": 3, "positive": null, "stale": "many", "colour": "red"}', RunCounters(clips=3)),
+    ],
+)
+def test_counters_of_another_version_are_read_as_far_as_they_are_known(store: Store, stored: str, counters: RunCounters) -> None:
+    run_id = new_run(store)
+    with store._write() as connection:
+        connection.exec_driver_sql(f"UPDATE runs SET counters = '{stored}' WHERE run_id = {run_id}")
+    assert store.run(run_id).counters == counters
+
+
 def test_a_run_says_running_only_while_its_process_lives(store: Store) -> None:
     run_id = new_run(store)
     assert store.run(run_id).status == "created" and store.run(run_id).name == "DoorKey-8x8 dqn vlm(oracle) s3"
     me = psutil.Process()
     store.claim_run(run_id, me.pid, me.create_time())
-    store.heartbeat(run_id, 128, status="paused", steps_per_second=9.5, counters={"clips": 3})
+    store.heartbeat(run_id, 128, status="paused", steps_per_second=9.5, counters=RunCounters(clips=3))
     run = store.run(run_id)
-    assert (run.status, run.step, run.steps_per_second, run.counters) == ("paused", 128, 9.5, {"clips": 3})
+    assert (run.status, run.step, run.steps_per_second, run.counters) == ("paused", 128, 9.5, RunCounters(clips=3))
     with pytest.raises(RunBusyError, match=str(me.pid)):
         store.claim_run(run_id, 1, psutil.Process(1).create_time())
     with pytest.raises(RunBusyError):
@@ -289,14 +304,14 @@ def test_runs_are_listed_newest_first_by_true_status_and_limit(store: Store) -> 
     store.claim_run(dead, 2**22 - 3, 1.0)
     store.claim_run(live, me.pid, me.create_time())
     store.claim_run(finished, me.pid, me.create_time())
-    store.release_run(finished, "finished", counters={"clips": 2})
+    store.release_run(finished, "finished", counters=RunCounters(clips=2))
     number = lambda **kwargs: [run.run_id for run in store.runs(**kwargs)]  # noqa: E731
     assert number() == [created, finished, live, dead] and number(limit=2) == [created, finished]
     assert (number(status="interrupted"), number(status="running")) == ([dead], [live])
     assert (number(status="finished"), number(status="created", limit=1)) == ([finished], [created])
     assert number(status="failed") == number(limit=0) == []
     run = store.run(finished)
-    assert run.pid is None and run.counters == {"clips": 2} and run.ended_at >= run.started_at >= run.created_at
+    assert run.pid is None and run.counters == RunCounters(clips=2) and run.ended_at >= run.started_at >= run.created_at
     store.release_run(live, "interrupted")
     assert number(status="interrupted") == [live, dead]
 

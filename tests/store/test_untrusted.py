@@ -14,7 +14,7 @@ from tests.foreign_rows import write_change
 from tests.store.samples import CONFIG, clip, filled, new_run, score
 from vlmrb.errors import ConfigError, NotFoundError, StoreError
 from vlmrb.store import Store
-from vlmrb.types import CLIPS_PER_RUN, Clip, ClipScore, Episode, Event
+from vlmrb.types import CLIPS_PER_RUN, Clip, ClipScore, Episode, Event, RunCounters
 
 NASTY = [
     "'; DROP TABLE runs; --",
@@ -55,8 +55,8 @@ def test_text_comes_back_as_it_was(store: Store, text: str) -> None:
     assert store.clip(first.clip_id).score == answer and store.scores_of_run(run_id, scorer=text) == [answer]
     for event in (text, f"{text} door"):
         assert [found.number for found in store.clips(run_id, event=event)] == [0]
-    store.release_run(run_id, "failed", text, counters={"scoring_error": text})
-    assert (store.run(run_id).error, store.run(run_id).counters) == (text, {"scoring_error": text})
+    store.release_run(run_id, "failed", text, counters=RunCounters(scoring_error=text))
+    assert (store.run(run_id).error, store.run(run_id).counters) == (text, RunCounters(scoring_error=text))
 
 
 @pytest.mark.parametrize("text", NO_TEXT)
@@ -86,10 +86,13 @@ def test_what_a_running_run_says_is_stored_without_what_is_no_text(store: Store,
     writer.add_clip(clip(run_id, 0))
     writer.add_score(ClipScore(run_id * CLIPS_PER_RUN, None, None, None, 0.5, "oracle", text, text, None, error=text))
     writer.flush()
-    store.heartbeat(run_id, 1, counters={"scoring_error": text})
+    store.heartbeat(run_id, 1, counters=RunCounters(scoring_error=text))
     store.release_run(run_id, "failed", text)
     assert store.metric_names(run_id) == [cleaned] == [store.events(run_id)[0][2].name] == [store.run(run_id).error]
-    assert store.run(run_id).counters == {"scoring_error": cleaned} and store.scores(run_id * CLIPS_PER_RUN)[0].error == cleaned
+    assert (
+        store.run(run_id).counters == RunCounters(scoring_error=cleaned)
+        and store.scores(run_id * CLIPS_PER_RUN)[0].error == cleaned
+    )
 
 
 def test_numbers_of_numpy_are_stored_as_numbers(store: Store) -> None:
@@ -103,15 +106,13 @@ def test_numbers_of_numpy_are_stored_as_numbers(store: Store) -> None:
         ClipScore(run_id * CLIPS_PER_RUN, np.float32(0.75), np.float32(1), np.float64(2), 0.5, "s", "m", "", None, (np.int64(3),))
     )
     writer.flush()
-    store.heartbeat(
-        run_id, np.int64(7), steps_per_second=np.float32(2), counters={"clips": np.int64(3), "rate": np.float32(math.nan)}
-    )
+    store.heartbeat(run_id, np.int64(7), steps_per_second=np.float32(2), counters=RunCounters(clips=np.int64(3)))
     store.acknowledge_change(store.request_change(run_id, "lambda", np.float64(0.5)), applied_step=np.int64(7))
     assert store.metrics(run_id, "m")[1].tolist() == [0.5]
     assert store.episodes(run_id) == [Episode(1, 2, 3, 4, 5, 0.5, True)]
     found = store.clip(run_id * CLIPS_PER_RUN).score
     assert (found.probability, found.yes_logit, found.frame_indices, found.label) == (0.75, 1.0, (3,), True)
-    assert (store.run(run_id).step, store.run(run_id).counters) == (7, {"clips": 3, "rate": None})
+    assert (store.run(run_id).step, store.run(run_id).counters) == (7, RunCounters(clips=3))
     assert (store.live_changes(run_id)[0].value, store.live_changes(run_id)[0].applied_step) == (0.5, 7)
 
 

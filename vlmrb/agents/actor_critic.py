@@ -42,7 +42,7 @@ class TwinCritics(nn.Module):
     def forward(self, observation: Tensor, action: Tensor) -> Tensor:
         """Prepared observations [B, …] and actions [B, A] → [2, B]."""
         joined = torch.cat([self.torso(observation), action], dim=1)
-        hidden = self._activate(torch.addmm(self.first_bias, joined, self.first).unflatten(1, (2, -1)))  # [B, 2, H]
+        hidden = self._activate(torch.addmm(self.first_bias, joined, self.first).view(len(joined), 2, -1))  # [B, 2, H]
         hidden = self._activate(torch.baddbmm(self.second_bias, hidden.transpose(0, 1), self.second))  # [2, B, H]
         return (hidden * self.last).sum(dim=2) + self.last_bias
 
@@ -107,7 +107,8 @@ class ActorCritic:
 
     def prepare(self, observation: np.ndarray) -> Tensor:
         """Observations [N, *shape] as the networks' input."""
-        return self.policy.torso.prepare(observation, self.device)
+        prepared: Tensor = self.policy.torso.prepare(observation, self.device)
+        return prepared
 
     def tensors(self, batch: Batch) -> TensorBatch:
         """The batch on the device, observations prepared."""
@@ -123,7 +124,7 @@ class ActorCritic:
     @torch.no_grad()
     def reducible_losses(self, data: TensorBatch, values: Tensor, target: Tensor) -> np.ndarray:
         """Loss of the critics' `values` [2, B] minus that of the target critics, both against `target` [B]: float32 [B]."""
-        others = self.target_critics(data.observations, data.actions)
+        others: Tensor = self.target_critics(data.observations, data.actions)
         return ((values - target) ** 2 - (others - target) ** 2).mean(dim=0).cpu().numpy()
 
     @contextmanager
@@ -171,7 +172,7 @@ class ActorCritic:
 def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     """One gradient step."""
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
 
 

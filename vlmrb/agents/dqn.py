@@ -27,7 +27,8 @@ class QNetwork(nn.Module):
 
     def forward(self, observation: Tensor) -> Tensor:
         """Prepared observations [B, …] → [B, A]."""
-        return self.head(self.torso(observation))
+        values: Tensor = self.head(self.torso(observation))
+        return values
 
 
 class DQN:
@@ -64,11 +65,13 @@ class DQN:
 
     def best_action(self, observation: np.ndarray) -> np.ndarray:
         """argmax_a Q(s, a), int64 [N]."""
-        return self._values(observation).argmax(axis=1)
+        best: np.ndarray = self._values(observation).argmax(axis=1)
+        return best
 
     @torch.no_grad()
     def _values(self, observation: np.ndarray) -> np.ndarray:
-        return self._learner.online(self._learner.prepare(observation)).cpu().numpy()  # [N, A]
+        values: np.ndarray = self._learner.online(self._learner.prepare(observation)).cpu().numpy()  # [N, A]
+        return values
 
     def update(self, batch: Batch) -> AgentUpdate:
         """Huber loss between Q(s, a) and r + γ^k · Q_target(s', argmax_a' Q(s', a'))."""

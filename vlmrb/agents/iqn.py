@@ -36,7 +36,8 @@ class QuantileNetwork(nn.Module):
         """Prepared observations [B, …] and τ [B, N] → [B, N, A]."""
         features = self.torso(observation).unsqueeze(1)  # [B, 1, H]
         cosines = torch.cos(fractions.unsqueeze(-1) * self._frequencies)  # [B, N, COSINES]
-        return self.head(features * F.relu(self.fraction(cosines)))
+        quantiles: Tensor = self.head(features * F.relu(self.fraction(cosines)))
+        return quantiles
 
 
 class IQN:
@@ -64,14 +65,16 @@ class IQN:
 
     def best_action(self, observation: np.ndarray) -> np.ndarray:
         """argmax_a of the mean over evenly spaced quantiles, int64 [N]."""
-        return self._values(observation).argmax(axis=1)
+        best: np.ndarray = self._values(observation).argmax(axis=1)
+        return best
 
     @torch.no_grad()
     def _values(self, observation: np.ndarray) -> np.ndarray:
         return self._mean_values(self._learner.online, self._learner.prepare(observation)).cpu().numpy()  # [N, A]
 
     def _mean_values(self, network: nn.Module, states: Tensor) -> Tensor:
-        return network(states, self._acting_fractions.expand(len(states), -1)).mean(dim=1)  # [B, A]
+        quantiles: Tensor = network(states, self._acting_fractions.expand(len(states), -1))  # [B, N, A]
+        return quantiles.mean(dim=1)  # [B, A]
 
     def update(self, batch: Batch) -> AgentUpdate:
         """Quantile Huber loss between all pairs of predicted and target quantiles (equation 3)."""

@@ -44,7 +44,8 @@ class Learner:
 
     def prepare(self, observation: np.ndarray) -> Tensor:
         """Observations [N, *shape] as the networks' input."""
-        return self.online.torso.prepare(observation, self.device)  # type: ignore[union-attr, operator]
+        prepared: Tensor = self.online.torso.prepare(observation, self.device)  # type: ignore[union-attr, operator]
+        return prepared
 
     def tensors(self, batch: Batch) -> TensorBatch:
         """The batch on the device, observations prepared."""
@@ -54,7 +55,7 @@ class Learner:
         """One gradient step on `loss`, then the target network follows."""
         for parameter in self._parameters:
             parameter.grad = None
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.updates += 1
         if self.updates % self.config.target_update_interval == 0:

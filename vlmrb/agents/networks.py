@@ -62,7 +62,7 @@ class GridTorso(nn.Module):
         """Prepared observations → [B, hidden_size]."""
         table = torch.cat([(self.kind + self.color + self.state).flatten(0, 2), self.extras])
         embedded = F.embedding(rows, table)  # [B, cells + extras, width]
-        picture = embedded[:, : self._cells].unflatten(1, self._grid).permute(0, 3, 1, 2)  # [B, width, W, H]
+        picture = embedded[:, : self._cells].reshape(len(embedded), *self._grid, -1).permute(0, 3, 1, 2)  # [B, width, W, H]
         features = self.convolutions(picture)
         return F.relu(self.hidden(torch.cat([features, embedded[:, self._cells :].flatten(1)], dim=1)))
 
@@ -97,7 +97,8 @@ class VectorTorso(nn.Module):
 
     def forward(self, observation: Tensor) -> Tensor:
         """float32 [B, D] → [B, hidden_size]."""
-        return self.layers(observation)
+        features: Tensor = self.layers(observation)
+        return features
 
 
 class ImageTorso(nn.Module):
@@ -139,7 +140,8 @@ class ValueHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """[..., hidden_size] → [..., n_actions]."""
-        advantage = self.advantage(features)
+        advantage: Tensor = self.advantage(features)
         if self.value is None:
             return advantage
-        return self.value(features) + advantage - advantage.mean(dim=-1, keepdim=True)
+        values: Tensor = self.value(features) + advantage - advantage.mean(dim=-1, keepdim=True)
+        return values

@@ -88,7 +88,8 @@ class SAC:
             return random_actions(len(observation), self._action_size, self._rng)
         networks = self._networks
         noise = networks.normal(len(observation), self._action_size)
-        return networks.policy.sample(networks.prepare(observation), noise)[0].cpu().numpy()
+        action: Tensor = networks.policy.sample(networks.prepare(observation), noise)[0]
+        return action.cpu().numpy()
 
     @torch.no_grad()
     def best_action(self, observation: np.ndarray) -> np.ndarray:
@@ -131,8 +132,9 @@ class SAC:
         networks = self._networks
         noise = networks.normal(len(data.actions), self._action_size)
         action, log_prob = networks.policy.sample(data.next_observations, noise)
-        value = networks.target_critics(data.next_observations, action).amin(dim=0)
-        return data.rewards + data.discounts * (value - alpha * log_prob)
+        value: Tensor = networks.target_critics(data.next_observations, action).amin(dim=0)
+        target: Tensor = data.rewards + data.discounts * (value - alpha * log_prob)
+        return target
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimisers, generator, temperature."""

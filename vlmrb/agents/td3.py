@@ -70,12 +70,14 @@ class TD3:
             return random_actions(len(observation), self._action_size, self._rng)
         best = self.best_action(observation)
         noise = self._config.exploration_noise * self._rng.standard_normal(best.shape, np.float32)
-        return np.clip(best + noise, -1.0, 1.0, dtype=np.float32)
+        noisy: np.ndarray = np.clip(best + noise, -1.0, 1.0, dtype=np.float32)
+        return noisy
 
     @torch.no_grad()
     def best_action(self, observation: np.ndarray) -> np.ndarray:
         """μ(s), float32 [N, A]."""
-        return self._networks.policy(self._networks.prepare(observation)).cpu().numpy()
+        action: Tensor = self._networks.policy(self._networks.prepare(observation))
+        return action.cpu().numpy()
 
     def update(self, batch: Batch) -> AgentUpdate:
         """One step of the critics; every `policy_delay` of them one of the policy, after which the targets follow."""
@@ -110,7 +112,8 @@ class TD3:
         noise = noise.clamp(-config.target_noise_clip, config.target_noise_clip)
         assert networks.target_policy is not None
         action = (networks.target_policy(data.next_observations) + noise).clamp(-1.0, 1.0)
-        return data.rewards + data.discounts * networks.target_critics(data.next_observations, action).amin(dim=0)
+        values: Tensor = networks.target_critics(data.next_observations, action)  # [2, B]
+        return data.rewards + data.discounts * values.amin(dim=0)
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimisers, generator."""

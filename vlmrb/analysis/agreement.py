@@ -236,7 +236,10 @@ def _at_least(scores: NDArray[np.float64], thresholds: NDArray[np.float64]) -> N
 
 
 def _ratios(part: NDArray[np.float64], whole: Any) -> NDArray[np.float64]:
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=np.broadcast_to(whole, part.shape) > 0)
+    shares: NDArray[np.float64] = np.divide(
+        part, whole, out=np.full(part.shape, np.nan), where=np.broadcast_to(whole, part.shape) > 0
+    )
+    return shares
 
 
 def _known(probabilities: Sequence[float | None], truth: Sequence[bool]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -61,14 +61,16 @@ class ThresholdSummary:
 
 def mean(values: ArrayLike) -> FloatArray:
     """Arithmetic mean over the last axis."""
-    return np.mean(np.asarray(values, dtype=np.float64), axis=-1)
+    means: NDArray[np.float64] = np.mean(np.asarray(values, dtype=np.float64), axis=-1)
+    return means
 
 
 def iqm(values: ArrayLike) -> FloatArray:
     """Interquartile mean over the last axis: the mean after ⌊n/4⌋ values are cut from each end; with n < 4 the mean."""
     ordered = np.sort(np.asarray(values, dtype=np.float64), axis=-1)
     cut = ordered.shape[-1] // 4
-    return np.mean(ordered[..., cut : ordered.shape[-1] - cut], axis=-1)
+    means: NDArray[np.float64] = np.mean(ordered[..., cut : ordered.shape[-1] - cut], axis=-1)
+    return means
 
 
 def bootstrap_interval(
@@ -251,7 +253,8 @@ def _percentiles(draws: FloatArray, confidence: float) -> tuple[float, float]:
 def _wins(x: FloatArray, y: FloatArray) -> FloatArray:
     """[..., N], [..., M] → [...]: share of the pairs in which x is larger, ties half."""
     difference = x[..., :, None] - y[..., None, :]
-    return np.mean((difference > 0) + 0.5 * (difference == 0), axis=(-2, -1))
+    probabilities: NDArray[np.float64] = np.mean((difference > 0) + 0.5 * (difference == 0), axis=(-2, -1))
+    return probabilities
 
 
 def _lower_median(values: FloatArray) -> FloatArray:

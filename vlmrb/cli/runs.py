@@ -115,7 +115,8 @@ def show_run(arguments: argparse.Namespace) -> int:
             "task": f"{run.env}, {run.algo}, {method_of(run).label}, seed {run.seed}",
             "steps": f"{run.step} of {run.total_steps}, {text.number(run.steps_per_second, 4)} per second",
             "success": run.success_rule or "–",
-            "clips": f"{clips} stored; " + ", ".join(f"{name} {value}" for name, value in run.counters.items()),
+            "clips": f"{clips} stored; "
+            + ", ".join(f"{name} {value}" for name, value in text.to_json(run.counters).items() if value != ""),
             **({} if labels is None else {"labels": _told(labels)}),
             "created": text.ago(run.created_at),
             "last sign of life": text.ago(run.heartbeat_at),

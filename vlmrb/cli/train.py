@@ -10,6 +10,7 @@ from vlmrb.cli.options import add_command, add_config_options, given_config, pos
 from vlmrb.cli.progress import Progress
 from vlmrb.config import TrainConfig, make_config
 from vlmrb.errors import ConfigError
+from vlmrb.types import RunFigures
 
 if TYPE_CHECKING:
     from vlmrb.store import Store
@@ -50,7 +51,7 @@ def train_run(arguments: argparse.Namespace) -> int:
         result = _train(store, config, arguments)
         run = store.run(result.run_id)
     # also when quiet: a run whose scoring failed, or means nothing, is not what was asked for
-    if warning := run.error or (arguments.quiet and run.counters.get("prompt_notice")):
+    if warning := run.error or (arguments.quiet and run.counters.prompt_notice):
         text.complain(f"warning: {warning}")
     _tell(result, arguments)
     return EXIT_INTERRUPTED if result.status == "interrupted" else 0
@@ -64,11 +65,10 @@ def _train(store: Store, config: TrainConfig | None, arguments: argparse.Namespa
     with Progress(total, "steps", quiet=arguments.quiet, start=start) as progress:
         shown: set[str] = set()
 
-        def show(step: int, _total: int, figures: dict[str, Any]) -> None:
-            warning = figures.get("warning")
-            if warning and warning not in shown:
-                shown.add(warning)
-                progress.note(f"warning: {warning}")
+        def show(step: int, _total: int, figures: RunFigures) -> None:
+            if figures.warning and figures.warning not in shown:
+                shown.add(figures.warning)
+                progress.note(f"warning: {figures.warning}")
             progress.update(step, _figures(figures))
 
         if config is None:
@@ -79,18 +79,16 @@ def _train(store: Store, config: TrainConfig | None, arguments: argparse.Namespa
     return result
 
 
-def _figures(figures: dict[str, Any]) -> str:
+def _figures(figures: RunFigures) -> str:
     """The latest figures in a few words, those that are known."""
     words = []
-    if figures.get("success_rate") is not None:
-        words.append(f"success {text.percent(figures['success_rate'])}")
-    if figures.get("lambda") is not None:
-        words.append(f"λ {figures['lambda']:.2f}")
-    if figures.get("positive_rate") is not None:
-        words.append(f"yes {text.percent(figures['positive_rate'])}")
-    if figures.get("steps_per_second") is not None:
-        words.append(f"{figures['steps_per_second']:.0f} steps/s")
-    return ", ".join(words)
+    if figures.success_rate is not None:
+        words.append(f"success {text.percent(figures.success_rate)}")
+    if figures.vlm_weight is not None:
+        words.append(f"λ {figures.vlm_weight:.2f}")
+    if figures.positive_rate is not None:
+        words.append(f"yes {text.percent(figures.positive_rate)}")
+    return ", ".join([*words, f"{figures.steps_per_second:.0f} steps/s"])
 
 
 def _tell(result: TrainResult, arguments: argparse.Namespace) -> None:

@@ -6,14 +6,13 @@ import signal
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any
 
 import psutil
 
 from vlmrb.errors import VlmrbError
 from vlmrb.jobs.dispatching import dispatch
 from vlmrb.store import Store
-from vlmrb.types import JobKind
+from vlmrb.types import JobKind, RunFigures
 
 EXIT_NOT_MINE, EXIT_ERROR, EXIT_CRASH, EXIT_INTERRUPTED = 3, 2, 1, 130
 LOG_INTERVAL_S = 10.0
@@ -68,11 +67,10 @@ def _train(store: Store, run_id: int) -> tuple[int, str]:
     log = Occasionally()
     warned: set[str] = set()
 
-    def progress(step: int, total: int, figures: dict[str, Any]) -> None:
-        warning = figures.get("warning")
-        if warning and warning not in warned:
-            warned.add(warning)
-            say(f"warning: {warning}")
+    def progress(step: int, total: int, figures: RunFigures) -> None:
+        if figures.warning and figures.warning not in warned:
+            warned.add(figures.warning)
+            say(f"warning: {figures.warning}")
         if log.is_due():
             say(f"step {step:,} of {total:,}{_figures(figures)}")
 
@@ -96,13 +94,10 @@ def _run_trial(store: Store, trial_id: int) -> tuple[int, str]:
     return 0, ""
 
 
-def _figures(figures: dict[str, Any]) -> str:
-    words = []
-    for name, form in (("success_rate", "success {:.0%}"), ("lambda", "λ {:.2f}"), ("positive_rate", "yes {:.0%}"),
-                       ("steps_per_second", "{:.0f} steps/s")):  # fmt: skip
-        if figures.get(name) is not None:
-            words.append(form.format(figures[name]))
-    return "".join(f", {word}" for word in words)
+def _figures(figures: RunFigures) -> str:
+    known = ((figures.success_rate, "success {:.0%}"), (figures.vlm_weight, "λ {:.2f}"), (figures.positive_rate, "yes {:.0%}"),
+             (figures.steps_per_second, "{:.0f} steps/s"))  # fmt: skip
+    return "".join(f", {form.format(value)}" for value, form in known if value is not None)
 
 
 class Occasionally:

@@ -6,12 +6,11 @@ from dataclasses import asdict, dataclass
 
 _TEXT = """# The embedded model of VLM-RB{title}
 
-A small frozen vision-language model that answers yes/no questions about short clips of {subject}. With it, VLM-guided replay
+A small frozen vision-language model that answers yes/no questions about short clips of {subject}. With it, VLM-guided replay \
 works out of the box: no download, no GPU.
 
-**It is not a general vision-language model.** This project trained it from scratch, on simulated clips only. It knows {words}
-English words and punctuation marks, {sights}, and nothing else. {otherwise}, choose a hub model
-(`--scorer hf:<hub id>`).
+**It is not a general vision-language model.** This project trained it from scratch, on simulated clips only. It knows {words} \
+English words and punctuation marks, {sights}, and nothing else. {otherwise}, choose a hub model (`--scorer hf:<hub id>`).
 
 | | |
 |---|---|
@@ -22,7 +21,7 @@ pixels{cell} across all frames |
 | questions | {questions} kinds ({kinds}), each in many phrasings and with its opposite |
 | made by | `{command}`, seed {seed} |
 
-{hidden}What happens and is undone between two of the {frames} frames cannot be seen. Answers about such things are guesses, and
+{hidden}What happens and is undone between two of the {frames} frames cannot be seen. Answers about such things are guesses, and \
 P(yes) should say so.
 
 `questions.json` lists the questions in plain words. `{command} --evaluate FOLDER` evaluates this folder.

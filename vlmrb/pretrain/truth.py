@@ -26,7 +26,7 @@ class Truth:
     last: frozenset[str] = frozenset()
 
 
-def answer_from(truth: Truth, matter: Matter, any_object: Sequence[str]) -> bool | None:
+def answer_from(matter: Matter, truth: Truth, any_object: Sequence[str]) -> bool | None:
     """The true answer, or None where the frames cannot tell: a success that nothing in the clip explains.
 
     `any_object` lists the types that 'object' stands for.

@@ -222,7 +222,8 @@ def _video(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
 def _pixels(frame: Any, gray: bool) -> np.ndarray:
     """What was stored, without a conversion that might round."""
     if not gray and frame.format.name == "gbrp":
-        return frame.to_ndarray()
+        pixels: np.ndarray = frame.to_ndarray()
+        return pixels
     if gray and frame.format.name in ("gray", "yuv420p", "yuvj420p"):  # H.264 decoders add empty colour planes
         plane = frame.planes[0]
         return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]

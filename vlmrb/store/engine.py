@@ -99,7 +99,7 @@ def _file_system(folder: Path) -> str | None:
     )  # of several on one folder the last hides the others
     if nearest is None or nearest.mountpoint == folder.anchor:  # a sandbox's whole disk may look like a network's
         return None
-    return nearest.fstype
+    return str(nearest.fstype)
 
 
 def make_engine(url: URL, *, writes: bool) -> Engine:

@@ -108,7 +108,7 @@ def _words(error: DBAPIError) -> str:
 
 def _disk_is_full(url: URL) -> bool:
     try:
-        return psutil.disk_usage(str((sqlite_path(url) or Path()).parent)).free < 2**20
+        return bool(psutil.disk_usage(str((sqlite_path(url) or Path()).parent)).free < 2**20)
     except OSError:
         return False
 

@@ -45,7 +45,7 @@ class LiveChanges(Database):
                 and not connection.execute(select(prompts).where(prompts == change.prompt_id)).first()
             ):
                 raise NotFoundError(f"there is no prompt {change.prompt_id}; `vlmrb prompts` lists those there are")
-            return connection.execute(insert(t.controls).values(**row).returning(t.controls.c.control_id)).scalar_one()
+            return int(connection.execute(insert(t.controls).values(**row).returning(t.controls.c.control_id)).scalar_one())
 
     def live_changes(self, *run_ids: int, status: str | None = None) -> list[LiveChange]:
         """What one or several runs were asked for, oldest first. A value that is no JSON comes as `Unreadable`."""

@@ -22,7 +22,7 @@ def is_alive(pid: int | None, started_at: float | None, host: str | None, heartb
         return heartbeat_at is not None and time.time() - heartbeat_at < HEARTBEAT_TIMEOUT_S
     try:
         process = psutil.Process(pid)
-        return abs(process.create_time() - started_at) < START_TOLERANCE_S and process.status() != psutil.STATUS_ZOMBIE
+        return bool(abs(process.create_time() - started_at) < START_TOLERANCE_S and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.AccessDenied:  # it is there, and another user's
         return True
     except psutil.Error:

@@ -219,4 +219,4 @@ def whole_clip(summary: ClipSummary, stride: int, data: Row[Any]) -> Clip:
     item_ids = summary.start_step + stride * np.arange(summary.length, dtype=np.int64)
     rewards = np.frombuffer(data.rewards, "<f4").astype(np.float32)
     return Clip(summary.clip_id, summary.env_index, summary.episode, item_ids, pictures, rewards, summary.events,
-                summary.closed_by)  # type: ignore[arg-type]  # fmt: skip
+                summary.closed_by)  # fmt: skip

@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from vlmrb.store.database import Database
 from vlmrb.store.liveness import HEARTBEAT_TIMEOUT_S, is_alive
 from vlmrb.store.text import clean, clean_tags, plain
 from vlmrb.store.trials import forget_run
-from vlmrb.types import EDITS, LIVE, RunListItem, RunStatus, RunSummary
+from vlmrb.types import EDITS, LIVE, RunCounters, RunListItem, RunStatus, RunSummary
 
 SUCCESS = "eval/success_rate"
 """The metric that lists of runs show."""
@@ -67,7 +68,7 @@ class Runs(Database):
             "set_name": clean(set_name, "set name")[:MAX_NAME],
         }
         with self._write() as connection:
-            run_id = connection.execute(insert(t.runs).values(**row).returning(t.runs.c.run_id)).scalar_one()
+            run_id = int(connection.execute(insert(t.runs).values(**row).returning(t.runs.c.run_id)).scalar_one())
         _set_aside(self.folder_of_run(run_id))
         return run_id
 
@@ -91,19 +92,20 @@ class Runs(Database):
                       "started_at": row.started_at or now, "ended_at": None, "heartbeat_at": now, "error": ""}  # fmt: skip
             _update(connection, run_id, values)
 
-    def release_run(self, run_id: int, status: RunStatus, error: str = "", *, counters: dict[str, Any] | None = None) -> None:
+    def release_run(self, run_id: int, status: RunStatus, error: str = "", *, counters: RunCounters | None = None) -> None:
         """The process has ended its work on the run: 'finished', 'stopped', 'failed' or 'interrupted'."""
         now = time.time()
         values: dict[str, Any] = {"status": status, "ended_at": now, "heartbeat_at": now, "error": clean(error), "pid": None}
         if counters is not None:
-            values["counters"] = plain(counters)
+            values["counters"] = _stored_counters(counters)
         with self._write() as connection:
             _update(connection, run_id, values)
 
     def heartbeat(self, run_id: int, step: int, *, status: RunStatus | None = None, steps_per_second: float | None = None,
-                  counters: dict[str, Any] | None = None) -> None:  # fmt: skip
+                  counters: RunCounters | None = None) -> None:  # fmt: skip
         """The run is alive at `step`."""
-        given = {"status": status, "steps_per_second": steps_per_second, "counters": counters}
+        stored = None if counters is None else _stored_counters(counters)
+        given = {"status": status, "steps_per_second": steps_per_second, "counters": stored}
         values = {
             "step": int(step),
             "heartbeat_at": time.time(),
@@ -271,6 +273,17 @@ def _refuse_live(row: Row[Any], way_out: str) -> None:
     raise RunBusyError(f"run {row.run_id} is being trained by {who}; {way_out}: vlmrb control {row.run_id} stop")
 
 
+def _stored_counters(counters: RunCounters) -> dict[str, Any]:
+    return {name: value for name, value in plain(asdict(counters)).items() if value != ""}
+
+
+def _counters(stored: dict[str, Any]) -> RunCounters:
+    """What a row has of the counters; another version's may lack some, or have others."""
+    kinds = {field.name: type(field.default) for field in fields(RunCounters)}
+    known: dict[str, Any] = {name: value for name, value in stored.items() if isinstance(value, kinds.get(name, ()))}
+    return RunCounters(**known)
+
+
 def _summary(row: Row[Any]) -> RunSummary:
     status: RunStatus = row.status
     if status in LIVE and not _lives(row):
@@ -284,5 +297,5 @@ def _summary(row: Row[Any]) -> RunSummary:
         total_steps=config.get("total_steps", 0), step=row.step, steps_per_second=row.steps_per_second,
         created_at=row.created_at, started_at=row.started_at, ended_at=row.ended_at, heartbeat_at=row.heartbeat_at,
         pid=row.pid, error=row.error, config=config, render_spec=row.render_spec, success_rule=row.success_rule,
-        counters=row.counters, tags=tuple(row.tags), set_name=row.set_name,
+        counters=_counters(row.counters), tags=tuple(row.tags), set_name=row.set_name,
     )  # fmt: skip

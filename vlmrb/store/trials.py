@@ -59,7 +59,7 @@ class Trials(Database):
             there = set(connection.scalars(select(t.clips.c.clip_id).where(t.clips.c.clip_id.in_(ids))))
             if missing := [clip_id for clip_id in ids if clip_id not in there]:
                 raise NotFoundError(f"there is no clip {missing[0]}; `vlmrb clips RUN` lists those of a run")
-            return connection.execute(insert(t.trials).values(**row).returning(t.trials.c.trial_id)).scalar_one()
+            return int(connection.execute(insert(t.trials).values(**row).returning(t.trials.c.trial_id)).scalar_one())
 
     def claim_trial(self, trial_id: int, pid: int, pid_started_at: float) -> None:
         """Make a process the one that runs the trial: its status is 'running' from here on.

@@ -16,7 +16,7 @@ from vlmrb.metrics import Counters, MeanMetrics
 from vlmrb.replay import ReplayBuffer
 from vlmrb.scoring import ScorerOptions, ScoringWorker, make_scorer, picture_notice, prompt_notice
 from vlmrb.store import RunWriter, Store
-from vlmrb.types import Clip, ClipReplay, ClipScore, Prompt
+from vlmrb.types import Clip, ClipReplay, ClipScore, Prompt, RunCounters
 
 FINAL_SCORES_S = 120.0
 """How long a finished run waits for the scores of its last clips."""
@@ -145,19 +145,13 @@ class Labelling:
         """Ids of the clips that have no score yet."""
         return [clip.clip_id for clip in self.worker.pending] if self.worker is not None else []
 
-    def counters(self) -> Counters:
-        """The run's counters, with the clips dropped so far."""
-        return replace(self._counters, dropped=self._dropped_before + (self.worker.dropped if self.worker is not None else 0))
-
-    def counted(self) -> dict[str, Any]:
-        """The run's counters by name, with the backlog and what is wrong with scoring."""
-        counted = self.counters().as_dict()
-        counted["backlog"] = self.worker.backlog if self.worker is not None else 0
-        if self.failure:
-            counted["scoring_error"] = self.failure
-        if self.notice:
-            counted["prompt_notice"] = self.notice
-        return counted
+    def counters(self) -> RunCounters:
+        """The run's counters, with what the scoring process adds to them."""
+        worker = self.worker
+        dropped = self._dropped_before + (worker.dropped if worker is not None else 0)
+        backlog = worker.backlog if worker is not None else 0
+        counted = replace(self._counters, dropped=dropped)
+        return counted.taken(backlog=backlog, scoring_error=self.failure, prompt_notice=self.notice)
 
     def resume(self, prompt: Prompt, clip_ids: list[int], store: Store) -> None:
         """Clips without a score at the checkpoint take the score that was stored after it, or are submitted again."""

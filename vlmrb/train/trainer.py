@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -27,12 +27,24 @@ from vlmrb.scoring import resolve_prompt
 from vlmrb.store import Store
 from vlmrb.train.labelling import Labelling
 from vlmrb.train.signals import Signals
-from vlmrb.types import EDITS, LIVE, LIVE_CHANGES, Clip, Episode, LiveChange, RunStatus, SetLambda, SetPrompt, SetStatus
+from vlmrb.types import (
+    EDITS,
+    LIVE,
+    LIVE_CHANGES,
+    Change,
+    Clip,
+    Episode,
+    LiveChange,
+    RunFigures,
+    RunStatus,
+    SetPrompt,
+    SetStatus,
+)
 
 HOUSEKEEPING_S = 1.0
 """Seconds between two looks for live changes, heartbeats and writes of collected rows."""
 
-Progress = Callable[[int, int, dict[str, Any]], None]
+Progress = Callable[[int, int, RunFigures], None]
 """Called with the step, the total and the latest figures about once a second."""
 
 
@@ -253,22 +265,21 @@ class Trainer:
             self.step,
             status=self._status if self._status in LIVE else None,
             steps_per_second=self._steps_per_second(),
-            counters=self._labelling.counted(),
+            counters=self._labelling.counters(),
         )
         for change in self._store.live_changes(self.run_id, status="requested"):
             self._apply_change(change)
         if self._progress is not None:
             self._progress(self.step, self.config.total_steps, self._figures())
 
-    def _figures(self) -> dict[str, Any]:
-        figures = {
-            "steps_per_second": self._steps_per_second(),
-            "success_rate": self._success_rate,
-            "lambda": self._replay_figures().get("replay/vlm_weight"),
-            "positive_rate": self._counters.positive_rate,
-            "warning": self._labelling.failure or self._labelling.notice,
-        }
-        return figures
+    def _figures(self) -> RunFigures:
+        return RunFigures(
+            steps_per_second=self._steps_per_second(),
+            success_rate=self._success_rate,
+            vlm_weight=self._replay_figures().get("replay/vlm_weight"),
+            positive_rate=self._counters.positive_rate,
+            warning=self._labelling.failure or self._labelling.notice,
+        )
 
     def _steps_per_second(self) -> float:
         """Training speed; pauses and evaluations are not counted."""
@@ -280,11 +291,11 @@ class Trainer:
         rows["speed/steps_per_second"] = self._steps_per_second()
         rows |= self._replay_figures()
         if self.config.scorer is not None:
-            counted = self._labelling.counted()
-            rows["replay/stale_scores"] = counted["stale"]
-            rows["scoring/backlog"] = counted["backlog"]
-            rows["scoring/dropped"] = counted["dropped"]
-            rows["scoring/clips_scored"] = counted["clips_scored"]
+            counted = self._labelling.counters()
+            rows["replay/stale_scores"] = counted.stale
+            rows["scoring/backlog"] = counted.backlog
+            rows["scoring/dropped"] = counted.dropped
+            rows["scoring/clips_scored"] = counted.clips_scored
             if self._counters.positive_rate is not None:
                 rows["scoring/positive_rate"] = self._counters.positive_rate
         for name, value in rows.items():
@@ -312,7 +323,7 @@ class Trainer:
         else:
             self._store.acknowledge_change(change.change_id, applied_step=self.step)
 
-    def _apply(self, change: SetLambda | SetPrompt | SetStatus) -> None:
+    def _apply(self, change: Change) -> None:
         if isinstance(change, SetStatus):
             self._status = change.status
         elif isinstance(change, SetPrompt):
@@ -343,7 +354,7 @@ class Trainer:
         self._checkpoint()
 
     def _close(self, error: str) -> None:
-        counted = self._labelling.counted()
+        counted = self._labelling.counters()
         self._labelling.close()
         self._envs.close()
         for env in self._eval_envs:
@@ -385,7 +396,7 @@ class Trainer:
             "recorder": recorder,
             "numbers": numbers,
             "rngs": {name: rng.bit_generator.state for name, rng in self._rngs.items()},
-            "counters": self._labelling.counters().as_dict(),
+            "counters": asdict(self._labelling.counters()),
             "pending": self._labelling.pending,
             "prompt_id": self._labelling.prompt.prompt_id,
             "success_rate": self._success_rate,

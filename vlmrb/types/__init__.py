@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from vlmrb.types.clips import CLIPS_PER_RUN, Clip, ClipFilter, ClipOrder, ClipReplay, ClipSummary, ClosedBy, TdErrorAndScore
 from vlmrb.types.jobs import Job, JobKind, JobStatus
-from vlmrb.types.live import EDITS, LIVE, LIVE_CHANGES, LiveChange, SetLambda, SetPrompt, SetStatus, Unreadable
-from vlmrb.types.runs import RunListItem, RunStatus, RunSummary
+from vlmrb.types.live import EDITS, LIVE, LIVE_CHANGES, Change, LiveChange, SetLambda, SetPrompt, SetStatus, Unreadable
+from vlmrb.types.runs import RunCounters, RunFigures, RunListItem, RunStatus, RunSummary
 from vlmrb.types.scoring import ClipScore, ClipScorer, FrameRenderer, Prompt, ScoringRequest
 from vlmrb.types.spaces import ActionSpec, ObservationSpec
 from vlmrb.types.transitions import AgentUpdate, Batch, Episode, Event, Feedback, ItemId, Transition
@@ -23,6 +23,7 @@ __all__ = [
     "AgentUpdate",
     "Batch",
     "CLIPS_PER_RUN",
+    "Change",
     "Clip",
     "ClipFilter",
     "ClipOrder",
@@ -45,6 +46,8 @@ __all__ = [
     "LiveChange",
     "ObservationSpec",
     "Prompt",
+    "RunCounters",
+    "RunFigures",
     "RunListItem",
     "RunStatus",
     "RunSummary",

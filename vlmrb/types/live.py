@@ -44,6 +44,10 @@ class SetStatus:
     status: Literal["paused", "running", "stopped"]
 
 
+Change = SetLambda | SetPrompt | SetStatus
+"""A live change that was understood."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unreadable:
     """A stored value that is not JSON; `text` is how it begins."""

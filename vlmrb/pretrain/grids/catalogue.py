@@ -86,7 +86,7 @@ def answer(matter: Matter, truth: GridTruth) -> bool | None:
     opened_box = any((event.name, event.object) == ("opened", "box") for event in truth.events)
     if matter.family == "picked_up" and matter.object in ("box", ANY_OBJECT) and opened_box:
         return None
-    return answer_from(truth, matter, _CARRIED)
+    return answer_from(matter, truth, _CARRIED)
 
 
 CATALOGUE = Catalogue(

@@ -120,7 +120,7 @@ def answer(matter: Matter, truth: RobotTruth) -> bool | None:
     """The true answer, or None where the frames cannot tell."""
     if matter.family == "moved":
         return matter.color in truth.moved if matter.color else bool(truth.moved)
-    return answer_from(truth, matter, _SLIDES)
+    return answer_from(matter, truth, _SLIDES)
 
 
 CATALOGUE = Catalogue(

@@ -71,8 +71,8 @@ def _compute_codes(folder: Path, episodes: int) -> None:
     some = range(0, episodes, max(1, episodes // _PICTURED))
     pictures = PatchPictures.of(load_footage(_file(folder, number)).frames for number in some)
     pictures.save(folder / "pictures.npy")
-    shape = load_footage(_file(folder, 0)).frames.shape[0]
-    size = (episodes, shape, GRID * GRID, pictures.components.shape[1])
+    length = len(load_footage(_file(folder, 0)).frames)
+    size = (episodes, length, GRID * GRID, pictures.components.shape[1])
     codes = np.lib.format.open_memmap(folder / "codes.partial.npy", mode="w+", dtype=np.float16, shape=size)
     for number in range(episodes):
         codes[number] = pictures.codes(load_footage(_file(folder, number)).frames)

@@ -98,7 +98,8 @@ class MixtureSampler:
     def chances(self, slots: np.ndarray, size: int) -> np.ndarray:
         """q(i)."""
         parts = self.parts(slots, size)
-        return parts.vlm + parts.other
+        whole: np.ndarray = parts.vlm + parts.other
+        return whole
 
     def parts(self, slots: np.ndarray, size: int) -> Parts:
         """Both parts of q(i)."""
