@@ -80,8 +80,10 @@ def test_the_own_scorer_labels_the_clips_of_a_run(tmp_path: Path) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), example.Scorer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         scorer = f"openai:http://127.0.0.1:{server.server_port}/v1#motion"
-        train(OWN_SCORER, tmp_path / "runs.db", "--scorer", scorer)
-        server.shutdown()
+        try:
+            train(OWN_SCORER, tmp_path / "runs.db", "--scorer", scorer)
+        finally:
+            server.shutdown()
     with Store(str(tmp_path / "runs.db")) as store:
         run, clip = store.run(1), store.load_clip(CLIPS_PER_RUN)
         (score,) = store.scores(CLIPS_PER_RUN)
