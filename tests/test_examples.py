@@ -88,8 +88,8 @@ def test_the_own_scorer_labels_the_clips_of_a_run(tmp_path: Path) -> None:
         run, clip = store.run(1), store.load_clip(CLIPS_PER_RUN)
         (score,) = store.scores(CLIPS_PER_RUN)
     assert (run.status, run.scorer) == ("finished", scorer)
-    assert run.counters["clips_scored"] == run.counters["clips"] > 0
-    assert run.counters["unknown"] == run.counters["dropped"] == 0
+    assert run.counters.clips_scored == run.counters.clips > 0
+    assert run.counters.unknown == run.counters.dropped == 0
     frames = make_renderer(run.render_spec).render(clip.snapshots[list(score.frame_indices)])
     assert score.probability == pytest.approx(example.probability_of_yes(list(frames), ""), abs=1e-5)
 

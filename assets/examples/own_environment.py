@@ -11,8 +11,8 @@ The success rate is at or near 100 % within 10,000 steps. Then look at what the 
 
 The engine asks three things of a Gymnasium environment: a `Discrete` or `Box` action space, an observation that is a vector, an
 image or can be flattened into a vector, and frames for the scorer, that is `render_mode="rgb_array"`. Actions of a `Box` need
-`--algo sac` or `td3`. The model that comes with the project knows neither this world nor yours; `reward` labels a clip yes where
-it holds a positive reward, and `hf:` and `openai:` ask a model that knows more.
+`--algo sac` or `td3`. The embedded models know no such pictures: `reward` labels a clip yes where it holds a positive reward, and
+`hf:` or `openai:` ask a model that knows more.
 """
 
 from __future__ import annotations
