@@ -3,9 +3,9 @@
 Run it from this folder, so that Python finds the module:
 
     cd assets/examples
-    python -m vlmrb train --env own_environment:Corridor-v0 --scorer reward --clip-length 4 --total-steps 10000 --eval-interval 2000
+    python -m vlmrb train --env own_environment:Corridor-v0 --scorer reward --clip-length 4 --total-steps 10000
 
-The success rate is at or near 100 % within 10,000 steps. Then look at what the agent did:
+The success rate is at or near 100 % at the end. Then look at what the agent did:
 
     python -m vlmrb clips 1 --label yes --limit 5
 

@@ -48,8 +48,8 @@ class Scorer(BaseHTTPRequestHandler):
         question = next(part["text"] for part in parts if part["type"] == "text")
         yes = min(max(probability_of_yes(frames, question), 1e-6), 1 - 1e-6)  # log(0) is no log-probability
         top = [{"token": "Yes", "logprob": math.log(yes)}, {"token": "No", "logprob": math.log(1 - yes)}]
-        first = max(top, key=lambda each: each["logprob"])
-        self._reply({"choices": [{"logprobs": {"content": [{**first, "top_logprobs": top}]}}]})
+        first = {**top[0 if yes >= 0.5 else 1], "top_logprobs": top}
+        self._reply({"choices": [{"logprobs": {"content": [first]}}]})
 
     def do_GET(self) -> None:
         """The list of models, which is asked for once, to see that the server is there."""
