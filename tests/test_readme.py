@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import re
 import shlex
 import subprocess
@@ -18,6 +19,7 @@ from vlmrb.config import make_config
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / ".github" / "ARCHITECTURE.md").read_text(encoding="utf-8")
 RESULTS = sorted((ROOT / "assets" / "results").rglob("*.md"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / ".github").glob("*.md")), *RESULTS]
@@ -108,6 +110,30 @@ def test_every_path_exists(document: Path) -> None:
         assert (document.parent / path).exists(), path
     for path in code:
         assert (ROOT / path).exists(), path
+
+
+def definitions(tree: ast.AST, prefix: str = "") -> set[str]:
+    """Names of the functions and classes of a module, methods as 'Class.method'."""
+    found = set()
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found |= {prefix + node.name} | (definitions(node, f"{node.name}.") if isinstance(node, ast.ClassDef) else set())
+    return found
+
+
+def test_every_function_of_the_architecture_is_in_its_file() -> None:
+    rows = re.findall(r"^\| `([\w/]+\.py)` \| `([\w.]+)` \|", ARCHITECTURE, re.MULTILINE)
+    assert len(rows) > 20
+    for path, name in rows:
+        assert name in definitions(ast.parse((ROOT / path).read_text(encoding="utf-8"))), f"{path}: {name}"
+
+
+@pytest.mark.parametrize("package", ["vlmrb", "app"])
+def test_the_architecture_names_every_module_at_the_top_of_a_package(package: str) -> None:
+    modules = [path for path in (ROOT / package).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
+    names = {f"`{package}/{path.name}{'/' if path.is_dir() else ''}`" for path in modules if path.name != "__init__.py"}
+    assert len(names) > 10
+    assert {name for name in names if name not in ARCHITECTURE} == set()
 
 
 def test_every_extra_that_is_named_exists() -> None:
