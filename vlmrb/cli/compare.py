@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vlmrb.analysis import stats
 from vlmrb.analysis.comparison import Comparison, MeasuredRun, MethodResult, by_task, compare, verdicts
+from vlmrb.analysis.curves import curve_lines
 from vlmrb.cli import text
 from vlmrb.cli.options import add_command, positive_integer, step_count
-from vlmrb.errors import NotFoundError
+from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.types import LIVE
 
 DEFAULT_STEPS = (100_000, 200_000, 300_000)
@@ -49,6 +51,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--statistic", choices=("iqm", "mean"), default="iqm", help="point estimate over seeds (default: iqm)")
     parser.add_argument("--confidence-seed", type=int, metavar="N", default=0, help="seed of the bootstrap (default: 0)")
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
+    parser.add_argument("--curves", metavar="FILE", type=Path, help="write the curves as data, one JSON object per run and line")
 
 
 def compare_runs(arguments: argparse.Namespace) -> int:
@@ -59,6 +62,8 @@ def compare_runs(arguments: argparse.Namespace) -> int:
         runs, alive = _measured_runs(store, arguments.run_ids, arguments.metric)
     if not runs:
         raise NotFoundError(f"there is no run that has ended and has {arguments.metric!r}; see: python -m vlmrb runs")
+    if arguments.curves:
+        _write_curves(arguments.curves, runs, arguments.metric)
     at = sorted(set(arguments.at)) if arguments.at else _default_steps(runs)
     comparison = compare(
         runs,
@@ -88,6 +93,15 @@ def compare_runs(arguments: argparse.Namespace) -> int:
     for note in notes:
         print(f"- {text.plain(note)}" if arguments.markdown else f"note: {text.plain(note)}")
     return 0
+
+
+def _write_curves(path: Path, runs: list[MeasuredRun], metric: str) -> None:
+    from vlmrb import __version__
+
+    try:
+        path.write_text("".join(f"{line}\n" for line in curve_lines(runs, metric, __version__)), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--curves: {path} cannot be written ({error.strerror}); name a file in a writable folder") from None
 
 
 def _measured_runs(store: Any, run_ids: list[int], metric: str) -> tuple[list[MeasuredRun], list[int]]:

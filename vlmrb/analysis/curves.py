@@ -1,0 +1,36 @@
+"""Curves as data that outlive the store they came from: one JSON object per run and line."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+
+from vlmrb.analysis.comparison import MeasuredRun, method_of, unusual_settings
+
+
+def curve_lines(runs: Iterable[MeasuredRun], metric: str, version: str) -> list[str]:
+    """The lines of a `curves.jsonl`, by method and seed.
+
+    A line holds env, algo, method, seed, the settings that are not the defaults, status, the metric with its steps and
+    values, and the version of VLM-RB that wrote it. Values that are not finite are null.
+    """
+    records = []
+    for measured in runs:
+        run, method = measured.run, method_of(measured.run)
+        records.append(
+            {
+                "env": run.env,
+                "algo": run.algo,
+                "method": method.label,
+                "seed": run.seed,
+                "settings": unusual_settings(run),
+                "status": run.status,
+                "metric": metric,
+                "steps": measured.steps.tolist(),
+                "values": [round(value, 6) if math.isfinite(value) else None for value in measured.values.tolist()],
+                "version": version,
+            }
+        )
+    records.sort(key=lambda record: (record["env"], record["algo"], record["method"], record["seed"]))
+    return [json.dumps(record, ensure_ascii=False) for record in records]
