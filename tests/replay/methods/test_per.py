@@ -51,7 +51,7 @@ def test_the_exponent_of_the_weights_follows_its_schedule() -> None:
     assert sampler.beta == 0.4
     sampler.advance(300)
     assert sampler.beta == pytest.approx(0.7)
-    slots, probabilities, weights = sampler.sample(30, SIZE, np.random.default_rng(0))
+    _, probabilities, weights = sampler.sample(30, SIZE, np.random.default_rng(0))
     raw = (SIZE * probabilities) ** -0.7
     np.testing.assert_allclose(weights, raw / raw.max(), rtol=1e-6)
     constant = learned(ERRORS, beta=0.3)
