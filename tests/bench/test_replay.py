@@ -5,12 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vlmrb.replay import MixtureSampler, PrioritizedSampler, ReplayBuffer, UniformSampler
-from vlmrb.types import ObservationSpec, Transition
+from vlmrb.replay import ReplayBuffer, Sampler
+from vlmrb.replay.methods.laber import LargeBatchSampler
+from vlmrb.replay.methods.per import PrioritizedSampler
+from vlmrb.replay.methods.reaper import ReliabilitySampler
+from vlmrb.replay.methods.relo import ReLoSampler
+from vlmrb.replay.methods.uniform import UniformSampler
+from vlmrb.replay.methods.vlm import MixtureSampler
+from vlmrb.types import Batch, Feedback, ObservationSpec, Transition
 
 pytestmark = pytest.mark.bench
 
-SIZE, BATCH, CHUNK = 1_000_000, 256, 1_000
+SIZE, BATCH, CHUNK, EPISODE = 1_000_000, 256, 1_000, 100
 
 
 @pytest.fixture(scope="module")
@@ -21,25 +27,38 @@ def data() -> dict[str, np.ndarray]:
         "action": rng.integers(0, 7, CHUNK),
         "reward": rng.random(CHUNK, dtype=np.float32),
         "ended": np.zeros(CHUNK, bool),
-        "priorities": rng.random(SIZE) + 0.01,
+        "priorities": rng.random(SIZE, dtype=np.float32) + 0.01,
     }
 
 
-def ours(sampler, data) -> ReplayBuffer:
-    buffer = ReplayBuffer(SIZE, ObservationSpec("grid", (150,), "uint8"), sampler, np.random.default_rng(0), n_envs=CHUNK)
-    step = Transition(data["observation"], data["action"], data["reward"], data["observation"], data["ended"], data["ended"])
-    for first in range(0, SIZE, CHUNK):
-        ids = buffer.add(step)
-        buffer.update_priorities(ids, data["priorities"][first : first + CHUNK])
-        if first % 5_000 == 0:
-            buffer.apply_score(ids, 1.0)
+def ours(sampler: Sampler, data, n_step: int = 1) -> ReplayBuffer:
+    """A full buffer of 1,000 environments whose episodes have 100 steps; every item has been learned from once."""
+    spec = ObservationSpec("grid", (150,), "uint8")
+    buffer = ReplayBuffer(SIZE, spec, sampler, np.random.default_rng(0), n_envs=CHUNK, n_step=n_step)
+    for time in range(SIZE // CHUNK):
+        ended = np.full(CHUNK, time % EPISODE == EPISODE - 1)
+        ids = buffer.add(
+            Transition(data["observation"], data["action"], data["reward"], data["observation"], ended, np.zeros(CHUNK, bool))
+        )
+        if time % 5 == 0:
+            buffer.apply_label(ids, True)
+    by_episode = np.arange(SIZE).reshape(-1, CHUNK).T.reshape(-1, EPISODE)
+    for ids in by_episode:
+        buffer.update_priorities(ids, Feedback(data["priorities"][ids], data["priorities"][ids]))
     return buffer
 
 
+def cheap_score(batch: Batch) -> np.ndarray:
+    """Stands for the agent's TD errors, at next to no cost."""
+    return batch.rewards
+
+
 def learn_from(buffer: ReplayBuffer, errors: np.ndarray):
+    feedback = Feedback(errors, errors)
+
     def once() -> None:
-        batch = buffer.sample(BATCH)
-        buffer.update_priorities(batch.item_ids, errors)
+        batch = buffer.sample(BATCH, cheap_score)
+        buffer.update_priorities(batch.item_ids, feedback)
 
     return once
 
@@ -109,6 +128,24 @@ def test_uniform_sample_against_cpprb(compare, data) -> None:
     compare("uniform sample, vlmrb : cpprb", lambda: buffer.sample(BATCH), lambda: rival.sample(BATCH), 1000)
 
 
-def test_mixture_sample_against_uniform(compare, data) -> None:
-    mixture, uniform = ours(MixtureSampler(SIZE, 0.5), data), ours(UniformSampler(), data)
-    compare("sample, VLM mixture : uniform", lambda: mixture.sample(BATCH), lambda: uniform.sample(BATCH), 1000)
+@pytest.mark.parametrize("n_step", [1, 3])
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("PER", lambda: PrioritizedSampler(SIZE)),
+        ("VLM mixture over uniform", lambda: MixtureSampler(SIZE, UniformSampler(), 0.5)),
+        ("VLM mixture over PER", lambda: MixtureSampler(SIZE, PrioritizedSampler(SIZE), 0.5)),
+        ("LaBER, 4 candidates an item, cheap scores", LargeBatchSampler),
+    ],
+)
+def test_sample_and_update_against_uniform(compare, data, name: str, make, n_step: int) -> None:
+    errors = np.random.default_rng(1).random(BATCH, dtype=np.float32)
+    mine, uniform = (learn_from(ours(sampler, data, n_step), errors) for sampler in (make(), UniformSampler()))
+    compare(f"sample + update, {n_step}-step returns, {name} : uniform", mine, uniform, 1000)
+
+
+@pytest.mark.parametrize(("name", "make"), [("ReLo", ReLoSampler), (f"ReaPER, episodes of {EPISODE} steps", ReliabilitySampler)])
+def test_sample_and_update_against_per(compare, data, name: str, make) -> None:
+    errors = np.random.default_rng(1).random(BATCH, dtype=np.float32)
+    mine, per = (learn_from(ours(sampler, data), errors) for sampler in (make(SIZE), PrioritizedSampler(SIZE)))
+    compare(f"sample + update, {name} : PER", mine, per, 1000)

@@ -12,8 +12,7 @@ from vlmrb.replay.sampling import Added, Parts, Sampler, ones
 from vlmrb.replay.upgrade import one_step_state
 from vlmrb.types import Batch, Feedback, ObservationSpec, Transition
 
-_HEAD = np.dtype([("rewards", "float32"), ("episodes", "int32"), ("steps", "int32"), ("terminated", "float32")])
-"""What an n-step return is made from. Small and apart from the observations: the heads of a return share cache lines."""
+_STORED = ("actions", "observations", "terminated", "rewards", "episodes", "next_observations")
 
 
 class ReplayBuffer:
@@ -56,10 +55,12 @@ class ReplayBuffer:
         self._n_envs, self._n_step, self._gamma = n_envs, n_step, gamma
         self._powers = np.array([gamma**k for k in range(n_step + 1)], np.float32)
         self.next_item_id = 0
-        self._heads = aligned_zeros((capacity,), _HEAD)
-        record, self._boundary = _record(action_dtype, action_shape, spec)
+        record = _record(action_dtype, action_shape, spec)
         self._items = aligned_zeros((capacity,), record)
         self._words = self._items.view(np.uint32).reshape(capacity, -1)
+        assert record.fields is not None
+        self._boundary, self._terminated_at = record.fields["next_observations"][1] // 4, record.fields["terminated"][1]
+        self._item_steps = np.zeros(capacity, np.int32)  # number of the step in its episode, which no draw asks for
         self._episodes = np.arange(n_envs)  # int64 [E], the episode that each environment is in
         self._steps = np.zeros(n_envs, np.int64)  # int64 [E], steps of it so far
         self._next_episode = n_envs
@@ -71,14 +72,14 @@ class ReplayBuffer:
         """Store one step of all environments and return its item ids, int64 [E]."""
         item_ids = np.arange(self.next_item_id, self.next_item_id + self._n_envs)
         slots = item_ids % self.capacity
-        items, heads = self._items, self._heads
+        items = self._items
         items["observations"][slots] = transition.observation
         items["actions"][slots] = transition.action
+        items["rewards"][slots] = transition.reward
         items["next_observations"][slots] = transition.next_observation
-        heads["rewards"][slots] = transition.reward
-        heads["episodes"][slots] = self._episodes
-        heads["steps"][slots] = self._steps
-        heads["terminated"][slots] = transition.terminated
+        items["terminated"][slots] = transition.terminated
+        items["episodes"][slots] = self._episodes
+        self._item_steps[slots] = self._steps
         self.next_item_id += self._n_envs
         ended = transition.terminated | transition.truncated
         if hasattr(self.sampler, "add"):
@@ -122,18 +123,18 @@ class ReplayBuffer:
         return self._batch(slots, parts.vlm + parts.other, ones(len(slots))), parts
 
     def _batch(self, slots: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> Batch:
-        returns, terminated, lasts, counts = self._kernels.n_step_returns(
-            self._heads, slots, self.next_item_id, self._n_envs, self._powers
+        taken, (returns, terminated, discounts), item_ids = self._kernels.n_step_transitions(
+            self._words, slots, self.next_item_id, self._n_envs, self._powers, self._boundary, self._terminated_at
         )
-        items = self._kernels.take_transitions(self._words, slots, lasts, self._boundary).view(self._items.dtype).reshape(-1)
+        items = taken.view(self._items.dtype).reshape(-1)
         return Batch(
             observations=items["observations"],
             actions=items["actions"],
             rewards=returns,
             next_observations=items["next_observations"],
             terminated=terminated,
-            discounts=self._powers[counts],
-            item_ids=self._item_ids(slots),
+            discounts=discounts,
+            item_ids=item_ids,
             probabilities=probabilities,
             weights=weights,
         )
@@ -142,8 +143,8 @@ class ReplayBuffer:
         """Give the sampler what the agent found out about items (int64 [N]); those overwritten meanwhile are passed over."""
         if not hasattr(self.sampler, "feedback"):
             return
-        held = self.holds(item_ids)
-        if not held.all():
+        if item_ids.min(initial=self.next_item_id) < self.next_item_id - self.capacity:  # seldom: worth a look of its own
+            held = self.holds(item_ids)
             item_ids = item_ids[held]
             feedback = Feedback(*(None if values is None else values[held] for values in feedback))  # type: ignore[arg-type]
         if len(item_ids):
@@ -162,16 +163,11 @@ class ReplayBuffer:
         """Which of the items (int64 [N]) are still there, bool [N]."""
         return (item_ids >= self.next_item_id - self.capacity) & (item_ids < self.next_item_id)
 
-    def _item_ids(self, slots: np.ndarray) -> np.ndarray:
-        newest = self.next_item_id - 1
-        return newest - (newest - slots) % self.capacity
-
     def state_dict(self) -> dict[str, Any]:
         """Arrays of what is stored, counters and the sampler's state (prefixed 'sampler.'). The arrays are views."""
         size = len(self)
-        state: dict[str, Any] = {name: self._items[name][:size] for name in ("observations", "actions", "next_observations")}
-        state |= {name: self._heads[name][:size] for name in _HEAD.names or ()}
-        state |= {"next_item_id": self.next_item_id, "next_episode": self._next_episode}
+        state: dict[str, Any] = {name: self._items[name][:size] for name in _STORED}
+        state |= {"steps": self._item_steps[:size], "next_item_id": self.next_item_id, "next_episode": self._next_episode}
         state |= {"open_episodes": self._episodes, "open_steps": self._steps}
         if hasattr(self.sampler, "state_dict"):
             for name, value in self.sampler.state_dict().items():
@@ -185,27 +181,25 @@ class ReplayBuffer:
         self.next_item_id, self._next_episode = int(state["next_item_id"]), int(state["next_episode"])
         self._episodes = np.array(state["open_episodes"], np.int64)
         self._steps = np.array(state["open_steps"], np.int64)
-        for name in ("observations", "actions", "next_observations"):
+        for name in _STORED:
             self._items[name][: len(self)] = state[name]
-        for name in _HEAD.names or ():
-            self._heads[name][: len(self)] = state[name]
+        self._item_steps[: len(self)] = state["steps"]
         if hasattr(self.sampler, "load_state_dict"):
             prefix = "sampler."
             self.sampler.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
 
 
-def _record(action_dtype: str, action_shape: tuple[int, ...], spec: ObservationSpec) -> tuple[np.dtype[Any], int]:
-    """An item as one record, so that drawing it costs few trips to memory; and the 32-bit word that its second half begins at.
+def _record(action_dtype: str, action_shape: tuple[int, ...], spec: ObservationSpec) -> np.dtype[Any]:
+    """An item as one record, so that drawing it costs few trips to memory.
 
-    The second half, the next observation, comes from the last step of a return, the first half from its first step.
+    What the later steps of an n-step return are read for, reward, episode and next observation, lies side by side.
     """
-    first = np.dtype([("actions", action_dtype, action_shape), ("observations", spec.dtype, spec.shape)], align=True)
-    boundary = -(-first.itemsize // 4)
-    following = np.dtype((spec.dtype, spec.shape))
-    words = boundary + -(-following.itemsize // 4)
-    words += words % 2  # whole multiples of 8 bytes keep int64 actions aligned
-    assert first.fields is not None
-    names = ["actions", "observations", "next_observations"]
-    formats = [first["actions"], first["observations"], following]
-    offsets = [first.fields["actions"][1], first.fields["observations"][1], 4 * boundary]
-    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": 4 * words}), boundary
+    fields: list[tuple[str, str, tuple[int, ...]]] = [
+        ("actions", action_dtype, action_shape),
+        ("observations", spec.dtype, spec.shape),
+        ("terminated", "bool", ()),
+        ("rewards", "float32", ()),
+        ("episodes", "int32", ()),
+        ("next_observations", spec.dtype, spec.shape),
+    ]
+    return np.dtype(fields, align=True)

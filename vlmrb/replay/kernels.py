@@ -5,8 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from vlmrb.replay.prefetch import prefetch
+
 FANOUT = 8
 """Children of a node of the sum tree: eight float64 fill a cache line."""
+
+WORDS_OF_LINE = 16
+"""32-bit words that the processor fetches from memory at once."""
+
+AHEAD = 6
+"""Items between the one being copied and the one whose memory is asked for: enough to hide the wait."""
 
 
 @njit(cache=True)
@@ -54,50 +62,74 @@ def find_points(nodes, first_rows, points):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def n_step_returns(heads, slots, next_item_id, n_envs, powers):  # type: ignore[no-untyped-def]
-    """The n-step return of each slot: its sum, the slot of its last step, how many steps, and whether that one terminated.
+def n_step_transitions(words, slots, next_item_id, n_envs, powers, boundary, terminated_at):  # type: ignore[no-untyped-def]
+    """The n-step transition that begins at each slot; it ends with its episode or at the newest step of its environment.
 
-    A return ends with its episode or at the newest step of its environment. `powers` holds γ^0 … γ^n in float32.
+    Args:
+        words: the buffer's records (`vlmrb.replay.buffer`), uint32 [capacity, W].
+        slots: int64 [B].
+        powers: γ^0 … γ^n, float32.
+        boundary: word that the next observation begins at; the two words before it are the reward and the episode.
+        terminated_at: byte of a record that says whether the episode terminated with it.
+
+    Returns:
+        Records with the next observation of the last step, uint32 [B, W]; float32 [3, B]: the return, whether the last step
+        terminated (0 or 1), γ^k for k steps; the item ids, int64 [B].
     """
-    capacity, n_step = len(heads), len(powers) - 1
+    capacity, width, count, n_step = len(words), words.shape[1], len(slots), len(powers) - 1
+    episodes, rewards, octets = words.view(np.int32), words.view(np.float32), words.view(np.uint8)
+    reward_at, episode_at = boundary - 2, boundary - 1
     newest = next_item_id - 1
     newest_slot = newest % capacity
-    returns, terminated = np.empty(len(slots), np.float32), np.empty(len(slots), np.float32)
-    lasts, counts = np.empty(len(slots), np.int64), np.empty(len(slots), np.int64)
-    for i in range(len(slots)):
+    taken, numbers, item_ids = np.empty((count, width), np.uint32), np.empty((3, count), np.float32), np.empty(count, np.int64)
+    if n_step == 1:  # so short a loop lets the processor fetch several records at once
+        for i in range(count):
+            copy_words(words[slots[i]], taken[i])
+    for i in range(count):
         slot = slots[i]
+        if n_step > 1:
+            if i + AHEAD < count:
+                prefetch_transition(words, slots[i + AHEAD], n_envs, n_step, boundary)
+            copy_words(words[slot], taken[i, :boundary])
         age = newest_slot - slot  # steps of all environments since this one
         if age < 0:
             age += capacity
-        episode, total, count = heads[slot].episodes, heads[slot].rewards, 1
-        while count < n_step and count * n_envs <= age:
+        item_ids[i] = newest - age
+        episode, total, steps = episodes[slot, episode_at], rewards[slot, reward_at], 1
+        while steps < n_step and steps * n_envs <= age:
             following = slot + n_envs
             if following >= capacity:
                 following -= capacity
-            if heads[following].episodes != episode:
+            if episodes[following, episode_at] != episode:
                 break
             slot = following
-            total += powers[count] * heads[slot].rewards
-            count += 1
-        returns[i], terminated[i] = total, heads[slot].terminated
-        lasts[i], counts[i] = slot, count
-    return returns, terminated, lasts, counts
+            total += powers[steps] * rewards[slot, reward_at]
+            steps += 1
+        if n_step > 1:
+            copy_words(words[slot, boundary:], taken[i, boundary:])
+        numbers[0, i], numbers[1, i], numbers[2, i] = total, octets[slot, terminated_at], powers[steps]
+    return taken, numbers, item_ids
 
 
 @njit(cache=True)
-def take_transitions(words, slots, lasts, boundary):  # type: ignore[no-untyped-def]
-    """Rows of 32-bit words: up to `boundary` those of `slots`, from there on those of `lasts`.
+def copy_words(source, into):  # type: ignore[no-untyped-def]
+    """The first words of `source`, as many as `into` takes; a loop from 0 on, which the compiler turns into wide moves."""
+    for j in range(len(into)):
+        into[j] = source[j]
 
-    A plain loop lets the processor fetch several rows from memory at once, which `take` does not.
-    """
-    taken = np.empty((len(slots), words.shape[1]), words.dtype)
-    for i in range(len(slots)):
-        source, last, copy = words[slots[i]], words[lasts[i]], taken[i]
-        for j in range(boundary):
-            copy[j] = source[j]
-        for j in range(boundary, words.shape[1]):
-            copy[j] = last[j]
-    return taken
+
+@njit(cache=True)
+def prefetch_transition(words, slot, n_envs, n_step, boundary):  # type: ignore[no-untyped-def]
+    """Begin to fetch what `n_step_transitions` reads for a slot, if its episode does not end before."""
+    for j in range(0, boundary, WORDS_OF_LINE):
+        prefetch(words, slot, j)
+    for _ in range(1, n_step):
+        slot += n_envs
+        if slot >= len(words):
+            slot -= len(words)
+        prefetch(words, slot, boundary - 2)
+    for j in range(boundary + WORDS_OF_LINE - 1, words.shape[1], WORDS_OF_LINE):
+        prefetch(words, slot, j)
 
 
 @njit(cache=True)

@@ -76,7 +76,8 @@ class Sampler(Protocol):
 def importance_weights(probabilities: np.ndarray, size: int, beta: float) -> np.ndarray:
     """(N · P(i))^−β, divided by the largest of the batch (Schaul et al. 2016, section 3.4): float32 [B] in (0, 1]."""
     weights = (size * probabilities) ** -beta
-    scaled: np.ndarray = (weights / weights.max()).astype(np.float32)
+    weights /= weights.max()
+    scaled: np.ndarray = weights.astype(np.float32)
     return scaled
 
 

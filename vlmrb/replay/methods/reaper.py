@@ -85,8 +85,9 @@ class ReliabilitySampler:
 
     def sample(self, batch_size: int, size: int, rng: np.random.Generator, score: Score | None = None) -> Sample:
         """Draw in proportion to R^ω · |δ|^α."""
-        slots = self._tree.find(rng.random(batch_size) * self._tree.total)
-        probabilities = self.chances(slots, size)
+        total = self._tree.total
+        slots = self._tree.find(rng.random(batch_size) * total)
+        probabilities = self._tree.leaves.take(slots) / total
         weights = importance_weights(probabilities, size, self.beta) if self.weighted else ones(batch_size)
         return Sample(slots, probabilities, weights)
 
