@@ -2,7 +2,7 @@
 
 from vlmrb.replay.buffer import ReplayBuffer
 from vlmrb.replay.method import ReplayMethod
-from vlmrb.replay.registry import bases, broken_methods, forget_methods, replay_method, replay_methods
+from vlmrb.replay.registry import bases, broken_methods, forget_methods, make_sampler, replay_method, replay_methods
 from vlmrb.replay.sampling import Added, Parts, Sample, Sampler
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "bases",
     "broken_methods",
     "forget_methods",
+    "make_sampler",
     "replay_method",
     "replay_methods",
 ]

@@ -17,7 +17,8 @@ def _prefetch(_: Any, array: Any, row: Any, column: Any) -> Any:
         kind, *_ = signature.args
         values = zip(arguments[1:], signature.args[1:], strict=True)
         place = [context.cast(builder, value, given, types.intp) for value, given in values]
-        pointer = cgutils.get_item_pointer(context, builder, kind, make_array(kind)(context, builder, arguments[0]), place)
+        data = make_array(kind)(context, builder, arguments[0])  # type: ignore[no-untyped-call]
+        pointer = cgutils.get_item_pointer(context, builder, kind, data, place)  # type: ignore[no-untyped-call]
         pointer = builder.bitcast(pointer, ir.IntType(8).as_pointer())
         number = ir.IntType(32)
         shape = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])

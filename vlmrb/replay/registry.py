@@ -14,11 +14,15 @@ from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from vlmrb.errors import ConfigError
 from vlmrb.replay import methods as package
 from vlmrb.replay.method import ReplayMethod
+from vlmrb.replay.sampling import Sampler
+
+if TYPE_CHECKING:
+    from vlmrb.config import TrainConfig
 
 ENTRY_POINTS = "vlmrb.replay_methods"
 
@@ -48,6 +52,26 @@ def replay_method(key: str) -> ReplayMethod:
     if key not in methods:
         raise ConfigError(f"replay: got {key!r}; allowed: {', '.join(methods)}")
     return methods[key]
+
+
+def make_sampler(config: TrainConfig, capacity: int) -> Sampler:
+    """The sampler of a run's replay method, for a buffer of so many items.
+
+    Raises:
+        ConfigError: it lacks a function that its method promises; a misspelt one would otherwise be passed over in silence.
+    """
+    method = replay_method(config.replay)
+    sampler = method.make(config, capacity)
+    needed = ["sample", "chances", *["feedback"] * bool(method.feedback), *["label"] * method.labels]
+    needed += ["change"] * ("lambda" in method.live)
+    needed += ["load_state_dict"] * hasattr(sampler, "state_dict") + ["state_dict"] * hasattr(sampler, "load_state_dict")
+    missing = sorted({name for name in needed if not callable(getattr(sampler, name, None))})
+    if missing:
+        raise ConfigError(
+            f"replay: the sampler of {method.key!r}, {type(sampler).__name__}, has no {' and no '.join(missing)}; "
+            "`vlmrb.replay.sampling` says what each should do"
+        )
+    return sampler
 
 
 def bases() -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from vlmrb.errors import CheckpointError, ConfigError, VlmrbError
 from vlmrb.evaluation import FIRST_HELD_OUT_SEED, evaluate, max_parallel
 from vlmrb.live import parse_change
 from vlmrb.metrics import Counters, MeanMetrics
-from vlmrb.replay import ReplayBuffer, replay_method
+from vlmrb.replay import ReplayBuffer, make_sampler, replay_method
 from vlmrb.scoring import resolve_prompt
 from vlmrb.store import Store
 from vlmrb.train.labelling import Labelling
@@ -81,7 +81,7 @@ class Trainer:
         self._agent = make_agent(config, first.observation_spec, first.action_spec, self._rngs["agent"])
         self._play = Play(self._envs.envs, self._rngs["play"]) if config.play_steps else None
         self._method = replay_method(config.replay)
-        self._sampler = self._method.make(config, config.buffer_size)
+        self._sampler = make_sampler(config, config.buffer_size)
         self._buffer = ReplayBuffer(
             config.buffer_size,
             first.observation_spec,

@@ -171,11 +171,11 @@ def scheduled_weight(config: TrainConfig, step: float) -> float | None:
 
 
 def _make(config: TrainConfig, capacity: int) -> MixtureSampler:
-    from vlmrb.replay.registry import replay_method
+    from vlmrb.replay.registry import make_sampler
 
     return MixtureSampler(
         capacity,
-        replay_method(config.base).make(config, capacity),
+        make_sampler(config.model_copy(update={"replay": config.base}), capacity),
         lambda step: scheduled_weight(config, step),
         config.td_boost,
         rising_to_one(config.per_beta, config.total_steps) if config.importance_weights else None,
