@@ -23,7 +23,9 @@ def learned(**settings: object) -> ReLoSampler:
 
 @pytest.mark.parametrize(("alpha", "epsilon"), [(0.6, 1e-2), (1.0, 1e-6), (0.3, 1e-6)])
 def test_it_draws_in_proportion_to_the_loss_that_can_still_be_learned_away(alpha: float, epsilon: float) -> None:
-    expected = np.array([(max(0.0, float(online - target)) + epsilon) ** alpha for online, target in zip(ONLINE, TARGET)])
+    expected = np.array(
+        [(max(0.0, float(online - target)) + epsilon) ** alpha for online, target in zip(ONLINE, TARGET, strict=True)]
+    )
     expected /= expected.sum()
     sampler = learned(alpha=alpha, epsilon=epsilon)
     slots, table = stated(sampler)
