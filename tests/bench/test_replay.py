@@ -31,19 +31,18 @@ def data() -> dict[str, np.ndarray]:
     }
 
 
-def ours(sampler: Sampler, data, n_step: int = 1) -> ReplayBuffer:
-    """A full buffer of 1,000 environments whose episodes have 100 steps; every item has been learned from once."""
+def ours(sampler: Sampler, data, n_step: int = 1, n_envs: int = CHUNK) -> ReplayBuffer:
+    """A full buffer of episodes of 100 steps, every item of which has been learned from once."""
     spec = ObservationSpec("grid", (150,), "uint8")
-    buffer = ReplayBuffer(SIZE, spec, sampler, np.random.default_rng(0), n_envs=CHUNK, n_step=n_step)
-    for time in range(SIZE // CHUNK):
-        ended = np.full(CHUNK, time % EPISODE == EPISODE - 1)
-        ids = buffer.add(
-            Transition(data["observation"], data["action"], data["reward"], data["observation"], ended, np.zeros(CHUNK, bool))
-        )
+    buffer = ReplayBuffer(SIZE, spec, sampler, np.random.default_rng(0), n_envs=n_envs, n_step=n_step)
+    observation, action, reward = (data[name][:n_envs] for name in ("observation", "action", "reward"))
+    truncated = np.zeros(n_envs, bool)
+    for time in range(SIZE // n_envs):
+        terminated = np.full(n_envs, time % EPISODE == EPISODE - 1)
+        ids = buffer.add(Transition(observation, action, reward, observation, terminated, truncated))
         if time % 5 == 0:
             buffer.apply_label(ids, True)
-    by_episode = np.arange(SIZE).reshape(-1, CHUNK).T.reshape(-1, EPISODE)
-    for ids in by_episode:
+    for ids in np.arange(SIZE).reshape(-1, n_envs).T.reshape(-1, EPISODE):
         buffer.update_priorities(ids, Feedback(data["priorities"][ids], data["priorities"][ids]))
     return buffer
 
@@ -147,5 +146,5 @@ def test_sample_and_update_against_uniform(compare, data, name: str, make, n_ste
 @pytest.mark.parametrize(("name", "make"), [("ReLo", ReLoSampler), (f"ReaPER, episodes of {EPISODE} steps", ReliabilitySampler)])
 def test_sample_and_update_against_per(compare, data, name: str, make) -> None:
     errors = np.random.default_rng(1).random(BATCH, dtype=np.float32)
-    mine, per = (learn_from(ours(sampler, data), errors) for sampler in (make(SIZE), PrioritizedSampler(SIZE)))
+    mine, per = (learn_from(ours(sampler, data, n_envs=8), errors) for sampler in (make(SIZE), PrioritizedSampler(SIZE)))
     compare(f"sample + update, {name} : PER", mine, per, 1000)

@@ -155,19 +155,22 @@ def reliability(td_errors, episodes, steps, ended, slots, stride, largest_sum): 
         firsts[count] = slot
         count += 1
     firsts = np.unique(firsts[:count])
-    # second pass: along each episode
+    # second pass: how long the episodes are, and the largest sum, for whichever of them has not ended
     total = 0
     for first in firsts:
-        slot, length = first, 1
+        slot, running = first, 0.0
         while True:
+            running += td_errors[slot]
+            total += 1
             after = slot + stride
             if after >= capacity:
                 after -= capacity
             if episodes[after] != episodes[slot] or steps[after] != steps[slot] + 1:
                 break
             slot = after
-            length += 1
-        total += length
+        if ended[slot]:
+            largest_sum = max(largest_sum, running)
+    # third pass: along each episode
     found, reliabilities = np.empty(total, np.int64), np.empty(total, np.float64)
     at = 0
     for first in firsts:
@@ -182,8 +185,6 @@ def reliability(td_errors, episodes, steps, ended, slots, stride, largest_sum): 
             if episodes[after] != episodes[slot] or steps[after] != steps[slot] + 1:
                 break
             slot = after
-        if ended[slot]:
-            largest_sum = max(largest_sum, running)
         whole = running if ended[slot] else max(largest_sum, running)
         for i in range(begin, at):
             reliabilities[i] = reliabilities[i] / whole if whole > 0.0 else 1.0

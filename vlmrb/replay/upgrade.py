@@ -46,6 +46,8 @@ def one_step_state(state: dict[str, Any], capacity: int, n_envs: int, n_step: in
         length[env] += 1
         if known and counts[slot] == 1 and age >= n_envs:  # with returns of one step nothing tells where episodes end
             current[env] = -1
+    if known:
+        current[np.asarray(state["open"]) == 0] = -1  # nothing of theirs grows any more: the newest step was an episode's last
     unset = current < 0
     current[unset] = np.arange(number, number + unset.sum())
     length[unset] = 0
