@@ -44,8 +44,7 @@ def _weight(value: Any) -> Any:
         with suppress(ConfigError, OverflowError):  # an integer may be too large for a float
             return parse_lambda(value)
     raise ConfigError(
-        f"lambda: got {_shown(value)}; allowed: a number from 0 to 1, 'none' or 'schedule'. "
-        "Try: vlmrb control RUN --lambda 0.5"
+        f"lambda: got {_shown(value)}; allowed: a number from 0 to 1, 'none' or 'schedule'. Try: vlmrb control RUN --lambda 0.5"
     )
 
 

@@ -181,9 +181,7 @@ def _score_trial(store: Store, trial_id: int, progress: Callable[[ScoringProgres
     trial = store.trial(trial_id)
     scored = {score.clip_id for score in store.trial_scores(trial_id)}
     clips = store.clip_summaries([clip_id for clip_id in trial.clip_ids if clip_id not in scored])
-    prompt = (
-        resolve_prompt("games") if trial.prompt_id is None else store.prompt(trial.prompt_id)
-    )  # control scorers ignore it
+    prompt = resolve_prompt("games") if trial.prompt_id is None else store.prompt(trial.prompt_id)  # control scorers ignore it
     options = ScorerOptions(threshold=trial.threshold, **trial.options)
     score_clips(
         store, clips, trial.scorer, prompt, options, on_scores=partial(store.add_trial_scores, trial_id), progress=progress

@@ -415,8 +415,8 @@ class Trainer:
             self._agent.load_state_dict(tensors)
         except (KeyError, RuntimeError, ValueError) as error:  # raised by torch if names or shapes differ
             raise CheckpointError(
-                f"the checkpoint at step {state['step']} was written by a different version (its {self.config.algo} networks do not "
-                "match) and cannot be resumed; start a new run"
+                f"the checkpoint at step {state['step']} was written by a different version (its {self.config.algo} networks "
+                "differ) and cannot be resumed; start a new run"
             ) from error
         for name, saved in state["rngs"].items():
             self._rngs[name].bit_generator.state = saved
