@@ -118,7 +118,7 @@ def test_training_leaves_the_arithmetic_of_the_process_as_it_was(trained: Traine
         (["--env", "DoorKy-8x8", "--scorer", "oracle"], "DoorKy-8x8"),
         (["--scorer", "hf:/no/such/folder", "--env", "DoorKey-5x5"], "/no/such/folder"),
         (["--scorer", "telepathy"], "telepathy"),
-        (["--env", "Pendulum-v1"], "give sac or td3"),
+        (["--env", "Pendulum-v1"], "use sac or td3"),
         (["--resume", "1", "--gamma", "0.5"], "--gamma"),
     ],
 )

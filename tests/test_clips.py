@@ -13,7 +13,7 @@ from vlmrb.types import CLIPS_PER_RUN, Clip, Event
 
 
 def record(recorder: ClipRecorder, endings: list[list[int]], first_item: int = 0) -> list[Clip]:
-    """Feed steps; endings[t][e] is 0 (goes on), 1 (terminated) or 2 (truncated)."""
+    """Feed steps; endings[t][e] is 0 (continues), 1 (terminated) or 2 (truncated)."""
     clips = []
     for t, row in enumerate(endings):
         n_envs = len(row)
@@ -68,4 +68,4 @@ def test_open_clips_survive_a_round_trip_through_a_checkpoint() -> None:
         np.testing.assert_array_equal(ours.item_ids, theirs.item_ids)
         np.testing.assert_array_equal(ours.snapshots, theirs.snapshots)
         assert ours.events == theirs.events and ours.closed_by == "interrupted"
-    assert after.next_number == 11  # numbers go on from the largest ever given
+    assert after.next_number == 11  # numbers continue from the largest one used

@@ -1,4 +1,4 @@
-"""Evaluation: the same episodes however many are played side by side."""
+"""Evaluation: the same episodes, however many run in parallel."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from vlmrb.evaluation import evaluate, max_parallel
 
 
 class Pusher:
-    """Pushes against the pendulum's speed."""
+    """Pushes in the direction that the pendulum swings."""
 
     def best_action(self, observation: np.ndarray) -> np.ndarray:
         return np.clip(observation[:, 2:], -1.0, 1.0)
 
 
-def test_the_figures_do_not_depend_on_how_many_environments_there_are() -> None:
+def test_results_do_not_depend_on_the_number_of_environments() -> None:
     envs = [make_env(make_config(env="Pendulum-v1", algo="sac", replay="uniform")) for _ in range(5)]
     figures = [evaluate(Pusher(), envs[:count], 5, 0.0, np.random.default_rng(0)) for count in (1, 2, 5)]
     assert figures[0].success_rate is None and figures[0].episodic_length == 200
@@ -26,7 +26,7 @@ def test_the_figures_do_not_depend_on_how_many_environments_there_are() -> None:
         env.close()
 
 
-def test_of_simulators_few_run_side_by_side() -> None:
+def test_fewer_robot_simulators_than_grids_run_in_parallel() -> None:
     grid, robot = (make_env(make_config(env=name, replay="uniform")) for name in ("DoorKey-5x5", "Pendulum-v1"))
     assert max_parallel(robot.action_spec) < max_parallel(grid.action_spec)
     grid.close()

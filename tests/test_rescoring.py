@@ -1,4 +1,4 @@
-"""Stored clips scored again, and trials on samples of them: real stores, real scoring processes."""
+"""Score stored clips again, and run trials on samples of them: real stores, real scoring processes."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def present_labels(store: Store, run_id: int) -> list[ClipScore | None]:
+def current_scores(store: Store, run_id: int) -> list[ClipScore | None]:
     return [clip.score for clip in choose_clips(store, run_id)]
 
 
 # -- scoring
 
 
-def test_each_clip_is_scored_once_in_order_also_over_runs_that_are_drawn_differently(store: Store) -> None:
+def test_each_clip_is_scored_once_in_order_even_across_runs_that_render_differently(store: Store) -> None:
     runs = [record_run(store, 70, length=4), record_run(store, 3, visuals="swapped")]
     clips = [clip for run_id in reversed(runs) for clip in choose_clips(store, run_id)]
     handed: list[ClipScore] = []
@@ -47,10 +47,10 @@ def test_each_clip_is_scored_once_in_order_also_over_runs_that_are_drawn_differe
     assert sorted(score.clip_id for score in handed) == sorted(clip.clip_id for clip in clips)
     assert (told[-1].done, told[-1].total) == (73, 73)
     assert told[-1].positive_rate == sum(clip.progress for clip in clips) / 73
-    assert all(score is None for run_id in runs for score in present_labels(store, run_id))
+    assert all(score is None for run_id in runs for score in current_scores(store, run_id))
 
 
-def test_a_scorer_that_cannot_be_made_is_told(store: Store) -> None:
+def test_a_scorer_that_cannot_be_created_is_reported(store: Store) -> None:
     clips = choose_clips(store, record_run(store, 2, length=4))
     with pytest.raises(ScorerSetupError, match="/no/such/folder"):
         score_clips(store, clips, "hf:/no/such/folder", GAMES, ScorerOptions(), on_scores=lambda _: None)
@@ -67,7 +67,7 @@ def test_a_damaged_clip_stops_the_scoring(tmp_path: Path, store: Store) -> None:
         score_clips(store, clips, "oracle", GAMES, ScorerOptions(), on_scores=lambda _: None)
 
 
-def test_nothing_to_score_starts_nothing(store: Store) -> None:
+def test_without_clips_no_scorer_is_started(store: Store) -> None:
     assert score_clips(store, [], "hf:/no/such/folder", GAMES, ScorerOptions(), on_scores=lambda _: None) == []
 
 
@@ -82,7 +82,7 @@ def test_chosen_clips_are_spread_over_the_run(store: Store) -> None:
         choose_clips(store, 99)
 
 
-def test_a_report_compares_with_events_people_and_the_labels_before(store: Store) -> None:
+def test_a_report_compares_with_events_people_and_previous_labels(store: Store) -> None:
     run_id = record_run(store, 12, length=4, labels=[True, False] * 6)
     first = run_id * CLIPS_PER_RUN
     store.label_clip(first, agrees=False)  # was yes: a person says no
@@ -105,9 +105,9 @@ def test_a_report_compares_with_events_people_and_the_labels_before(store: Store
 # -- trials
 
 
-def test_a_trial_tells_what_a_prompt_would_change_and_changes_nothing(store: Store) -> None:
+def test_a_trial_shows_what_a_prompt_would_change_and_changes_nothing(store: Store) -> None:
     runs = [record_run(store, 8, length=4, labels=[True] * 8), record_run(store, 4, length=4)]
-    before = [present_labels(store, run_id) for run_id in runs]
+    before = [current_scores(store, run_id) for run_id in runs]
     trial_id = create_trial(store, run_ids=runs, scorer="oracle", prompt="Is a key picked up?", sample=10)
     assert (store.trial(trial_id).status, trial_report(store, trial_id).agreement) == ("created", None)
     told: list[ScoringProgress] = []
@@ -120,10 +120,10 @@ def test_a_trial_tells_what_a_prompt_would_change_and_changes_nothing(store: Sto
         assert row.score.label == row.clip.progress
         assert row.flipped == (None if row.clip.run_id == runs[1] else not row.clip.progress)
     assert found.agreement.flips.to_no == sum(row.flipped is True for row in found.rows)
-    assert [present_labels(store, run_id) for run_id in runs] == before
+    assert [current_scores(store, run_id) for run_id in runs] == before
 
 
-def test_a_trial_of_a_model_keeps_the_question(store: Store) -> None:
+def test_a_trial_with_a_model_stores_the_question(store: Store) -> None:
     trial_id = create_trial(store, run_ids=[record_run(store, 1)], scorer="hf:some/model", prompt="Is a key picked up?", frames=4)
     found = trial_report(store, trial_id)
     assert found.prompt is not None and found.prompt.text == "Is a key picked up?"
@@ -141,12 +141,12 @@ def test_a_trial_of_a_model_keeps_the_question(store: Store) -> None:
         ({"threshold": 1.5}, "threshold: got"),
         ({"frames": 0}, "scorer_frames: got"),
         ({"dtype": "int4"}, "scorer_dtype: got"),
-        ({"run_ids": []}, "none is named"),
+        ({"run_ids": []}, "runs: none given"),
         ({"run_ids": [1, 99]}, "no run 99"),
         ({"run_ids": [2]}, "no clips are stored for run 2"),
     ],
 )
-def test_a_wrong_trial_is_refused_and_leaves_nothing(store: Store, changed: dict[str, object], said: str) -> None:
+def test_an_invalid_trial_is_refused_and_writes_nothing(store: Store, changed: dict[str, object], said: str) -> None:
     settings = {"run_ids": [record_run(store, 1, length=4)], "scorer": "hf:some/model", "prompt": "games"}
     record_frames(store, [])
     with pytest.raises(VlmrbError, match=said):
@@ -154,7 +154,7 @@ def test_a_wrong_trial_is_refused_and_leaves_nothing(store: Store, changed: dict
     assert (store.trials(), store.prompts()) == ([], [])
 
 
-def test_a_trial_that_fails_says_why_and_can_be_tried_again(store: Store) -> None:
+def test_a_failed_trial_says_why_and_can_be_retried(store: Store) -> None:
     trial_id = create_trial(store, run_ids=[record_run(store, 1, length=4)], scorer="hf:/no/such/folder", prompt="games")
     for _ in range(2):
         with pytest.raises(ScorerSetupError):
@@ -163,7 +163,7 @@ def test_a_trial_that_fails_says_why_and_can_be_tried_again(store: Store) -> Non
         assert (trial.status, "/no/such/folder" in trial.error) == ("failed", True)
 
 
-def test_a_killed_trial_reads_as_interrupted_and_goes_on_with_what_is_missing(
+def test_a_killed_trial_reads_as_interrupted_and_resumes_with_the_unscored_clips(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = record_run(store, 150, length=4)
@@ -205,7 +205,7 @@ def test_a_trial_is_run_by_one_process_at_a_time(store: Store) -> None:
         run_trial(store, trial_id)
 
 
-def test_a_trial_outlives_the_deletion_of_one_of_its_runs(store: Store) -> None:
+def test_a_trial_survives_the_deletion_of_one_of_its_runs(store: Store) -> None:
     runs = [record_run(store, 3, length=4), record_run(store, 3, length=4)]
     trial_id = create_trial(store, run_ids=runs, scorer="oracle", prompt="games")
     run_trial(store, trial_id)
@@ -224,7 +224,7 @@ def test_a_sample_is_the_same_for_the_same_seed(store: Store) -> None:
         create_trial(store, run_ids=[run_id], scorer="oracle", prompt="games", seed=-1)
 
 
-def test_a_trial_of_grid_worlds_and_robots_together_is_refused_where_embedded_is_two_models(tmp_path) -> None:
+def test_a_trial_across_grid_worlds_and_robots_is_refused_because_embedded_is_two_models(tmp_path) -> None:
     with Store(str(tmp_path / "runs.db")) as store:
         kinds = ("minigrid", "ogbench")
         runs = [store.create_run(make_config().model_dump(), render_spec={"kind": kind}, success_rule="") for kind in kinds]

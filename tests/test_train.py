@@ -57,7 +57,7 @@ def live_clips(store: Store, run_id: int):
 
 
 def assert_clips_tile(store: Store, run_id: int, steps: int) -> None:
-    """Every step lies in exactly one clip that counts, and every clip has its frames."""
+    """Every step is in exactly one clip that counts, and every clip has its frames."""
     covered = []
     for summary in live_clips(store, run_id):
         clip = store.load_clip(summary.clip_id)
@@ -66,7 +66,7 @@ def assert_clips_tile(store: Store, run_id: int, steps: int) -> None:
     assert sorted(covered) == list(range(steps))
 
 
-def test_a_run_leaves_everything_about_itself_in_the_store(store: Store) -> None:
+def test_a_run_stores_everything_about_itself(store: Store) -> None:
     result = train(small(), store=store)
     run = store.run(result.run_id)
     assert (run.status, run.step, run.error) == ("finished", 1_600, "")
@@ -97,7 +97,7 @@ def test_the_same_seed_repeats_the_run_exactly(store: Store, replay: str) -> Non
 
 
 @pytest.mark.parametrize("algo", ["sac", "td3"])
-def test_a_run_with_continuous_actions_repeats_goes_on_and_leaves_clips(store: Store, algo: str, monkeypatch) -> None:
+def test_a_run_with_continuous_actions_repeats_exactly_stores_clips_and_resumes(store: Store, algo: str, monkeypatch) -> None:
     monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     config = small(
         env="Pendulum-v1",
@@ -130,7 +130,7 @@ def test_a_run_with_continuous_actions_repeats_goes_on_and_leaves_clips(store: S
 
 
 @pytest.mark.slow
-def test_a_robots_run_repeats_exactly_with_play_and_labels_of_its_model(store: Store) -> None:
+def test_a_robot_run_with_play_and_model_labels_repeats_exactly(store: Store) -> None:
     config = small(
         env="scene-singletask-task1-v0",
         algo="sac",
@@ -151,11 +151,11 @@ def test_a_robots_run_repeats_exactly_with_play_and_labels_of_its_model(store: S
         for ours, theirs in zip(store.metrics(first, name), store.metrics(second, name), strict=True):
             np.testing.assert_array_equal(ours, theirs)
     answers = [[clip.score.probability for clip in live_clips(store, run_id)] for run_id in (first, second)]
-    assert answers[0] == pytest.approx(answers[1], abs=1e-5)  # a process of its own may round otherwise
+    assert answers[0] == pytest.approx(answers[1], abs=1e-5)  # another process may round differently
     assert len(answers[0]) >= 24 and {answer >= 0.5 for answer in answers[0]} == {True, False}
 
 
-def test_a_run_begins_with_scripted_play_and_says_so(store: Store) -> None:
+def test_a_run_starts_with_scripted_play_and_says_so(store: Store) -> None:
     config = small(
         env="cube-single-singletask-task1-v0",
         algo="sac",
@@ -173,12 +173,12 @@ def test_a_run_begins_with_scripted_play_and_says_so(store: Store) -> None:
     assert {event.name for _, _, event in store.events(run.run_id)} >= {"grasped", "lifted", "reached_target", "success"}
     clip = live_clips(store, run.run_id)[0]
     assert store.clip_snapshots(clip.clip_id).ndim == 2
-    picture = Playback(store).thumbnail(clip.clip_id)
-    assert (picture.frames, picture.width, picture.height) == (min(16, clip.length), 112, 112)
-    assert len(set(picture.frame_indices)) == 6 and {0, clip.length - 1} <= set(picture.frame_indices)
+    thumbnail = Playback(store).thumbnail(clip.clip_id)
+    assert (thumbnail.frames, thumbnail.width, thumbnail.height) == (min(16, clip.length), 112, 112)
+    assert len(set(thumbnail.frame_indices)) == 6 and {0, clip.length - 1} <= set(thumbnail.frame_indices)
 
 
-def test_play_is_refused_where_there_is_no_script(store: Store) -> None:
+def test_play_is_refused_for_environments_without_a_script(store: Store) -> None:
     with pytest.raises(ConfigError, match="play_steps: only OGBench's"):
         train(small(play_steps=100), store=store)
     with pytest.raises(ConfigError, match="play_steps: 2000 is above total_steps 1600"):
@@ -196,7 +196,7 @@ def test_the_wrong_agent_is_refused_before_anything_is_written(store: Store) -> 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("algo", ["sac", "td3"])
-def test_the_pendulum_is_swung_up_and_held(store: Store, algo: str) -> None:
+def test_the_agent_swings_the_pendulum_up_and_holds_it(store: Store, algo: str) -> None:
     config = make_config(
         env="Pendulum-v1",
         algo=algo,
@@ -210,7 +210,7 @@ def test_the_pendulum_is_swung_up_and_held(store: Store, algo: str) -> None:
     assert returns[-1] > -200
 
 
-def test_files_that_a_deleted_store_has_left_are_set_aside(tmp_path: Path) -> None:
+def test_files_left_by_a_deleted_store_are_set_aside(tmp_path: Path) -> None:
     results = []
     for _ in range(2):
         with Store(str(tmp_path / "store.db")) as store:
@@ -243,7 +243,7 @@ def test_iqn_and_environments_without_snapshots_train_too(store: Store) -> None:
         ({"prompt": "games@99"}, ConfigError),
     ],
 )
-def test_what_cannot_begin_is_refused_before_anything_is_written(store: Store, settings: dict, error: type) -> None:
+def test_a_run_that_cannot_start_is_refused_before_anything_is_written(store: Store, settings: dict, error: type) -> None:
     with pytest.raises(error):
         train(small(**settings), store=store)
     assert store.runs() == []
@@ -268,14 +268,14 @@ def test_a_second_trainer_on_the_same_run_is_refused(store: Store) -> None:
     assert store.run(run_id).status == "interrupted"
 
 
-def test_a_finished_run_is_not_resumed(store: Store) -> None:
+def test_a_finished_run_cannot_be_resumed(store: Store) -> None:
     run_id = train(small(total_steps=400, eval_interval=400), store=store).run_id
     with pytest.raises(CheckpointError, match="finished"):
         resume(run_id, store=store)
 
 
 class Changes:
-    """Asks for live changes from the progress callback, at given steps; what the store would refuse is written past it."""
+    """Requests live changes from the progress callback at given steps, bypassing the store's checks."""
 
     def __init__(self, store: Store, requests: dict[int, tuple[str, str]]) -> None:
         self._store, self._requests = store, dict(requests)
@@ -304,7 +304,7 @@ def test_live_changes_take_effect_and_say_at_which_step(store: Store, monkeypatc
     np.testing.assert_allclose(weights, [0.9, 0.9, 0.9, 0.9, 0.5, 0.5, 0.5, 0.5])
 
 
-def test_pause_holds_the_run_and_stop_leaves_it_ready_to_go_on(store: Store, monkeypatch) -> None:
+def test_pause_holds_the_run_and_stop_leaves_it_ready_to_resume(store: Store, monkeypatch) -> None:
     monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     changes = Changes(store, {300: ("pause", "null")})
     seen = []
@@ -314,7 +314,7 @@ def test_pause_holds_the_run_and_stop_leaves_it_ready_to_go_on(store: Store, mon
         if store.run(1).status == "paused":
             seen.append(step)
             if len(seen) == 3:
-                write_change(store, 1, "resume", "null")  # as 'unpause' was called
+                write_change(store, 1, "resume", "null")  # the former name of 'unpause'
                 store.request_change(1, "stop")
 
     result = train(small(), store=store, progress=progress)
@@ -352,7 +352,7 @@ MALFORMED = [
 ]
 
 
-def test_rows_that_nobody_can_follow_are_rejected_with_a_reason_and_the_run_finishes(store: Store, monkeypatch) -> None:
+def test_malformed_changes_are_rejected_with_a_reason_and_the_run_finishes(store: Store, monkeypatch) -> None:
     monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     requests = {100 + 10 * number: row for number, row in enumerate(MALFORMED)} | {1_000: ("lambda", "0.5")}
     assert train(small(), store=store, progress=Changes(store, requests)).status == "finished"
@@ -362,7 +362,7 @@ def test_rows_that_nobody_can_follow_are_rejected_with_a_reason_and_the_run_fini
     assert (last.status, last.value) == ("applied", 0.5)
 
 
-def test_a_run_that_crashed_with_such_rows_before_it_is_resumed_and_finishes(store: Store, monkeypatch) -> None:
+def test_a_crashed_run_with_malformed_changes_pending_resumes_and_finishes(store: Store, monkeypatch) -> None:
     monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     with pytest.raises(RuntimeError):
         train(small(), store=store, progress=_fail)
@@ -382,21 +382,21 @@ def test_a_stop_that_came_too_late_does_not_stop_the_resumed_run(store: Store, m
 
 
 def _fail(*_: object) -> None:
-    raise RuntimeError("the power is gone")
+    raise RuntimeError("power failure")
 
 
-def test_when_scoring_fails_the_run_goes_on_and_says_so(store: Store, monkeypatch) -> None:
+def test_when_scoring_fails_training_continues_and_says_so(store: Store, monkeypatch) -> None:
     monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     run_id = create_run(small(), store=store)
     _claim(store, run_id)
     trainer = Trainer(run_id, small(), store, lambda step, *_: _break(trainer) if step >= 400 else None)
     result = trainer.run()
     assert (result.status, result.steps) == ("finished", 1_600)
-    assert "scoring has failed at step" in store.run(run_id).error
+    assert "scoring failed at step" in store.run(run_id).error
     assert 0 < result.clips_scored < result.clips and result.dropped > 0
 
 
-def test_when_scoring_fails_the_run_can_be_told_to_stop(store: Store, monkeypatch) -> None:
+def test_when_scoring_fails_the_run_can_be_configured_to_stop(store: Store, monkeypatch) -> None:
     monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     config = small(on_scorer_failure="stop")
     run_id = create_run(config, store=store)
@@ -412,14 +412,14 @@ def _claim(store: Store, run_id: int) -> None:
 
 
 def _break(trainer: Trainer) -> None:
-    """The scoring process dies, and cannot be started again."""
+    """Kill the scoring process and make restarting it fail."""
     worker = trainer._labelling.worker
     worker._start_process = lambda: (_ for _ in ()).throw(EOFError("gone"))
     if worker.pid is not None and worker._process.is_alive():
         os.kill(worker.pid, signal.SIGKILL)
 
 
-def test_a_scoring_process_killed_in_mid_run_loses_no_score(store: Store, monkeypatch) -> None:
+def test_a_scoring_process_killed_mid_run_loses_no_scores(store: Store, monkeypatch) -> None:
     monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     killed = []
 
@@ -458,25 +458,25 @@ def _spawn_resume(store: Store, run_id: int) -> subprocess.Popen:
 
 
 def _wait_until(condition: Callable[[], bool], process: subprocess.Popen, what: str) -> None:
-    """Wait for something that a trainer does, as long as it lives."""
+    """Wait for a condition while the trainer is alive."""
 
     def happened() -> bool:
-        assert process.poll() is None, f"the trainer ended by itself with {process.returncode}"
+        assert process.poll() is None, f"the trainer exited by itself with {process.returncode}"
         return condition()
 
     wait_until(happened, what)
 
 
 def kill_and_resume(store: Store, kills: int) -> None:
-    """Kill −9 at random moments, look at the store each time, then let the run go on for a while and stop it."""
+    """Send SIGKILL at random moments and check the store each time, then resume the run for a while and stop it."""
     rng = random.Random(0)
     run_id = create_run(small(total_steps=10**7, checkpoint_interval=200, eval_interval=400), store=store)
     seen: set[int] = set()
     for _ in range(kills):
         process = _spawn_resume(store, run_id)
-        _wait_until(lambda: store.run(run_id).status == "running", process, "the run to go on")
-        # A time, and not an event: what the store shows changes between two writes, and the kill must also come amid one.
-        # What is asserted does not depend on how far the trainer has come.
+        _wait_until(lambda: store.run(run_id).status == "running", process, "the run to resume")
+        # A delay rather than an event, so that kills also land in the middle of a write.
+        # The assertions do not depend on how far the trainer has got.
         time.sleep(rng.uniform(0.0, 4.0))
         helpers = psutil.Process(process.pid).children(recursive=True)
         process.kill()
@@ -485,7 +485,7 @@ def kill_and_resume(store: Store, kills: int) -> None:
         assert store.run(run_id).status == "interrupted"
         assert store.check() == []
         everything = {clip.clip_id for clip in store.clips(run_id, superseded=True, limit=1_000_000)}
-        assert seen <= everything, "a clip that was there is gone"
+        assert seen <= everything, "a stored clip has disappeared"
         seen = everything
         for clip_id in rng.sample(sorted(seen), min(5, len(seen))):
             assert len(store.clip_snapshots(clip_id)) == store.clip(clip_id).length
@@ -504,13 +504,13 @@ def kill_and_resume(store: Store, kills: int) -> None:
     assert len(ends) == len(set(ends))
 
 
-def test_a_run_killed_at_random_moments_goes_on_and_loses_nothing(store: Store) -> None:
+def test_a_run_killed_at_random_moments_resumes_and_loses_nothing(store: Store) -> None:
     kill_and_resume(store, kills=3)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_run_killed_twenty_times_goes_on_and_loses_nothing(store: Store) -> None:
+def test_a_run_killed_twenty_times_resumes_and_loses_nothing(store: Store) -> None:
     kill_and_resume(store, kills=20)
 
 
@@ -524,7 +524,7 @@ def test_a_damaged_checkpoint_says_so(store: Store) -> None:
     assert store.run(run_id).status == "failed"
 
 
-def test_a_checkpoint_of_another_versions_networks_says_so(store: Store, monkeypatch) -> None:
+def test_a_checkpoint_from_a_different_version_says_so(store: Store, monkeypatch) -> None:
     monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     checkpoints = store.folder_of_run(1) / "checkpoints"
 
@@ -538,12 +538,14 @@ def test_a_checkpoint_of_another_versions_networks_says_so(store: Store, monkeyp
     tensors = torch.load(file, weights_only=True)
     first = next(name for name, value in tensors.items() if isinstance(value, dict))
     torch.save(tensors | {first: {"another": torch.zeros(1)}}, file)
-    with pytest.raises(CheckpointError, match="another version's dqn"):
+    with pytest.raises(
+        CheckpointError, match=r"written by a different version \(its dqn networks differ\) and cannot be resumed"
+    ):
         resume(1, store=store)
 
 
 @pytest.mark.parametrize("value", [1.5, -0.1, float("nan"), "x", [1]])
-def test_a_wrong_live_lambda_is_refused(value: object) -> None:
+def test_an_invalid_live_lambda_is_refused(value: object) -> None:
     with pytest.raises(ConfigError, match="from 0 to 1"):
         parse_lambda(value)
 
@@ -562,11 +564,11 @@ def test_a_run_that_crashes_again_before_its_next_checkpoint_still_counts_each_s
     def crash_at(last: int):
         def progress(step: int, *_: object) -> None:
             if step >= last:
-                raise RuntimeError("the power is gone")
+                raise RuntimeError("power failure")
 
         return progress
 
-    with pytest.raises(RuntimeError):  # the checkpoint of step 400 holds clips that are still open
+    with pytest.raises(RuntimeError):  # the checkpoint at step 400 contains open clips
         train(small(clip_length=32), store=store, progress=crash_at(500))
     with pytest.raises(RuntimeError):
         resume(1, store=store, progress=crash_at(401))
@@ -574,7 +576,7 @@ def test_a_run_that_crashes_again_before_its_next_checkpoint_still_counts_each_s
     assert_clips_tile(store, 1, 1_600)
 
 
-def test_a_full_disk_ends_the_run_in_plain_words_and_it_goes_on_once_there_is_room(tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_run_with_a_clear_message_and_it_resumes_once_there_is_space(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("mounting a small disk needs root")
     disk = tmp_path / "disk"
@@ -591,4 +593,4 @@ def test_a_full_disk_ends_the_run_in_plain_words_and_it_goes_on_once_there_is_ro
             assert resume(1, store=store).status == "finished"
             assert_clips_tile(store, 1, 1_600)
     finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)  # what has failed may hold a file of it open
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)  # the failed run may still have a file open on it

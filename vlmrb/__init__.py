@@ -1,6 +1,6 @@
 """VLM-guided experience replay: a frozen vision-language model decides which memories an agent replays.
 
-The public names below are loaded when first used, so that `import vlmrb` is quick and loads no torch:
+Public names are loaded on first use, so `import vlmrb` is fast and does not import torch:
 
     from vlmrb import Store, make_config
     from vlmrb.train import train

@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit status: 0 fine, 1 `doctor` found something broken, 2 an error that is told in words, 130 interrupted.
+        The exit status: 0 success, 1 `doctor` found a problem, 2 an error with a message, 130 interrupted.
     """
     from vlmrb.cli.text import complain
     from vlmrb.cli.train import EXIT_INTERRUPTED
@@ -41,13 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+    """The parser for all commands."""
     from vlmrb.cli import clips, compare, doctor, jobs, live, pretrain, runs, score, train, trial
 
     parser = argparse.ArgumentParser(
         prog="vlmrb",
-        description="VLM-guided experience replay: train agents, look at every clip, score and curve, compare methods.",
-        epilog="python -m vlmrb COMMAND --help tells the options of a command.",
+        description="VLM-guided experience replay: train agents, inspect every clip, score and curve, compare methods.",
+        epilog="python -m vlmrb COMMAND --help lists a command's options.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
@@ -58,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 class _Version(argparse.Action):
-    """Looks the version up only when asked: that takes longer than parsing."""
+    """Looks up the version only on request: that takes longer than parsing."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from vlmrb import __version__

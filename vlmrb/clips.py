@@ -24,14 +24,14 @@ class _OpenClip:
 class ClipRecorder:
     """Cuts each environment's steps into consecutive, non-overlapping clips.
 
-    A clip closes when it holds `clip_length` steps or its episode ends, so it never spans two episodes; the picture of
-    a step is taken after it, so the one that shows the success is in the clip.
+    A clip closes when it holds `clip_length` steps or its episode ends, so it never spans two episodes. Each snapshot is
+    taken after its step, so the one that shows the success is in the clip.
 
     Args:
         n_envs: E.
-        clip_length: L, steps per clip at most.
-        run_id: for the clips' ids.
-        first_number: number of the first clip; numbers are never used twice within a run.
+        clip_length: L, maximum number of steps per clip.
+        run_id: part of the clip ids.
+        first_number: number of the first clip; numbers are never reused within a run.
         first_episode: number of the first episode.
     """
 
@@ -42,7 +42,7 @@ class ClipRecorder:
 
     @property
     def episodes(self) -> list[int]:
-        """Number of the episode that each environment is in."""
+        """Current episode number of each environment."""
         return [clip.episode for clip in self._open]
 
     def _take_episode(self) -> int:
@@ -58,7 +58,7 @@ class ClipRecorder:
         terminated: np.ndarray,
         truncated: np.ndarray,
     ) -> list[Clip]:
-        """Add one step of all environments ([E] each); return the clips that it closed."""
+        """Add one step of all environments (each argument [E]) and return the clips it closed."""
         closed = []
         for index, clip in enumerate(self._open):
             clip.events += [(len(clip.item_ids), event) for event in events[index]]
@@ -72,7 +72,7 @@ class ClipRecorder:
         return closed
 
     def close_open(self) -> list[Clip]:
-        """Close every open clip as 'interrupted' and begin a new episode everywhere (used when a run ends or is resumed)."""
+        """Close every open clip as 'interrupted' and start new episodes (used when a run ends or is resumed)."""
         closed = [self._close(index, "interrupted") for index, clip in enumerate(self._open) if clip.item_ids]
         self._open = [_OpenClip(self._take_episode()) for _ in self._open]
         return closed
@@ -92,7 +92,7 @@ class ClipRecorder:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Open clips: arrays 'snapshots.<index>' and a JSON-serialisable rest."""
+        """Open clips: arrays 'snapshots.<index>'; everything else is JSON-serialisable."""
         state: dict[str, Any] = {"next_number": self.next_number, "next_episode": self.next_episode, "open": []}
         for index, clip in enumerate(self._open):
             events = [[at, event.name, event.object, event.color] for at, event in clip.events]
@@ -102,7 +102,7 @@ class ClipRecorder:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore; `next_number` never goes back, so that numbers stay unique."""
+        """Restore; `next_number` never decreases, so numbers stay unique."""
         self.next_number = max(self.next_number, int(state["next_number"]))
         self.next_episode = int(state["next_episode"])
         for index, saved in enumerate(state["open"]):

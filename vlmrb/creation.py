@@ -1,4 +1,4 @@
-"""Making a run: everything that can be wrong with it is found before its row is written. Nothing is trained, no torch loaded."""
+"""Create runs. Every check happens before a run's row is written; nothing is trained and torch is not loaded."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from vlmrb.store import Store
 
 @dataclass(frozen=True, slots=True)
 class CheckedRun:
-    """A run that can begin: its configuration, how its frames are rendered, and what counts as a success."""
+    """A run that is ready to start: its configuration, how its frames are rendered, and what counts as a success."""
 
     config: TrainConfig
     render_spec: dict[str, Any]
     success_rule: str
 
     def with_seed(self, seed: int) -> CheckedRun:
-        """The same run with another seed, which needs no check of its own."""
+        """The same run with another seed, which needs no further check."""
         return replace(self, config=self.config.model_copy(update={"seed": seed}))
 
 
 def check_run(config: TrainConfig) -> CheckedRun:
-    """Check that a run of `config` can begin here; makes its environment once.
+    """Check that a run of `config` can start here; creates its environment once.
 
     Raises:
-        VlmrbError: the environment, scorer or prompt cannot be used, or the agent is not made for its actions.
+        VlmrbError: the environment, scorer or prompt cannot be used, or the agent does not support its actions.
     """
     if config.scorer is not None:
         check_scorer(config.scorer)
@@ -46,7 +46,7 @@ def check_run(config: TrainConfig) -> CheckedRun:
 
 
 def _with_fitting_scorer(config: TrainConfig, render_spec: dict[str, Any]) -> TrainConfig:
-    """'embedded' stands for the model that knows the run's pictures."""
+    """Replace 'embedded' by the model made for the run's frames."""
     if config.scorer is None or (fitting := fit_to_pictures(config.scorer, render_spec)) == config.scorer:
         return config
     check_scorer(fitting)
@@ -54,7 +54,7 @@ def _with_fitting_scorer(config: TrainConfig, render_spec: dict[str, Any]) -> Tr
 
 
 def write_run(checked: CheckedRun, *, store: Store, name: str | None = None, set_name: str = "", tags: Iterable[str] = ()) -> int:
-    """Write the row of a checked run; returns its id."""
+    """Write the row of a checked run and return its id."""
     return store.create_run(
         checked.config.model_dump(),
         name=name,
@@ -66,7 +66,7 @@ def write_run(checked: CheckedRun, *, store: Store, name: str | None = None, set
 
 
 def create_run(config: TrainConfig, *, store: Store, name: str | None = None) -> int:
-    """Check that a run of `config` can begin, write its row, and return its id.
+    """Check that a run of `config` can start, write its row, and return its id.
 
     Raises:
         VlmrbError: the environment, scorer or prompt cannot be used; nothing has been written.

@@ -1,21 +1,21 @@
 """Every error that VLM-RB raises on purpose.
 
     VlmrbError
-    ├── ConfigError              a setting is out of range or does not fit another (also a ValueError)
-    ├── EnvironmentSetupError    an environment does not exist, cannot be made, or cannot be used
+    ├── ConfigError              a setting is out of range or conflicts with another (also a ValueError)
+    ├── EnvironmentSetupError    an environment does not exist, or cannot be created or used
     ├── StoreError               the database cannot do what was asked
-    │   ├── StoreUnavailableError    unreachable, read-only, locked for too long, or no such folder
-    │   ├── StoreCorruptError        the file is not a usable database, or of a newer version
-    │   ├── StoreFullError           the disk (or quota) under the database is full
-    │   └── NotFoundError            no run, clip, prompt or metric of that name or id
+    │   ├── StoreUnavailableError    unreachable, read-only, locked for too long, or its folder does not exist
+    │   ├── StoreCorruptError        the file is not a usable database, or was written by a newer version
+    │   ├── StoreFullError           the database's disk (or quota) is full
+    │   └── NotFoundError            no run, clip, prompt or metric with that name or id
     ├── RunBusyError             another live process is training this run
     ├── CheckpointError          a checkpoint is missing or damaged
-    └── ScorerError              a scorer cannot be made or has failed
+    └── ScorerError              a scorer cannot be created or has failed
         ├── ScorerSetupError         unknown scorer, missing model folder, missing extra
         ├── ScorerUnavailableError   a server does not answer (after retries)
-        └── ScorerDiedError          the scoring process ended and could not be brought back
+        └── ScorerDiedError          the scoring process died and could not be restarted
 
-A message names the value, what would be allowed, and the way out. The command line prints it without a
+Each message names the value, what is allowed, and the way out. The command line prints it without a
 traceback and exits with status 2.
 """
 
@@ -27,11 +27,11 @@ class VlmrbError(Exception):
 
 
 class ConfigError(VlmrbError, ValueError):
-    """A setting is out of range or does not fit another."""
+    """A setting is out of range or conflicts with another."""
 
 
 class EnvironmentSetupError(VlmrbError):
-    """An environment does not exist, cannot be made, or cannot be used."""
+    """An environment does not exist, or cannot be created or used."""
 
 
 class StoreError(VlmrbError):
@@ -47,11 +47,11 @@ class StoreCorruptError(StoreError):
 
 
 class StoreFullError(StoreError):
-    """There is no space left under the database."""
+    """The database's disk (or quota) is full."""
 
 
 class NotFoundError(StoreError):
-    """No run, clip, prompt or metric of that name or id."""
+    """No run, clip, prompt or metric with that name or id."""
 
 
 class RunBusyError(VlmrbError):
@@ -63,7 +63,7 @@ class CheckpointError(VlmrbError):
 
 
 class ScorerError(VlmrbError):
-    """A scorer cannot be made or has failed."""
+    """A scorer cannot be created or has failed."""
 
 
 class ScorerSetupError(ScorerError):
@@ -75,4 +75,4 @@ class ScorerUnavailableError(ScorerError):
 
 
 class ScorerDiedError(ScorerError):
-    """The scoring process ended and could not be brought back."""
+    """The scoring process died and could not be restarted."""

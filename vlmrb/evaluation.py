@@ -1,4 +1,4 @@
-"""Evaluation on held-out seeds: the same episodes at every evaluation, never trained on."""
+"""Evaluation on held-out seeds: the same episodes every time, never trained on."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from vlmrb.types import ActionSpec
 
 FIRST_HELD_OUT_SEED = 2**30
-"""Training episodes are reset with seeds below this, evaluation episodes with this and the following ones."""
+"""Training episodes use seeds below this; evaluation episodes use this one and those that follow."""
 
 
 def max_parallel(action_spec: ActionSpec) -> int:
-    """Environments to play in side by side, at most; of a robot's simulator few, since each takes a hundred megabytes."""
+    """Maximum number of parallel evaluation environments: few for robot simulators, at a hundred megabytes each."""
     return 8 if action_spec.continuous else 64
 
 
@@ -23,7 +23,7 @@ def max_parallel(action_spec: ActionSpec) -> int:
 class Evaluation:
     """Means over the episodes of one evaluation."""
 
-    success_rate: float | None  # None where the environment has no notion of success
+    success_rate: float | None  # None if the environment has no notion of success
     episodic_return: float
     episodic_length: float
 
@@ -33,9 +33,9 @@ def evaluate(agent: Any, envs: Sequence[Any], episodes: int, epsilon: float, rng
 
     Args:
         agent: has best_action(observation [N, *shape]) → [N] or [N, A].
-        envs: environments to play in, side by side; all have the same action_spec.
-        episodes: episode i is reset with seed FIRST_HELD_OUT_SEED + i.
-        epsilon: in [0, 1]; continuous actions are the agent's own whatever it is.
+        envs: environments to use in parallel, all with the same action_spec.
+        episodes: number of episodes; episode i is reset with seed FIRST_HELD_OUT_SEED + i.
+        epsilon: in [0, 1]; ignored for continuous actions.
         rng: for the random actions.
     """
     results = []

@@ -1,4 +1,4 @@
-"""Which simulator events count as progress: what `oracle` labels yes, and what labels are judged by."""
+"""Which simulator events count as progress: `oracle` labels them yes, and labels are judged by them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading a live change. Its name and value come from a database that anybody may have written to."""
+"""Parse live changes. Their names and values come from a database that anybody may have written to."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from vlmrb.errors import ConfigError
 from vlmrb.types import LIVE_CHANGES, Change, SetLambda, SetPrompt, SetStatus, Unreadable
 
 MAX_ID = 2**63 - 1
-_SHOWN = 60  # characters of a refused name or value that its message repeats
+_SHOWN = 60  # maximum number of characters of a rejected name or value that its message repeats
 
 
 def parse_change(name: Any, value: Any) -> Change:
-    """What a live change asks for.
+    """Parse a live change.
 
     Args:
         name: should be one of LIVE_CHANGES.
         value: JSON data or Unreadable; what is allowed depends on the name.
 
     Raises:
-        ConfigError: there is no such change, or its value is none of those it can have.
+        ConfigError: the name or the value is not allowed.
     """
     if name == "lambda":
         return SetLambda(_weight(value))
@@ -44,8 +44,7 @@ def _weight(value: Any) -> Any:
         with suppress(ConfigError, OverflowError):  # an integer may be too large for a float
             return parse_lambda(value)
     raise ConfigError(
-        f"lambda: got {_shown(value)}; allowed: a number from 0 to 1, 'none' or 'schedule'. "
-        "Ask again: vlmrb control RUN --lambda 0.5"
+        f"lambda: got {_shown(value)}; allowed: a number from 0 to 1, 'none' or 'schedule'. Try: vlmrb control RUN --lambda 0.5"
     )
 
 
@@ -53,19 +52,19 @@ def _prompt_id(value: Any) -> int:
     if isinstance(value, Integral) and not isinstance(value, bool) and 1 <= int(value) <= MAX_ID:
         return int(value)
     raise ConfigError(
-        f"prompt: got {_shown(value)}; allowed: the id of a stored prompt, a whole number from 1. "
-        "Ask again: vlmrb control RUN --prompt TEXT"
+        f"prompt: got {_shown(value)}; allowed: the id of a stored prompt, a whole number from 1 up. "
+        "Try: vlmrb control RUN --prompt TEXT"
     )
 
 
 def _without_value(name: str, value: Any, status: Any) -> Any:
     if value is None:
         return status
-    raise ConfigError(f"{name}: got the value {_shown(value)}; it takes none. Ask again: vlmrb control RUN {name}")
+    raise ConfigError(f"{name}: got the value {_shown(value)}; it takes none. Try: vlmrb control RUN {name}")
 
 
 def _shown(value: Any) -> str:
-    """A value of any size in a few words."""
+    """A value of any size, shortened for a message."""
     if isinstance(value, Unreadable):
         return f"{_shown(value.text)}, which is not JSON"
     try:

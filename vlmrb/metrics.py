@@ -1,4 +1,4 @@
-"""Running means between two rows of the log, and the run's counters."""
+"""Running means between log rows, and the run's counters."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from vlmrb.types import RunCounters
 
 
 class MeanMetrics:
-    """Collects values by name and gives their means since the last call."""
+    """Collects values by name and returns their means since the last call."""
 
     def __init__(self) -> None:
         self._sums: dict[str, float] = defaultdict(float)
         self._counts: dict[str, int] = defaultdict(int)
 
     def add(self, name: str, value: float) -> None:
-        """One more value."""
+        """Add a value."""
         self._sums[name] += value
         self._counts[name] += 1
 
     def take(self) -> dict[str, float]:
-        """Means by name; begins anew."""
+        """Return the means by name and reset."""
         means = {name: total / self._counts[name] for name, total in self._sums.items()}
         self._sums.clear()
         self._counts.clear()
@@ -31,7 +31,7 @@ class MeanMetrics:
 
 @dataclass
 class Counters:
-    """Counts over the whole run, kept in checkpoints; `RunCounters` says what each means."""
+    """Counts over the whole run, saved in checkpoints; `RunCounters` documents them."""
 
     episodes: int = 0
     clips: int = 0
@@ -43,15 +43,15 @@ class Counters:
 
     @property
     def positive_rate(self) -> float | None:
-        """Share of yes among the clips with a known answer; None before the first."""
+        """Fraction of yes among the clips with a known answer; None before the first."""
         return self.taken().positive_rate
 
     def taken(self, **others: Any) -> RunCounters:
-        """The counts now, with what `RunCounters` has beside them."""
+        """The current counts as `RunCounters`, whose other fields are `others`."""
         return RunCounters(**asdict(self), **others)
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Take the values that `as_dict` gave."""
+        """Restore the values that `as_dict` returned."""
         for name in self.as_dict():
             setattr(self, name, saved[name])
 

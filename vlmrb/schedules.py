@@ -1,4 +1,4 @@
-"""Schedules over the steps of a run: λ of the VLM mixture, β of importance weights, ε of the exploration."""
+"""Schedules over the steps of a run: λ of the VLM mixture, β of importance weights, ε of exploration."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 Schedule = Callable[[int], Any]
-"""A value at a step of the run."""
+"""Maps a step of the run to a value."""
 
 
 def linear(start: float, end: float, duration: float, step: float) -> float:
-    """`start` at step 0, `end` from step `duration` on, straight in between; `end` at once where duration is 0.
+    """Linear from `start` at step 0 to `end` at step `duration`, then constant; `end` throughout if duration is 0.
 
     The λ schedule of the paper is linear(0, λ_max, total_steps / 2, step).
     """

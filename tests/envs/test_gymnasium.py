@@ -1,4 +1,4 @@
-"""Any Gymnasium environment: frames, success, one's own ids."""
+"""Any Gymnasium environment: frames, success, custom ids."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_cartpole_has_frames_and_counts_its_registered_threshold_as_success() ->
     assert result.success is False
 
 
-def test_success_can_be_a_return_that_the_user_names() -> None:
+def test_success_can_be_a_return_that_the_user_chooses() -> None:
     env = make_env(make_config(env="CartPole-v1", replay="uniform", success_return=5))
     env.reset(0)
     result = env.step(0)
@@ -53,7 +53,7 @@ def test_success_can_be_a_return_that_the_user_names() -> None:
     assert result.success is True and [event.name for event in result.events] == ["success"]
 
 
-def test_an_own_environment_from_an_importable_module(tmp_path, monkeypatch) -> None:
+def test_a_custom_environment_loads_from_an_importable_module(tmp_path, monkeypatch) -> None:
     (tmp_path / "coin_module.py").write_text(OWN_MODULE)
     monkeypatch.syspath_prepend(tmp_path)
     env = make_env(make_config(env="coin_module:Coin-v0", replay="uniform"))
@@ -62,16 +62,18 @@ def test_an_own_environment_from_an_importable_module(tmp_path, monkeypatch) -> 
     sys.modules.pop("coin_module")
 
 
-def test_an_environment_that_fails_in_its_own_code_is_told_in_words(tmp_path, monkeypatch) -> None:
+def test_an_environment_that_fails_in_its_own_code_gets_a_clear_message(tmp_path, monkeypatch) -> None:
     broken = OWN_MODULE.replace("self.render_mode = render_mode", "self.no_such_field").replace("Coin-v0", "Broken-v0")
     (tmp_path / "broken_module.py").write_text(broken)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(EnvironmentSetupError, match=r"Broken-v0 cannot be made: it fails with AttributeError: .*no_such_field"):
+    with pytest.raises(
+        EnvironmentSetupError, match=r"Broken-v0 cannot be created: it fails with AttributeError: .*no_such_field"
+    ):
         make_env(make_config(env="broken_module:Broken-v0", replay="uniform"))
     sys.modules.pop("broken_module")
 
 
-def test_frames_of_mujoco_tasks_come_from_positions_and_are_those_of_the_task() -> None:
+def test_mujoco_frames_are_rendered_from_positions_and_match_the_tasks_own() -> None:
     env = make_env(make_config(env="HalfCheetah-v5", algo="sac", replay="uniform"))
     rng, snapshots, own = np.random.default_rng(0), [], []
     drawn = make_registered("HalfCheetah-v5", width=64, height=64)
@@ -93,18 +95,18 @@ def test_frames_of_mujoco_tasks_come_from_positions_and_are_those_of_the_task() 
     frames = renderer.render(np.array(snapshots))
     assert (frames == np.array(own)).all()
     assert (frames[0] != frames[-1]).any()
-    with pytest.raises(StoreCorruptError, match="no state of HalfCheetah-v5"):
+    with pytest.raises(StoreCorruptError, match="is not a state of HalfCheetah-v5"):
         renderer.render(np.zeros((1, 5), np.uint8))
     with pytest.raises(EnvironmentSetupError, match="16 to 1024"):
         make_renderer(env.render_spec | {"side": 4})
 
 
-def test_modified_visuals_are_refused_where_there_are_none() -> None:
+def test_modified_visuals_are_refused_outside_minigrid() -> None:
     with pytest.raises(EnvironmentSetupError, match="only 'normal'"):
         make_env(make_config(env="CartPole-v1", replay="uniform", visuals="swapped"))
 
 
-def test_the_vector_resets_each_environment_with_a_new_seed_and_keeps_the_final_observation() -> None:
+def test_the_vector_environment_resets_each_one_with_a_new_seed_and_keeps_the_final_observation() -> None:
     seeds = iter(range(100))
     config = make_config(env="CartPole-v1", replay="uniform")
     envs = VectorEnv([make_env(config) for _ in range(3)], lambda: next(seeds), snapshots=False)
@@ -115,7 +117,7 @@ def test_the_vector_resets_each_environment_with_a_new_seed_and_keeps_the_final_
         np.testing.assert_array_equal(result.transition.observation, observation)
         for index in np.flatnonzero(result.transition.terminated):
             ended += 1
-            assert abs(result.transition.next_observation[index][2]) > 0.2  # the pole has fallen in the final observation …
-            assert abs(result.observation[index][2]) < 0.05  # … and stands in the first of the next episode
+            assert abs(result.transition.next_observation[index][2]) > 0.2  # the pole has fallen in the final observation
+            assert abs(result.observation[index][2]) < 0.05  # and is upright in the first one of the next episode
         observation = result.observation
     assert ended >= 3 and next(seeds) == 3 + ended

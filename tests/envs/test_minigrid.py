@@ -1,4 +1,4 @@
-"""MiniGrid: the same observations, pictures and endings as MiniGrid's own, and events that tell what happened."""
+"""MiniGrid: observations, frames and episode ends match MiniGrid's own, and events report what happened."""
 
 from __future__ import annotations
 
@@ -67,17 +67,17 @@ def play_both(env_id: str, steps: int) -> None:
 
 
 @pytest.mark.parametrize("env_id", SOME_IDS)
-def test_observations_pictures_and_endings_are_those_of_minigrid(env_id: str) -> None:
+def test_observations_frames_and_episode_ends_match_minigrid(env_id: str) -> None:
     play_both(env_id, 150)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("env_id", ALL_IDS)
-def test_every_registered_environment_is_that_of_minigrid(env_id: str) -> None:
+def test_every_registered_environment_matches_minigrid(env_id: str) -> None:
     play_both(env_id, 120)
 
 
-def test_the_full_grid_is_that_of_minigrids_own_wrapper() -> None:
+def test_the_full_grid_matches_minigrids_own_wrapper() -> None:
     ours, theirs = (
         environment("MiniGrid-DoorKey-6x6-v0", observation="full"),
         FullyObsWrapper(original("MiniGrid-DoorKey-6x6-v0")),
@@ -91,14 +91,14 @@ def test_the_full_grid_is_that_of_minigrids_own_wrapper() -> None:
         expected, *_ = theirs.step(action)
 
 
-def test_doorkey_can_be_had_in_any_size() -> None:
+def test_doorkey_comes_in_any_size() -> None:
     env = environment("DoorKey-12x12")
     env.reset(0)
     assert make_renderer(env.render_spec).render(env.snapshot()[None]).shape == (1, 12 * 32, 12 * 32, 3)
 
 
 def walk_to_the_goal(env) -> list:
-    """Solve a 5x5 DoorKey by breadth-first search over its own simulator; returns the steps."""
+    """Solve a 5x5 DoorKey by breadth-first search in its own simulator; returns the steps."""
     import copy
     from collections import deque
 
@@ -119,10 +119,10 @@ def walk_to_the_goal(env) -> list:
                 return [env.step(a) for a in [*path, action]]
             if not (terminated or truncated):
                 queue.append((after, [*path, action]))
-    raise AssertionError("no way to the goal")
+    raise AssertionError("no path to the goal")
 
 
-def test_solving_doorkey_reports_key_door_goal_and_success_in_this_order() -> None:
+def test_solving_doorkey_reports_key_door_goal_and_success_in_order() -> None:
     env = environment("DoorKey-5x5")
     env.reset(0)
     steps = walk_to_the_goal(env)
@@ -153,7 +153,7 @@ def test_missions_that_differ_are_part_of_the_observation() -> None:
 
 
 @pytest.mark.parametrize("visuals", ["swapped", "abstract"])
-def test_modified_visuals_change_the_picture_but_not_the_observation(visuals: str) -> None:
+def test_modified_visuals_change_the_frame_but_not_the_observation(visuals: str) -> None:
     normal, changed = environment("DoorKey-8x8"), environment("DoorKey-8x8", visuals=visuals)
     np.testing.assert_array_equal(normal.reset(5), changed.reset(5))
     pictures = [make_renderer(env.render_spec).render(env.snapshot()[None])[0] for env in (normal, changed)]
@@ -189,16 +189,16 @@ def test_an_environment_that_cannot_be_used_says_why(env_id: str, words: str) ->
 
 
 @pytest.mark.timeout(60)
-def test_a_layout_without_a_place_for_the_agent_is_drawn_anew() -> None:
+def test_a_layout_without_a_cell_for_the_agent_is_generated_again() -> None:
     env = make_env(make_config(env="BabyAI-SynthS5R2-v0", replay="uniform"))
-    env.reset(139515467)  # the agent's room is so full that each place in it has something before it
+    env.reset(139515467)  # the agent's room is so full that every cell has something in front of it
     first = env.snapshot()
     env.reset(139515467)
     np.testing.assert_array_equal(env.snapshot(), first)
 
 
 class Crowded(EmptyEnv):
-    """A layout works out in every third attempt."""
+    """A layout succeeds on every third attempt."""
 
     attempts = 0
 
@@ -210,7 +210,7 @@ class Crowded(EmptyEnv):
         self.place_agent()
 
 
-def test_a_layout_that_does_not_work_out_is_drawn_anew_the_same_way_each_time() -> None:
+def test_a_failed_layout_is_generated_again_the_same_way_each_time() -> None:
     env = MiniGridEnvironment(Crowded(size=8, agent_start_pos=None))
     first = env.reset(5)
     assert env._grid_env.attempts == 3

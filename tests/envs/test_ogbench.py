@@ -1,4 +1,4 @@
-"""OGBench's tasks: they repeat exactly, frames come from states pixel for pixel, events happen once, scripted play succeeds."""
+"""OGBench tasks: exact repeats, pixel-exact frames from states, events reported once, successful scripted play."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def cubes() -> Iterator[OGBenchEnvironment]:
 
 
 def play_out(env: OGBenchEnvironment, seed: int, play_seed: int = 0) -> list:
-    """One episode of scripted play: its steps."""
+    """The steps of one episode of scripted play."""
     play, observation = Play([env], np.random.default_rng(play_seed)), env.reset(seed)
     steps = []
     while not steps or not (steps[-1].terminated or steps[-1].truncated):
@@ -58,7 +58,7 @@ def play_out(env: OGBenchEnvironment, seed: int, play_seed: int = 0) -> list:
     return steps
 
 
-def test_a_scene_gives_its_state_and_says_what_its_actions_are(scene) -> None:
+def test_a_scene_observes_its_state_and_specifies_its_actions(scene) -> None:
     assert scene.reset(0).shape == scene.observation_spec.shape == (40,)
     assert scene.action_spec.shape == (5,) and scene.action_spec.continuous
     step = scene.step(np.zeros(5, np.float32))
@@ -67,18 +67,18 @@ def test_a_scene_gives_its_state_and_says_what_its_actions_are(scene) -> None:
 
 
 @pytest.mark.parametrize("env_id", ["scene-v0", "visual-scene-singletask-task4-v0"])
-def test_what_is_no_single_task_with_states_is_refused_with_an_id_that_is(env_id: str) -> None:
+def test_anything_but_a_single_task_with_states_is_refused_with_an_example_of_one(env_id: str) -> None:
     with pytest.raises(EnvironmentSetupError, match=f"{env_id}: .*scene-singletask-task4-v0"):
         made(env_id)
 
 
-def test_visuals_are_refused_because_they_are_minigrids() -> None:
+def test_modified_visuals_are_refused_because_they_are_for_minigrid() -> None:
     with pytest.raises(EnvironmentSetupError, match="swapped"):
         make_env(make_config(env=SCENE, algo="sac", replay="uniform", visuals="swapped"))
 
 
 @pytest.mark.parametrize("which", ["scene", "cubes"])
-def test_an_episode_repeats_exactly_whatever_was_before(which: str, request: pytest.FixtureRequest) -> None:
+def test_an_episode_repeats_exactly_whatever_came_before(which: str, request: pytest.FixtureRequest) -> None:
     env = request.getfixturevalue(which)
     actions = np.random.default_rng(0).uniform(-1, 1, (25, 5)).astype(np.float32)
     rounds = []
@@ -89,7 +89,7 @@ def test_an_episode_repeats_exactly_whatever_was_before(which: str, request: pyt
     assert not np.array_equal(rounds[0][0], rounds[1][0])
 
 
-def test_scenes_share_what_they_were_compiled_from_and_nothing_else() -> None:
+def test_scenes_share_their_compiled_model_and_nothing_else() -> None:
     first, second = make_scene(SCENE), make_scene(SCENE)
     spec = gym.spec(SCENE)
     untouched = gym.envs.registration.load_env_creator(str(spec.entry_point))(**spec.kwargs)
@@ -99,7 +99,7 @@ def test_scenes_share_what_they_were_compiled_from_and_nothing_else() -> None:
         assert (getattr(first.model, field) == getattr(second.model, field)).all()
         assert (getattr(untouched.model, field) == getattr(second.model, field)).all()
     assert untouched.model.opt.timestep == second.model.opt.timestep
-    for scene in (untouched, second):  # resets of OGBench's own scenes are not seeded through and through
+    for scene in (untouched, second):  # OGBench's own resets are only partly seeded
         scene.set_state(first.data.qpos, first.data.qvel, first._cur_button_states)
         scene.data.ctrl[:], scene.data.mocap_pos[:] = first.data.ctrl, first.data.mocap_pos
     action = np.array([0.3, -0.2, -0.5, 0.1, 0.4])
@@ -109,17 +109,17 @@ def test_scenes_share_what_they_were_compiled_from_and_nothing_else() -> None:
     assert (untouched.data.qpos == second.data.qpos).all() and (first.data.qpos != second.data.qpos).any()
     second._cur_button_states[:] = 1 - second._cur_button_states
     second._apply_button_states()
-    assert (first.model.dof_damping != second.model.dof_damping).any(), "a lock of one scene is no lock of another"
+    assert (first.model.dof_damping != second.model.dof_damping).any(), "a lock in one scene must not lock another"
 
 
-def test_an_episode_ends_in_time_without_success(cubes) -> None:
+def test_an_episode_without_success_ends_at_the_time_limit(cubes) -> None:
     cubes.reset(0)
     steps = [cubes.step(np.zeros(5, np.float32)) for _ in range(500)]
     assert [step.truncated for step in steps] == [False] * 499 + [True]
     assert (steps[-1].success, steps[-1].terminated) == (False, False)
 
 
-def test_frames_from_states_are_those_of_the_environment_pixel_for_pixel(scene) -> None:
+def test_frames_from_states_match_the_environments_own_pixel_for_pixel(scene) -> None:
     play, renderer = Play([scene], np.random.default_rng(1)), make_renderer(scene.render_spec)
     own = open_renderer(scene.scene.model, scene.render_spec["side"])
     try:
@@ -140,7 +140,7 @@ def test_frames_from_states_are_those_of_the_environment_pixel_for_pixel(scene) 
         own.close()
 
 
-def test_a_process_that_knows_nothing_but_the_recipe_draws_the_same(scene, tmp_path) -> None:
+def test_another_process_renders_the_same_frame_from_the_recipe_alone(scene, tmp_path) -> None:
     scene.reset(2)
     recipe = scene.render_spec | {"side": 48}
     np.save(tmp_path / "state.npy", scene.snapshot())
@@ -153,20 +153,20 @@ def test_a_process_that_knows_nothing_but_the_recipe_draws_the_same(scene, tmp_p
     np.testing.assert_array_equal(np.load(files[0]), make_renderer(recipe).render(scene.snapshot()[None]))
 
 
-def test_a_process_that_has_made_nothing_else_makes_the_environment() -> None:
+def test_a_fresh_process_can_create_the_environment() -> None:
     code = f"from vlmrb.envs.ogbench_env import OGBenchEnvironment; print(OGBenchEnvironment({SCENE!r}).action_spec.shape)"
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert outcome.stdout.strip() == "(5,)", outcome.stderr
 
 
-def test_a_damaged_state_is_told_apart(scene) -> None:
+def test_a_damaged_state_is_detected(scene) -> None:
     renderer = make_renderer(scene.render_spec | {"side": 32})
-    with pytest.raises(StoreCorruptError, match="no state of scene-singletask-task4-v0"):
+    with pytest.raises(StoreCorruptError, match="is not a state of scene-singletask-task4-v0"):
         renderer.render(scene.snapshot()[None, :-1])
     assert renderer.render(scene.snapshot()[None]).shape == (1, 32, 32, 3)
 
 
-def test_events_happen_once_and_in_an_order_that_makes_sense(scene) -> None:
+def test_events_are_reported_once_and_in_a_plausible_order(scene) -> None:
     steps = play_out(scene, seed=1)
     events = [event for step in steps for event in step.events]
     counts = Counter((event.name, event.object) for event in events)
@@ -183,7 +183,7 @@ def test_events_happen_once_and_in_an_order_that_makes_sense(scene) -> None:
     assert all(is_progress(event) for event in events if event.name in ("lifted", "pressed", "success"))
 
 
-def test_nothing_happens_where_nobody_acts(scene) -> None:
+def test_without_actions_there_are_no_events(scene) -> None:
     scene.reset(5)
     assert [event for _ in range(40) for event in scene.step(np.zeros(5, np.float32)).events] == []
 
@@ -194,7 +194,7 @@ def test_a_latch_does_not_flicker() -> None:
     assert [latch.turned(value) for value in (0.5, 0.75, 0.7, 0.3, 0.8, 0.25, 0.5)] == [0, 1, 0, 0, 0, -1, 0]
 
 
-def test_play_solves_the_task_it_is_given_and_repeats_with_its_seed(cubes) -> None:
+def test_play_solves_its_task_and_repeats_with_its_seed(cubes) -> None:
     rounds = [play_out(cubes, seed) for seed in (0, 1, 2)]
     assert sum(bool(steps[-1].success) for steps in rounds) >= 2
     again = play_out(cubes, 0)
@@ -212,20 +212,20 @@ def test_play_puts_a_cube_into_the_drawer_once_and_closes_it(scene) -> None:
 
 
 def neighbourhood(rows: int, columns: int) -> np.ndarray:
-    """bool [N, N]: who is next to whom in a puzzle, and everybody to himself."""
+    """bool [N, N]: which buttons of a puzzle are neighbours; each is its own neighbour."""
     places = [divmod(index, columns) for index in range(rows * columns)]
     return np.array([[abs(a - c) + abs(b - d) <= 1 for c, d in places] for a, b in places])
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(3, 3), (4, 4), (4, 5), (4, 6)])
-def test_the_presses_that_solve_a_puzzle_are_found_from_every_state_that_presses_lead_to(rows: int, columns: int) -> None:
+def test_presses_that_solve_a_puzzle_are_found_from_every_reachable_state(rows: int, columns: int) -> None:
     changes, rng = neighbourhood(rows, columns), np.random.default_rng(0)
     for _ in range(20):
         wrong = (changes.astype(int) @ rng.integers(0, 2, rows * columns)) % 2 == 1
         np.testing.assert_array_equal((changes.astype(int) @ presses_for(changes, wrong)) % 2 == 1, wrong)
 
 
-def test_a_puzzle_that_no_presses_solve_gets_none() -> None:
+def test_an_unsolvable_puzzle_gets_no_presses() -> None:
     changes = neighbourhood(4, 4)
     alone = np.arange(16) == 0
     assert not presses_for(changes, alone).any()
@@ -238,18 +238,18 @@ def test_play_solves_a_puzzle_whose_buttons_change_their_neighbours() -> None:
     puzzle.close()
 
 
-def test_other_environments_have_no_play() -> None:
+def test_other_environments_have_no_scripted_play() -> None:
     env = make_env(make_config(env="DoorKey-5x5", replay="uniform"))
     with pytest.raises(ConfigError, match="play_steps: only OGBench's"):
         Play([env], np.random.default_rng(0))
 
 
-def test_the_opengl_that_is_named_is_used_and_an_error_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_chosen_opengl_is_used_and_an_error_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUJOCO_GL", "osmesa")
     assert choose_gl() == "osmesa"
-    told = str(cannot_draw(ImportError("no such library")))
-    assert all(re.search(word, told) for word in ("osmesa", "no such library", "libegl1", "libosmesa6", "MUJOCO_GL=egl"))
+    message = str(cannot_draw(ImportError("no such library")))
+    assert all(re.search(word, message) for word in ("osmesa", "no such library", "libegl1", "libosmesa6", "MUJOCO_GL=egl"))
     monkeypatch.delenv("MUJOCO_GL")
     monkeypatch.setattr("ctypes.util.find_library", lambda name: "libOSMesa.so.8" if name == "OSMesa" else None)
     assert choose_gl() == "osmesa"
-    monkeypatch.setenv("MUJOCO_GL", "egl")  # what the tests draw with stays
+    monkeypatch.setenv("MUJOCO_GL", "egl")  # the tests keep rendering with it

@@ -1,4 +1,4 @@
-"""Agents: one readable file per algorithm. Torch is imported when an agent is made."""
+"""Agents: one readable file per algorithm. Torch is imported when an agent is created."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What SAC and TD3 share: a policy, twin critics and their slowly following copies, optimisers, the way to tensors and back."""
+"""Shared by SAC and TD3: a policy, twin critics, target networks, optimisers, and conversion to tensors and back."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from vlmrb.types import Batch, ObservationSpec
 
 
 class TwinCritics(nn.Module):
-    """Two action values Q₁(s, a) and Q₂(s, a), reckoned together: two hidden layers each, over observation and action.
+    """Two action values Q₁(s, a) and Q₂(s, a), computed together: two hidden layers each, over observation and action.
 
-    Pictures and grids go through one torso that both share. With `layer_norm` hidden layers are normalised, which bounds
-    the values of actions that nobody has tried (Ball et al. 2023). The layers are laid out, and the last one is written, in
-    the way that a CPU takes least time for, gradients included.
+    Images and grids go through a torso that both critics share. `layer_norm` normalises the hidden layers, which bounds the
+    values of untried actions (Ball et al. 2023). The layout of the layers and the form of the last one minimise CPU time,
+    gradients included.
     """
 
     def __init__(self, spec: ObservationSpec, action_size: int, hidden_size: int, layer_norm: bool) -> None:
@@ -31,7 +31,7 @@ class TwinCritics(nn.Module):
         vector = spec.kind == "vector"
         self.torso = nn.Identity() if vector else make_torso(spec, hidden_size)
         inputs = (spec.shape[0] if vector else hidden_size) + action_size
-        self.first = nn.Parameter(_uniform(inputs, 2 * hidden_size, fan_in=inputs))  # of both: they read the same
+        self.first = nn.Parameter(_uniform(inputs, 2 * hidden_size, fan_in=inputs))  # of both critics: they have the same inputs
         self.first_bias = nn.Parameter(_uniform(2 * hidden_size, fan_in=inputs))
         self.second = nn.Parameter(_uniform(2, hidden_size, hidden_size, fan_in=hidden_size))
         self.second_bias = nn.Parameter(_uniform(2, 1, hidden_size, fan_in=hidden_size))
@@ -58,7 +58,7 @@ class TwinCritics(nn.Module):
 
 
 def _uniform(*shape: int, fan_in: int) -> Tensor:
-    """Initial weights as those of `nn.Linear`."""
+    """Initial weights, distributed as in `nn.Linear`."""
     bound = 1 / math.sqrt(fan_in)
     return torch.empty(shape).uniform_(-bound, bound)
 
@@ -67,13 +67,13 @@ class ActorCritic:
     """Networks and optimisers of an agent for continuous actions.
 
     Args:
-        make_policy: makes the policy network; its `torso` prepares observations.
+        make_policy: creates the policy network; its `torso` prepares observations.
         config: learning_rate, tau, hidden_size, layer_norm.
         spec: observations.
         action_size: A.
-        seed: of the weights and of everything random in an update.
+        seed: of the initial weights and of all randomness in updates.
         device: where the networks live.
-        target_policy: whether the policy has a following copy too.
+        target_policy: whether the policy has a target network too.
     """
 
     def __init__(
@@ -94,10 +94,10 @@ class ActorCritic:
             self.critics = TwinCritics(spec, action_size, config.hidden_size, config.layer_norm).to(device)
             self.target_critics = TwinCritics(spec, action_size, config.hidden_size, config.layer_norm).to(device)
             self.target_policy = make_policy().to(device) if target_policy else None
-        self._followed: list[tuple[nn.Module, nn.Module]] = [(self.critics, self.target_critics)]
+        self._target_pairs: list[tuple[nn.Module, nn.Module]] = [(self.critics, self.target_critics)]
         if self.target_policy is not None:
-            self._followed.append((self.policy, self.target_policy))
-        for online, target in self._followed:
+            self._target_pairs.append((self.policy, self.target_policy))
+        for online, target in self._target_pairs:
             target.load_state_dict(online.state_dict())
             target.requires_grad_(False)
         self.generator = torch.Generator(device=device).manual_seed(seed)
@@ -106,7 +106,7 @@ class ActorCritic:
         self.updates = 0
 
     def prepare(self, observation: np.ndarray) -> Tensor:
-        """Observations [N, *shape] as the networks' input."""
+        """Convert observations [N, *shape] to network input."""
         prepared: Tensor = self.policy.torso.prepare(observation, self.device)
         return prepared
 
@@ -115,7 +115,7 @@ class ActorCritic:
         return TensorBatch(batch, self.policy.torso, self.device)
 
     def learn_values(self, data: TensorBatch, target: Tensor) -> tuple[Tensor, Tensor]:
-        """One step of both critics towards `target` [B], importance weights applied; their values [2, B] before it, the loss."""
+        """One weighted step of both critics towards `target` [B]; returns their values [2, B] before it, and the loss."""
         values = self.critics(data.observations, data.actions)
         loss = (data.weights * (values - target) ** 2).mean(dim=1).sum() / 2
         descend(self.critic_optimizer, loss)
@@ -129,7 +129,7 @@ class ActorCritic:
 
     @contextmanager
     def fixed_critics(self) -> Iterator[None]:
-        """Within, the critics judge the policy without reckoning gradients of their own weights."""
+        """Within this context the critics evaluate the policy without computing gradients of their own weights."""
         self.critics.requires_grad_(False)
         try:
             yield
@@ -138,16 +138,16 @@ class ActorCritic:
 
     @torch.no_grad()
     def follow(self) -> None:
-        """The targets move a share `tau` towards the networks that they follow."""
-        for online, target in self._followed:
+        """Soft update of the target networks with coefficient `tau`."""
+        for online, target in self._target_pairs:
             torch._foreach_lerp_(list(target.parameters()), list(online.parameters()), self._tau)
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal numbers from the agent's own generator."""
+        """Standard normal samples from the agent's own generator."""
         return torch.randn(shape, generator=self.generator, device=self.device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that learning has changed."""
+        """All state that learning changes."""
         parts = {name: part.state_dict() for name, part in self._parts().items()}
         return parts | {"generator": self.generator.get_state(), "updates": self.updates}
 
@@ -182,5 +182,5 @@ def random_actions(count: int, size: int, rng: np.random.Generator) -> np.ndarra
 
 
 def errors_of(values: Tensor, target: Tensor) -> np.ndarray:
-    """TD errors, the mean over both critics of target − Q: float32 [B]."""
+    """TD errors: target − Q, averaged over both critics, float32 [B]."""
     return (target - values.mean(dim=0)).cpu().numpy()

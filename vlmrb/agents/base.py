@@ -1,4 +1,4 @@
-"""What the Trainer asks of an agent, and how one is made by name."""
+"""The agent interface that the Trainer uses, and agents created by name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Agent(Protocol):
         """One gradient step."""
 
     def td_errors(self, batch: Batch) -> np.ndarray:
-        """What `update` would report as TD errors, signed float32 [B]; changes neither weights nor generators."""
+        """The TD errors that `update` would report, signed float32 [B]; changes neither weights nor generators."""
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimiser and generators: tensors, numbers and dicts of them."""
@@ -34,24 +34,22 @@ class Agent(Protocol):
 
 
 def check_agent(config: TrainConfig, actions: ActionSpec) -> None:
-    """See that the agent is made for such actions.
+    """Check that the agent supports these actions.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: it does not.
     """
     if actions.continuous and config.algo not in ACTOR_CRITIC:
-        raise ConfigError(
-            f"algo: {config.algo} chooses among discrete actions, and {config.env} has continuous ones; give sac or td3"
-        )
+        raise ConfigError(f"algo: {config.algo} needs discrete actions, but {config.env} has continuous ones; use sac or td3")
     if not actions.continuous and config.algo in ACTOR_CRITIC:
-        raise ConfigError(f"algo: {config.algo} is for continuous actions, and {config.env} has discrete ones; give dqn or iqn")
+        raise ConfigError(f"algo: {config.algo} needs continuous actions, but {config.env} has discrete ones; use dqn or iqn")
 
 
 def make_agent(config: TrainConfig, spec: ObservationSpec, actions: ActionSpec, rng: np.random.Generator) -> Agent:
-    """Make the agent that `config.algo` names; its updates give the feedback that the run's replay method wants.
+    """Create the agent that `config.algo` names; its updates report the feedback that the run's replay method needs.
 
     Raises:
-        ConfigError: the device does not exist here, or the agent is not made for such actions.
+        ConfigError: the device is not available, or the agent does not support these actions.
     """
     check_agent(config, actions)
 

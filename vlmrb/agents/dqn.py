@@ -38,10 +38,10 @@ class DQN:
         config: learning_rate, tau, target_update_interval, double, dueling, hidden_size.
         spec: observations.
         n_actions: A.
-        exploration: chooses among the action values.
+        exploration: chooses actions by their values.
         seed: of the initial weights.
         device: where the networks live.
-        feedback: what an update reports beside TD errors (`vlmrb.types.Feedback`).
+        feedback: what updates report besides TD errors (`vlmrb.types.Feedback`).
     """
 
     def __init__(

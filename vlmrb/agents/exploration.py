@@ -1,4 +1,4 @@
-"""ε-greedy exploration that does not die out."""
+"""ε-greedy exploration, with an optional floor per environment."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from vlmrb.schedules import linear
 
 
 class Exploration:
-    """Random actions with probability ε, which decays linearly; each environment may keep a floor of its own.
+    """Random actions with probability ε, which decays linearly; each environment can have its own floor.
 
-    With `epsilon_spread` environment i of E never explores less than 0.5^(1 + 5i/(E−1)): from one half down to 1.6 %.
+    With `epsilon_spread`, ε in environment i of E never falls below 0.5^(1 + 5i/(E−1)): from one half down to 1.6 %.
     """
 
     def __init__(self, config: TrainConfig, rng: np.random.Generator) -> None:

@@ -1,4 +1,4 @@
-"""IQN: implicit quantile networks (Dabney et al. 2018, arXiv 1806.06923), with double Q-learning's choice of the next action."""
+"""IQN: implicit quantile networks (Dabney et al. 2018, arXiv 1806.06923), choosing the next action as in double Q-learning."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from vlmrb.agents.networks import ValueHead, make_torso
 from vlmrb.config import TrainConfig
 from vlmrb.types import AgentUpdate, Batch, Feedback, ObservationSpec
 
-COSINES = 64  # features of a quantile fraction, as in the paper
-ACTING_QUANTILES = 32  # fractions averaged for an action's value, evenly spaced: acting draws nothing
+COSINES = 64  # features per quantile fraction, as in the paper
+ACTING_QUANTILES = 32  # evenly spaced fractions, averaged for an action's value: acting draws no random numbers
 
 
 class QuantileNetwork(nn.Module):
@@ -41,7 +41,7 @@ class QuantileNetwork(nn.Module):
 
 
 class IQN:
-    """Implicit quantile network agent; the arguments are those of DQN, and `config.quantiles`."""
+    """Implicit quantile network agent; takes the same arguments as DQN and also reads `config.quantiles`."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class IQN:
 
     @torch.no_grad()
     def td_errors(self, batch: Batch) -> np.ndarray:
-        """Mean target quantile minus mean predicted quantile, float32 [B], over evenly spaced fractions: draws nothing."""
+        """Mean target quantile minus mean predicted quantile, float32 [B], over evenly spaced fractions: nothing is drawn."""
         data = self._learner.tensors(batch)
         fractions = self._acting_fractions.expand(len(data.actions), -1)
         return _errors(*self._quantiles_and_target(data, fractions, fractions))

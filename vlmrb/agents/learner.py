@@ -1,4 +1,4 @@
-"""What DQN and IQN share: online and target network, optimiser, exploration, and the way from NumPy to tensors and back."""
+"""Shared by DQN and IQN: online and target networks, optimiser, exploration, and conversion to tensors and back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vlmrb.types import Batch
 
 
 class TensorBatch:
-    """A batch as tensors on the agent's device; the same names as in `Batch`, observations prepared for the torso."""
+    """A batch as tensors on the agent's device; same names as `Batch`, observations prepared for the torso."""
 
     def __init__(self, batch: Batch, torso: Any, device: torch.device) -> None:
         self.observations = torso.prepare(batch.observations, device)
@@ -43,7 +43,7 @@ class Learner:
         self.updates = 0
 
     def prepare(self, observation: np.ndarray) -> Tensor:
-        """Observations [N, *shape] as the networks' input."""
+        """Convert observations [N, *shape] to network input."""
         prepared: Tensor = self.online.torso.prepare(observation, self.device)  # type: ignore[union-attr, operator]
         return prepared
 
@@ -52,7 +52,7 @@ class Learner:
         return TensorBatch(batch, self.online.torso, self.device)
 
     def descend(self, loss: Tensor) -> None:
-        """One gradient step on `loss`, then the target network follows."""
+        """One gradient step on `loss`, then a soft update of the target network when due."""
         for parameter in self._parameters:
             parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
@@ -63,7 +63,7 @@ class Learner:
                 torch._foreach_lerp_(self._target_parameters, self._parameters, self.config.tau)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that learning has changed."""
+        """All state that learning changes."""
         return {
             "online": self.online.state_dict(),
             "target": self.target.state_dict(),

@@ -1,7 +1,7 @@
-"""Networks: a torso that reads observations, and heads that value actions.
+"""Networks: torsos that encode observations, and heads that compute action values.
 
-Updates of networks this small cost more in calls than in arithmetic, so each torso has a `prepare` that turns stored
-observations into its input once, however many networks read them.
+Updates of networks this small cost more in calls than in arithmetic, so each torso has a `prepare` that converts stored
+observations to its input once, however many networks read them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from vlmrb.types import ObservationSpec
 
-KINDS, COLORS, STATES = 11, 6, 4  # MiniGrid's kinds of objects, colours, states (the fourth state: the agent looks up)
+KINDS, COLORS, STATES = 11, 6, 4  # MiniGrid's object types, colours, states (the fourth state: the agent facing up)
 
 
 def make_torso(spec: ObservationSpec, hidden_size: int) -> Any:
@@ -26,11 +26,11 @@ def make_torso(spec: ObservationSpec, hidden_size: int) -> Any:
 
 
 class GridTorso(nn.Module):
-    """Symbolic grids: each cell is embedded as the sum of an object, a colour and a state vector, then two 3×3 convolutions.
+    """Symbolic grids: each cell is embedded as the sum of an object, a colour and a state vector; two 3×3 convolutions follow.
 
-    The three small tables are first combined to one row per (object, colour, state), the rows of the extras follow, so
-    that reading a whole observation is a single look-up. Convolutions matter: on DoorKey-8x8 (`vlm`, `oracle`, seed 1,
-    batches of 128) this network was at 42 % success after 175,000 steps, one of two dense layers at 0 % after 200,000.
+    The three small tables are combined into one with a row per (object, colour, state), followed by the rows of the extras,
+    so embedding a whole observation is a single look-up. Convolutions matter: on DoorKey-8x8 (`vlm`, `oracle`, seed 1,
+    batches of 128) this network reached 42 % success after 175,000 steps; two dense layers were at 0 % after 200,000.
     """
 
     def __init__(self, spec: ObservationSpec, hidden_size: int, width: int = 8, channels: tuple[int, int] = (16, 32)) -> None:
@@ -55,15 +55,15 @@ class GridTorso(nn.Module):
         self.hidden = nn.Linear(channels[1] * places + len(spec.extras) * width, hidden_size)
 
     def prepare(self, observation: np.ndarray, device: torch.device) -> Tensor:
-        """uint8 [B, cells·3 + extras] → rows of the table, int64 [B, cells + extras]."""
+        """uint8 [B, cells·3 + extras] → table rows, int64 [B, cells + extras]."""
         return torch.from_numpy(_rows(observation, self._cells, self._limits)).to(device)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Prepared observations → [B, hidden_size]."""
         table = torch.cat([(self.kind + self.color + self.state).flatten(0, 2), self.extras])
         embedded = F.embedding(rows, table)  # [B, cells + extras, width]
-        picture = embedded[:, : self._cells].reshape(len(embedded), *self._grid, -1).permute(0, 3, 1, 2)  # [B, width, W, H]
-        features = self.convolutions(picture)
+        image = embedded[:, : self._cells].reshape(len(embedded), *self._grid, -1).permute(0, 3, 1, 2)  # [B, width, W, H]
+        features = self.convolutions(image)
         return F.relu(self.hidden(torch.cat([features, embedded[:, self._cells :].flatten(1)], dim=1)))
 
 
@@ -92,7 +92,7 @@ class VectorTorso(nn.Module):
         )
 
     def prepare(self, observation: np.ndarray, device: torch.device) -> Tensor:
-        """float32 [B, D], as it is."""
+        """float32 [B, D], unchanged."""
         return torch.from_numpy(observation).to(device)
 
     def forward(self, observation: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ class VectorTorso(nn.Module):
 
 
 class ImageTorso(nn.Module):
-    """Pictures: the three convolutions of the Nature DQN (Mnih et al. 2015)."""
+    """Images: the three convolutions of the Nature DQN (Mnih et al. 2015)."""
 
     def __init__(self, spec: ObservationSpec, hidden_size: int) -> None:
         super().__init__()
@@ -125,9 +125,9 @@ class ImageTorso(nn.Module):
         """uint8 [B, H, W, C] → float32 [B, C, H, W] in [0, 1]."""
         return torch.from_numpy(observation).to(device).permute(0, 3, 1, 2).float() / 255
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         """Prepared observations → [B, hidden_size]."""
-        return F.relu(self.hidden(self.convolutions(picture)))
+        return F.relu(self.hidden(self.convolutions(image)))
 
 
 class ValueHead(nn.Module):

@@ -1,4 +1,4 @@
-"""Soft actor-critic (Haarnoja et al. 2018): a squashed Gaussian policy, twin critics, and a temperature that tunes itself."""
+"""Soft actor-critic (Haarnoja et al. 2018): a squashed Gaussian policy, twin critics, and an automatically tuned temperature."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOG_STD_RANGE = (-20.0, 2.0)
 
 
 class GaussianPolicy(nn.Module):
-    """π(a|s) = tanh of a Gaussian with a mean and a deviation per number of the action."""
+    """π(a|s): tanh of a Gaussian with a mean and a standard deviation per action dimension."""
 
     def __init__(self, spec: ObservationSpec, action_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -29,19 +29,19 @@ class GaussianPolicy(nn.Module):
         self.head = nn.Linear(hidden_size, 2 * action_size)
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
-        """Prepared observations [B, …] → mean and log deviation before the tanh, each [B, A]."""
+        """Prepared observations [B, …] → mean and log standard deviation before the tanh, each [B, A]."""
         mean, log_std = self.head(self.torso(observation)).chunk(2, dim=1)
         return mean, log_std.clamp(*LOG_STD_RANGE)
 
     def sample(self, observation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Actions [B, A] from standard normal noise [B, A], and log π of them [B]."""
+        """Actions [B, A] from standard normal noise [B, A], and their log π [B]."""
         mean, log_std = self(observation)
         raw = mean + noise * log_std.exp()
         return torch.tanh(raw), squashed_log_prob(raw, noise, log_std)
 
 
 def squashed_log_prob(raw: Tensor, noise: Tensor, log_std: Tensor) -> Tensor:
-    """log density [B] of tanh(raw), where raw = mean + noise · exp(log_std); finite also where tanh has gone flat.
+    """Log density [B] of tanh(raw), where raw = mean + noise · exp(log_std); finite even where tanh saturates.
 
     log(1 − tanh²x) is written as 2 (log 2 − x − softplus(−2x)).
     """
@@ -56,10 +56,10 @@ class SAC:
         config: learning_rate, tau, hidden_size, learning_starts, target_entropy.
         spec: observations.
         action_size: A.
-        rng: for the random play before the first update.
+        rng: for the random actions before `learning_starts`.
         seed: of weights and noise.
         device: where the networks live.
-        feedback: what an update reports beside TD errors (`vlmrb.types.Feedback`).
+        feedback: what updates report besides TD errors (`vlmrb.types.Feedback`).
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class SAC:
         return torch.tanh(mean).cpu().numpy()
 
     def update(self, batch: Batch) -> AgentUpdate:
-        """One step of the critics, the policy and the temperature; then the target critics follow."""
+        """One step of the critics, the policy and the temperature, then a soft update of the target critics."""
         networks, data = self._networks, self._networks.tensors(batch)
         alpha = self._log_alpha.detach().exp()
         target = self._target(data, alpha)
@@ -119,7 +119,7 @@ class SAC:
 
     @torch.no_grad()
     def td_errors(self, batch: Batch) -> np.ndarray:
-        """What `update` would report, float32 [B]: the mean over both critics of target − Q(s, a)."""
+        """The TD errors that `update` would report, float32 [B]: target − Q(s, a), averaged over both critics."""
         networks, data = self._networks, self._networks.tensors(batch)
         drawn = networks.generator.get_state()
         target = self._target(data, self._log_alpha.exp())

@@ -1,4 +1,4 @@
-"""TD3 (Fujimoto et al. 2018): a deterministic policy that learns less often than its twin critics, whose targets are smoothed."""
+"""TD3 (Fujimoto et al. 2018): a deterministic policy, updated less often than its twin critics, and smoothed targets."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ class TD3:
     """Twin delayed deep deterministic policy gradient.
 
     Args:
-        config: learning_rate, tau, hidden_size, learning_starts, exploration_noise, policy_delay, and the noise on targets.
+        config: learning_rate, tau, hidden_size, learning_starts, exploration_noise, target_noise, target_noise_clip,
+            policy_delay.
         spec: observations.
         action_size: A.
         rng: for exploration.
-        seed: of weights and of the noise on targets.
+        seed: of weights and target noise.
         device: where the networks live.
-        feedback: what an update reports beside TD errors (`vlmrb.types.Feedback`).
+        feedback: what updates report besides TD errors (`vlmrb.types.Feedback`).
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class TD3:
         return action.cpu().numpy()
 
     def update(self, batch: Batch) -> AgentUpdate:
-        """One step of the critics; every `policy_delay` of them one of the policy, after which the targets follow."""
+        """One step of the critics; every `policy_delay` steps also one of the policy and a soft update of the target networks."""
         networks, data = self._networks, self._networks.tensors(batch)
         target = self._target(data)
         values, critic_loss = networks.learn_values(data, target)
@@ -97,7 +98,7 @@ class TD3:
 
     @torch.no_grad()
     def td_errors(self, batch: Batch) -> np.ndarray:
-        """What `update` would report, float32 [B]: the mean over both critics of target − Q(s, a)."""
+        """The TD errors that `update` would report, float32 [B]: target − Q(s, a), averaged over both critics."""
         networks, data = self._networks, self._networks.tensors(batch)
         drawn = networks.generator.get_state()
         target = self._target(data)
@@ -106,7 +107,7 @@ class TD3:
 
     @torch.no_grad()
     def _target(self, data: TensorBatch) -> Tensor:
-        """r + γ^k · min Q_target(s', a'), a' the target policy's with clipped noise: [B]."""
+        """r + γ^k · min Q_target(s', a'), a' from the target policy plus clipped noise: [B]."""
         networks, config = self._networks, self._config
         noise = config.target_noise * networks.normal(len(data.actions), self._action_size)
         noise = noise.clamp(-config.target_noise_clip, config.target_noise_clip)

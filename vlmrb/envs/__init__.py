@@ -1,6 +1,6 @@
-"""Environments: made by id, stepped in parallel, drawn from snapshots.
+"""Environments: created by id, stepped in parallel, rendered from snapshots.
 
-Neither gymnasium nor minigrid is imported before an environment is made.
+Neither gymnasium nor minigrid is imported until an environment is created.
 """
 
 from __future__ import annotations

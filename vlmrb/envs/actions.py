@@ -1,4 +1,4 @@
-"""From the engine's continuous actions to those of a Gymnasium action space."""
+"""Map the engine's continuous actions to a Gymnasium action space."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from vlmrb.types import ActionSpec
 
 
 class BoxActions:
-    """Maps the engine's actions, float32 [A] in [−1, 1], to a `Box`: −1 is its lower bound, 1 its upper one.
+    """Maps the engine's actions, float32 [A] in [−1, 1], to a `Box`: −1 is its lower bound, 1 its upper bound.
 
     Args:
-        space: of real numbers with finite bounds, of any shape.
-        name: of the environment, for errors.
+        space: real-valued, with finite bounds, of any shape.
+        name: the environment's name, for errors.
 
     Raises:
-        EnvironmentSetupError: the space holds whole numbers, none at all, or has an infinite bound.
+        EnvironmentSetupError: the space is integer-valued or empty, or has an infinite bound.
     """
 
     def __init__(self, space: gym.spaces.Box, name: str) -> None:
         if not np.issubdtype(space.dtype, np.floating) or 0 in space.shape:
-            raise EnvironmentSetupError(f"{name}: the action space is {space}; a Box of actions must hold real numbers (float32)")
+            raise EnvironmentSetupError(
+                f"{name}: the action space is {space}; a Box action space must hold real numbers (float32)"
+            )
         low, high = np.asarray(space.low, np.float32).ravel(), np.asarray(space.high, np.float32).ravel()
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             raise EnvironmentSetupError(
-                f"{name}: the action space is {space}, and actions without finite bounds cannot be explored; "
-                "register the environment with gymnasium.wrappers.RescaleAction or bounds of its own"
+                f"{name}: the action space is {space}; exploration needs finite bounds. "
+                "Register the environment with finite bounds, or wrap it in gymnasium.wrappers.RescaleAction"
             )
         self.spec = ActionSpec(low=tuple(low.tolist()), high=tuple(high.tolist()))
         self._low, self._high = low, high
@@ -35,6 +37,6 @@ class BoxActions:
         self._shape, self._dtype = space.shape, space.dtype
 
     def map(self, action: np.ndarray) -> np.ndarray:
-        """The action in the space's own shape and dtype; never beyond its bounds."""
+        """The action in the space's own shape and dtype, clipped to its bounds."""
         mapped = np.minimum(np.maximum(self._centre + self._half * action, self._low), self._high)
         return mapped.astype(self._dtype, copy=False).reshape(self._shape)

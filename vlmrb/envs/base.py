@@ -1,4 +1,4 @@
-"""What the engine asks of an environment, whatever suite it comes from."""
+"""The environment interface that the engine uses, whatever the suite."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class EnvStep(NamedTuple):
     reward: float
     terminated: bool
     truncated: bool
-    success: bool | None  # known at the end of an episode; None where the environment has no notion of it
+    success: bool | None  # known at the end of an episode; None if the environment has no notion of it
     events: tuple[Event, ...]  # ground truth, never shown to the learner
 
 
@@ -29,18 +29,18 @@ class Environment(Protocol):
     observation_spec: ObservationSpec
     action_spec: ActionSpec
     render_spec: dict[str, Any]
-    """JSON recipe for `make_renderer`: how snapshots become frames, in any process."""
+    """JSON recipe for `make_renderer`: turns snapshots into frames in any process."""
     success_rule: str
-    """In words: when an episode counts as a success."""
+    """When an episode counts as a success, in words."""
 
     def reset(self, seed: int) -> np.ndarray:
-        """Begin the episode of this seed and return its first observation."""
+        """Start the episode with this seed and return its first observation."""
 
     def step(self, action: Action) -> EnvStep:
-        """Act. After the end of an episode call `reset` first."""
+        """Act. After an episode has ended, call `reset` first."""
 
     def snapshot(self) -> np.ndarray:
-        """Everything the picture of the present state depends on: uint8 [S], or a frame uint8 [H, W, 3]."""
+        """Everything that a frame of the current state depends on: uint8 [S], or the frame itself, uint8 [H, W, 3]."""
 
     def close(self) -> None:
-        """Free what it holds."""
+        """Release its resources."""

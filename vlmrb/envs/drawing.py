@@ -1,4 +1,4 @@
-"""Drawing with OpenGL from any thread: all of it is done in one thread per renderer, which the context belongs to."""
+"""OpenGL rendering from any thread: each renderer has one thread that owns the context and does all the drawing."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ import numpy as np
 
 from vlmrb.errors import EnvironmentSetupError, StoreCorruptError
 
-_Asked = SimpleQueue[tuple[np.ndarray, "Future[np.ndarray]"] | None]
+_Requests = SimpleQueue[tuple[np.ndarray, "Future[np.ndarray]"] | None]
 
 
 def check_side(side: int) -> int:
-    """A frame's side in pixels, as it is.
+    """Return a frame's side in pixels if it is in range.
 
     Raises:
-        EnvironmentSetupError: it is not from 16 to 1024.
+        EnvironmentSetupError: it is not within 16 to 1024.
     """
     if not 16 <= side <= 1024:
-        raise EnvironmentSetupError(f"a frame of {side}×{side} pixels; allowed: 16 to 1024")
+        raise EnvironmentSetupError(f"a frame of {side}×{side} pixels is out of range; allowed: 16 to 1024")
     return side
 
 
 class PackedState:
-    """Arrays of a simulator that a frame depends on, as bytes and back.
+    """Packs the simulator arrays that a frame depends on into bytes, and unpacks them.
 
     Args:
-        parts: pairs (array, which of its rows).
+        parts: pairs (array, index of the rows to pack).
     """
 
     def __init__(self, parts: Sequence[tuple[np.ndarray, Any]]) -> None:
@@ -39,11 +39,11 @@ class PackedState:
         self.size = len(self.pack())
 
     def pack(self) -> np.ndarray:
-        """The present state, uint8 [size]."""
+        """The current state, uint8 [size]."""
         return np.concatenate([np.ascontiguousarray(array[index]).view(np.uint8).ravel() for array, index in self._parts])
 
     def unpack(self, snapshot: np.ndarray) -> None:
-        """Put a state back; positions follow with the next `mj_forward`."""
+        """Restore a state; the next `mj_forward` updates the positions."""
         start = 0
         for array, index in self._parts:
             part = array[index]
@@ -51,13 +51,13 @@ class PackedState:
             start += part.nbytes
 
     def draw_each(self, snapshots: np.ndarray, draw: Callable[[], np.ndarray], env_id: str) -> np.ndarray:
-        """uint8 [F, size] → RGB uint8 [F, H, W, 3]: `draw` draws the state that has just been put back.
+        """uint8 [F, size] → RGB uint8 [F, H, W, 3]: `draw` draws the state that was just restored.
 
         Raises:
-            StoreCorruptError: these are no such states.
+            StoreCorruptError: these are not states of this environment.
         """
         if snapshots.ndim != 2 or snapshots.shape[1] != self.size:
-            raise StoreCorruptError(f"data of shape {snapshots.shape} is no state of {env_id}, or a damaged one")
+            raise StoreCorruptError(f"data of shape {snapshots.shape} is not a state of {env_id}, or is damaged")
         frames = []
         for snapshot in snapshots:
             self.unpack(snapshot)
@@ -66,14 +66,14 @@ class PackedState:
 
 
 class Drawing(Protocol):
-    """Draws packed states; of use in the thread alone that made it."""
+    """Draws packed states; usable only in the thread that created it."""
 
     def draw(self, snapshots: np.ndarray) -> np.ndarray:
         """uint8 [F, S] → RGB uint8 [F, H, W, 3]."""
         ...
 
     def close(self) -> None:
-        """Give the context back."""
+        """Release the context."""
         ...
 
 
@@ -81,48 +81,48 @@ class ThreadedRenderer:
     """Draws packed states, from any thread.
 
     Args:
-        make_drawing: called in the drawing thread when the first frame is asked for; what it raises is raised there.
+        make_drawing: called in the drawing thread for the first frame; `render` raises its errors.
     """
 
     def __init__(self, make_drawing: Callable[[], Drawing]) -> None:
-        self._asked: _Asked = SimpleQueue()
-        thread = Thread(target=_serve, args=(self._asked, make_drawing), name="mujoco", daemon=True)
+        self._requests: _Requests = SimpleQueue()
+        thread = Thread(target=_serve, args=(self._requests, make_drawing), name="mujoco", daemon=True)
         thread.start()
-        weakref.finalize(self, _end, self._asked, thread)
+        weakref.finalize(self, _end, self._requests, thread)
 
     def render(self, snapshots: np.ndarray) -> np.ndarray:
         """uint8 [F, S] → RGB uint8 [F, H, W, 3].
 
         Raises:
-            EnvironmentSetupError: there is no OpenGL that works without a screen.
-            StoreCorruptError: these are no states of this environment.
+            EnvironmentSetupError: no OpenGL works here without a screen.
+            StoreCorruptError: these are not states of this environment.
         """
         future: Future[np.ndarray] = Future()
-        self._asked.put((np.ascontiguousarray(snapshots), future))
+        self._requests.put((np.ascontiguousarray(snapshots), future))
         return future.result()
 
 
-def _serve(asked: _Asked, make_drawing: Callable[[], Drawing]) -> None:
-    """Draw what is asked for until None is."""
+def _serve(requests: _Requests, make_drawing: Callable[[], Drawing]) -> None:
+    """Serve requests until None arrives."""
     drawing: Drawing | None = None
-    while (order := asked.get()) is not None:
-        snapshots, future = order
+    while (request := requests.get()) is not None:
+        snapshots, future = request
         try:
             drawing = drawing or make_drawing()
             future.set_result(drawing.draw(snapshots))
-        except BaseException as error:  # noqa: BLE001 - raised where it was asked for
+        except BaseException as error:  # noqa: BLE001 - raised in the calling thread
             future.set_exception(error)
     if drawing is not None:
         drawing.close()
 
 
-def _end(asked: _Asked, thread: Thread) -> None:
-    asked.put(None)
+def _end(requests: _Requests, thread: Thread) -> None:
+    requests.put(None)
     thread.join()
 
 
 def leave_out_costly(drawing: Any) -> None:
-    """Switch shadows, reflections and haze off in an `MjvScene`."""
+    """Turn off shadows, reflections and haze in an `MjvScene`."""
     import mujoco
 
     for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION, mujoco.mjtRndFlag.mjRND_HAZE):

@@ -1,4 +1,4 @@
-"""From an id to an environment, with errors that say what to do."""
+"""Create environments by id, with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from vlmrb.errors import EnvironmentSetupError
 
 
 def make_env(config: TrainConfig) -> Environment:
-    """Make the environment that `config.env` names: MiniGrid, DoorKey of any size, an OGBench task, or any Gymnasium id.
+    """Create the environment that `config.env` names: MiniGrid, DoorKey of any size, an OGBench task, or any Gymnasium id.
 
     Raises:
-        EnvironmentSetupError: no such id (with the nearest ones), a missing dependency, an action or observation
-            space that the agents cannot use, or an environment that cannot render.
+        EnvironmentSetupError: the id is unknown (with similar ones), a dependency is missing, the agents cannot use the
+            action or observation space, or the environment cannot render.
     """
     from minigrid.minigrid_env import MiniGridEnv
 
@@ -38,7 +38,9 @@ def make_env(config: TrainConfig) -> Environment:
 
 def _only_normal_visuals(config: TrainConfig) -> None:
     if config.visuals != "normal":
-        raise EnvironmentSetupError(f"visuals: {config.visuals!r} is for MiniGrid environments; {config.env} knows only 'normal'")
+        raise EnvironmentSetupError(
+            f"visuals: {config.visuals!r} is for MiniGrid environments; {config.env} supports only 'normal'"
+        )
 
 
 def _is_manipulation(env_id: str) -> bool:

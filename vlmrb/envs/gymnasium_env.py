@@ -1,4 +1,4 @@
-"""Any Gymnasium environment with a `Discrete` or `Box` action space and an `rgb_array` render. Frames are rendered at once."""
+"""Any Gymnasium environment with a `Discrete` or `Box` action space and `rgb_array` rendering; its snapshots are frames."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from vlmrb.types import ActionSpec, Event, ObservationSpec
 class GymnasiumEnvironment:
     """One Gymnasium environment.
 
-    Success is `info['is_success']` or `info['success']` where the environment reports one; otherwise an episode's
-    return that reaches `success_return`, or the reward threshold that the environment is registered with; otherwise it
-    is unknown (None).
+    With `success_return`, an episode is a success if its return reaches it. Otherwise success is `info['is_success']` or
+    `info['success']` if the environment reports one, else whether the return reaches the registered reward threshold,
+    else unknown (None).
 
     Args:
-        env: made with render_mode='rgb_array'.
-        success_return: return from which on an episode is a success, or None for the environment's own rule.
+        env: created with render_mode='rgb_array'.
+        success_return: return at which an episode counts as a success, or None for the environment's own rule.
     """
 
     def __init__(self, env: gym.Env, success_return: float | None = None) -> None:
         name = env.spec.id if env.spec else type(env.unwrapped).__name__
         self._box = BoxActions(env.action_space, name) if isinstance(env.action_space, gym.spaces.Box) else None
         if self._box is None and not isinstance(env.action_space, gym.spaces.Discrete):
-            raise EnvironmentSetupError(f"{name}: the action space is {env.action_space}; agents need a Discrete or a Box one")
+            raise EnvironmentSetupError(f"{name}: the action space is {env.action_space}; agents need Discrete or Box")
         if not isinstance(env.observation_space, gym.spaces.Box):
             env = gym.wrappers.FlattenObservation(env)
         self._env = env
@@ -51,7 +51,7 @@ class GymnasiumEnvironment:
         return f"info['is_success'] or info['success'] where reported, otherwise a return of at least {self._success_return:g}"
 
     def reset(self, seed: int) -> np.ndarray:
-        """Begin the episode of this seed."""
+        """Start the episode with this seed."""
         self._return = 0.0
         observation, _ = self._env.reset(seed=seed)
         return self._shape(observation)
@@ -82,7 +82,7 @@ class GymnasiumEnvironment:
         return np.ascontiguousarray(self._env.render(), dtype=np.uint8)
 
     def close(self) -> None:
-        """Close it."""
+        """Close the environment."""
         self._env.close()
 
 

@@ -20,40 +20,40 @@ from vlmrb.types import ActionSpec, Event, ObservationSpec
 
 _DOORKEY = re.compile(r"(?:MiniGrid-)?DoorKey-(\d+)x(\d+)(?:-v0)?")
 _FORWARD = ((1, 0), (0, 1), (-1, 0), (0, -1))
-CELL_VALUES = (11, 6, 4)  # kinds of objects, colours, states (the fourth state: the agent looks up)
-MISSION_WORDS = 24  # longest mission that is read whole, in words
+CELL_VALUES = (11, 6, 4)  # object types, colours, states (the fourth state: the agent facing up)
+MISSION_WORDS = 24  # maximum number of mission words that are read
 
 
 def doorkey_size(env_id: str) -> int | None:
-    """Side of the grid that an id such as 'DoorKey-12x12' or 'MiniGrid-DoorKey-8x8-v0' asks for, or None.
+    """Grid side named by an id such as 'DoorKey-12x12' or 'MiniGrid-DoorKey-8x8-v0', or None for other ids.
 
     Raises:
-        EnvironmentSetupError: not square, or smaller than 5 or larger than 64.
+        EnvironmentSetupError: the grid is not square, or its side is not within 5 to 64.
     """
     match = _DOORKEY.fullmatch(env_id)
     if match is None:
         return None
     width, height = int(match[1]), int(match[2])
     if width != height or not 5 <= width <= 64:
-        raise EnvironmentSetupError(f"{env_id}: DoorKey is square with a side from 5 to 64, such as DoorKey-12x12")
+        raise EnvironmentSetupError(f"{env_id}: DoorKey grids are square with a side from 5 to 64, such as DoorKey-12x12")
     return width
 
 
-_MOST_LAYOUTS = 100
-_MOST_PLACINGS = 1_000  # as often as MiniGrid itself tries
+_MAX_LAYOUTS = 100
+_MAX_PLACEMENTS = 1_000  # the limit that MiniGrid itself uses in rooms
 
 
 class MiniGridEnvironment:
     """One MiniGrid environment.
 
-    The agent sees 'egocentric' cells (view² · 3 values, then direction, type and colour of what it carries) or the
-    'full' grid (width · height · 3, the agent drawn in as MiniGrid's FullyObsWrapper does, then the same extras).
-    Where missions differ between episodes, the mission's words follow, one number each.
+    The agent sees 'egocentric' cells (view² · 3 values, then its direction and the type and colour of the carried object)
+    or the 'full' grid (width · height · 3, with the agent marked as in MiniGrid's FullyObsWrapper, then the same extras).
+    If missions differ between episodes, the mission's words follow, one number each.
 
     Args:
-        env: a MiniGrid environment made with render_mode='rgb_array'.
+        env: a MiniGrid environment created with render_mode='rgb_array'.
         observation: 'egocentric' or 'full'.
-        visuals: how frames are drawn: 'normal', 'swapped' or 'abstract'.
+        visuals: how frames are rendered: 'normal', 'swapped' or 'abstract'.
     """
 
     success_rule = "the episode terminated with a positive reward"
@@ -62,8 +62,8 @@ class MiniGridEnvironment:
         unwrapped = env.unwrapped
         assert isinstance(unwrapped, MiniGridEnv)
         if unwrapped.agent_pov:
-            raise EnvironmentSetupError("agent_pov=True has no snapshots; make the environment with agent_pov=False")
-        # with nothing between us and MiniGrid but its own checks, call it directly
+            raise EnvironmentSetupError("agent_pov=True does not support snapshots; create the environment with agent_pov=False")
+        # without a TimeLimit the wrappers only check usage: call MiniGrid directly
         self._env = env if any(isinstance(w, gym.wrappers.TimeLimit) for w in _wrappers(env)) else unwrapped
         self._grid_env = unwrapped
         self._full = observation == "full"
@@ -74,8 +74,8 @@ class MiniGridEnvironment:
         self._tracker = GridTracker(self._view)
         self._image = np.zeros((self._view, self._view, 3), np.uint8)
         self._mask = np.zeros((self._view, self._view), np.uint8)
-        unwrapped.gen_obs = self._gen_obs  # the compiled view in place of MiniGrid's own
-        _place_agent_in_time(unwrapped)
+        unwrapped.gen_obs = self._gen_obs  # the compiled view replaces MiniGrid's own
+        _limit_placements(unwrapped)
         self.action_spec = ActionSpec(n=int(unwrapped.action_space.n))
         self.render_spec = {
             "kind": "minigrid",
@@ -89,7 +89,7 @@ class MiniGridEnvironment:
         self.observation_spec = ObservationSpec("grid", (width * height * 3 + len(extras),), "uint8", (width, height, 3), extras)
 
     def reset(self, seed: int) -> np.ndarray:
-        """Begin the episode of this seed."""
+        """Start the episode with this seed."""
         self._lay_out(seed)
         self._mission = mission_words(self._grid_env.mission) if self._reads_mission else ()
         grid = self._grid_env.grid
@@ -102,16 +102,16 @@ class MiniGridEnvironment:
         return self._observe()
 
     def _lay_out(self, seed: int) -> None:
-        """Draw layouts until one works out; MiniGrid gives up on one with a RecursionError."""
-        for attempt in range(_MOST_LAYOUTS):
+        """Generate layouts until one succeeds; MiniGrid gives up on a layout with a RecursionError."""
+        for attempt in range(_MAX_LAYOUTS):
             with contextlib.suppress(RecursionError):
                 self._env.reset(seed=None if attempt else seed)
                 return
-        raise EnvironmentSetupError(f"no layout worked out in {_MOST_LAYOUTS} attempts; is there room for all of its objects?")
+        raise EnvironmentSetupError(f"no layout succeeded in {_MAX_LAYOUTS} attempts; is there room for all objects?")
 
     def step(self, action: Action) -> EnvStep:
-        """Act and compare before with after: that gives the events."""
-        action = int(action)  # MiniGrid compares it several times, which costs NumPy's numbers more
+        """Act, and derive the events by comparing the state before and after."""
+        action = int(action)  # MiniGrid compares it several times, which is slower for NumPy scalars
         env = self._grid_env
         carried = env.carrying
         x, y = int(env.agent_pos[0]), int(env.agent_pos[1])
@@ -147,7 +147,7 @@ class MiniGridEnvironment:
         return events
 
     def snapshot(self) -> np.ndarray:
-        """uint8 [S]: width, height, agent x, y, direction; the visibility mask, packed; the grid's cells."""
+        """uint8 [S]: width, height, agent x, y, direction; the packed visibility mask; the grid's cells."""
         env = self._grid_env
         if self._tracker.sync(env.grid):
             self._look()
@@ -200,7 +200,7 @@ class MiniGridEnvironment:
 
 
 class GridTracker:
-    """Keeps the grid as an array, re-encoding only the cells that have changed since the last look."""
+    """Mirrors the grid in an array, re-encoding only the cells that changed since the last sync."""
 
     def __init__(self, view_size: int) -> None:
         self._border = view_size
@@ -209,7 +209,7 @@ class GridTracker:
         self._shape = (0, 0)
 
     def sync(self, grid: Any) -> bool:
-        """Bring `cells` (uint8 [width, height, 3]) and `padded` up to date; True where anything had changed."""
+        """Update `cells` (uint8 [width, height, 3]) and `padded`; returns whether anything changed."""
         objects = grid.grid
         if (grid.width, grid.height) != self._shape:
             self._begin(grid.width, grid.height)
@@ -272,12 +272,12 @@ WORDS = tuple(
     "partial pick purple put reach red right room same second see square the them then thing through to toggle turn two up "
     "using with yellow you your".split()
 )
-"""Words of MiniGrid's and BabyAI's missions. Number 0 is 'no word', 1 any other word."""
+"""Words of MiniGrid and BabyAI missions. Number 0 is 'no word', 1 any other word."""
 _WORD_NUMBERS = {word: number + 2 for number, word in enumerate(WORDS)}
 
 
 def mission_words(mission: str) -> np.ndarray:
-    """uint8 [MISSION_WORDS]: the mission's words as numbers, cut or filled with 0."""
+    """uint8 [MISSION_WORDS]: the mission's words as numbers, truncated or padded with 0."""
     numbers = [_WORD_NUMBERS.get(word, 1) for word in re.findall(r"[a-z]+", mission.lower())][:MISSION_WORDS]
     return np.array(numbers + [0] * (MISSION_WORDS - len(numbers)), np.uint8)
 
@@ -294,17 +294,17 @@ def _wrappers(env: gym.Env) -> list[gym.Env]:
     return chain
 
 
-def _place_agent_in_time(env: MiniGridEnv) -> None:
-    """Have the agent's place looked for so often at most.
+def _limit_placements(env: MiniGridEnv) -> None:
+    """Limit the attempts to place the agent.
 
-    Rooms of BabyAI look for a place with nothing in front of it, for ever where a full room has none. A RecursionError is
-    what they take for a layout that did not work out: they draw another one.
+    BabyAI's rooms search for a cell with nothing in front of it, forever if a full room has none. They treat a
+    RecursionError as a failed layout and generate another.
     """
     place_agent, place_obj, left = env.place_agent, env.place_obj, 0
 
     def start(*args: Any, **options: Any) -> Any:
         nonlocal left
-        left = _MOST_PLACINGS
+        left = _MAX_PLACEMENTS
         return place_agent(*args, **options)
 
     def place(obj: WorldObj | None, *args: Any, **options: Any) -> Any:
@@ -312,7 +312,7 @@ def _place_agent_in_time(env: MiniGridEnv) -> None:
         if obj is None:  # the agent
             left -= 1
             if left < 0:
-                raise RecursionError("there is no place for the agent")
+                raise RecursionError("no free cell for the agent")
         return place_obj(obj, *args, **options)
 
     env.place_agent, env.place_obj = start, place  # type: ignore[method-assign]

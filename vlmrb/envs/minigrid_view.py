@@ -1,7 +1,7 @@
-"""MiniGrid's egocentric view and its pictures, compiled.
+"""MiniGrid's egocentric view and its images, compiled.
 
-MiniGrid rebuilds the view from Python objects in each step, which is nine tenths of a step's time. The same
-algorithm over an array of cells takes about a microsecond. A test holds both equal on every registered environment.
+MiniGrid rebuilds the view from Python objects at every step, which takes nine tenths of the step's time. The same
+algorithm over an array of cells takes about a microsecond. A test checks that both agree on every registered environment.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from numba import njit
 
 EMPTY, WALL, DOOR = 1, 2, 4  # MiniGrid's OBJECT_TO_IDX
 HEADER = 5  # bytes of a snapshot before the visibility mask: width, height, agent x, agent y, agent direction
-OBJECTS = 10  # kinds of cells; what comes after them, the agent, lies in none
-STATES, COLORS, POSES = 3, 6, 5  # a tile's pose: 0 without the agent, 1 + the direction it looks in with it
+OBJECTS = 10  # object types of cells; the type after them, the agent, is never in a cell
+STATES, COLORS, POSES = 3, 6, 5  # a tile's pose: 0 without the agent, 1 + its direction with it
 
 
 @njit(cache=True)
@@ -21,11 +21,11 @@ def egocentric_view(padded, x, y, direction, view_size, see_through_walls, image
 
     Args:
         padded: uint8 [width + 2·view_size, height + 2·view_size, 3], the grid with a border of walls.
-        x, y, direction: the agent's place in the grid without its border, and where it looks (0 = right, clockwise).
+        x, y, direction: the agent's position in the grid without its border, and its direction (0 = right, clockwise).
         view_size: side of the view, odd.
-        see_through_walls: everything within the view is visible.
-        image: uint8 [view_size, view_size, 3], written; unseen cells are 0. The agent stands at (view_size // 2,
-            view_size - 1) and looks up. Its own cell holds what lies under it.
+        see_through_walls: whether everything in the view is visible.
+        image: uint8 [view_size, view_size, 3], written; unseen cells are 0. The agent is at (view_size // 2,
+            view_size - 1), facing up. Its own cell holds what is under it.
         mask: uint8 [view_size, view_size], written; 1 where visible.
     """
     forward_x = (1, 0, -1, 0)[direction]
@@ -43,7 +43,7 @@ def egocentric_view(padded, x, y, direction, view_size, see_through_walls, image
         return
     mask[half, view_size - 1] = 1
     for j in range(view_size - 1, -1, -1):
-        for i in range(view_size - 1):  # what is seen spreads to the right and up
+        for i in range(view_size - 1):  # visibility spreads to the right and up
             if mask[i, j] and not _opaque(image, i, j):
                 mask[i + 1, j] = 1
                 if j > 0:
@@ -69,7 +69,7 @@ def _opaque(image, i, j):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def are_snapshots(snapshots, view_size):  # type: ignore[no-untyped-def]
-    """Whether uint8 [F, S] can be drawn: all of one grid, of the right length, with the agent and every value within range."""
+    """Whether uint8 [F, S] can be drawn: one grid size, the right length, and the agent and every value in range."""
     if snapshots.shape[0] == 0 or snapshots.shape[1] <= HEADER:
         return False
     width, height = np.int64(snapshots[0, 0]), np.int64(snapshots[0, 1])
@@ -90,12 +90,12 @@ def are_snapshots(snapshots, view_size):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def tile_keys(snapshots, view_size, highlight, keys):  # type: ignore[no-untyped-def]
-    """Find out which tile lies where.
+    """Find the tile of each cell.
 
     Args:
-        snapshots: uint8 [F, S], all of one size.
+        snapshots: uint8 [F, S], all of one grid size.
         view_size: side of the agent's view.
-        highlight: whether visible cells are drawn brighter.
+        highlight: whether visible cells are brighter.
         keys: int64 [F, height, width], written: (((object·COLORS + colour)·STATES + state)·2 + bright)·POSES + pose.
     """
     cells = HEADER + (view_size * view_size + 7) // 8
@@ -123,13 +123,13 @@ def tile_keys(snapshots, view_size, highlight, keys):  # type: ignore[no-untyped
 
 
 @njit(cache=True)
-def lay_tiles(tiles, keys, picture):  # type: ignore[no-untyped-def]
-    """Copy tiles into pictures.
+def lay_tiles(tiles, keys, image):  # type: ignore[no-untyped-def]
+    """Copy tiles into images.
 
     Args:
         tiles: [N, size, words], uint8 or uint64.
         keys: int64 [F, height, width], which tile goes where.
-        picture: [F, height·size, width·words], written.
+        image: [F, height·size, width·words], written.
     """
     size, words = tiles.shape[1], tiles.shape[2]
     for f in range(keys.shape[0]):
@@ -138,11 +138,11 @@ def lay_tiles(tiles, keys, picture):  # type: ignore[no-untyped-def]
                 for column in range(keys.shape[2]):
                     key = keys[f, row, column]
                     for word in range(words):
-                        picture[f, row * size + y, column * words + word] = tiles[key, y, word]
+                        image[f, row * size + y, column * words + word] = tiles[key, y, word]
 
 
 def border_of_walls(width: int, height: int, view_size: int) -> np.ndarray:
-    """uint8 [width + 2·view_size, height + 2·view_size, 3] full of grey walls: what MiniGrid sees beyond the grid."""
+    """uint8 [width + 2·view_size, height + 2·view_size, 3] filled with grey walls: what MiniGrid sees beyond the grid."""
     padded = np.zeros((width + 2 * view_size, height + 2 * view_size, 3), np.uint8)
     padded[:] = (WALL, 5, 0)
     return padded

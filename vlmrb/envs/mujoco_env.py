@@ -1,6 +1,6 @@
-"""Gymnasium's own MuJoCo tasks (HalfCheetah, Ant, Hopper, …): states in place of frames, drawn where they are looked at.
+"""Gymnasium's own MuJoCo tasks (HalfCheetah, Ant, Hopper, …): stores states instead of frames and renders on demand.
 
-Drawing one in software takes longer than dozens of steps, so it is not done while the agent acts.
+Rendering a frame in software takes longer than dozens of steps, so it is not done while the agent acts.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from vlmrb.envs.gymnasium_env import GymnasiumEnvironment
 from vlmrb.envs.headless import cannot_draw
 
 FRAME_SIDE = 240
-"""Pixels along a side of the frames that the scorer is shown."""
+"""Side of the frames shown to the scorer, in pixels."""
 
 
 def is_mujoco(env: gym.Env) -> bool:
-    """Whether this is a task of Gymnasium's whose frames follow from its positions."""
+    """Whether this is one of Gymnasium's own tasks, whose frames depend only on positions."""
     return any(base.__module__ == "gymnasium.envs.mujoco.mujoco_env" for base in type(env.unwrapped).__mro__)
 
 
@@ -28,8 +28,8 @@ class MuJoCoEnvironment(GymnasiumEnvironment):
     """One of Gymnasium's MuJoCo tasks.
 
     Args:
-        env: made with render_mode='rgb_array'.
-        env_id: as it is registered, with the module before it where there is one.
+        env: created with render_mode='rgb_array'.
+        env_id: its registered id, with the module prefix if there is one.
         success_return: as for any Gymnasium environment.
     """
 
@@ -48,14 +48,14 @@ def _state_of(data: Any) -> PackedState:
 
 
 class MuJoCoRenderer(ThreadedRenderer):
-    """Draws packed positions as the task's own `render()` does, without shadows, reflections, haze and multi-sampling.
+    """Draws packed positions as the task's own `render()` does, but without shadows, reflections, haze and multi-sampling.
 
     Args:
-        env: Gymnasium's id.
-        side: pixels along a side of a frame, 16 to 1024.
+        env: Gymnasium id.
+        side: of a frame in pixels, 16 to 1024.
 
     Raises:
-        EnvironmentSetupError: no such frame can be drawn.
+        EnvironmentSetupError: `side` is out of range.
     """
 
     def __init__(self, env: str, side: int = FRAME_SIDE) -> None:
@@ -63,7 +63,7 @@ class MuJoCoRenderer(ThreadedRenderer):
 
 
 class _Drawing:
-    """The task and its OpenGL context; of use in the thread alone that made it."""
+    """The task and its OpenGL context; usable only in the thread that created it."""
 
     def __init__(self, env_id: str, side: int) -> None:
         from vlmrb.envs.registered import make_registered
@@ -74,16 +74,16 @@ class _Drawing:
         self._task: Any = self._env.unwrapped
         self._task.model.vis.quality.offsamples = 0
         try:
-            self._task.render()  # makes the context
+            self._task.render()  # creates the context
         except Exception as error:
             raise cannot_draw(error) from error
         leave_out_costly(self._task.mujoco_renderer.viewer.scn)
         self._state = _state_of(self._task.data)
 
     def draw(self, snapshots: np.ndarray) -> np.ndarray:
-        return self._state.draw_each(snapshots, self._draw_present, self._env_id)
+        return self._state.draw_each(snapshots, self._draw_current, self._env_id)
 
-    def _draw_present(self) -> np.ndarray:
+    def _draw_current(self) -> np.ndarray:
         import mujoco
 
         mujoco.mj_forward(self._task.model, self._task.data)

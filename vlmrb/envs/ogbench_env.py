@@ -1,4 +1,4 @@
-"""OGBench's manipulation tasks: the scene's state as observation, the task's own reward and success, events, and snapshots."""
+"""OGBench's manipulation tasks: state observations, the task's own reward and success, events, and snapshots."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from vlmrb.types import Event, ObservationSpec
 class OGBenchEnvironment:
     """One manipulation task of OGBench with its fixed goal, such as 'scene-singletask-task4-v0'.
 
-    The reward of a step is minus the number of goals that are not met; the episode ends when all are, which is the success.
+    The reward of a step is minus the number of unmet goals; when all are met the episode ends as a success.
 
     Args:
-        env_id: as OGBench registers it, with 'singletask' in it.
+        env_id: OGBench id with 'singletask' in it.
 
     Raises:
-        EnvironmentSetupError: the id names no single task, or one whose observations are pictures.
+        EnvironmentSetupError: the id is not a single task, or its observations are images.
     """
 
     def __init__(self, env_id: str) -> None:
         spec = spec_of(env_id)
         if "reward_task_id" not in spec.kwargs or spec.kwargs.get("ob_type", "states") != "states":
             raise EnvironmentSetupError(
-                f"{env_id}: agents need a single task with states as observations; such ids look like scene-singletask-task4-v0"
+                f"{env_id}: agents need a single task with state observations, with an id like scene-singletask-task4-v0"
             )
         self._scene = make_scene(env_id)
         first, _ = self._scene.reset(seed=0)
@@ -44,7 +44,7 @@ class OGBenchEnvironment:
         self.success_rule = "every object is at its goal"
 
     def reset(self, seed: int) -> np.ndarray:
-        """Begin the episode of this seed."""
+        """Start the episode with this seed."""
         observation, _ = self._scene.reset(seed=seed)
         self._steps = 0
         self._events.begin()
@@ -72,5 +72,5 @@ class OGBenchEnvironment:
         return self._scene
 
     def close(self) -> None:
-        """Close it."""
+        """Close the environment."""
         self._scene.close()

@@ -1,6 +1,6 @@
-"""What happens in OGBench's scenes, from the simulator's state: each event once, when it happens.
+"""Events in OGBench scenes, from the simulator's state: each is reported once, when it happens.
 
-Quantities have one threshold at which something begins and another at which it ends, so that nothing flickers.
+Each quantity has separate on and off thresholds, so events do not flicker.
 """
 
 from __future__ import annotations
@@ -14,37 +14,37 @@ from vlmrb.types import Event
 _PADS = ("ur5e/robotiq/right_pad", "ur5e/robotiq/left_pad")
 _LIFTED_BY, _LANDED_BY = 0.03, 0.01  # metres above where the cube was grasped
 _AT_TARGET, _AWAY_FROM_TARGET = 0.04, 0.05  # metres; OGBench's own tolerance is 0.04
-_OPEN, _CLOSED = 0.75, 0.25  # shares of the way
-_WAYS = {"drawer": -0.16, "window": 0.2}  # position of the joint when open, metres
-_PRESSED = -0.02  # metres; where OGBench flips a button's state
+_OPEN, _CLOSED = 0.75, 0.25  # fractions of the range
+_OPEN_AT = {"drawer": -0.16, "window": 0.2}  # position of the joint when open, metres
+_PRESSED = -0.02  # metres; where OGBench switches a button's state
 
 
 class _Latch:
-    """On from `on` upwards, off from `off` downwards, in between as it was."""
+    """On from `on` upwards, off from `off` downwards, unchanged in between."""
 
     def __init__(self, on: float, off: float) -> None:
         self._on, self._off, self.value = on, off, False
 
     def begin(self, quantity: float) -> None:
-        """Start afresh."""
+        """Reset."""
         self.value = quantity >= self._on
 
     def turned(self, quantity: float) -> int:
-        """1 where it has just gone on, −1 where it has just gone off, else 0."""
+        """1 if it has just switched on, −1 if it has just switched off, else 0."""
         before = self.value
         self.value = quantity > self._off if before else quantity >= self._on
         return int(self.value) - int(before)
 
 
 class SceneEvents:
-    """Watches one scene of OGBench: cubes, drawer, window and buttons, those that it has.
+    """Watches the cubes, drawer, window and buttons of one OGBench scene, as far as it has them.
 
     Args:
         scene: OGBench's environment, reset at least once.
 
     Attributes:
-        cubes: what is known of each cube.
-        button_colors: of a button, by its state.
+        cubes: one `Cube` per cube.
+        button_colors: colour of a button in each of its states.
     """
 
     def __init__(self, scene: Any) -> None:
@@ -52,33 +52,33 @@ class SceneEvents:
         self._scene, self._model, self._data = scene, model, scene.data
         self.cubes = [Cube(scene, index) for index in range(getattr(scene, "_num_cubes", 0))]
         joints = {model.joint(index).name for index in range(model.njnt)}
-        self._ways = {name: _Latch(_OPEN, _CLOSED) for name in _WAYS if f"{name}_slide" in joints}
-        self._way_at = {name: int(model.joint(f"{name}_slide").qposadr[0]) for name in self._ways}
+        self._slides = {name: _Latch(_OPEN, _CLOSED) for name in _OPEN_AT if f"{name}_slide" in joints}
+        self._slide_at = {name: int(model.joint(f"{name}_slide").qposadr[0]) for name in self._slides}
         buttons = range(getattr(scene, "_num_buttons", 0))
         self._button_at = np.array([int(model.joint(f"buttonbox_joint_{index}").qposadr[0]) for index in buttons], int)
-        self.button_colors = ("red", "white" if self._ways else "blue")
+        self.button_colors = ("red", "white" if self._slides else "blue")
         self.begin()
 
     def begin(self) -> None:
-        """A new episode has begun: what is so from the start is no event."""
+        """Start a new episode: what already holds at the start is not an event."""
         for cube in self.cubes:
             cube.begin()
-        for name, latch in self._ways.items():
+        for name, latch in self._slides.items():
             latch.begin(self.opening(name))
         self._depths = self._data.qpos[self._button_at].copy()
         self._states = self._button_states()
 
     def look(self) -> tuple[Event, ...]:
-        """What has happened since the last look."""
+        """Events since the last call."""
         events = [event for cube in self.cubes for event in cube.look()]
-        for name, latch in self._ways.items():
+        for name, latch in self._slides.items():
             turned = latch.turned(self.opening(name))
             events += [Event("opened" if turned > 0 else "closed", name)] if turned else []
         return (*events, *self._pressed())
 
     def opening(self, name: str) -> float:
-        """How far drawer or window is open, as a share of its way."""
-        return float(self._data.qpos[self._way_at[name]]) / _WAYS[name]
+        """How far the drawer or window is open, as a fraction of its range."""
+        return float(self._data.qpos[self._slide_at[name]]) / _OPEN_AT[name]
 
     def _button_states(self) -> np.ndarray:
         return np.array(self._scene._cur_button_states) if len(self._button_at) else np.zeros(0, int)
@@ -87,17 +87,17 @@ class SceneEvents:
         depths, states = self._data.qpos[self._button_at], self._button_states()
         pressed = np.flatnonzero((self._depths > _PRESSED) & (depths <= _PRESSED))
         events = [Event("pressed", "button", self.button_colors[int(states[index])]) for index in pressed]
-        for name, before, now in zip(self._ways, self._states, states, strict=False):
+        for name, before, now in zip(self._slides, self._states, states, strict=False):
             events += [Event("unlocked" if now else "locked", name)] if now != before else []
         self._depths, self._states = depths.copy(), states
         return events
 
 
 class Cube:
-    """One cube: grasped, lifted, dropped, put into the drawer, at its target.
+    """One cube: grasped, lifted, dropped, placed in the drawer, at its target.
 
     Attributes:
-        color: as OGBench names it.
+        color: OGBench's name for it.
     """
 
     def __init__(self, scene: Any, index: int) -> None:
@@ -115,7 +115,7 @@ class Cube:
         self._drawer, self._goal = _Latch(1, 0), _Latch(-_AT_TARGET, -_AWAY_FROM_TARGET)
 
     def begin(self) -> None:
-        """Start afresh."""
+        """Reset."""
         self._rest = float(self.position[2])
         self._grasp.begin(0)
         self._lift.begin(0)
@@ -123,9 +123,9 @@ class Cube:
         self._goal.begin(-self._distance())
 
     def look(self) -> list[Event]:
-        """What has happened to it since the last look."""
+        """Its events since the last call."""
         names = []
-        grasped = self._grasp.turned(self._pads_that_touch())
+        grasped = self._grasp.turned(self._touching_pads())
         if grasped > 0:
             self._rest = float(self.position[2])
             names.append("grasped")
@@ -134,7 +134,7 @@ class Cube:
             names.append("dropped")
         if self._lift.turned(height if self._grasp.value else 0.0) > 0:
             names.append("lifted")
-        if self._drawer.turned(self._in_drawer() * (0.5 if self._grasp.value else 1.0)) > 0:  # once it is let go there
+        if self._drawer.turned(self._in_drawer() * (0.5 if self._grasp.value else 1.0)) > 0:  # once released there
             names.append("placed_in_drawer")
         if self._goal.turned(-self._distance()) > 0:
             names.append("reached_target")
@@ -147,7 +147,7 @@ class Cube:
 
     @property
     def is_held(self) -> bool:
-        """Whether the gripper has it."""
+        """Whether the gripper holds it."""
         return self._grasp.value
 
     def _distance(self) -> float:
@@ -156,7 +156,7 @@ class Cube:
     def _in_drawer(self) -> bool:
         return bool(self._scene._is_in_drawer(self.position)) if hasattr(self._scene, "_is_in_drawer") else False
 
-    def _pads_that_touch(self) -> int:
+    def _touching_pads(self) -> int:
         geoms = self._data.contact.geom  # [contacts, 2]
         others = np.concatenate([geoms[self._own[geoms[:, 0]], 1], geoms[self._own[geoms[:, 1]], 0]])
         return len(set(self._pad_of_geom[others].tolist()) - {-1})

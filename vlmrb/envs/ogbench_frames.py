@@ -1,7 +1,7 @@
-"""Pictures of OGBench's scenes from packed states, in any process.
+"""Render OGBench scenes from packed states, in any process.
 
-Software drawing is slow: on one core a frame of 200×200 as OGBench delivers it costs 240 ms, without shadows, reflections,
-haze and multi-sampling 25 ms. Most of the rest goes into the robot's 200,000 triangles, so a smaller frame is hardly quicker.
+Software rendering is slow: on one core a 200×200 frame takes 240 ms as OGBench renders it, and 25 ms without shadows,
+reflections, haze and multi-sampling. Most of that goes into the robot's 200,000 triangles, so smaller frames are hardly faster.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from vlmrb.envs.headless import cannot_draw
 from vlmrb.envs.ogbench_scene import make_scene
 
 FRAME_SIDE = 192
-"""Pixels along a side of the frames that the scorer is shown."""
+"""Side of the frames shown to the scorer, in pixels."""
 
 _CAMERA = "front"
 
 
 class SceneState(PackedState):
-    """Everything that a frame of a scene depends on, as bytes and back: joints, targets, colours of what changes them.
+    """Packs everything that a frame of a scene depends on: joints, targets, and the colours that change.
 
     Args:
         scene: OGBench's environment, reset at least once.
@@ -54,11 +54,11 @@ class OGBenchRenderer(ThreadedRenderer):
     """Draws packed states, from any thread.
 
     Args:
-        env: OGBench's id.
-        side: pixels along a side of a frame, 16 to 1024.
+        env: OGBench id.
+        side: of a frame in pixels, 16 to 1024.
 
     Raises:
-        EnvironmentSetupError: no such frame can be drawn.
+        EnvironmentSetupError: `side` is out of range.
     """
 
     def __init__(self, env: str, side: int = FRAME_SIDE) -> None:
@@ -66,7 +66,7 @@ class OGBenchRenderer(ThreadedRenderer):
 
 
 class _Drawing:
-    """A scene and its OpenGL context; of use in the thread alone that made it."""
+    """A scene and its OpenGL context; usable only in the thread that created it."""
 
     def __init__(self, env_id: str, side: int) -> None:
         self._env_id = env_id
@@ -76,9 +76,9 @@ class _Drawing:
         self._renderer = open_renderer(self._scene.model, side)
 
     def draw(self, snapshots: np.ndarray) -> np.ndarray:
-        return self._state.draw_each(snapshots, self._draw_present, self._env_id)
+        return self._state.draw_each(snapshots, self._draw_current, self._env_id)
 
-    def _draw_present(self) -> np.ndarray:
+    def _draw_current(self) -> np.ndarray:
         import mujoco
 
         mujoco.mj_forward(self._scene.model, self._scene.data)
@@ -94,7 +94,7 @@ def open_renderer(model: Any, side: int) -> Any:
     """MuJoCo's renderer without multi-sampling, in the calling thread.
 
     Raises:
-        EnvironmentSetupError: there is no OpenGL that works without a screen.
+        EnvironmentSetupError: no OpenGL works here without a screen.
     """
     import mujoco
 

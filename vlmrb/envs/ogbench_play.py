@@ -1,6 +1,6 @@
-"""Scripted play in OGBench's scenes: its own oracles, led from goal to goal of the run's task, with detours and noise.
+"""Scripted play in OGBench scenes: OGBench's oracles pursue the goals of the run's task, with detours and noise.
 
-OGBench's data sets come from such play, as a download of gigabytes; this makes transitions of the run's own task on the spot.
+OGBench's data sets come from such play, as downloads of gigabytes; this generates transitions of the run's own task on the fly.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-_DETOURS = 0.5  # share of the undertakings that have nothing to do with the task
-_NOISE = (0.0, 0.2, 0.5)  # deviations of the noise on an undertaking's actions, which lie in [−1, 1]
+_DETOURS = 0.5  # fraction of subtasks unrelated to the task
+_NOISE = (0.0, 0.2, 0.5)  # standard deviations of a subtask's action noise; actions are in [−1, 1]
 _OPEN = {"drawer": -0.16, "window": 0.2}  # position of the joint when open, metres
-_THERE = 0.04  # metres; OGBench's tolerance
-_IN_DRAWER = np.array([0.33, -0.24, 0.066])  # where a cube falls into the open drawer
+_TOLERANCE = 0.04  # metres; as in OGBench
+_IN_DRAWER = np.array([0.33, -0.24, 0.066])  # metres; a cube released here falls into the open drawer
 
 
 class ScenePlay:
@@ -21,7 +21,7 @@ class ScenePlay:
 
     Args:
         scene: OGBench's environment.
-        rng: decides what is undertaken, and the noise.
+        rng: chooses subtasks and noise.
     """
 
     def __init__(self, scene: Any, rng: np.random.Generator) -> None:
@@ -33,14 +33,14 @@ class ScenePlay:
     def act(self) -> np.ndarray:
         """The next action, float32 [A] in [−1, 1]."""
         time = float(self._scene.data.time)
-        if self._oracle is None or self._oracle.done or time < self._time:  # a new episode begins at 0
-            self._undertake()
+        if self._oracle is None or self._oracle.done or time < self._time:  # a new episode starts at 0
+            self._start_subtask()
         self._time = time
         action = self._oracle.select_action(None, self._seen())
         noise = self._noise * self._rng.standard_normal(len(action))
         return np.clip(action + noise, -1.0, 1.0).astype(np.float32)
 
-    def _undertake(self) -> None:
+    def _start_subtask(self) -> None:
         kind, aim = self._next_goal() if self._rng.random() >= _DETOURS else self._detour()
         self._targets = {"privileged/target_task": kind, **getattr(self, f"_aim_at_{kind}")(*aim)}
         self._oracle = self._make_oracle(kind)
@@ -67,7 +67,7 @@ class ScenePlay:
         closed = {"gripper_always_closed": True} if kind == "button" and not self._cubes else {}
         return oracles[kind](env=self._scene, min_norm=0.4, **closed)
 
-    # -- what to do
+    # -- choosing subtasks
 
     @property
     def _cubes(self) -> int:
@@ -78,9 +78,9 @@ class ScenePlay:
         return hasattr(self._scene, "_target_drawer_pos")
 
     def _next_goal(self) -> tuple[str, tuple[Any, ...]]:
-        """What brings the task nearest to its end: locks first, then what lies behind them."""
+        """The next subtask on the way to the goal: locks first, then what is behind them."""
         scene = self._scene
-        cubes = [index for index in range(self._cubes) if np.linalg.norm(self._cube(index) - self._cube_goal(index)) > _THERE]
+        cubes = [index for index in range(self._cubes) if np.linalg.norm(self._cube(index) - self._cube_goal(index)) > _TOLERANCE]
         if self._slides:
             into_drawer = [index for index in cubes if self._cube_goal(index)[1] < -0.2]
             cubes = [index for index in cubes if index not in into_drawer]
@@ -88,12 +88,12 @@ class ScenePlay:
             for index in into_drawer:
                 if scene._is_in_drawer(self._cube(index)):
                     continue  # it moves with the drawer
-                if abs(self._joint("drawer") - _OPEN["drawer"]) > _THERE:
+                if abs(self._joint("drawer") - _OPEN["drawer"]) > _TOLERANCE:
                     return self._slide("drawer", _OPEN["drawer"])
                 return "cube", (index, _IN_DRAWER)
-            if abs(self._joint("window") - window) > _THERE:
+            if abs(self._joint("window") - window) > _TOLERANCE:
                 return self._slide("window", window)
-            if abs(self._joint("drawer") - drawer) > _THERE:
+            if abs(self._joint("drawer") - drawer) > _TOLERANCE:
                 return self._slide("drawer", drawer)
         if cubes:
             lowest = min(cubes, key=lambda index: float(self._cube_goal(index)[2]))
@@ -117,7 +117,7 @@ class ScenePlay:
         is_open = abs(self._joint(kind)) > abs(_OPEN[kind]) / 2
         return kind, (0.0 if is_open else _OPEN[kind],)
 
-    # -- how it is told to an oracle
+    # -- the oracles' targets
 
     def _aim_at_cube(self, index: int, place: np.ndarray) -> dict[str, Any]:
         yaw = np.array([self._rng.uniform(-np.pi, np.pi)])
@@ -139,7 +139,7 @@ class ScenePlay:
         return {"privileged/target_window_handle_pos": self._handle("window", self._scene._window_site_id, position)}
 
     def _handle(self, name: str, site: int, position: float) -> np.ndarray:
-        """Where a handle will be when its joint is at `position`."""
+        """Position of a handle when its joint is at `position`."""
         axis = self._scene.data.xaxis[self._scene.model.joint(f"{name}_slide").id]
         return self._scene.data.site_xpos[site] + axis * (position - self._joint(name))
 
@@ -161,7 +161,7 @@ class ScenePlay:
         return np.asarray(getattr(self._scene, "_target_button_states", ()))
 
     def _changes(self, count: int) -> np.ndarray:
-        """bool [N, N]: which buttons (rows) change when one (a column) is pressed; in a puzzle its neighbours do too."""
+        """bool [N, N]: which buttons (rows) change when one (column) is pressed; in a puzzle its neighbours do too."""
         if not hasattr(self._scene, "_num_rows"):
             return np.eye(count, dtype=bool)
         row, column = np.divmod(np.arange(count), self._scene._num_cols)
@@ -169,12 +169,12 @@ class ScenePlay:
 
 
 def presses_for(changes: np.ndarray, wrong: np.ndarray) -> np.ndarray:
-    """Presses bool [N] after which every wrong button is right; none at all where no presses do that.
+    """Presses bool [N] after which every wrong button is right; all False if no presses achieve that.
 
-    Two presses of a button undo each other and the order does not matter: linear equations modulo 2, by elimination.
+    Two presses of a button cancel out and the order does not matter: linear equations modulo 2, solved by elimination.
 
     Args:
-        changes: bool [N, N], which buttons (rows) change when one (a column) is pressed.
+        changes: bool [N, N], which buttons (rows) change when one (column) is pressed.
         wrong: bool [N].
     """
     equations, row, pivots = np.column_stack([changes, wrong]), 0, []

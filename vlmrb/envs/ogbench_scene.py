@@ -1,4 +1,4 @@
-"""OGBench's scenes without wrappers, made to repeat exactly with a seed."""
+"""OGBench scenes without wrappers, exactly reproducible by seed."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from vlmrb.errors import EnvironmentSetupError
 
 
 def spec_of(env_id: str) -> Any:
-    """What OGBench has registered under this id.
+    """OGBench's registration of this id.
 
     Raises:
-        EnvironmentSetupError: MuJoCo or OGBench cannot be imported, or knows no such id.
+        EnvironmentSetupError: MuJoCo or OGBench cannot be imported, or the id is unknown.
     """
     choose_gl()
     try:
         importlib.import_module("ogbench")  # registers its ids
         return gym.spec(env_id)
     except (ImportError, gym.error.Error) as error:
-        raise EnvironmentSetupError(f"{env_id}: OGBench cannot be used here ({error}); install the project again") from error
+        raise EnvironmentSetupError(f"{env_id}: OGBench cannot be used here ({error}); install VLM-RB again") from error
 
 
 def make_scene(env_id: str) -> Any:
-    """OGBench's environment of this id without wrappers, made to repeat exactly with a seed; call `reset` before its use.
+    """OGBench's environment for this id without wrappers, exactly reproducible by seed; call `reset` before using it.
 
     Raises:
-        EnvironmentSetupError: MuJoCo or OGBench cannot be imported, or knows no such id.
+        EnvironmentSetupError: MuJoCo or OGBench cannot be imported, or the id is unknown.
     """
     spec = spec_of(env_id)
     scene = gym.envs.registration.load_env_creator(str(spec.entry_point))
@@ -41,23 +41,23 @@ def make_scene(env_id: str) -> Any:
 
 @dataclass(slots=True)
 class _Shared:
-    """What all scenes of a kind have in common, once it is there: never changed."""
+    """What all scenes of a kind share; set once, never changed."""
 
     arm: Any = None  # model of the arm alone, for inverse kinematics
     xml: Any = None
-    noted: dict[str, Any] = field(default_factory=dict)  # attributes that building it has set
-    model: Any = None  # to be copied
+    noted: dict[str, Any] = field(default_factory=dict)  # attributes set while building it
+    model: Any = None  # template to copy
 
 
 _SHARED: dict[tuple[type, str], _Shared] = {}
 
 
 class _Repeatable:
-    """OGBench's environment with seeded resets, and with one compilation for all scenes of a kind in this process.
+    """OGBench's environment with seeded resets, compiled only once per kind of scene and process.
 
-    OGBench's resets draw actions from a space that is made anew, unseeded, at every look: here it is one, and seeded. A scene
-    takes a second to build and 165 MB, most of which are meshes and their XML: these are built once, and each scene has a copy
-    of the compiled model, since it paints and locks things in it.
+    OGBench's resets draw actions from a space that is recreated, unseeded, on every access: here there is one seeded space.
+    Building a scene takes a second and 165 MB, mostly for meshes and their XML. These are built once, and each scene gets a
+    copy of the compiled model, since it changes colours and locks in it.
     """
 
     _actions: gym.spaces.Box | None = None
@@ -65,7 +65,7 @@ class _Repeatable:
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        kind = (type(self).__mro__[2], repr(sorted(kwargs.items())))  # OGBench's own class, and how it is made
+        kind = (type(self).__mro__[2], repr(sorted(kwargs.items())))  # OGBench's own class and its arguments
         self._shared = _SHARED.setdefault(kind, _Shared())
         self._shared.arm = self._shared.arm or self._ik._model  # type: ignore[has-type]
         self._ik = type(self._ik)(model=self._shared.arm, sites=["attachment_site"])  # type: ignore[has-type]
@@ -102,4 +102,4 @@ class _Repeatable:
         return super().reset(seed=seed, **options)  # type: ignore[misc]
 
     def get_step_info(self) -> dict[str, Any]:
-        return {}  # `step` adds the success; nobody reads the rest
+        return {}  # `step` adds the success; the rest is not used

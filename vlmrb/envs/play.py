@@ -1,4 +1,4 @@
-"""Scripted play: acts in place of the agent for the first steps of a run, so that the buffer holds successes to learn from."""
+"""Scripted play: acts in place of the agent for the first steps of a run, so that the buffer has successes to learn from."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from vlmrb.errors import ConfigError
 
 
 class Play:
-    """A script for each environment of a run, with the agent's way to act.
+    """One script per environment of a run, with an agent's `act` method.
 
     Args:
-        envs: side by side.
-        rng: decides everything random in it.
+        envs: the parallel environments.
+        rng: source of all randomness.
 
     Raises:
-        ConfigError: no script is known for these environments.
+        ConfigError: these environments have no script.
     """
 
     def __init__(self, envs: Sequence[Environment], rng: np.random.Generator) -> None:
@@ -29,15 +29,15 @@ class Play:
         self._scripts = [ScenePlay(env.scene, rng) for env in envs]  # type: ignore[attr-defined]
 
     def act(self, observation: np.ndarray, step: int) -> np.ndarray:
-        """Actions float32 [E, A]; scripts look at the simulator's state, not at what the agent sees."""
+        """Actions float32 [E, A]; scripts read the simulator's state, not the observation."""
         return np.stack([script.act() for script in self._scripts])
 
 
 def check_play(env: Environment) -> None:
-    """See that there is a script for an environment.
+    """Check that an environment has a script.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: it has none.
     """
     if not hasattr(env, "scene"):
-        raise ConfigError("play_steps: only OGBench's manipulation tasks have scripted play; give 0 for any other environment")
+        raise ConfigError("play_steps: only OGBench's manipulation tasks have scripted play; use 0 for other environments")

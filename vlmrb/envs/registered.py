@@ -1,4 +1,4 @@
-"""Environments by the ids that Gymnasium, MiniGrid, OGBench or a module of one's own has registered."""
+"""Create environments registered by Gymnasium, MiniGrid, OGBench or your own module."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 def register_ids() -> None:
-    """Make the ids of MiniGrid and OGBench known."""
-    choose_gl()  # before anything imports MuJoCo, which looks at it once
+    """Register the ids of MiniGrid and OGBench."""
+    choose_gl()  # MuJoCo reads the choice once, on import
     importlib.import_module("minigrid")
     importlib.import_module("ogbench")
 
 
 def make_registered(env_id: str, **settings: Any) -> gym.Env:
-    """Gymnasium's environment of this id, `module:Id` for one's own, with rgb_array frames; `settings` go to its constructor.
+    """Create a Gymnasium environment (`module:Id` for your own) with rgb_array frames; `settings` go to its constructor.
 
     Raises:
-        EnvironmentSetupError: no such id, or it cannot be made like this.
+        EnvironmentSetupError: the id is unknown, or the environment cannot be created this way.
     """
     import gymnasium as gym
 
@@ -47,9 +47,9 @@ def make_registered(env_id: str, **settings: Any) -> gym.Env:
     except gym.error.Error as error:
         raise EnvironmentSetupError(f"{env_id}: {error}") from error
     except (TypeError, ImportError) as error:
-        raise EnvironmentSetupError(f"{env_id} cannot be made with an rgb_array render: {error}") from error
-    except Exception as error:  # other people's code: a dm_control that does not go with the MuJoCo beside it, for one
-        raise EnvironmentSetupError(f"{env_id} cannot be made: it fails with {type(error).__name__}: {error}") from error
+        raise EnvironmentSetupError(f"{env_id} cannot be created with render_mode='rgb_array': {error}") from error
+    except Exception as error:  # third-party code, such as a dm_control that does not match the installed MuJoCo
+        raise EnvironmentSetupError(f"{env_id} cannot be created: it fails with {type(error).__name__}: {error}") from error
     if env.render_mode != "rgb_array":
         raise EnvironmentSetupError(f"{env_id}: clips need an environment that supports render_mode='rgb_array'")
     return env
@@ -61,7 +61,7 @@ def _no_such_id(env_id: str) -> str:
     known = sorted(gym.registry)
     lower = {name.lower(): name for name in known}
     near = [lower[name] for name in difflib.get_close_matches(env_id.lower(), lower, n=3, cutoff=0.5)]
-    hint = f"Did you mean {', '.join(near)}?" if near else "For an environment of your own use 'module:Id'."
+    hint = f"Did you mean {', '.join(near)}?" if near else "For your own environment use 'module:Id'."
     return (
-        f"env: there is no environment {env_id!r} among the {len(known)} registered. {hint} DoorKey takes any size: DoorKey-12x12"
+        f"env: {env_id!r} is not among the {len(known)} registered environments. {hint} DoorKey comes in any size: DoorKey-12x12"
     )

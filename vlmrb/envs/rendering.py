@@ -1,7 +1,7 @@
-"""Frames from snapshots, in any process and pixel-identical to the environment's own `render()`.
+"""Render frames from snapshots, in any process and pixel-identical to the environment's own `render()`.
 
-A MiniGrid frame is a mosaic of few distinct tiles. The renderer keeps one small picture per (object, colour, state,
-highlighted, agent direction), drawn by MiniGrid itself when first needed, and gathers them by index.
+A MiniGrid frame is a mosaic of few distinct tiles. The renderer keeps one small image per (object, colour, state,
+highlighted, agent direction), drawn by MiniGrid itself on first use, and gathers them by index.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from vlmrb.errors import EnvironmentSetupError, StoreCorruptError
 from vlmrb.types import FrameRenderer
 
 SWAPPED_SPRITES = {"key": "lava", "lava": "key", "goal": "wall", "wall": "goal", "door": "ball", "ball": "box", "box": "door"}
-"""'swapped' visuals: each object is drawn as another that means something else. Locked, closed and open doors look alike."""
+"""'swapped' visuals: each object looks like another with a different meaning. Locked, closed and open doors look alike."""
 
 
 def make_renderer(render_spec: dict[str, Any]) -> FrameRenderer:
-    """Rebuild the renderer that `render_spec` describes.
+    """Create the renderer that `render_spec` describes.
 
     Raises:
-        EnvironmentSetupError: the recipe is of an unknown kind.
+        EnvironmentSetupError: the recipe's kind is unknown.
     """
     kind = render_spec.get("kind")
     settings = {key: value for key, value in render_spec.items() if key != "kind"}
@@ -39,12 +39,13 @@ def make_renderer(render_spec: dict[str, Any]) -> FrameRenderer:
     if kind == "frames":
         return FramesRenderer()
     raise EnvironmentSetupError(
-        f"render recipe of kind {kind!r}; known: 'minigrid', 'ogbench', 'mujoco', 'frames'. A newer vlmrb may have made it"
+        f"render recipe: unknown kind {kind!r}; known: 'minigrid', 'ogbench', 'mujoco', 'frames'. "
+        "It may come from a newer version of VLM-RB"
     )
 
 
 class FramesRenderer:
-    """For environments without snapshots: what was stored are the frames."""
+    """For environments without snapshots: the frames themselves are stored."""
 
     def render(self, snapshots: np.ndarray) -> np.ndarray:
         """uint8 [F, H, W, 3] → the same."""
@@ -71,32 +72,32 @@ class MiniGridRenderer:
         """uint8 [F, S] → RGB uint8 [F, height·tile_size, width·tile_size, 3].
 
         Raises:
-            StoreCorruptError: these are no snapshots of a grid.
+            StoreCorruptError: these are not MiniGrid snapshots.
         """
         keys = self.tile_keys(snapshots)  # [F, height, width]
         self._draw_missing(keys)
         frames, height, width = keys.shape
         size = self.tile_size
-        word = np.uint64 if size % 8 == 0 else np.uint8  # eight bytes at a time where rows of tiles allow it
+        word = np.uint64 if size % 8 == 0 else np.uint8  # eight bytes at a time if tile rows allow it
         tiles = self._tiles.reshape(len(self._tiles), size, size * 3).view(word)
-        picture = np.empty((frames, height * size, width * tiles.shape[2]), word)
-        lay_tiles(tiles, keys, picture)
-        return picture.view(np.uint8).reshape(frames, height * size, width * size, 3)
+        image = np.empty((frames, height * size, width * tiles.shape[2]), word)
+        lay_tiles(tiles, keys, image)
+        return image.view(np.uint8).reshape(frames, height * size, width * size, 3)
 
     def tiles(self, keys: np.ndarray) -> np.ndarray:
-        """Pictures of tiles by key (int64 [K]): RGB uint8 [K, tile_size, tile_size, 3]."""
+        """Images of tiles by key (int64 [K]): RGB uint8 [K, tile_size, tile_size, 3]."""
         self._draw_missing(keys)
         return self._tiles[keys]
 
     def tile_keys(self, snapshots: np.ndarray) -> np.ndarray:
-        """Snapshots uint8 [F, S] → which tile lies where, int64 [F, height, width].
+        """Snapshots uint8 [F, S] → key of each cell's tile, int64 [F, height, width].
 
         Raises:
-            StoreCorruptError: these are no snapshots of a grid.
+            StoreCorruptError: these are not MiniGrid snapshots.
         """
         snapshots = np.ascontiguousarray(snapshots)
-        if not are_snapshots(snapshots, self.view_size):  # compiled code would read beyond their end
-            raise StoreCorruptError(f"data of shape {snapshots.shape} is no MiniGrid snapshot, or a damaged one")
+        if not are_snapshots(snapshots, self.view_size):  # compiled code would read out of bounds
+            raise StoreCorruptError(f"data of shape {snapshots.shape} is not a MiniGrid snapshot, or is damaged")
         keys = np.empty((len(snapshots), int(snapshots[0, 1]), int(snapshots[0, 0])), np.int64)
         tile_keys(snapshots, self.view_size, self.highlight, keys)
         return keys
@@ -129,7 +130,7 @@ class MiniGridRenderer:
 
 
 def _texture(kind: int, color: int, state: int, highlight: bool, pose: int, size: int) -> np.ndarray:
-    """A random pattern that is the same for the same cell: tells things apart, means nothing."""
+    """A random pattern, the same for equal cells: objects look different but have no meaning."""
     rng = np.random.default_rng([kind, color, state, pose])
     coarse = rng.integers(0, 256, (4, 4, 3)).astype(np.float64)
     index = np.arange(size) * 4 // size

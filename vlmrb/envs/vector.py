@@ -1,7 +1,7 @@
-"""Several environments side by side, each reset with a seed of its own when its episode ends.
+"""Parallel environments, each reset with a new seed when its episode ends.
 
-Stepping them in one process keeps a run repeatable, and costs less than the pipes of a process per environment
-where a step takes tens of microseconds.
+Stepping them in one process keeps runs reproducible and, at tens of microseconds per step, costs less than the
+pipes of one process per environment.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class VectorStep(NamedTuple):
     """One step of E environments."""
 
     transition: Transition
-    observation: np.ndarray  # [E, *shape]; what to act on next: the first of a new episode where one has ended
+    observation: np.ndarray  # [E, *shape]; to act on next: the first of a new episode where one ended
     snapshots: list[np.ndarray]  # per environment, taken after the step and before any reset; empty arrays without frames
     events: list[tuple[Event, ...]]
     success: list[bool | None]  # per environment; meaningful where an episode ended
@@ -33,7 +33,7 @@ class VectorEnv:
 
     Args:
         envs: the environments.
-        next_seed: gives the seed of each new episode.
+        next_seed: returns the seed of each new episode.
         snapshots: whether to take snapshots.
     """
 
@@ -44,7 +44,7 @@ class VectorEnv:
         self._observation = np.zeros((len(self.envs), *self.envs[0].observation_spec.shape), self.envs[0].observation_spec.dtype)
 
     def reset(self) -> np.ndarray:
-        """Begin an episode in every environment; returns [E, *shape]."""
+        """Start an episode in every environment; returns [E, *shape]."""
         for index in range(len(self.envs)):
             self._reset_one(index)
         return self._observation.copy()
@@ -80,6 +80,6 @@ class VectorEnv:
         )
 
     def close(self) -> None:
-        """Close them all."""
+        """Close all environments."""
         for env in self.envs:
             env.close()

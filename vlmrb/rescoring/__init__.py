@@ -1,4 +1,4 @@
-"""Stored clips scored again, by any scorer and prompt: into their run, or as a trial that leaves their labels alone."""
+"""Score stored clips again with any scorer and prompt: into their run, or as a trial that leaves their labels alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What new scores of clips are worth: against what happened, what people said, and the labels that the clips had."""
+"""Judge new scores of clips by the simulator's events, people's labels and the clips' previous labels."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from vlmrb.types import ClipScore, ClipSummary
 
 @dataclass(frozen=True, slots=True)
 class AgreementReport:
-    """Scores of clips against what happened, what people said, and the labels that the clips had.
+    """New scores compared with the simulator's events, people's labels and the clips' previous labels.
 
     Attributes:
-        clips: how many were scored.
-        events: against the simulator's events; always there.
-        people: against what people say that the label should be, over the clips of which they said so; else None.
-        flips: from the labels that the clips had to the new ones.
+        clips: number of clips scored.
+        events: agreement with the simulator's events; always present.
+        people: agreement with people's labels, over the clips that have one; None if none has.
+        flips: from the previous labels to the new ones.
         first_error: why the first unknown answer is unknown, or ''.
     """
 
@@ -29,18 +29,18 @@ class AgreementReport:
 
 
 def report(clips: Sequence[ClipSummary], scores: Sequence[ClipScore]) -> AgreementReport:
-    """Compare new scores with what happened, with people's word, and with the labels that the clips had before.
+    """Compare new scores with the simulator's events, people's labels and the clips' previous labels.
 
     Args:
-        clips: as they were before; at least one.
-        scores: of the same clips, in order.
+        clips: the clips with their previous labels; at least one.
+        scores: of the same clips, in the same order.
     """
     labels, probabilities = [score.label for score in scores], [score.probability for score in scores]
     judged = [(clip.human_label, score) for clip, score in zip(clips, scores, strict=True) if clip.human_label is not None]
     people = None
     if judged:
         people = judge(
-            [score.label for _, score in judged], [score.probability for _, score in judged], [word for word, _ in judged]
+            [score.label for _, score in judged], [score.probability for _, score in judged], [human for human, _ in judged]
         )
     return AgreementReport(
         clips=len(clips),

@@ -1,4 +1,4 @@
-"""Stored clips through a scorer, in a process of its own."""
+"""Run stored clips through a scorer in a separate process."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from vlmrb.types import ClipScore, ClipSummary, Prompt
 
 BATCH_SIZE = 8
 _STORE_EVERY_S = 0.5
-_WAIT_S = 0.05  # between looks at what the scorer has answered
+_WAIT_S = 0.05  # between polls of the scorer
 _READ_AT_ONCE = 64  # clips
-_AHEAD_BYTES = 256 * 2**20  # of clips handed over and not yet answered: large frames must not fill the memory
+_AHEAD_BYTES = 256 * 2**20  # of clips submitted but not yet answered: large frames must not fill the memory
 _PAGE = 1_000  # clip summaries read at a time
 
 
 @dataclass(frozen=True, slots=True)
 class ScoringProgress:
-    """How far scoring is."""
+    """How far scoring has got."""
 
     done: int
     total: int
-    positive_rate: float | None  # share of yes among the answers that are known
+    positive_rate: float | None  # fraction of yes among the known answers
     clips_per_second: float
 
     def __str__(self) -> str:
@@ -41,17 +41,17 @@ class ScoringProgress:
 
 
 def choose_clips(store: Store, run_id: int, limit: int | None = None) -> list[ClipSummary]:
-    """Clips of a run that count, oldest first; at most `limit` of them, evenly spaced over the run.
+    """The clips of a run that count, oldest first; at most `limit`, evenly spaced over the run.
 
     Raises:
-        NotFoundError: there is no such run, or it has no clips.
+        NotFoundError: the run does not exist or has no clips.
     """
     store.run(run_id)
     clips: list[ClipSummary] = []
     while page := store.clips(run_id, limit=_PAGE, after=clips[-1].clip_id if clips else None, order="oldest"):
         clips += page
     if not clips:
-        raise NotFoundError(f"run {run_id} has no stored clips; only runs with --keep-clips (the default) and a scorer have some")
+        raise NotFoundError(f"run {run_id} has no stored clips; only runs with --keep-clips (the default) store them")
     if limit is None or limit >= len(clips):
         return clips
     return [clips[i] for i in np.linspace(0, len(clips) - 1, limit).round().astype(int)]
@@ -68,24 +68,24 @@ def score_clips(
     on_scores: Callable[[list[ClipScore]], None],
     progress: Callable[[ScoringProgress], None] | None = None,
 ) -> list[ClipScore]:
-    """Score stored clips in a process of its own. Nothing is stored but by `on_scores`.
+    """Score stored clips in a separate process. Storing the scores is up to `on_scores`.
 
     Args:
-        store: where the clips are.
-        clips: of any runs; runs that are drawn differently are scored one after the other, each with the model loaded anew.
-        scorer: the string that chooses the back end.
+        store: holds the clips.
+        clips: from any runs. Runs that render differently are scored one after another, reloading the model for each.
+        scorer: back-end string.
         prompt: the question.
-        options: of the back end.
-        batch_size: clips per call of the back end at most.
-        on_scores: is given what has come in, about twice a second and at the end; each score once.
-        progress: is told how far it is as often.
+        options: back-end options.
+        batch_size: maximum number of clips per back-end call.
+        on_scores: receives new scores about twice a second and at the end; each score once.
+        progress: called just as often.
 
     Returns:
         One score per clip, in order.
 
     Raises:
-        ScorerError: the scorer cannot be made or has failed.
-        StoreError: a clip is gone or damaged.
+        ScorerError: the scorer cannot be created or has failed.
+        StoreError: a clip was deleted or is damaged.
     """
     inbox = _Inbox(len(clips), on_scores, progress)
     for recipe, group in _by_recipe(store, clips):
@@ -100,13 +100,13 @@ def score_clips(
             _feed(worker, store, deque(clip.clip_id for clip in group), batch_size, inbox)
         finally:
             worker.close()
-    inbox.hand_over()
+    inbox.flush()
     by_id = {score.clip_id: score for score in inbox.scores}
     return [by_id[clip.clip_id] for clip in clips]
 
 
 class _Inbox:
-    """Scores as they come in: kept, handed over now and then, and told about."""
+    """Collects scores and passes them on periodically, with progress."""
 
     def __init__(
         self,
@@ -116,19 +116,19 @@ class _Inbox:
     ) -> None:
         self.scores: list[ClipScore] = []
         self._total, self._on_scores, self._progress = total, on_scores, progress
-        self._handed_over = 0
+        self._flushed = 0
         self._started = self._last = time.monotonic()
 
     def add(self, scores: list[ClipScore]) -> None:
         self.scores += scores
         if time.monotonic() - self._last >= _STORE_EVERY_S:
-            self.hand_over()
+            self.flush()
 
-    def hand_over(self) -> None:
+    def flush(self) -> None:
         self._last = time.monotonic()
-        if new := self.scores[self._handed_over :]:
+        if new := self.scores[self._flushed :]:
             self._on_scores(new)
-            self._handed_over = len(self.scores)
+            self._flushed = len(self.scores)
         if self._progress is not None:
             known = [score.label for score in self.scores if score.label is not None]
             rate = len(self.scores) / max(self._last - self._started, 1e-9)
@@ -136,7 +136,7 @@ class _Inbox:
 
 
 def _feed(worker: ScoringWorker, store: Store, waiting: deque[int], batch_size: int, inbox: _Inbox) -> None:
-    """Keep the worker busy until every clip is answered: clips are read while it scores."""
+    """Keep the worker busy until every clip is answered, reading clips while it scores."""
     left = len(waiting)
     ahead = _queue_size(batch_size)
     while left:
@@ -158,7 +158,7 @@ def _queue_size(batch_size: int) -> int:
 
 
 def _by_recipe(store: Store, clips: Sequence[ClipSummary]) -> list[tuple[dict[str, Any], list[ClipSummary]]]:
-    """Clips grouped by how their runs are drawn."""
+    """Clips grouped by their runs' render recipe."""
     recipes = {run_id: store.run(run_id).render_spec for run_id in {clip.run_id for clip in clips}}
     groups: dict[str, list[ClipSummary]] = {}
     for clip in clips:

@@ -1,6 +1,6 @@
-"""Trials: a prompt tried on a sample of stored clips, whose labels stay as they are.
+"""Trials: try a prompt on a sample of stored clips without changing their labels.
 
-A trial can be killed at any moment and gone on with: each answer is stored soon after it came.
+A trial can be killed at any moment and resumed: answers are stored soon after they arrive.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from vlmrb.store import Store
 from vlmrb.types import ClipScore, ClipSummary, Prompt, Trial
 
 MAX_SAMPLE = 10_000
-"""Clips of a trial at most."""
+"""Maximum number of clips in a trial."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrialRow:
-    """One clip of a trial: as it is now, with the label that counts, and what the trial says."""
+    """One clip of a trial, with its current score and the trial's."""
 
     clip: ClipSummary
     score: ClipScore
 
     @property
     def flipped(self) -> bool | None:
-        """Whether the trial's label differs from the present one; None where either is not known."""
+        """Whether the trial's label differs from the current one; None if either is unknown."""
         before, after = None if self.clip.score is None else self.clip.score.label, self.score.label
         return None if before is None or after is None else before != after
 
@@ -41,11 +41,11 @@ class TrialReport:
     """What a trial has found so far.
 
     Attributes:
-        trial: the trial; `trial.scored` of `len(trial.clip_ids)` clips have an answer.
-        prompt: what was asked; None for control scorers.
-        agreement: None while nothing is scored.
-        rows: one per scored clip, by clip id.
-        notices: what a reader should know before believing the answers.
+        trial: the trial; `trial.scored` of its `len(trial.clip_ids)` clips have an answer.
+        prompt: the question; None for control scorers.
+        agreement: None until a clip is scored.
+        rows: one per scored clip, ordered by clip id.
+        notices: caveats about the answers.
     """
 
     trial: Trial
@@ -68,40 +68,40 @@ def create_trial(
     device: str = "auto",
     dtype: str = "auto",
 ) -> int:
-    """Set up a trial; `run_trial` runs it. Everything is checked first: nothing is written where something is wrong.
+    """Create a trial; `run_trial` runs it. Everything is checked before anything is written.
 
     Args:
-        store: where the clips are.
-        run_ids: runs whose clips are sampled, half of them with progress where there are enough.
-        scorer: the string that chooses the back end.
-        prompt: a preset, the text of a question, or a prompt. Control scorers read none.
-        sample: clips at most, 1 to `MAX_SAMPLE`.
+        store: holds the clips.
+        run_ids: runs to sample clips from; half of the sample shows progress if there are enough such clips.
+        scorer: back-end string.
+        prompt: a preset, the text of a question, or a prompt. Ignored by control scorers.
+        sample: maximum number of clips, 1 to `MAX_SAMPLE`.
         seed: of the sample.
-        threshold: the label is yes from this P(yes) on.
-        frames: of a clip that a model looks at; None for as many as it is made for.
+        threshold: label a clip yes if P(yes) reaches this.
+        frames: frames per clip shown to a model; None for the model's default.
         device: torch device of a local model, or 'auto'.
         dtype: of a local model's weights, or 'auto'.
 
     Raises:
-        ConfigError: a setting is out of range, or 'embedded' is not one model for all of the runs.
+        ConfigError: a setting is out of range, or 'embedded' stands for different models in these runs.
         ScorerSetupError: the scorer string names no back end.
-        NotFoundError: a run is not there, or none of them has clips.
+        NotFoundError: a run does not exist, or none of them has clips.
     """
     check_scorer(scorer)
     question = prompt if isinstance(prompt, Prompt) else resolve_prompt(prompt)
     if not 1 <= sample <= MAX_SAMPLE:
-        raise ConfigError(f"sample: got {sample} clips; allowed are 1 to {MAX_SAMPLE}")
+        raise ConfigError(f"sample: got {sample} clips; allowed: 1 to {MAX_SAMPLE}")
     config = make_config(
         scorer=scorer, threshold=threshold, scorer_frames=frames, scorer_device=device, scorer_dtype=dtype, seed=seed
     )
     runs = sorted(set(run_ids))
     if not runs:
-        raise ConfigError("runs: none is named; a trial needs the clips of at least one run")
+        raise ConfigError("runs: none given; a trial needs clips from at least one run")
     scorer = fit_to_runs(scorer, store, runs)
     check_scorer(scorer)
     clip_ids = store.sample_clips(runs, sample, seed)
     if not clip_ids:
-        raise NotFoundError(f"no clips are stored for {_runs(runs)}; only runs with --keep-clips and a scorer have some")
+        raise NotFoundError(f"no clips are stored for {_runs(runs)}; only runs with --keep-clips (the default) store them")
     prompt_id = None if is_control(scorer) else store.save_prompt(question.name, question.text).prompt_id
     options = asdict(ScorerOptions.of(config))
     return store.create_trial(
@@ -110,23 +110,23 @@ def create_trial(
 
 
 def fit_to_runs(scorer: str, store: Store, run_ids: Iterable[int]) -> str:
-    """The scorer that 'embedded' stands for with these runs; any other as it is.
+    """The scorer that 'embedded' stands for in these runs; any other scorer unchanged.
 
     Raises:
-        NotFoundError: one of the runs is not there.
-        ConfigError: it stands for a different model in some of them.
+        NotFoundError: one of the runs does not exist.
+        ConfigError: it stands for different models in different runs.
     """
     fitting = {fit_to_pictures(scorer, store.run(run_id).render_spec) for run_id in run_ids} or {scorer}
     if len(fitting) > 1:
-        raise ConfigError(f"runs: {scorer!r} is a model of its own for grid worlds and for robots; make a trial for each kind")
+        raise ConfigError(f"runs: {scorer!r} is one model for grid worlds and another for robots; create a trial for each kind")
     return fitting.pop()
 
 
 def notices(store: Store, scorer: str, run_ids: Iterable[int], prompt: Prompt | None) -> tuple[str, ...]:
-    """What this scorer can make nothing of: words of the prompt, frames of the runs; in words with a way out, each once.
+    """Caveats: prompt words and frames that this scorer cannot interpret. Each names a way out and appears once.
 
     Raises:
-        NotFoundError: one of the runs is not there.
+        NotFoundError: one of the runs does not exist.
     """
     found = [prompt_notice(scorer, prompt.text)] if prompt is not None else []
     found += [picture_notice(scorer, store.run(run_id).render_spec) for run_id in run_ids]
@@ -134,14 +134,14 @@ def notices(store: Store, scorer: str, run_ids: Iterable[int], prompt: Prompt | 
 
 
 def run_trial(store: Store, trial_id: int, progress: Callable[[ScoringProgress], None] | None = None) -> None:
-    """Score what a trial has not scored yet, in this process; when that is over its status is 'finished'.
+    """Score the clips that a trial has not scored yet, in this process; its status is then 'finished'.
 
-    A trial that was interrupted, or has failed, goes on where it was.
+    An interrupted or failed trial resumes where it stopped.
 
     Raises:
-        NotFoundError: there is no such trial.
-        RunBusyError: another process runs it.
-        ScorerError, StoreError: it has failed, and its status says so.
+        NotFoundError: the trial does not exist.
+        RunBusyError: another process is running it.
+        ScorerError, StoreError: the trial failed, and its status says so.
     """
     import psutil
 
@@ -158,14 +158,14 @@ def run_trial(store: Store, trial_id: int, progress: Callable[[ScoringProgress],
 
 
 def trial_report(store: Store, trial_id: int) -> TrialReport:
-    """What a trial has found so far, against the present labels of its clips.
+    """What a trial has found so far, compared with its clips' current labels.
 
     Raises:
-        NotFoundError: there is no such trial.
+        NotFoundError: the trial does not exist.
     """
     trial = store.trial(trial_id)
-    there = set(trial.clip_ids)  # a run may be deleted while the trial scores its clips
-    scores = [score for score in store.trial_scores(trial_id) if score.clip_id in there]
+    existing = set(trial.clip_ids)  # a run may be deleted while the trial scores its clips
+    scores = [score for score in store.trial_scores(trial_id) if score.clip_id in existing]
     clips = store.clip_summaries([score.clip_id for score in scores])
     prompt = None if trial.prompt_id is None else store.prompt(trial.prompt_id)
     return TrialReport(
@@ -181,9 +181,7 @@ def _score_trial(store: Store, trial_id: int, progress: Callable[[ScoringProgres
     trial = store.trial(trial_id)
     scored = {score.clip_id for score in store.trial_scores(trial_id)}
     clips = store.clip_summaries([clip_id for clip_id in trial.clip_ids if clip_id not in scored])
-    prompt = (
-        resolve_prompt("games") if trial.prompt_id is None else store.prompt(trial.prompt_id)
-    )  # control scorers do not look at it
+    prompt = resolve_prompt("games") if trial.prompt_id is None else store.prompt(trial.prompt_id)  # control scorers ignore it
     options = ScorerOptions(threshold=trial.threshold, **trial.options)
     score_clips(
         store, clips, trial.scorer, prompt, options, on_scores=partial(store.add_trial_scores, trial_id), progress=progress

@@ -1,7 +1,7 @@
 """Training: the only place where environments, clips, scoring, replay, agent and store meet.
 
-`trainer.py` holds the method and what surrounds it, `labelling.py` the way of a clip to its label, `entry.py` the
-functions that begin a run or go on with one.
+`trainer.py` holds the method and its bookkeeping, `labelling.py` takes clips from recording to label, and `entry.py`
+starts or resumes a run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Begin a run, or go on with one, in this process."""
+"""Start or resume a run in this process."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from vlmrb.train.trainer import Progress, Trainer, TrainResult
 
 
 def train(config: TrainConfig, *, store: Store, name: str | None = None, progress: Progress | None = None) -> TrainResult:
-    """Train a new run to its end, and keep everything about it in the store.
+    """Train a new run to completion and keep everything about it in the store.
 
     Raises:
-        VlmrbError: the environment, scorer, prompt or store cannot be used; raised before anything is written, or, once
-            the run has begun, after its status has been set to 'failed' with the reason.
+        VlmrbError: the environment, scorer, prompt or store cannot be used. Raised before anything is written or, once
+            the run has started, after its status has been set to 'failed' with the reason.
     """
     run_id = create_run(config, store=store, name=name)
-    return _run(run_id, make_config(**store.run(run_id).config), store, progress)  # in which 'embedded' is settled
+    return _run(run_id, make_config(**store.run(run_id).config), store, progress)  # with 'embedded' resolved
 
 
 def resume(run_id: int, *, store: Store, progress: Progress | None = None) -> TrainResult:
-    """Go on with a run that was stopped, interrupted, killed or has failed, from its newest checkpoint.
+    """Resume a stopped, interrupted, killed or failed run from its newest checkpoint.
 
     Raises:
-        RunBusyError: another live process trains this run.
-        CheckpointError: the run is finished, or its checkpoint is damaged.
+        RunBusyError: another live process is training this run.
+        CheckpointError: the run is finished, or its checkpoint is damaged or from a different version.
     """
     run = store.run(run_id)
     if run.status == "finished":
-        raise CheckpointError(f"run {run_id} is finished at step {run.step}; start a new run")
+        raise CheckpointError(f"run {run_id} has finished at step {run.step} and cannot be resumed; start a new run")
     return _run(run_id, make_config(**run.config), store, progress)
 
 

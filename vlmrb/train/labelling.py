@@ -1,4 +1,4 @@
-"""A clip's way to its label: stored, queued for the scoring process, and its answer counted and stored."""
+"""Label clips: store each one, queue it for the scoring process, then count and store its answer."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from vlmrb.store import RunWriter, Store
 from vlmrb.types import Clip, ClipReplay, ClipScore, Prompt, RunCounters
 
 FINAL_SCORES_S = 120.0
-"""How long a finished run waits for the scores of its last clips."""
+"""Seconds that a finished run waits for the scores of its last clips."""
 
 
 class Labelling:
-    """Clips of one run on their way to a label; only stores them where the run has no scorer.
+    """Takes the clips of one run from recording to label; without a scorer it only stores them.
 
     Args:
-        config: scorer, its options, and what to do when it fails.
+        config: the scorer, its options, and what to do if it fails.
         render_spec: how the run's snapshots become frames.
         prompt: the stored prompt to ask.
-        buffer: knows how likely the items of a clip are to be drawn.
-        agent: knows their TD errors.
+        buffer: gives the probability that a clip's items are drawn.
+        agent: gives their TD errors.
         writer: stores clips and scores.
-        counters, metrics: count.
+        counters, metrics: updated as clips and scores arrive.
 
     Raises:
-        ScorerError: the scorer cannot be made.
+        ScorerError: the scorer cannot be created.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class Labelling:
         self._counters, self._metrics = counters, metrics
         self.prompt = prompt
         self.failure = ""
-        """Why there are no new scores any more, or ''."""
+        """Why scoring has stopped, or ''."""
         self._pictures = "" if config.scorer is None else picture_notice(config.scorer, render_spec)
         self.notice = self._notice()
-        """What the model can make nothing of: the frames, or words of the prompt; or ''."""
+        """What the model cannot interpret (the frames, or words of the prompt), or ''."""
         self._dropped_before = 0
         self.worker = self._start(render_spec)
 
@@ -81,15 +81,15 @@ class Labelling:
             self.worker.submit(clip)
 
     def drain(self) -> list[tuple[Clip, ClipScore]]:
-        """Scores that have come in; with sync_scoring, waits for all.
+        """Return the scores that have arrived; with sync_scoring, wait for all of them.
 
         Raises:
-            ScorerError: scoring has failed, and the run is to stop then.
+            ScorerError: scoring has failed and `on_scorer_failure` is 'stop'.
         """
         return self._collect(wait=self._config.sync_scoring)
 
     def finish(self) -> list[tuple[Clip, ClipScore]]:
-        """Wait for the last scores, but no longer than FINAL_SCORES_S."""
+        """Wait for the last scores, at most FINAL_SCORES_S."""
         return self._collect(wait=True, timeout_s=FINAL_SCORES_S)
 
     def _collect(self, wait: bool, timeout_s: float | None = None) -> list[tuple[Clip, ClipScore]]:
@@ -105,11 +105,11 @@ class Labelling:
             return []
 
     def record(self, scored: list[tuple[Clip, ClipScore]], stale: list[int]) -> None:
-        """Count and store scores whose labels the buffer has taken, with what replay makes of the clips now.
+        """Count and store scores whose labels the buffer has applied, with the clips' current replay statistics.
 
         Args:
-            scored: clips and what the scorer said of them.
-            stale: how many items of each clip had been overwritten by then.
+            scored: clips with their scores.
+            stale: per clip, how many of its items had already been overwritten.
         """
         if not scored:
             return
@@ -131,7 +131,7 @@ class Labelling:
             self._counters.stale += stale > 0
 
     def set_prompt(self, prompt: Prompt) -> None:
-        """Ask this of clips submitted from now on."""
+        """Ask this about clips submitted from now on."""
         self.prompt = prompt
         self.notice = self._notice()
         if self.worker is not None:
@@ -142,11 +142,11 @@ class Labelling:
 
     @property
     def pending(self) -> list[int]:
-        """Ids of the clips that have no score yet."""
+        """Ids of the clips that are waiting for a score."""
         return [clip.clip_id for clip in self.worker.pending] if self.worker is not None else []
 
     def counters(self) -> RunCounters:
-        """The run's counters, with what the scoring process adds to them."""
+        """The run's counters, including those of the scoring process."""
         worker = self.worker
         dropped = self._dropped_before + (worker.dropped if worker is not None else 0)
         backlog = worker.backlog if worker is not None else 0
@@ -154,7 +154,7 @@ class Labelling:
         return counted.taken(backlog=backlog, scoring_error=self.failure, prompt_notice=self.notice)
 
     def resume(self, prompt: Prompt, clip_ids: list[int], store: Store) -> None:
-        """Clips without a score at the checkpoint take the score that was stored after it, or are submitted again."""
+        """Apply scores that were stored after the checkpoint to its pending clips, and submit the others again."""
         self._dropped_before = self._counters.dropped
         self.set_prompt(prompt)
         if self.worker is None or not self._config.keep_clips:
@@ -168,15 +168,15 @@ class Labelling:
                 self.worker.submit(clip)
 
     def close(self) -> None:
-        """End the scoring process."""
+        """Stop the scoring process."""
         if self.worker is not None:
             self.worker.close()
 
 
 def replay_of(clips: list[Clip], buffer: ReplayBuffer, agent: Agent) -> list[ClipReplay]:
-    """What replay makes of clips now, by those of their transitions that it still holds; without any, a clip is left out.
+    """Current replay statistics of clips, over their transitions still in the buffer; clips without any are left out.
 
-    All of them go through the networks at once. Nothing is learned or drawn.
+    All clips go through the networks in one batch. Nothing is learned or drawn.
     """
     item_ids = np.concatenate([clip.item_ids for clip in clips])
     clip_of = np.repeat(np.arange(len(clips)), [len(clip) for clip in clips])

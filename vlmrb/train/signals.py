@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a run."""
+"""Handle Ctrl-C and SIGTERM during a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Signals:
-    """Ctrl-C and SIGTERM end the run after the present step, with a checkpoint; a second Ctrl-C ends it at once."""
+    """Ctrl-C or SIGTERM ends the run after the current step, with a checkpoint; a second Ctrl-C ends it at once."""
 
     def __init__(self, interrupt: Callable[[], None]) -> None:
         self._interrupt = interrupt

@@ -1,7 +1,7 @@
-"""The Trainer: the method, and what surrounds it.
+"""The Trainer: the method and its bookkeeping.
 
-`Trainer._learn` is the method, as the paper has it (arXiv 2602.01915, section 3); everything else in this file is
-book-keeping around it: schedules, live changes, evaluation, checkpoints, and going on after a crash.
+`Trainer._learn` is the method as described in the paper (arXiv 2602.01915, section 3); everything else in this file is
+bookkeeping around it: schedules, live changes, evaluation, checkpoints, and resuming after a crash.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ from vlmrb.types import (
 )
 
 HOUSEKEEPING_S = 1.0
-"""Seconds between two looks for live changes, heartbeats and writes of collected rows."""
+"""Seconds between heartbeats, checks for live changes, and writes of buffered rows."""
 
 Progress = Callable[[int, int, RunFigures], None]
-"""Called with the step, the total and the latest figures about once a second."""
+"""Called about once a second with the step, the total number of steps and the latest figures."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """What a run came to."""
+    """The outcome of a run."""
 
     run_id: int
     status: RunStatus
@@ -66,7 +66,7 @@ class TrainResult:
 
 
 class Trainer:
-    """Trains one run that this process has claimed. Made for one call of `run`."""
+    """Trains one run that this process has claimed. Single use: call `run` once."""
 
     def __init__(self, run_id: int, config: TrainConfig, store: Store, progress: Progress | None = None) -> None:
         self.run_id, self.config, self._store, self._progress = run_id, config, store, progress
@@ -143,17 +143,17 @@ class Trainer:
 
     @property
     def step(self) -> int:
-        """Steps done so far, over all environments."""
+        """Steps so far, over all environments."""
         return self._buffer.next_item_id
 
     def run(self) -> TrainResult:
-        """Train to the end, or until stopped; the run's final state is in the store when this returns or raises."""
+        """Train to the end or until stopped; the run's final state is in the store when this returns or raises."""
         import torch
 
         threads = torch.get_num_threads()
         if self.config.device == "cpu":
-            torch.set_num_threads(1)  # networks of this size only lose by more
-            torch.set_flush_denormal(True)  # sparse rewards make denormal values, which a CPU handles several times slower
+            torch.set_num_threads(1)  # more threads slow networks of this size down
+            torch.set_flush_denormal(True)  # sparse rewards produce denormals, which are several times slower on a CPU
         error = ""
         try:
             with Signals(self._interrupt):
@@ -282,7 +282,7 @@ class Trainer:
         )
 
     def _steps_per_second(self) -> float:
-        """Training speed; pauses and evaluations are not counted."""
+        """Training speed, excluding pauses and evaluations."""
         elapsed = time.monotonic() - self._started_at - self._paused_s - self._evaluation_s
         return (self.step - self._started_step) / max(elapsed, 1e-9)
 
@@ -302,7 +302,7 @@ class Trainer:
             self._writer.add_metric(name, self.step, value)
 
     def _evaluate(self) -> None:
-        began = time.monotonic()
+        started = time.monotonic()
         result = evaluate(
             self._agent, self._eval_envs, self.config.eval_episodes, self.config.eval_epsilon, self._rngs["evaluation"]
         )
@@ -311,7 +311,7 @@ class Trainer:
             self._writer.add_metric("eval/success_rate", self.step, result.success_rate)
         self._writer.add_metric("eval/episodic_return", self.step, result.episodic_return)
         self._writer.add_metric("eval/episodic_length", self.step, result.episodic_length)
-        self._evaluation_s += time.monotonic() - began
+        self._evaluation_s += time.monotonic() - started
 
     # -- live changes
 
@@ -328,17 +328,17 @@ class Trainer:
             self._status = change.status
         elif isinstance(change, SetPrompt):
             if self.config.scorer is None:
-                raise ConfigError("prompt: this run has no scorer that would read it")
+                raise ConfigError("prompt: this run has no scorer to ask")
             self._labelling.set_prompt(self._store.prompt(change.prompt_id))
         else:
             if "lambda" not in self._method.live:
-                raise ConfigError(f"lambda: this run replays by {self.config.replay!r}, which has no λ")
+                raise ConfigError(f"lambda: this run uses the replay method {self.config.replay!r}, which has no λ")
             self._sampler.change("lambda", change.weight)  # type: ignore[attr-defined]
 
     def _interrupt(self) -> None:
         self._status = "interrupted"
 
-    # -- the end, checkpoints, going on
+    # -- finishing, checkpoints, resuming
 
     def _finish(self) -> None:
         for clip in self._recorder.close_open():
@@ -364,7 +364,7 @@ class Trainer:
             self._store.heartbeat(self.run_id, self.step, steps_per_second=self._steps_per_second(), counters=counted)
             self._store.release_run(self.run_id, self._status, error or self._labelling.failure, counters=counted)
         except VlmrbError:
-            if not error:  # else the first error is the one to hear about; a dead process reads as interrupted
+            if not error:  # otherwise report the first error; the run of a dead process reads as interrupted
                 raise
 
     def _result(self) -> TrainResult:
@@ -387,7 +387,7 @@ class Trainer:
         recorder = self._recorder.state_dict()
         arrays = {f"recorder.{k}": recorder.pop(k) for k in [k for k in recorder if k.startswith("snapshots.")]}
         numbers: dict[str, Any] = {}
-        if self._status != "finished":  # a finished run is not resumed: its buffer may go
+        if self._status != "finished":  # a finished run cannot be resumed, so its buffer is not needed
             for key, value in self._buffer.state_dict().items():
                 (arrays if isinstance(value, np.ndarray) else numbers)[f"buffer.{key}"] = value
         state = {
@@ -410,13 +410,13 @@ class Trainer:
         if "lambda_override" in state:  # where version 0.1 kept it
             buffer["buffer.sampler.lambda_override"] = state["lambda_override"]
         self._buffer.load_state_dict({key.removeprefix("buffer."): value for key, value in buffer.items()})
-        self._buffer.cut_episodes()  # every environment begins a new episode
+        self._buffer.cut_episodes()  # every environment starts a new episode
         try:
             self._agent.load_state_dict(tensors)
-        except (KeyError, RuntimeError, ValueError) as error:  # what torch raises where names or shapes are others
+        except (KeyError, RuntimeError, ValueError) as error:  # raised by torch if names or shapes differ
             raise CheckpointError(
-                f"the checkpoint of step {state['step']} is of another version's {self.config.algo} and cannot be gone on with; "
-                "start a new run"
+                f"the checkpoint at step {state['step']} was written by a different version (its {self.config.algo} networks "
+                "differ) and cannot be resumed; start a new run"
             ) from error
         for name, saved in state["rngs"].items():
             self._rngs[name].bit_generator.state = saved

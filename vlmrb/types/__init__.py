@@ -1,10 +1,10 @@
-"""Records that travel between the parts: frozen, named, without logic.
+"""Records passed between the parts of the engine: frozen, named, without logic.
 
-Shapes use E = parallel environments, T = steps of a clip, B = minibatch, F = frames, S = bytes of a snapshot.
-A *step* is one step of one environment; the steps of a run are counted over all its environments, and the
-item id of a transition is the number of its step (0, 1, 2, …; environment e of E holds e, e+E, e+2E, …).
+Shapes use E = parallel environments, T = steps in a clip, B = minibatch size, F = frames, S = bytes of a snapshot.
+A *step* is one step of one environment. A run counts steps over all its environments, and the item id of a
+transition is the number of its step (0, 1, 2, …; environment e of E has e, e+E, e+2E, …).
 
-Import from here; the files below only sort the records by subject.
+Import from here; the files below only group the records by subject.
 """
 
 from __future__ import annotations

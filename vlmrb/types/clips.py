@@ -1,4 +1,4 @@
-"""Clips as they are recorded, stored, listed and looked for."""
+"""Clips as they are recorded, stored, listed and filtered."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vlmrb.types.scoring import ClipScore
 
 ClosedBy = Literal["length", "terminated", "truncated", "interrupted"]
-"""Why a clip ended: it was full, its episode ended, or the run was."""
+"""Why a clip ended: it was full, its episode ended, or its run did."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,10 +21,10 @@ class Clip:
     """Up to `clip_length` consecutive steps of one environment within one episode.
 
     Attributes:
-        clip_id: unique in the store; run_id · CLIPS_PER_RUN + number of the clip in its run.
-        env_index: which of the parallel environments.
-        episode: number of the episode in its run.
-        item_ids: int64 [T]; the steps covered, ascending by E.
+        clip_id: unique in the store; run_id · CLIPS_PER_RUN + the clip's number in its run.
+        env_index: index of the parallel environment.
+        episode: the episode's number in its run.
+        item_ids: int64 [T]; the steps covered, E apart, ascending.
         snapshots: uint8 [T, S] (recipes for frames) or uint8 [T, H, W, 3] (frames); each taken after its step.
         rewards: float32 [T].
         events: pairs (index in the clip, Event), ascending.
@@ -60,7 +60,7 @@ CLIPS_PER_RUN = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class ClipSummary:
-    """A clip as lists show it: no frames. The score is its newest, by any scorer, or None."""
+    """A clip as lists show it, without frames. `score` is its newest, by any scorer, or None."""
 
     clip_id: int
     run_id: int
@@ -72,33 +72,33 @@ class ClipSummary:
     length: int
     episodic_reward: float  # sum of the clip's rewards
     closed_by: ClosedBy
-    superseded: bool  # lies after the checkpoint that a crashed run went on from; not in the curves
+    superseded: bool  # after the checkpoint that a crashed run resumed from; not in the curves
     events: tuple[tuple[int, Event], ...]
     score: ClipScore | None
     progress: bool = False  # the simulator saw progress in it (`vlmrb.events`)
-    human_label: bool | None = None  # what a person says that the label should be, by their newest word
+    human_label: bool | None = None  # the label that a person gave it most recently
 
     @property
     def human_agrees(self) -> bool | None:
-        """Whether a person agrees with the present label; None where there is no word or no label."""
+        """Whether a person agrees with the current label; None if either label is missing."""
         label = None if self.score is None else self.score.label
         return None if label is None or self.human_label is None else label == self.human_label
 
 
 @dataclass(frozen=True, slots=True)
 class ClipFilter:
-    """Which clips to look at; every field narrows. Label, probability and prompt are those of a clip's newest score.
+    """Which clips to select; every field narrows the selection. Label, P(yes) and prompt are those of the newest score.
 
     Attributes:
-        run_ids: of these runs; empty for all.
-        min_step, max_step: clips that start within, both included.
-        label: what the score says; 'unknown' is a score without an answer.
-        min_probability, max_probability: of P(yes), both included; clips without one are left out.
+        run_ids: from these runs; empty for all.
+        min_step, max_step: range of the clip's first step, inclusive.
+        label: label of the score; 'unknown' is a score without an answer.
+        min_probability, max_probability: range of P(yes), inclusive; clips without one are left out.
         event: a simulator event's name ('opened') or name and object ('opened door').
         prompt_id: scored with this prompt.
-        agreement: label against progress as the simulator saw it; clips without a label are left out.
-        human: whether a person agrees with the label; 'any' and 'none': whether a person has said anything.
-        superseded: also those that a resumed run has left behind.
+        agreement: whether the label agrees with the simulator's progress events; clips without a label are left out.
+        human: whether a person agrees with the label; 'any' and 'none': with and without a human label.
+        superseded: include clips that a resumed run has superseded.
     """
 
     run_ids: tuple[int, ...] = ()
@@ -115,19 +115,19 @@ class ClipFilter:
 
 
 ClipOrder = Literal["newest", "oldest", "score_high", "score_low", "disagreement"]
-"""By clip id, by P(yes), or by |P(yes) − progress| (largest first); clips without a probability come last."""
+"""By clip id, by P(yes), or by |P(yes) − progress| (largest first); clips without P(yes) come last."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClipReplay:
-    """What replay made of a clip at the moment its score was applied.
+    """Replay statistics of a clip when its score was applied.
 
     Attributes:
-        step: steps of the run at that moment.
-        td_error: mean |δ| of its transitions; NaN where learning has diverged.
-        vlm_weight: λ in effect, or None where the replay has none.
-        vlm_probability: chance that one draw is one of its transitions by the VLM part (λ·q_P).
-        uniform_probability: the same by the other part ((1 − λ)·q_U); all of it where there is no VLM part.
+        step: step of the run at that moment.
+        td_error: mean |δ| of its transitions; NaN if learning has diverged.
+        vlm_weight: λ in effect, or None if the replay method has none.
+        vlm_probability: probability that a draw picks one of its transitions through the VLM part (λ·q_P).
+        uniform_probability: the same through the other part ((1 − λ)·q_U); the whole if there is no VLM part.
     """
 
     clip_id: int
@@ -139,7 +139,7 @@ class ClipReplay:
 
 
 class TdErrorAndScore(NamedTuple):
-    """One clip of a scatter: mean |δ| of its transitions against what the scorer said."""
+    """One clip of a scatter plot: mean |δ| of its transitions against its score."""
 
     clip_id: int
     run_id: int

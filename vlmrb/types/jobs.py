@@ -7,16 +7,16 @@ from typing import Literal
 
 JobKind = Literal["train", "trial"]
 JobStatus = Literal["queued", "starting", "running", "finished", "failed", "cancelled", "interrupted"]
-"""'starting' has been handed to a process that has not reported yet; 'interrupted' is a process that is gone without a word."""
+"""'starting': handed to a process that has not reported yet. 'interrupted': the process died without reporting."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A background process that is to train a run or to run a trial. `status` is the true one.
+    """A background process that trains a run or runs a trial. `status` accounts for processes that died.
 
     Attributes:
-        target_id: run id or trial id, by kind.
-        exit_code: of the process, once it has ended by itself.
+        target_id: run id or trial id, depending on kind.
+        exit_code: of the process, once it has exited by itself.
         error: why it failed, or ''.
     """
 

@@ -1,4 +1,4 @@
-"""Live changes: what a run can be asked for while a process trains it."""
+"""Live changes: what a run can be asked to do while a process trains it."""
 
 from __future__ import annotations
 
@@ -8,49 +8,49 @@ from typing import Any, Literal
 from vlmrb.types.runs import RunStatus
 
 LIVE: tuple[RunStatus, ...] = ("running", "paused")
-"""Statuses of a run that a process trains: only such a run takes changes up."""
+"""Statuses of a run that a process is training: only such runs apply live changes."""
 
 LIVE_CHANGES = {
-    "lambda": "draw with another λ: a number from 0 to 1, 'none' (no mixture) or 'schedule' (as configured)",
-    "prompt": "ask another question about the clips from now on: the id of a stored prompt",
-    "pause": "wait, with everything kept in memory, until unpaused or stopped",
+    "lambda": "change λ: a number from 0 to 1, 'none' (no mixture) or 'schedule' (as configured)",
+    "prompt": "ask another question about new clips: the id of a stored prompt",
+    "pause": "pause, with everything kept in memory, until unpaused or stopped",
     "unpause": "continue after a pause",
     "stop": "save a checkpoint and end; the run can be resumed",
 }
-"""Every live change by name, with its meaning. The first two take a value, the others none."""
+"""Every live change with its meaning. The first two take a value, the others none."""
 
 EDITS = ("lambda", "prompt")
-"""Live changes that bear on what a run learns: they mark it as edited, and a run that falls back before them repeats them."""
+"""Live changes that affect learning: they mark a run as edited, and a run that resumes from before them repeats them."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetLambda:
-    """Draw with this λ in [0, 1] from now on; None for no mixture, 'schedule' for what is configured."""
+    """Use this λ in [0, 1] from now on; None for no mixture, 'schedule' for the configured schedule."""
 
     weight: float | Literal["schedule"] | None
 
 
 @dataclass(frozen=True, slots=True)
 class SetPrompt:
-    """Ask this stored prompt about the clips from now on."""
+    """Ask this stored prompt about new clips from now on."""
 
     prompt_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class SetStatus:
-    """Pause, train on, or stop."""
+    """Pause, unpause or stop."""
 
     status: Literal["paused", "running", "stopped"]
 
 
 Change = SetLambda | SetPrompt | SetStatus
-"""A live change that was understood."""
+"""A parsed live change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A stored value that is not JSON; `text` is how it begins."""
+    """A stored value that is not JSON; `text` is its beginning."""
 
     text: str
 
@@ -60,10 +60,10 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class LiveChange:
-    """A live change that a run was asked for, as it is stored. Name and value may be anything: the run checks them.
+    """A requested live change as stored. Name and value may be anything: the run checks them.
 
     Attributes:
-        name: one of LIVE_CHANGES, where it is well-formed.
+        name: one of LIVE_CHANGES if valid.
         value: for 'lambda' a number in [0, 1], 'none' or 'schedule'; for 'prompt' a prompt id; otherwise None.
         status: 'requested', 'applied' or 'rejected'.
         applied_step: step at which it took effect, once applied.

@@ -1,4 +1,4 @@
-"""Runs as lists show them, and how a live one does."""
+"""Runs as lists show them, and the current figures of a live one."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 RunStatus = Literal["created", "queued", "running", "paused", "finished", "stopped", "failed", "interrupted"]
-"""'interrupted' is never written by a live run: it is what a dead process's 'running' or 'paused' reads as; 'queued' is what a
-run reads as while a job waits to train it."""
+"""A live run never writes 'interrupted': a dead process's 'running' or 'paused' reads as that. A run reads as 'queued' while
+its job is waiting."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunCounters:
-    """What was counted over the whole run, as its last heartbeat told it.
+    """Counts over the whole run, as of its last heartbeat.
 
     Attributes:
-        clips_scored: answered, unknown ones included.
-        stale: scores that came after some of their items had been overwritten.
-        dropped: clips given up unscored because the scorer could not keep up, or had failed.
-        backlog: clips that wait for their score.
-        scoring_error: why there are no new scores any more, or ''.
-        prompt_notice: what the scorer can make nothing of, or ''.
+        clips_scored: clips with an answer, including unknown ones.
+        stale: scores that arrived after some of their items had been overwritten.
+        dropped: clips dropped unscored because the scorer could not keep up or had failed.
+        backlog: clips waiting for their score.
+        scoring_error: why scoring has stopped, or ''.
+        prompt_notice: what the scorer cannot interpret, or ''.
     """
 
     episodes: int = 0
@@ -36,21 +36,21 @@ class RunCounters:
 
     @property
     def positive_rate(self) -> float | None:
-        """Share of yes among the clips with a known answer; None before the first."""
+        """Fraction of yes among the clips with a known answer; None before the first."""
         known = self.clips_scored - self.unknown
         return self.positive / known if known > 0 else None
 
 
 @dataclass(frozen=True, slots=True)
 class RunFigures:
-    """How a live run does at the moment.
+    """Current figures of a live run.
 
     Attributes:
         steps_per_second: training speed, over all environments.
-        success_rate: of the last evaluation, in [0, 1]; None before the first, or where the task has no notion of success.
-        vlm_weight: λ in effect; None where there is no mixture.
-        positive_rate: share of yes among the clips with a known answer; None before the first.
-        warning: why scoring does not work as it should, or ''.
+        success_rate: of the last evaluation, in [0, 1]; None before the first, or if the task has no notion of success.
+        vlm_weight: λ in effect; None without a mixture.
+        positive_rate: fraction of yes among the clips with a known answer; None before the first.
+        warning: what is wrong with scoring, or ''.
     """
 
     steps_per_second: float
@@ -62,7 +62,7 @@ class RunFigures:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """A run as lists show it. `status` is the true one: a dead process reads as 'interrupted'."""
+    """A run as lists show it. `status` accounts for dead processes: they read as 'interrupted'."""
 
     run_id: int
     name: str
@@ -86,12 +86,12 @@ class RunSummary:
     success_rule: str = ""
     counters: RunCounters = RunCounters()
     tags: tuple[str, ...] = ()
-    set_name: str = ""  # the matched set that it was launched in, or ''
+    set_name: str = ""  # the matched set it was launched in, or ''
 
 
 @dataclass(frozen=True, slots=True)
 class RunListItem:
-    """A run with its best and its latest `eval/success_rate`, in [0, 1]; None where none was measured yet."""
+    """A run with its best and its latest `eval/success_rate`, in [0, 1]; None before the first evaluation."""
 
     run: RunSummary
     best_success: float | None

@@ -1,4 +1,4 @@
-"""Scorers: what they are asked, what they answer, and what they must offer."""
+"""Scorers: their requests, their answers and their interface."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from vlmrb.types.clips import Clip
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One version of a named prompt. Data, never code; the text is untrusted.
+    """One version of a named prompt. It is data, never code; the text is untrusted.
 
     Attributes:
-        name: preset or the user's name; free text on the command line is named 'custom'.
+        name: a preset's name or the user's; free text on the command line is named 'custom'.
         version: 1, 2, 3, … within the name.
         text: the yes/no question shown to the model.
-        prompt_id: its row in the store, or None where it is not stored.
+        prompt_id: its id in the store, or None if it is not stored.
     """
 
     name: str
@@ -29,20 +29,20 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class ClipScore:
-    """What a scorer said about a clip.
+    """A scorer's answer about a clip.
 
     Attributes:
         clip_id: the clip.
         probability: P(yes) in [0, 1], or None for 'unknown' (no usable answer).
-        yes_logit: log-sum-exp of the raw logits (or log-probabilities) of the yes variants; None where there are none.
+        yes_logit: log-sum-exp of the raw logits (or log-probabilities) of the yes variants; None if there are none.
         no_logit: the same for the no variants.
-        threshold: the label is yes where probability ≥ threshold.
-        scorer: the string that chose the back end, such as 'hf:/models/plm' or 'oracle'.
-        model: name of the model, or of the control scorer.
-        revision: commit hash or content fingerprint of the model, '' where there is none.
-        prompt_id: stored prompt version that was asked, or None for control scorers, which read none.
-        frame_indices: which frames of the clip the model looked at; empty for control scorers.
-        latency_s: seconds of the worker's time for this clip (its share of the batch, rendering included).
+        threshold: the label is yes if probability ≥ threshold.
+        scorer: back-end string, such as 'hf:/models/plm' or 'oracle'.
+        model: name of the model or control scorer.
+        revision: commit hash or content fingerprint of the model; '' if there is none.
+        prompt_id: the stored prompt version that was asked; None for control scorers, which read no prompt.
+        frame_indices: frames of the clip shown to the model; empty for control scorers.
+        latency_s: worker time for this clip in seconds (its part of the batch, including rendering).
         error: why the score is unknown, or ''.
     """
 
@@ -66,7 +66,7 @@ class ClipScore:
 
 
 class FrameRenderer(Protocol):
-    """Turns snapshots into frames; made from a JSON `render_spec`, so it can be rebuilt in any process."""
+    """Turns snapshots into frames; built from a JSON `render_spec`, so any process can rebuild it."""
 
     def render(self, snapshots: np.ndarray) -> np.ndarray:
         """uint8 [F, S] or [F, H, W, 3] → RGB frames uint8 [F, H, W, 3]."""
@@ -75,12 +75,12 @@ class FrameRenderer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ScoringRequest:
-    """A clip as the scoring process hands it to a back end.
+    """A clip as the scoring process passes it to a back end.
 
     Attributes:
         clip: the clip; control scorers read its events or rewards.
         frames: RGB uint8 [F, H, W, 3], evenly spaced over the clip; F = 0 for scorers that need none.
-        frame_indices: which frames of the clip these are.
+        frame_indices: indices of these frames in the clip.
     """
 
     clip: Clip
@@ -92,7 +92,7 @@ class ClipScorer(Protocol):
     """A back end that answers one yes/no question about clips."""
 
     frames_per_clip: int
-    """How many evenly spaced frames it wants per clip; 0 for none."""
+    """Number of evenly spaced frames it needs per clip; 0 for none."""
 
     def score(self, requests: list[ScoringRequest], prompt: Prompt) -> list[ClipScore]:
         """One score per request, in order. `latency_s` may stay 0: the worker fills it in.
@@ -104,5 +104,5 @@ class ClipScorer(Protocol):
         ...
 
     def close(self) -> None:
-        """Free what it holds."""
+        """Release its resources."""
         ...

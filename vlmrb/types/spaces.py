@@ -12,7 +12,7 @@ class ObservationSpec:
 
     Attributes:
         kind: 'grid' (categorical cells and extras, flat), 'vector' (numbers) or 'image' (H, W, C).
-        shape: shape of one observation as it lies in the replay buffer.
+        shape: shape of one observation in the replay buffer.
         dtype: NumPy dtype name, 'uint8' or 'float32'.
         grid_shape: for 'grid', (width, height, 3): the first width·height·3 values are cells
             (object, colour, state) in MiniGrid's encoding, the rest extras; otherwise None.
@@ -30,10 +30,10 @@ class ObservationSpec:
 class ActionSpec:
     """What the agent may do: one of `n` choices (an int64), or A numbers (float32 [A]).
 
-    In the engine every number of a continuous action lies in [−1, 1]; the environment maps it to its own bounds.
+    In the engine every number of a continuous action is in [−1, 1]; the environment maps it to its own bounds.
 
     Attributes:
-        n: how many choices; 0 for continuous actions.
+        n: number of choices; 0 for continuous actions.
         low, high: the environment's own bounds, one per number; empty for discrete actions.
     """
 

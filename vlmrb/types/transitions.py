@@ -1,4 +1,4 @@
-"""One step of the environments, a minibatch of them, and what learning from it gives back."""
+"""One step of the environments, a minibatch of transitions, and the result of learning from it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import NamedTuple
 import numpy as np
 
 ItemId = int
-"""Permanent number of a transition. Slots of the ring buffer are reused, item ids never are."""
+"""Permanent number of a transition. Ring buffer slots are reused, item ids never are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something the simulator did in one step: ground truth that labels are judged by. Never reaches the learner.
+    """Something that happened in the simulator in one step: ground truth for judging labels. Never reaches the learner.
 
     Attributes:
         name: what happened: 'picked_up', 'dropped', 'unlocked', 'opened', 'closed', 'goal_reached', 'died', 'success', …
-        object: type of the object it happened to ('key', 'door', …) or ''.
+        object: type of the object involved ('key', 'door', …) or ''.
         color: its colour or ''.
     """
 
@@ -32,7 +32,7 @@ class Event:
 class Transition(NamedTuple):
     """One step of all E parallel environments.
 
-    `next_observation` is what followed the action, also where an episode ended (never the first one of the next
+    `next_observation` is the result of the action even where an episode ended (never the first one of the next
     episode). Bootstrap on `terminated` only; `truncated` cuts the n-step return without a terminal value.
     """
 
@@ -45,7 +45,7 @@ class Transition(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A minibatch with the exact probability that each item had of being drawn.
+    """A minibatch, with the exact probability with which each item was drawn.
 
     `discounts` is γ^k for a k-step return (k ≤ n); the target is rewards + discounts·(1 − terminated)·V(next).
     """
@@ -58,30 +58,30 @@ class Batch(NamedTuple):
     discounts: np.ndarray  # float32 [B]
     item_ids: np.ndarray  # int64 [B]
     probabilities: np.ndarray  # float64 [B]
-    weights: np.ndarray  # float32 [B], importance weights in (0, 1]; all 1 where not used
+    weights: np.ndarray  # float32 [B], importance weights in (0, 1]; all 1 if not used
 
 
 class Feedback(NamedTuple):
-    """What the agent found out about the items of a batch; None for what the replay method does not want."""
+    """What the agent reports about the items of a batch; None for what the replay method does not need."""
 
     td_errors: np.ndarray  # float32 [B], signed
     reducible_losses: np.ndarray | None = None  # float32 [B], loss of the online network minus that of the target network
 
 
 class AgentUpdate(NamedTuple):
-    """What one gradient step gives back."""
+    """The result of one gradient step."""
 
     feedback: Feedback
     metrics: dict[str, float]
 
 
 class Episode(NamedTuple):
-    """An episode that has ended."""
+    """A finished episode."""
 
     step: int  # step at which it ended
     env_index: int
-    number: int  # counted over the run
+    number: int  # within the run
     seed: int  # the seed it was reset with
     length: int
     episodic_return: float
-    success: bool | None  # None where the environment has no notion of success
+    success: bool | None  # None if the environment has no notion of success

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 TrialStatus = Literal["created", "running", "finished", "failed", "interrupted"]
-"""As `RunStatus`: 'interrupted' is what a dead process's 'running' reads as, too."""
+"""As in `RunStatus`, a dead process's 'running' reads as 'interrupted'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +14,11 @@ class Trial:
     """A prompt tried on a sample of stored clips. Its scores never become the clips' own.
 
     Attributes:
-        prompt_id: what is asked, or None for scorers that read no prompt.
+        prompt_id: the prompt to ask; None for scorers that read no prompt.
         options: of the scorer, such as frames and device.
-        run_ids, clip_ids: the sample, ascending; those of deleted runs are gone from it.
-        scored: clips that have an answer (also 'unknown').
-        model, revision: who answers, once the first answer is there.
+        run_ids, clip_ids: the sample, ascending, without deleted runs.
+        scored: number of clips with an answer, including 'unknown'.
+        model, revision: of the scorer, known from the first answer on.
     """
 
     trial_id: int
