@@ -71,7 +71,7 @@ class Flips:
 
     @property
     def kappa(self) -> float | None:
-        """Cohen's κ: 1 is perfect agreement, 0 is chance; None if there are no items, or both labellings are constant and equal."""
+        """Cohen's κ: 1 is perfect agreement, 0 is chance; None without items, or if both labellings are constant and equal."""
         if not self.n:
             return None
         before, after = self.to_no + self.stayed_yes, self.to_yes + self.stayed_yes

@@ -26,8 +26,15 @@ def add(commands: Any) -> None:
     add_run_argument(parser)
     parser.add_argument("--label", choices=("yes", "no"), help="only clips whose latest label is this")
     parser.add_argument("--event", metavar="NAME", help="only clips with this event, for example picked_up or goal_reached")
-    parser.add_argument("--limit", type=positive_integer, metavar="N", default=50, help="maximum number of clips to list (default: 50)")
-    parser.add_argument("--after", type=positive_integer, metavar="CLIP", help="start after this clip; for the next page, give the last clip of this one")
+    parser.add_argument(
+        "--limit", type=positive_integer, metavar="N", default=50, help="maximum number of clips to list (default: 50)"
+    )
+    parser.add_argument(
+        "--after",
+        type=positive_integer,
+        metavar="CLIP",
+        help="list from the clip after this one; for the next page, give the last clip shown",
+    )
 
     parser = add_command(
         commands,

@@ -143,8 +143,8 @@ def _print(comparison: Comparison, at: list[int], arguments: argparse.Namespace)
         markdown=arguments.markdown,
     )
     print(
-        f"\n{arguments.statistic.upper() if arguments.statistic == 'iqm' else 'Mean'} across seeds [95 % interval]. Steps: median "
-        "[95 % interval] (runs that reached it / runs)."
+        f"\n{arguments.statistic.upper() if arguments.statistic == 'iqm' else 'Mean'} across seeds [95 % interval]. Steps: "
+        "median [95 % interval] (runs that reached it / runs)."
     )
     horizons = ", ".join(map(text.steps, sorted({each.horizon for each in comparison.results})))
     print(f"Area: mean height of the curve up to the last step that every run of the task reached ({horizons}).")

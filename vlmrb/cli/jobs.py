@@ -18,11 +18,11 @@ KEYS = ("quick", "compare", "lambda", "visuals", "clips", "robot")
 def add(commands: Any) -> None:
     """Register the commands."""
     _add_launch(commands)
-    parser = add_command(
-        commands, "jobs", list_jobs, "list background jobs, newest first", "python -m vlmrb jobs --limit-at 4"
-    )
+    parser = add_command(commands, "jobs", list_jobs, "list background jobs, newest first", "python -m vlmrb jobs --limit-at 4")
     parser.add_argument("--limit-at", type=positive_integer, metavar="N", help="from now on, train at most N runs at a time")
-    parser.add_argument("--limit", type=positive_integer, metavar="N", default=50, help="maximum number of jobs to list (default: 50)")
+    parser.add_argument(
+        "--limit", type=positive_integer, metavar="N", default=50, help="maximum number of jobs to list (default: 50)"
+    )
     for name, run, summary in (
         ("cancel", cancel_runs, "remove queued runs from the queue"),
         ("resume", resume_runs, "resume runs in the background, from their latest checkpoints"),
@@ -164,9 +164,12 @@ def delete_runs(arguments: argparse.Namespace) -> int:
 
     if not arguments.yes:
         if not sys.stdin.isatty():
-            raise ConfigError("delete: not an interactive terminal, so it cannot ask for confirmation; add --yes to delete without asking")
-        runs = ", ".join(map(str, arguments.run_ids))
-        if input(f"Delete {_counted(len(arguments.run_ids))} ({runs}) with all clips, scores and checkpoints? This cannot be undone. [y/N] ").strip().lower() != "y":
+            raise ConfigError(
+                "delete: not an interactive terminal, so it cannot ask for confirmation; add --yes to delete without asking"
+            )
+        runs = f"{_counted(len(arguments.run_ids))} ({', '.join(map(str, arguments.run_ids))})"
+        question = f"Delete {runs} with all clips, scores and checkpoints? This cannot be undone. [y/N] "
+        if input(question).strip().lower() != "y":
             print("nothing was deleted")
             return 0
     return _each(arguments, jobs.delete_run, "deleted")

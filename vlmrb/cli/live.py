@@ -44,7 +44,9 @@ def add(commands: Any) -> None:
         help="λ, the share of each batch drawn by label: 0 to 1, 'none' (no mixture) or 'schedule' (as configured)",
     )
     parser.add_argument("--prompt", metavar="TEXT", help="new prompt: a preset, 'name@version', or the text of a yes/no question")
-    parser.add_argument("--wait", type=float, metavar="S", default=0.0, help="wait up to S seconds for the run to apply the change")
+    parser.add_argument(
+        "--wait", type=float, metavar="S", default=0.0, help="wait up to S seconds for the run to apply the change"
+    )
 
 
 def control_run(arguments: argparse.Namespace) -> int:

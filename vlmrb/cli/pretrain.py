@@ -46,7 +46,11 @@ def add(commands: Any) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the data (default: 0)")
     parser.add_argument("--device", default="auto", help="torch device (default: cuda if available, else cpu)")
     parser.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="worker processes that generate clips (default: 1; 0: generate them in this process)"
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="worker processes that generate clips (default: 1; 0: generate them in this process)",
     )
     parser.add_argument("--resume", action="store_true", help="resume an interrupted training")
     parser.add_argument("--quiet", action="store_true", help="show no progress")

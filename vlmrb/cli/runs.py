@@ -22,7 +22,9 @@ def add(commands: Any) -> None:
         commands, "runs", list_runs, "list the runs, newest first", "python -m vlmrb runs --status finished --limit 20"
     )
     parser.add_argument("--status", choices=STATUSES, help="only runs with this status")
-    parser.add_argument("--limit", type=positive_integer, metavar="N", default=50, help="maximum number of runs to list (default: 50)")
+    parser.add_argument(
+        "--limit", type=positive_integer, metavar="N", default=50, help="maximum number of runs to list (default: 50)"
+    )
 
     parser = add_command(
         commands, "show", show_run, "show a run: settings, counters, latest metrics, live changes", "python -m vlmrb show 3"

@@ -26,13 +26,15 @@ def add(commands: Any) -> None:
         score_run,
         "score the stored clips of a run again, with any scorer and prompt",
         'python -m vlmrb score 3 --scorer hf:models/plm-1b --prompt "Does the agent pick up a key?" --limit 200',
-        details="Adds the new scores to the stored ones, and compares the new labels with the simulator's events (progress: a key "
-        "picked up, a door unlocked or opened, the goal reached), with people's judgements, and with each clip's previous label. "
-        "'trial' does the same for a sample without changing any label.",
+        details="Adds the new scores to the stored ones, and compares the new labels with the simulator's events (progress: a "
+        "key picked up, a door unlocked or opened, the goal reached), with people's judgements, and with each clip's previous "
+        "label. 'trial' does the same for a sample without changing any label.",
     )
     add_run_argument(parser)
     add_scorer_options(parser)
-    parser.add_argument("--limit", type=positive_integer, metavar="N", help="maximum number of clips to score, evenly spaced over the run")
+    parser.add_argument(
+        "--limit", type=positive_integer, metavar="N", help="maximum number of clips to score, evenly spaced over the run"
+    )
     parser.add_argument(
         "--batch-size",
         type=positive_integer,
@@ -69,7 +71,12 @@ def add_scorer_options(parser: argparse.ArgumentParser) -> None:
         help="frames per clip shown to a model (default: as many as the embedded model was trained on; 8 for others)",
     )
     parser.add_argument("--device", default="auto", help="torch device of an hf: scorer (default: auto)")
-    parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="dtype of the weights of an hf: scorer (default: auto)")
+    parser.add_argument(
+        "--dtype",
+        default="auto",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        help="dtype of the weights of an hf: scorer (default: auto)",
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 

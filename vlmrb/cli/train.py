@@ -30,9 +30,13 @@ def add(commands: Any) -> None:
         details="Ctrl-C saves a checkpoint and stops; --resume continues from it. Step counts are totals over all parallel "
         "environments.",
     )
-    parser.usage = "vlmrb train [--name TEXT] [--resume RUN] [--quiet] [--json] [--store URL] [settings]"  # too many settings to list
+    parser.usage = (
+        "vlmrb train [--name TEXT] [--resume RUN] [--quiet] [--json] [--store URL] [settings]"  # too many settings to list
+    )
     parser.add_argument("--name", metavar="TEXT", help="name of the run (default: derived from its settings)")
-    parser.add_argument("--resume", metavar="RUN", type=positive_integer, help="resume this run, with its own settings; give no others")
+    parser.add_argument(
+        "--resume", metavar="RUN", type=positive_integer, help="resume this run; cannot be combined with settings"
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     add_config_options(parser)
 

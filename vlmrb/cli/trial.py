@@ -28,15 +28,15 @@ def add(commands: Any) -> None:
         try_prompt,
         "try a prompt on a sample of stored clips, without changing their labels",
         'python -m vlmrb trial 3 4 --scorer hf:models/plm-1b --prompt "Does the agent pick up a key?" --sample 200',
-        details="If enough clips show progress, they make up half of the sample. Reports how well the answers agree with the "
+        details="Half of the sample shows progress, if there are enough such clips. Reports how well the answers agree with the "
         "simulator's events and with people's judgements, and which labels would flip.",
     )
     parser.add_argument("run_ids", metavar="RUN", type=positive_integer, nargs="*", help="sample clips from these runs")
     add_scorer_options(parser)
-    parser.add_argument("--sample", type=positive_integer, metavar="N", default=200, help="maximum number of clips to sample (default: 200)")
     parser.add_argument(
-        "--seed", type=int, metavar="N", default=0, help="seed of the sample (default: 0)"
+        "--sample", type=positive_integer, metavar="N", default=200, help="maximum number of clips to sample (default: 200)"
     )
+    parser.add_argument("--seed", type=int, metavar="N", default=0, help="seed of the sample (default: 0)")
     parser.add_argument("--show", type=positive_integer, metavar="TRIAL", help="show an earlier trial")
     parser.add_argument("--resume", type=positive_integer, metavar="TRIAL", help="resume a trial that was interrupted or failed")
     parser.add_argument("--list", action="store_true", help="list the trials, newest first")
@@ -155,7 +155,8 @@ def _print(report: TrialReport) -> None:
     trial, prompt = report.trial, report.prompt
     facts = {
         "trial": f"{trial.trial_id}, {trial.status}" + (f": {trial.error}" if trial.error else ""),
-        "sample": f"{trial.scored} of {len(trial.clip_ids)} clips scored, from {', '.join(f'run {run}' for run in trial.run_ids)}",
+        "sample": f"{trial.scored} of {len(trial.clip_ids)} clips scored, from "
+        + ", ".join(f"run {run}" for run in trial.run_ids),
         "scorer": trial.scorer + (f", model {trial.model}" if trial.model not in ("", trial.scorer) else ""),
         "prompt": "–" if prompt is None else f"{prompt.name}@{prompt.version}: {text.shorten(prompt.text, 100)}",
     }
