@@ -1,4 +1,4 @@
-# The engine and the studio in a container, as a user without rights.
+# The engine and the studio in a container, run as an unprivileged user.
 #
 #   docker build -t vlmrb .
 #   docker run --rm -v vlmrb-data:/data vlmrb train --env MiniGrid-DoorKey-5x5-v0 --total-steps 100000
@@ -6,13 +6,13 @@
 #   docker run --rm --init -v vlmrb-data:/data -p 127.0.0.1:7860:7860 -e VLMRB_STUDIO_PASSWORD=… --entrypoint python vlmrb \
 #       -m app --host 0.0.0.0 --no-open        (then http://127.0.0.1:7860/, user name: studio)
 #
-# The database and the checkpoints live in /data: give it a volume on a local disk (SQLite's WAL does not work on a
-# network file system). Publish the studio's port on the host's loopback only, as above, or put HTTPS in front of it.
-# Jobs that the studio starts live in its container and end with it; they can be resumed.
+# /data holds the database and the checkpoints: mount a volume on a local disk there (SQLite's WAL does not work on network
+# file systems). Publish the studio's port on the host's loopback interface only, as above, or put HTTPS in front of it.
+# Jobs started by the studio run in its container and end with it; they can be resumed.
 
 FROM python:3.11-slim
 
-# More options for pip, such as where to find a CPU build of torch.
+# Extra pip options, for example the index of torch's CPU builds.
 ARG PIP_OPTIONS=""
 
 ENV PYTHONUNBUFFERED=1 \
@@ -21,7 +21,7 @@ ENV PYTHONUNBUFFERED=1 \
     VLMRB_STORE=/data/vlmrb.db \
     NUMBA_CACHE_DIR=/tmp/numba
 
-# MuJoCo draws without a screen through EGL.
+# MuJoCo uses EGL to render without a screen.
 RUN apt-get update && apt-get install -y --no-install-recommends libegl1 libgl1-mesa-dri && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /src

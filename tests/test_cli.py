@@ -1,4 +1,4 @@
-"""The commands, on a real store that a real short run has filled."""
+"""The commands, on a real store with a short real run."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def vlmrb(*words: object) -> Outcome:
 class Trained(NamedTuple):
     store: Path
     outcome: Outcome
-    tiny: float  # 1e-310 · 1, reckoned right after the run
+    tiny: float  # 1e-310 · 1, computed right after the run
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 def made_run(store: Store, *, values: list[float] = (), status: str = "finished", **settings) -> int:
-    """A run of which only the evaluations exist."""
+    """A run with evaluations and nothing else."""
     config = make_config(**({"scorer": "oracle", "total_steps": 300_000} | settings))
     run_id = store.create_run(config.model_dump(), name=None, render_spec={"kind": "frames"}, success_rule="return ≥ 1")
     store.claim_run(run_id, os.getpid(), psutil.Process().create_time())
@@ -83,7 +83,7 @@ def made_run(store: Store, *, values: list[float] = (), status: str = "finished"
 
 @pytest.fixture
 def live(tmp_path: Path) -> Iterator[tuple[Store, int, Path]]:
-    """A run that this process seems to train."""
+    """A run that appears to be trained by this process."""
     path = tmp_path / "live.db"
     with Store(str(path)) as store:
         yield store, made_run(store, status="running"), path
@@ -92,7 +92,7 @@ def live(tmp_path: Path) -> Iterator[tuple[Store, int, Path]]:
 # -- train
 
 
-def test_train_json_ends_with_one_line_that_tells_the_result(trained: Trained) -> None:
+def test_train_json_ends_with_the_result_on_one_line(trained: Trained) -> None:
     result = trained.outcome.json
     assert result["run_id"] == 1
     assert result["status"] == "finished"
@@ -104,7 +104,7 @@ def test_train_json_ends_with_one_line_that_tells_the_result(trained: Trained) -
     assert (result["stale"], result["dropped"]) == (0, 0)
 
 
-def test_training_leaves_the_arithmetic_of_the_process_as_it_was(trained: Trained) -> None:
+def test_training_does_not_change_the_floating_point_mode_of_the_process(trained: Trained) -> None:
     assert trained.tiny > 0, "denormal numbers are flushed to zero after training; restore torch.set_flush_denormal"
 
 
@@ -122,7 +122,7 @@ def test_training_leaves_the_arithmetic_of_the_process_as_it_was(trained: Traine
         (["--resume", "1", "--gamma", "0.5"], "--gamma"),
     ],
 )
-def test_a_wrong_setting_is_one_message_and_status_2(tmp_path: Path, words: list[str], said: str) -> None:
+def test_an_invalid_setting_prints_one_message_and_exits_with_status_2(tmp_path: Path, words: list[str], said: str) -> None:
     outcome = vlmrb("train", *words, "--store", tmp_path / "runs.db", "--quiet")
     assert outcome.status == 2
     assert said in outcome.err
@@ -130,12 +130,12 @@ def test_a_wrong_setting_is_one_message_and_status_2(tmp_path: Path, words: list
     assert "Traceback" not in outcome.err
 
 
-def test_a_finished_run_is_not_resumed(trained: Trained) -> None:
+def test_a_finished_run_cannot_be_resumed(trained: Trained) -> None:
     outcome = vlmrb("train", "--resume", 1, "--store", trained.store, "--quiet")
     assert (outcome.status, "finished" in outcome.err) == (2, True)
 
 
-def test_a_run_whose_scoring_failed_says_so_even_when_quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_whose_scoring_failed_prints_a_warning_even_when_quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from vlmrb.train import TrainResult
 
     def train_without_scores(config: object, *, store: Store, **_: object) -> TrainResult:
@@ -149,7 +149,7 @@ def test_a_run_whose_scoring_failed_says_so_even_when_quiet(tmp_path: Path, monk
     assert outcome.err == "vlmrb: warning: scoring has failed at step 8\n"
 
 
-def test_control_c_becomes_status_130(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_c_exits_with_status_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_: object) -> int:
         raise KeyboardInterrupt
 
@@ -167,7 +167,7 @@ def test_an_unexpected_exception_is_not_hidden(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.slow
-def test_control_c_checkpoints_and_resume_finishes(tmp_path: Path) -> None:
+def test_control_c_saves_a_checkpoint_and_resume_finishes_the_run(tmp_path: Path) -> None:
     settings = [*SHORT, "--store", str(tmp_path / "runs.db"), "--json"]
     settings[settings.index("--total-steps") + 1] = "20000"
     process = subprocess.Popen([sys.executable, "-m", "vlmrb", "train", *settings], stdout=subprocess.PIPE, text=True)
@@ -187,12 +187,12 @@ def test_control_c_checkpoints_and_resume_finishes(tmp_path: Path) -> None:
 # -- runs, show, curve
 
 
-def test_runs_lists_the_newest_first(seeds: Path) -> None:
+def test_runs_are_listed_newest_first(seeds: Path) -> None:
     rows = vlmrb("runs", "--store", seeds, "--json").json
     assert [row["run_id"] for row in rows] == list(range(12, 0, -1))
 
 
-def test_runs_tells_what_each_run_is_and_how_far(trained: Trained) -> None:
+def test_runs_shows_the_method_status_and_progress_of_each_run(trained: Trained) -> None:
     rows = vlmrb("runs", "--store", trained.store, "--json").json
     assert [row["run_id"] for row in rows] == [1]
     assert rows[0]["status"] == "finished"
@@ -202,7 +202,7 @@ def test_runs_tells_what_each_run_is_and_how_far(trained: Trained) -> None:
     assert "1600/1600" in table
 
 
-def test_a_run_name_cannot_steer_the_terminal(trained: Trained) -> None:
+def test_a_run_name_cannot_control_the_terminal(trained: Trained) -> None:
     for command in (["runs"], ["show", 1]):
         out = vlmrb(*command, "--store", trained.store).out
         assert "first run" in out
@@ -213,10 +213,10 @@ def test_a_run_name_cannot_steer_the_terminal(trained: Trained) -> None:
 def test_runs_can_be_filtered_by_status(trained: Trained) -> None:
     assert [row["run_id"] for row in vlmrb("runs", "--status", "finished", "--store", trained.store, "--json").json] == [1]
     assert vlmrb("runs", "--status", "failed", "--store", trained.store, "--json").json == []
-    assert "no runs that are failed" in vlmrb("runs", "--status", "failed", "--store", trained.store).out
+    assert "no failed runs" in vlmrb("runs", "--status", "failed", "--store", trained.store).out
 
 
-def test_show_tells_settings_counters_and_metrics(trained: Trained) -> None:
+def test_show_prints_settings_counters_and_metrics(trained: Trained) -> None:
     shown = vlmrb("show", 1, "--store", trained.store, "--json").json
     assert shown["config"]["env"] == "DoorKey-5x5"
     assert shown["clips"] == trained.outcome.json["clips"]
@@ -236,27 +236,27 @@ def test_curve_prints_steps_and_values(trained: Trained) -> None:
     assert [line.split("\t")[0] for line in lines[1:]] == ["1600"]
 
 
-def test_an_unknown_metric_is_answered_with_the_known_ones(trained: Trained) -> None:
+def test_the_error_for_an_unknown_metric_lists_the_known_ones(trained: Trained) -> None:
     outcome = vlmrb("curve", 1, "--metric", "eval/fun", "--store", trained.store)
     assert outcome.status == 2
     assert "eval/success_rate" in outcome.err
 
 
 @pytest.mark.parametrize("command", [["show", 99], ["curve", 99], ["clips", 99], ["clip", 990_000_000], ["control", 99, "stop"]])
-def test_an_unknown_number_is_an_error_in_words(trained: Trained, command: list) -> None:
+def test_an_unknown_run_or_clip_is_an_error_without_a_traceback(trained: Trained, command: list) -> None:
     outcome = vlmrb(*command, "--store", trained.store)
     assert outcome.status == 2
     assert outcome.err.startswith("vlmrb: ")
 
 
-def test_a_store_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> None:
+def test_listing_runs_does_not_create_a_missing_store(tmp_path: Path) -> None:
     outcome = vlmrb("runs", "--store", tmp_path / "none.db")
     assert outcome.status == 2
     assert "none.db" in outcome.err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_store_can_be_named_by_the_environment(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_store_can_be_set_by_an_environment_variable(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLMRB_STORE", str(trained.store))
     assert len(vlmrb("runs", "--json").json) == 1
 
@@ -264,7 +264,7 @@ def test_the_store_can_be_named_by_the_environment(trained: Trained, monkeypatch
 # -- clips
 
 
-def test_clips_are_filtered_by_label_and_event(trained: Trained) -> None:
+def test_clips_can_be_filtered_by_label_and_event(trained: Trained) -> None:
     every = vlmrb("clips", 1, "--limit", 1000, "--store", trained.store, "--json").json
     assert len(every) == trained.outcome.json["clips"]
     assert {clip["label"] for clip in every} <= {"yes", "no"}
@@ -282,7 +282,7 @@ def test_clips_can_be_paged_through(trained: Trained) -> None:
     assert len({clip["clip_id"] for clip in first + second}) == 6
 
 
-def test_a_clip_becomes_a_video_with_all_its_frames(trained: Trained, tmp_path: Path) -> None:
+def test_a_clip_can_be_saved_as_a_video_with_all_its_frames(trained: Trained, tmp_path: Path) -> None:
     clip = vlmrb("clips", 1, "--limit", 1, "--store", trained.store, "--json").json[0]
     outcome = vlmrb("clip", clip["clip_id"], "--out", tmp_path / "clip.mp4", "--store", trained.store)
     assert outcome.status == 0, outcome.err
@@ -294,14 +294,14 @@ def test_a_clip_becomes_a_video_with_all_its_frames(trained: Trained, tmp_path: 
 
 
 @pytest.mark.parametrize("target", ["clip.gif", "no/such/folder/clip.mp4"])
-def test_a_video_that_cannot_be_written_is_refused(trained: Trained, tmp_path: Path, target: str) -> None:
+def test_a_video_file_with_a_wrong_suffix_or_folder_is_rejected(trained: Trained, tmp_path: Path, target: str) -> None:
     clip = vlmrb("clips", 1, "--limit", 1, "--store", trained.store, "--json").json[0]
     outcome = vlmrb("clip", clip["clip_id"], "--out", tmp_path / target, "--store", trained.store)
     assert outcome.status == 2
     assert "--out" in outcome.err
 
 
-def test_prompts_lists_presets_and_what_runs_used(trained: Trained) -> None:
+def test_prompts_lists_presets_and_stored_prompts(trained: Trained) -> None:
     listed = vlmrb("prompts", "--store", trained.store, "--json").json
     assert {"games", "manipulation"} <= {prompt["name"] for prompt in listed["presets"]}
     assert [prompt["name"] for prompt in listed["stored"]] == ["games"]
@@ -317,7 +317,7 @@ def test_presets_are_listed_without_a_store(tmp_path: Path) -> None:
 # -- live changes
 
 
-def test_a_finished_run_takes_no_change(trained: Trained) -> None:
+def test_a_finished_run_rejects_live_changes(trained: Trained) -> None:
     outcome = vlmrb("control", 1, "--lambda", 0.5, "--store", trained.store)
     assert outcome.status == 2
     assert "finished" in outcome.err
@@ -338,7 +338,7 @@ def test_a_finished_run_takes_no_change(trained: Trained) -> None:
         ["pause", "--wait", "nan"],
     ],
 )
-def test_a_wrong_change_is_refused_before_it_is_written(live: tuple[Store, int, Path], words: list[str]) -> None:
+def test_an_invalid_live_change_is_rejected_before_it_is_stored(live: tuple[Store, int, Path], words: list[str]) -> None:
     store, run_id, path = live
     outcome = vlmrb("control", run_id, *words, "--store", path)
     assert outcome.status == 2
@@ -354,21 +354,21 @@ def test_a_wrong_change_is_refused_before_it_is_written(live: tuple[Store, int, 
         (["--lambda", "schedule"], "lambda", "schedule"),
         (["pause"], "pause", None),
         (["unpause"], "unpause", None),
-        (["resume"], "unpause", None),  # as it was called
+        (["resume"], "unpause", None),  # its old name
         (["stop"], "stop", None),
     ],
 )
-def test_a_change_is_appended_for_the_run_to_take_up(
+def test_a_live_change_is_stored_as_a_request_to_the_run(
     live: tuple[Store, int, Path], words: list[str], name: str, value: object
 ) -> None:
     store, run_id, path = live
     outcome = vlmrb("control", run_id, *words, "--store", path)
     assert outcome.status == 0, outcome.err
-    assert "not yet taken up" in outcome.out
+    assert "not applied yet" in outcome.out
     assert [(row.name, row.value, row.status) for row in store.live_changes(run_id)] == [(name, value, "requested")]
 
 
-def test_a_new_prompt_is_stored_and_asked_for_by_number(live: tuple[Store, int, Path]) -> None:
+def test_a_new_prompt_is_stored_and_requested_by_its_id(live: tuple[Store, int, Path]) -> None:
     store, run_id, path = live
     row = vlmrb("control", run_id, "--prompt", "Does the agent open a door?", "--store", path, "--json").json
     prompt = store.prompt(row["value"])
@@ -376,7 +376,7 @@ def test_a_new_prompt_is_stored_and_asked_for_by_number(live: tuple[Store, int, 
 
 
 @pytest.mark.parametrize(("error", "status", "said"), [("", 0, "applied at step 128"), ("too late", 2, "rejected: too late")])
-def test_control_waits_until_the_run_has_answered(live: tuple[Store, int, Path], error: str, status: int, said: str) -> None:
+def test_control_waits_for_the_outcome(live: tuple[Store, int, Path], error: str, status: int, said: str) -> None:
     _, run_id, path = live
 
     def answer() -> None:
@@ -402,7 +402,7 @@ def test_a_run_without_mixture_has_no_lambda(tmp_path: Path) -> None:
 # -- score
 
 
-def test_scoring_again_is_stored_and_compared_with_events_and_earlier_labels(trained: Trained) -> None:
+def test_new_scores_are_stored_and_compared_with_events_and_earlier_labels(trained: Trained) -> None:
     clips = trained.outcome.json["clips"]
     random = vlmrb("score", 1, "--scorer", "random:0.5", "--store", trained.store, "--json", "--quiet").json
     assert random["clips"] == clips
@@ -419,7 +419,7 @@ def test_scoring_again_is_stored_and_compared_with_events_and_earlier_labels(tra
         assert store.find_prompt("custom").text == "Is there progress?"
 
 
-def test_a_limit_takes_clips_from_the_whole_run(trained: Trained) -> None:
+def test_a_limited_number_of_clips_is_spread_over_the_whole_run(trained: Trained) -> None:
     outcome = vlmrb("score", 1, "--scorer", "reward", "--limit", 5, "--store", trained.store, "--quiet")
     assert outcome.status == 0, outcome.err
     assert "5 clips of run 1" in outcome.out
@@ -437,7 +437,7 @@ def test_a_limit_takes_clips_from_the_whole_run(trained: Trained) -> None:
         (["--scorer", "random:2"], "from 0 to 1"),
     ],
 )
-def test_a_wrong_scorer_or_prompt_is_refused(trained: Trained, words: list[str], said: str) -> None:
+def test_an_invalid_scorer_or_prompt_is_rejected(trained: Trained, words: list[str], said: str) -> None:
     outcome = vlmrb("score", 1, *words, "--store", trained.store)
     assert (outcome.status, said in outcome.err) == (2, True)
 
@@ -454,7 +454,7 @@ def test_a_run_without_clips_cannot_be_scored(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two methods with five seeds each, one run under way, one without evaluations."""
+    """Two methods with five seeds each, a run that is still running, and one without evaluations."""
     path = tmp_path_factory.mktemp("seeds") / "runs.db"
     with Store(str(path)) as store:
         for seed in range(5):
@@ -475,10 +475,10 @@ def test_methods_are_compared_over_seeds(seeds: Path) -> None:
     assert vlm["reaching"]["0.5"] == {"n": 5, "reached": 5, "median": 200_000, "low": 200_000, "high": 200_000}
     assert (uniform["reaching"]["0.5"]["reached"], uniform["reaching"]["0.5"]["median"]) == (0, None)
     assert found["improvements"][0]["probability"]["point"] == 1.0
-    assert any("still under way: 11" in note for note in found["notes"])
+    assert any("not ended: 11" in note for note in found["notes"])
 
 
-def test_the_table_of_the_readme_is_markdown(seeds: Path) -> None:
+def test_compare_prints_markdown_tables(seeds: Path) -> None:
     outcome = vlmrb("compare", "--store", seeds, "--markdown", "--at", "100k", "300k", "--statistic", "mean")
     header, rule, uniform, vlm = outcome.out.splitlines()[:4]
     assert header.startswith(
@@ -490,7 +490,7 @@ def test_the_table_of_the_readme_is_markdown(seeds: Path) -> None:
     assert "| vlm (oracle) | 5 | 20 [20, 20] % | 100 [100, 100] % | 200k [200k, 200k] (5/5) | 300k [300k, 300k] (5/5) |" in vlm
 
 
-def test_a_task_with_short_runs_has_a_column_of_its_own(tmp_path: Path) -> None:
+def test_a_task_with_short_runs_gets_its_own_column(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     with Store(str(path)) as store:
         made_run(store, values=[0.2, 0.6, 1.0])
@@ -503,18 +503,18 @@ def test_a_task_with_short_runs_has_a_column_of_its_own(tmp_path: Path) -> None:
     assert known == {"DoorKey-5x5": ["50000"], "MiniGrid-DoorKey-8x8-v0": ["100000", "200000", "300000"]}
 
 
-def test_the_same_comparison_prints_the_same_intervals(seeds: Path) -> None:
+def test_repeating_a_comparison_prints_the_same_intervals(seeds: Path) -> None:
     assert vlmrb("compare", "--store", seeds).out == vlmrb("compare", "--store", seeds).out
 
 
-def test_named_runs_are_compared_also_while_under_way(seeds: Path) -> None:
+def test_runs_given_by_number_are_compared_even_while_running(seeds: Path) -> None:
     found = vlmrb("compare", 1, 11, "--store", seeds, "--json").json
     assert found["results"][0]["run_ids"] == [1, 11]
-    assert any("2 seeds only" in note for note in found["notes"])
+    assert any("only 2 seeds" in note for note in found["notes"])
     assert any("not finished: run 11" in note for note in found["notes"])
 
 
-def test_nothing_to_compare_is_an_error_in_words(seeds: Path) -> None:
+def test_comparing_on_an_unknown_metric_is_an_error_that_names_it(seeds: Path) -> None:
     outcome = vlmrb("compare", "--metric", "eval/fun", "--store", seeds)
     assert (outcome.status, "eval/fun" in outcome.err) == (2, True)
 
@@ -522,7 +522,7 @@ def test_nothing_to_compare_is_an_error_in_words(seeds: Path) -> None:
 # -- doctor
 
 
-def test_doctor_finds_a_sound_store_sound(trained: Trained) -> None:
+def test_doctor_finds_no_problems_with_a_healthy_store(trained: Trained) -> None:
     outcome = vlmrb("doctor", "--store", trained.store, "--json")
     assert outcome.status == 0, outcome.out
     facts = outcome.json["facts"]
@@ -533,10 +533,10 @@ def test_doctor_finds_a_sound_store_sound(trained: Trained) -> None:
     assert facts["rendering of robots"].startswith("works without a screen (OpenGL: ")
     assert facts["embedded model"].startswith("loads (sha256:")
     assert "free" in facts["disk"]
-    assert "all is well" in vlmrb("doctor", "--store", trained.store).out
+    assert "no problems found" in vlmrb("doctor", "--store", trained.store).out
 
 
-def test_doctor_says_where_frames_cannot_be_stored_as_video(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_hints_when_frames_cannot_be_stored_as_video(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "lossless H.264" in vlmrb("doctor", "--store", trained.store, "--json").json["facts"]["video"]
     monkeypatch.setattr("vlmrb.store.encoding.encoder_problem", lambda: "libx264: Encoder not found")
     outcome = vlmrb("doctor", "--store", trained.store, "--json")
@@ -544,15 +544,15 @@ def test_doctor_says_where_frames_cannot_be_stored_as_video(trained: Trained, mo
     assert any("Encoder not found" in hint and "deflated" in hint for hint in outcome.json["hints"])
 
 
-def test_doctor_backs_the_store_up(trained: Trained, tmp_path: Path) -> None:
+def test_doctor_backs_up_the_store(trained: Trained, tmp_path: Path) -> None:
     target = tmp_path / "copy.db"
     assert vlmrb("doctor", "--backup", target, "--store", trained.store).status == 0
     assert vlmrb("runs", "--store", target, "--json").json[0]["run_id"] == 1
     again = vlmrb("doctor", "--backup", target, "--store", trained.store)
-    assert (again.status, "exists already" in again.out) == (1, True)
+    assert (again.status, "already exists" in again.out) == (1, True)
 
 
-def test_doctor_tells_of_a_damaged_store(tmp_path: Path) -> None:
+def test_doctor_reports_a_damaged_store(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     path.write_bytes(b"this is no database " * 500)
     outcome = vlmrb("doctor", "--store", path, "--json")
@@ -561,10 +561,10 @@ def test_doctor_tells_of_a_damaged_store(tmp_path: Path) -> None:
     assert "runs.db" in outcome.json["problems"][0]
 
 
-def test_doctor_is_content_before_the_first_run(tmp_path: Path) -> None:
+def test_doctor_finds_no_problem_before_the_first_run(tmp_path: Path) -> None:
     outcome = vlmrb("doctor", "--store", tmp_path / "none.db", "--json")
     assert outcome.status == 0, outcome.out
-    assert "not there yet" in outcome.json["facts"]["store"]
+    assert "does not exist yet" in outcome.json["facts"]["store"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -577,12 +577,12 @@ def test_doctor_hides_the_password_of_a_database_url() -> None:
 # -- the program itself
 
 
-def test_the_program_runs_as_a_module_and_tells_its_version() -> None:
+def test_the_program_runs_as_a_module_and_prints_its_version() -> None:
     outcome = subprocess.run([sys.executable, "-m", "vlmrb", "--version"], capture_output=True, text=True, timeout=60)
     assert (outcome.returncode, outcome.stdout.startswith("vlmrb ")) == (0, True)
 
 
-def test_output_into_a_closed_pipe_ends_quietly(trained: Trained) -> None:
+def test_writing_to_a_closed_pipe_exits_quietly(trained: Trained) -> None:
     script = f"{sys.executable} -m vlmrb show 1 --store {trained.store} | true; exit ${{PIPESTATUS[0]}}"
     outcome = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
     assert (outcome.returncode, outcome.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""What commands print: safe text, tables, strict JSON; and how options are made."""
+"""Output of the commands (safe text, tables, strict JSON, progress), and their options."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from vlmrb.types import Event
         ("\x1b", ""),
     ],
 )
-def test_text_cannot_steer_the_terminal(given_text: str, expected: str) -> None:
+def test_plain_text_cannot_control_the_terminal(given_text: str, expected: str) -> None:
     assert text.plain(given_text) == expected
 
 
@@ -42,11 +42,11 @@ def test_no_control_character_survives(anything: str) -> None:
 
 
 @given(st.text(), st.integers(1, 30))
-def test_shortened_text_fits(anything: str, width: int) -> None:
+def test_shortened_text_fits_the_width(anything: str, width: int) -> None:
     assert len(text.shorten(anything, width)) <= width
 
 
-def test_a_table_is_aligned_and_its_cells_are_plain(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_is_aligned_and_its_cells_are_made_plain(capsys: pytest.CaptureFixture[str]) -> None:
     text.print_table(["a", "bb"], [["\x1b[1mlong\x1b[0m", 1], ["x", 22]])
     assert capsys.readouterr().out == "a     bb\nlong  1\nx     22\n"
 
@@ -83,19 +83,19 @@ def test_json_is_strict_one_line_and_ascii(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize(("value", "expected"), [(None, "–"), (140_000, "140k"), (99, "99"), (1_234, "1234"), (2_500, "2.5k")])
-def test_steps_are_short(value: float | None, expected: str) -> None:
+def test_step_counts_are_abbreviated(value: float | None, expected: str) -> None:
     assert text.steps(value) == expected
 
 
 @pytest.mark.parametrize(
     ("given_text", "expected"), [("100000", 100_000), ("100_000", 100_000), ("1e5", 100_000), ("1.5k", 1_500), ("2M", 2_000_000)]
 )
-def test_step_counts_can_be_written_short(given_text: str, expected: int) -> None:
+def test_step_counts_can_be_given_in_short_form(given_text: str, expected: int) -> None:
     assert step_count(given_text) == expected
 
 
 @pytest.mark.parametrize("wrong", ["", "k", "-1", "1.5", "nan", "inf", "many"])
-def test_other_step_counts_are_refused(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_step_counts_are_rejected(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         build_parser().parse_args(["compare", "--at", wrong] if not wrong.startswith("-") else ["compare", f"--at={wrong}"])
     assert left.value.code == 2
@@ -122,11 +122,11 @@ def test_every_setting_is_an_option_that_takes_its_default(name: str) -> None:
     assert getattr(config, name) == default
 
 
-def test_nothing_given_is_nothing_set() -> None:
+def test_without_options_no_setting_is_given() -> None:
     assert given_config(build_parser().parse_args(["train"])) == {}
 
 
-def test_train_help_tells_every_setting_with_range_and_default(capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_help_lists_every_setting_with_range_and_default(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         build_parser().parse_args(["train", "--help"])
     assert left.value.code == 0
@@ -146,7 +146,9 @@ def test_train_help_tells_every_setting_with_range_and_default(capsys: pytest.Ca
 @pytest.mark.parametrize(
     "command", ["train", "runs", "show", "curve", "clips", "clip", "control", "score", "trial", "compare", "doctor", "prompts"]
 )
-def test_every_command_has_help_with_an_example_a_store_and_json(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_of_every_command_has_an_example_and_the_shared_options(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as left:
         build_parser().parse_args([command, "--help"])
     assert left.value.code == 0
@@ -158,9 +160,7 @@ def test_every_command_has_help_with_an_example_a_store_and_json(command: str, c
 # -- progress
 
 
-def test_progress_without_a_terminal_prints_lines_now_and_then(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_progress_without_a_terminal_prints_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("vlmrb.cli.progress.SECONDS_BETWEEN_LINES", 0.0)
     with Progress(200, "steps") as progress:
         progress.update(50, "success 10 %\x1b[2J")

@@ -1,4 +1,4 @@
-"""The command `trial`, on stores with real clips."""
+"""The command `trial`, on a store with real clips."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ def runs(tmp_path: Path) -> Path:
     return tmp_path / "runs.db"
 
 
-def test_a_trial_is_made_run_and_told_and_can_be_shown_again(runs: Path) -> None:
+def test_a_trial_is_run_and_reported_and_can_be_shown_again(runs: Path) -> None:
     made = trial(runs, 1, "--scorer", "oracle", "--sample", 20, "--json")
     assert made.status == 0, made.err
-    told = json.loads(made.out)
-    assert (told["trial"]["status"], told["trial"]["scored"], len(told["rows"])) == ("finished", 20, 20)
-    assert (told["agreement"]["auc"], told["agreement"]["people"]) == (1, None)
-    assert told["agreement"]["flipped"] == sum(row["flipped"] for row in told["rows"])
-    assert all(row["flipped"] == (not row["progress"]) and row["label"] for row in told["rows"])
-    assert json.loads(trial(runs, "--show", 1, "--json").out) == told
+    report = json.loads(made.out)
+    assert (report["trial"]["status"], report["trial"]["scored"], len(report["rows"])) == ("finished", 20, 20)
+    assert (report["agreement"]["auc"], report["agreement"]["people"]) == (1, None)
+    assert report["agreement"]["flipped"] == sum(row["flipped"] for row in report["rows"])
+    assert all(row["flipped"] == (not row["progress"]) and row["label"] for row in report["rows"])
+    assert json.loads(trial(runs, "--show", 1, "--json").out) == report
     assert [entry["trial_id"] for entry in json.loads(trial(runs, "--list", "--json").out)] == [1]
     with Store(str(runs)) as store:
         assert all(clip.score.scorer == "hand" for clip in store.clips(1, limit=100))
 
 
-def test_a_model_that_does_not_know_the_pictures_or_the_words_is_warned_of(runs: Path) -> None:
+def test_a_model_that_does_not_know_the_pictures_or_the_words_gives_a_warning(runs: Path) -> None:
     with Store(str(runs)) as store:
         record_frames(store, [np.zeros((4, 16, 16, 3), np.uint8)])
     warned = trial(runs, 1, 2, "--scorer", "embedded:robots", "--prompt", "Does the wizard lift a cube?", "--sample", 1).err
@@ -62,16 +62,16 @@ def test_a_model_that_does_not_know_the_pictures_or_the_words_is_warned_of(runs:
         assert len(trial_report(store, 1).notices) == 2
 
 
-def test_a_trial_for_people_names_the_labels_that_would_flip(runs: Path) -> None:
+def test_the_text_report_lists_the_labels_that_would_flip(runs: Path) -> None:
     shown = trial(runs, 1, "--scorer", "oracle").out
-    assert "trial   1, finished" in shown and "30 of 30 clips scored, of run 1" in shown
+    assert "trial   1, finished" in shown and "30 of 30 clips scored, from run 1" in shown
     assert "to no" in shown
     table = shown[shown.index("clip  ") :].splitlines()
     assert table[1].split() == [table[1].split()[0], "yes", "0.8", "no", "0", "no"]
     assert "1/1" not in trial(runs, "--list").out and "30/30" in trial(runs, "--list").out
 
 
-def test_a_failed_trial_can_be_shown_and_gone_on_with(runs: Path) -> None:
+def test_a_failed_trial_can_be_shown_and_resumed(runs: Path) -> None:
     failed = trial(runs, 1, "--scorer", "hf:/no/such/\x1b[31mfolder", "--prompt", "Is a key held?")
     assert failed.status == 2 and "/no/such/" in failed.err
     shown = trial(runs, "--show", 1)
@@ -84,20 +84,20 @@ def test_a_failed_trial_can_be_shown_and_gone_on_with(runs: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "name runs to make a trial"),
-        (["1", "--show", "1"], "name runs to make a trial, or give one of"),
-        (["--list", "--resume", "1"], "name runs to make a trial, or give one of"),
+        ([], "give run numbers to start a trial"),
+        (["1", "--show", "1"], "exactly one of --show TRIAL"),
+        (["--list", "--resume", "1"], "exactly one of --show TRIAL"),
         (["1", "--scorer", "telepathy"], "telepathy"),
         (["1", "99", "--scorer", "oracle"], "no run 99"),
         (["--show", "7"], "no trial 7"),
         (["--resume", "7"], "no trial 7"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_words(runs: Path, words: list[str], said: str) -> None:
+def test_an_impossible_request_is_an_error_that_names_the_cause(runs: Path, words: list[str], said: str) -> None:
     outcome = trial(runs, *words)
     assert outcome.status == 2
     assert said in outcome.err and outcome.err.startswith("vlmrb: ")
 
 
-def test_no_trials_yet_is_said(runs: Path) -> None:
+def test_listing_without_trials_says_that_there_are_none_yet(runs: Path) -> None:
     assert trial(runs, "--list").out == "no trials yet\n"

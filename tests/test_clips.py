@@ -1,4 +1,4 @@
-"""Clips: every step in exactly one clip, none across two episodes."""
+"""Clips: every step belongs to exactly one clip, and no clip spans two episodes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def record(recorder: ClipRecorder, endings: list[list[int]], first_item: int = 0
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 4), st.integers(1, 9), st.integers(1, 40), st.randoms(use_true_random=False))
-def test_clips_tile_the_steps_of_every_environment(n_envs: int, clip_length: int, steps: int, random) -> None:
+def test_clips_cover_every_step_of_every_environment_exactly_once(n_envs: int, clip_length: int, steps: int, random) -> None:
     endings = [[random.choice([0, 0, 0, 0, 1, 2]) for _ in range(n_envs)] for _ in range(steps)]
     recorder = ClipRecorder(n_envs, clip_length, run_id=3)
     clips = record(recorder, endings) + recorder.close_open()
@@ -68,4 +68,4 @@ def test_open_clips_survive_a_round_trip_through_a_checkpoint() -> None:
         np.testing.assert_array_equal(ours.item_ids, theirs.item_ids)
         np.testing.assert_array_equal(ours.snapshots, theirs.snapshots)
         assert ours.events == theirs.events and ours.closed_by == "interrupted"
-    assert after.next_number == 11  # numbers continue from the largest one used
+    assert after.next_number == 11  # numbering continues from the highest number ever used

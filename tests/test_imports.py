@@ -1,4 +1,4 @@
-"""Importing the package loads nothing heavy, and the imports point down only."""
+"""Importing the package loads nothing heavy, and imports only point down."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert "vlmrb" in loaded and not set(HEAVY) & set(loaded)
 
 
-def test_the_parser_loads_no_torch() -> None:
+def test_building_the_parser_loads_nothing_heavy() -> None:
     loaded = run_python("import sys; from vlmrb.__main__ import build_parser; build_parser(); print(*sys.modules)").split()
     assert not {"torch", "transformers", "gymnasium", "sqlalchemy", "numba"} & set(loaded)
 
@@ -44,15 +44,15 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = vlmrb.no_such_name
 
 
-def test_the_import_contract_holds() -> None:
+def test_the_import_contracts_hold() -> None:
     tool = shutil.which("lint-imports", path=str(Path(sys.executable).parent)) or shutil.which("lint-imports")
     if tool is None:
-        pytest.skip("import-linter is not installed; pip install -e '.[test]' brings it")
+        pytest.skip("import-linter is not installed; pip install -e '.[test]' installs it")
     outcome = subprocess.run([tool, "--no-logo", "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
 
 
-def test_no_file_unpickles_or_evaluates_stored_data() -> None:
+def test_no_module_unpickles_or_evaluates_stored_data() -> None:
     forbidden = re.compile(r"\bpickle\.loads?\(|(?<![\w.])eval\(|(?<![\w.])exec\(|weights_only=False|allow_pickle=True")
     for path in (ROOT / "vlmrb").rglob("*.py"):
         found = forbidden.search(path.read_text(encoding="utf-8"))

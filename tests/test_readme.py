@@ -1,4 +1,4 @@
-"""Every command and path of the README and of the documents that it leads to is real."""
+"""Every command and path in the README and the documents it links to is valid."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / ".github").glob("*.md")), *RESU
 
 
 def shell_lines(document: str) -> list[str]:
-    """The commands of the bash blocks, those joined by && one by one."""
+    """The commands in the bash blocks, split at &&."""
     blocks = re.findall(r"```bash\n(.*?)```", document, re.DOTALL)
     return [part.strip() for block in blocks for line in block.splitlines() for part in line.split("&&") if part.strip()]
 
@@ -50,7 +50,7 @@ def marked(name: str) -> str:
     return found.group(1)
 
 
-def test_the_readme_shows_every_command() -> None:
+def test_the_readme_mentions_every_command() -> None:
     shown = {shlex.split(line)[3] for line in our_commands(README)} | {code.split()[0] for code in inline_code(README)}
     assert set(subparsers()) <= shown
 
@@ -66,33 +66,33 @@ def test_each_command_parses(line: str) -> None:
         make_config(**given_config(arguments))
 
 
-def test_the_first_run_installs_and_trains_in_one_line() -> None:
+def test_one_line_installs_the_project_and_trains() -> None:
     line = marked("first run")
     assert "\n" not in line
     assert "pip install -e ." in line
     assert "python -m vlmrb train" in line
 
 
-def test_the_tests_run_in_one_line() -> None:
+def test_one_line_runs_the_tests() -> None:
     line = marked("tests")
     assert "\n" not in line
     assert "python -m pytest" in line
 
 
-def test_ci_runs_the_lines_of_the_readme() -> None:
+def test_ci_runs_the_lines_from_the_readme() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     for name in ("first run", "tests"):
         assert f"readme '{name}'" in script
 
 
 @pytest.mark.parametrize(("study", "runs"), [("doorkey", 35), ("robots", 24)])
-def test_the_loop_behind_a_learning_table_starts_valid_runs(study: str, runs: int) -> None:
+def test_the_commands_behind_a_results_table_start_valid_runs(study: str, runs: int) -> None:
     document = (ROOT / "assets" / "results" / study / "README.md").read_text(encoding="utf-8")
     found = re.search(r"```bash\n(.*?done) \| xargs -P 2 -L 1 python -m vlmrb train (--quiet)\n", document, re.DOTALL)
     assert found
-    told = subprocess.run(["bash", "-c", found[1]], capture_output=True, text=True, check=True).stdout.splitlines()
-    assert len(set(told)) == runs
-    for line in told:
+    lines = subprocess.run(["bash", "-c", found[1]], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(set(lines)) == runs
+    for line in lines:
         make_config(**given_config(build_parser().parse_args(["train", found[2], *shlex.split(line)])))
 
 
@@ -136,12 +136,12 @@ def test_the_architecture_names_every_module_at_the_top_of_a_package(package: st
     assert {name for name in names if name not in ARCHITECTURE} == set()
 
 
-def test_every_extra_that_is_named_exists() -> None:
+def test_every_extra_mentioned_exists() -> None:
     named = {name for each in DOCUMENTS for name in re.findall(r"\.\[([^\]]+)\]'", each.read_text(encoding="utf-8"))}
     assert {"test", "dm-control"} <= named <= set(PROJECT["optional-dependencies"])
 
 
-def test_the_results_lead_to_every_study() -> None:
+def test_the_results_index_links_to_every_study() -> None:
     index = (ROOT / "assets" / "results" / "README.md").read_text(encoding="utf-8")
     studies = [path.relative_to(ROOT / "assets" / "results") for path in RESULTS if path.parent.name != "results"]
     assert studies
@@ -149,20 +149,20 @@ def test_the_results_lead_to_every_study() -> None:
         assert f"]({study.as_posix()})" in index, study
 
 
-def test_ci_runs_one_script_on_every_python_that_is_promised() -> None:
+def test_ci_runs_one_script_on_every_supported_python() -> None:
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
-    promised = {name.rsplit(" ", 1)[1] for name in PROJECT["classifiers"] if re.fullmatch(r".*Python :: 3\.\d+", name)}
-    assert promised
-    assert promised <= set(re.findall(r'"(3\.\d+)"', workflow))
+    supported = {name.rsplit(" ", 1)[1] for name in PROJECT["classifiers"] if re.fullmatch(r".*Python :: 3\.\d+", name)}
+    assert supported
+    assert supported <= set(re.findall(r'"(3\.\d+)"', workflow))
     assert re.findall(r"run: (.*)", workflow) == ["bash .ci/run"]
 
 
-def test_the_changelog_has_the_version_of_this_project() -> None:
+def test_the_changelog_has_an_entry_for_the_current_version() -> None:
     changelog = (ROOT / ".github" / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(rf"^## \[{re.escape(PROJECT['version'])}\] - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE)
 
 
-def test_every_way_of_replay_is_in_the_table() -> None:
+def test_every_replay_method_is_in_the_table() -> None:
     table = README.split("| `--replay` |")[1].split("\n\n")[0]
     shown = set(re.findall(r"^\| `([^`]+)`", table, re.MULTILINE))
     choices = next(action.choices for action in subparsers()["launch"]._actions if action.dest == "methods")
@@ -170,7 +170,7 @@ def test_every_way_of_replay_is_in_the_table() -> None:
     assert set(choices) <= shown
 
 
-def test_every_scorer_of_the_table_is_a_known_kind() -> None:
+def test_every_scorer_in_the_table_is_valid() -> None:
     from vlmrb.scoring import check_scorer
 
     filled_in = {"<hub id or folder>": "some/model", "<base-url>#<model>": "http://127.0.0.1:8000/v1#some", "<rate>": "0.5"}

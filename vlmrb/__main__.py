@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit status: 0 success, 1 `doctor` found a problem, 2 an error with a message, 130 interrupted.
+        The exit status: 0 success, 1 `doctor` found a problem, 2 an error, 130 interrupted.
     """
     from vlmrb.cli.text import complain
     from vlmrb.cli.train import EXIT_INTERRUPTED
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain("interrupted")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:  # `… | head` has read enough
+    except BrokenPipeError:  # as in `… | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
@@ -46,8 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(
         prog="vlmrb",
-        description="VLM-guided experience replay: train agents, inspect every clip, score and curve, compare methods.",
-        epilog="python -m vlmrb COMMAND --help lists a command's options.",
+        description="VLM-guided experience replay: train agents, inspect every clip, score and curve, and compare methods.",
+        epilog="python -m vlmrb COMMAND --help lists the options of a command.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
@@ -58,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 class _Version(argparse.Action):
-    """Looks up the version only on request: that takes longer than parsing."""
+    """Looks up the version only when asked, which takes longer than parsing."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from vlmrb import __version__

@@ -70,11 +70,11 @@ def compared(runs: list[MeasuredRun], *, at=(100_000, 200_000), thresholds=(0.5,
         ({"algo": "sac", "td_boost": False}, "vlm (oracle, no |δ|)"),
     ],
 )
-def test_a_method_is_named_by_what_decides_how_it_draws(settings: dict, label: str) -> None:
+def test_a_method_label_names_everything_that_affects_its_replay(settings: dict, label: str) -> None:
     assert method_of(run(1, **settings)).label == label
 
 
-def test_seeds_of_a_method_are_summarised_together() -> None:
+def test_runs_of_one_method_are_summarised_together() -> None:
     result = compared([measured(1, [0.2, 1.0]), measured(2, [0.6, 0.8])]).results[0]
     assert result.run_ids == (1, 2)
     assert result.at[100_000].point == pytest.approx(0.4)
@@ -84,18 +84,18 @@ def test_seeds_of_a_method_are_summarised_together() -> None:
     assert result.area.point == pytest.approx((0.6 + 0.7) / 2)
 
 
-def test_a_run_that_did_not_get_that_far_does_not_count_there() -> None:
+def test_a_run_does_not_count_at_steps_that_it_did_not_reach() -> None:
     result = compared([measured(1, [0.2, 1.0]), measured(2, [0.6], status="stopped", step=120_000)]).results[0]
     assert (result.at[100_000].n, result.at[200_000].n, result.at[200_000].point) == (2, 1, 1.0)
     assert compared([measured(1, [0.5])], at=[900_000]).results[0].at[900_000] is None
 
 
-def test_areas_are_compared_up_to_a_step_that_all_reached() -> None:
+def test_areas_extend_to_the_last_step_that_all_runs_reached() -> None:
     results = compared([measured(1, [0.0, 0.0, 1.0], replay="per"), measured(2, [0.0, 0.0])]).results
     assert [result.area.point for result in results] == [0.0, 0.0]
 
 
-def test_vlm_replay_is_measured_against_both_baselines() -> None:
+def test_vlm_replay_is_compared_with_both_baselines() -> None:
     runs = [measured(i, [0.1 * i], replay=replay) for i, replay in enumerate(["uniform", "per", "vlm"], start=1)]
     improvements = compared(runs).improvements
     assert [(item.method.label, item.baseline.label, item.probability.point) for item in improvements] == [
@@ -104,7 +104,7 @@ def test_vlm_replay_is_measured_against_both_baselines() -> None:
     ]
 
 
-def test_every_baseline_is_measured_against_with_and_without_importance_weights_alike() -> None:
+def test_vlm_replay_is_compared_with_every_baseline_with_or_without_importance_weights() -> None:
     kinds = [{"replay": "per"}, {"replay": "per", "importance_weights": False}, {"replay": "relo"}, {"replay": "vlm"}]
     improvements = compared([measured(i, [0.1 * i], **kind) for i, kind in enumerate(kinds, 1)]).improvements
     assert {(item.method.label, item.baseline.label) for item in improvements} == {
@@ -112,63 +112,63 @@ def test_every_baseline_is_measured_against_with_and_without_importance_weights_
     }
 
 
-def test_runs_of_a_method_that_is_not_installed_any_more_are_compared_under_its_key() -> None:
+def test_runs_of_a_method_that_is_no_longer_installed_are_compared_under_its_key() -> None:
     gone = measured(2, [0.1])
     gone = replace(gone, run=replace(gone.run, replay="gone", config=gone.run.config | {"replay": "gone"}))
     result = compared([measured(1, [0.2]), gone])
     assert [(item.method.label, item.baseline.label) for item in result.improvements] == [("vlm (oracle)", "gone")]
 
 
-def test_settings_that_only_one_method_reads_are_no_difference_between_methods() -> None:
+def test_a_setting_that_only_one_method_uses_is_no_difference_between_methods() -> None:
     runs = [measured(i, [0.1], replay="per" if i % 2 else "uniform", per_alpha=0.5 if i % 2 else 0.6) for i in range(10)]
     assert compared(runs).notes == []
 
 
-def test_other_environments_and_agents_are_kept_apart() -> None:
+def test_runs_with_another_environment_or_agent_are_separate_methods() -> None:
     runs = [measured(1, [0.1]), measured(2, [0.1], env="DoorKey-6x6"), measured(3, [0.1], algo="iqn")]
     assert len(compared(runs).results) == 3
 
 
-def test_few_seeds_edits_and_unfinished_runs_are_said() -> None:
+def test_few_seeds_live_changes_and_unfinished_runs_get_notes() -> None:
     notes = " ".join(compared([measured(1, [0.1], edited=True), measured(2, [0.2], status="interrupted")]).notes)
-    for words in ("2 seeds only", "changed while they ran: run 1", "not finished: run 2"):
+    for words in ("only 2 seeds", "changed while running: run 1", "not finished: run 2"):
         assert words in notes
 
 
-def test_five_seeds_that_are_alike_need_no_note() -> None:
+def test_five_seeds_with_equal_settings_get_no_note() -> None:
     assert compared([measured(i, [0.1 * i]) for i in range(5)]).notes == []
 
 
-def test_unequal_settings_and_shared_seeds_are_said() -> None:
+def test_unequal_settings_and_shared_seeds_get_notes() -> None:
     runs = [measured(i, [0.1], seed=min(i, 4), learning_rate=1e-3 if i else 3e-4) for i in range(6)]
     notes = compared(runs).notes
     assert any("differ in learning_rate" in note for note in notes)
     assert any("share a seed" in note for note in notes)
 
 
-def test_settings_of_the_scorer_do_not_matter_for_a_method_without_one() -> None:
+def test_scoring_settings_are_no_difference_between_runs_without_a_scorer() -> None:
     runs = [measured(i, [0.1], replay="per", clip_length=8 + i) for i in range(5)]
     assert compared(runs).notes == []
 
 
-def test_a_run_without_evaluations_is_left_out_and_said() -> None:
+def test_a_run_without_evaluations_is_left_out_with_a_note() -> None:
     comparison = compared([measured(1, []), measured(2, [0.5])])
     assert [result.run_ids for result in comparison.results] == [(2,)]
     assert "run 1 has no evaluation" in comparison.notes[0]
 
 
-def test_methods_that_differ_in_more_than_replay_are_said() -> None:
+def test_methods_that_differ_in_more_than_replay_get_a_note() -> None:
     runs = [
         measured(i, [0.1], replay=replay, learning_rate=rate) for replay, rate in (("per", 1e-3), ("vlm", 3e-4)) for i in range(5)
     ]
-    assert compared(runs).notes == ["MiniGrid-DoorKey-8x8-v0, dqn: the methods differ in learning_rate too, not in replay alone"]
+    assert compared(runs).notes == ["MiniGrid-DoorKey-8x8-v0, dqn: the methods also differ in learning_rate, not only in replay"]
     runs = [
         measured(i, [0.1], replay=replay, per_alpha=alpha) for replay, alpha in (("per", 0.7), ("vlm", 0.6)) for i in range(5)
     ]
     assert compared(runs).notes == []
 
 
-def test_an_interval_does_not_depend_on_what_else_is_asked() -> None:
+def test_an_interval_does_not_depend_on_what_else_is_requested() -> None:
     runs = [measured(i, [0.1 * i, 0.2 * i]) for i in range(5)]
     others = [measured(5 + i, [0.1 * i, 0.1 * i], replay="per") for i in range(5)]
     alone = compared(runs, at=[200_000], thresholds=[0.5]).results[0]
@@ -201,7 +201,7 @@ def judged(low: float, high: float, *, seeds: tuple[int, int] = (5, 5), metric: 
         (0.1, 0.49, "vlm (oracle) is behind per", True),
     ],
 )
-def test_only_an_interval_without_one_half_decides(low: float, high: float, start: str, decided: bool) -> None:
+def test_a_verdict_is_decided_only_if_the_interval_excludes_one_half(low: float, high: float, start: str, decided: bool) -> None:
     sentence, found = judged(low, high)
     assert sentence.startswith(start)
     assert found is decided
@@ -209,14 +209,14 @@ def test_only_an_interval_without_one_half_decides(low: float, high: float, star
     assert "5 and 5 seeds" in sentence
 
 
-def test_of_a_metric_that_is_no_goal_nobody_is_called_ahead() -> None:
+def test_a_verdict_says_ahead_only_for_metrics_where_higher_is_better() -> None:
     assert judged(0.6, 0.9, metric="train/td_loss")[0].startswith("vlm (oracle) is higher than per")
     assert judged(0.1, 0.4, metric="eval/episodic_length")[0].startswith("vlm (oracle) is lower than per")
     assert judged(0.6, 0.9, metric="rollout/episodic_return")[0].startswith("vlm (oracle) is ahead of per")
 
 
 @pytest.mark.parametrize("seeds", [(4, 5), (5, 4), (1, 9)])
-def test_fewer_than_five_seeds_on_either_side_claim_nothing(seeds: tuple[int, int]) -> None:
+def test_with_fewer_than_five_seeds_on_either_side_no_claim_is_made(seeds: tuple[int, int]) -> None:
     sentence, decided = judged(0.9, 1.0, seeds=seeds)
     assert sentence.startswith("Not enough seeds")
     assert f"{seeds[0]} and {seeds[1]}" in sentence
@@ -224,6 +224,6 @@ def test_fewer_than_five_seeds_on_either_side_claim_nothing(seeds: tuple[int, in
 
 
 def test_without_a_pair_to_compare_the_verdict_says_what_is_missing() -> None:
-    for replays, words in ((("per", "uniform"), "add VLM-RB runs"), (("vlm",), "no baseline runs")):
+    for replays, words in ((("per", "uniform"), "add VLM-RB runs"), (("vlm",), "No baseline runs")):
         (verdict,) = verdicts(compared([measured(i, [0.1], replay=replay) for i, replay in enumerate(replays)]))
         assert (words in verdict.sentences[0], verdict.decided) == (True, False)

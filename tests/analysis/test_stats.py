@@ -1,4 +1,4 @@
-"""Statistics over runs: hand-computed values, and properties that must hold for any numbers."""
+"""Statistics over runs: hand-computed values, and properties that hold for any data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_iqm_drops_a_quarter_from_each_end() -> None:
     assert stats.iqm([100, 1, 2, 3, 4, 5, 6, -50]) == pytest.approx((2 + 3 + 4 + 5) / 4)
 
 
-def test_iqm_of_ten_values_cuts_two_from_each_end() -> None:
+def test_iqm_of_ten_values_drops_two_from_each_end() -> None:
     assert stats.iqm(np.arange(10.0)) == pytest.approx(np.mean([2, 3, 4, 5, 6, 7]))
 
 
@@ -66,7 +66,7 @@ def test_bounds_are_ordered_and_within_the_data(groups: list[list[float]]) -> No
         assert interval.high <= max(everything) + 1e-9
 
 
-def test_interval_matches_the_textbook_one_for_many_normal_values() -> None:
+def test_interval_matches_the_normal_approximation_for_many_normal_values() -> None:
     values = rng().normal(10.0, 2.0, size=400)
     interval = stats.bootstrap_interval([values], rng=rng(), statistic=stats.mean)
     half = 1.96 * values.std(ddof=1) / np.sqrt(values.size)
@@ -74,7 +74,7 @@ def test_interval_matches_the_textbook_one_for_many_normal_values() -> None:
     assert interval.high == pytest.approx(values.mean() + half, abs=0.03)
 
 
-def test_resampling_stays_within_each_stratum() -> None:
+def test_resampling_is_done_within_each_stratum() -> None:
     interval = stats.bootstrap_interval([[0.0] * 5, [1.0] * 5], rng=rng(), statistic=stats.mean)
     assert (interval.low, interval.point, interval.high) == (0.5, 0.5, 0.5)
     pooled = stats.bootstrap_interval([[0.0] * 5 + [1.0] * 5], rng=rng(), statistic=stats.mean)
@@ -85,7 +85,7 @@ def test_one_run_has_no_interval() -> None:
     assert stats.bootstrap_interval([[0.8]], rng=rng()) == stats.Interval(1, 0.8, None, None)
 
 
-def test_the_same_generator_gives_the_same_interval_and_the_global_one_is_untouched() -> None:
+def test_equal_generators_give_equal_intervals_and_the_global_one_is_untouched() -> None:
     before = np.random.get_state()[1].copy()
     values = [0.1, 0.4, 0.9, 0.7, 0.3]
     assert stats.bootstrap_interval([values], rng=rng()) == stats.bootstrap_interval([values], rng=rng())
@@ -93,7 +93,7 @@ def test_the_same_generator_gives_the_same_interval_and_the_global_one_is_untouc
 
 
 @pytest.mark.parametrize("groups", [[], [[]], [[1.0, float("nan")]]])
-def test_nothing_or_nan_to_summarise_is_refused(groups: list[list[float]]) -> None:
+def test_no_values_or_nan_values_are_rejected(groups: list[list[float]]) -> None:
     with pytest.raises(ValueError, match=r"at least one run|not finite"):
         stats.bootstrap_interval(groups, rng=rng())
 
@@ -130,11 +130,11 @@ def test_probability_of_improvement_needs_the_same_tasks() -> None:
 # -- steps to a threshold
 
 
-def test_first_crossing_counts_even_if_the_run_falls_back() -> None:
+def test_the_first_crossing_counts_even_if_the_value_drops_again() -> None:
     assert stats.steps_to_threshold([10, 20, 30, 40], [0.1, 0.5, 0.2, 0.9], 0.5) == 20
 
 
-def test_a_run_that_never_gets_there_is_none() -> None:
+def test_steps_to_a_threshold_that_is_never_reached_are_none() -> None:
     assert stats.steps_to_threshold([10, 20], [0.1, np.nan], 0.5) is None
     assert stats.steps_to_threshold([], [], 0.5) is None
 
@@ -146,19 +146,19 @@ def test_a_higher_threshold_is_never_reached_sooner(values: list[float], a: floa
     assert high is None or (low is not None and low <= high)
 
 
-def test_median_steps_treats_censored_runs_as_later_than_all() -> None:
+def test_median_steps_treats_censored_runs_as_later_than_all_others() -> None:
     summary = stats.summarise_steps([100, None, 300, 200, None], rng=rng())
     assert (summary.n, summary.reached, summary.median) == (5, 3, 300)
     assert summary.low == 100
-    assert summary.high is None  # many resamples hold three censored runs
+    assert summary.high is None  # many resamples contain three censored runs
 
 
-def test_median_steps_is_none_when_fewer_than_half_reached() -> None:
+def test_median_steps_is_none_if_fewer_than_half_of_the_runs_reached_the_threshold() -> None:
     summary = stats.summarise_steps([100, None, None, 200, None], rng=rng())
     assert (summary.reached, summary.median, summary.low) == (2, None, None)
 
 
-def test_median_steps_of_an_even_number_is_the_step_by_which_half_had_reached() -> None:
+def test_median_steps_of_an_even_number_of_runs_is_the_lower_middle_value() -> None:
     assert stats.summarise_steps([100, 200, None, None], rng=rng()).median == 200
     assert stats.summarise_steps([400, 100, 200, 300], rng=rng()).median == 200
 
@@ -169,7 +169,7 @@ def test_median_steps_of_none_or_one_run_has_no_interval() -> None:
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(1, 1000)), min_size=2, max_size=9))
-def test_median_steps_lies_within_its_interval(steps: list[int | None]) -> None:
+def test_median_steps_is_within_its_interval(steps: list[int | None]) -> None:
     summary = stats.summarise_steps(steps, rng=rng(), resamples=100)
     assert summary.reached == sum(step is not None for step in steps)
     assert (summary.median is None) == (2 * summary.reached < summary.n)
@@ -181,7 +181,7 @@ def test_median_steps_lies_within_its_interval(steps: list[int | None]) -> None:
 # -- curves
 
 
-def test_area_is_the_mean_height() -> None:
+def test_area_is_the_mean_height_of_the_curve() -> None:
     assert stats.area_under_curve([0, 10, 30], [0, 1, 1]) == pytest.approx((5 + 20) / 30)
     assert stats.area_under_curve([50], [0.3]) == 0.3
 
@@ -192,7 +192,7 @@ def test_area_until_a_step_interpolates_the_end() -> None:
 
 
 @pytest.mark.parametrize(("steps", "until"), [([], None), ([10, 20], 5), ([20, 10], None)])
-def test_area_without_a_curve_is_refused(steps: list[int], until: float | None) -> None:
+def test_area_of_an_empty_or_unordered_curve_is_rejected(steps: list[int], until: float | None) -> None:
     with pytest.raises(ValueError, match=r"no value|ascend"):
         stats.area_under_curve(steps, np.zeros(len(steps)), until=until)
 
@@ -203,7 +203,7 @@ def test_area_stays_between_the_lowest_and_the_highest_value(values: list[float]
     assert min(values) - 1e-12 <= area <= max(values) + 1e-12
 
 
-def test_value_at_takes_the_newest_measured_value() -> None:
+def test_value_at_returns_the_latest_measured_value() -> None:
     steps, values = [100, 200], [0.1, 0.2]
     assert stats.value_at(steps, values, 199) == 0.1
     assert stats.value_at(steps, values, 200) == 0.2

@@ -142,7 +142,7 @@ def test_a_saved_prompt_reaches_a_live_run_by_its_name(store: Store) -> None:
 
 def test_a_prompt_is_saved_and_a_clip_judged_from_the_command_line(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["prompts", "--save", "keys", QUESTION, "--store", store.url]) == 0
-    assert "stored as keys@1" in capsys.readouterr().out
+    assert "saved as keys@1" in capsys.readouterr().out
     assert main(["prompts", "--save", "games", QUESTION, "--store", store.url]) == 2
     clip_id = str(CLIPS_PER_RUN)
     assert main(["label", clip_id, "disagree", "--note", "no key", "--store", store.url]) == 0

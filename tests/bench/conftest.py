@@ -1,6 +1,6 @@
-"""Benchmarks: run by name (`python -m pytest tests/bench -m bench`), never with the test suite, and never with a timed assertion.
+"""Benchmarks: run explicitly (`python -m pytest tests/bench -m bench`), never with the test suite; no timed assertions.
 
-Each compares two things side by side in one run, in turn, and prints the ratio of their medians.
+Most compare two implementations in one session, in turns, and print the ratio of their medians.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 
 
 def paired(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> tuple[float, float]:
-    """Median seconds of each, measured in turn: ours, theirs, ours, theirs, …"""
+    """Median seconds of each, measured in turns: ours, theirs, ours, theirs, …"""
     times: tuple[list[float], list[float]] = ([], [])
     for function in (ours, theirs):
         function()
@@ -27,14 +27,14 @@ def paired(ours: Callable[[], object], theirs: Callable[[], object], rounds: int
 
 @pytest.fixture
 def compare(benchmark, capsys) -> Callable[..., float]:
-    """compare(name, ours, theirs, rounds): prints both medians and theirs / ours, and returns that ratio."""
+    """compare(name, ours, theirs, rounds): print both medians and their ratio theirs / ours, and return the ratio."""
 
     def run(name: str, ours: Callable[[], object], theirs: Callable[[], object], rounds: int = 200) -> float:
         mine, other = paired(ours, theirs, rounds)
         benchmark.extra_info.update(ours_s=mine, theirs_s=other, ratio=other / mine)
         benchmark.pedantic(ours, rounds=1)
         with capsys.disabled():
-            print(f"\n{name}: {mine * 1e6:,.0f} µs against {other * 1e6:,.0f} µs, ratio {other / mine:.2f}")
+            print(f"\n{name}: {mine * 1e6:,.0f} µs versus {other * 1e6:,.0f} µs, ratio {other / mine:.2f}")
         return other / mine
 
     return run

@@ -1,4 +1,4 @@
-"""(e) Frames from snapshots against MiniGrid's own render."""
+"""(e) Rendering frames from snapshots versus MiniGrid's own render()."""
 
 from __future__ import annotations
 

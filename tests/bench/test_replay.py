@@ -1,4 +1,4 @@
-"""(a) Replay of 1,000,000 items of two 150-byte observations, batches of 256, against cpprb and tianshou."""
+"""(a) Replay with 1,000,000 items of two 150-byte observations and batches of 256, versus cpprb and tianshou."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def tianshou_buffer(data):
         obs=data["observation"][0], act=1, rew=0.5, terminated=False, truncated=False, obs_next=data["observation"][0], info={}
     )
     buffer.add(row)
-    for name in ("obs", "obs_next"):  # filling it one by one would take minutes: the same arrays, written at once
+    for name in ("obs", "obs_next"):  # adding items one by one would take minutes; this writes the same arrays at once
         buffer._meta[name][:] = np.tile(data["observation"], (SIZE // CHUNK, 1))
     buffer._size, buffer._insertion_idx = SIZE, 0
     buffer.weight[np.arange(SIZE)] = data["priorities"]

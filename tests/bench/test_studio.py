@@ -1,6 +1,6 @@
-"""What the studio's server needs per tick and per page, with 200 runs, 1,000,000 metric rows and 100,000 clips in the store.
+"""Server time of the studio per tick and per page, with 200 runs, 1,000,000 metric rows and 100,000 clips in the store.
 
-Goals: ticks under 100 ms, pages of clips under 200 ms. Each figure is the Python work from a request to JSON-ready data.
+Goals: ticks under 100 ms, pages of clips under 200 ms. Measures the Python work from a request to JSON-ready data.
 """
 
 from __future__ import annotations
@@ -79,5 +79,5 @@ def test_comparison_of_fifteen_runs(studio: Studio, benchmark: Callable) -> None
 
 def test_thumbnail(studio: Studio, benchmark: Callable) -> None:
     ids = iter(studio.store.clips(limit=2_000))
-    studio.playback.thumbnail(next(ids).clip_id)  # the first one compiles
+    studio.playback.thumbnail(next(ids).clip_id)  # the first call compiles
     benchmark.pedantic(lambda: studio.playback.thumbnail(next(ids).clip_id), rounds=300)

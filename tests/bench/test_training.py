@@ -1,6 +1,6 @@
-"""(b) agents against Stable-Baselines3, (c) where a step's time goes, (d) VLM-RB against PER.
+"""(b) Agents versus Stable-Baselines3, (c) where the time of a step goes, (d) VLM-RB versus PER.
 
-(d) is measured with a scorer that costs 20 ms, and on a robot whose frames are drawn and scored in the other process.
+(d) uses a scorer that takes 20 ms per clip, and a robot whose frames are drawn and scored in another process.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ def ours(store: Store, settings: TrainConfig) -> float:
     return trainer(store, settings).run().steps_per_second
 
 
-TURN, OFFSET, TURNS = 256, 32, 12  # steps; eight clips of 32 steps are full at once, here at step 32 of each turn
+TURN, OFFSET, TURNS = 256, 32, 12  # TURN and OFFSET in steps; eight 32-step clips fill up at once, at step 32 of each turn
 
 Count = Callable[[int], None]
 
 
 class Relay:
-    """Learners in one process, of which one goes on at a time: a noisy machine is then as slow to the one as to the other.
+    """Learners in one process that take turns, so that noise on the machine slows all of them equally.
 
-    Each is a function that learns for `Relay.STEPS` steps and calls what it is given with the step it has reached.
+    Each learner is a function that learns for `Relay.STEPS` steps and calls its argument with each step it reaches.
     """
 
     STEPS = TURN * (TURNS + 2)
@@ -79,7 +79,7 @@ class Relay:
 
     @property
     def seconds(self) -> np.ndarray:
-        """Of each learner's turns, without the first two: [L, TURNS]."""
+        """Duration of each learner's turns, without the first two: [L, TURNS]."""
         return np.array([seconds[2 : 2 + TURNS] for seconds in self._seconds])
 
     def _go(self, number: int, learn: Callable[[Count], object]) -> None:
@@ -102,7 +102,7 @@ class Relay:
 
 
 def counted(run: Trainer) -> Callable[[Count], object]:
-    """A run as a learner of a relay."""
+    """Make a run a learner for `Relay`."""
 
     def learn(count: Count) -> None:
         keep_house = run._keep_house
@@ -118,12 +118,12 @@ def counted(run: Trainer) -> Callable[[Count], object]:
 
 
 def compared(name: str, benchmark, relay: Relay) -> str:
-    """The speeds of a relay's two learners, noted with the benchmark, and in words."""
+    """Record the speeds of a relay's two learners with the benchmark, and return them as text."""
     mine, theirs = relay.seconds
     ratio, speeds = float(np.median(theirs / mine)), [TURN / float(np.median(seconds)) for seconds in (mine, theirs)]
     benchmark.extra_info.update(ours=speeds[0], theirs=speeds[1], ratio=ratio)
     benchmark.pedantic(lambda: None, rounds=1)
-    return f"\n{name}, steps/s: {speeds[0]:.1f} against {speeds[1]:.1f}, ratio {ratio:.2f} (median of {TURNS} turns)"
+    return f"\n{name}, steps/s: {speeds[0]:.1f} versus {speeds[1]:.1f}, ratio {ratio:.2f} (median of {TURNS} turns)"
 
 
 def stable_baselines() -> float:
@@ -158,7 +158,7 @@ def stable_baselines() -> float:
 
 
 def equal_network(monkeypatch) -> None:
-    """Give our agent SB3's network: 147 numbers → 256 → 128 → actions."""
+    """Give our agent SB3's network: 147 inputs → 256 → 128 → actions."""
     import numpy as np
     import torch
     from torch import nn
@@ -186,7 +186,7 @@ def test_training_against_stable_baselines(benchmark, tmp_path: Path, monkeypatc
     benchmark.extra_info.update(ours=mine, sb3=theirs, ratio=mine / theirs)
     benchmark.pedantic(lambda: None, rounds=1)
     with capsys.disabled():
-        print(f"\nDQN steps/s, vlmrb : Stable-Baselines3: {mine:,.0f} against {theirs:,.0f}, ratio {mine / theirs:.2f}")
+        print(f"\nDQN steps/s, vlmrb : Stable-Baselines3: {mine:,.0f} versus {theirs:,.0f}, ratio {mine / theirs:.2f}")
 
 
 def stable_baselines_continuous(algo: str, count: Count) -> None:
@@ -233,7 +233,7 @@ def test_continuous_control_against_stable_baselines(benchmark, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("replay", ["uniform", "per", "vlm"])
-def test_where_a_step_goes(benchmark, tmp_path: Path, capsys, replay: str) -> None:
+def test_where_the_time_of_a_step_goes(benchmark, tmp_path: Path, capsys, replay: str) -> None:
     spent: dict[str, float] = defaultdict(float)
 
     def timed(name: str, function):
@@ -263,7 +263,7 @@ def test_where_a_step_goes(benchmark, tmp_path: Path, capsys, replay: str) -> No
     benchmark.pedantic(lambda: None, rounds=1)
     shares = ", ".join(f"{name} {value / total:.1%}" for name, value in sorted(spent.items()))
     with capsys.disabled():
-        print(f"\n{replay}: {total / STEPS * 1e6:,.0f} µs a step: {shares}, everything else {rest / total:.1%}")
+        print(f"\n{replay}: {total / STEPS * 1e6:,.0f} µs per step: {shares}, everything else {rest / total:.1%}")
 
 
 class BusyScorer:
@@ -297,7 +297,7 @@ def busy(store: Store, monkeypatch) -> tuple[float, float]:
     return result.steps_per_second, result.dropped / result.clips
 
 
-def test_vlm_against_per_with_a_scorer_of_20_ms_a_clip(benchmark, tmp_path: Path, monkeypatch, capsys) -> None:
+def test_vlm_against_per_with_a_scorer_that_takes_20_ms_per_clip(benchmark, tmp_path: Path, monkeypatch, capsys) -> None:
     with Store(str(tmp_path / "store.db")) as store:
         rounds = [(busy(store, monkeypatch), ours(store, config(replay="per"))) for _ in range(2 * ROUNDS)]
     vlm, per = statistics.median(r[0][0] for r in rounds), statistics.median(r[1] for r in rounds)
@@ -305,7 +305,7 @@ def test_vlm_against_per_with_a_scorer_of_20_ms_a_clip(benchmark, tmp_path: Path
     benchmark.pedantic(lambda: None, rounds=1)
     with capsys.disabled():
         print(
-            f"\nsteps/s, vlm : per: {vlm:,.0f} against {per:,.0f}, ratio {vlm / per:.2f}; {rounds[-1][0][1]:.0%} of clips dropped"
+            f"\nsteps/s, vlm : per: {vlm:,.0f} versus {per:,.0f}, ratio {vlm / per:.2f}; {rounds[-1][0][1]:.0%} of clips dropped"
         )
 
 
@@ -314,7 +314,7 @@ ROBOT = {"env": "scene-singletask-task4-v0", "algo": "sac", "n_envs": 8, "learni
 
 
 @pytest.mark.timeout(1200)
-def test_vlm_on_a_robot_with_frames_drawn_and_scored_beside_it_against_per(benchmark, tmp_path: Path, capsys) -> None:
+def test_vlm_against_per_on_a_robot_with_frames_drawn_and_scored_in_another_process(benchmark, tmp_path: Path, capsys) -> None:
     with Store(str(tmp_path / "vlm.db")) as one, Store(str(tmp_path / "per.db")) as other:
         runs = [trainer(store, make_config(**ROBOT, replay=replay, total_steps=Relay.STEPS))
                 for store, replay in ((one, "vlm"), (other, "per"))]  # fmt: skip

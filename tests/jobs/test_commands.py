@@ -110,7 +110,7 @@ def test_runs_are_taken_out_of_the_queue_and_put_back(store: Store, say: Say, ru
 
 def test_a_run_that_waits_is_stopped_by_leaving_the_queue(store: Store, say: Say, run_ids: list[int]) -> None:
     assert say("control", run_ids[0], "stop", "--json") == {"run_id": run_ids[0], "name": "stop", "status": "cancelled"}
-    assert "taken out of the queue" in say("control", run_ids[1], "stop")
+    assert "removed from the queue" in say("control", run_ids[1], "stop")
     assert statuses(store) == ["created", "created", "queued", "queued"]
     assert f"vlmrb cancel {run_ids[2]}" in say("control", run_ids[2], "pause", status=2)
 

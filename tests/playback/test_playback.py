@@ -1,4 +1,4 @@
-"""Stored clips as pictures."""
+"""Stored clips as sheets, thumbnails and videos."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def cut(sheet: Sheet) -> np.ndarray:
-    """The frames of a sheet, RGB uint8 [T, H, W, 3], found by its layout alone."""
+    """The frames of a sheet, RGB uint8 [T, H, W, 3], cut out by its layout alone."""
     with Image.open(io.BytesIO(sheet.data)) as picture:
         assert sheet.media_type == Image.MIME[picture.format]
         pixels = np.asarray(picture.convert("RGB"))
@@ -44,7 +44,7 @@ def drawn(store: Store, clip_id: int, **changed: int) -> np.ndarray:
 
 
 def photos(count: int, height: int, width: int) -> np.ndarray:
-    """Frames of many colours without hard edges."""
+    """Frames with many colours and no hard edges."""
     y, x = np.mgrid[:height, :width]
     planes = [128 + 120 * np.sin(x / 40 + y / 60 + phase) for phase in (0, 1, 2)]
     return np.stack([np.roll(np.stack(planes, -1), at, axis=1) for at in range(count)]).astype(np.uint8)
@@ -52,7 +52,7 @@ def photos(count: int, height: int, width: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("env", "factor"), [("DoorKey-5x5", 2), ("DoorKey-8x8", 1)])
 @pytest.mark.parametrize("visuals", ["normal", "abstract"])
-def test_a_sheet_holds_every_frame_pixel_for_pixel(store: Store, env: str, factor: int, visuals: str) -> None:
+def test_a_sheet_contains_every_frame_pixel_for_pixel(store: Store, env: str, factor: int, visuals: str) -> None:
     clip_id = record_run(store, 1, env=env, visuals=visuals) * CLIPS_PER_RUN
     expected = drawn(store, clip_id).repeat(factor, axis=1).repeat(factor, axis=2)
     sheet = Playback(store).sheet(clip_id)
@@ -60,7 +60,7 @@ def test_a_sheet_holds_every_frame_pixel_for_pixel(store: Store, env: str, facto
     assert sheet.frame_indices == tuple(range(len(expected)))
 
 
-def test_a_thumbnail_is_one_row_of_small_frames_from_the_first_to_the_last(store: Store) -> None:
+def test_a_thumbnail_is_one_row_of_small_frames_from_first_to_last(store: Store) -> None:
     clip_id = record_run(store, 1, env="DoorKey-8x8") * CLIPS_PER_RUN
     thumbnail = Playback(store).thumbnail(clip_id)
     indices = thumbnail.frame_indices
@@ -72,7 +72,7 @@ def test_a_thumbnail_is_one_row_of_small_frames_from_the_first_to_the_last(store
 
 
 @pytest.mark.parametrize("length", [1, 2, 15, 16, 17])
-def test_a_short_clip_shows_all_it_has(store: Store, length: int) -> None:
+def test_every_frame_of_a_short_clip_is_shown(store: Store, length: int) -> None:
     clip_id = record_frames(store, [photos(length, 40, 40)]) * CLIPS_PER_RUN
     playback = Playback(store)
     assert playback.thumbnail(clip_id).frames == min(length, 16)
@@ -87,7 +87,7 @@ def test_a_grid_too_large_for_a_sheet_is_drawn_with_smaller_tiles(store: Store) 
 
 
 @pytest.mark.parametrize(("size", "shown"), [((200, 200), (200, 200)), ((400, 600), (200, 300)), ((90, 60), (360, 240))])
-def test_photographs_keep_their_shape_and_look(store: Store, size: tuple[int, int], shown: tuple[int, int]) -> None:
+def test_photographs_keep_their_aspect_ratio_and_colours(store: Store, size: tuple[int, int], shown: tuple[int, int]) -> None:
     frames = photos(5, *size)
     clip_id = record_frames(store, [frames]) * CLIPS_PER_RUN
     sheet = Playback(store).sheet(clip_id)
@@ -97,7 +97,7 @@ def test_photographs_keep_their_shape_and_look(store: Store, size: tuple[int, in
     assert np.abs(centres - expected).mean() < 12
 
 
-def test_a_long_clip_makes_a_sheet_that_a_browser_can_hold(store: Store) -> None:
+def test_the_sheet_of_a_long_clip_stays_within_the_size_limit(store: Store) -> None:
     frames = np.zeros((300, 256, 256, 3), np.uint8)
     frames[np.arange(300), :, :, 0] = (np.arange(300) % 256)[:, None, None]
     clip_id = record_frames(store, [frames]) * CLIPS_PER_RUN
@@ -107,14 +107,14 @@ def test_a_long_clip_makes_a_sheet_that_a_browser_can_hold(store: Store) -> None
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 900), (3, 900, 1), (2, 1, 1)])
-def test_odd_shapes_have_pictures_too(store: Store, shape: tuple[int, int, int]) -> None:
+def test_frames_of_odd_shapes_can_be_shown(store: Store, shape: tuple[int, int, int]) -> None:
     clip_id = record_frames(store, [photos(*shape)]) * CLIPS_PER_RUN
     playback = Playback(store)
     for sheet, side in ((playback.thumbnail(clip_id), 112), (playback.sheet(clip_id), 384)):
         assert len(cut(sheet)) == shape[0] and max(sheet.width, sheet.height) <= side
 
 
-def test_an_mp4_shows_every_frame_at_the_rate_asked_for(store: Store) -> None:
+def test_an_mp4_shows_every_frame_at_the_requested_rate(store: Store) -> None:
     clip_id = record_run(store, 1) * CLIPS_PER_RUN
     with av.open(io.BytesIO(Playback(store).mp4(clip_id, fps=4))) as container:
         stream = container.streams.video[0]
@@ -123,7 +123,7 @@ def test_an_mp4_shows_every_frame_at_the_rate_asked_for(store: Store) -> None:
         Playback(store).mp4(clip_id, fps=0)
 
 
-def test_threads_that_ask_at_once_get_the_same_pictures(store: Store) -> None:
+def test_concurrent_threads_get_the_same_pictures(store: Store) -> None:
     first = record_run(store, 4) * CLIPS_PER_RUN
     wanted = [first + number for number in range(4)] * 6
     playback = Playback(store)
@@ -133,7 +133,7 @@ def test_threads_that_ask_at_once_get_the_same_pictures(store: Store) -> None:
     assert [sheet.data for sheet in found] == [alone.thumbnail(clip_id).data for clip_id in wanted]
 
 
-def test_pictures_are_kept_up_to_a_size_and_the_least_used_go_first(store: Store) -> None:
+def test_the_cache_has_a_size_limit_and_evicts_the_least_recently_used(store: Store) -> None:
     run_id = record_run(store, 3)
     one, two, three = (run_id * CLIPS_PER_RUN + number for number in range(3))
     sizes = [len(Playback(store).thumbnail(clip_id).data) for clip_id in (one, two, three)]
@@ -147,14 +147,14 @@ def test_pictures_are_kept_up_to_a_size_and_the_least_used_go_first(store: Store
 
 
 @pytest.mark.parametrize("picture", ["thumbnail", "sheet", "mp4"])
-def test_a_clip_that_is_not_there_is_not_found(store: Store, picture: str) -> None:
+def test_a_missing_clip_is_not_found(store: Store, picture: str) -> None:
     record_run(store, 1)
     with pytest.raises(NotFoundError, match="no clip 10000099"):
         getattr(Playback(store), picture)(10_000_099)
 
 
 @pytest.mark.parametrize("picture", ["thumbnail", "sheet", "mp4"])
-def test_damaged_data_is_said_to_be_damaged(tmp_path: Path, store: Store, picture: str) -> None:
+def test_damaged_data_is_reported_as_corrupt(tmp_path: Path, store: Store, picture: str) -> None:
     clip_id = record_run(store, 1) * CLIPS_PER_RUN
     with sqlite3.connect(tmp_path / "runs.db") as connection:
         connection.execute("UPDATE clip_data SET data = substr(data, 1, 20)")
@@ -163,22 +163,22 @@ def test_damaged_data_is_said_to_be_damaged(tmp_path: Path, store: Store, pictur
         getattr(Playback(store), picture)(clip_id)
 
 
-def lying_snapshots() -> Iterator[np.ndarray]:
-    """What is no picture of a grid, though it may say so."""
+def invalid_snapshots() -> Iterator[np.ndarray]:
+    """Data that claims to be snapshots of a grid, but is not."""
     rng = np.random.default_rng(0)
     yield rng.integers(0, 256, (4, 87), dtype=np.uint8)
     yield np.zeros((4, 87), np.uint8)
     yield np.full((4, 20), 255, np.uint8)
     yield np.zeros((4, 3), np.uint8)
-    for at, value in ((0, 6), (2, 5), (4, 9), (12, 10), (13, 6), (14, 3)):  # one byte of a good one out of range
+    for at, value in ((0, 6), (2, 5), (4, 9), (12, 10), (13, 6), (14, 3)):  # one byte of a valid one out of range
         good = np.zeros((4, 87), np.uint8)
         good[:, :2] = 5
         good[3, at] = value
         yield good
 
 
-@pytest.mark.parametrize("snapshots", list(lying_snapshots()))
-def test_snapshots_that_lie_are_refused_before_they_are_drawn(store: Store, snapshots: np.ndarray) -> None:
+@pytest.mark.parametrize("snapshots", list(invalid_snapshots()))
+def test_invalid_snapshots_are_rejected_before_they_are_drawn(store: Store, snapshots: np.ndarray) -> None:
     clip = Clip(0, 0, 0, np.arange(4), snapshots, np.zeros(4, np.float32), (), "length")
     clip_id = store_clips(store, [clip], {"kind": "minigrid"}) * CLIPS_PER_RUN
     for picture in (Playback(store).thumbnail, Playback(store).sheet, Playback(store).mp4):
@@ -190,7 +190,7 @@ def test_snapshots_that_lie_are_refused_before_they_are_drawn(store: Store, snap
     "recipe",
     [{"kind": "frames"}, {"kind": "hologram"}, {}, {"kind": "minigrid", "spin": 3}, {"kind": "minigrid", "tile_size": "x"}],
 )
-def test_a_recipe_that_does_not_fit_is_told(store: Store, recipe: dict[str, object]) -> None:
+def test_a_recipe_that_does_not_match_the_data_is_reported(store: Store, recipe: dict[str, object]) -> None:
     snapshots = np.zeros((4, 87), np.uint8)
     snapshots[:, :2] = 5
     clip = Clip(0, 0, 0, np.arange(4), snapshots, np.zeros(4, np.float32), (), "length")

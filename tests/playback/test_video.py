@@ -1,4 +1,4 @@
-"""MP4 files that people can watch."""
+"""Clips encoded as MP4 files."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ def test_an_mp4_is_h264_with_every_frame_at_a_watchable_even_size() -> None:
         ((2, 600, 3), None, (600, 4)),
     ],
 )
-def test_an_mp4_has_the_size_that_was_asked_for(shape: tuple[int, ...], scale: int | None, size: tuple[int, int]) -> None:
+def test_an_mp4_has_the_requested_size(shape: tuple[int, ...], scale: int | None, size: tuple[int, int]) -> None:
     stream, decoded = decoded_mp4(encode_mp4(noise(*shape), shape[0], fps=30, scale=scale))
     assert (stream.height, stream.width) == size and stream.average_rate == 30
     assert len(decoded) == shape[0]
 
 
 @pytest.mark.parametrize("count", [1, 40, 1024])
-def test_an_mp4_begins_with_its_index_so_that_it_plays_while_it_loads(count: int) -> None:
+def test_an_mp4_starts_with_its_index_so_that_it_plays_while_loading(count: int) -> None:
     data = encode_mp4(noise(count, 16, 16), count, scale=1)
     assert 0 < data.find(b"moov") < data.find(b"mdat")
     assert len(decoded_mp4(data)[1]) == count
 
 
 @pytest.mark.parametrize("fps", [0, -1, 241, float("nan"), float("inf")])
-def test_a_rate_that_no_player_shows_is_refused(fps: float) -> None:
-    with pytest.raises(ConfigError, match=r"fps: got .*allowed are 0\.1 to 240"):
+def test_an_out_of_range_frame_rate_is_rejected(fps: float) -> None:
+    with pytest.raises(ConfigError, match=r"fps: got .*allowed: 0\.1 to 240"):
         encode_mp4(noise(2, 16, 16), 2, fps)

@@ -1,1 +1,1 @@
-"""What stored results say: statistics over seeds, methods compared, labels judged, curves thinned out. No I/O."""
+"""Analysis of stored results, without I/O: statistics over seeds, method comparison, label agreement, downsampling."""

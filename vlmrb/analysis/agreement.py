@@ -1,6 +1,6 @@
 """How well a scorer's answers agree with the truth, or with earlier answers. Pure NumPy.
 
-An answer may be None, 'unknown': it is counted apart and never as a no. Ratios without a denominator are None.
+An answer can be None, 'unknown': it is counted separately, never as a no. Ratios with a zero denominator are None.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Labels against the truth. Unknown answers are in none of the four cells."""
+    """Confusion matrix of labels against the truth. Unknown answers are in none of the four cells."""
 
     true_positives: int
     false_positives: int
@@ -25,33 +25,33 @@ class Confusion:
 
     @property
     def n(self) -> int:
-        """Answers that are known."""
+        """Number of known answers."""
         return self.true_positives + self.false_positives + self.true_negatives + self.false_negatives
 
     @property
     def precision(self) -> float | None:
-        """Share of the yes labels that are right."""
+        """Fraction of the yes labels that are correct."""
         return _ratio(self.true_positives, self.true_positives + self.false_positives)
 
     @property
     def recall(self) -> float | None:
-        """Share of the truly positive (among known answers) that were labelled yes."""
+        """Fraction of the truly positive items with a known answer that are labelled yes."""
         return _ratio(self.true_positives, self.true_positives + self.false_negatives)
 
     @property
     def accuracy(self) -> float | None:
-        """Share of the known answers that are right."""
+        """Fraction of the known answers that are correct."""
         return _ratio(self.true_positives + self.true_negatives, self.n)
 
     @property
     def positive_rate(self) -> float | None:
-        """Share of the known answers that are yes."""
+        """Fraction of the known answers that are yes."""
         return _ratio(self.true_positives + self.false_positives, self.n)
 
 
 @dataclass(frozen=True, slots=True)
 class Flips:
-    """Two labellings of the same items, one after the other. `unknown` items lack an answer on either side."""
+    """Changes between two labellings of the same items. `unknown` items lack an answer in at least one of them."""
 
     to_yes: int
     to_no: int
@@ -61,17 +61,17 @@ class Flips:
 
     @property
     def n(self) -> int:
-        """Items known on both sides."""
+        """Number of items with a known answer in both."""
         return self.to_yes + self.to_no + self.stayed_yes + self.stayed_no
 
     @property
     def flipped(self) -> int:
-        """Items whose label changed."""
+        """Number of items whose label changed."""
         return self.to_yes + self.to_no
 
     @property
     def kappa(self) -> float | None:
-        """Cohen's κ: agreement beyond chance, 1 is perfect, 0 is chance; None where both sides are constant and equal."""
+        """Cohen's κ: 1 is perfect agreement, 0 is chance; None without items, or if both labellings are constant and equal."""
         if not self.n:
             return None
         before, after = self.to_no + self.stayed_yes, self.to_yes + self.stayed_yes
@@ -82,13 +82,13 @@ class Flips:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """A scorer's answers against the truth, in all the ways that this module knows.
+    """How well a scorer's answers agree with the truth.
 
     Attributes:
-        truth_rate: share of the items that are truly positive; None without items.
+        truth_rate: fraction of the items that are truly positive; None without items.
         confusion: labels against the truth.
-        auc: of P(yes); 0.5 is chance.
-        calibration_error: of P(yes), in [0, 1].
+        auc: area under the ROC curve of P(yes); 0.5 is chance; None unless both classes occur.
+        calibration_error: expected calibration error of P(yes), in [0, 1]; None without known answers.
     """
 
     truth_rate: float | None
@@ -99,7 +99,7 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ThresholdCurve:
-    """What labels would be worth at each threshold; NaN where a ratio has no denominator. All float64 [N]."""
+    """Quality of the labels at each threshold; NaN where a ratio has a zero denominator. All float64 [N]."""
 
     thresholds: NDArray[np.float64]  # ascending, in [0, 1]
     precision: NDArray[np.float64]
@@ -109,10 +109,10 @@ class ThresholdCurve:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProbabilityHistogram:
-    """How often each stretch of P(yes) was given, by the truth. The last stretch includes 1."""
+    """Histogram of P(yes), split by the truth. The last bin includes 1."""
 
     edges: NDArray[np.float64]  # [bins + 1], from 0 to 1
-    positives: NDArray[np.int64]  # [bins], items that are truly positive
+    positives: NDArray[np.int64]  # [bins], truly positive items
     negatives: NDArray[np.int64]  # [bins]
 
 
@@ -166,7 +166,7 @@ def flips(before: Sequence[bool | None], after: Sequence[bool | None]) -> Flips:
 def auc(probabilities: Sequence[float | None], truth: Sequence[bool]) -> float | None:
     """Area under the ROC curve by the Mann–Whitney statistic: P(a positive scores above a negative), ties half.
 
-    Unknown answers are left out. None where no positive or no negative remains.
+    Unknown answers are ignored. None if no positive or no negative item remains.
 
     Raises:
         ValueError: the lengths differ.
@@ -182,9 +182,9 @@ def auc(probabilities: Sequence[float | None], truth: Sequence[bool]) -> float |
 
 
 def expected_calibration_error(probabilities: Sequence[float | None], truth: Sequence[bool], *, bins: int = 10) -> float | None:
-    """Mean distance between stated probability and observed frequency over equal-width bins of [0, 1], weighted by their size.
+    """Mean gap between predicted probability and observed frequency over equal-width bins of [0, 1], weighted by bin size.
 
-    Unknown answers are left out. None where nothing remains.
+    Unknown answers are ignored. None if none remain.
 
     Raises:
         ValueError: the lengths differ.
@@ -200,11 +200,11 @@ def expected_calibration_error(probabilities: Sequence[float | None], truth: Seq
 def threshold_curve(
     probabilities: Sequence[float | None], truth: Sequence[bool], thresholds: Sequence[float] | None = None
 ) -> ThresholdCurve:
-    """Precision, recall and share of yes labels, for labels that are yes where P(yes) ≥ the threshold.
+    """Precision, recall and fraction of yes labels at each threshold; a label is yes if P(yes) ≥ threshold.
 
     Args:
-        probabilities: P(yes); unknown answers are left out.
-        truth: of the same items.
+        probabilities: P(yes) of each item; unknown answers are ignored.
+        truth: whether each item is truly positive.
         thresholds: ascending, in [0, 1]; None for 0, 0.01, …, 1.
 
     Raises:
@@ -220,7 +220,7 @@ def threshold_curve(
 def probability_histogram(
     probabilities: Sequence[float | None], truth: Sequence[bool], *, bins: int = 20
 ) -> ProbabilityHistogram:
-    """Count P(yes) in equally wide stretches of [0, 1], by the truth. Unknown answers are left out.
+    """Count P(yes) in equal-width bins of [0, 1], split by the truth. Unknown answers are ignored.
 
     Raises:
         ValueError: the lengths differ.

@@ -1,4 +1,4 @@
-"""Runs side by side: which method each belongs to, and what its seeds say about it. Pure: records in, records out."""
+"""Compares methods over seeds: groups runs by method and summarises each group. Pure: records in, records out."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from vlmrb.config import TrainConfig, defaults_of_run, is_control, unread_settin
 from vlmrb.replay.registry import replay_methods
 from vlmrb.types import RunSummary
 
-MORE_IS_BETTER = ("success_rate", "episodic_return")
-"""Last parts of the metrics of which more is better. Of others the verdict says which method is higher, not which is ahead."""
+HIGHER_IS_BETTER = ("success_rate", "episodic_return")
+"""Metrics, by the last part of their name, where higher is better. For others a verdict says 'higher' instead of 'ahead'."""
 
 ENOUGH_SEEDS = 5
-"""With fewer, exploration luck can decide, and nothing is claimed."""
+"""With fewer seeds, exploration luck can decide, so no claim is made."""
 
 _WITHOUT_EFFECT_ON_LEARNING = {
     "seed",
@@ -37,31 +37,31 @@ _WITHOUT_EFFECT_ON_LEARNING = {
 
 
 class Method(NamedTuple):
-    """What runs must share to be seeds of the same thing."""
+    """What runs must share to count as seeds of one method."""
 
     env: str
     algo: str
-    label: str  # how replay draws, e.g. 'per' or 'vlm (oracle)'
+    label: str  # the replay method and its variant, e.g. 'per' or 'vlm (oracle)'
 
     @property
     def replay(self) -> str:
-        """Key of the replay method."""
+        """The replay method's key."""
         return self.label.partition(" ")[0]
 
     @property
     def is_baseline(self) -> bool:
-        """Whether others are measured against it; so are methods that are no longer installed."""
+        """Whether other methods are compared with it. True for methods that are no longer installed."""
         method = replay_methods().get(self.replay)
         return method is None or method.baseline
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredRun:
-    """A run with the curve it is judged by: int64 `steps` ascending and float64 `values` of the same length.
+    """A run and its curve of one metric: int64 `steps`, ascending, and float64 `values` of the same length.
 
     Attributes:
         edited: λ or the prompt was changed while it ran.
-        play_episodes, play_successes: episodes of the scripted play that it began with.
+        play_episodes, play_successes: number of episodes of scripted play at the start of the run, and of successful ones.
     """
 
     run: RunSummary
@@ -74,13 +74,13 @@ class MeasuredRun:
 
 @dataclass(frozen=True, slots=True)
 class MethodResult:
-    """What the seeds of one method say.
+    """Results of one method over its seeds.
 
     Attributes:
         run_ids: the runs, ascending.
-        seeds: how many different seeds they have.
-        at: for each asked step, the interval over the runs that got that far, or None where none did.
-        reaching: for each asked threshold, how soon.
+        seeds: number of distinct seeds among them.
+        at: for each requested step, the interval over the runs that reached it; None if none did.
+        reaching: for each requested threshold, the steps needed to reach it.
         area: mean height of the curves up to `horizon`.
         horizon: the last step that every run of this environment and agent reached.
     """
@@ -96,7 +96,7 @@ class MethodResult:
 
 @dataclass(frozen=True, slots=True)
 class Improvement:
-    """Probability that a run of `method` has the larger area under its curve than a run of `baseline`."""
+    """Probability that a run of `method` has a larger area under its curve than a run of `baseline`."""
 
     method: Method
     baseline: Method
@@ -105,7 +105,7 @@ class Improvement:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Methods ordered by environment, agent and label, with what a reader must know before believing them."""
+    """Results, ordered by environment, agent and label; improvements over the baselines; and caveats as `notes`."""
 
     results: list[MethodResult]
     improvements: list[Improvement]
@@ -114,12 +114,12 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What may be said about one task, in words.
+    """What the data supports about one task, in words.
 
     Attributes:
         env, algo: the task.
-        sentences: one per comparison with a baseline, or why there is none.
-        decided: whether any of them says that one method is ahead of another.
+        sentences: one per comparison with a baseline, or the reason why there is none.
+        decided: whether any sentence declares a difference between two methods.
     """
 
     env: str
@@ -129,50 +129,50 @@ class Verdict:
 
 
 def verdicts(comparison: Comparison, metric: str = "eval/success_rate") -> list[Verdict]:
-    """What the comparison lets one say about each task, by the probability of improvement in area under the curve.
+    """Verdicts on each task, from the probability of improvement in area under the curve.
 
-    With fewer than 5 seeds on either side nothing is claimed; an interval that holds 0.5 shows no clear difference.
+    With fewer than 5 seeds on either side no claim is made; an interval that contains 0.5 means no clear difference.
     """
     found = []
-    judging = metric.rpartition("/")[2] in MORE_IS_BETTER
+    higher_is_better = metric.rpartition("/")[2] in HIGHER_IS_BETTER
     for task in dict.fromkeys(result.method[:2] for result in comparison.results):
         results = {result.method: result for result in comparison.results if result.method[:2] == task}
         improvements = [each for each in comparison.improvements if each.method[:2] == task]
-        judged = [_sentence(each, results[each.method], results[each.baseline], judging) for each in improvements]
-        sentences = tuple(words for words, _ in judged) or (_nothing_to_compare(results),)
+        judged = [_sentence(each, results[each.method], results[each.baseline], higher_is_better) for each in improvements]
+        sentences = tuple(words for words, _ in judged) or (_why_no_comparison(results),)
         found.append(Verdict(*task, sentences, any(decided for _, decided in judged)))
     return found
 
 
-def _sentence(found: Improvement, result: MethodResult, baseline: MethodResult, judging: bool) -> tuple[str, bool]:
-    """What is said of a method and a baseline, and whether it decides between them; `judging` where more is better."""
+def _sentence(found: Improvement, result: MethodResult, baseline: MethodResult, higher_is_better: bool) -> tuple[str, bool]:
+    """A sentence on a method and a baseline, and whether it declares a difference."""
     names = f"{found.method.label} and {found.baseline.label}"
     chance, fewest = found.probability, min(result.seeds, baseline.seeds)
     if fewest < ENOUGH_SEEDS or chance.low is None or chance.high is None:
         return (
-            f"Not enough seeds to tell {names} apart: {result.seeds} and {baseline.seeds}; run at least {ENOUGH_SEEDS} of each.",
+            f"Not enough seeds to tell {names} apart: {result.seeds} and {baseline.seeds}; run at least {ENOUGH_SEEDS} each.",
             False,
         )
-    areas = f"area under the curve {result.area.point:.3g} against {baseline.area.point:.3g} (to step {result.horizon:,})"
-    odds = f"of two runs {found.method.label} has the larger one with probability {chance.point:.2f}"
+    areas = f"area under the curve {result.area.point:.3g} versus {baseline.area.point:.3g} (to step {result.horizon:,})"
+    odds = f"a run of {found.method.label} has the larger area with probability {chance.point:.2f}"
     odds += f" [{chance.low:.2f}, {chance.high:.2f}]"
     reasons = f"{areas}; {odds}; {result.seeds} and {baseline.seeds} seeds"
     if chance.low <= 0.5 <= chance.high:
         return f"No clear difference between {names}: {reasons}.", False
-    above, below = ("ahead of", "behind") if judging else ("higher than", "lower than")
+    above, below = ("ahead of", "behind") if higher_is_better else ("higher than", "lower than")
     return f"{found.method.label} is {above if chance.low > 0.5 else below} {found.baseline.label}: {reasons}.", True
 
 
-def _nothing_to_compare(results: dict[Method, MethodResult]) -> str:
+def _why_no_comparison(results: dict[Method, MethodResult]) -> str:
     if all(method.is_baseline for method in results):
-        return "Only baselines are here: add VLM-RB runs to compare."
-    return "There are no baseline runs of this task, such as uniform replay or PER, to compare with."
+        return "Only baselines so far; add VLM-RB runs to compare them with."
+    return "No baseline runs to compare with; add runs of uniform replay or PER on this task."
 
 
 def method_of(run: RunSummary) -> Method:
-    """The method of a run. Settings that make a variant of its replay method are part of its label; so is the scorer.
+    """The method of a run. Its label includes the scorer and the settings that make a variant of the replay method.
 
-    The prompt is not where the scorer is a control scorer, which reads none.
+    It leaves out the prompt for control scorers, which ignore it.
     """
     defaults = defaults_of_run(run.config)
     config = defaults | run.config
@@ -190,7 +190,7 @@ def method_of(run: RunSummary) -> Method:
 
 
 def by_task(runs: Iterable[MeasuredRun]) -> dict[tuple[str, str], list[MeasuredRun]]:
-    """The runs that have a measurement, by environment and agent."""
+    """The runs that have at least one evaluation, by environment and agent."""
     tasks: dict[tuple[str, str], list[MeasuredRun]] = {}
     for measured in runs:
         if measured.steps.size:
@@ -199,7 +199,7 @@ def by_task(runs: Iterable[MeasuredRun]) -> dict[tuple[str, str], list[MeasuredR
 
 
 def unusual_settings(run: RunSummary) -> dict[str, Any]:
-    """Settings of a run that are not the defaults."""
+    """Settings of a run that differ from the defaults."""
     defaults = defaults_of_run(run.config)
     config = defaults | run.config
     return {name: config[name] for name in defaults if config[name] != defaults[name]}
@@ -213,13 +213,14 @@ def compare(
     rng: np.random.Generator,
     statistic: stats.Statistic = stats.iqm,
 ) -> Comparison:
-    """Group runs by method and summarise each group. Runs without a single measurement are left out, with a note.
+    """Group runs by method and summarise each group. Runs without an evaluation are left out, with a note.
 
     Args:
-        at: steps at which the value is reported; a run counts only where it got that far.
-        thresholds: values whose first crossing is reported.
-        rng: source of the bootstrap. One draw from it seeds every interval anew, so that no interval depends on which
-            others were asked for.
+        runs: the runs to compare.
+        at: report the metric at these steps; a run counts only at steps that it reached.
+        thresholds: report the steps needed to first reach these values.
+        rng: random generator of the bootstrap. One draw from it seeds every interval, so that no interval depends on
+            which others are requested.
         statistic: point estimate of values and areas.
     """
     groups: dict[Method, list[MeasuredRun]] = {}
@@ -238,7 +239,7 @@ def compare(
         for method in sorted(groups)
     ]
     for method in sorted(groups):
-        notes += _reservations(method, groups[method])
+        notes += _caveats(method, groups[method])
     return Comparison(results, _improvements(areas, seed), notes + _mismatches(groups))
 
 
@@ -273,7 +274,7 @@ def _summarise(
 
 
 def _value_at(measured: MeasuredRun, step: int) -> float | None:
-    """The newest value at or before `step`, if the run got that far."""
+    """The latest value at or before `step`; None if the run did not get that far."""
     if max(measured.run.step, int(measured.steps[-1])) < step:
         return None
     return stats.value_at(measured.steps, measured.values, step)
@@ -294,17 +295,17 @@ def _improvements(areas: dict[Method, list[float]], seed: int) -> list[Improveme
     return found
 
 
-def _reservations(method: Method, runs: list[MeasuredRun]) -> list[str]:
-    """What a reader must know about a group: few seeds, the same seed twice, edits, unfinished runs, unequal settings."""
+def _caveats(method: Method, runs: list[MeasuredRun]) -> list[str]:
+    """Caveats about a group: few seeds, shared seeds, live changes, unfinished runs, unequal settings."""
     name = f"{method.env}, {method.algo}, {method.label}"
     notes = []
     seeds = {run.run.seed for run in runs}
     if len(seeds) < ENOUGH_SEEDS:
-        notes.append(f"{name}: {_counted(len(seeds), 'seed')} only; with fewer than {ENOUGH_SEEDS}, exploration luck can decide")
+        notes.append(f"{name}: only {_counted(len(seeds), 'seed')}; with fewer than {ENOUGH_SEEDS}, exploration luck can decide")
     if len(seeds) < len(runs):
         notes.append(f"{name}: some of its {len(runs)} runs share a seed")
     for words, chosen in (
-        ("changed while they ran", [run for run in runs if run.edited]),
+        ("changed while running", [run for run in runs if run.edited]),
         ("not finished", [run for run in runs if run.run.status != "finished"]),
     ):
         if chosen:
@@ -317,7 +318,7 @@ def _reservations(method: Method, runs: list[MeasuredRun]) -> list[str]:
 
 
 def _mismatches(groups: dict[Method, list[MeasuredRun]]) -> list[str]:
-    """Settings in which the methods of a task differ beside how they replay: then it is not replay alone that is compared."""
+    """Notes on settings other than replay in which the methods of a task differ, and on how its runs start."""
     notes = []
     for env, algo in dict.fromkeys(method[:2] for method in sorted(groups)):
         task = {method: runs for method, runs in groups.items() if method[:2] == (env, algo)}
@@ -325,17 +326,17 @@ def _mismatches(groups: dict[Method, list[MeasuredRun]]) -> list[str]:
         every = _differing_settings([run for runs in task.values() for run in runs])
         between = [name for name in every if name not in within]
         if between:
-            notes.append(f"{env}, {algo}: the methods differ in {', '.join(between)} too, not in replay alone")
+            notes.append(f"{env}, {algo}: the methods also differ in {', '.join(between)}, not only in replay")
         beginning = beginning_of(run for runs in task.values() for run in runs)
         if beginning:
-            notes.append(f"{env}, {algo}: the runs begin {beginning}")
+            notes.append(f"{env}, {algo}: the runs start {beginning}")
     return notes
 
 
 def beginning_of(runs: Iterable[MeasuredRun]) -> str:
-    """How runs begin if not with the agent alone; else ''.
+    """How runs with scripted play start, to follow 'the runs start'; '' if none of them has any.
 
-    Such as 'with 10,000 steps of scripted play, which solved the task in 85 % of its 283 episodes'.
+    For example 'with 10,000 steps of scripted play, which solved the task in 85 % of its 283 episodes'.
     """
     runs = list(runs)
     played = sorted({int(run.run.config.get("play_steps", 0)) for run in runs})
@@ -351,9 +352,9 @@ def beginning_of(runs: Iterable[MeasuredRun]) -> str:
 
 
 def _differing_settings(runs: list[MeasuredRun]) -> list[str]:
-    """Settings that may change a result and are not the same in all runs.
+    """Settings that can affect the result and are not the same in all runs.
 
-    Left out are the seed, what a method's label names, and settings of replay methods that not all of the runs read.
+    Excludes the seed, what a method's label names, and settings that the replay method of at least one run ignores.
     """
     configs = [defaults_of_run(run.run.config) | run.run.config for run in runs]
     methods = [replay_methods().get(run.run.replay) for run in runs]
@@ -369,7 +370,7 @@ def _unread(config: Mapping[str, Any]) -> set[str]:
 
 
 def _short_scorer(scorer: str | None) -> str:
-    """'hf:/models/plm-1b' → 'hf:plm-1b': the part that tells scorers apart."""
+    """Shorten a scorer to what identifies it: 'hf:/models/plm-1b' → 'hf:plm-1b'."""
     kind, separator, rest = (scorer or "no scorer").partition(":")
     return f"{kind}:{rest.rstrip('/').rsplit('/', 1)[-1]}" if separator and kind in ("hf", "openai") else (scorer or "no scorer")
 

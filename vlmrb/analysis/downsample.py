@@ -1,4 +1,4 @@
-"""Curves with fewer points that look the same: what a page draws, not what statistics are made of."""
+"""Curves with fewer points that look the same: for charts, not for statistics."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from vlmrb.errors import ConfigError
 def downsample(
     steps: NDArray[np.int64], values: NDArray[np.float64], points: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """A curve of at most `points` points, all of them measured ones.
+    """Downsample a curve to at most `points` of its own points.
 
-    The first and the last point stay, and of each of equally many points between them the lowest and the highest, so
-    that no spike is lost. NaN stays only where a stretch holds nothing else.
+    Keeps the first and the last point, and the lowest and the highest point of each of the equal-sized buckets between
+    them, so that no spike is lost. Keeps NaN only from buckets that contain nothing else.
 
     Args:
         steps: int64 [N], ascending.
         values: float64 [N].
-        points: at least 4; a curve that has no more comes back as it is.
+        points: at least 4; a curve with no more points is returned unchanged.
 
     Raises:
         ConfigError: fewer than 4 points.
@@ -29,12 +29,12 @@ def downsample(
     if len(steps) <= points:
         return steps, values
     between = np.arange(1, len(steps) - 1)
-    width = -(-len(between) // ((points - 2) // 2))  # of a bucket
+    width = -(-len(between) // ((points - 2) // 2))  # of a bucket, in points
     padding = -len(between) % width
     buckets = np.append(between, np.full(padding, between[-1])).reshape(-1, width)
-    there = ~np.isnan(values[buckets])
-    lowest = np.where(there, values[buckets], np.inf).argmin(axis=1)
-    highest = np.where(there, values[buckets], -np.inf).argmax(axis=1)
+    known = ~np.isnan(values[buckets])
+    lowest = np.where(known, values[buckets], np.inf).argmin(axis=1)
+    highest = np.where(known, values[buckets], -np.inf).argmax(axis=1)
     rows = np.arange(len(buckets))
     kept = np.unique(np.concatenate([[0, len(steps) - 1], buckets[rows, lowest], buckets[rows, highest]]))
     return steps[kept], values[kept]

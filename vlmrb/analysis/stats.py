@@ -1,9 +1,9 @@
-"""What a handful of seeds can say about a method: point estimates, intervals, sample efficiency. Pure NumPy.
+"""Statistics over a handful of seeds: point estimates, intervals, sample efficiency. Pure NumPy.
 
 Definitions follow rliable (Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical
-Precipice", arXiv 2108.13264): the interquartile mean, percentile intervals by a stratified bootstrap (runs are drawn
-with replacement within each task), the probability of improvement. Every random draw comes from the generator that the
-caller passes in. Few seeds make bootstrap intervals too narrow: show n beside each of them.
+Precipice", arXiv 2108.13264): the interquartile mean, percentile intervals from a stratified bootstrap (runs are drawn
+with replacement within each task), and the probability of improvement. All randomness comes from the generator that
+the caller passes in. With few seeds, bootstrap intervals are too narrow: always show n next to them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
 Statistic = Callable[[FloatArray], FloatArray]
-"""float64 [..., N] → [...]: one number for the last axis."""
+"""float64 [..., N] → [...]: reduces the last axis."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A point estimate with its bootstrap interval; `low` and `high` are None where one run per group says nothing of spread."""
+    """A point estimate over n runs with its bootstrap interval; `low` and `high` are None if every group has only one run."""
 
     n: int
     point: float
@@ -42,14 +42,14 @@ class CurveBand:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdSummary:
-    """How soon runs reach a threshold.
+    """Steps that runs need to reach a threshold.
 
     Attributes:
-        n: runs.
-        reached: how many of them reached it at all; the others are censored at their last step.
-        median: the step by which half of the runs had reached it; None where fewer than half ever did.
-        low: lower end of the median's bootstrap interval, or None as for `median`, or where n < 2.
-        high: its upper end; None also where the interval is open, because too many resamples never reach it.
+        n: number of runs.
+        reached: number of runs that reached it; the others are censored at their last step.
+        median: the step by which half of the runs had reached it; None if fewer than half ever did.
+        low: lower bound of the median's bootstrap interval; None if `median` is None or n < 2.
+        high: its upper bound; also None if the interval is open because too many resamples never reach the threshold.
     """
 
     n: int
@@ -66,7 +66,7 @@ def mean(values: ArrayLike) -> FloatArray:
 
 
 def iqm(values: ArrayLike) -> FloatArray:
-    """Interquartile mean over the last axis: the mean after ⌊n/4⌋ values are cut from each end; with n < 4 the mean."""
+    """Interquartile mean over the last axis: the mean after dropping ⌊n/4⌋ values at each end; the mean if n < 4."""
     ordered = np.sort(np.asarray(values, dtype=np.float64), axis=-1)
     cut = ordered.shape[-1] // 4
     means: NDArray[np.float64] = np.mean(ordered[..., cut : ordered.shape[-1] - cut], axis=-1)
@@ -81,17 +81,17 @@ def bootstrap_interval(
     resamples: int = 2_000,
     confidence: float = 0.95,
 ) -> Interval:
-    """Percentile interval of `statistic` over all values, each group resampled with replacement on its own.
+    """Percentile interval of `statistic` over all values, resampling with replacement within each group.
 
     Args:
         groups: one sequence of per-seed values for each stratum (task, environment); not empty, all finite.
-        rng: source of the resamples.
-        statistic: `iqm`, `mean` or another function of the last axis.
-        resamples: bootstrap draws.
-        confidence: mass of the interval, in (0, 1).
+        rng: random generator of the resamples.
+        statistic: `iqm`, `mean` or another reduction of the last axis.
+        resamples: number of bootstrap resamples.
+        confidence: confidence level, in (0, 1).
 
     Raises:
-        ValueError: there is no value, or one is not finite.
+        ValueError: there are no values, or one is not finite.
     """
     strata = [_finite_values(group) for group in groups]
     values = np.concatenate(strata) if strata else np.empty(0)
@@ -113,14 +113,14 @@ def probability_of_improvement(
     resamples: int = 2_000,
     confidence: float = 0.95,
 ) -> Interval:
-    """P(a run of x beats a run of y on the same task), ties counted half, averaged over the tasks.
+    """P(a run of x beats a run of y on the same task), with ties counted half, averaged over tasks.
 
     Args:
         x: one sequence of per-seed values for each task.
         y: the same tasks in the same order for the other method; the number of seeds may differ.
 
     Returns:
-        An `Interval` whose `n` is the number of runs on both sides; 0.5 means no difference.
+        An `Interval` whose `n` is the total number of runs on both sides; 0.5 means no difference.
 
     Raises:
         ValueError: the numbers of tasks differ, a task has no runs, or a value is not finite.
@@ -138,7 +138,7 @@ def probability_of_improvement(
 
 
 def value_at(steps: ArrayLike, values: ArrayLike, step: int) -> float | None:
-    """The newest value at or before `step`; None before the first one. Never interpolated: it was really measured."""
+    """The latest value at or before `step`; None before the first one. Measured, never interpolated."""
     index = int(np.searchsorted(np.asarray(steps), step, side="right")) - 1
     return None if index < 0 else float(np.asarray(values, dtype=np.float64)[index])
 
@@ -146,8 +146,8 @@ def value_at(steps: ArrayLike, values: ArrayLike, step: int) -> float | None:
 def steps_to_threshold(steps: ArrayLike, values: ArrayLike, threshold: float) -> int | None:
     """The first evaluation whose value is at least `threshold`; None if there is none (the run is censored at its last step).
 
-    First crossing, not interpolated and not required to hold: the answer is a step at which an evaluation took
-    place. Its resolution is therefore the interval between evaluations.
+    The first crossing counts, even if the value drops again. It is not interpolated, so its resolution is the interval
+    between evaluations.
     """
     reached = np.flatnonzero(np.asarray(values, dtype=np.float64) >= threshold)
     return int(np.asarray(steps)[reached[0]]) if reached.size else None
@@ -156,10 +156,10 @@ def steps_to_threshold(steps: ArrayLike, values: ArrayLike, threshold: float) ->
 def summarise_steps(
     steps: Sequence[int | None], *, rng: np.random.Generator, resamples: int = 2_000, confidence: float = 0.95
 ) -> ThresholdSummary:
-    """Median of `steps_to_threshold` over runs, censored ones (None) counted as later than every other.
+    """Median of `steps_to_threshold` over runs; censored runs (None) count as later than all others.
 
-    The median is the smallest step by which at least half of the runs had reached the threshold, as a survival
-    curve reads it; for an even number of runs this is the lower of the two middle values.
+    The median is the smallest step by which at least half of the runs had reached the threshold, as in survival
+    analysis; for an even number of runs this is the lower of the two middle values.
     """
     times = np.array([np.inf if step is None else float(step) for step in steps])
     reached = int(np.isfinite(times).sum())
@@ -176,19 +176,19 @@ def summarise_steps(
 
 
 def area_under_curve(steps: ArrayLike, values: ArrayLike, *, until: float | None = None) -> float:
-    """Mean height of the curve from its first step to `until` (default: its last step), by trapezoids.
+    """Mean height of the curve from its first step to `until` (default: its last step), by the trapezoidal rule.
 
     On the scale of the values: a success rate gives a number in [0, 1]. A curve that ends before `until` is
-    taken as far as it goes; `until` between two evaluations is interpolated.
+    used as far as it goes; the value at an `until` between two evaluations is interpolated.
 
     Raises:
-        ValueError: no value lies at or before `until`, or `steps` do not ascend.
+        ValueError: there is no value at or before `until`, or `steps` do not ascend.
     """
     x, y = np.asarray(steps, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if np.any(np.diff(x) <= 0):
         raise ValueError("steps must ascend")
     if not x.size or (until is not None and until < x[0]):
-        raise ValueError("no value at or before the end of the area")
+        raise ValueError("no value at or before `until`")
     if until is not None and until < x[-1]:
         end = np.interp(until, x, y)
         y, x = np.append(y[x < until], end), np.append(x[x < until], until)
@@ -205,10 +205,10 @@ def aggregate_curves(
     resamples: int = 1_000,
     confidence: float = 0.95,
 ) -> CurveBand:
-    """Seeds of one method on common steps, each with its n, point estimate and pointwise interval.
+    """Aggregate the curves of one method's seeds: n, point estimate and pointwise interval at each step.
 
-    Steps are the union over the runs; a run counts at a step only where it was measured there, so n falls where
-    runs ended early. NaN values are left out. Nothing is smoothed.
+    Steps are the union over the runs; a run counts only at steps where it was measured, so n falls where runs ended
+    early. NaN values are ignored. Nothing is smoothed.
 
     Args:
         curves: (steps, values) of each run, steps ascending.
@@ -251,7 +251,7 @@ def _percentiles(draws: FloatArray, confidence: float) -> tuple[float, float]:
 
 
 def _wins(x: FloatArray, y: FloatArray) -> FloatArray:
-    """[..., N], [..., M] → [...]: share of the pairs in which x is larger, ties half."""
+    """[..., N], [..., M] → [...]: fraction of the pairs in which x is larger; ties count half."""
     difference = x[..., :, None] - y[..., None, :]
     probabilities: NDArray[np.float64] = np.mean((difference > 0) + 0.5 * (difference == 0), axis=(-2, -1))
     return probabilities

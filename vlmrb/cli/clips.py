@@ -1,4 +1,4 @@
-"""Commands that look at what was scored: clips, clip, prompts."""
+"""Commands for clips and prompts: clips, clip, label, prompts."""
 
 from __future__ import annotations
 
@@ -24,32 +24,39 @@ def add(commands: Any) -> None:
         "python -m vlmrb clips 3 --label yes --limit 10",
     )
     add_run_argument(parser)
-    parser.add_argument("--label", choices=("yes", "no"), help="only clips whose newest score says so")
-    parser.add_argument("--event", metavar="NAME", help="only clips in which this happened, such as picked_up or goal_reached")
-    parser.add_argument("--limit", type=positive_integer, metavar="N", default=50, help="at most so many (default: 50)")
-    parser.add_argument("--after", type=positive_integer, metavar="CLIP", help="go on after this clip of the list")
+    parser.add_argument("--label", choices=("yes", "no"), help="only clips whose latest label is this")
+    parser.add_argument("--event", metavar="NAME", help="only clips with this event, for example picked_up or goal_reached")
+    parser.add_argument(
+        "--limit", type=positive_integer, metavar="N", default=50, help="maximum number of clips to list (default: 50)"
+    )
+    parser.add_argument(
+        "--after",
+        type=positive_integer,
+        metavar="CLIP",
+        help="list from the clip after this one; for the next page, give the last clip shown",
+    )
 
     parser = add_command(
         commands,
         "clip",
         show_clip,
-        "show a clip; with --out, write it as a video that browsers play",
+        "show a clip; with --out, also save it as an MP4 video",
         "python -m vlmrb clip 30000012 --out clip.mp4",
     )
-    parser.add_argument("clip_id", metavar="CLIP", type=positive_integer, help="number of the clip, as 'clips' lists it")
-    parser.add_argument("--out", metavar="FILE.mp4", type=Path, help="where to write the video")
+    parser.add_argument("clip_id", metavar="CLIP", type=positive_integer, help="clip number, as shown by 'clips'")
+    parser.add_argument("--out", metavar="FILE.mp4", type=Path, help="save the video here")
     parser.add_argument("--fps", type=positive_integer, metavar="N", default=8, help="frames per second (default: 8)")
 
     parser = add_command(
         commands,
         "label",
         label_clip,
-        "say whether the label of a clip is right",
+        "record whether you agree with a clip's label",
         'python -m vlmrb label 30000012 disagree --note "the door stays shut"',
     )
-    parser.add_argument("clip_id", metavar="CLIP", type=positive_integer, help="number of the clip, as 'clips' lists it")
-    parser.add_argument("verdict", choices=("agree", "disagree"), help="with the newest label")
-    parser.add_argument("--note", metavar="TEXT", default="", help="why")
+    parser.add_argument("clip_id", metavar="CLIP", type=positive_integer, help="clip number, as shown by 'clips'")
+    parser.add_argument("verdict", choices=("agree", "disagree"), help="your verdict on the latest label")
+    parser.add_argument("--note", metavar="TEXT", default="", help="your reason")
 
     parser = add_command(
         commands, "prompts", list_prompts, "list the prompt presets and the prompts in the store", "python -m vlmrb prompts"
@@ -58,7 +65,7 @@ def add(commands: Any) -> None:
         "--save",
         nargs=2,
         metavar=("NAME", "TEXT"),
-        help="store TEXT as the next version of NAME, then ask for it as NAME@VERSION",
+        help="save TEXT as the next version of prompt NAME; use it as NAME@VERSION",
     )
 
 
@@ -73,7 +80,7 @@ def list_clips(arguments: argparse.Namespace) -> int:
     if arguments.json:
         text.print_json([_with_label(clip) for clip in clips])
     elif not clips:
-        print(f"run {run.run_id} has no such clips")
+        print(f"run {run.run_id} has no matching clips")
     else:
         text.print_table(
             ["clip", "steps", "env", "length", "reward", "label", "P(yes)", "scorer", "events"],
@@ -96,7 +103,7 @@ def list_clips(arguments: argparse.Namespace) -> int:
 
 
 def show_clip(arguments: argparse.Namespace) -> int:
-    """`clip CLIP`: what is known of it, and its video."""
+    """`clip CLIP`: its facts and scores; with `--out`, its video."""
     from vlmrb.store import Store
 
     if arguments.out and arguments.out.suffix.lower() != ".mp4":
@@ -145,7 +152,7 @@ def label_clip(arguments: argparse.Namespace) -> int:
 
 
 def list_prompts(arguments: argparse.Namespace) -> int:
-    """`prompts`: presets first, then what runs have used; `--save` stores one instead."""
+    """`prompts`: presets first, then stored prompts; `--save` stores one instead."""
     if arguments.save:
         return _save_prompt(arguments)
     from vlmrb.errors import StoreError
@@ -157,7 +164,7 @@ def list_prompts(arguments: argparse.Namespace) -> int:
     try:
         with Store(arguments.store, create=False) as store:
             stored = store.prompts()
-    except StoreError as error:  # presets need no store; say why there is nothing more
+    except StoreError as error:  # presets need no store; say why only they are listed
         if not arguments.json:
             text.complain(error)
     if arguments.json:
@@ -180,7 +187,7 @@ def _save_prompt(arguments: argparse.Namespace) -> int:
     if arguments.json:
         text.print_json(prompt)
     else:
-        print(f"stored as {text.plain(prompt.name)}@{prompt.version}")
+        print(f"saved as {text.plain(prompt.name)}@{prompt.version}")
     return 0
 
 
@@ -192,23 +199,23 @@ def label_word(score: ClipScore | None) -> str:
 
 
 def _write_video(store: Any, clip: ClipSummary, arguments: argparse.Namespace) -> None:
-    """Write the clip as MP4; the file is there as a whole or not at all."""
+    """Write the clip as an MP4 file, atomically."""
     from vlmrb.playback import Playback
 
     target: Path = arguments.out
     if not target.parent.is_dir():
-        raise ConfigError(f"--out: there is no folder {str(target.parent)!r}; make it first")
+        raise ConfigError(f"--out: the folder {str(target.parent)!r} does not exist; create it first")
     data = Playback(store).mp4(clip.clip_id, arguments.fps)
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        beside.write_bytes(data)
-        beside.replace(target)
+        partial.write_bytes(data)
+        partial.replace(target)
     except OSError as error:
         reason = error.strerror or error
-        raise ConfigError(f"{target} cannot be written: {reason}. Give a file in a folder that exists and has space") from error
+        raise ConfigError(f"--out: cannot write {target}: {reason}. Choose a writable folder with enough free space") from error
     finally:
         with contextlib.suppress(OSError):
-            beside.unlink()
+            partial.unlink()
 
 
 def _events(clip: ClipSummary) -> str:

@@ -1,4 +1,4 @@
-"""The command that compares methods: success at fixed steps, steps to a threshold, with n and intervals."""
+"""The command `compare`: success at fixed steps and steps to a threshold, with n and intervals."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def add(commands: Any) -> None:
         commands,
         "compare",
         compare_runs,
-        "compare methods: success and steps to reach it, over seeds",
+        "compare methods across seeds: success, and steps needed to reach it",
         "python -m vlmrb compare --at 100k 200k --markdown",
-        details="Runs of one environment, agent and way of replay are seeds of one method. Brackets hold 95 % intervals of a "
-        "bootstrap over runs.",
+        details="Runs with the same environment, agent and replay method count as seeds of one method. Brackets show 95 % "
+        "bootstrap intervals over runs.",
     )
     parser.add_argument(
-        "run_ids", metavar="RUN", nargs="*", type=positive_integer, help="the runs (default: all that have ended)"
+        "run_ids", metavar="RUN", nargs="*", type=positive_integer, help="run numbers (default: all runs that have ended)"
     )
     parser.add_argument(
-        "--metric", metavar="M", default="eval/success_rate", help="what is compared (default: eval/success_rate)"
+        "--metric", metavar="M", default="eval/success_rate", help="metric to compare (default: eval/success_rate)"
     )
     parser.add_argument(
-        "--at", metavar="STEP", nargs="+", type=step_count, help="steps at which it is shown (default: 100k 200k 300k)"
+        "--at", metavar="STEP", nargs="+", type=step_count, help="report the metric at these steps (default: 100k 200k 300k)"
     )
     parser.add_argument(
         "--thresholds",
@@ -46,22 +46,22 @@ def add(commands: Any) -> None:
         nargs="+",
         type=float,
         default=[0.5, 0.9],
-        help="values whose first crossing is shown (default: 0.5 0.9)",
+        help="report the steps needed to first reach these values (default: 0.5 0.9)",
     )
-    parser.add_argument("--statistic", choices=("iqm", "mean"), default="iqm", help="point estimate over seeds (default: iqm)")
+    parser.add_argument("--statistic", choices=("iqm", "mean"), default="iqm", help="point estimate across seeds (default: iqm)")
     parser.add_argument("--confidence-seed", type=int, metavar="N", default=0, help="seed of the bootstrap (default: 0)")
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
     parser.add_argument("--curves", metavar="FILE", type=Path, help="write the curves as data, one JSON object per run and line")
 
 
 def compare_runs(arguments: argparse.Namespace) -> int:
-    """`compare`: a table per set of runs, then what to know before believing it."""
+    """`compare`: a table, then verdicts and caveats."""
     from vlmrb.store import Store
 
     with Store(arguments.store, create=False) as store:
         runs, alive = _measured_runs(store, arguments.run_ids, arguments.metric)
     if not runs:
-        raise NotFoundError(f"there is no run that has ended and has {arguments.metric!r}; see: python -m vlmrb runs")
+        raise NotFoundError(f"no run that has ended has the metric {arguments.metric!r}; list runs with: python -m vlmrb runs")
     if arguments.curves:
         _write_curves(arguments.curves, runs, arguments.metric)
     at = sorted(set(arguments.at)) if arguments.at else _default_steps(runs)
@@ -72,7 +72,7 @@ def compare_runs(arguments: argparse.Namespace) -> int:
         rng=np.random.default_rng(arguments.confidence_seed),
         statistic=stats.iqm if arguments.statistic == "iqm" else stats.mean,
     )
-    notes = comparison.notes + ([f"left out, still under way: {', '.join(map(str, alive))}"] if alive else [])
+    notes = comparison.notes + ([f"runs left out because they have not ended: {', '.join(map(str, alive))}"] if alive else [])
     if arguments.json:
         text.print_json(
             {
@@ -105,10 +105,10 @@ def _write_curves(path: Path, runs: list[MeasuredRun], metric: str) -> None:
 
 
 def _measured_runs(store: Any, run_ids: list[int], metric: str) -> tuple[list[MeasuredRun], list[int]]:
-    """The runs to compare, and the ids of those left out because they are still under way."""
+    """The runs to compare, and the ids of those left out because they have not ended."""
     if run_ids:
         for run_id in run_ids:
-            store.run(run_id)  # one that is not there is told
+            store.run(run_id)  # raises if there is none
         chosen, alive = run_ids, []
     else:
         every = store.runs()
@@ -121,7 +121,7 @@ def _measured_runs(store: Any, run_ids: list[int], metric: str) -> tuple[list[Me
 
 
 def _default_steps(runs: list[MeasuredRun]) -> list[int]:
-    """Those of the usual steps that some run of a task reached; the last common one where its runs are shorter."""
+    """For each task, the default steps that any of its runs reached; if none, the last step that all of them reached."""
     steps: set[int] = set()
     for task in by_task(runs).values():
         ends = [int(run.steps[-1]) for run in task]
@@ -157,11 +157,11 @@ def _print(comparison: Comparison, at: list[int], arguments: argparse.Namespace)
         markdown=arguments.markdown,
     )
     print(
-        f"\n{arguments.statistic.upper() if arguments.statistic == 'iqm' else 'Mean'} over seeds [95 % interval]; steps: median "
-        "[95 % interval], and how many runs got there."
+        f"\n{arguments.statistic.upper() if arguments.statistic == 'iqm' else 'Mean'} across seeds [95 % interval]. Steps: "
+        "median [95 % interval] (runs that reached it / runs)."
     )
     horizons = ", ".join(map(text.steps, sorted({each.horizon for each in comparison.results})))
-    print(f"Area: mean height of the curves up to the last step that all runs of a task reached ({horizons}).")
+    print(f"Area: mean height of the curve up to the last step that every run of the task reached ({horizons}).")
 
 
 def _interval(result: MethodResult, interval: stats.Interval | None, as_share: bool) -> str:

@@ -1,4 +1,4 @@
-"""The command that looks at this machine and the store, and says in words what is wrong."""
+"""The command `doctor`: checks this machine and the store, and reports problems in plain words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vlmrb.cli.options import add_command
 from vlmrb.errors import NotFoundError, StoreUnavailableError, VlmrbError
 
 _EXTRAS = {"hub": ("torchvision", "timm", "num2words"), "postgres": ("psycopg",), "box2d": ("Box2D",)}
-_WAL_RESET_MENDED_IN = (3, 51, 3)
+_WAL_RESET_FIXED_IN = (3, 51, 3)
 
 
 def add(commands: Any) -> None:
@@ -25,12 +25,12 @@ def add(commands: Any) -> None:
         commands,
         "doctor",
         examine,
-        "check this installation and the store; optionally back the store up",
+        "check this installation and the store; optionally back up the store",
         "python -m vlmrb doctor --backup runs-backup.db",
-        details="The exit status is 1 where something is broken. Hints do not count.",
+        details="Exits with status 1 if it finds a problem; hints do not count.",
     )
     parser.add_argument(
-        "--backup", metavar="FILE", type=Path, help="write a consistent copy of the (SQLite) store, also while runs write"
+        "--backup", metavar="FILE", type=Path, help="copy the store (SQLite only) to FILE; consistent even while runs are writing"
     )
 
 
@@ -60,15 +60,15 @@ def examine(arguments: argparse.Namespace) -> int:
             print(f"hint: {text.plain(hint)}")
         for problem in problems:
             print(f"PROBLEM: {text.plain(problem)}")
-        print("something is broken; see above" if problems else "all is well")
+        print("problems found; see above" if problems else "no problems found")
     return 1 if problems else 0
 
 
 def _torch(problems: list[str]) -> dict[str, Any]:
     try:
         import torch
-    except Exception as error:  # noqa: BLE001 - a broken installation can raise anything, and saying so is the purpose
-        problems.append(f"torch cannot be imported: {error}; reinstall the project")
+    except Exception as error:  # noqa: BLE001 - a broken installation can raise anything, and reporting it is the point
+        problems.append(f"cannot import torch: {error}; reinstall the project")
         return {}
     devices = ["cpu"] + [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
@@ -81,9 +81,9 @@ def _extras(hints: list[str]) -> dict[str, Any]:
     if "torchvision" not in found["hub"]:
         try:
             import_module("torchvision")
-        except Exception as error:  # noqa: BLE001 - a build for another torch fails in many ways
+        except Exception as error:  # noqa: BLE001 - a build for a different torch fails in many ways
             hints.append(
-                f"torchvision is installed but does not fit this torch ({error}); hub models that read video need one that does"
+                f"torchvision is installed but does not match this torch ({error}); hub models that read video need one that does"
             )
     return {
         f"extra [{extra}]": "installed"
@@ -94,7 +94,7 @@ def _extras(hints: list[str]) -> dict[str, Any]:
 
 
 def _rendering(problems: list[str]) -> dict[str, Any]:
-    """Draw one frame without a screen."""
+    """Render one frame without a screen."""
     try:
         import gymnasium
         import minigrid  # noqa: F401 - registers its environments
@@ -104,13 +104,13 @@ def _rendering(problems: list[str]) -> dict[str, Any]:
         frame: Any = environment.render()
         environment.close()
     except Exception as error:  # noqa: BLE001 - as above
-        problems.append(f"a MiniGrid frame cannot be drawn: {error}")
+        problems.append(f"cannot render a MiniGrid frame: {error}")
         return {"rendering": "fails"}
     return {"rendering": f"works without a screen ({frame.shape[1]}×{frame.shape[0]} pixels)"}
 
 
 def _robots(hints: list[str]) -> dict[str, Any]:
-    """Whether MuJoCo finds an OpenGL that works without a screen; only robots need one."""
+    """Check that MuJoCo finds an OpenGL that works without a screen; only robots need one."""
     from vlmrb.envs import cannot_draw, choose_gl
 
     name = choose_gl() or "MuJoCo's own choice"
@@ -126,31 +126,31 @@ def _robots(hints: list[str]) -> dict[str, Any]:
 
 
 def _embedded_model(problems: list[str]) -> dict[str, Any]:
-    """Load the models that score where no other is named."""
+    """Load the default scorers."""
     from vlmrb.scoring import ScorerOptions, make_scorer
 
-    told = {}
+    found = {}
     for title, name in (("embedded model", "embedded"), ("embedded model of robots", "embedded:robots")):
         try:
             scorer = make_scorer(name, ScorerOptions(device="cpu"))
         except Exception as error:  # noqa: BLE001 - as above
-            problems.append(f"the {title} cannot be loaded: {error}; install VLM-RB again, or name another --scorer")
-            told[title] = "fails"
+            problems.append(f"cannot load the {title}: {error}; reinstall VLM-RB, or choose another --scorer")
+            found[title] = "fails"
         else:
-            told[title] = f"loads ({getattr(scorer, 'revision', '')[:19]}…)"
+            found[title] = f"loads ({getattr(scorer, 'revision', '')[:19]}…)"
             scorer.close()
-    return told
+    return found
 
 
 def _video(hints: list[str]) -> dict[str, Any]:
-    """Whether frames can be stored as video, which is a matter of size alone."""
+    """Check that frames can be stored as video; without it, only the store's size suffers."""
     from vlmrb.store.encoding import encoder_problem
 
     problem = encoder_problem()
     if problem:
         hints.append(
-            f"FFmpeg cannot encode lossless H.264 ({problem}); frames are deflated instead, so that stores of environments "
-            "without snapshots grow several times faster. 'pip install --force-reinstall av' brings a build that can"
+            f"FFmpeg cannot encode lossless H.264 ({problem}); frames are deflated instead, and stores of environments "
+            "without snapshots grow several times faster. 'pip install --force-reinstall av' installs a build that can"
         )
     return {"video": f"frames are deflated: {problem}" if problem else "frames are stored as lossless H.264"}
 
@@ -158,11 +158,11 @@ def _video(hints: list[str]) -> dict[str, Any]:
 def _sqlite(arguments: argparse.Namespace, hints: list[str]) -> dict[str, Any]:
     from vlmrb.store import default_store_url
 
-    if _path_of(arguments.store or default_store_url()) is not None and sqlite3.sqlite_version_info < _WAL_RESET_MENDED_IN:
-        mended = ".".join(map(str, _WAL_RESET_MENDED_IN))
+    if _path_of(arguments.store or default_store_url()) is not None and sqlite3.sqlite_version_info < _WAL_RESET_FIXED_IN:
+        fixed_in = ".".join(map(str, _WAL_RESET_FIXED_IN))
         hints.append(
-            f"SQLite before {mended} has a very rare bug (WAL reset) that can damage a database with several writers; "
-            "a backup now and then (doctor --backup FILE) is cheap"
+            f"SQLite before {fixed_in} has a very rare bug (WAL reset) that can corrupt a database with several writers; "
+            "back up the store now and then: doctor --backup FILE"
         )
     return {"sqlite": sqlite3.sqlite_version}
 
@@ -183,7 +183,7 @@ def _store(arguments: argparse.Namespace, problems: list[str], hints: list[str])
         if arguments.backup or _path_of(wanted) is None or Path(_path_of(wanted) or "").exists():
             problems.append(str(error))
         else:
-            facts["store"] += " (not there yet: the first run makes it)"
+            facts["store"] += " (does not exist yet; created by the first run)"
             facts |= _disk(wanted, hints)
     except VlmrbError as error:
         problems.append(str(error))
@@ -192,7 +192,7 @@ def _store(arguments: argparse.Namespace, problems: list[str], hints: list[str])
 
 def _back_up(store: Any, target: Path) -> str:
     if target.exists():
-        raise StoreUnavailableError(f"--backup: {target} exists already; give a new file name")
+        raise StoreUnavailableError(f"--backup: {target} already exists; give a new file name")
     store.backup(target)
     return f"{target} ({text.size(target.stat().st_size)})"
 
@@ -206,13 +206,13 @@ def _disk(url: str, hints: list[str]) -> dict[str, Any]:
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if free < 1e9:
-        hints.append(f"only {text.size(free)} are free under {folder}; a 200,000-step run needs up to 100 MB")
+        hints.append(f"only {text.size(free)} free in {folder}; a 200,000-step run needs up to 100 MB")
     size = Path(path).stat().st_size if Path(path).exists() else 0
     return {"disk": f"store {text.size(size)}, free {text.size(free)}"}
 
 
 def _path_of(url: str) -> str | None:
-    """The file of a plain path or SQLite URL; None for other databases."""
+    """The file behind a plain path or an SQLite URL; None for other databases."""
     if url.startswith("sqlite"):
         return url.partition(":///")[2].partition("?")[0] or None
     return None if "://" in url else url

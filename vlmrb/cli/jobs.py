@@ -1,4 +1,4 @@
-"""Commands for background jobs and for keeping runs in order: launch, jobs, cancel, resume, log, rename, tag, delete."""
+"""Commands to run jobs in the background and to organise runs: launch, jobs, cancel, resume, log, rename, tag, delete."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ KEYS = ("quick", "compare", "lambda", "visuals", "clips", "robot")
 def add(commands: Any) -> None:
     """Register the commands."""
     _add_launch(commands)
-    parser = add_command(
-        commands, "jobs", list_jobs, "list what runs and waits in the background", "python -m vlmrb jobs --limit-at 4"
+    parser = add_command(commands, "jobs", list_jobs, "list background jobs, newest first", "python -m vlmrb jobs --limit-at 4")
+    parser.add_argument("--limit-at", type=positive_integer, metavar="N", help="from now on, train at most N runs at a time")
+    parser.add_argument(
+        "--limit", type=positive_integer, metavar="N", default=50, help="maximum number of jobs to list (default: 50)"
     )
-    parser.add_argument("--limit-at", type=positive_integer, metavar="N", help="let at most N runs train at a time from now on")
-    parser.add_argument("--limit", type=positive_integer, metavar="N", default=50, help="list at most so many (default: 50)")
     for name, run, summary in (
-        ("cancel", cancel_runs, "take runs that wait out of the queue"),
-        ("resume", resume_runs, "go on with runs in the background, from their newest checkpoints"),
+        ("cancel", cancel_runs, "remove queued runs from the queue"),
+        ("resume", resume_runs, "resume runs in the background, from their latest checkpoints"),
     ):
         parser = add_command(commands, name, run, summary, f"python -m vlmrb {name} 3 4")
         _add_runs(parser)
     parser = add_command(commands, "log", show_log, "print the end of a background run's log", "python -m vlmrb log 3")
     add_run_argument(parser)
-    parser = add_command(commands, "rename", rename_run, "give a run another name", 'python -m vlmrb rename 3 "λ = 0.25"')
+    parser = add_command(commands, "rename", rename_run, "rename a run", 'python -m vlmrb rename 3 "λ = 0.25"')
     add_run_argument(parser)
     parser.add_argument("name", metavar="NAME", help="the new name")
     parser = add_command(commands, "tag", tag_run, "replace the tags of a run", "python -m vlmrb tag 3 baseline paper")
     add_run_argument(parser)
-    parser.add_argument("tags", metavar="TAG", nargs="*", help="the tags; none takes all away")
+    parser.add_argument("tags", metavar="TAG", nargs="*", help="the new tags; give none to remove all")
     parser = add_command(
         commands,
         "delete",
         delete_runs,
-        "delete runs with their clips, scores and checkpoints",
+        "delete runs, including their clips, scores and checkpoints",
         "python -m vlmrb delete 3 4 --yes",
     )
     _add_runs(parser)
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
 
 
 def _add_launch(commands: Any) -> None:
@@ -55,27 +55,28 @@ def _add_launch(commands: Any) -> None:
         launch_runs,
         "train a matched set of runs in the background: every method with every seed",
         "python -m vlmrb launch --env DoorKey-8x8 --methods vlm per uniform --scorer oracle --seeds 0 1 2 3 4",
-        details="They go on when this terminal is closed. 'jobs' lists them, 'log' has what they say, 'control' changes them.",
+        details="The runs keep training when you close this terminal. 'jobs' lists them, 'log' prints a run's output, 'control' "
+        "changes a run.",
     )
     parser.usage = (
         "vlmrb launch [--preset NAME] [--methods M …] [--seeds N …] [--set-name TEXT] [--tag TEXT …] [--dry-run] [settings]"
     )
-    parser.add_argument("--preset", choices=KEYS, help="a set that is ready to launch; settings that you give come on top")
+    parser.add_argument("--preset", choices=KEYS, help="a predefined set of runs; your own settings override its settings")
     parser.add_argument(
         "--methods",
         nargs="+",
         choices=tuple(replay_methods()),
         help=f"replay methods (default: {' '.join(usual_methods())})",
     )
-    parser.add_argument("--seeds", nargs="+", metavar="N", help="seeds of each method, such as 0 1 2 or 0-4 (default: 0)")
-    parser.add_argument("--set-name", metavar="TEXT", default="", help="what this set of runs is called")
-    parser.add_argument("--tag", metavar="TEXT", action="append", default=[], help="tag every run; may be given several times")
-    parser.add_argument("--dry-run", action="store_true", help="tell what would be launched, and launch nothing")
+    parser.add_argument("--seeds", nargs="+", metavar="N", help="seeds for each method, for example 0 1 2 or 0-4 (default: 0)")
+    parser.add_argument("--set-name", metavar="TEXT", default="", help="name of this set of runs")
+    parser.add_argument("--tag", metavar="TEXT", action="append", default=[], help="tag for every run; can be repeated")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be launched, without launching it")
     add_config_options(parser)
 
 
 def launch_runs(arguments: argparse.Namespace) -> int:
-    """`launch`: check, queue, start what may start."""
+    """`launch`: check the set, queue it, and start as many runs as the limit allows."""
     from vlmrb import jobs
     from vlmrb.store import Store
 
@@ -86,7 +87,7 @@ def launch_runs(arguments: argparse.Namespace) -> int:
     if arguments.json:
         text.print_json({"run_ids": run_ids, "estimate": size, "configs": [config.model_dump() for config in configs]})
         return 0
-    how_long = "" if size.seconds is None else f", about {text.duration(size.seconds)} in all"
+    how_long = "" if size.seconds is None else f", about {text.duration(size.seconds)} in total"
     print(f"{_counted(size.runs)}, {size.at_a_time} at a time{how_long}: {size.basis}")
     for config in configs if arguments.dry_run else ():
         print(f"  {config.env} {config.algo} {config.replay} seed {config.seed}, {config.total_steps} steps")
@@ -111,12 +112,12 @@ def _configs(arguments: argparse.Namespace) -> list[Any]:
         methods = arguments.methods or ([given.pop("replay")] if "replay" in given else list(usual_methods()))
         variations = [{"replay": method} for method in methods]
     if "replay" in given:
-        raise ConfigError("launch: --methods or --preset says how the runs replay; leave out --replay")
+        raise ConfigError("launch: --methods or --preset already chooses the replay methods; leave out --replay")
     return matched_set(settings | given, variations, seeds or [0])
 
 
 def list_jobs(arguments: argparse.Namespace) -> int:
-    """`jobs`: what runs, waits and has ended, newest first."""
+    """`jobs`: running, queued and ended jobs, newest first."""
     from vlmrb import jobs
     from vlmrb.store import Store
 
@@ -130,7 +131,7 @@ def list_jobs(arguments: argparse.Namespace) -> int:
         return 0
     print(f"at most {_counted(limit)} at a time on one machine")
     if not found:
-        print("nothing runs or waits; start something with: python -m vlmrb launch")
+        print("no jobs yet; start some with: python -m vlmrb launch")
         return 0
     headers = ["job", "what", "status", "queued", "started", "ended", "error"]
     text.print_table(headers, [_row(job) for job in found])
@@ -147,32 +148,35 @@ def cancel_runs(arguments: argparse.Namespace) -> int:
     """`cancel RUN…`."""
     from vlmrb import jobs
 
-    return _each(arguments, jobs.cancel, "taken out of the queue")
+    return _each(arguments, jobs.cancel, "removed from the queue")
 
 
 def resume_runs(arguments: argparse.Namespace) -> int:
     """`resume RUN…`."""
     from vlmrb import jobs
 
-    return _each(arguments, jobs.resume, "queued to go on")
+    return _each(arguments, jobs.resume, "queued to resume")
 
 
 def delete_runs(arguments: argparse.Namespace) -> int:
-    """`delete RUN…`: asks first, unless told not to."""
+    """`delete RUN…`: asks for confirmation, unless `--yes` is given."""
     from vlmrb import jobs
 
     if not arguments.yes:
         if not sys.stdin.isatty():
-            raise ConfigError("delete: nobody is there to be asked; add --yes to delete without asking")
-        runs = ", ".join(map(str, arguments.run_ids))
-        if input(f"Delete {runs} with all clips, scores and checkpoints? It cannot be undone. [y/N] ").strip().lower() != "y":
+            raise ConfigError(
+                "delete: not an interactive terminal, so it cannot ask for confirmation; add --yes to delete without asking"
+            )
+        runs = f"{_counted(len(arguments.run_ids))} ({', '.join(map(str, arguments.run_ids))})"
+        question = f"Delete {runs} with all clips, scores and checkpoints? This cannot be undone. [y/N] "
+        if input(question).strip().lower() != "y":
             print("nothing was deleted")
             return 0
     return _each(arguments, jobs.delete_run, "deleted")
 
 
 def _each(arguments: argparse.Namespace, action: Any, done: str) -> int:
-    """Do it to each run, telling each; the first that cannot be done ends it."""
+    """Apply the action to each run and report it; stop at the first error."""
     from vlmrb.store import Store
 
     with Store(arguments.store, create=False) as store:
@@ -196,7 +200,7 @@ def show_log(arguments: argparse.Namespace) -> int:
     if arguments.json:
         text.print_json({"run_id": run.run_id, "log": log})
     else:
-        print(text.plain(log, lines=True).rstrip() or f"run {run.run_id} has no log; only runs in the background write one")
+        print(text.plain(log, lines=True).rstrip() or f"run {run.run_id} has no log; only background runs write one")
     return 0
 
 
@@ -205,11 +209,11 @@ def rename_run(arguments: argparse.Namespace) -> int:
     from vlmrb.store import Store
 
     if not arguments.name.strip():
-        raise ConfigError("rename: the name is empty; give one")
+        raise ConfigError("rename: the name is empty; give a non-empty one")
     with Store(arguments.store, create=False) as store:
         store.rename_run(arguments.run_id, arguments.name)
         run = store.run(arguments.run_id)
-    return _tell(arguments, run, f"run {run.run_id} is now called {text.plain(run.name)}")
+    return _report(arguments, run, f"run {run.run_id} is now called {text.plain(run.name)}")
 
 
 def tag_run(arguments: argparse.Namespace) -> int:
@@ -219,10 +223,10 @@ def tag_run(arguments: argparse.Namespace) -> int:
     with Store(arguments.store, create=False) as store:
         store.tag_run(arguments.run_id, arguments.tags)
         run = store.run(arguments.run_id)
-    return _tell(arguments, run, f"run {run.run_id} has the tags: {text.plain(', '.join(run.tags) or 'none')}")
+    return _report(arguments, run, f"run {run.run_id} now has the tags: {text.plain(', '.join(run.tags) or 'none')}")
 
 
-def _tell(arguments: argparse.Namespace, run: Any, words: str) -> int:
+def _report(arguments: argparse.Namespace, run: Any, words: str) -> int:
     if arguments.json:
         text.print_json(run)
     else:
@@ -231,7 +235,7 @@ def _tell(arguments: argparse.Namespace, run: Any, words: str) -> int:
 
 
 def _add_runs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_ids", metavar="RUN", nargs="+", type=positive_integer, help="numbers of runs, as 'runs' lists them")
+    parser.add_argument("run_ids", metavar="RUN", nargs="+", type=positive_integer, help="run numbers, as shown by 'runs'")
 
 
 def _counted(n: int) -> str:

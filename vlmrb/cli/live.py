@@ -1,4 +1,4 @@
-"""The command `control`: live changes. It appends a request, which the run takes up and acknowledges."""
+"""The command `control`: requests a live change, which the run applies and acknowledges."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def add(commands: Any) -> None:
         control_run,
         "change a run while it trains: λ, prompt, pause, unpause, stop",
         "python -m vlmrb control 3 --lambda 0.25 --wait 30",
-        details="The run takes the change up within seconds and records the step at which it took effect.",
+        details="The run applies the change within seconds and records the step at which it took effect.",
     )
     add_run_argument(parser)
     parser.add_argument(
         "action",
         nargs="?",
-        choices=(*ACTIONS, "resume"),  # 'resume' is what 'unpause' was called
+        choices=(*ACTIONS, "resume"),  # 'resume' is the old name of 'unpause'
         metavar="ACTION",
         help="; ".join(f"{name}: {LIVE_CHANGES[name]}" for name in ACTIONS),
     )
@@ -41,24 +41,26 @@ def add(commands: Any) -> None:
         "--lambda",
         dest="vlm_weight",
         metavar="X",
-        help="share of each batch drawn by VLM priority: 0 to 1, 'none' (no mixture), or 'schedule' (as configured)",
+        help="λ, the share of each batch drawn by label: 0 to 1, 'none' (no mixture) or 'schedule' (as configured)",
     )
-    parser.add_argument("--prompt", metavar="TEXT", help="preset, 'name@version', or the text of a yes/no question")
-    parser.add_argument("--wait", type=float, metavar="S", default=0.0, help="wait up to S seconds until the run has taken it up")
+    parser.add_argument("--prompt", metavar="TEXT", help="new prompt: a preset, 'name@version', or the text of a yes/no question")
+    parser.add_argument(
+        "--wait", type=float, metavar="S", default=0.0, help="wait up to S seconds for the run to apply the change"
+    )
 
 
 def control_run(arguments: argparse.Namespace) -> int:
-    """`control RUN`: refuse what cannot work, else append a request; `--wait` follows it."""
+    """`control RUN`: reject what cannot work, else store a request; `--wait` waits for the outcome."""
     from vlmrb.store import Store
 
     if sum(given is not None for given in (arguments.action, arguments.vlm_weight, arguments.prompt)) != 1:
         raise ConfigError("control: give exactly one of pause, unpause, stop, --lambda X or --prompt TEXT")
     if not 0 <= arguments.wait < math.inf:
-        raise ConfigError(f"--wait: got {arguments.wait}; give a number of seconds from 0 up")
+        raise ConfigError(f"--wait: got {arguments.wait}; give 0 or more seconds")
     with Store(arguments.store, create=False) as store:
         change_id = _request(store, arguments)
         if change_id is None:
-            return _tell_cancelled(arguments)
+            return _report_cancelled(arguments)
         row = _follow(store, arguments.run_id, change_id, arguments.wait)
     if arguments.json:
         text.print_json(change_json(row))
@@ -68,7 +70,7 @@ def control_run(arguments: argparse.Namespace) -> int:
 
 
 def _request(store: Store, arguments: argparse.Namespace) -> int | None:
-    """Ask the run; None where a run that waited was taken out of the queue."""
+    """Store the request; None if the run was still queued and has been removed from the queue instead."""
     from vlmrb import jobs
 
     if arguments.vlm_weight is not None:
@@ -79,11 +81,11 @@ def _request(store: Store, arguments: argparse.Namespace) -> int | None:
     return ask(store, arguments.run_id)
 
 
-def _tell_cancelled(arguments: argparse.Namespace) -> int:
+def _report_cancelled(arguments: argparse.Namespace) -> int:
     if arguments.json:
         text.print_json({"run_id": arguments.run_id, "name": "stop", "status": "cancelled"})
     else:
-        print(f"run {arguments.run_id}: taken out of the queue")
+        print(f"run {arguments.run_id}: removed from the queue")
     return 0
 
 
@@ -92,20 +94,20 @@ def _follow(store: Store, run_id: int, change_id: int, seconds: float) -> LiveCh
     while True:
         row = next((row for row in store.live_changes(run_id) if row.change_id == change_id), None)
         if row is None:
-            raise VlmrbError(f"the request {change_id} of run {run_id} is gone; was the run deleted meanwhile?")
+            raise VlmrbError(f"request {change_id} of run {run_id} no longer exists; was the run deleted?")
         if row.status != "requested" or time.monotonic() >= deadline:
             return row
         time.sleep(0.2)
 
 
 def change_json(row: LiveChange) -> dict[str, Any]:
-    """A live change as the commands print it; programs know its id as 'control_id'."""
+    """A live change as JSON, where its id is called 'control_id'."""
     fields = text.to_json(row)
     return {"control_id": fields.pop("change_id"), **fields}
 
 
 def outcome(row: LiveChange) -> str:
-    """What became of a request, in words."""
+    """The outcome of a request, in words."""
     if row.status == "applied":
         return f"applied at step {row.applied_step}"
-    return f"rejected: {row.error}" if row.status == "rejected" else "requested, not yet taken up"
+    return f"rejected: {row.error}" if row.status == "rejected" else "requested, not applied yet"

@@ -1,4 +1,4 @@
-"""Command-line options: the shared ones, and those made from the fields of TrainConfig."""
+"""Command-line options: those shared by all commands, and those generated from the fields of TrainConfig."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vlmrb.replay.registry import replay_methods
 from vlmrb.settings import Setting, in_words
 
 Command = Callable[[argparse.Namespace], int]
-"""Runs a parsed command and returns the exit status."""
+"""Runs a parsed command and returns its exit status."""
 
 
 def add_command(
     commands: Any, name: str, run: Command, summary: str, example: str, *, details: str = ""
 ) -> argparse.ArgumentParser:
-    """Register a command with --store and --json, a summary in the list of commands, and an example in its help."""
+    """Register a command with --store and --json, a summary for the list of commands, and an example in its help."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
@@ -33,20 +33,20 @@ def add_command(
     parser.add_argument(
         "--store",
         metavar="URL",
-        help="database: a path such as runs.db, or a URL such as postgresql+psycopg://… "
+        help="database: a file path such as runs.db, or a URL such as postgresql+psycopg://… "
         "(default: $VLMRB_STORE, else a file in your data folder)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     return parser
 
 
 def add_run_argument(parser: argparse.ArgumentParser) -> None:
-    """The positional RUN."""
-    parser.add_argument("run_id", metavar="RUN", type=positive_integer, help="number of the run, as 'runs' lists it")
+    """Add the positional argument RUN."""
+    parser.add_argument("run_id", metavar="RUN", type=positive_integer, help="run number, as shown by 'runs'")
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """One option per setting of a run, grouped. Only what the user gives ends up in the namespace."""
+    """Add one option per setting of a run, in groups. Only options that the user gives end up in the namespace."""
     groups: dict[str, Any] = {}
     for setting in settings().values():
         if setting.group not in groups:
@@ -61,7 +61,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
 
 
 def given_config(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The settings that the user gave, as text; the configuration model checks and converts them."""
+    """The settings given by the user, as text; the configuration model checks and converts them."""
     given = {name: getattr(arguments, name) for name in settings() if hasattr(arguments, name)}
     return {name: None if _means_none(name, value) else value for name, value in given.items()}
 
@@ -73,7 +73,7 @@ def positive_integer(text: str) -> int:
     except ValueError:
         value = 0
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number ≥ 1")
     return value
 
 
@@ -85,7 +85,7 @@ def step_count(text: str) -> int:
     except ValueError:
         value = math.nan
     if not math.isfinite(value) or value < 0 or value != int(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of steps; write it like 100000 or 100k")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of steps; write for example 100000 or 100k")
     return int(value)
 
 
@@ -109,9 +109,9 @@ def _metavar(setting: Setting) -> str:
 
 
 def _help(setting: Setting) -> str:
-    """The description with who reads it, the range, and the default where the description does not tell it itself."""
-    readers = setting.agents or (setting.methods if setting.group == "replay" else ())  # any run may have its clips scored
-    facts = [f"{', '.join(readers)} only" if readers else "", setting.range]
+    """The description, followed by who uses the setting, its range, and its default unless the description states it."""
+    users = setting.agents or (setting.methods if setting.group == "replay" else ())  # any run may have its clips scored
+    facts = [f"{', '.join(users)} only" if users else "", setting.range]
     if "(default:" not in setting.description:
         facts.append(f"default: {in_words(setting.default)}{_other_defaults(setting)}")
     facts = [fact for fact in facts if fact]
@@ -127,5 +127,5 @@ def _other_defaults(setting: Setting) -> str:
 
 
 def _methods() -> str:
-    """All replay methods, in a few words each."""
+    """All replay methods, each in a few words."""
     return ". " + "; ".join(f"{key}: {method.label}, {method.summary}" for key, method in replay_methods().items())

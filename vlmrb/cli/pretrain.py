@@ -1,4 +1,4 @@
-"""The command that makes the embedded model, and says what a model folder is worth."""
+"""The command `pretrain`: trains an embedded model, or evaluates a model folder."""
 
 from __future__ import annotations
 
@@ -23,32 +23,36 @@ def add(commands: Any) -> None:
         commands,
         "pretrain",
         pretrain_model,
-        "make the embedded model from nothing, or measure a model folder on environments that it has not seen",
+        "train an embedded model from scratch, or evaluate a model on held-out environments",
         "python -m vlmrb pretrain --out embedded",
-        details="A small vision-language model learns from simulated worlds: every MiniGrid family but DoorKey, or OGBench's "
-        "robot with random layouts. --evaluate measures any model folder on what is held out instead: DoorKey, or OGBench's own "
-        "tasks. The store is not used.",
+        details="Trains a small vision-language model in simulation: on every MiniGrid family except DoorKey, or on OGBench's "
+        "robot with random layouts. --evaluate tests any model folder on the held-out environments: DoorKey, or OGBench's own "
+        "tasks. Does not use the store.",
     )
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--out", type=Path, metavar="FOLDER", help="where the model goes")
-    what.add_argument("--evaluate", type=Path, metavar="FOLDER", help="measure this model")
+    what.add_argument("--out", type=Path, metavar="FOLDER", help="save the model here")
+    what.add_argument("--evaluate", type=Path, metavar="FOLDER", help="evaluate the model in this folder")
     parser.add_argument(
-        "--suite", choices=("grids", "robots"), default="grids", help="what it learns about or is measured on (default: grids)"
+        "--suite", choices=("grids", "robots"), default="grids", help="environments to train or evaluate on (default: grids)"
     )
     long = parser.add_mutually_exclusive_group()
     long.add_argument(
         "--clips",
         type=positive_integer,
         metavar="N",
-        help="train on so many clips (default: as many as the shipped model was); with --evaluate: ask about so many (500)",
+        help="number of clips to train on (default: as for the shipped model) or to evaluate on (default: 500)",
     )
-    long.add_argument("--hours", type=float, metavar="H", help="train this long instead")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed gives the same data (default: 0)")
-    parser.add_argument("--device", default="auto", help="torch device (default: cuda where there is one, else the CPU)")
+    long.add_argument("--hours", type=float, metavar="H", help="train for this many hours instead of a number of clips")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the data (default: 0)")
+    parser.add_argument("--device", default="auto", help="torch device (default: cuda if available, else cpu)")
     parser.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes that make clips (default: 1; 0: none beside)"
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="worker processes that generate clips (default: 1; 0: generate them in this process)",
     )
-    parser.add_argument("--resume", action="store_true", help="go on where an interrupted training was")
+    parser.add_argument("--resume", action="store_true", help="resume an interrupted training")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
@@ -60,7 +64,7 @@ def pretrain_model(arguments: argparse.Namespace) -> int:
     from vlmrb.pretrain.suites import suite_of
 
     if arguments.workers < 0:
-        raise ConfigError(f"--workers: {arguments.workers} must be 0 or more")
+        raise ConfigError(f"--workers: got {arguments.workers}; must be 0 or more")
     default = suite_of(arguments.suite).clips if arguments.hours is None else None
     recipe = Recipe(clips=arguments.clips or default, hours=arguments.hours, seed=arguments.seed, suite=arguments.suite)
     last: list[PretrainProgress] = []
@@ -82,16 +86,16 @@ def pretrain_model(arguments: argparse.Namespace) -> int:
     if arguments.json:
         text.print_json({"folder": arguments.out, "progress": last[0] if last else None})
     else:
-        print(f"{text.plain(arguments.out)} holds the model; try it: --scorer hf:{text.plain(arguments.out)}")
+        print(f"saved the model in {text.plain(arguments.out)}; use it with: --scorer hf:{text.plain(arguments.out)}")
     return 0
 
 
 def describe(progress: PretrainProgress) -> str:
-    """How training is going, in a few figures."""
+    """Training progress, in a few figures."""
     figures = [f"{progress.clips} clips", f"see {progress.see:.2f} ({text.percent(progress.seen)})"]
     if not math.isnan(progress.answer):
         figures.append(f"read {progress.read:.3f}")
-        figures.append(f"answer {progress.answer:.3f} ({text.percent(progress.right)} right)")
+        figures.append(f"answer {progress.answer:.3f} ({text.percent(progress.right)} correct)")
     return ", ".join([*figures, f"{progress.clips_per_second:.3g} clips/s"])
 
 
@@ -115,7 +119,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def print_evaluation(found: Evaluation) -> None:
-    """The figures as Markdown tables, fit for a model card."""
+    """Print the results as Markdown tables, ready for a model card."""
     headers = ["question", "n", "yes", "AUC", "precision", "recall", "calibration error", "new phrasings", "opposite differs"]
     rows = []
     for entry in found.questions:

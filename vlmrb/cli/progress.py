@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, now and then a line elsewhere, nothing when quiet."""
+"""Progress on stderr: a bar on a terminal, an occasional line elsewhere, nothing when quiet."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """Shows how far something is.
+    """Shows the progress of a task.
 
     Args:
-        total: how many units make the whole.
-        unit: their name.
+        total: number of units to do.
+        unit: their name, such as 'steps'.
         quiet: show nothing.
-        start: units done before.
+        start: units already done.
     """
 
     def __init__(self, total: int, unit: str, *, quiet: bool = False, start: int = 0) -> None:
@@ -46,7 +46,7 @@ class Progress:
         self.close()
 
     def update(self, done: int, figures: str = "") -> None:
-        """Say that `done` units of the total are done, with figures to show beside."""
+        """Report that `done` units of the total are done, with figures to show next to them."""
         advance, self._done = done - self._done, done
         if self._bar is not None:
             self._bar.set_postfix_str(plain(figures), refresh=False)
@@ -55,7 +55,7 @@ class Progress:
             self._print_line(figures)
 
     def note(self, message: str) -> None:
-        """Print a line that stays, above the bar."""
+        """Print a permanent line above the bar."""
         if self._quiet:
             return
         if self._bar is not None:
@@ -64,7 +64,7 @@ class Progress:
             print(plain(message), file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Leave the last state on screen."""
+        """Close the bar; its last state stays on screen."""
         if self._bar is not None:
             self._bar.close()
 
@@ -75,7 +75,7 @@ class Progress:
 
 
 def _can_draw() -> bool:
-    """Whether stderr is a terminal with a size; some pseudo-terminals have none."""
+    """Whether stderr is a terminal with a size; some pseudo-terminals report none."""
     try:
         return sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns > 0
     except OSError:

@@ -1,4 +1,4 @@
-"""Commands that look at runs: runs, show, curve."""
+"""Commands that show runs: runs, show, curve."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ def add(commands: Any) -> None:
     parser = add_command(
         commands, "runs", list_runs, "list the runs, newest first", "python -m vlmrb runs --status finished --limit 20"
     )
-    parser.add_argument("--status", choices=STATUSES, help="only runs of this status")
-    parser.add_argument("--limit", type=positive_integer, metavar="N", default=50, help="at most so many (default: 50)")
+    parser.add_argument("--status", choices=STATUSES, help="only runs with this status")
+    parser.add_argument(
+        "--limit", type=positive_integer, metavar="N", default=50, help="maximum number of runs to list (default: 50)"
+    )
 
     parser = add_command(
-        commands, "show", show_run, "show a run: settings, counters, newest metrics, live changes", "python -m vlmrb show 3"
+        commands, "show", show_run, "show a run: settings, counters, latest metrics, live changes", "python -m vlmrb show 3"
     )
     add_run_argument(parser)
 
@@ -33,7 +35,7 @@ def add(commands: Any) -> None:
         commands,
         "curve",
         show_curve,
-        "print a metric of a run, step by step",
+        "print a metric of a run by step",
         "python -m vlmrb curve 3 --metric rollout/episodic_return --json",
     )
     add_run_argument(parser)
@@ -41,7 +43,7 @@ def add(commands: Any) -> None:
         "--metric",
         metavar="M",
         default="eval/success_rate",
-        help="name of the metric, as 'show' lists it (default: eval/success_rate)",
+        help="name of the metric, as shown by 'show' (default: eval/success_rate)",
     )
     parser.add_argument("--since", type=step_count, metavar="STEP", default=0, help="only from this step on")
 
@@ -58,7 +60,7 @@ def list_runs(arguments: argparse.Namespace) -> int:
     if arguments.json:
         text.print_json([text.to_json(run) | {"success_rate": latest, "best_success_rate": best} for run, latest, best in rows])
     elif not rows:
-        print(f"no runs{f' that are {arguments.status}' if arguments.status else ''} yet; start one with: python -m vlmrb train")
+        print(f"no {f'{arguments.status} ' if arguments.status else ''}runs yet; start one with: python -m vlmrb train")
     else:
         headers = ["run", "name", "status", "env", "algo", "replay", "seed", "steps", "success", "best", "steps/s", "started"]
         text.print_table(
@@ -85,12 +87,12 @@ def list_runs(arguments: argparse.Namespace) -> int:
 
 
 def show_run(arguments: argparse.Namespace) -> int:
-    """`show RUN`: everything but curves and clips."""
+    """`show RUN`: everything except curves and clips."""
     from vlmrb.store import Store
 
     with Store(arguments.store, create=False) as store:
         run = store.run(arguments.run_id)
-        newest = {name: _newest(store, run.run_id, name) for name in store.metric_names(run.run_id)}
+        latest = {name: _latest(store, run.run_id, name) for name in store.metric_names(run.run_id)}
         changes = store.live_changes(run.run_id)
         clips = store.count_clips(run.run_id)
         folder = store.folder_of_run(run.run_id)
@@ -102,7 +104,7 @@ def show_run(arguments: argparse.Namespace) -> int:
             | {
                 "clips": clips,
                 "folder": folder,
-                "metrics": newest,
+                "metrics": latest,
                 "controls": [change_json(each) for each in changes],
                 "labels": judged,
             }
@@ -117,17 +119,17 @@ def show_run(arguments: argparse.Namespace) -> int:
             "success": run.success_rule or "–",
             "clips": f"{clips} stored; "
             + ", ".join(f"{name} {value}" for name, value in text.to_json(run.counters).items() if value != ""),
-            **({} if labels is None else {"labels": _told(labels)}),
+            **({} if labels is None else {"labels": _labels_in_words(labels)}),
             "created": text.ago(run.created_at),
-            "last sign of life": text.ago(run.heartbeat_at),
+            "last heartbeat": text.ago(run.heartbeat_at),
             "files": str(folder),
         }
     )
     print("\nsettings")
     text.print_pairs({f"  {name}": value for name, value in run.config.items()})
-    if newest:
-        print("\nnewest metrics")
-        text.print_pairs({f"  {name}": text.number(value, 4) for name, value in newest.items()})
+    if latest:
+        print("\nlatest metrics")
+        text.print_pairs({f"  {name}": text.number(value, 4) for name, value in latest.items()})
     if changes:
         print("\nlive changes")
         text.print_table(
@@ -158,7 +160,7 @@ def show_curve(arguments: argparse.Namespace) -> int:
 
 
 def _labels(store: Any, run_id: int) -> Agreement | None:
-    """The newest labels of a run's clips against what the simulator saw; None without any."""
+    """Agreement of the latest labels of a run's clips with the simulator's events; None if no clip has a label."""
     clips = [clip for clip in store.clips(run_id, limit=store.count_clips(run_id) or 1) if clip.score is not None]
     if not clips:
         return None
@@ -167,7 +169,7 @@ def _labels(store: Any, run_id: int) -> Agreement | None:
     )
 
 
-def _told(labels: Agreement) -> str:
+def _labels_in_words(labels: Agreement) -> str:
     table = labels.confusion
     return (
         f"{text.percent(table.positive_rate)} yes; the simulator saw progress in {text.percent(labels.truth_rate)}: "
@@ -175,6 +177,6 @@ def _told(labels: Agreement) -> str:
     )
 
 
-def _newest(store: Any, run_id: int, metric: str) -> float | None:
+def _latest(store: Any, run_id: int, metric: str) -> float | None:
     _, values = store.metrics(run_id, metric)
     return float(values[-1]) if len(values) else None

@@ -1,4 +1,4 @@
-"""The command that scores stored clips again and says how well the answers agree with what happened."""
+"""The command `score`: scores stored clips again and reports how well the labels agree with what happened."""
 
 from __future__ import annotations
 
@@ -24,26 +24,28 @@ def add(commands: Any) -> None:
         commands,
         "score",
         score_run,
-        "score the stored clips of a run again, by any scorer and prompt",
+        "score the stored clips of a run again, with any scorer and prompt",
         'python -m vlmrb score 3 --scorer hf:models/plm-1b --prompt "Does the agent pick up a key?" --limit 200',
-        details="Stores the scores beside the earlier ones and compares the labels with the simulator's events (progress: a key "
-        "picked up, a door unlocked or opened, the goal reached), with what people said, and with each clip's previous label. "
-        "'trial' does the same to a sample and leaves the clips' labels alone.",
+        details="Adds the new scores to the stored ones, and compares the new labels with the simulator's events (progress: a "
+        "key picked up, a door unlocked or opened, the goal reached), with people's judgements, and with each clip's previous "
+        "label. 'trial' does the same for a sample without changing any label.",
     )
     add_run_argument(parser)
     add_scorer_options(parser)
-    parser.add_argument("--limit", type=positive_integer, metavar="N", help="at most so many clips, evenly spaced over the run")
+    parser.add_argument(
+        "--limit", type=positive_integer, metavar="N", help="maximum number of clips to score, evenly spaced over the run"
+    )
     parser.add_argument(
         "--batch-size",
         type=positive_integer,
         metavar="N",
         default=TrainConfig.model_fields["scoring_batch_size"].default,
-        help="clips per call of the scorer (default: %(default)s)",
+        help="clips per call to the scorer (default: %(default)s)",
     )
 
 
 def add_scorer_options(parser: argparse.ArgumentParser) -> None:
-    """--scorer and --prompt with everything that goes with them, and --quiet."""
+    """Add --scorer, --prompt, the options that go with them, and --quiet."""
     defaults = {name: field.default for name, field in TrainConfig.model_fields.items()}
     parser.add_argument(
         "--scorer",
@@ -60,16 +62,21 @@ def add_scorer_options(parser: argparse.ArgumentParser) -> None:
         type=share,
         metavar="X",
         default=defaults["threshold"],
-        help="label yes from this P(yes) on (default: %(default)s)",
+        help="label a clip yes if P(yes) is at least this (default: %(default)s)",
     )
     parser.add_argument(
         "--frames",
         type=positive_integer,
         metavar="N",
-        help="frames of a clip that a model looks at (default: as many as the embedded model is made for, else 8)",
+        help="frames per clip shown to a model (default: as many as the embedded model was trained on; 8 for others)",
     )
-    parser.add_argument("--device", default="auto", help="hf: torch device (default: auto)")
-    parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="hf: weights' dtype")
+    parser.add_argument("--device", default="auto", help="torch device of an hf: scorer (default: auto)")
+    parser.add_argument(
+        "--dtype",
+        default="auto",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        help="dtype of the weights of an hf: scorer (default: auto)",
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
@@ -108,7 +115,7 @@ def score_run(arguments: argparse.Namespace) -> int:
 
 
 def show_progress(bar: Progress) -> Any:
-    """What `score_clips` tells, on a bar."""
+    """A callback that shows the progress of `score_clips` on a bar."""
 
     def update(progress: ScoringProgress) -> None:
         bar.update(progress.done, str(progress))
@@ -117,7 +124,7 @@ def show_progress(bar: Progress) -> Any:
 
 
 def report_json(report: AgreementReport) -> dict[str, Any]:
-    """A report as flat JSON: what is measured against events, then `people` (null where nobody said anything), then flips."""
+    """A report as flat JSON: agreement with events, then `people` (null without judgements), then flips."""
     return (
         {"clips": report.clips, "first_error": report.first_error}
         | agreement_json(report.events)
@@ -127,7 +134,7 @@ def report_json(report: AgreementReport) -> dict[str, Any]:
 
 
 def print_report(report: AgreementReport) -> None:
-    """A report for people."""
+    """Print a report for people."""
     events, changes = report.events, report.flips
     text.print_pairs(
         {
@@ -150,7 +157,7 @@ def print_report(report: AgreementReport) -> None:
 
 
 def _score(store: Store, clips: list[ClipSummary], prompt: Prompt, arguments: argparse.Namespace) -> list[ClipScore]:
-    """Score, and store what has come in about twice a second: what an interruption leaves is whole."""
+    """Score the clips; store new scores about twice a second, so that an interruption loses little."""
     from vlmrb.rescoring import score_clips
     from vlmrb.scoring import ScorerOptions
 
@@ -176,7 +183,7 @@ def _score(store: Store, clips: list[ClipSummary], prompt: Prompt, arguments: ar
 
 
 def agreement_json(agreement: Agreement) -> dict[str, Any]:
-    """The figures of an agreement, in one flat object."""
+    """The figures of an agreement as one flat object."""
     table = agreement.confusion
     return {
         "unknown": table.unknown,

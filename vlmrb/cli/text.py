@@ -1,4 +1,4 @@
-"""What commands print: tables for people, JSON for programs, and never a control character from untrusted text."""
+"""Output of the commands: tables for people, JSON for programs, and no control characters from untrusted text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u20
 
 
 def plain(text: object, *, lines: bool = False) -> str:
-    """Without terminal escape sequences, control and text-direction characters; line breaks become blanks unless `lines`."""
+    """Text without terminal escapes, control characters and direction marks; line breaks become spaces unless `lines`."""
     found = _CONTROL.sub("", _ESCAPE_SEQUENCE.sub("", str(text)).replace("\r\n", "\n"))
     return found if lines else re.sub(r"[\n\t]+", " ", found)
 
@@ -37,7 +37,7 @@ def shorten(text: object, width: int) -> str:
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, markdown: bool = False) -> None:
-    """Print rows under headers: aligned columns, or a Markdown table. Cells are made plain first."""
+    """Print rows under headers, as aligned columns or as a Markdown table. Cells go through `plain` first."""
     cells = [[plain(cell) for cell in row] for row in rows]
     if markdown:
         cells = [[cell.replace("|", "\\|") for cell in row] for row in cells]
@@ -59,12 +59,12 @@ def print_pairs(pairs: Mapping[str, object]) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print one line of strict JSON: ASCII only, so no character can steer a terminal; numbers that are not finite are null."""
+    """Print one line of strict JSON: ASCII, so that no character can control the terminal; NaN and infinities are null."""
     print(json.dumps(to_json(value), allow_nan=False), flush=True)
 
 
 def to_json(value: Any) -> Any:
-    """Records, arrays and paths as plain lists, dictionaries, numbers and strings."""
+    """Convert records, arrays and paths to plain lists, dictionaries, numbers and strings."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if hasattr(value, "_asdict"):
@@ -85,7 +85,7 @@ def to_json(value: Any) -> Any:
 
 
 def complain(message: object) -> None:
-    """Print an error to stderr, each line after the program's name."""
+    """Print an error to stderr, each line prefixed with the program's name."""
     for line in plain(message, lines=True).splitlines() or [""]:
         print(f"vlmrb: {line}", file=sys.stderr)
 
@@ -113,7 +113,7 @@ def ago(moment: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """300.0 → '5 min'; negative ones are '0 s'."""
+    """300.0 → '5 min'; negative values → '0 s'."""
     for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= length:
             return f"{seconds / length:.0f} {unit}"

@@ -1,4 +1,4 @@
-"""The command that trains: every setting is an option, and a finished run is told in one line."""
+"""The command `train`: every setting is an option, and the result is one line of JSON or a short summary."""
 
 from __future__ import annotations
 
@@ -25,24 +25,28 @@ def add(commands: Any) -> None:
         commands,
         "train",
         train_run,
-        "train an agent, or go on with a run that was stopped or killed",
+        "train an agent, or resume a run that was stopped or killed",
         "python -m vlmrb train --env DoorKey-8x8 --replay vlm --scorer oracle --total-steps 300000 --seed 1",
-        details="Ctrl-C stops after a checkpoint; --resume goes on from it. Numbers of steps count the steps of all parallel "
-        "environments together.",
+        details="Ctrl-C saves a checkpoint and stops; --resume continues from it. Step counts are totals over all parallel "
+        "environments.",
     )
-    parser.usage = "vlmrb train [--name TEXT] [--resume RUN] [--quiet] [--json] [--store URL] [settings]"  # there are many
-    parser.add_argument("--name", metavar="TEXT", help="name of the run (default: made from its settings)")
-    parser.add_argument("--resume", metavar="RUN", type=positive_integer, help="go on with this run; takes no other setting")
+    parser.usage = (
+        "vlmrb train [--name TEXT] [--resume RUN] [--quiet] [--json] [--store URL] [settings]"  # too many settings to list
+    )
+    parser.add_argument("--name", metavar="TEXT", help="name of the run (default: derived from its settings)")
+    parser.add_argument(
+        "--resume", metavar="RUN", type=positive_integer, help="resume this run; cannot be combined with settings"
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     add_config_options(parser)
 
 
 def train_run(arguments: argparse.Namespace) -> int:
-    """`train`: make or resume a run, show its progress, tell its result."""
+    """`train`: start or resume a run, show its progress, report its result."""
     given = given_config(arguments)
     if arguments.resume and (given or arguments.name):
         names = ", ".join("--" + name.replace("_", "-") for name in [*given, *(["name"] if arguments.name else [])])
-        raise ConfigError(f"--resume goes on with the settings of run {arguments.resume}; leave out {names}, or start a new run")
+        raise ConfigError(f"--resume uses the settings of run {arguments.resume}; leave out {names}, or start a new run")
     config = None if arguments.resume else make_config(**given)
 
     from vlmrb.store import Store
@@ -50,10 +54,10 @@ def train_run(arguments: argparse.Namespace) -> int:
     with Store(arguments.store, create=not arguments.resume) as store:
         result = _train(store, config, arguments)
         run = store.run(result.run_id)
-    # also when quiet: a run whose scoring failed, or means nothing, is not what was asked for
+    # even when quiet: a run whose scoring failed, or whose scores mean nothing, is not what the user asked for
     if warning := run.error or (arguments.quiet and run.counters.prompt_notice):
         text.complain(f"warning: {warning}")
-    _tell(result, arguments)
+    _report(result, arguments)
     return EXIT_INTERRUPTED if result.status == "interrupted" else 0
 
 
@@ -80,7 +84,7 @@ def _train(store: Store, config: TrainConfig | None, arguments: argparse.Namespa
 
 
 def _figures(figures: RunFigures) -> str:
-    """The latest figures in a few words, those that are known."""
+    """The latest figures that are known, in a few words."""
     words = []
     if figures.success_rate is not None:
         words.append(f"success {text.percent(figures.success_rate)}")
@@ -91,7 +95,7 @@ def _figures(figures: RunFigures) -> str:
     return ", ".join([*words, f"{figures.steps_per_second:.0f} steps/s"])
 
 
-def _tell(result: TrainResult, arguments: argparse.Namespace) -> None:
+def _report(result: TrainResult, arguments: argparse.Namespace) -> None:
     if arguments.json:
         text.print_json(result)
         return
@@ -99,7 +103,7 @@ def _tell(result: TrainResult, arguments: argparse.Namespace) -> None:
         {
             "run": f"{result.run_id} is {result.status} at step {result.steps}, {result.steps_per_second:.0f} steps per second",
             "success": f"{text.percent(result.final_success_rate)} in the last evaluation",
-            "clips": f"{result.clips}, of which {result.clips_scored} scored ({text.percent(result.positive_rate)} yes, "
+            "clips": f"{result.clips}: {result.clips_scored} scored ({text.percent(result.positive_rate)} yes, "
             f"{result.unknown} unknown), {result.stale} too late, {result.dropped} dropped",
             "next": _next_step(result),
         }

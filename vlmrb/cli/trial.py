@@ -1,4 +1,4 @@
-"""The command that tries a prompt, or a scorer, on a sample of stored clips before it touches a run."""
+"""The command `trial`: tries a prompt or scorer on a sample of stored clips, without changing their labels."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ def add(commands: Any) -> None:
         commands,
         "trial",
         try_prompt,
-        "try a prompt on a sample of stored clips; their labels stay as they are",
+        "try a prompt on a sample of stored clips, without changing their labels",
         'python -m vlmrb trial 3 4 --scorer hf:models/plm-1b --prompt "Does the agent pick up a key?" --sample 200',
-        details="Half of the sample shows progress, as far as there is so much. Tells how the answers agree with the simulator's "
-        "events and with people, and which labels would flip.",
+        details="Half of the sample shows progress, if there are enough such clips. Reports how well the answers agree with the "
+        "simulator's events and with people's judgements, and which labels would flip.",
     )
-    parser.add_argument("run_ids", metavar="RUN", type=positive_integer, nargs="*", help="runs whose clips are sampled")
+    parser.add_argument("run_ids", metavar="RUN", type=positive_integer, nargs="*", help="sample clips from these runs")
     add_scorer_options(parser)
-    parser.add_argument("--sample", type=positive_integer, metavar="N", default=200, help="at most so many clips (default: 200)")
     parser.add_argument(
-        "--seed", type=int, metavar="N", default=0, help="of the sample: the same draws the same clips (default: 0)"
+        "--sample", type=positive_integer, metavar="N", default=200, help="maximum number of clips to sample (default: 200)"
     )
-    parser.add_argument("--show", type=positive_integer, metavar="TRIAL", help="show a trial that was made before")
-    parser.add_argument("--resume", type=positive_integer, metavar="TRIAL", help="go on with a trial that was interrupted")
+    parser.add_argument("--seed", type=int, metavar="N", default=0, help="seed of the sample (default: 0)")
+    parser.add_argument("--show", type=positive_integer, metavar="TRIAL", help="show an earlier trial")
+    parser.add_argument("--resume", type=positive_integer, metavar="TRIAL", help="resume a trial that was interrupted or failed")
     parser.add_argument("--list", action="store_true", help="list the trials, newest first")
 
 
 def try_prompt(arguments: argparse.Namespace) -> int:
-    """`trial`: make and run one, go on with one, show one, or list them."""
+    """`trial`: create and run a trial, resume one, show one, or list them."""
     from vlmrb.rescoring import trial_report
     from vlmrb.store import Store
 
@@ -63,14 +63,14 @@ def try_prompt(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    """One thing at a time.
+    """Check that exactly one action is asked for.
 
     Raises:
-        ConfigError: none, or several, of RUN, --show, --resume and --list.
+        ConfigError: none or several of RUN, --show, --resume and --list are given.
     """
     given = [bool(arguments.run_ids), arguments.show is not None, arguments.resume is not None, arguments.list]
     if sum(given) != 1:
-        raise ConfigError("trial: name runs to make a trial, or give one of --show TRIAL, --resume TRIAL and --list")
+        raise ConfigError("trial: give run numbers to start a trial, or exactly one of --show TRIAL, --resume TRIAL and --list")
 
 
 def _create(store: Store, arguments: argparse.Namespace) -> int:
@@ -111,7 +111,7 @@ def _list(trials: list[Trial], as_json: bool) -> int:
         print("no trials yet")
     else:
         text.print_table(
-            ["trial", "status", "made", "runs", "scored", "scorer", "prompt"],
+            ["trial", "status", "created", "runs", "scored", "scorer", "prompt"],
             [
                 [
                     trial.trial_id,
@@ -155,7 +155,8 @@ def _print(report: TrialReport) -> None:
     trial, prompt = report.trial, report.prompt
     facts = {
         "trial": f"{trial.trial_id}, {trial.status}" + (f": {trial.error}" if trial.error else ""),
-        "sample": f"{trial.scored} of {len(trial.clip_ids)} clips scored, of {', '.join(f'run {run}' for run in trial.run_ids)}",
+        "sample": f"{trial.scored} of {len(trial.clip_ids)} clips scored, from "
+        + ", ".join(f"run {run}" for run in trial.run_ids),
         "scorer": trial.scorer + (f", model {trial.model}" if trial.model not in ("", trial.scorer) else ""),
         "prompt": "–" if prompt is None else f"{prompt.name}@{prompt.version}: {text.shorten(prompt.text, 100)}",
     }
@@ -181,4 +182,4 @@ def _print(report: TrialReport) -> None:
             ],
         )
     if len(flipped) > SHOWN_FLIPS:
-        print(f"and {len(flipped) - SHOWN_FLIPS} more; --json lists all")
+        print(f"and {len(flipped) - SHOWN_FLIPS} more; --json lists them all")

@@ -1,4 +1,4 @@
-"""Stored clips as people watch them: sprite sheets for a browser, MP4 files for everything else."""
+"""Stored clips for people to watch: sprite sheets for browsers, MP4 files for everything else."""
 
 from __future__ import annotations
 

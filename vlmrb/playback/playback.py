@@ -1,9 +1,9 @@
-"""Stored clips as pictures: sprite sheets for a browser, MP4 files for people.
+"""Renders stored clips: as sprite sheets for browsers, and as MP4 files for everything else.
 
-A sheet is one picture that holds several frames, so that a browser fetches a clip at once and shows exactly the frame
-that was asked for. Drawn worlds are drawn again from their snapshots at the size that is needed, which costs less than
-shrinking them and keeps their colours few. They are encoded without loss: large sheets as a PNG with a palette, which is
-quickest, the others as WebP. Photographs become WebP of quality `PHOTO_QUALITY`.
+A sheet is one image of several frames: a browser fetches a clip with one request and can show any exact frame. Frames
+that come from snapshots are redrawn at the size needed, which costs less than shrinking them and adds no colours. Sheets
+with few enough colours for a palette become PNG, which is lossless and fastest; other images of MiniGrid become lossless
+WebP, and everything else WebP of quality `PHOTO_QUALITY`.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from vlmrb.store.encoding import palette
 from vlmrb.types import CLIPS_PER_RUN, FrameRenderer
 
 THUMBNAIL_FRAMES = 16
-COSTLY_THUMBNAIL_FRAMES = 6  # where a frame takes tens of milliseconds to draw
+COSTLY_THUMBNAIL_FRAMES = 6  # if a frame takes tens of milliseconds to draw
 _COSTLY = ("mujoco", "ogbench")
 THUMBNAIL_SIDE = 112
 SHEET_SIDE = 384
 SHEET_PIXELS = 2**24
-"""A sheet has about this many pixels at most, which any browser can hold: frames of clips beyond 113 steps are smaller."""
+"""Approximate maximum number of pixels in a sheet, which any browser can handle. Clips over 113 steps get smaller frames."""
 
-_RENDERERS = 32  # kept at most; one takes up to 9 MB
-_CHUNK = 32  # frames of a video drawn at a time
+_RENDERERS = 32  # maximum number kept; each takes up to 9 MB
+_CHUNK = 32  # video frames drawn at a time
 
 T = TypeVar("T")
 
 
 class Playback:
-    """Pictures of stored clips, kept for a while. Any thread may use it.
+    """Renders stored clips and caches the results. Thread-safe.
 
     Args:
-        store: where the clips are.
-        cache_bytes: encoded sheets are kept up to this size in all; the least recently used go first.
+        store: contains the clips.
+        cache_bytes: maximum total size of cached sheets; the least recently used are evicted first.
     """
 
     def __init__(self, store: Store, *, cache_bytes: int = 64 * 2**20) -> None:
@@ -52,26 +52,26 @@ class Playback:
         self._sheets: _Recent[Sheet] = _Recent(cache_bytes)
         self._renderers: _Recent[FrameRenderer] = _Recent(_RENDERERS)
         self._recipes: _Recent[dict[str, Any]] = _Recent(1_000)
-        self._drawing = threading.Lock()  # a tile that several threads need is drawn once
+        self._drawing = threading.Lock()  # a tile that several threads need is drawn only once
 
     def thumbnail(self, clip_id: int) -> Sheet:
-        """Up to 16 evenly spaced frames, first and last included, in one row, each at most 112 pixels on its long side.
+        """Up to 16 evenly spaced frames in one row, including the first and the last; at most 112 pixels on the long side.
 
         Raises:
-            NotFoundError: there is no such clip.
+            NotFoundError: the clip does not exist.
             StoreCorruptError: its data is damaged.
         """
         return self._sheets.get(("thumbnail", clip_id), lambda: self._make_thumbnail(clip_id), lambda sheet: len(sheet.data))
 
     def sheet(self, clip_id: int) -> Sheet:
-        """All frames in a grid, each at most 384 pixels on its long side; small ones are enlarged by whole factors.
+        """All frames in a grid, each at most 384 pixels on the long side; small ones are enlarged by an integer factor.
 
-        Drawn worlds are shown exactly as the scorer saw them, where they fit. Raises as `thumbnail` does.
+        MiniGrid frames that fit are shown exactly as the scorer saw them. Raises the same errors as `thumbnail`.
         """
         return self._sheets.get(("sheet", clip_id), lambda: self._make_sheet(clip_id), lambda sheet: len(sheet.data))
 
     def mp4(self, clip_id: int, fps: float = 8) -> bytes:
-        """All frames, as the scorer saw them, as a video that browsers play. Raises as `thumbnail` does.
+        """All frames as the scorer saw them, as an MP4 video that browsers play. Also raises the errors of `thumbnail`.
 
         Args:
             clip_id: the clip.
@@ -86,7 +86,7 @@ class Playback:
     def _make_thumbnail(self, clip_id: int) -> Sheet:
         snapshots = self._store.clip_snapshots(clip_id)
         chosen = spread(len(snapshots), THUMBNAIL_FRAMES)
-        if self._kind(clip_id) in _COSTLY:  # few are drawn, and stand for their neighbours
+        if self._kind(clip_id) in _COSTLY:  # draw only a few, and repeat each for its neighbours
             few = chosen[spread(len(chosen), COSTLY_THUMBNAIL_FRAMES)]
             chosen = few[np.abs(chosen[:, None] - few).argmin(axis=1)]
         drawn, places = np.unique(chosen, return_inverse=True)
@@ -99,7 +99,7 @@ class Playback:
         side = min(SHEET_SIDE, math.isqrt(SHEET_PIXELS // len(snapshots)))
         frames = self._draw(clip_id, snapshots, side)
         count, height, width = frames.shape[:3]
-        columns = min(count, math.ceil(math.sqrt(count * height / width)))  # about as wide as it is high
+        columns = min(count, math.ceil(math.sqrt(count * height / width)))  # makes the sheet about square
         indexed = palette(frames)
         pictures = enlarge(indexed[0] if indexed else frames, max(1, side // max(height, width)))
         picture = grid(pictures, columns)
@@ -114,7 +114,7 @@ class Playback:
         """Snapshots → RGB uint8 [T, H, W, 3], at most `side` pixels on the long side; never enlarged."""
         recipe, kind = self._recipe(clip_id // CLIPS_PER_RUN), self._kind(clip_id)
         if snapshots.ndim != (4 if kind == "frames" else 2):
-            raise StoreCorruptError(f"clip {clip_id} is damaged: its data does not fit the way its run is drawn")
+            raise StoreCorruptError(f"clip {clip_id} is damaged: the shape of its data does not match its run's renderer")
         try:
             if kind in _COSTLY and side is not None:
                 recipe = recipe | {"side": side}
@@ -125,7 +125,7 @@ class Playback:
             with self._drawing:
                 frames = self._renderers.get(key, lambda: make_renderer(recipe), lambda _: 1).render(snapshots)
         except (StoreCorruptError, EnvironmentSetupError, TypeError, ValueError, MemoryError) as error:
-            raise StoreCorruptError(f"clip {clip_id} cannot be drawn: {error}. Restore a backup, or delete its run") from error
+            raise StoreCorruptError(f"clip {clip_id} cannot be drawn: {error}. Restore a backup, or delete the run") from error
         return frames if side is None else shrink(frames, side)
 
     def _kind(self, clip_id: int) -> str:
@@ -136,7 +136,7 @@ class Playback:
 
 
 class _Recent(Generic[T]):
-    """Remembers what was made, up to a size in all; the least recently used is forgotten first."""
+    """A thread-safe cache of limited total size that evicts the least recently used entry first."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._size = limit, 0
@@ -144,7 +144,7 @@ class _Recent(Generic[T]):
         self._lock = threading.Lock()
 
     def get(self, key: Any, make: Callable[[], T], size: Callable[[T], int]) -> T:
-        """What is kept under the key, else what `make` gives; two threads at once may both make it."""
+        """The value cached under the key, else the result of `make`. Two threads may both call `make` at once."""
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)

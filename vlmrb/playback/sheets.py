@@ -1,4 +1,4 @@
-"""Sprite sheets: several frames in one encoded picture."""
+"""Sprite sheets: several frames in one encoded image."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ PHOTO_QUALITY = 80
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """Frames of a clip in one picture, row by row from the top left.
+    """Frames of a clip in one image, row by row from the top left.
 
     Attributes:
-        data: the encoded picture.
-        media_type: of `data`, 'image/png' or 'image/webp'.
-        frames: how many frames there are; cells after the last are empty.
-        columns: frames in a row.
+        data: the encoded image.
+        media_type: of `data`: 'image/png' or 'image/webp'.
+        frames: number of frames; cells after the last frame are empty.
+        columns: number of frames per row.
         width: of one frame, in pixels.
         height: of one frame, in pixels.
-        frame_indices: which frames of the clip these are, ascending; where drawing is costly one may stand several times.
+        frame_indices: index of each frame in the clip, ascending; if drawing is costly, indices may repeat.
     """
 
     data: bytes
@@ -34,18 +34,18 @@ class Sheet:
 
 
 def spread(count: int, wanted: int) -> np.ndarray:
-    """Up to `wanted` different numbers from 0 to count − 1, evenly spaced, both ends included."""
+    """Up to `wanted` distinct indices from 0 to count − 1, evenly spaced, including both ends."""
     return np.unique(np.linspace(0, count - 1, wanted).round().astype(int))
 
 
 def sheet_of(data: bytes, media_type: str, frames: np.ndarray, columns: int, indices: np.ndarray) -> Sheet:
-    """The encoded picture of frames [T, H, W, …], which are those of `indices` [T] in their clip."""
+    """The sheet that `data` encodes: frames [T, H, W, …], with their `indices` [T] in the clip."""
     count, height, width = frames.shape[:3]
     return Sheet(data, media_type, count, columns, width, height, tuple(indices.tolist()))
 
 
 def shrink(frames: np.ndarray, side: int) -> np.ndarray:
-    """By the mean over squares of pixels, which is quick and keeps edges; a smaller size than asked for is fine."""
+    """Shrink to at most `side` pixels, by averaging square blocks: fast, and it keeps edges. The result may be smaller."""
     factor = -(-max(frames.shape[1:3]) // side)
     if factor == 1:
         return frames
@@ -55,12 +55,12 @@ def shrink(frames: np.ndarray, side: int) -> np.ndarray:
 
 
 def enlarge(frames: np.ndarray, factor: int) -> np.ndarray:
-    """Each pixel of [T, H, W, …] as a square of `factor` pixels."""
+    """Enlarge each pixel of [T, H, W, …] to a square of `factor` × `factor` pixels."""
     return frames.repeat(factor, axis=1).repeat(factor, axis=2) if factor > 1 else frames
 
 
 def grid(frames: np.ndarray, columns: int) -> np.ndarray:
-    """uint8 [T, H, W, …] → [rows·H, columns·W, …]."""
+    """Arrange uint8 [T, H, W, …] as a grid → [rows·H, columns·W, …]."""
     count, height, width = frames.shape[:3]
     rows = -(-count // columns)
     cells = np.zeros((rows * columns, *frames.shape[1:]), np.uint8)
@@ -70,7 +70,7 @@ def grid(frames: np.ndarray, columns: int) -> np.ndarray:
 
 
 def png(indices: np.ndarray, colours: np.ndarray) -> bytes:
-    """uint8 [H, W] into colours uint8 [C, 3] → PNG, exact. Level 3 is as quick as 1 here, and a third smaller."""
+    """uint8 [H, W], indices into colours uint8 [C, 3] → lossless PNG. Level 3 is as fast as 1 here, and a third smaller."""
     from PIL import Image
 
     picture = Image.fromarray(indices)
@@ -81,7 +81,7 @@ def png(indices: np.ndarray, colours: np.ndarray) -> bytes:
 
 
 def webp(picture: np.ndarray, *, lossless: bool) -> bytes:
-    """RGB uint8 [H, W, 3] → WebP by its quickest method."""
+    """RGB uint8 [H, W, 3] → WebP, with its fastest method."""
     from PIL import Image
 
     target = io.BytesIO()
