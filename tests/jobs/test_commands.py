@@ -134,9 +134,7 @@ def test_a_log_is_printed_without_terminal_control_characters(store: Store, say:
     assert "\x1b" not in output
 
 
-def test_deleting_runs_needs_confirmation(
-    store: Store, say: Say, run_ids: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_deleting_runs_needs_confirmation(store: Store, say: Say, run_ids: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     assert "add --yes" in say("delete", run_ids[0], status=2)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda _: "n")

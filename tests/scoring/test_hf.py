@@ -282,7 +282,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         "no complete safetensors weights",
     ),
     "truncated weights": (lambda f: (f / "model.safetensors").write_bytes(b"\0" * 100), "cannot be loaded"),
-    "configuration is no JSON": (lambda f: (f / "config.json").write_text("{nope"), "cannot be loaded.*valid JSON"),
+    "configuration is not JSON": (lambda f: (f / "config.json").write_text("{nope"), "cannot be loaded.*valid JSON"),
     "configuration is empty": (lambda f: (f / "config.json").write_text("{}"), "not a vision-language model"),
     "unknown architecture": (lambda f: edit_json(f / "config.json", model_type="zzz"), "not a vision-language model"),
     "text-only model": (lambda f: (f / "config.json").write_text('{"model_type": "bert"}'), "not a vision-language model"),

@@ -437,7 +437,7 @@ def test_a_server_does_not_need_a_usable_list_of_models(listing: Script, server,
 def test_a_rejected_request_is_a_setup_error_at_first_and_an_unknown_clip_later(server, connect, make_request) -> None:
     rejected = reply({"error": {"message": "at most 4 images"}}, 400)
     server.script = [rejected]
-    with pytest.raises(ScorerSetupError, match=r"rejected the request with status 400: at most 4 images; it must accept 8 images"):
+    with pytest.raises(ScorerSetupError, match=r"rejected .* with status 400: at most 4 images; it must accept 8 images"):
         connect().score([make_request(1)], PROMPT)
     server.script = [reply(GOOD), rejected]
     scorer = connect()
@@ -481,7 +481,7 @@ def test_without_a_key_none_is_sent_and_an_invalid_one_is_refused(server, connec
     connect().score([make_request(1)], PROMPT)
     assert all("Authorization" not in headers for _, headers, _ in server.seen)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-ключ")
-    with pytest.raises(ScorerSetupError, match="OPENAI_API_KEY contains characters that are not valid in a key") as caught:
+    with pytest.raises(ScorerSetupError, match="OPENAI_API_KEY contains invalid characters") as caught:
         connect()
     assert "ключ" not in str(caught.value)
 

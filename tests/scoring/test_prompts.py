@@ -91,9 +91,9 @@ def test_assets_of_a_checkout_are_next_to_the_package() -> None:
 
 def test_assets_of_an_installation_are_under_share(tmp_path, monkeypatch) -> None:
     package = tmp_path / "lib" / "site-packages" / "vlmrb"
-    stranger = tmp_path / "lib" / "site-packages" / "assets"
+    foreign = tmp_path / "lib" / "site-packages" / "assets"
     ours = tmp_path / "share" / "vlmrb" / "assets"
-    for folder in (package, stranger, ours):
+    for folder in (package, foreign, ours):
         folder.mkdir(parents=True)
         (folder / "prompts.json").write_text("{}")
     monkeypatch.setattr(assets, "__file__", str(package / "assets.py"))

@@ -141,7 +141,7 @@ def test_variants_among_the_top_tokens_are_summed() -> None:
     assert answer.no_logit == pytest.approx(math.log(0.2))
 
 
-def test_one_missing_answer_gives_the_bound_nearest_to_it_when_the_label_is_certain() -> None:
+def test_a_missing_answer_gives_the_bound_nearest_to_it_when_the_label_is_certain() -> None:
     certain_yes = answer_from_top_logprobs(top(Yes=0.9, Well=0.06), 0.5)
     assert certain_yes.probability == pytest.approx(0.9 / 0.94)
     assert certain_yes.no_logit is None
@@ -159,7 +159,7 @@ def test_one_missing_answer_gives_the_bound_nearest_to_it_when_the_label_is_cert
         (top(No=0.6, Well=0.2), 0.2),
     ],
 )
-def test_one_missing_answer_that_could_decide_makes_the_answer_unknown(entries: list[tuple[str, float]], threshold: float) -> None:
+def test_a_missing_answer_that_could_decide_makes_it_unknown(entries: list[tuple[str, float]], threshold: float) -> None:
     answer = answer_from_top_logprobs(entries, threshold)
     assert answer.probability is None
     assert "could decide either way" in answer.error

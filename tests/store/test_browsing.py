@@ -91,9 +91,7 @@ def test_a_clip_with_very_many_events_is_stored_and_found_by_the_first_ones(stor
     events = tuple((at, Event(f"event_{at:02}", "🗝" * 50)) for at in range(64))
     writer = store.writer(run_id)
     writer.add_clip(
-        Clip(
-            before.clip_id, 0, 0, before.item_ids, before.snapshots, before.rewards, events, "length"
-        )  # too long for an index
+        Clip(before.clip_id, 0, 0, before.item_ids, before.snapshots, before.rewards, events, "length")  # too long for an index
     )
     writer.flush()
     assert store.clip(before.clip_id).events == events and numbers(store, event="event_00") == [0]

@@ -86,7 +86,7 @@ def test_a_process_that_dies_before_it_reports_is_not_retried(store: Store) -> N
     assert (store.job(first).status, "its log" in store.job(first).error) == ("interrupted", True)
 
 
-def test_a_job_on_another_machine_counts_as_running_until_its_heartbeat_stops(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_on_another_machine_runs_until_its_heartbeat_stops(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = make_run(store)
     with monkeypatch.context() as elsewhere:  # such as a container since replaced by one with another name
         elsewhere.setattr("socket.gethostname", lambda: "elsewhere")

@@ -46,7 +46,7 @@ def estimate(store: Store, configs: Sequence[TrainConfig]) -> Estimate:
     lanes = [0.0] * min(limit, len(configs))
     for each in seconds:  # each run takes the first free lane
         lanes[lanes.index(min(lanes))] += each
-    basis = "runs of the same environment and agent" if same_task else "runs of other environments or agents, so only a rough guess"
+    basis = "runs of the same environment and agent" if same_task else "runs of other environments or agents: a rough guess"
     return Estimate(len(configs), len(lanes), max(lanes), f"from the speed of earlier {basis}")
 
 

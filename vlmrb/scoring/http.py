@@ -86,7 +86,7 @@ class Http:
         self.shown_url = str(self._url.copy_with(query=None, fragment=None))
         self._api_key = api_key.strip()
         if not self._api_key.isascii() or not self._api_key.isprintable():
-            raise ScorerSetupError("the environment variable OPENAI_API_KEY contains characters that are not valid in a key; set it again")
+            raise ScorerSetupError("the environment variable OPENAI_API_KEY contains invalid characters; set it again")
         self._timeout_s, self._retries = timeout_s, retries
         headers = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=32)

@@ -82,7 +82,7 @@ class Database:
         self.close()
 
     def folder_of_run(self, run_id: int) -> Path:
-        """Where a run keeps its checkpoints and log: next to an SQLite file, else in the user's data folder. Does not create it."""
+        """Folder of a run's checkpoints and log: next to an SQLite file, else in the user's data folder. Does not create it."""
         path = sqlite_path(self._url)
         if path is not None:
             return path.parent / f"{path.stem}-runs" / str(run_id)

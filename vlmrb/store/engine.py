@@ -48,9 +48,7 @@ def parse_url(url: str) -> URL:
     if backend in ("postgres", "postgresql"):
         return parsed.set(drivername="postgresql+psycopg")
     if backend != "sqlite":
-        raise StoreUnavailableError(
-            f"store: {shown!r} is not a supported database; give a file or a URL such as {_EXAMPLE}"
-        )
+        raise StoreUnavailableError(f"store: {shown!r} is not a supported database; give a file or a URL such as {_EXAMPLE}")
     if not parsed.database or ":memory:" in parsed.database:
         raise StoreUnavailableError("store: an in-memory store would vanish with its process; give a file")
     if not parsed.database.startswith("file:"):
