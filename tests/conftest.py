@@ -1,4 +1,4 @@
-"""Settings of every test: one thread per process, no screen, and a store of its own that is never the user's."""
+"""Setup for every test: one thread per process, no display, and a separate store, never the user's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # nothing is timed
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test is timed
 settings.load_profile("any machine")
 
 

@@ -1,4 +1,4 @@
-"""Clips of DoorKey as an agent that knows the way, and one that does not, leave them behind."""
+"""DoorKey clips recorded by a scripted agent that solves the task, partly acting at random."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AHEAD = ((1, 0), (0, 1), (-1, 0), (0, -1))
 
 
 def scripted_action(environment: MiniGridEnvironment) -> int:
-    """The next step of the way: to the key, take it, to the door, open it, to the goal."""
+    """The next action of the solution: go to the key, take it, go to the door, open it, go to the goal."""
     env = environment._grid_env
     if env.carrying is None:
         kind, act = Key, PICK_UP
@@ -31,7 +31,7 @@ def scripted_action(environment: MiniGridEnvironment) -> int:
 
 
 def _first_step(env, kind: type, act: int) -> int:
-    """Breadth first over (x, y, direction) until the agent faces a thing of the kind; then `act`."""
+    """Breadth-first search over (x, y, direction) for a pose that faces an object of this kind; there, `act`."""
     start = (*(int(at) for at in env.agent_pos), int(env.agent_dir))
     first: dict[tuple[int, int, int], int | None] = {start: None}
     queue = deque([start])
@@ -48,13 +48,13 @@ def _first_step(env, kind: type, act: int) -> int:
             if reached not in first:
                 first[reached] = action if first[state] is None else first[state]
                 queue.append(reached)
-    return FORWARD  # the way is blocked, by a key laid down in it for instance
+    return FORWARD  # the way is blocked, for instance by a dropped key
 
 
 def record_clips(
     env_id: str, clips: int, chance: Callable[[int], float], rng: np.random.Generator, length: int = 32
 ) -> list[Clip]:
-    """Clips of run 0, of an agent that acts at random with a probability that `chance` gives for each episode's number."""
+    """Clips of run 0, from an agent that acts at random with probability `chance(episode number)`."""
     environment = make_env(make_config(env=env_id, replay="uniform"))
     assert isinstance(environment, MiniGridEnvironment)
     vector = VectorEnv([environment], lambda: int(rng.integers(2**30)))

@@ -1,4 +1,4 @@
-"""Rows as other programs and older versions may leave them in a database."""
+"""Rows that other programs and older versions may leave in a database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vlmrb.store import Store
 
 
 def write_change(store: Store, run_id: int, name: str | bytes, value: str | bytes | None) -> int:
-    """Request a live change past every check; `value` is the JSON text, or what stands in its place. Returns its id."""
+    """Insert a live change without any checks; `value` is the stored JSON text, or whatever replaces it. Returns its id."""
     with store._write() as connection:
         shown = "CAST(:value AS JSON)" if connection.dialect.name == "postgresql" else ":value"
         query = text(

@@ -1,4 +1,4 @@
-"""Stores with clips as real environments leave them behind, without training."""
+"""Stores with clips recorded in real environments, without training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vlmrb.types import CLIPS_PER_RUN, Clip, ClipScore
 def record_run(
     store: Store, clips: int = 6, *, env: str = "DoorKey-5x5", length: int = 32, labels: Sequence[bool] = (), **settings: str
 ) -> int:
-    """A run with clips of an agent that often knows the way; the first ones are scored as `labels` say."""
+    """A run with clips of an agent that often solves the task; the first ones are scored with `labels`."""
     recorded = record_clips(env, clips, lambda _: 0.5, np.random.default_rng(0), length)
     render_spec = make_env(make_config(env=env, replay="uniform", **settings)).render_spec
     return store_clips(store, recorded, render_spec, labels)
@@ -33,7 +33,7 @@ def record_frames(store: Store, frames: Sequence[np.ndarray]) -> int:
 
 
 def store_clips(store: Store, clips: Sequence[Clip], render_spec: dict[str, object], labels: Sequence[bool] = ()) -> int:
-    """A run with these clips, numbered anew."""
+    """A run with these clips, renumbered."""
     run_id = store.create_run(make_config(scorer="oracle").model_dump(), render_spec=render_spec, success_rule="the goal")
     writer = store.writer(run_id)
     for number, clip in enumerate(clips):

@@ -1,6 +1,6 @@
-"""Fills an empty SQLite store with as much as years of use would leave: `python -m tests.seeding FILE`.
+"""Fills an empty SQLite store with as much data as years of use: `python -m tests.seeding FILE`.
 
-Nothing in it was learnt or measured: curves follow a formula, and the 'model' that answers is the truth with noise.
+Nothing in it was learned or measured: curves follow a formula, and the 'model' answers with the truth plus noise.
 """
 
 from __future__ import annotations
@@ -41,34 +41,34 @@ TRAIN_METRICS = (
     "scoring/positive_rate", "scoring/latency_s",
 )  # fmt: skip
 STATUSES = ("finished",) * 8 + ("stopped", "failed", "interrupted")
-ENDED_PID = 2**22 - 3  # of no process
-TEMPLATES = 300  # recorded clips that all others are copies of
+ENDED_PID = 2**22 - 3  # no process has this id
+TEMPLATES = 300  # recorded clips; all others are copies of them
 BATCH = 10_000
 
 
 @dataclass(frozen=True)
 class SeededRun:
-    """What the rows of a run are made of."""
+    """The data behind a run's rows."""
 
     run_id: int
     settings: dict[str, object]
     status: str
     step: int
-    began: float
+    started: float
     clips: int
 
 
 def seed_store(
     path: str, runs: int = 200, metric_rows: int = 1_000_000, clips: int = 100_000, rng: np.random.Generator | None = None
 ) -> None:
-    """Fill the store at `path` (SQLite, empty or not there yet) with matched sets of runs of four methods.
+    """Fill the store at `path` (SQLite, empty or not existing yet) with matched sets of runs of four methods.
 
     Args:
         path: the file.
-        runs: how many; the clips are shared out to those with a scorer.
-        metric_rows: rows of curves, about.
-        clips: clips, each with frames of DoorKey, a score, and what replay made of it.
-        rng: draws everything; None for seed 0.
+        runs: number of runs; the clips are divided among those with a scorer.
+        metric_rows: approximate number of curve rows.
+        clips: number of clips, each with DoorKey frames, a score and a replay record.
+        rng: generator for everything; None for seed 0.
     """
     rng = rng or np.random.default_rng(0)
     with Store(path) as store:
@@ -95,14 +95,14 @@ def _insert(connection: Connection, table: Table, rows: Iterator[dict[str, objec
 def _runs(runs: int, clips: int, rng: np.random.Generator) -> Iterator[SeededRun]:
     chosen = [METHODS[run // SEEDS % len(METHODS)] for run in range(runs)]
     scored = max(sum("scorer" in method for method in chosen), 1)
-    began = time.time() - 3_600.0 * runs
+    started = time.time() - 3_600.0 * runs
     for run, method in enumerate(chosen):
         matched_set = run // (SEEDS * len(METHODS))
         settings = {"env": ENVS[matched_set % len(ENVS)], "total_steps": TOTAL_STEPS, "seed": run % SEEDS, **method}
         status = STATUSES[int(rng.integers(len(STATUSES)))] if run % 7 == 3 else "finished"
         step = TOTAL_STEPS if status == "finished" else int(rng.integers(60_000, TOTAL_STEPS))
         share = clips // scored + (clips % scored if run == runs - 1 else 0) if "scorer" in method else 0
-        yield SeededRun(run + 1, settings, status, step, began + 3_600.0 * run, share)
+        yield SeededRun(run + 1, settings, status, step, started + 3_600.0 * run, share)
 
 
 def _run_row(run: SeededRun) -> dict[str, object]:
@@ -120,10 +120,10 @@ def _run_row(run: SeededRun) -> dict[str, object]:
         "step": run.step,
         "steps_per_second": 480.0 + run.run_id % 60,
         "counters": counters,
-        "created_at": run.began,
-        "started_at": run.began + 1,
-        "ended_at": None if dead else run.began + run.step / 480,
-        "heartbeat_at": run.began + run.step / 480,
+        "created_at": run.started,
+        "started_at": run.started + 1,
+        "ended_at": None if dead else run.started + run.step / 480,
+        "heartbeat_at": run.started + run.step / 480,
         "pid": ENDED_PID if dead else None,
         "pid_started_at": 1.0,
         "host": "seeded",
@@ -180,7 +180,7 @@ def _control_rows(made: list[SeededRun], prompt_ids: list[int | None]) -> Iterat
         changes = (("lambda", 0.75, "applied", 90_000, ""), ("prompt", prompt_ids[1], "applied", 120_000, ""),
                    ("lambda", 7, "rejected", None, "lambda: got 7; allowed: 0 to 1"))  # fmt: skip
         for name, value, status, step, error in changes:
-            yield {"run_id": run.run_id, "name": name, "value": value, "requested_at": run.began + 60, "status": status,
+            yield {"run_id": run.run_id, "name": name, "value": value, "requested_at": run.started + 60, "status": status,
                    "applied_step": step, "error": error}  # fmt: skip
 
 
@@ -225,7 +225,7 @@ def _score_row(run: SeededRun, row: dict, rng: np.random.Generator) -> dict[str,
     oracle = run.settings["scorer"] == "oracle"
     odds = float(np.log(row["probability"] / (1 - row["probability"]))) if not oracle else 0.0
     return {
-        "score_id": row["score_id"], "clip_id": row["clip_id"], "run_id": run.run_id, "created_at": run.began,
+        "score_id": row["score_id"], "clip_id": row["clip_id"], "run_id": run.run_id, "created_at": run.started,
         "probability": row["probability"], "yes_logit": None if oracle else 10 + odds, "no_logit": None if oracle else 10.0,
         "threshold": 0.5, "label": row["label"], "scorer": run.settings["scorer"],
         "model": "oracle" if oracle else "noisy-oracle", "revision": "", "prompt_id": row["prompt_id"],
@@ -251,7 +251,7 @@ def _event_rows(row: dict) -> Iterator[dict[str, object]]:
 
 def _human_row(run: SeededRun, row: dict) -> dict[str, object]:
     agrees = row["human_label"] == row["label"]
-    return {"clip_id": row["clip_id"], "agrees": agrees, "note": "", "created_at": run.began + 9_000, "label": row["label"]}
+    return {"clip_id": row["clip_id"], "agrees": agrees, "note": "", "created_at": run.started + 9_000, "label": row["label"]}
 
 
 def main() -> None:

@@ -57,7 +57,7 @@ def test_a_model_that_does_not_know_the_pictures_or_the_words_gives_a_warning(ru
         record_frames(store, [np.zeros((4, 16, 16, 3), np.uint8)])
     warned = trial(runs, 1, 2, "--scorer", "embedded:robots", "--prompt", "Does the wizard lift a cube?", "--sample", 1).err
     assert "'wizard'" in warned
-    assert warned.count("OGBench's robot and no others") == 1  # once, though neither run shows a robot
+    assert warned.count("only on pictures of OGBench's robot") == 1  # once, though neither run shows a robot
     with Store(str(runs)) as store:
         assert len(trial_report(store, 1).notices) == 2
 

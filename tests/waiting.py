@@ -1,4 +1,4 @@
-"""Waiting for what a test expects, never for time."""
+"""Waits for conditions, never for a fixed time."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def wait_until(condition: Callable[[], Found], what: str | Callable[[], str], ti
     """Poll `condition` until it holds, and return its first true value.
 
     Args:
-        condition: what is expected; it may raise to give up at once, as where a process has died.
-        what: what is awaited, for the message; a callable is asked only once it is too late, as for the end of a log.
-        timeout_s: seconds after which the test fails; the result never depends on it.
+        condition: what to wait for; it may raise to give up at once, for instance if a process has died.
+        what: description of the condition for the message; a callable (such as one that reads a log) is called only on failure.
+        timeout_s: seconds after which the test fails; a passing result never depends on it.
 
     Raises:
         AssertionError: the condition did not hold in time.
@@ -26,13 +26,13 @@ def wait_until(condition: Callable[[], Found], what: str | Callable[[], str], ti
     deadline = time.monotonic() + timeout_s
     while not (found := condition()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {timeout_s:.0f} s in vain for {what() if callable(what) else what}")
+            raise AssertionError(f"timed out after {timeout_s:.0f} s waiting for {what() if callable(what) else what}")
         time.sleep(POLL_S)
     return found
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Whether it no longer runs; without its parent it may stay a zombie for good."""
+    """Whether the process has ended; without its parent it may remain a zombie forever."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

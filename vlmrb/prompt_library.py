@@ -1,4 +1,4 @@
-"""The questions that can be asked: shipped presets, and what is stored."""
+"""The prompts that can be used: shipped presets and those saved in a store."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ def prompt_presets() -> list[Prompt]:
 
 
 def save_prompt(store: Store, name: str, text: str) -> Prompt:
-    """Store a text as the next version of a name; the same text under the same name is the same version.
+    """Save a text as the next version of a named prompt; a text already saved under this name keeps its version.
 
     Raises:
-        ConfigError: the name is empty or a preset's, or the text is empty.
+        ConfigError: the name is empty, contains an @ or is a preset's, or the text is empty.
     """
     name = name.strip()
     if not name or "@" in name:
-        raise ConfigError("name: give one of your own, without an @, such as 'keys and doors'")
+        raise ConfigError("name: enter a name without @, such as 'keys and doors'")
     if name in {prompt.name for prompt in prompt_presets()} | {"custom"}:
-        raise ConfigError(f"name: {name!r} is a preset's and stays as it was published; give another name")
+        raise ConfigError(f"name: {name!r} is a shipped preset and cannot be changed; choose another name")
     return store.save_prompt(name, text)
 
 
 def find_question(store: Store, prompt: str) -> Prompt:
-    """What a preset, 'name@version' of the store, or the text of a question stands for; nothing is written.
+    """Look up a prompt by preset name, stored 'name@version' or the text of a question; writes nothing.
 
     Raises:
-        ConfigError: it is empty, or there is no such version.
+        ConfigError: the prompt is empty or the version does not exist.
     """
     if not prompt.strip():
         raise ConfigError("prompt: is empty; give a preset (games, manipulation) or the text of a yes/no question")
@@ -42,21 +42,21 @@ def find_question(store: Store, prompt: str) -> Prompt:
 
 
 def unreadable(store: Store, scorer: str, prompt: str, env: str) -> str:
-    """What a scorer cannot read of a question (as `find_question` has it), in words with a way out; '' if it can.
+    """What a scorer cannot read in a prompt (as for `find_question`) and what to do about it; '' if it can read all of it.
 
-    `env` is the environment that it is asked about, where 'embedded' is not settled yet.
+    `env` decides which of the embedded models plain 'embedded' means.
 
     Raises:
-        ConfigError: there is no such question.
+        ConfigError: the prompt is empty or the version does not exist.
     """
     return prompt_notice(fit_to_pictures(scorer, {"kind": pictures_of(env)}), find_question(store, prompt).text)
 
 
 def stored_prompt(store: Store, prompt: str) -> int:
-    """The id of the stored version that `prompt` stands for, as `find_question` has it; stored now where it was not.
+    """Id of the stored version of a prompt (as for `find_question`); saves the prompt if it is not stored yet.
 
     Raises:
-        ConfigError: it is empty, or there is no such version.
+        ConfigError: the prompt is empty or the version does not exist.
     """
     question = find_question(store, prompt)
     prompt_id = question.prompt_id or store.save_prompt(question.name, question.text).prompt_id

@@ -87,7 +87,7 @@ def test_a_failed_trial_says_why_and_can_be_gone_on_with(store: Store, tmp_path:
 def test_a_trial_that_is_over_cannot_be_stopped(store: Store) -> None:
     trial_id = jobs.launch_trial(store, run_ids=[1], scorer="oracle", prompt=QUESTION, sample=2)
     finished(store, trial_id)
-    with pytest.raises(RunBusyError, match="neither runs nor waits"):
+    with pytest.raises(RunBusyError, match="is neither running nor queued"):
         jobs.stop_trial(store, trial_id)
 
 

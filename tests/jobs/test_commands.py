@@ -1,4 +1,4 @@
-"""The commands for jobs, and those that keep runs in order. The one place that runs may train in is taken: all wait."""
+"""Commands for jobs and for managing runs. The only slot for training is taken, so all runs stay queued."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Say = Callable[..., Any]
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """A store whose queue moves no further while this process lives."""
+    """A store whose queue does not advance while this process is alive."""
     with Store(str(tmp_path / "runs.db")) as store:
         jobs.set_job_limit(store, 1)
         (job_id,) = store.enqueue_jobs("train", [NOT_A_RUN])
@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def say(store: Store, capsys: pytest.CaptureFixture[str]) -> Say:
-    """Runs a command; returns what it prints: with --json what that means, else the text."""
+    """Runs a command; returns its output, parsed with --json, else as text."""
 
     def run(*words: object, status: int = 0) -> Any:
         assert main([*map(str, words), "--store", store.url]) == status
@@ -47,7 +47,7 @@ def say(store: Store, capsys: pytest.CaptureFixture[str]) -> Say:
 
 @pytest.fixture
 def run_ids(say: Say) -> list[int]:
-    """Runs that wait: two methods with two seeds each."""
+    """Queued runs: two methods with two seeds each."""
     return say("launch", *SETTINGS, "--methods", "vlm", "per", "--seeds", "0-1", "--set-name", "first", "--tag", "a", "--json")[
         "run_ids"
     ]
@@ -64,10 +64,10 @@ def test_launch_queues_every_method_with_every_seed(store: Store, run_ids: list[
     assert [job.target_id for job in reversed(store.jobs(status="queued"))] == run_ids
 
 
-def test_a_presets_settings_give_way_to_ones_own(say: Say) -> None:
-    told = say("launch", "--preset", "lambda", "--total-steps", "500", "--seeds", "7", "--dry-run", "--json")
-    assert [config["lambda_max"] for config in told["configs"]] == [0.1, 0.25, 0.5, 0.75, 1.0, None]
-    assert {(config["total_steps"], config["seed"]) for config in told["configs"]} == {(500, 7)}
+def test_given_settings_override_a_presets(say: Say) -> None:
+    output = say("launch", "--preset", "lambda", "--total-steps", "500", "--seeds", "7", "--dry-run", "--json")
+    assert [config["lambda_max"] for config in output["configs"]] == [0.1, 0.25, 0.5, 0.75, 1.0, None]
+    assert {(config["total_steps"], config["seed"]) for config in output["configs"]} == {(500, 7)}
 
 
 def test_a_dry_run_launches_nothing(store: Store, say: Say) -> None:
@@ -76,7 +76,7 @@ def test_a_dry_run_launches_nothing(store: Store, say: Say) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "output"),
     [
         (["--seeds", "0", "--seed", "1"], "not both"),
         (["--seeds", "zero"], "numbers and ranges"),
@@ -85,30 +85,30 @@ def test_a_dry_run_launches_nothing(store: Store, say: Say) -> None:
         (["--methods", "per", "--batch-size", "0"], "batch_size"),
     ],
 )
-def test_a_wrong_launch_is_told_in_words_and_writes_nothing(store: Store, say: Say, words: list[str], told: str) -> None:
-    assert told in say("launch", *words, status=2)
+def test_an_invalid_launch_is_refused_in_words_and_writes_nothing(store: Store, say: Say, words: list[str], output: str) -> None:
+    assert output in say("launch", *words, status=2)
     assert store.runs() == []
 
 
 def test_the_queue_is_listed_with_its_limit(store: Store, say: Say, run_ids: list[int]) -> None:
-    told = say("jobs", "--json")
-    assert (told["limit"], [job["target_id"] for job in told["jobs"]]) == (1, [*reversed(run_ids), NOT_A_RUN])
+    output = say("jobs", "--json")
+    assert (output["limit"], [job["target_id"] for job in output["jobs"]]) == (1, [*reversed(run_ids), NOT_A_RUN])
     assert "at most 1 run at a time" in say("jobs")
     assert "from 1 to 256" in say("jobs", "--limit-at", "300", status=2)
     assert jobs.job_limit(store) == 1
 
 
-def test_runs_are_taken_out_of_the_queue_and_put_back(store: Store, say: Say, run_ids: list[int]) -> None:
+def test_runs_can_be_cancelled_and_queued_again(store: Store, say: Say, run_ids: list[int]) -> None:
     assert say("cancel", *run_ids[:2], "--json") == {"run_ids": run_ids[:2]}
     assert statuses(store) == ["created", "created", "queued", "queued"]
     assert "cancelled" in say("cancel", run_ids[0], status=2)
     say("resume", run_ids[0])
     assert statuses(store) == ["queued", "created", "queued", "queued"]
-    assert "queued already" in say("resume", run_ids[0], status=2)
+    assert "already queued" in say("resume", run_ids[0], status=2)
     assert "no run 77" in say("resume", 77, status=2)
 
 
-def test_a_run_that_waits_is_stopped_by_leaving_the_queue(store: Store, say: Say, run_ids: list[int]) -> None:
+def test_stopping_a_queued_run_takes_it_out_of_the_queue(store: Store, say: Say, run_ids: list[int]) -> None:
     assert say("control", run_ids[0], "stop", "--json") == {"run_id": run_ids[0], "name": "stop", "status": "cancelled"}
     assert "removed from the queue" in say("control", run_ids[1], "stop")
     assert statuses(store) == ["created", "created", "queued", "queued"]
@@ -124,19 +124,17 @@ def test_a_run_is_renamed_and_tagged(store: Store, say: Say, run_ids: list[int])
     assert "the name is empty" in say("rename", run_ids[0], " ", status=2)
 
 
-def test_a_log_is_printed_without_what_could_steer_the_terminal(store: Store, say: Say, run_ids: list[int]) -> None:
+def test_a_log_is_printed_without_terminal_control_characters(store: Store, say: Say, run_ids: list[int]) -> None:
     assert "has no log" in say("log", run_ids[0])
     path = store.folder_of_run(run_ids[0]) / "log.txt"
     path.parent.mkdir(parents=True)
     path.write_text("first\n\x1b[2Jsecond\n", "utf-8")
-    told = say("log", run_ids[0])
-    assert told.splitlines()[0] == "first"
-    assert "\x1b" not in told
+    output = say("log", run_ids[0])
+    assert output.splitlines()[0] == "first"
+    assert "\x1b" not in output
 
 
-def test_runs_are_deleted_only_when_that_is_meant(
-    store: Store, say: Say, run_ids: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_deleting_runs_needs_confirmation(store: Store, say: Say, run_ids: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     assert "add --yes" in say("delete", run_ids[0], status=2)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda _: "n")

@@ -1,4 +1,4 @@
-"""Background jobs as real processes on a real store: order, limits, crashes, and what outlives whom."""
+"""Background jobs as real processes on a real store: order, limits, crashes, and jobs that outlive their launcher."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def end_all(store: Store) -> bool:
-    """End whatever waits or runs; whether there was nothing left."""
+    """End all queued and running jobs; returns whether there were none left."""
     active = [job for job in store.jobs() if job.status in ("queued", "starting", "running")]
     for job in active:
-        with suppress(RunBusyError, ProcessLookupError):  # it has begun or ended meanwhile
+        with suppress(RunBusyError, ProcessLookupError):  # it has started or ended in the meantime
             if job.status == "running" and job.pid is not None:
                 os.kill(job.pid, signal.SIGKILL)
             else:
@@ -68,10 +68,10 @@ def trains(store: Store, run_id: int) -> int:
     return pid
 
 
-def test_runs_are_trained_one_after_the_other_and_nobody_needs_to_look(store: Store) -> None:
+def test_runs_are_trained_one_after_another_without_supervision(store: Store) -> None:
     first, second = launch(store, 0, 1)
     assert (status(store, second), store.run(second).step) == ("queued", 0)
-    wait_until(lambda: status(store, second) == "finished", "the second run to finish")  # nothing here reconciles meanwhile
+    wait_until(lambda: status(store, second) == "finished", "the second run to finish")  # nothing here calls reconcile
     runs = [store.run(first), store.run(second)]
     assert [run.status for run in runs] == ["finished", "finished"]
     assert runs[1].started_at >= runs[0].ended_at
@@ -99,18 +99,18 @@ def test_two_dispatchers_at_once_start_no_job_twice(store: Store) -> None:
     assert [other.returncode for other in others] == [0, 0]
     for run_id in run_ids:
         log = jobs.log_tail(store, run_id)
-        assert log.count("begins") == 1 and "another process has it" not in log
+        assert log.count("started") == 1 and "another process has it" not in log
 
 
-def test_a_killed_job_reads_as_interrupted_and_goes_on_from_its_checkpoint(store: Store) -> None:
+def test_a_killed_job_is_reported_as_interrupted_and_resumes_from_its_checkpoint(store: Store) -> None:
     (run_id,) = launch(store, 0, settings=LONG)
     pid = trains(store, run_id)
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: status(store, run_id) == "interrupted", "the killed run to read as interrupted")
+    wait_until(lambda: status(store, run_id) == "interrupted", "the killed run to be reported as interrupted")
     jobs.resume(store, run_id)
     assert trains(store, run_id) != pid
     wait_until(lambda: store.run(run_id).step >= 2_000, "step 2,000")
-    assert jobs.log_tail(store, run_id).count("begins") == 2
+    assert jobs.log_tail(store, run_id).count("started") == 2
     jobs.stop(store, run_id)
     wait_until(lambda: status(store, run_id) == "stopped", "the run to stop")
     wait_until(lambda: [job.status for job in store.jobs()] == ["finished", "interrupted"], "the resumed job to end")
@@ -119,11 +119,11 @@ def test_a_killed_job_reads_as_interrupted_and_goes_on_from_its_checkpoint(store
 def test_a_killed_job_makes_room_for_the_next(store: Store) -> None:
     first, second = launch(store, 0, 1, settings=LONG)
     os.kill(trains(store, first), signal.SIGKILL)
-    wait_until(lambda: jobs.reconcile(store) or status(store, second) == "running", "the second run to begin")
+    wait_until(lambda: jobs.reconcile(store) or status(store, second) == "running", "the second run to start")
     trains(store, second)
 
 
-def test_jobs_and_queue_outlive_whoever_launched_them(store: Store) -> None:
+def test_jobs_and_queue_outlive_the_process_that_launched_them(store: Store) -> None:
     script = (
         "import os, signal, sys, time; from vlmrb import jobs; from vlmrb.store import Store; s = Store(sys.argv[1]);"
         f"jobs.launch(s, jobs.matched_set({SHORT!r}, [{{'replay': 'uniform'}}], [0, 1]));"
@@ -138,10 +138,10 @@ def test_a_job_leaves_no_zombie(store: Store) -> None:
     launch(store, 0)
     (job,) = store.jobs()
     wait_until(lambda: store.job(job.job_id).status == "finished", "the job to end")
-    wait_until(lambda: not psutil.pid_exists(job.pid), "its process to be reaped")  # a zombie's id exists still
+    wait_until(lambda: not psutil.pid_exists(job.pid), "its process to be reaped")  # a zombie's id would still exist
 
 
-def test_what_waits_can_be_cancelled_and_resumed(store: Store) -> None:
+def test_queued_runs_can_be_cancelled_and_resumed(store: Store) -> None:
     _, second = launch(store, 0, 1, settings=LONG)
     jobs.stop(store, second)
     assert status(store, second) == "created"
@@ -149,30 +149,30 @@ def test_what_waits_can_be_cancelled_and_resumed(store: Store) -> None:
         jobs.cancel(store, second)
     jobs.resume(store, second)
     assert status(store, second) == "queued"
-    with pytest.raises(RunBusyError, match="queued already"):
+    with pytest.raises(RunBusyError, match="already queued"):
         jobs.resume(store, second)
 
 
-def test_the_next_job_begins_when_one_is_cancelled_that_was_about_to_begin(store: Store) -> None:
+def test_cancelling_a_starting_job_starts_the_next(store: Store) -> None:
     first, second = launch(store, 0, 1)
     assert [job.status for job in store.jobs()] == ["queued", "starting"]  # its process loads torch, which takes a while
     jobs.cancel(store, first)
-    wait_until(lambda: status(store, second) == "finished", "the second run to finish")  # nothing here reconciles meanwhile
+    wait_until(lambda: status(store, second) == "finished", "the second run to finish")  # nothing here calls reconcile
     assert status(store, first) == "created"
-    assert "begins" not in jobs.log_tail(store, first)
+    assert "started" not in jobs.log_tail(store, first)
 
 
-def test_a_job_that_is_told_to_end_is_interrupted_and_the_next_begins(store: Store) -> None:
+def test_a_terminated_job_is_interrupted_and_the_next_starts(store: Store) -> None:
     first, second = launch(store, 0, 1, settings=LONG)
     os.kill(
         wait_until(lambda: store.run(first).pid, "the first run to have a process"), signal.SIGTERM
-    )  # at once: the run may still be setting itself up
-    wait_until(lambda: status(store, second) == "running", "the second run to begin")
+    )  # at once, possibly while the run is still setting up
+    wait_until(lambda: status(store, second) == "running", "the second run to start")
     assert (status(store, first), store.run(first).error) == ("interrupted", "")
     assert [job.status for job in store.jobs()] == ["running", "interrupted"]
 
 
-def test_a_process_that_cannot_begin_is_not_started_again_and_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_cannot_start_is_not_retried(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as broken:
         broken.setattr(sys, "executable", "/bin/false")
         (run_id,) = launch(store, 0)
@@ -192,7 +192,7 @@ def test_a_paused_run_can_be_stopped(store: Store) -> None:
     wait_until(lambda: status(store, run_id) == "stopped", "the run to stop")
 
 
-def test_a_models_folder_is_found_from_wherever_the_job_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_folder_is_found_whatever_folder_the_job_starts_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model").mkdir()
     configs = [make_config(**SHORT, scorer=scorer) for scorer in ("hf:model", "hf:facebook/Perception-LM-1B", "oracle")]
@@ -200,7 +200,7 @@ def test_a_models_folder_is_found_from_wherever_the_job_begins(tmp_path: Path, m
     assert scorers == [f"hf:{tmp_path / 'model'}", "hf:facebook/Perception-LM-1B", "oracle"]
 
 
-def test_what_runs_cannot_be_cancelled_resumed_or_deleted(store: Store) -> None:
+def test_a_running_run_cannot_be_cancelled_resumed_or_deleted(store: Store) -> None:
     (run_id,) = launch(store, 0, settings=LONG)
     trains(store, run_id)
     with pytest.raises(RunBusyError, match=f"vlmrb control {run_id} stop"):
@@ -231,7 +231,7 @@ def test_a_job_that_fails_says_why_in_log_and_queue(store: Store) -> None:
     assert "cuda" in jobs.log_tail(store, run_id).lower()
 
 
-def test_one_bad_run_and_nothing_is_written(store: Store) -> None:
+def test_one_invalid_run_means_that_none_is_written(store: Store) -> None:
     good = jobs.matched_set(SHORT, [{"replay": "uniform"}], [0])
     bad = jobs.matched_set(SHORT | {"env": "NoSuchEnv-v9"}, [{"replay": "uniform"}], [0])
     with pytest.raises(EnvironmentSetupError, match="run 2 of 2"):
@@ -252,7 +252,7 @@ def test_launching_loads_no_torch(store: Store) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, -1, 257, 1.5, True, "4"])
-def test_a_strange_limit_is_refused(store: Store, limit: Any) -> None:
+def test_an_invalid_limit_is_refused(store: Store, limit: Any) -> None:
     with pytest.raises(ConfigError, match="from 1 to 256"):
         jobs.set_job_limit(store, limit)
     assert jobs.job_limit(store) == 1

@@ -1,4 +1,4 @@
-"""Matched sets, presets and how long they take."""
+"""Matched sets, presets and estimates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vlmrb.store import Store
 BASE = {"env": "DoorKey-6x6", "scorer": "oracle", "lambda_max": 0.3, "clip_length": 16, "total_steps": 1_000}
 
 
-def test_a_matched_set_has_every_method_with_every_seed_alike_in_all_else() -> None:
+def test_a_matched_set_has_every_method_with_every_seed_and_is_otherwise_identical() -> None:
     configs = jobs.matched_set(BASE, [{"replay": "vlm"}, {"replay": "per"}, {"replay": "uniform"}], [3, 5])
     assert [(c.seed, c.replay) for c in configs] == [(s, r) for s in (3, 5) for r in ("vlm", "per", "uniform")]
     different = {"seed", "replay", "scorer", "lambda_max", "clip_length", "importance_weights"}
@@ -23,23 +23,23 @@ def test_a_matched_set_has_every_method_with_every_seed_alike_in_all_else() -> N
     assert all(each == shared[0] for each in shared)
 
 
-def test_what_only_vlm_replay_knows_is_left_out_elsewhere() -> None:
+def test_settings_of_vlm_replay_are_left_out_for_other_methods() -> None:
     vlm, uniform = jobs.matched_set(BASE, [{"replay": "vlm"}, {"replay": "uniform"}], [0])
     assert (vlm.scorer, vlm.lambda_max, vlm.clip_length) == ("oracle", 0.3, 16)
     defaults = {name: field.default for name, field in TrainConfig.model_fields.items()}
     assert (uniform.scorer, uniform.lambda_max) == (None, defaults["lambda_max"])
 
 
-def test_a_setting_goes_to_the_methods_that_read_it_and_to_no_other() -> None:
+def test_a_setting_goes_only_to_the_methods_that_read_it() -> None:
     base = {"env": "DoorKey-6x6", "per_alpha": 0.3, "laber_factor": 7, "base": "per", "scorer": "oracle"}
     methods = ("vlm", "per", "relo", "laber", "uniform")
     runs = {c.replay: c for c in jobs.matched_set(base, [{"replay": key} for key in methods], [0])}
-    assert [runs[key].per_alpha for key in methods] == [0.3, 0.3, 0.3, 0.6, 0.6]  # that of vlm is its base's
+    assert [runs[key].per_alpha for key in methods] == [0.3, 0.3, 0.3, 0.6, 0.6]  # for vlm it is the base method's
     assert [runs[key].laber_factor for key in methods] == [4, 4, 4, 7, 4]
     assert [runs[key].base for key in methods] == ["per", *["uniform"] * 4]
 
 
-def test_runs_of_a_set_are_named_by_what_sets_them_apart() -> None:
+def test_runs_of_a_set_are_named_by_the_settings_that_differ() -> None:
     configs = jobs.matched_set(BASE, [{"replay": "per"}, {"lambda_max": 0.1}, {"lambda_max": None}], [0, 1])
     assert jobs.launching.default_names(configs)[:3] == [
         "DoorKey-6x6 dqn per s0",
@@ -50,9 +50,9 @@ def test_runs_of_a_set_are_named_by_what_sets_them_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variations", "seeds", "words"), [([], [0], "at least one"), ([{}], [], "at least one"), ([{}], [1, 1], "twice")]
+    ("variations", "seeds", "words"), [([], [0], "at least one"), ([{}], [], "at least one"), ([{}], [1, 1], "duplicate")]
 )
-def test_a_set_of_nothing_or_of_equal_seeds_is_refused(variations: list[dict], seeds: list[int], words: str) -> None:
+def test_an_empty_set_or_repeated_seeds_are_refused(variations: list[dict], seeds: list[int], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         jobs.matched_set(BASE, variations, seeds)
 
@@ -62,7 +62,7 @@ def test_every_preset_can_be_launched_as_it_is() -> None:
     for preset in jobs.presets():
         configs = preset.configs()
         assert len(configs) == len(preset.variations) * len(preset.seeds)
-    with pytest.raises(ConfigError, match="there are quick"):
+    with pytest.raises(ConfigError, match="choose from quick"):
         jobs.preset("nonsense")
 
 
@@ -82,7 +82,7 @@ def measured(store: Store, speed: float, **config: object) -> None:
     store.heartbeat(run_id, 5_000, steps_per_second=speed)
 
 
-def test_an_estimate_rests_on_the_most_similar_runs(tmp_path: Path) -> None:
+def test_an_estimate_is_based_on_the_most_similar_runs(tmp_path: Path) -> None:
     configs = jobs.matched_set(BASE, [{"replay": "per"}], [0, 1, 2])
     with Store(str(tmp_path / "runs.db")) as store:
         jobs.set_job_limit(store, 2)
@@ -91,7 +91,7 @@ def test_an_estimate_rests_on_the_most_similar_runs(tmp_path: Path) -> None:
         assert jobs.estimate(store, configs).seconds is None
         measured(store, 50.0)
         rough = jobs.estimate(store, configs)
-        assert (rough.seconds, "roughly" in rough.basis) == (2 * 1_000 / 50, True)  # three runs, two at a time
+        assert (rough.seconds, "rough guess" in rough.basis) == (2 * 1_000 / 50, True)  # three runs, two at a time
         measured(store, 100.0, env="DoorKey-6x6")
         assert jobs.estimate(store, configs).seconds == 2 * 1_000 / 100
         assert (jobs.estimate(store, configs).runs, jobs.estimate(store, configs[:1]).at_a_time) == (3, 1)

@@ -154,7 +154,7 @@ def test_the_embedded_scorer_is_the_shipped_folder_or_a_clear_error(folder, monk
     assert isinstance(scorer, HFScorer)
     assert scorer.model == str(folder)
     monkeypatch.setattr(backends, "embedded_folder", lambda name="": None)
-    with pytest.raises(ScorerSetupError, match="is missing here"):
+    with pytest.raises(ScorerSetupError, match="is not installed"):
         check_scorer("embedded")
-    with pytest.raises(ScorerSetupError, match="there is no"):
+    with pytest.raises(ScorerSetupError, match="is unknown"):
         check_scorer("embedded:other")

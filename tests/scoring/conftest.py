@@ -1,4 +1,4 @@
-"""Tiny checkpoints of real vision-language architectures, made on the spot: a few layers, random weights, a small tokenizer."""
+"""Tiny checkpoints of real vision-language architectures: a few layers, random weights, a small tokenizer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TEMPLATE = (
 
 
 class TinyParts:
-    """What every tiny checkpoint is made of."""
+    """The parts of every tiny checkpoint."""
 
     text_config: dict[str, Any] = {  # noqa: RUF012 - read only
         "hidden_size": 32,
@@ -66,12 +66,12 @@ class TinyParts:
 
     @staticmethod
     def template(image: str = "", video: str = "") -> str:
-        """A chat template that puts `image` and `video` where a message holds one."""
+        """A chat template that renders `image` and `video` for the blocks of a message."""
         return _TEMPLATE.replace("IMAGE", image).replace("VIDEO", video)
 
     @staticmethod
     def save(model_class: Any, config: Any, processor: Any, folder: Path) -> Path:
-        """Random weights, drawn once and for all."""
+        """Save a model with fixed random weights."""
         import torch
         from transformers import logging
 
@@ -83,11 +83,11 @@ class TinyParts:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _torchvision_of_another_build() -> None:
-    """Let a torchvision that was built for another torch be imported, so that video processors can be tested with it.
+def _foreign_torchvision() -> None:
+    """Make a torchvision built for another torch importable, so that video processors can be tested with it.
 
-    There may be no build that fits the installed torch; `pip install --no-deps torchvision` then gives one whose
-    compiled operators do not load. Processors use none of them, but importing it needs their names.
+    There may be no build for the installed torch; `pip install --no-deps torchvision` then installs one whose compiled
+    operators do not load. Processors do not use them, but the import needs their names.
     """
     if importlib.util.find_spec("torchvision") is None:
         return
@@ -111,7 +111,7 @@ def tiny() -> type[TinyParts]:
 
 @pytest.fixture(scope="session")
 def idefics3_folder(tmp_path_factory: pytest.TempPathFactory, tiny: type[TinyParts]) -> Path:
-    """The architecture of SmolVLM's predecessor: loads without torchvision, takes several images."""
+    """The architecture of SmolVLM's predecessor: loads without torchvision, accepts several images."""
     from transformers import Idefics3Config, Idefics3ForConditionalGeneration, Idefics3Processor
     from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 

@@ -1,4 +1,4 @@
-"""The embedded model that is shipped: it is what scores where nobody names another, and it knows what it was taught."""
+"""The shipped embedded models: they score by default, and answer the questions they were trained on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHORT = ["--total-steps", "1200", "--learning-starts", "2000", "--eval-episodes"
 
 
 @pytest.mark.parametrize("name", ["", "robots"])
-def test_it_is_small_and_holds_safetensors_alone(name) -> None:
+def test_it_is_small_and_its_weights_are_safetensors(name) -> None:
     folder = embedded_folder(name)
     assert folder is not None
     files = [path for path in folder.iterdir() if path.is_file()]
@@ -28,7 +28,7 @@ def test_it_is_small_and_holds_safetensors_alone(name) -> None:
     assert {path.suffix for path in files} <= {".json", ".safetensors", ".jinja", ".md"}
 
 
-def test_a_run_that_names_no_scorer_is_scored_by_it(tmp_path, capsys) -> None:
+def test_it_is_the_default_scorer_of_a_run(tmp_path, capsys) -> None:
     store = str(tmp_path / "store.db")
     assert main(["train", "--env", "DoorKey-5x5", "--store", store, *SHORT]) == 0
     outcome = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
@@ -40,18 +40,18 @@ def test_a_run_that_names_no_scorer_is_scored_by_it(tmp_path, capsys) -> None:
     assert max(len(score.frame_indices) for score in scores) == SUITES["grids"].shape.frames
 
 
-def test_it_tells_progress_apart_in_environments_that_it_has_never_seen() -> None:
+def test_it_recognizes_progress_in_environments_it_has_never_seen() -> None:
     exam = SUITES["grids"].make_exam()
     items = exam.held_out(100, seed=7)
     scorer = make_scorer("embedded", ScorerOptions(device="cpu"))
     truths = [bool(exam.catalogue.answer(exam.questions[0].matter, item.truth)) for item in items]
     for question in preset_texts():
-        told = auc(ask(scorer, exam, items, question), truths)
-        assert told is not None
-        assert told > 0.93, question
+        score = auc(ask(scorer, exam, items, question), truths)
+        assert score is not None
+        assert score > 0.93, question
 
 
-def test_a_robot_is_scored_by_the_model_that_knows_robots_and_its_answers_are_right(tmp_path, capsys) -> None:
+def test_robot_clips_are_scored_by_the_robot_model_and_correctly(tmp_path, capsys) -> None:
     store = str(tmp_path / "store.db")
     robot = [
         "--env",
@@ -73,13 +73,13 @@ def test_a_robot_is_scored_by_the_model_that_knows_robots_and_its_answers_are_ri
     scores = [clip.score for clip in clips]
     assert {score.scorer for score in scores} == {"embedded:robots"}
     assert max(len(score.frame_indices) for score in scores) == SUITES["robots"].shape.frames
-    told = auc([score.probability for score in scores], [shows_progress(clip.events) for clip in clips])
-    assert told is not None
-    assert told > 0.85
+    score = auc([score.probability for score in scores], [shows_progress(clip.events) for clip in clips])
+    assert score is not None
+    assert score > 0.85
 
 
 @pytest.mark.slow
-def test_stored_clips_of_a_robot_are_scored_again_by_the_model_that_knows_robots(tmp_path, capsys) -> None:
+def test_stored_robot_clips_are_rescored_by_the_robot_model(tmp_path, capsys) -> None:
     store = str(tmp_path / "store.db")
     robot = ["--env", "scene-singletask-task1-v0", "--algo", "sac", "--n-envs", "1", "--replay", "vlm", "--scorer", "oracle"]
     assert main(["train", *robot, "--store", store, *SHORT[:-1], "--total-steps", "96"]) == 0
@@ -90,18 +90,18 @@ def test_stored_clips_of_a_robot_are_scored_again_by_the_model_that_knows_robots
     assert json.loads(capsys.readouterr().out)["trial"]["scorer"] == "embedded:robots"
 
 
-def test_pictures_that_it_has_never_seen_come_with_a_warning(tmp_path, capsys) -> None:
+def test_pictures_it_has_never_seen_cause_a_warning(tmp_path, capsys) -> None:
     store = str(tmp_path / "store.db")
     assert main(["train", "--env", "CartPole-v1", "--store", store, *SHORT[:-1], "--total-steps", "200"]) == 0
-    assert "has learnt the pictures of MiniGrid and no others" in capsys.readouterr().err
+    assert "was trained only on pictures of MiniGrid" in capsys.readouterr().err
     assert main(["score", "1", "--store", store, "--limit", "2", "--quiet"]) == 0
-    assert "has learnt the pictures of MiniGrid and no others" in capsys.readouterr().err
+    assert "was trained only on pictures of MiniGrid" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     "task", ["scene-singletask-task4-v0", "cube-double-play-singletask-v0", "puzzle-4x5-singletask-task2-v0"]
 )
-def test_a_robot_is_known_by_its_environments_name(task) -> None:
+def test_a_robot_is_recognized_by_its_environments_name(task) -> None:
     spec = {"kind": pictures_of(task)}
     assert fit_to_pictures("embedded", spec) == "embedded:robots"
     assert fit_to_pictures("oracle", spec) == "oracle"
@@ -110,9 +110,9 @@ def test_a_robot_is_known_by_its_environments_name(task) -> None:
     assert "'cube'" in prompt_notice(grid, "Does the robot lift a cube?")
 
 
-def test_each_model_is_warned_of_the_other_ones_pictures() -> None:
+def test_each_model_has_a_warning_for_the_other_ones_pictures() -> None:
     assert picture_notice("embedded", {"kind": "minigrid"}) == picture_notice("embedded:robots", {"kind": "ogbench"}) == ""
-    assert "OGBench's robot and no others" in picture_notice("embedded:robots", {"kind": "minigrid"})
-    assert "MiniGrid and no others" in picture_notice("embedded", {"kind": "frames"})
-    assert "OGBench's robot and no others" in picture_notice(f"hf:{embedded_folder('robots')}", {"kind": "frames"})
+    assert "only on pictures of OGBench's robot" in picture_notice("embedded:robots", {"kind": "minigrid"})
+    assert "only on pictures of MiniGrid" in picture_notice("embedded", {"kind": "frames"})
+    assert "only on pictures of OGBench's robot" in picture_notice(f"hf:{embedded_folder('robots')}", {"kind": "frames"})
     assert embedded_folder("other") is None

@@ -1,4 +1,4 @@
-"""Qwen2-VL without torchvision: its videos are prepared here, as the library would prepare them."""
+"""Qwen2-VL without torchvision: our video preparation matches the library's."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROMPT = Prompt("custom", 1, "Does the clip show a key being picked up?")
 
 @pytest.fixture(scope="module")
 def qwen_folder(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint as the hub has them: its processor's settings are in `preprocessor_config.json`."""
+    """A checkpoint as on the hub, with its processor's settings in `preprocessor_config.json`."""
     import torch
     from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
@@ -66,14 +66,14 @@ def qwen_folder(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torchvision") is not None, reason="torchvision is installed")
-def test_a_qwen_checkpoint_is_shown_videos_without_torchvision(qwen_folder, scorer_of, make_request) -> None:
+def test_a_qwen_checkpoint_gets_videos_without_torchvision(qwen_folder, scorer_of, make_request) -> None:
     scorer = scorer_of(qwen_folder)
     assert scorer.input == "video"
     requests = [make_request(1), make_request(2, frames=3), make_request(3), make_request(4, frames=1), make_request(5, size=64)]
     together = [score.probability for score in scorer.score(requests, PROMPT)]
     alone = [scorer.score([request], PROMPT)[0].probability for request in requests]
     assert together == pytest.approx(alone, abs=1e-5)
-    assert len(set(together)) == len(together)  # what it is shown matters
+    assert len(set(together)) == len(together)  # the pictures matter
 
 
 def test_the_order_of_frames_matters(qwen_folder, scorer_of, make_request) -> None:
@@ -87,13 +87,13 @@ def test_the_order_of_frames_matters(qwen_folder, scorer_of, make_request) -> No
 @pytest.mark.parametrize(
     ("frames", "height", "width"), [(8, 64, 64), (5, 64, 96), (1, 48, 48), (6, 50, 61), (4, 300, 200), (2, 9, 9)]
 )
-def test_videos_are_cut_up_as_the_library_does_it(frames: int, height: int, width: int) -> None:
+def test_videos_are_cut_into_the_same_patches_as_by_the_library(frames: int, height: int, width: int) -> None:
     import torch
     from transformers import Qwen2VLVideoProcessor
 
     video = np.random.default_rng(0).integers(0, 256, (frames, height, width, 3), dtype=np.uint8)
     processor = FramesProcessor(None, "", VIDEO, SETTINGS)
-    processor.patches([255 - video] * 3)  # what it holds must not show in what comes next
+    processor.patches([255 - video] * 3)  # these contents must not leak into the next result
     ours, grids = processor.patches([video[::-1], video])
     ours = ours[len(ours) // 2 :]
     theirs = Qwen2VLVideoProcessor(**SETTINGS, cap_pixels_per_frame=False)(
@@ -102,7 +102,7 @@ def test_videos_are_cut_up_as_the_library_does_it(frames: int, height: int, widt
     assert [list(grids[1])] == theirs["video_grid_thw"].tolist()
     values = theirs["pixel_values_videos"].numpy()
     resized = fitting_size(height, width, SIDE, SIDE**2, 64 * SIDE**2) != (height, width)
-    # bicubic scaling differs by rounding between the two libraries, now and then by a grey level or two
+    # bicubic scaling rounds differently in the two libraries, sometimes by one or two grey levels
     assert np.allclose(ours, values, atol=0.1 if resized else 1e-5)
 
 

@@ -36,7 +36,7 @@ def edit_json(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def test_probability_is_the_yes_share_of_the_models_own_next_token_distribution(folder, scorer_of, make_request) -> None:
+def test_probability_is_the_mass_of_yes_in_the_models_next_token_distribution(folder, scorer_of, make_request) -> None:
     import torch
     from PIL import Image
     from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -74,7 +74,7 @@ def test_probability_is_the_yes_share_of_the_models_own_next_token_distribution(
     assert score.yes_logit - score.no_logit == pytest.approx(np.log(yes / no), abs=1e-5)
 
 
-def test_a_batch_of_unequal_clips_scores_like_one_by_one(folder, scorer_of, make_request) -> None:
+def test_a_batch_of_unequal_clips_scores_like_single_clips(folder, scorer_of, make_request) -> None:
     scorer = scorer_of(folder)
     requests = [make_request(1), make_request(2, frames=3), make_request(3), make_request(4, frames=1), make_request(5, size=64)]
     together = scorer.score(requests, PROMPT)
@@ -86,7 +86,7 @@ def test_a_batch_of_unequal_clips_scores_like_one_by_one(folder, scorer_of, make
     assert [score.clip_id for score in together] == [1, 2, 3, 4, 5]
 
 
-def test_a_batch_is_one_forward_pass_that_computes_the_last_logits_only(folder, scorer_of, make_request) -> None:
+def test_a_batch_is_one_forward_pass_that_computes_only_the_last_logits(folder, scorer_of, make_request) -> None:
     scorer = scorer_of(folder)
     shapes = []
     scorer._network.register_forward_hook(lambda module, args, output: shapes.append(tuple(output.logits.shape)))
@@ -94,7 +94,7 @@ def test_a_batch_is_one_forward_pass_that_computes_the_last_logits_only(folder, 
     assert shapes == [(4, 1, 512)]
 
 
-def test_score_names_everything_that_made_it(idefics3_folder, scorer_of, make_request) -> None:
+def test_a_score_records_how_it_was_made(idefics3_folder, scorer_of, make_request) -> None:
     scorer = scorer_of(idefics3_folder, threshold=0.9)
     [score] = scorer.score([make_request(9)], PROMPT)
     assert (score.clip_id, score.prompt_id, score.threshold, score.error) == (9, 17, 0.9, "")
@@ -117,7 +117,7 @@ def test_auto_means_float32_on_a_cpu_and_bfloat16_comes_close(idefics3_folder, s
         assert second.probability == pytest.approx(first.probability, abs=0.02)
 
 
-def test_auto_picks_bfloat16_on_a_gpu_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_picks_bfloat16_on_a_gpu_that_supports_it(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     for has_bfloat16, expected in ((True, torch.bfloat16), (False, torch.float16)):
@@ -157,7 +157,7 @@ def test_a_clip_without_frames_is_unknown(idefics3_folder, scorer_of, make_reque
 
 
 class TestOutOfMemory:
-    """A device that holds two clips at a time, or none."""
+    """A device with memory for two clips at a time, or for none."""
 
     @staticmethod
     def limit(scorer: Any, clips: int) -> list[int]:
@@ -173,7 +173,7 @@ class TestOutOfMemory:
         scorer._network.register_forward_pre_hook(refuse, with_kwargs=True)
         return tried
 
-    def test_the_batch_is_halved_until_it_fits_and_stays_so(self, idefics3_folder, scorer_of, make_request) -> None:
+    def test_the_batch_is_halved_until_it_fits_and_stays_that_size(self, idefics3_folder, scorer_of, make_request) -> None:
         scorer, requests = scorer_of(idefics3_folder), [make_request(index) for index in range(7)]
         expected = [score.yes_logit for score in scorer.score(requests, PROMPT)]
         tried = self.limit(scorer, 1)
@@ -211,7 +211,7 @@ def test_a_closed_scorer_says_so(idefics3_folder, scorer_of, make_request) -> No
 # -- revision
 
 
-def test_fingerprint_depends_on_the_files_and_not_on_where_they_lie(idefics3_folder, variant, monkeypatch) -> None:
+def test_fingerprint_depends_on_the_files_and_not_on_their_location(idefics3_folder, variant, monkeypatch) -> None:
     fingerprint = loading.folder_fingerprint(idefics3_folder)
     assert loading.folder_fingerprint(variant) == fingerprint
     weights = bytearray((variant / "model.safetensors").read_bytes())
@@ -245,30 +245,30 @@ def test_revision_of_a_hub_model_is_the_commit_of_its_snapshot(idefics3_folder, 
     assert scorer_of("somebody/tiny").revision == commit
 
 
-# -- what cannot be loaded
+# -- models that cannot be loaded
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("", "names no model"),
-        ("   ", "names no model"),
+        ("", "needs a model"),
+        ("   ", "needs a model"),
         ("/no/such/folder", "there is no folder /no/such/folder; check the path"),
         ("./nowhere", "there is no folder nowhere"),
         ("models/of/mine", "there is no folder models/of/mine"),
         ("somebody/absent", "no such folder here, the hub cannot be reached, and the model is not in the local cache"),
         ("a--b/c..d", "no such model on the hub; check the spelling"),
-        ("x" * 5000, "no usable path|the hub cannot be reached|check the spelling"),
-        ("nul\0byte", "no usable path|there is no folder"),
+        ("x" * 5000, "not a usable path|the hub cannot be reached|check the spelling"),
+        ("nul\0byte", "not a usable path|there is no folder"),
     ],
 )
-def test_a_model_that_is_not_there_is_refused_in_plain_words(name: str, message: str, scorer_of) -> None:
+def test_a_missing_model_is_refused_in_plain_words(name: str, message: str, scorer_of) -> None:
     with pytest.raises(ScorerSetupError, match=message):
         scorer_of(name)
 
 
-def test_a_folder_that_holds_no_model_and_a_file_are_refused(tmp_path, scorer_of) -> None:
-    with pytest.raises(ScorerSetupError, match=r"holds no config\.json"):
+def test_a_file_or_a_folder_without_a_model_is_refused(tmp_path, scorer_of) -> None:
+    with pytest.raises(ScorerSetupError, match=r"has no config\.json"):
         scorer_of(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(ScorerSetupError, match="is a file; give the folder"):
@@ -282,17 +282,17 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         "no complete safetensors weights",
     ),
     "truncated weights": (lambda f: (f / "model.safetensors").write_bytes(b"\0" * 100), "cannot be loaded"),
-    "configuration is no JSON": (lambda f: (f / "config.json").write_text("{nope"), "cannot be loaded.*valid JSON"),
+    "configuration is not JSON": (lambda f: (f / "config.json").write_text("{nope"), "cannot be loaded.*valid JSON"),
     "configuration is empty": (lambda f: (f / "config.json").write_text("{}"), "not a vision-language model"),
     "unknown architecture": (lambda f: edit_json(f / "config.json", model_type="zzz"), "not a vision-language model"),
     "text-only model": (lambda f: (f / "config.json").write_text('{"model_type": "bert"}'), "not a vision-language model"),
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "cannot be loaded"),
     "no processor": (lambda f: (f / "processor_config.json").unlink(), "cannot be loaded"),
     "no chat template": (lambda f: (f / "chat_template.jinja").unlink(), "has no chat template"),
-    "damaged chat template": (lambda f: (f / "chat_template.jinja").write_text("{% for %}"), "no place for images"),
+    "damaged chat template": (lambda f: (f / "chat_template.jinja").write_text("{% for %}"), "does not accept images"),
     "chat template for text": (
         lambda f: (f / "chat_template.jinja").write_text("{{ messages[0].content[-1].text }}"),
-        "no place for images; give another checkpoint",
+        "does not accept images; use another checkpoint",
     ),
 }
 
@@ -305,7 +305,7 @@ def test_a_damaged_folder_is_refused_in_plain_words(damage: str, variant: Path, 
         scorer_of(variant)
 
 
-def test_weights_that_lack_a_layer_are_refused_rather_than_drawn_at_random(variant: Path, scorer_of) -> None:
+def test_weights_that_lack_a_layer_are_refused_rather_than_randomly_initialized(variant: Path, scorer_of) -> None:
     from safetensors.torch import load_file, save_file
 
     tensors = load_file(variant / "model.safetensors")
@@ -315,12 +315,12 @@ def test_weights_that_lack_a_layer_are_refused_rather_than_drawn_at_random(varia
         scorer_of(variant)
 
 
-def test_code_that_comes_with_a_checkpoint_is_not_run_unasked(variant: Path, scorer_of) -> None:
+def test_a_checkpoints_own_code_is_not_run_by_default(variant: Path, scorer_of) -> None:
     trace = variant / "ran"
     (variant / "evil.py").write_text(f"open({str(trace)!r}, 'w')\n")
     auto_map = {"AutoConfig": "evil.Config", "AutoModelForImageTextToText": "evil.Model"}
     edit_json(variant / "config.json", model_type="zzz", auto_map=auto_map)
-    with pytest.raises(ScorerSetupError, match=r"runs Python code of its publisher.*trust_remote_code=True"):
+    with pytest.raises(ScorerSetupError, match=r"runs its publisher's Python code.*trust_remote_code=True"):
         scorer_of(variant)
     assert not trace.exists()
 
@@ -348,9 +348,9 @@ def test_a_missing_package_names_the_extra(variant: Path, scorer_of) -> None:
     [
         ({"device": "abacus"}, "device 'abacus' cannot be used here"),
         ({"device": "cuda:99"}, "device 'cuda:99' cannot be used here"),
-        ({"dtype": "int8"}, "dtype 'int8' is unknown; give auto, float32, bfloat16, float16"),
-        ({"input": "audio"}, "input 'audio' is unknown; give auto, images or video"),
-        ({"input": "video"}, "no place for video; give input='auto'"),
+        ({"dtype": "int8"}, "dtype 'int8' is unknown; use auto, float32, bfloat16, float16"),
+        ({"input": "audio"}, "input 'audio' is unknown; use auto, images or video"),
+        ({"input": "video"}, "does not accept video; use input='auto'"),
     ],
 )
 def test_impossible_options_are_refused(options: dict[str, str], message: str, idefics3_folder, scorer_of) -> None:
@@ -363,12 +363,12 @@ def test_impossible_options_are_refused(options: dict[str, str], message: str, i
     [
         (OSError("You are trying to access a gated repo.\nMake sure to have access to it"), "access is gated: accept its terms"),
         (OSError("x/y is not a local folder and is not a valid model identifier listed on"), "no such model on the hub"),
-        (OSError("We couldn't connect to the hub to load the files"), "the local cache does not hold all of the model"),
+        (OSError("We couldn't connect to the hub to load the files"), "the local cache does not contain the complete model"),
         (ImportError("TimmWrapperModel requires the timm library"), "needs the package timm"),
         (KeyError("surprise"), "checkpoint cannot be loaded"),
     ],
 )
-def test_errors_of_the_hub_are_told_in_plain_words(error: Exception, message: str) -> None:
+def test_hub_errors_are_explained_in_plain_words(error: Exception, message: str) -> None:
     assert message in str(loading._explain("owner/model", None, error))
 
 

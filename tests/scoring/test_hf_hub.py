@@ -1,4 +1,4 @@
-"""The hf: back end against a hub on the loopback interface: download, pinned commit, and life after the hub is gone."""
+"""The hf: back end against a hub on the loopback interface: download, pinned commit, and loading without the hub."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ for name in sys.argv[1:]:
 
 
 class Hub(BaseHTTPRequestHandler):
-    """The few addresses of the hub that loading one model asks for."""
+    """The few hub endpoints that loading a model uses."""
 
     protocol_version = "HTTP/1.1"
     folder: Path
@@ -64,7 +64,7 @@ class Hub(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *args: Any) -> None:
-        """Stay quiet."""
+        """Log nothing."""
 
 
 @pytest.mark.slow

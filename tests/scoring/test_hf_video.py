@@ -1,4 +1,4 @@
-"""The hf: back end on checkpoints that are shown videos. Their processors need torchvision; without it these tests are skipped.
+"""The hf: back end on checkpoints that get videos. Their processors need torchvision; without it these tests are skipped.
 
 `pip install --no-deps torchvision timm num2words docopt` is enough to run them, whatever torch torchvision was built for.
 """
@@ -213,7 +213,7 @@ def folder(request: pytest.FixtureRequest, tiny: Any, tmp_path_factory: pytest.T
 
 
 @pytest.mark.parametrize("shown_as", ["video", "images"])
-def test_a_batch_of_unequal_clips_scores_like_one_by_one(shown_as: str, folder, scorer_of, make_request) -> None:
+def test_a_batch_of_unequal_clips_scores_like_single_clips(shown_as: str, folder, scorer_of, make_request) -> None:
     scorer = scorer_of(folder, input="auto" if shown_as == "video" else "images")
     assert scorer.input == shown_as
     requests = [make_request(1), make_request(2, frames=3), make_request(3), make_request(4, frames=1), make_request(5)]
@@ -226,7 +226,7 @@ def test_a_batch_of_unequal_clips_scores_like_one_by_one(shown_as: str, folder, 
     assert all(score.error == "" for score in together)
 
 
-def test_a_video_holds_every_frame_in_order_and_none_besides(folder, scorer_of, make_request) -> None:
+def test_a_video_contains_exactly_the_frames_in_order(folder, scorer_of, make_request) -> None:
     scorer, request = scorer_of(folder), make_request(1)
     inputs = scorer._inputs([request], "?")
     pixels = inputs["pixel_values_videos"] if "pixel_values_videos" in inputs else inputs["pixel_values"]
@@ -239,7 +239,7 @@ def test_a_video_holds_every_frame_in_order_and_none_besides(folder, scorer_of, 
     assert scorer.score([backwards], PROMPT)[0].yes_logit != pytest.approx(forwards.yes_logit, abs=1e-6)
 
 
-def test_a_frame_as_image_is_one_tile(folder, scorer_of, make_request) -> None:
+def test_a_frame_shown_as_an_image_is_one_tile(folder, scorer_of, make_request) -> None:
     scorer = scorer_of(folder, input="images")
     one, two = (scorer._inputs([make_request(1, frames=frames)], "?")["input_ids"].shape[1] for frames in (2, 3))
     assert two - one < 30

@@ -1,4 +1,4 @@
-"""The openai: back end against a real server on the loopback interface that follows a script."""
+"""The openai: back end against a real, scripted server on the loopback interface."""
 
 from __future__ import annotations
 
@@ -80,11 +80,11 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, *args: Any) -> None:
-        """Stay quiet."""
+        """Log nothing."""
 
 
 class Server(ThreadingHTTPServer):
-    """Replies with the entries of `script` in turn, the last one for ever."""
+    """Replies with the entries of `script` in turn, then with the last one forever."""
 
     daemon_threads = True
 
@@ -131,7 +131,7 @@ def trickle(handler: Handler) -> None:
     handler.send_response(200)
     handler.send_header("Content-Length", "100000")
     handler.end_headers()
-    while not handler.server.test_is_over.wait(0.05):  # the trickle's pace: within the client's time-out for a single read
+    while not handler.server.test_is_over.wait(0.05):  # shorter than the client's timeout for a single read
         handler.wfile.write(b" ")
 
 
@@ -152,7 +152,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses asked for between tries; none is made."""
+    """The pauses requested between tries; none is actually made."""
     asked: list[float] = []
     real = http._pause
 
@@ -180,7 +180,7 @@ def connect(monkeypatch: pytest.MonkeyPatch, server: Server, pauses: list[float]
         scorer.close()
 
 
-# -- what is asked and read
+# -- requests and answers
 
 
 def test_a_request_shows_the_frames_and_asks_for_the_first_tokens_logprobs(server, connect, make_request) -> None:
@@ -206,7 +206,7 @@ def assert_shows(data_url: str, frame: np.ndarray) -> None:
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))), frame)
 
 
-def test_score_holds_the_probability_and_names_everything_that_made_it(server, connect, make_request) -> None:
+def test_a_score_has_the_probability_and_records_how_it_was_made(server, connect, make_request) -> None:
     [score] = connect(threshold=0.8).score([make_request(7)], PROMPT)
     assert score.probability == pytest.approx(7 / 9)
     assert score.yes_logit == pytest.approx(math.log(0.7))
@@ -225,8 +225,8 @@ def test_the_chosen_token_counts_once_whether_or_not_it_is_in_the_list(server, c
         assert scorer.score([make_request(1)], PROMPT)[0].probability == pytest.approx(2 / 3)
 
 
-def test_clips_are_sent_side_by_side_within_the_bound_and_come_back_in_order(server, connect, make_request) -> None:
-    together = threading.Barrier(3)  # three requests are let go when all three are there
+def test_clips_are_sent_concurrently_within_the_limit_and_come_back_in_order(server, connect, make_request) -> None:
+    together = threading.Barrier(3)  # releases three requests once all three have arrived
     under_way: list[int] = []
     most = []
 
@@ -245,25 +245,25 @@ def test_clips_are_sent_side_by_side_within_the_bound_and_come_back_in_order(ser
     assert max(most) == 3 and len(most) == 12
 
 
-def test_a_clip_without_frames_is_unknown_and_not_asked(server, connect, make_request) -> None:
+def test_a_clip_without_frames_is_unknown_and_not_sent(server, connect, make_request) -> None:
     [score] = connect().score([make_request(1, frames=0)], PROMPT)
     assert (score.probability, score.error) == (None, "the clip has no frames")
     assert server.posts == []
 
 
-# -- replies that hold no answer
+# -- replies without an answer
 
 UNUSABLE: dict[str, tuple[Script, str]] = {
-    "no logprobs at all": (reply({"choices": [{"message": {"content": "Yes"}}]}), "holds no logprobs"),
-    "logprobs are null": (reply(completion(None)), "holds no logprobs; it must support"),
-    "content is empty": (reply({"choices": [{"logprobs": {"content": []}}]}), "holds no logprobs"),
+    "no logprobs at all": (reply({"choices": [{"message": {"content": "Yes"}}]}), "contains no logprobs"),
+    "logprobs are null": (reply(completion(None)), "contains no logprobs; it must support"),
+    "content is empty": (reply({"choices": [{"logprobs": {"content": []}}]}), "contains no logprobs"),
     "no top_logprobs": (
         reply({"choices": [{"logprobs": {"content": [{"token": "Yes", "logprob": -0.1}]}}]}),
-        "holds no logprobs",
+        "contains no logprobs",
     ),
-    "no choices": (reply({"choices": []}), "holds no logprobs"),
-    "wrong types": (reply({"choices": {"0": 3}}), "holds no logprobs"),
-    "an error with status 200": (reply({"error": {"message": "overloaded\x1b[31m"}}), "holds no logprobs: .*overloaded"),
+    "no choices": (reply({"choices": []}), "contains no logprobs"),
+    "wrong types": (reply({"choices": {"0": 3}}), "contains no logprobs"),
+    "an error with status 200": (reply({"error": {"message": "overloaded\x1b[31m"}}), "contains no logprobs: .*overloaded"),
     "neither yes nor no": (reply(completion({"Maybe": -0.1, "Yesterday": -3.0})), "neither yes nor no is among the 2"),
     "both below what is known": (reply(completion({"Well": -0.01, "Yes": -9999.0, "No": -9999.0})), "neither yes nor no"),
     "log-probabilities are text": (reply(completion({"Yes": "high", "No": True})), "neither yes nor no"),
@@ -272,8 +272,8 @@ UNUSABLE: dict[str, tuple[Script, str]] = {
         reply(completion({"Well": math.log(0.5), "Yes": math.log(0.01)})),
         "could decide either way",
     ),
-    "no JSON": (reply(b"<html>it works!</html>"), "is not a JSON object: <html>it works!</html>"),
-    "no text": (reply(bytes(range(256)) * 10), "is not a JSON object"),
+    "not JSON": (reply(b"<html>it works!</html>"), "is not a JSON object: <html>it works!</html>"),
+    "not text": (reply(bytes(range(256)) * 10), "is not a JSON object"),
     "a list": (reply([1, 2]), "is not a JSON object"),
     "nothing": (reply(b""), "is not a JSON object"),
     "nested without end": (reply(b"[" * 200_000), "is not a JSON object"),
@@ -308,7 +308,7 @@ BUSY = reply({"error": {"message": "slow down"}}, 429, Retry_After="7")
         [hang_up, BUSY, reply(b"", 502)],
     ],
 )
-def test_passing_trouble_is_tried_again(trouble: list[Script], server, connect, pauses, make_request) -> None:
+def test_a_temporary_failure_is_retried(trouble: list[Script], server, connect, pauses, make_request) -> None:
     server.script = [*trouble, reply(GOOD)]
     [score] = connect().score([make_request(1)], PROMPT)
     assert score.probability == pytest.approx(7 / 9)
@@ -321,7 +321,7 @@ def test_a_try_ends_at_its_deadline(trouble: Script, server, connect, make_reque
     server.script = [trouble, reply(GOOD)]
     [score] = connect(timeout_s=0.3).score([make_request(1)], PROMPT)
     assert score.probability == pytest.approx(7 / 9)
-    assert len(server.posts) >= 2  # more where the machine is too busy for the good reply
+    assert len(server.posts) >= 2  # more if the machine is too busy for the good reply
 
 
 def test_pauses_double_with_jitter_and_honour_retry_after(server, connect, pauses, make_request) -> None:
@@ -347,7 +347,7 @@ def test_a_server_that_never_answers_is_unavailable(trouble: Script, server, con
     assert str(caught.value).isprintable()
 
 
-def test_a_refused_connection_shows_when_the_scorer_is_made(connect, server) -> None:
+def test_a_refused_connection_shows_when_the_scorer_is_created(connect, server) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{probe.getsockname()[1]}/v1"
@@ -366,7 +366,7 @@ def test_one_clip_that_keeps_failing_is_unknown_when_the_others_are_answered(ser
     assert "does not answer: status 500" in scores[1].error
 
 
-def test_closing_ends_a_retry_that_waits(server, connect, monkeypatch, make_request) -> None:
+def test_closing_cancels_a_pending_retry(server, connect, monkeypatch, make_request) -> None:
     pausing = threading.Event()
 
     def pause(attempt: int, asked_pause: float) -> float:
@@ -393,11 +393,11 @@ def test_closing_ends_a_retry_that_waits(server, connect, monkeypatch, make_requ
     assert len(caught) == 1
 
 
-# -- what no retry would mend
+# -- errors that no retry can fix
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_key_is_told_at_once_and_never_shown(status: int, server, connect, make_request) -> None:
+def test_a_rejected_key_is_reported_at_once_and_never_shown(status: int, server, connect, make_request) -> None:
     scorer = connect()
     server.script = [reply({"error": {"message": f"Incorrect API key provided: {KEY}."}}, status)]
     with pytest.raises(ScorerSetupError, match=rf"status {status}: Incorrect API key provided: \*\*\*.*OPENAI_API_KEY") as caught:
@@ -405,11 +405,11 @@ def test_a_refused_key_is_told_at_once_and_never_shown(status: int, server, conn
     assert KEY not in str(caught.value)
     assert len(server.posts) == 1
     server.models = reply(f"no {KEY}".encode(), status)
-    with pytest.raises(ScorerSetupError, match=r"refuses access .*no \*\*\*"):
+    with pytest.raises(ScorerSetupError, match=r"denied access .*no \*\*\*"):
         connect()
 
 
-def test_an_unknown_model_lists_what_is_served(server, connect, make_request) -> None:
+def test_an_unknown_model_lists_the_served_ones(server, connect, make_request) -> None:
     scorer = connect(model="typo")
     server.script = [reply({"error": {"message": "The model `typo` does not exist"}}, 404)]
     with pytest.raises(ScorerSetupError, match=r"no model 'typo'.*does not exist; it serves tiny-vlm, other"):
@@ -427,66 +427,66 @@ def test_an_unknown_model_lists_what_is_served(server, connect, make_request) ->
         reply([]),
     ],
 )
-def test_a_server_without_a_usable_list_of_models_will_do(listing: Script, server, connect, make_request) -> None:
+def test_a_server_does_not_need_a_usable_list_of_models(listing: Script, server, connect, make_request) -> None:
     server.models = listing
     [score] = connect().score([make_request(1)], PROMPT)
     assert score.error == ""
     assert len(server.seen) == 2
 
 
-def test_a_rejected_request_is_a_wrong_setup_at_first_and_a_matter_of_the_clip_later(server, connect, make_request) -> None:
+def test_a_rejected_request_is_a_setup_error_at_first_and_an_unknown_clip_later(server, connect, make_request) -> None:
     rejected = reply({"error": {"message": "at most 4 images"}}, 400)
     server.script = [rejected]
-    with pytest.raises(ScorerSetupError, match=r"rejects the request with status 400: at most 4 images; it must take 8 images"):
+    with pytest.raises(ScorerSetupError, match=r"rejected .* with status 400: at most 4 images; it must accept 8 images"):
         connect().score([make_request(1)], PROMPT)
     server.script = [reply(GOOD), rejected]
     scorer = connect()
     assert scorer.score([make_request(1)], PROMPT)[0].probability is not None
     [score] = scorer.score([make_request(2)], PROMPT)
-    assert (score.probability, score.error) == (None, "the server rejects the request with status 400: at most 4 images")
+    assert (score.probability, score.error) == (None, "the server rejected the request with status 400: at most 4 images")
 
 
 def test_a_redirect_is_not_followed(server, connect, make_request) -> None:
     scorer = connect()
     server.script = [reply(b"", 307, Location="http://127.0.0.1:9/elsewhere")]
-    with pytest.raises(ScorerSetupError, match="redirects with status 307; give the final address"):
+    with pytest.raises(ScorerSetupError, match="redirects with status 307; use the final address"):
         scorer.score([make_request(1)], PROMPT)
 
 
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("http://user:hunter2@host:8000/v1", "comes with a user name or password"),
-        ("https://hunter2@host/v1", "comes with a user name or password"),
+        ("http://user:hunter2@host:8000/v1", "contains a user name or password"),
+        ("https://hunter2@host/v1", "contains a user name or password"),
         ("ftp://host/v1", "is not an http or https address"),
         ("host:8000/v1", "is not an http or https address"),
         ("http:///v1", "is not an http or https address"),
-        ("http://host:port/v1", "is not an address"),
+        ("http://host:port/v1", "is not a valid address"),
         ("", "is not an http or https address"),
     ],
 )
-def test_an_unusable_address_is_refused_without_repeating_a_password(url: str, message: str) -> None:
+def test_an_invalid_address_is_refused_without_repeating_a_password(url: str, message: str) -> None:
     with pytest.raises(ScorerSetupError, match=message) as caught:
         OpenAIScorer(url, "m", scorer="openai:…")
     assert "hunter2" not in str(caught.value)
 
 
 def test_a_scorer_without_a_model_is_refused(server) -> None:
-    with pytest.raises(ScorerSetupError, match="names no model"):
+    with pytest.raises(ScorerSetupError, match="needs a model"):
         OpenAIScorer(server.url, "", scorer="openai:x#")
 
 
-def test_without_a_key_none_is_sent_and_an_impossible_one_is_refused(server, connect, monkeypatch, make_request) -> None:
+def test_without_a_key_none_is_sent_and_an_invalid_one_is_refused(server, connect, monkeypatch, make_request) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "")
     connect().score([make_request(1)], PROMPT)
     assert all("Authorization" not in headers for _, headers, _ in server.seen)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-ключ")
-    with pytest.raises(ScorerSetupError, match="OPENAI_API_KEY holds characters that no key has") as caught:
+    with pytest.raises(ScorerSetupError, match="OPENAI_API_KEY contains invalid characters") as caught:
         connect()
     assert "ключ" not in str(caught.value)
 
 
-def test_query_of_the_address_is_sent_and_not_shown(server, connect, make_request) -> None:
+def test_the_query_of_the_address_is_sent_and_not_shown(server, connect, make_request) -> None:
     server.script = [reply(b"", 500)]
     scorer = connect(f"{server.url}?token=hush", retries=0)
     with pytest.raises(ScorerUnavailableError) as caught:
@@ -495,12 +495,12 @@ def test_query_of_the_address_is_sent_and_not_shown(server, connect, make_reques
     assert "hush" not in str(caught.value)
 
 
-def test_full_address_of_the_endpoint_will_do(server, connect, make_request) -> None:
+def test_the_endpoints_full_address_is_accepted(server, connect, make_request) -> None:
     connect(f"{server.url}/chat/completions/").score([make_request(1)], PROMPT)
     assert server.seen[-1][0] == "/v1/chat/completions"
 
 
-# -- a real peer
+# -- a real server
 
 
 @pytest.mark.slow
@@ -508,7 +508,7 @@ def test_full_address_of_the_endpoint_will_do(server, connect, make_request) -> 
     any(importlib.util.find_spec(name) is None for name in ("fastapi", "uvicorn", "openai", "accelerate")),
     reason="`transformers serve` is not installed",
 )
-def test_transformers_serve_takes_the_request_and_gives_no_logprobs(idefics3_folder: Path, make_request, monkeypatch) -> None:
+def test_transformers_serve_accepts_the_request_and_returns_no_logprobs(idefics3_folder: Path, make_request, monkeypatch) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -521,7 +521,7 @@ def test_transformers_serve_takes_the_request_and_gives_no_logprobs(idefics3_fol
         scorer = OpenAIScorer(f"http://127.0.0.1:{port}/v1", model, scorer="openai")
         [score] = scorer.score([make_request(1)], PROMPT)
         scorer.close()
-        assert (score.probability, score.error[:37]) == (None, "the server's reply holds no logprobs;")
+        assert (score.probability, score.error[:40]) == (None, "the server's reply contains no logprobs;")
     finally:
         serving.terminate()
         serving.wait(timeout=20)

@@ -16,7 +16,7 @@ from vlmrb.scoring.prompts import MAX_PROMPT_LENGTH, load_presets, resolve_promp
 from vlmrb.types import Prompt
 
 
-def test_presets_hold_the_two_prompts_of_the_paper_and_more() -> None:
+def test_presets_include_the_papers_two_prompts() -> None:
     presets = load_presets()
     assert {"games", "manipulation", "progress"} <= set(presets)
     for name, versions in presets.items():
@@ -28,7 +28,7 @@ def test_presets_hold_the_two_prompts_of_the_paper_and_more() -> None:
             assert prompt.prompt_id is None
 
 
-def test_a_name_means_its_newest_version_and_may_name_one(tmp_path, monkeypatch) -> None:
+def test_a_name_means_its_newest_version_unless_it_gives_one(tmp_path, monkeypatch) -> None:
     path = tmp_path / "prompts.json"
     path.write_text(json.dumps({"mine": [{"version": 2, "text": "newer?"}, {"version": 1, "text": "older?"}]}))
     monkeypatch.setattr(prompts, "asset_path", lambda name: path)
@@ -45,7 +45,7 @@ def test_text_is_a_custom_prompt() -> None:
 
 @pytest.mark.parametrize("name", ["gmaes", "games@", "games@0", "games@99", "games@one", "games@1.0", "Games", "nothing@1"])
 def test_an_unknown_name_or_version_lists_what_exists(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"there are games@1, manipulation@1, progress@1; .*more than one word"):
+    with pytest.raises(ConfigError, match=r"choose from games@1, manipulation@1, progress@1, .*more than one word"):
         resolve_prompt(name)
 
 
@@ -54,19 +54,19 @@ def test_an_unknown_name_or_version_lists_what_exists(name: str) -> None:
     [
         ("", "is empty"),
         (" \n\t", "is empty"),
-        ("why? " * 2000, f"has 9999 characters; allowed are {MAX_PROMPT_LENGTH}"),
+        ("why? " * 2000, f"has 9999 characters; allowed: up to {MAX_PROMPT_LENGTH}"),
         ("is it\0done?", "control character"),
         ("\x1b[31mred? yes", "control character"),
         ("half a \ud83d smile?", "control character"),
     ],
 )
-def test_text_that_cannot_be_asked_or_stored_is_refused(text: str, message: str) -> None:
+def test_text_that_cannot_be_a_prompt_is_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         resolve_prompt(text)
 
 
 @given(st.text(max_size=200))
-def test_any_text_is_a_prompt_that_can_be_stored_or_a_plain_refusal(text: str) -> None:
+def test_any_text_is_a_storable_prompt_or_refused(text: str) -> None:
     try:
         prompt = resolve_prompt(text)
     except ConfigError:
@@ -81,19 +81,19 @@ def test_any_text_is_a_prompt_that_can_be_stored_or_a_plain_refusal(text: str) -
 def test_damaged_presets_say_so(content: str, tmp_path, monkeypatch) -> None:
     (tmp_path / "prompts.json").write_text(content)
     monkeypatch.setattr(prompts, "asset_path", lambda name: tmp_path / name)
-    with pytest.raises(VlmrbError, match=r"presets .*prompts\.json is damaged .*install VLM-RB again"):
+    with pytest.raises(VlmrbError, match=r"preset file .*prompts\.json is damaged .*reinstall VLM-RB"):
         load_presets()
 
 
-def test_assets_of_a_checkout_lie_beside_the_package() -> None:
+def test_assets_of_a_checkout_are_next_to_the_package() -> None:
     assert assets.asset_path("prompts.json") == Path(assets.__file__).parents[1] / "assets" / "prompts.json"
 
 
-def test_assets_of_an_installation_lie_under_share(tmp_path, monkeypatch) -> None:
+def test_assets_of_an_installation_are_under_share(tmp_path, monkeypatch) -> None:
     package = tmp_path / "lib" / "site-packages" / "vlmrb"
-    stranger = tmp_path / "lib" / "site-packages" / "assets"
+    foreign = tmp_path / "lib" / "site-packages" / "assets"
     ours = tmp_path / "share" / "vlmrb" / "assets"
-    for folder in (package, stranger, ours):
+    for folder in (package, foreign, ours):
         folder.mkdir(parents=True)
         (folder / "prompts.json").write_text("{}")
     monkeypatch.setattr(assets, "__file__", str(package / "assets.py"))
@@ -102,6 +102,6 @@ def test_assets_of_an_installation_lie_under_share(tmp_path, monkeypatch) -> Non
 
 
 @pytest.mark.parametrize("name", ["absent.json", "../pyproject.toml", "/etc/passwd"])
-def test_an_asset_that_is_not_there_says_so(name: str) -> None:
-    with pytest.raises(VlmrbError, match="is missing; looked in"):
+def test_a_missing_asset_is_reported(name: str) -> None:
+    with pytest.raises(VlmrbError, match="not found; looked in"):
         assets.asset_path(name)

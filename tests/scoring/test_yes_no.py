@@ -1,4 +1,4 @@
-"""Yes/no tokens of different kinds of tokenizers, and P(yes) from logits and from top log-probabilities."""
+"""Yes/no tokens of several tokenizer types, and P(yes) from logits and from top log-probabilities."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_token_spells_an_answer_whatever_its_case_and_leading_space(token: str
     assert spelled_answer(token) == answer
 
 
-def test_byte_level_tokenizer_yields_all_its_variants(tiny) -> None:
+def test_a_byte_level_tokenizer_yields_all_its_variants(tiny) -> None:
     tokenizer = tiny.tokenizer([])
     found = find_yes_no_tokens(tokenizer)
     texts = {tokenizer.decode([token_id]) for token_id in found.yes + found.no}
@@ -69,7 +69,7 @@ def word_tokenizer(words: list[str], decoder: Any = None) -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=made, unk_token="<unk>")
 
 
-def test_sentencepiece_variant_without_its_own_space_is_found_too() -> None:
+def test_the_sentencepiece_variant_without_a_leading_space_is_found_too() -> None:
     from tokenizers import decoders
 
     tokenizer = word_tokenizer(["▁Yes", "Yes", "▁No", "maybe", "no"], decoders.Metaspace())
@@ -92,7 +92,7 @@ def test_a_tokenizer_without_a_single_token_answer_is_refused(words: list[str], 
 
 
 @given(LOGITS, LOGITS)
-def test_probability_is_the_share_of_the_yes_mass(yes: list[float], no: list[float]) -> None:
+def test_probability_is_the_fraction_of_mass_on_yes(yes: list[float], no: list[float]) -> None:
     answer = answer_from_logits(f32(*yes), f32(*no))
     logits = np.array([*yes, *no], np.float32).astype(np.float64)
     mass = np.exp(logits - logits.max())
@@ -141,7 +141,7 @@ def test_variants_among_the_top_tokens_are_summed() -> None:
     assert answer.no_logit == pytest.approx(math.log(0.2))
 
 
-def test_one_absent_side_gives_the_bound_nearest_to_it_when_the_label_is_certain() -> None:
+def test_a_missing_answer_gives_the_bound_nearest_to_it_when_the_label_is_certain() -> None:
     certain_yes = answer_from_top_logprobs(top(Yes=0.9, Well=0.06), 0.5)
     assert certain_yes.probability == pytest.approx(0.9 / 0.94)
     assert certain_yes.no_logit is None
@@ -153,25 +153,25 @@ def test_one_absent_side_gives_the_bound_nearest_to_it_when_the_label_is_certain
 @pytest.mark.parametrize(
     ("entries", "threshold"),
     [
-        (top(Yes=0.01, Well=0.9), 0.5),  # 0.09 is left over: more than yes has
+        (top(Yes=0.01, Well=0.9), 0.5),  # the remaining 0.09 is more than yes has
         (top(Yes=0.9, Well=0.06), 0.97),
         (top(No=0.01, Well=0.9), 0.5),
         (top(No=0.6, Well=0.2), 0.2),
     ],
 )
-def test_one_absent_side_that_could_decide_makes_the_answer_unknown(entries: list[tuple[str, float]], threshold: float) -> None:
+def test_a_missing_answer_that_could_decide_makes_it_unknown(entries: list[tuple[str, float]], threshold: float) -> None:
     answer = answer_from_top_logprobs(entries, threshold)
     assert answer.probability is None
     assert "could decide either way" in answer.error
 
 
 @given(st.floats(0.001, 0.999), st.floats(0, 1), st.floats(0, 1), st.sampled_from(["Yes", "No"]), st.floats(0.01, 0.99))
-def test_a_label_from_one_side_is_right_whatever_the_absent_side_holds(
+def test_a_label_from_one_answer_is_right_whatever_the_missing_one_has(
     present: float, other: float, absent: float, word: str, threshold: float
 ) -> None:
     other *= 1 - present
     answer = answer_from_top_logprobs([(word, math.log(present)), ("x", math.log(other + 1e-300))], threshold)
-    absent *= max(0.0, 1 - present - other)  # what the other answer might really have
+    absent *= max(0.0, 1 - present - other)  # the other answer's possible true probability
     truth = (present if word == "Yes" else absent) / (present + absent)
     if answer.probability is not None and abs(truth - threshold) > 1e-9:
         assert (answer.probability >= threshold) == (truth >= threshold)

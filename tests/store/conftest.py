@@ -1,4 +1,4 @@
-"""The same store tests over SQLite and PostgreSQL: a given database, or a server of our own where Debian's is installed."""
+"""Runs store tests on SQLite and PostgreSQL: a given database, or our own server if Debian's package is installed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """URL of a PostgreSQL database: $VLMRB_TEST_POSTGRES, else of a server that lives as long as the tests."""
+    """URL of a PostgreSQL database: $VLMRB_TEST_POSTGRES, else on a server that runs as long as the tests."""
     pytest.importorskip("psycopg", reason="psycopg is not installed; pip install -e '.[postgres]' brings it")
     if given := os.environ.get("VLMRB_TEST_POSTGRES"):
         yield given
@@ -36,7 +36,7 @@ def postgres() -> Iterator[str]:
 
 def _server(binaries: Path, folder: Path) -> Iterator[str]:
     user = {}
-    if os.geteuid() == 0:  # the server refuses to be root
+    if os.geteuid() == 0:  # the server refuses to run as root
         shutil.chown(folder, "postgres")
         user = {"user": "postgres"}
 
@@ -65,7 +65,7 @@ def _server(binaries: Path, folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def new_schema(postgres: str) -> Iterator[Callable[[], str]]:
-    """Makes URLs of empty schemas, so that several test processes can share a database."""
+    """Creates empty schemas and returns their URLs, so that several test processes can share a database."""
     import psycopg
 
     made = []
@@ -86,7 +86,7 @@ def new_schema(postgres: str) -> Iterator[Callable[[], str]]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
-    """Makes URLs of databases that hold nothing yet."""
+    """Returns URLs of empty databases."""
     if request.param == "postgresql":
         return request.getfixturevalue("new_schema")
     return lambda: str(tmp_path / f"{uuid.uuid4().hex[:12]}.db")

@@ -1,4 +1,4 @@
-"""Rows to fill a store with, and children to use it at the same time."""
+"""Sample rows for a store, and child processes that use it concurrently."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def filled(store: Store, clips: int = 6) -> int:
 
 
 class Child:
-    """A forked process that runs a function; what it reports is read with `lines`."""
+    """A forked process that runs a function; `lines` returns what it reports."""
 
     def __init__(self, work: Callable[[Callable[[object], None]], None]) -> None:
         reading, writing = os.pipe()
@@ -65,7 +65,7 @@ class Child:
             try:
                 work(lambda words: os.write(writing, f"{words}\n".encode()))
                 status = 0
-            except BaseException:  # noqa: BLE001 - it must not run on in the test's frames
+            except BaseException:  # noqa: BLE001 - it must not continue in the test's frames
                 os.write(writing, traceback.format_exc().encode())
             finally:
                 os._exit(status)
@@ -73,20 +73,20 @@ class Child:
         self._pipe = os.fdopen(reading)
 
     def lines(self) -> list[str]:
-        """What it has reported, once it has ended."""
+        """What it reported; waits for its end."""
         with self._pipe:
             text = self._pipe.read()
         self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return text.splitlines()
 
     def result(self) -> list[str]:
-        """The same, of a child that must have ended well."""
+        """Like `lines`, for a child that must succeed."""
         lines = self.lines()
         assert self.status == 0, "\n".join(lines)
         return lines
 
     def kill(self) -> list[str]:
-        """Kill −9 it, and return the lines that it reported before."""
+        """Kill it with SIGKILL and return the lines it had reported."""
         os.kill(self.pid, signal.SIGKILL)
         lines = self.lines()
         assert self.status == -signal.SIGKILL, "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Looking through clips: every filter and order finds exactly what it says, and reads no more than it must."""
+"""Browsing clips: every filter and order finds exactly the right clips, and reads no more than it must."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def graded(store: Store, probabilities: list[float | None]) -> int:
     return run_id
 
 
-def test_label_filters_tell_unknown_from_unscored(store: Store) -> None:
+def test_label_filters_distinguish_unknown_from_unscored(store: Store) -> None:
     run_id = graded(store, [0.9, 0.1, None])
     writer = store.writer(run_id)
     writer.add_clip(clip(run_id, 3))
@@ -46,7 +46,7 @@ def test_label_filters_tell_unknown_from_unscored(store: Store) -> None:
     ]
 
 
-def test_runs_steps_and_probabilities_are_ranges_with_both_ends(store: Store) -> None:
+def test_ranges_of_steps_and_probabilities_include_both_ends(store: Store) -> None:
     first, second, third = (graded(store, [0.2, 0.5, 0.8]) for _ in range(3))
     assert numbers(store, run_ids=(first,), min_step=32, max_step=64) == [1, 2]  # clip n starts at 32 n
     assert numbers(store, run_ids=(first,), min_probability=0.2, max_probability=0.5) == [0, 1]
@@ -55,13 +55,13 @@ def test_runs_steps_and_probabilities_are_ranges_with_both_ends(store: Store) ->
     assert store.count_clips_found(ClipFilter()) == 9 and store.count_clips_found(ClipFilter(run_ids=(second, 99))) == 3
 
 
-def test_agreement_is_that_of_the_label_with_what_the_simulator_saw(store: Store) -> None:
+def test_agreement_compares_the_label_with_the_simulator(store: Store) -> None:
     graded(store, [0.9, 0.9, 0.1, 0.1, None])  # clips 1 and 3 show progress
     assert numbers(store, agreement="agrees") == [1, 2] and numbers(store, agreement="disagrees") == [0, 3]
     assert [summary.progress for summary in store.find_clips(ClipFilter(), "oldest")] == [False, True, False, True, False]
 
 
-def test_orders_put_the_extremes_first_and_what_has_no_probability_last(store: Store) -> None:
+def test_orders_put_the_extremes_first_and_clips_without_a_probability_last(store: Store) -> None:
     graded(store, [0.3, 0.9, None, 0.6, 0.3])  # disagreement: 0.3, 0.1, –, 0.4, 0.3
     assert numbers(store, "score_high") == [1, 3, 4, 0, 2]
     assert numbers(store, "score_low") == [4, 0, 3, 1, 2]
@@ -70,7 +70,7 @@ def test_orders_put_the_extremes_first_and_what_has_no_probability_last(store: S
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_pages_together_are_all_clips_each_once(store: Store, order: str) -> None:
+def test_pages_together_contain_each_clip_once(store: Store, order: str) -> None:
     graded(store, [0.5] * 7 + [None] * 4)
     pages = [store.find_clips(ClipFilter(), order, limit=4, offset=offset) for offset in range(0, 16, 4)]
     assert [len(page) for page in pages] == [4, 4, 3, 0]
@@ -85,15 +85,13 @@ def test_events_are_found_by_name_and_by_object_and_listed_for_a_menu(store: Sto
     assert store.event_names_of((other,)) == []
 
 
-def test_a_clip_with_very_many_events_is_stored_and_found_by_the_first_of_them(store: Store) -> None:
+def test_a_clip_with_very_many_events_is_stored_and_found_by_the_first_ones(store: Store) -> None:
     run_id = new_run(store)
     before = clip(run_id, 0, length=64)
     events = tuple((at, Event(f"event_{at:02}", "🗝" * 50)) for at in range(64))
     writer = store.writer(run_id)
     writer.add_clip(
-        Clip(
-            before.clip_id, 0, 0, before.item_ids, before.snapshots, before.rewards, events, "length"
-        )  # longer than an index takes
+        Clip(before.clip_id, 0, 0, before.item_ids, before.snapshots, before.rewards, events, "length")  # too long for an index
     )
     writer.flush()
     assert store.clip(before.clip_id).events == events and numbers(store, event="event_00") == [0]
@@ -117,12 +115,12 @@ def test_the_newest_score_moves_a_clip_from_one_filter_to_another(store: Store) 
     assert store.prompts_used((run_id + 1,)) == []
 
 
-def test_a_persons_word_is_kept_as_what_the_label_should_be(store: Store) -> None:
+def test_a_persons_verdict_is_stored_as_the_right_label(store: Store) -> None:
     run_id = graded(store, [0.9, 0.9, 0.9, None])
     first = run_id * CLIPS_PER_RUN
     store.label_clip(first, True)
     store.label_clip(first + 1, True)
-    store.label_clip(first + 1, False, "no key to be seen")  # the newest word counts
+    store.label_clip(first + 1, False, "no key to be seen")  # the newest verdict counts
     assert numbers(store, human="agreed") == [0] and numbers(store, human="disagreed") == [1]
     assert numbers(store, human="any") == [0, 1] and numbers(store, human="none") == [2, 3]
     assert [store.clip(first + at).human_agrees for at in range(3)] == [True, False, None]
@@ -134,7 +132,7 @@ def test_a_persons_word_is_kept_as_what_the_label_should_be(store: Store) -> Non
     assert [store.clip(first + at).human_label for at in range(2)] == [True, False]
 
 
-def test_a_word_is_about_the_label_that_the_person_saw(store: Store) -> None:
+def test_a_verdict_is_about_the_label_that_the_person_saw(store: Store) -> None:
     run_id = graded(store, [0.1, None])
     store.label_clip(run_id * CLIPS_PER_RUN, True, label=True)  # it was rescored while they looked
     assert store.clip(run_id * CLIPS_PER_RUN).human_label is True and numbers(store, human="disagreed") == [0]
@@ -143,7 +141,7 @@ def test_a_word_is_about_the_label_that_the_person_saw(store: Store) -> None:
     assert store.human_labels(run_id * CLIPS_PER_RUN + 1) == []
 
 
-def test_superseded_clips_show_only_when_asked_for(store: Store) -> None:
+def test_superseded_clips_are_shown_only_on_request(store: Store) -> None:
     run_id = graded(store, [0.9] * 4)
     store.rollback_run(run_id, 64)
     assert numbers(store) == [0, 1] and numbers(store, superseded=True) == [0, 1, 2, 3]
@@ -154,7 +152,7 @@ def test_superseded_clips_show_only_when_asked_for(store: Store) -> None:
 @pytest.mark.parametrize(
     "fields", [{"label": "maybe"}, {"agreement": "x"}, {"human": "' OR 1=1 --"}], ids=["label", "agreement", "human"]
 )
-def test_a_choice_that_is_none_is_refused_in_words(store: Store, fields: dict[str, str]) -> None:
+def test_an_unknown_choice_is_refused_in_words(store: Store, fields: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match=r"allowed: '"):
         store.find_clips(ClipFilter(**fields))
     with pytest.raises(ConfigError, match=r"order: got 'random'; allowed: 'newest', 'oldest'"):
@@ -174,7 +172,7 @@ def test_a_choice_that_is_none_is_refused_in_words(store: Store, fields: dict[st
         {"superseded": True},
     ],
 )
-def test_filters_and_orders_read_the_index_alone(tmp_path: Path, fields: dict[str, object], order: str) -> None:
+def test_filters_and_orders_read_only_the_index(tmp_path: Path, fields: dict[str, object], order: str) -> None:
     with Store(str(tmp_path / "store.db")) as store:
         filled(store)
         asked: list[tuple[str, object]] = []
@@ -209,7 +207,7 @@ def test_a_sample_is_balanced_spread_and_repeatable(store: Store) -> None:
         store.sample_clips((first,), 0)
 
 
-def test_a_sample_takes_what_there_is_where_few_clips_show_progress(store: Store) -> None:
+def test_a_sample_takes_all_progress_clips_if_there_are_few(store: Store) -> None:
     run_id = new_run(store)
     writer = store.writer(run_id)
     for number in [*range(0, 20, 2), 1]:
@@ -219,7 +217,7 @@ def test_a_sample_takes_what_there_is_where_few_clips_show_progress(store: Store
     assert len(chosen) == 6 and run_id * CLIPS_PER_RUN + 1 in chosen
 
 
-def test_what_replay_made_of_a_clip_comes_back_and_the_last_word_stays(store: Store) -> None:
+def test_a_clips_replay_record_comes_back_and_the_last_one_wins(store: Store) -> None:
     run_id = graded(store, [0.9])
     clip_id = run_id * CLIPS_PER_RUN
     assert store.clip_replay(clip_id) is None
@@ -231,11 +229,11 @@ def test_what_replay_made_of_a_clip_comes_back_and_the_last_word_stays(store: St
     writer.flush()
     assert store.clip_replay(clip_id) == ClipReplay(clip_id, 960, 0.75, 0.5, 0.25, 0.0625)
     writer.add_clip_replay(ClipReplay(clip_id, 961, math.nan, 0.5, 0.25, 0.0625))
-    writer.flush()  # learning has diverged, and the run can still write
+    writer.flush()  # learning has diverged, but the run can still write
     assert math.isnan(store.clip_replay(clip_id).td_error) and store.td_errors_and_scores() == []
 
 
-def test_td_errors_are_told_for_evenly_spread_clips_with_a_label(store: Store) -> None:
+def test_td_errors_are_returned_for_evenly_spread_clips_with_a_label(store: Store) -> None:
     run_id, other = graded(store, [0.9, None, *[0.25] * 18]), graded(store, [0.5])
     writer = store.writer(run_id)
     for number in range(20):
@@ -248,7 +246,7 @@ def test_td_errors_are_told_for_evenly_spread_clips_with_a_label(store: Store) -
     assert store.td_errors_and_scores((other,)) == [] and store.td_errors_and_scores((run_id,), 0) == []
 
 
-def test_deleting_a_run_leaves_nothing_of_its_clips(store: Store) -> None:
+def test_deleting_a_run_deletes_everything_about_its_clips(store: Store) -> None:
     keep, run_id = graded(store, [0.9]), graded(store, [0.9])
     for each in (keep, run_id):
         writer = store.writer(each)

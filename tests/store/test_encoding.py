@@ -1,4 +1,4 @@
-"""Clips come back from their bytes exactly, and damaged bytes are told."""
+"""Clips come back from their bytes exactly, and damaged bytes are reported."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def test_snapshots_come_back_exactly(snapshots: np.ndarray) -> None:
 
 
 def noise(count: int, height: int, width: int, *, colours: int = 256, seed: int = 0) -> np.ndarray:
-    """Frames of random pixels, of gray levels where there are few colours."""
+    """Frames of random pixels; gray levels if there are few colours."""
     rng = np.random.default_rng(seed)
     levels = rng.integers(0, colours, (count, height, width, 3 if colours == 256 else 1), dtype=np.uint8)
     return np.ascontiguousarray(np.broadcast_to(levels, (count, height, width, 3)))
 
 
-def there_and_back(frames: np.ndarray) -> bytes:
+def round_trip(frames: np.ndarray) -> bytes:
     data = encoding.encode_frames(frames)
     decoded = encoding.decode_frames(data, frames.shape)
     np.testing.assert_array_equal(decoded, frames)
@@ -40,13 +40,13 @@ def there_and_back(frames: np.ndarray) -> bytes:
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 70), st.integers(1, 70), st.sampled_from([2, 200, 256]), st.integers(0, 2**32 - 1))
 def test_noise_of_any_size_and_palette_comes_back_exactly(count: int, height: int, width: int, colours: int, seed: int) -> None:
-    there_and_back(noise(count, height, width, colours=colours, seed=seed))
+    round_trip(noise(count, height, width, colours=colours, seed=seed))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 401, 601), (3, 2, 17_000), (300, 40, 40), (1, 3, 1_000)])
 @pytest.mark.parametrize("colours", [3, 256])
 def test_unusual_sizes_come_back_exactly(shape: tuple[int, int, int], colours: int) -> None:
-    there_and_back(noise(*shape, colours=colours))
+    round_trip(noise(*shape, colours=colours))
 
 
 @pytest.mark.parametrize("colours", [1, 255, 256, 257])
@@ -54,12 +54,12 @@ def test_any_number_of_colours_comes_back_exactly(colours: int) -> None:
     frames = np.zeros((2, 40, 40, 3), np.uint8)
     numbers = np.arange(colours)
     frames[1].reshape(-1, 3)[:colours] = np.stack([255 - numbers % 256, numbers // 256, numbers % 7], axis=1)
-    assert there_and_back(frames)[:1] == (b"P" if colours < 256 else b"C")  # black is one more
+    assert round_trip(frames)[:1] == (b"P" if colours < 256 else b"C")  # black adds one
 
 
-def test_identical_frames_all_come_back_and_take_no_space() -> None:
+def test_identical_frames_all_come_back_and_take_little_space() -> None:
     frames = np.repeat(noise(1, 64, 64), 32, axis=0)
-    assert len(there_and_back(frames)) < len(there_and_back(frames[:1])) + 4_000
+    assert len(round_trip(frames)) < len(round_trip(frames[:1])) + 4_000
 
 
 def test_an_environments_frames_come_back_exactly_and_are_small() -> None:
@@ -73,11 +73,11 @@ def test_an_environments_frames_come_back_exactly_and_are_small() -> None:
             environment.reset()
         frames.append(environment.render())
     environment.close()
-    data = there_and_back(np.stack(frames))
+    data = round_trip(np.stack(frames))
     assert len(data) < 20_000 < np.stack(frames).nbytes / 1_000
 
 
-def test_damaged_data_is_named_and_never_trusted() -> None:
+def test_damaged_data_is_reported_and_never_trusted() -> None:
     for frames in (noise(4, 8, 8), noise(4, 40, 40), noise(4, 40, 40, colours=9)):
         data, packed = encoding.encode_frames(frames), encoding.encode_snapshots(frames.reshape(4, -1))
         for broken in (
@@ -130,10 +130,10 @@ def test_only_the_codec_that_the_store_writes_is_opened(tmp_path: Path) -> None:
         encoding.decode_frames(b"C" + target.read_bytes(), (1, 40, 40, 3))
 
 
-def test_frames_that_are_no_video_are_stored_without_loss_and_the_log_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_frames_that_cannot_be_video_are_stored_without_loss_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     frames = noise(2, 2, 16_987)
     for _ in range(2):
-        assert there_and_back(frames)[:1] == b"Z"
+        assert round_trip(frames)[:1] == b"Z"
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "16987×2 pixels cannot be stored as video" in caplog.text
 

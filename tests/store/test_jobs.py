@@ -1,4 +1,4 @@
-"""The queue's table: handed out once, first come first served, lost claims come back, and the dead are told apart."""
+"""The job table: each job is taken once, in order; lost claims are requeued and dead processes detected."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ def taken(store: Store, limit: int) -> list[int]:
     return [job.target_id for job in store.take_jobs({"train": limit})]
 
 
-def test_jobs_are_handed_out_once_and_in_order(store: Store) -> None:
+def test_jobs_are_taken_once_and_in_order(store: Store) -> None:
     store.enqueue_jobs("train", [5, 3, 4])
     assert taken(store, 2) == [5, 3]
     assert taken(store, 2) == []
     assert taken(store, 3) == [4]
 
 
-def test_each_kind_has_a_lane_of_its_own(store: Store) -> None:
+def test_each_kind_has_its_own_limit(store: Store) -> None:
     store.enqueue_jobs("train", [1, 2])
     store.enqueue_jobs("trial", [1])
     assert [(job.kind, job.target_id) for job in store.take_jobs({"train": 1, "trial": 1})] == [("train", 1), ("trial", 1)]
 
 
-def test_a_job_that_ended_makes_room(store: Store) -> None:
+def test_an_ended_job_frees_its_slot(store: Store) -> None:
     first, _ = store.enqueue_jobs("train", [1, 2])
     assert taken(store, 1) == [1]
     assert started(store, first)
@@ -51,7 +51,7 @@ def test_a_job_that_ended_makes_room(store: Store) -> None:
     assert taken(store, 1) == [2]
 
 
-def test_a_process_that_died_without_a_word_makes_room_and_reads_as_interrupted(store: Store) -> None:
+def test_a_killed_process_frees_its_slot_and_is_reported_as_interrupted(store: Store) -> None:
     first, _ = store.enqueue_jobs("train", [1, 2])
     assert taken(store, 1) == [1]
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
@@ -64,17 +64,17 @@ def test_a_process_that_died_without_a_word_makes_room_and_reads_as_interrupted(
     assert [job.status for job in store.jobs()] == ["starting", "interrupted"]
 
 
-def test_a_claim_whose_process_never_came_goes_back_to_the_queue(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_claim_whose_process_never_started_goes_back_to_the_queue(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     (job_id,) = store.enqueue_jobs("train", [1])
     assert taken(store, 1) == [1]
     assert taken(store, 1) == []
     monkeypatch.setattr(queue, "CLAIM_TIMEOUT_S", -1.0)
     assert taken(store, 1) == [1]
     assert started(store, job_id)
-    assert not started(store, job_id)  # the first process comes late, and must not begin
+    assert not started(store, job_id)  # the first process is late and must not start
 
 
-def test_a_process_that_dies_before_it_reports_is_not_started_again_and_again(store: Store) -> None:
+def test_a_process_that_dies_before_it_reports_is_not_retried(store: Store) -> None:
     first, _ = store.enqueue_jobs("train", [1, 2])
     assert taken(store, 1) == [1]
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
@@ -86,16 +86,16 @@ def test_a_process_that_dies_before_it_reports_is_not_started_again_and_again(st
     assert (store.job(first).status, "its log" in store.job(first).error) == ("interrupted", True)
 
 
-def test_a_job_of_another_machine_is_believed_until_nothing_is_heard_of_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_on_another_machine_runs_until_its_heartbeat_stops(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = make_run(store)
-    with monkeypatch.context() as elsewhere:  # such as a container that was since replaced by one of another name
+    with monkeypatch.context() as elsewhere:  # such as a container since replaced by one with another name
         elsewhere.setattr("socket.gethostname", lambda: "elsewhere")
         (job_id,) = store.enqueue_jobs("train", [run_id])
         taken(store, 1)
         started(store, job_id)
         store.claim_run(run_id, HERE.pid, HERE.create_time())
     assert (store.job(job_id).status, store.run(run_id).status) == ("running", "running")
-    with pytest.raises(RunBusyError, match="running already"):
+    with pytest.raises(RunBusyError, match="already running"):
         store.enqueue_jobs("train", [run_id])
     monkeypatch.setattr(liveness, "HEARTBEAT_TIMEOUT_S", 0.0)
     assert (store.job(job_id).status, store.run(run_id).status) == ("interrupted", "interrupted")
@@ -103,7 +103,7 @@ def test_a_job_of_another_machine_is_believed_until_nothing_is_heard_of_it(store
     assert taken(store, 1) == [run_id]
 
 
-def test_only_what_waits_is_cancelled(store: Store) -> None:
+def test_only_queued_jobs_can_be_cancelled(store: Store) -> None:
     first, second, third = store.enqueue_jobs("train", [1, 2, 3])
     store.cancel_job(second)
     assert taken(store, 2) == [1, 3]
@@ -120,7 +120,7 @@ def test_only_what_waits_is_cancelled(store: Store) -> None:
 
 def test_nothing_is_queued_twice(store: Store) -> None:
     (job_id,) = store.enqueue_jobs("train", [1])
-    with pytest.raises(RunBusyError, match="run 1 is queued already"):
+    with pytest.raises(RunBusyError, match="run 1 is already queued"):
         store.enqueue_jobs("train", [2, 1])
     assert [job.target_id for job in store.jobs()] == [1]
     store.cancel_job(job_id)
@@ -129,7 +129,7 @@ def test_nothing_is_queued_twice(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("exit_code", "status"), [(0, "finished"), (2, "failed"), (130, "interrupted")])
-def test_an_ended_job_has_finished_or_failed(store: Store, exit_code: int, status: str) -> None:
+def test_an_ended_job_is_finished_failed_or_interrupted(store: Store, exit_code: int, status: str) -> None:
     (job_id,) = store.enqueue_jobs("trial", [7])
     store.take_jobs({"trial": 1})
     started(store, job_id)
@@ -150,7 +150,7 @@ def test_jobs_of_one_status_are_found_behind_newer_ones(store: Store) -> None:
     assert [job.job_id for job in store.jobs(limit=2)] == others[:-3:-1]
 
 
-def test_a_job_that_was_cancelled_stays_so(store: Store) -> None:
+def test_a_cancelled_job_stays_cancelled(store: Store) -> None:
     (job_id,) = store.enqueue_jobs("train", [1])
     taken(store, 1)
     store.cancel_job(job_id)
@@ -158,13 +158,13 @@ def test_a_job_that_was_cancelled_stays_so(store: Store) -> None:
     assert (store.job(job_id).status, store.job(job_id).error) == ("cancelled", "")
 
 
-def test_a_run_whose_job_waits_is_queued(store: Store) -> None:
+def test_a_run_with_a_queued_job_is_queued(store: Store) -> None:
     first, second = make_run(store), make_run(store)
     job_id, _ = store.enqueue_jobs("train", [first, second])
     assert [run.run_id for run in store.runs(status="queued")] == [second, first]
     taken(store, 1)
     started(store, job_id)
-    assert store.run(first).status == "queued"  # its process has begun, the run has not
+    assert store.run(first).status == "queued"  # its process has started, the run has not
     store.claim_run(first, os.getpid(), HERE.create_time())
     assert (store.run(first).status, store.run(second).status) == ("running", "queued")
     store.release_run(first, "stopped")
@@ -183,7 +183,7 @@ def test_a_deleted_run_leaves_the_queue(store: Store) -> None:
     assert not started(store, job_id)
 
 
-def test_settings_are_kept(store: Store) -> None:
+def test_settings_are_stored(store: Store) -> None:
     assert store.setting("job_limit") is None
     for value in (3, {"a": [1, None]}, 4):
         store.set_setting("job_limit", value)
@@ -191,6 +191,6 @@ def test_settings_are_kept(store: Store) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), object()])
-def test_a_setting_that_is_no_plain_data_is_refused(store: Store, value: Any) -> None:
+def test_a_setting_that_is_not_plain_data_is_refused(store: Store, value: Any) -> None:
     with pytest.raises(ConfigError):
         store.set_setting("job_limit", value)

@@ -1,4 +1,4 @@
-"""Many runs at once: lists with their success, curves, controls; and what people add to a run."""
+"""Many runs at once: lists with success rates, curves and live changes; and tags and sets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def with_curve(store: Store, *values: float, name: str = SUCCESS) -> int:
     return run_id
 
 
-def test_a_list_of_runs_tells_best_and_latest_success(store: Store) -> None:
+def test_a_list_of_runs_shows_best_and_latest_success(store: Store) -> None:
     falling, unmeasured, rising = (
         with_curve(store, *values) for values in ((0.25, 0.75, 0.5), (), (0.125, math.nan, 0.5, math.nan))
     )
@@ -39,7 +39,7 @@ def test_a_list_of_runs_tells_best_and_latest_success(store: Store) -> None:
     assert [item.run for item in store.run_list()] == store.runs()
 
 
-def test_lists_are_narrowed_to_runs_a_true_status_and_a_number(store: Store) -> None:
+def test_lists_are_filtered_by_id_actual_status_and_limit(store: Store) -> None:
     dead, other, live = (with_curve(store, 0.5) for _ in range(3))
     store.claim_run(dead, 2**22 - 3, 1.0)
     me = psutil.Process()
@@ -54,7 +54,7 @@ def test_lists_are_narrowed_to_runs_a_true_status_and_a_number(store: Store) -> 
         )
 
 
-def test_a_list_of_runs_takes_no_more_queries_the_longer_it_is(tmp_path: Path) -> None:
+def test_a_longer_list_of_runs_takes_no_more_queries(tmp_path: Path) -> None:
     with Store(str(tmp_path / "store.db")) as store:
         for _ in range(20):
             with_curve(store, 0.5)
@@ -65,7 +65,7 @@ def test_a_list_of_runs_takes_no_more_queries_the_longer_it_is(tmp_path: Path) -
         assert len(store.run_list()) == 20 and len(asked) == 2 * of_two
 
 
-def test_runs_keep_the_set_that_they_were_launched_in_and_their_tags(store: Store) -> None:
+def test_runs_keep_their_set_and_their_tags(store: Store) -> None:
     plain = new_run(store)
     run_id = store.create_run(CONFIG, render_spec={}, success_rule="", set_name="first try", tags=[" a ", "b", "a", ""])
     assert (store.run(plain).tags, store.run(plain).set_name) == ((), "")
@@ -77,9 +77,9 @@ def test_runs_keep_the_set_that_they_were_launched_in_and_their_tags(store: Stor
 
 
 @pytest.mark.parametrize(
-    ("tags", "words"), [([f"t{i}" for i in range(21)], "up to 20"), (["x" * 41], "up to 40"), (["nul\0"], "no text")]
+    ("tags", "words"), [([f"t{i}" for i in range(21)], "up to 20"), (["x" * 41], "up to 40"), (["nul\0"], "invalid characters")]
 )
-def test_tags_that_are_too_many_too_long_or_no_text_are_refused(store: Store, tags: list[str], words: str) -> None:
+def test_tags_that_are_too_many_too_long_or_invalid_are_refused(store: Store, tags: list[str], words: str) -> None:
     run_id = new_run(store)
     with pytest.raises(ConfigError, match=words):
         store.tag_run(run_id, tags)
@@ -90,7 +90,7 @@ def test_tags_that_are_too_many_too_long_or_no_text_are_refused(store: Store, ta
         store.tag_run(99, ["fine"])
 
 
-def test_curves_of_several_runs_are_those_of_each(store: Store) -> None:
+def test_curves_of_several_runs_equal_those_of_each(store: Store) -> None:
     runs = [with_curve(store, 0.25, math.nan, 0.5), with_curve(store, 1.0), new_run(store)]
     other = with_curve(store, 7.0, name="train/td_loss")
     found = store.curves([*runs, other], [SUCCESS, "train/td_loss"])
@@ -102,7 +102,7 @@ def test_curves_of_several_runs_are_those_of_each(store: Store) -> None:
         np.testing.assert_array_equal(values, alone[1])
 
 
-def test_only_what_is_new_since_a_step_of_each_curve_is_read(store: Store) -> None:
+def test_only_new_points_of_each_curve_are_read(store: Store) -> None:
     first, second = with_curve(store, 1.0, 2.0, 3.0), with_curve(store, 1.0, 2.0)
     found = store.curves([first, second], [SUCCESS], since={(first, SUCCESS): 20, (99, SUCCESS): 5})
     assert [steps.tolist() for steps, _ in found.values()] == [[30], [10, 20]]
@@ -111,19 +111,19 @@ def test_only_what_is_new_since_a_step_of_each_curve_is_read(store: Store) -> No
     assert store.curves([], [SUCCESS]) == store.curves([first], []) == {}
 
 
-def test_more_curves_than_one_query_takes_are_read_all_the_same(store: Store) -> None:
+def test_more_curves_than_fit_into_one_query_can_be_read(store: Store) -> None:
     run_id = with_curve(store, 0.5)
     found = store.curves([run_id], [*(f"none {number}" for number in range(2_500)), SUCCESS])
     assert len(found) == 2_501 and found[run_id, SUCCESS][1].tolist() == [0.5]
 
 
-def test_names_of_curves_are_those_of_all_runs_asked(store: Store) -> None:
+def test_metric_names_are_those_of_all_requested_runs(store: Store) -> None:
     runs = [with_curve(store, 1.0, name=name) for name in ("b", "a", "b")]
     assert store.metric_names(*runs) == ["a", "b"] and store.metric_names(runs[0]) == ["b"]
     assert store.metric_names() == store.metric_names(99) == []
 
 
-def test_live_changes_of_several_runs_come_in_the_order_in_which_they_were_asked(store: Store) -> None:
+def test_live_changes_of_several_runs_are_in_the_order_of_their_requests(store: Store) -> None:
     runs = [new_run(store) for _ in range(5)]
     prompt_id = store.save_prompt("mine", "Is it?").prompt_id
     asked = (("lambda", 0.5), ("prompt", prompt_id), ("pause", None), ("lambda", "none"), ("prompt", prompt_id))

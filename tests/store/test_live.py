@@ -1,4 +1,4 @@
-"""Live changes: what may be asked for, and what others have written into the table."""
+"""Live changes: which may be requested, and rows that others have written."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from vlmrb.types import Unreadable
         ("resume", {}),
     ],
 )
-def test_what_no_run_could_do_is_refused_when_it_is_asked_for(store: Store, name: str, value: object) -> None:
+def test_an_impossible_change_is_refused_on_request(store: Store, name: str, value: object) -> None:
     run_id = new_run(store)
     with pytest.raises(ConfigError) as refused:
         store.request_change(run_id, name, value)
@@ -46,7 +46,7 @@ def test_what_no_run_could_do_is_refused_when_it_is_asked_for(store: Store, name
 
 
 @pytest.mark.parametrize("prompt_id", [99, 2**31, 2**63 - 1])
-def test_a_prompt_that_is_not_there_is_refused_when_it_is_asked_for(store: Store, prompt_id: int) -> None:
+def test_a_missing_prompt_is_refused_on_request(store: Store, prompt_id: int) -> None:
     run_id = new_run(store)
     with pytest.raises(NotFoundError):
         store.request_change(run_id, "prompt", prompt_id)
@@ -64,7 +64,7 @@ def test_resume_is_the_former_name_of_unpause(store: Store) -> None:
 
 
 @pytest.mark.parametrize("value", ["1" * 5_000, "[" * 100_000 + "]" * 100_000], ids=["digits", "depth"])
-def test_json_that_python_cannot_read_spoils_no_other_row(store: Store, value: str) -> None:
+def test_json_that_python_cannot_read_does_not_affect_other_rows(store: Store, value: str) -> None:
     run_id = new_run(store)
     store.request_change(run_id, "lambda", 0.1 + 0.2)
     try:
@@ -79,8 +79,8 @@ def test_json_that_python_cannot_read_spoils_no_other_row(store: Store, value: s
 
 @pytest.mark.parametrize("value", ["{broken", "", b"\xff\xfe\x00", b"[1", "schedule", "NaN and more"])
 @pytest.mark.parametrize("name", ["lambda", b"\xff\x00"])
-def test_bytes_that_are_no_json_spoil_no_other_row(tmp_path, name: str | bytes, value: str | bytes) -> None:
-    with Store(str(tmp_path / "runs.db")) as store:  # PostgreSQL checks what it stores
+def test_bytes_that_are_not_json_do_not_affect_other_rows(tmp_path, name: str | bytes, value: str | bytes) -> None:
+    with Store(str(tmp_path / "runs.db")) as store:  # PostgreSQL validates what it stores
         run_id = new_run(store)
         write_change(store, run_id, name, value)
         change_id = store.request_change(run_id, "stop")

@@ -11,7 +11,7 @@ from vlmrb.store import Store
 from vlmrb.types import CLIPS_PER_RUN
 
 
-def test_clips_come_in_the_order_asked_for_each_as_it_is_alone(store: Store) -> None:
+def test_clips_come_in_the_requested_order_and_equal_single_loads(store: Store) -> None:
     first = filled(store) * CLIPS_PER_RUN
     wanted = [first + 4, first, first + 3]
     for loaded, clip_id in zip(store.load_clips(wanted), wanted, strict=True):
@@ -24,7 +24,7 @@ def test_clips_come_in_the_order_asked_for_each_as_it_is_alone(store: Store) -> 
     assert store.load_clips([]) == store.clip_summaries([]) == []
 
 
-def test_one_clip_that_is_not_there_is_named(store: Store) -> None:
+def test_a_missing_clip_is_named(store: Store) -> None:
     first = filled(store) * CLIPS_PER_RUN
     for read in (store.load_clips, store.clip_summaries):
         with pytest.raises(NotFoundError, match=f"no clip {first + 99}"):

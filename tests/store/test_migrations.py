@@ -1,4 +1,4 @@
-"""The migrations make what the code expects, in every database."""
+"""The migrations create what the code expects, in every database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vlmrb.store.tables import metadata
 from vlmrb.types import CLIPS_PER_RUN, ClipFilter
 
 
-def test_the_migrations_make_exactly_the_tables_of_the_code(new_url: Callable[[], str]) -> None:
+def test_the_migrations_create_exactly_the_tables_in_the_code(new_url: Callable[[], str]) -> None:
     with Store(new_url()) as store, store._write() as connection:
         options = {"version_table": VERSION_TABLE, "compare_type": True}
         if store._is_postgresql:  # its schema is one of many here
@@ -33,7 +33,7 @@ def test_the_newest_migration_is_the_one_that_the_code_expects() -> None:
     assert files[-1].name[:4] == HEAD
 
 
-def test_migrations_can_be_taken_back_and_run_again(new_url: Callable[[], str]) -> None:
+def test_migrations_can_be_undone_and_run_again(new_url: Callable[[], str]) -> None:
     with Store(new_url()) as store:
         filled(store)
         with store._write() as connection:
@@ -47,18 +47,18 @@ def test_migrations_can_be_taken_back_and_run_again(new_url: Callable[[], str]) 
                 assert read_version(connection) == HEAD
 
 
-def test_a_newer_version_is_refused_in_words_and_left_as_it_is(new_url: Callable[[], str]) -> None:
+def test_a_newer_version_is_refused_in_words_and_left_unchanged(new_url: Callable[[], str]) -> None:
     with Store(new_url()) as store:
         with store._write() as connection:
             connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
-        with pytest.raises(StoreCorruptError, match=r"newer vlmrb.*update vlmrb"):
+        with pytest.raises(StoreCorruptError, match=r"newer version of vlmrb.*update vlmrb"):
             Store(store.url)
         assert any("9999" in problem for problem in store.check())
         with store._read() as connection:
             assert read_version(connection) == "9999"
 
 
-def test_a_store_of_before_the_studio_keeps_everything_and_its_clips_can_be_filtered(new_url: Callable[[], str]) -> None:
+def test_a_store_from_before_the_studio_keeps_everything_and_its_clips_can_be_filtered(new_url: Callable[[], str]) -> None:
     with Store(new_url()) as store:
         run_id = filled(store, 12)
         first = run_id * CLIPS_PER_RUN

@@ -1,4 +1,4 @@
-"""What only a database server can do to a run."""
+"""Failures that only a database server can cause."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vlmrb.errors import ConfigError, StoreCorruptError, StoreUnavailableError
 from vlmrb.store import Store
 
 
-def test_a_server_that_is_not_there_is_named_without_the_password(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_named_without_the_password(tmp_path: Path) -> None:
     pytest.importorskip("psycopg")
     for place in ("127.0.0.1:9/db", f"/db?host={tmp_path}"):
         with pytest.raises(StoreUnavailableError, match="cannot be reached") as caught:
@@ -21,13 +21,13 @@ def test_a_server_that_is_not_there_is_named_without_the_password(tmp_path: Path
         assert "secret" not in str(caught.value) and "me:***@" in str(caught.value)
 
 
-def test_a_database_that_is_not_there_is_named(postgres: str) -> None:
+def test_a_missing_database_is_named(postgres: str) -> None:
     with pytest.raises(StoreUnavailableError, match='"nowhere" does not exist'):
         Store(make_url(postgres).set(database="nowhere").render_as_string(hide_password=False))
 
 
 def cut_connections(store: Store) -> None:
-    """What a restarted server or a dropped network does."""
+    """Do what a restarted server or a dropped network does."""
     with store._reading.connect() as connection:
         connection.exec_driver_sql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -35,11 +35,11 @@ def cut_connections(store: Store) -> None:
         )
 
 
-def test_a_run_goes_on_after_its_connections_were_cut(new_schema: Callable[[], str]) -> None:
+def test_a_run_continues_after_its_connections_were_cut(new_schema: Callable[[], str]) -> None:
     with Store(new_schema()) as store, Store(store.url) as administrator:
         run_id = filled(store)
         cut_connections(administrator)
-        store.heartbeat(run_id, 7)  # idle connections are tried before they are used
+        store.heartbeat(run_id, 7)  # idle connections are tested before use
         assert store.run(run_id).step == 7
         writer = store.writer(run_id)
         writer.add_clip(clip(run_id, 6))
@@ -54,7 +54,7 @@ def test_a_run_goes_on_after_its_connections_were_cut(new_schema: Callable[[], s
 
 
 class cut_after:
-    """A transaction that has begun when its connection is cut."""
+    """A transaction whose connection is cut after it has started."""
 
     def __init__(self, transaction, administrator: Store) -> None:
         self._transaction, self._administrator = transaction, administrator
@@ -78,14 +78,14 @@ def test_a_row_that_stays_locked_is_named(new_schema: Callable[[], str], monkeyp
                 store.heartbeat(run_id, 1)
 
 
-def test_a_role_that_may_only_read_is_told_so(new_schema: Callable[[], str]) -> None:
+def test_a_read_only_role_gets_a_clear_error(new_schema: Callable[[], str]) -> None:
     url = new_schema()
     with Store(url) as store:
         run_id = filled(store)
     read_only = url.replace("options=", "options=-cdefault_transaction_read_only%3Don%20")
     with Store(read_only, create=False) as store:
         assert len(store.clips(run_id)) == 6
-        with pytest.raises(StoreUnavailableError, match="may not be written"):
+        with pytest.raises(StoreUnavailableError, match="is not writable"):
             store.rename_run(run_id, "x")
 
 
@@ -97,7 +97,7 @@ def test_tables_of_another_program_are_left_alone(new_schema: Callable[[], str])
         Store(url)
 
 
-def test_a_missing_table_is_damage(new_schema: Callable[[], str]) -> None:
+def test_a_missing_table_counts_as_damage(new_schema: Callable[[], str]) -> None:
     with Store(new_schema()) as store:
         with store._write() as connection:
             connection.exec_driver_sql("DROP TABLE metrics")

@@ -1,4 +1,4 @@
-"""Several processes on one store, and processes that are killed."""
+"""Several processes on one store, some of them killed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_several_writers_lose_no_update_and_are_never_refused(store: Store) -> N
 
     def count(report: Callable[[object], None]) -> None:
         for _ in range(50):
-            with store._write() as connection:  # read, then write: what loses updates without BEGIN IMMEDIATE
+            with store._write() as connection:  # read, then write: without BEGIN IMMEDIATE this loses updates
                 lock = " FOR UPDATE" if store._is_postgresql else ""
                 step = connection.exec_driver_sql(f"SELECT step FROM runs WHERE run_id = {run_id}{lock}").scalar_one()
                 connection.exec_driver_sql(f"UPDATE runs SET step = {step + 1} WHERE run_id = {run_id}")
@@ -61,7 +61,7 @@ def test_two_live_runs_and_a_scorer_write_at_once_while_a_page_reads(store: Stor
                 assert page is not None
 
     work = [partial(train, run_id) for run_id in runs]
-    work += [partial(score_again, order) for order in (range(6), range(5, -1, -1))]  # each other's rows, in opposite order
+    work += [partial(score_again, order) for order in (range(6), range(5, -1, -1))]  # the same rows in opposite order
     for child in [Child(function) for function in (*work, read)]:
         child.result()
     assert [store.count_clips(run_id) for run_id in runs] == [66, 66]
@@ -95,7 +95,7 @@ def test_only_one_of_many_processes_gets_a_run(store: Store) -> None:
             report("mine")
         except RunBusyError as error:
             report(str(error))
-        os.read(reading, 1)  # live on until all have tried
+        os.read(reading, 1)  # stay alive until all have tried
 
     children = [Child(claim) for _ in range(5)]
     heard: list[str] = []
@@ -108,7 +108,7 @@ def test_only_one_of_many_processes_gets_a_run(store: Store) -> None:
     owner = children[heard.index("mine")].pid
     assert heard.count("mine") == 1
     assert all(f"process {owner}" in words for words in heard if words != "mine")
-    assert store.run(run_id).status == "interrupted"  # the owner has ended without a word
+    assert store.run(run_id).status == "interrupted"  # the owner has ended without reporting
 
 
 def test_an_owner_that_is_killed_frees_the_run(store: Store) -> None:
@@ -120,7 +120,7 @@ def test_an_owner_that_is_killed_frees_the_run(store: Store) -> None:
         process = psutil.Process()
         store.claim_run(run_id, process.pid, process.create_time())
         report("mine")
-        os.read(reading, 1)  # live on until it is killed
+        os.read(reading, 1)  # stay alive until killed
 
     child = Child(claim)
     assert child._pipe.readline() == "mine\n"
@@ -136,7 +136,7 @@ def test_an_owner_that_is_killed_frees_the_run(store: Store) -> None:
 
 
 def wait_for_the_server(store: Store) -> None:
-    """PostgreSQL still carries out what a killed client has sent, and what is read meanwhile may be from before or after."""
+    """PostgreSQL still executes what a killed client has sent; until then, reads may see either state."""
     busy = """SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND state <> 'idle'
               AND application_name = current_setting('application_name')"""
 
@@ -166,8 +166,8 @@ def test_a_writer_killed_at_any_moment_leaves_no_half_written_row(store: Store) 
     for _ in range(12):
         writing = Child(write)
         first = writing._pipe.readline().strip()
-        # A time, and not an event: an event shows only between two writes, and the kill must also come amid one.
-        # What is asserted does not depend on how far the child has come.
+        # A delay, not an event: events occur only between writes, and the kill must also hit during one.
+        # The assertions do not depend on how far the child got.
         time.sleep(randomly.uniform(0.0, 0.5))
         lines = [first, *writing.kill()]
         wait_for_the_server(store)
@@ -181,7 +181,7 @@ def test_a_writer_killed_at_any_moment_leaves_no_half_written_row(store: Store) 
     assert store.check() == [] and store.count_clips(run_id) > 0
 
 
-def test_a_store_works_on_after_a_fork(store: Store) -> None:
+def test_a_store_keeps_working_after_a_fork(store: Store) -> None:
     run_id = filled(store)
 
     def rename(report: Callable[[object], None]) -> None:
@@ -203,7 +203,7 @@ def test_threads_share_a_store(store: Store) -> None:
                 store.heartbeat(run_id, step)
                 assert len(store.clips(run_id)) == 6
                 store.request_change(run_id, "lambda", index / 10)
-        except Exception as error:  # noqa: BLE001 - told by the main thread
+        except Exception as error:  # noqa: BLE001 - reported by the main thread
             problems.append(error)
 
     threads = [threading.Thread(target=use, args=(index,)) for index in range(6)]
@@ -223,13 +223,13 @@ def test_an_up_to_date_store_opens_without_alembic(new_url: Callable[[], str]) -
     assert "vlmrb.store" in loaded and not {"alembic", "av", "torch"} & loaded
 
 
-def test_a_run_of_another_machine_lives_as_long_as_it_is_heard_of(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_on_another_machine_is_alive_until_its_heartbeat_stops(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = new_run(store)
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr("socket.gethostname", lambda: "elsewhere")
         store.claim_run(run_id, 1, 1.0)
     assert store.run(run_id).status == "running"
-    with pytest.raises(RunBusyError, match="machine elsewhere"):
+    with pytest.raises(RunBusyError, match="on elsewhere, last heartbeat"):
         store.claim_run(run_id, os.getpid(), 1.0)
     with monkeypatch.context() as later:
         now = time.time()

@@ -1,4 +1,4 @@
-"""How large a store grows and how quick it stays."""
+"""How large a store grows and how fast it stays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vlmrb.types import CLIPS_PER_RUN, Clip, ClipFilter, ClipReplay, ClipScore, 
 
 
 def grid_clip(run_id: int, number: int, rng: np.random.Generator) -> Clip:
-    """32 steps in an 8×8 grid: the agent moves, seldom something happens."""
+    """32 steps in an 8×8 grid: the agent moves, and something rarely happens."""
     snapshots = np.repeat(rng.integers(0, 11, (1, 205), dtype=np.uint8), 32, axis=0)
     snapshots[:, 192] = rng.integers(0, 64, 32)
     snapshots[:, 193] = rng.integers(0, 4, 32)
@@ -51,12 +51,12 @@ def test_a_run_of_200_000_steps_stays_far_below_100_megabytes(tmp_path: Path) ->
                 writer.add_metric(f"train/metric_{name}", step, 0.123)
         writer.flush()
     size = (tmp_path / "store.db").stat().st_size
-    assert [path.name for path in tmp_path.iterdir()] == ["store.db"]  # the log has been folded in
+    assert [path.name for path in tmp_path.iterdir()] == ["store.db"]  # the write-ahead log has been merged
     assert size * share < 40e6
 
 
-def quickest(function: Callable[[], object], times: int = 5) -> float:
-    """Seconds of the quickest of several calls."""
+def fastest(function: Callable[[], object], times: int = 5) -> float:
+    """Seconds of the fastest of several calls."""
     seconds = []
     for _ in range(times):
         start = time.perf_counter()
@@ -66,19 +66,19 @@ def quickest(function: Callable[[], object], times: int = 5) -> float:
 
 
 @pytest.mark.slow
-def test_lists_stay_quick_with_100_000_clips_and_a_million_metric_rows(tmp_path: Path) -> None:
+def test_lists_stay_fast_with_100_000_clips_and_a_million_metric_rows(tmp_path: Path) -> None:
     path = str(tmp_path / "store.db")
     seed_store(path)
     with Store(path) as store:
         assert store.check() == [] and store.count_clips_found(ClipFilter(superseded=True)) == 100_000
         scored = [run.run_id for run in store.runs() if run.counters.clips]
         for page in pages(store, scored[len(scored) // 2]):
-            assert quickest(page) < 0.1
-        assert quickest(lambda: store.heartbeat(scored[0], 7)) < 0.02
+            assert fastest(page) < 0.1
+        assert fastest(lambda: store.heartbeat(scored[0], 7)) < 0.02
 
 
 def pages(store: Store, run_id: int) -> Iterator[Callable[[], object]]:
-    """What a studio asks for on every tick or turn of a page."""
+    """What a studio queries on every tick or page turn."""
     yield store.run_list
     yield lambda: store.curves(range(1, 16), ["eval/success_rate", "rollout/episodic_return"])
     yield lambda: store.metric_names(run_id)
@@ -94,7 +94,7 @@ def pages(store: Store, run_id: int) -> Iterator[Callable[[], object]]:
             yield partial(store.find_clips, wanted, order)
 
 
-def test_a_seeded_store_is_whole_and_can_be_browsed(tmp_path: Path) -> None:
+def test_a_seeded_store_is_intact_and_can_be_browsed(tmp_path: Path) -> None:
     path = str(tmp_path / "store.db")
     seed_store(path, runs=20, metric_rows=5_000, clips=500, rng=np.random.default_rng(1))
     with Store(path) as store:

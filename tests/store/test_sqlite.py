@@ -1,4 +1,4 @@
-"""SQLite: the recipe, and files that are missing, damaged, read-only, full, too new or on the wrong disk."""
+"""SQLite: connection settings, and files that are missing, damaged, read-only, full, too new or on a network disk."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_connections_are_set_up_for_many_writers(tmp_path: Path) -> None:
             found = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in wanted}
             assert found == wanted
         with closing(sqlite3.connect(tmp_path / "store.db", timeout=0)) as third, pytest.raises(sqlite3.OperationalError):
-            third.execute("BEGIN IMMEDIATE")  # the writer holds the lock from its first moment on
+            third.execute("BEGIN IMMEDIATE")  # the writer holds the lock from the start
 
 
 def test_a_relative_path_means_the_same_file_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +52,7 @@ def test_the_default_is_in_the_users_data_folder_or_the_environment(monkeypatch:
         assert store.url == str(tmp_path / "mine.db")
 
 
-def test_opening_without_creating_says_that_there_is_nothing(tmp_path: Path) -> None:
+def test_opening_a_missing_store_without_creating_it_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="train a run first"):
         Store(str(tmp_path / "none.db"), create=False)
     assert list(tmp_path.iterdir()) == []
@@ -69,7 +69,7 @@ def test_a_folder_or_a_file_in_the_way_is_named(tmp_path: Path) -> None:
         Store(str(tmp_path / "file" / "store.db"))
 
 
-def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "notes.db"
     path.write_text("dear diary, " * 500)
     with pytest.raises(StoreCorruptError, match="not a usable database"):
@@ -102,7 +102,7 @@ def damaged(path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["cut", "header", "schema", "pages"])
-def test_a_damaged_file_is_named_by_opening_or_by_the_check(tmp_path: Path, kind: str) -> None:
+def test_a_damaged_file_is_detected_on_opening_or_by_the_check(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "store.db"
     with Store(str(path)) as store:
         run_id = filled(store, 200)
@@ -126,17 +126,17 @@ def read_everything(path: Path, run_id: int) -> None:
             store.load_clip(run_id * CLIPS_PER_RUN + number)
 
 
-def test_the_check_names_clips_without_frames_and_scores_that_are_gone(tmp_path: Path) -> None:
+def test_the_check_reports_clips_without_frames_and_missing_scores(tmp_path: Path) -> None:
     with Store(str(tmp_path / "store.db")) as store:
         filled(store)
         assert store.check() == []
         with store._write() as connection:
             connection.exec_driver_sql("DELETE FROM clip_data WHERE clip_id % 2 = 0")
             connection.exec_driver_sql("DELETE FROM scores WHERE clip_id % 3 = 0")
-        assert store.check() == ["3 clips have no frames", "2 clips name a score that is not there"]
+        assert store.check() == ["3 clips have no frames", "2 clips refer to a missing score"]
 
 
-def test_a_damaged_clip_is_named_and_the_others_are_not_harmed(tmp_path: Path) -> None:
+def test_a_damaged_clip_is_named_and_the_others_are_not_affected(tmp_path: Path) -> None:
     with Store(str(tmp_path / "store.db")) as store:
         run_id = filled(store)
         first = run_id * CLIPS_PER_RUN
@@ -149,7 +149,7 @@ def test_a_damaged_clip_is_named_and_the_others_are_not_harmed(tmp_path: Path) -
         assert len(store.clips(run_id)) == 6
 
 
-def test_a_store_of_a_newer_vlmrb_is_not_touched(tmp_path: Path) -> None:
+def test_a_store_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     Store(str(path)).close()
     with closing(sqlite3.connect(path)) as connection, connection:
@@ -160,7 +160,7 @@ def test_a_store_of_a_newer_vlmrb_is_not_touched(tmp_path: Path) -> None:
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """Root may write anything: become somebody who may not."""
+    """Root may write anything: become a user who may not."""
     if os.geteuid() != 0:
         yield
         return
@@ -173,7 +173,7 @@ def as_nobody() -> Iterator[None]:
 
 @pytest.fixture
 def open_folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder that anybody may reach; pytest's own are closed to others."""
+    """A folder that anyone may access; pytest's own are closed to others."""
     folder = Path("/tmp") / f"vlmrb-{tmp_path.name}-{os.getpid()}"
     folder.mkdir(mode=0o755)
     yield folder
@@ -196,7 +196,7 @@ def test_a_read_only_store_says_so(open_folder: Path, whole_folder: bool) -> Non
         assert store.run(run_id).name != "x" and store.check() == []
 
 
-def test_a_folder_that_may_not_be_written_says_so(open_folder: Path) -> None:
+def test_a_folder_that_is_not_writable_says_so(open_folder: Path) -> None:
     with as_nobody(), pytest.raises(StoreUnavailableError, match=f"{open_folder}/.*Permission denied"):
         Store(str(open_folder / "sub" / "store.db"))
     with as_nobody(), pytest.raises(StoreUnavailableError, match="cannot be opened"):
@@ -205,7 +205,7 @@ def test_a_folder_that_may_not_be_written_says_so(open_folder: Path) -> None:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1 MiB of our own."""
+    """A separate disk of 1 MiB."""
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("mounting a disk needs root")
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)]
@@ -256,12 +256,12 @@ def test_a_full_database_says_so_and_a_later_flush_writes_the_same_rows(tmp_path
             writer.flush()
         assert store.count_clips(run_id) == 6 and store.check() == []
         with Store(store.url) as roomy:
-            writer._begin = roomy._write  # the disk has room again
+            writer._begin = roomy._write  # there is space again
             writer.flush()
         assert store.count_clips(run_id) == 400
 
 
-def test_a_store_that_is_locked_for_too_long_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_locked_for_too_long_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vlmrb.store.engine.BUSY_TIMEOUT_MS", 50)
     with Store(str(tmp_path / "store.db")) as store, closing(sqlite3.connect(tmp_path / "store.db")) as other:
         run_id = new_run(store)
@@ -290,16 +290,16 @@ def test_a_network_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("sqlite://", "in memory"),
-        ("sqlite:///:memory:", "in memory"),
-        ("sqlite:///file::memory:?uri=true", "in memory"),
-        ("nosuch://me:secret@host/db", "not supported"),
-        ("mysql://me:secret@host/db", "not supported"),
+        ("sqlite://", "in-memory"),
+        ("sqlite:///:memory:", "in-memory"),
+        ("sqlite:///file::memory:?uri=true", "in-memory"),
+        ("nosuch://me:secret@host/db", "not a supported database"),
+        ("mysql://me:secret@host/db", "not a supported database"),
         ("postgresql://me:secret@host:port/db", "neither"),
         ("://", "neither"),
     ],
 )
-def test_a_url_that_is_no_store_says_why_and_shows_no_password(url: str, words: str) -> None:
+def test_an_invalid_url_says_why_and_shows_no_password(url: str, words: str) -> None:
     with pytest.raises(StoreUnavailableError, match=words) as caught:
         Store(url)
     assert "secret" not in str(caught.value)
@@ -308,7 +308,7 @@ def test_a_url_that_is_no_store_says_why_and_shows_no_password(url: str, words: 
 def test_a_backup_is_a_store_and_overwrites_nothing(tmp_path: Path) -> None:
     with Store(str(tmp_path / "store.db")) as store:
         run_id = filled(store)
-        with store._write() as connection:  # also in the middle of a transaction
+        with store._write() as connection:  # even in the middle of a transaction
             connection.exec_driver_sql("UPDATE runs SET name = 'half'")
             store.backup(tmp_path / "copy.db")
         with pytest.raises(ConfigError, match="exists"):
@@ -340,7 +340,7 @@ def test_lists_never_read_frames(tmp_path: Path) -> None:
         assert "clip_data" in read
 
 
-def test_a_migration_that_fails_half_way_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_migration_that_fails_halfway_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from alembic.operations import Operations
 
     def fail(*_: object, **__: object) -> None:
@@ -357,7 +357,7 @@ def test_a_migration_that_fails_half_way_leaves_nothing_behind(tmp_path: Path, m
 
 
 @pytest.mark.parametrize("statement", ["SELECT nonsense FROM runs", "INSERT INTO runs (run_id) VALUES (1)", "not even SQL"])
-def test_every_other_error_is_a_store_error_too(tmp_path: Path, statement: str) -> None:
+def test_all_other_errors_are_store_errors_too(tmp_path: Path, statement: str) -> None:
     with Store(str(tmp_path / "store.db")) as store, pytest.raises(StoreError), store._write() as connection:
         connection.exec_driver_sql(statement)
 

@@ -1,4 +1,4 @@
-"""The store: what goes in comes out, and nothing is lost or half-written."""
+"""The store returns what was written, and nothing is lost or half-written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_metrics_episodes_and_events_come_back(store: Store) -> None:
     for step in (10, 20, 30):
         writer.add_metric("eval/success_rate", step, step / 100)
     writer.add_metric("train/td_loss", 10, math.nan)
-    writer.add_metric("eval/success_rate", 20, 0.75)  # the last word on a step counts
+    writer.add_metric("eval/success_rate", 20, 0.75)  # the last value of a step counts
     episodes = [Episode(5, 0, 0, 2**30 - 1, 6, 0.5, True), Episode(9, 1, 1, 7, 2, 0.0, None)]
     for episode in episodes:
         writer.add_episode(episode)
@@ -58,7 +58,7 @@ def test_a_clip_comes_back_exactly(store: Store, frames: bool) -> None:
     assert (summary.start_step, summary.end_step, summary.length, summary.score) == (32, 56, 4, None)
 
 
-def test_the_newest_score_stands_on_the_clip_and_all_scores_are_kept(store: Store) -> None:
+def test_a_clip_has_its_newest_score_and_all_scores_are_kept(store: Store) -> None:
     run_id = filled(store, 3)
     first = run_id * CLIPS_PER_RUN
     prompt = store.save_prompt("custom", "Is it?")
@@ -90,7 +90,7 @@ def test_clips_are_listed_by_page_label_event_and_step(store: Store) -> None:
     assert store.next_clip_number(run_id) == 12 and store.next_clip_number(99) == 0
 
 
-def test_rolling_back_forgets_rows_but_keeps_clips_and_asks_for_changes_again(store: Store) -> None:
+def test_rolling_back_deletes_rows_but_keeps_clips_and_requests_changes_again(store: Store) -> None:
     run_id = filled(store, 6)  # clip n covers steps 32n … 32n + 24
     writer = store.writer(run_id)
     for step in (50, 100, 150):
@@ -110,11 +110,11 @@ def test_rolling_back_forgets_rows_but_keeps_clips_and_asks_for_changes_again(st
     assert [c.change_id for c in store.live_changes(run_id, status="requested")] == [late]
 
 
-def test_a_flush_writes_everything_or_nothing_and_can_be_tried_again(store: Store) -> None:
+def test_a_flush_writes_everything_or_nothing_and_can_be_retried(store: Store) -> None:
     run_id = new_run(store)
     writer = store.writer(run_id)
     writer.add_metric("m", 1, 1.0)
-    writer.add_score(score(run_id * CLIPS_PER_RUN, 0.9))  # of a clip that is not there yet
+    writer.add_score(score(run_id * CLIPS_PER_RUN, 0.9))  # for a clip that does not exist yet
     with pytest.raises(StoreError):
         writer.flush()
     assert store.metric_names(run_id) == []
@@ -158,14 +158,14 @@ def test_live_changes_keep_their_history(store: Store) -> None:
         ('{"clips": 3, "positive": null, "stale": "many", "colour": "red"}', RunCounters(clips=3)),
     ],
 )
-def test_counters_of_another_version_are_read_as_far_as_they_are_known(store: Store, stored: str, counters: RunCounters) -> None:
+def test_known_counters_of_another_version_are_read(store: Store, stored: str, counters: RunCounters) -> None:
     run_id = new_run(store)
     with store._write() as connection:
         connection.exec_driver_sql(f"UPDATE runs SET counters = '{stored}' WHERE run_id = {run_id}")
     assert store.run(run_id).counters == counters
 
 
-def test_a_run_says_running_only_while_its_process_lives(store: Store) -> None:
+def test_a_run_is_running_only_while_its_process_is_alive(store: Store) -> None:
     run_id = new_run(store)
     assert store.run(run_id).status == "created" and store.run(run_id).name == "DoorKey-8x8 dqn vlm(oracle) s3"
     me = psutil.Process()
@@ -179,9 +179,9 @@ def test_a_run_says_running_only_while_its_process_lives(store: Store) -> None:
         store.delete_run(run_id)
     store.release_run(run_id, "stopped", "why")
     assert (store.run(run_id).status, store.run(run_id).error) == ("stopped", "why")
-    store.claim_run(run_id, 2**22 - 3, 1.0)  # a process that is not there
+    store.claim_run(run_id, 2**22 - 3, 1.0)  # a process that does not exist
     assert store.run(run_id).status == "interrupted" and store.runs(status="interrupted")[0].run_id == run_id
-    store.claim_run(run_id, me.pid, me.create_time() - 3600)  # a process of that id, but another one
+    store.claim_run(run_id, me.pid, me.create_time() - 3600)  # another process with the same id
     assert store.run(run_id).status == "interrupted"
 
 
@@ -193,7 +193,7 @@ def test_a_deleted_run_is_gone_with_everything_about_it(store: Store) -> None:
     assert [run.run_id for run in store.runs()] == [keep] and store.clips(run_id) == []
     with pytest.raises(NotFoundError, match="vlmrb runs"):
         store.run(run_id)
-    assert new_run(store) > run_id  # ids are not given twice
+    assert new_run(store) > run_id  # ids are not reused
 
 
 def test_people_can_disagree_with_a_label(store: Store) -> None:
@@ -204,7 +204,7 @@ def test_people_can_disagree_with_a_label(store: Store) -> None:
         store.label_clip(5, True)
 
 
-def test_every_page_follows_the_one_before_while_clips_are_added(store: Store) -> None:
+def test_every_page_follows_the_previous_one_while_clips_are_added(store: Store) -> None:
     run_id = filled(store, 20)
     seen: list[int] = []
     writer = store.writer(run_id)
@@ -216,7 +216,7 @@ def test_every_page_follows_the_one_before_while_clips_are_added(store: Store) -
     assert store.clips(run_id, limit=0) == store.clips(run_id, limit=-1) == []
 
 
-def test_clips_that_wait_for_a_score_are_told(store: Store) -> None:
+def test_unscored_clips_are_listed(store: Store) -> None:
     run_id = filled(store, 3)
     writer = store.writer(run_id)
     for number in (3, 4, 5):
@@ -224,7 +224,7 @@ def test_clips_that_wait_for_a_score_are_told(store: Store) -> None:
     writer.flush()
     first = run_id * CLIPS_PER_RUN
     assert store.unscored_clips(run_id) == [first + 3, first + 4, first + 5]
-    store.rollback_run(run_id, 5 * 32)  # clip 5 lies beyond
+    store.rollback_run(run_id, 5 * 32)  # clip 5 is after it
     assert store.unscored_clips(run_id) == [first + 3, first + 4]
     writer.add_score(score(first + 3, None))  # 'unknown' is an answer
     writer.flush()
@@ -258,7 +258,7 @@ def test_clips_of_any_length_and_number_of_environments_come_back(store: Store) 
         assert store.clip(found.clip_id).episodic_reward == pytest.approx(float(found.rewards.sum()))
 
 
-def test_a_live_change_applied_at_the_checkpoints_own_step_is_asked_again(store: Store) -> None:
+def test_a_live_change_applied_at_the_checkpoints_own_step_is_requested_again(store: Store) -> None:
     run_id = new_run(store)
     before, at = (store.request_change(run_id, "prompt", store.save_prompt("mine", text).prompt_id) for text in ("A?", "B?"))
     store.acknowledge_change(before, applied_step=96)
@@ -280,7 +280,7 @@ def test_rolling_back_to_the_start_leaves_other_runs_alone(store: Store) -> None
     assert store.clips(run_id) == store.episodes(run_id) == store.events(run_id) == store.metric_names(run_id) == []
     assert store.count_clips(run_id) == 0 and store.next_clip_number(run_id) == 6
     assert store.count_clips(other) == 6 and len(store.events(other)) == len(store.episodes(other)) == 1
-    writer = store.writer(run_id)  # the same steps again, as the resumed run does
+    writer = store.writer(run_id)  # the same steps again, as in a resumed run
     writer.add_clip(clip(run_id, 6, start=0))
     writer.add_episode(Episode(0, 0, 0, 0, 1, 0.0, False))
     writer.flush()
@@ -298,7 +298,7 @@ def test_events_of_one_step_may_arrive_in_any_order_and_flush(store: Store) -> N
     assert [(step, event.name) for step, _, event in store.events(run_id)] == [(4, "b"), (5, "a"), (5, "c"), (5, "d")]
 
 
-def test_runs_are_listed_newest_first_by_true_status_and_limit(store: Store) -> None:
+def test_runs_are_listed_newest_first_by_actual_status_and_limit(store: Store) -> None:
     dead, live, finished, created = (new_run(store, seed=seed) for seed in range(4))
     me = psutil.Process()
     store.claim_run(dead, 2**22 - 3, 1.0)
@@ -327,7 +327,7 @@ def test_a_stopped_run_can_be_claimed_again_and_keeps_its_first_start(store: Sto
     assert (run.status, run.error, run.ended_at, run.started_at) == ("running", "", None, started)
 
 
-def test_deleting_a_run_leaves_no_row_of_it_anywhere(store: Store) -> None:
+def test_deleting_a_run_deletes_all_its_rows(store: Store) -> None:
     run_id = filled(store)
     writer = store.writer(run_id)
     writer.add_metric("m", 8, 1.0)
@@ -347,12 +347,12 @@ def test_deleting_a_run_leaves_no_row_of_it_anywhere(store: Store) -> None:
         with store._read() as connection:
             return {name for name in metadata.tables if not connection.exec_driver_sql(f"SELECT 1 FROM {name}").first()}
 
-    assert empty() == {"prompts", "settings"}  # what belongs to no run
+    assert empty() == {"prompts", "settings"}  # tables that do not belong to runs
     store.delete_run(run_id)
     assert empty() == set(metadata.tables)
 
 
-def test_prompts_saved_by_two_at_once_are_one_version(store: Store) -> None:
+def test_a_prompt_saved_twice_at_once_has_one_version(store: Store) -> None:
     with Store(store.url) as other:
         found = [each.save_prompt("mine", text) for text in ("A?", "B?") for each in (store, other)]
     assert [prompt.version for prompt in found] == [1, 1, 2, 2] and len(store.prompts()) == 2

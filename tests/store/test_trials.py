@@ -1,4 +1,4 @@
-"""Trials: tried on stored clips, kept apart from their scores, and true about the process that runs them."""
+"""Trials: run on stored clips, kept apart from their scores, with an accurate status."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_trial_keeps_its_scores_to_itself(store: Store) -> None:
     assert (trial.options, trial.model, trial.ended_at) == ({"frames": 8}, "", None)
     answers = [score(first + at, 0.25, scorer="hf:x", prompt_id=trial.prompt_id) for at in (0, 2)]
     store.add_trial_scores(trial_id, [score(first, 0.75, scorer="hf:x", prompt_id=trial.prompt_id)])
-    store.add_trial_scores(trial_id, answers)  # of two answers about one clip the later one stays
+    store.add_trial_scores(trial_id, answers)  # a later answer about a clip replaces the earlier one
     assert store.trial_scores(trial_id) == answers
     assert (store.trial(trial_id).scored, store.trial(trial_id).model, store.trial(trial_id).revision) == (2, "model", "rev")
     assert store.clips(run_id) == before and len(store.scores(first)) == 1
@@ -41,7 +41,7 @@ def test_an_unknown_answer_is_an_answer(store: Store) -> None:
     assert store.trial_scores(trial_id) == [unknown] and store.trial(trial_id).scored == 1
 
 
-def test_a_trial_says_running_only_while_its_process_lives(store: Store) -> None:
+def test_a_trial_is_running_only_while_its_process_is_alive(store: Store) -> None:
     trial_id = new_trial(store, filled(store, 1) * CLIPS_PER_RUN)
 
     def claim(report: object) -> None:
@@ -49,7 +49,7 @@ def test_a_trial_says_running_only_while_its_process_lives(store: Store) -> None
         store.claim_trial(trial_id, process.pid, process.create_time())
 
     Child(claim).result()
-    assert store.trial(trial_id).status == "interrupted"  # it has ended without a word
+    assert store.trial(trial_id).status == "interrupted"  # it has ended without reporting
     me = psutil.Process()
     store.claim_trial(trial_id, me.pid, me.create_time())
     assert store.trials()[0].status == "running"
@@ -68,7 +68,7 @@ def test_trials_are_listed_newest_first_and_deleted_with_their_scores(store: Sto
     assert [trial.trial_id for trial in store.trials()] == ids[::-1] and len(store.trials(limit=1)) == 1
     store.delete_trial(ids[1])
     assert [trial.trial_id for trial in store.trials()] == ids[:1]
-    assert new_trial(store, first) > ids[1]  # ids are not given twice
+    assert new_trial(store, first) > ids[1]  # ids are not reused
     for gone in (
         lambda: store.trial(ids[1]),
         lambda: store.trial_scores(ids[1]),
@@ -81,7 +81,7 @@ def test_trials_are_listed_newest_first_and_deleted_with_their_scores(store: Sto
             gone()
 
 
-def test_a_trial_of_nothing_of_too_much_or_of_what_is_not_there_is_refused(store: Store) -> None:
+def test_a_trial_with_no_too_many_or_missing_clips_is_refused(store: Store) -> None:
     run_id = filled(store, 1)
     with pytest.raises(ConfigError, match="got 0 clips"):
         new_trial(store)
@@ -92,7 +92,7 @@ def test_a_trial_of_nothing_of_too_much_or_of_what_is_not_there_is_refused(store
     assert store.trials() == []
 
 
-def test_a_deleted_runs_clips_leave_every_trial(store: Store) -> None:
+def test_a_deleted_runs_clips_are_removed_from_all_trials(store: Store) -> None:
     keep, run_id = filled(store, 2), filled(store, 2)
     clips = [keep * CLIPS_PER_RUN, run_id * CLIPS_PER_RUN]
     both, only = new_trial(store, *clips), new_trial(store, clips[1])

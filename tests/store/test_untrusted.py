@@ -1,4 +1,4 @@
-"""Text and numbers from anywhere: stored cleanly or refused in words, and never able to stop a run's writes."""
+"""Untrusted text and numbers: stored cleanly or refused in words, and never able to break a run's writes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NO_TEXT = ["nul\0nul", "half \ud800 a pair"]
 
 
 @pytest.mark.parametrize("text", NASTY)
-def test_text_comes_back_as_it_was(store: Store, text: str) -> None:
+def test_text_comes_back_unchanged(store: Store, text: str) -> None:
     run_id = new_run(store, env=text)
     assert store.run(run_id).env == text
     store.rename_run(run_id, text)
@@ -60,7 +60,7 @@ def test_text_comes_back_as_it_was(store: Store, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", NO_TEXT)
-def test_what_a_person_typed_is_refused_where_it_is_no_text(store: Store, text: str) -> None:
+def test_typed_text_with_invalid_characters_is_refused(store: Store, text: str) -> None:
     run_id = filled(store)
     for attempt in (
         lambda: new_run(store, scorer=text),
@@ -70,14 +70,14 @@ def test_what_a_person_typed_is_refused_where_it_is_no_text(store: Store, text: 
         lambda: store.save_prompt(text, "Is it?"),
         lambda: store.label_clip(run_id * CLIPS_PER_RUN, True, text),
     ):
-        with pytest.raises(ConfigError, match="no text"):
+        with pytest.raises(ConfigError, match="invalid characters"):
             attempt()
     assert store.find_prompt(text) is None and store.clips(event=text) == [] == store.scores_of_run(run_id, scorer=text)
     assert store.metrics(run_id, text)[0].tolist() == []
 
 
 @pytest.mark.parametrize("text", NO_TEXT)
-def test_what_a_running_run_says_is_stored_without_what_is_no_text(store: Store, text: str) -> None:
+def test_a_runs_text_is_stored_without_invalid_characters(store: Store, text: str) -> None:
     run_id = new_run(store)
     cleaned = text.replace("\0", "").replace("\ud800", "")
     writer = store.writer(run_id)
@@ -95,7 +95,7 @@ def test_what_a_running_run_says_is_stored_without_what_is_no_text(store: Store,
     )
 
 
-def test_numbers_of_numpy_are_stored_as_numbers(store: Store) -> None:
+def test_numpy_numbers_are_stored_as_numbers(store: Store) -> None:
     run_id = new_run(store)
     writer = store.writer(run_id)
     writer.add_metric("m", np.int64(3), np.float32(0.5))
@@ -117,7 +117,7 @@ def test_numbers_of_numpy_are_stored_as_numbers(store: Store) -> None:
 
 
 @pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
-def test_numbers_that_are_not_finite_are_no_value(store: Store, odd: float) -> None:
+def test_non_finite_numbers_are_stored_as_missing(store: Store, odd: float) -> None:
     run_id = new_run(store)
     writer = store.writer(run_id)
     writer.add_metric("m", 1, odd)
@@ -135,7 +135,7 @@ def test_numbers_that_are_not_finite_are_no_value(store: Store, odd: float) -> N
 
 
 @pytest.mark.parametrize("number", [0, -1, 2**31, 2**63 - 1, 2**63, 10**30, -(10**30)])
-def test_ids_that_cannot_be_are_not_found(store: Store, number: int) -> None:
+def test_impossible_ids_are_not_found(store: Store, number: int) -> None:
     filled(store)
     for attempt in (
         lambda: store.run(number),
@@ -155,12 +155,12 @@ def test_ids_that_cannot_be_are_not_found(store: Store, number: int) -> None:
     ):
         with pytest.raises(NotFoundError):
             attempt()
-    if abs(number) < 2**31:  # PostgreSQL has no larger ids to compare with
+    if abs(number) < 2**31:  # PostgreSQL's ids are no larger
         assert store.scores(number) == store.human_labels(number) == store.episodes(number) == store.live_changes(number) == []
     assert len(store.clips()) == 6
 
 
-def test_values_that_are_no_json_are_refused(store: Store) -> None:
+def test_values_that_are_not_json_are_refused(store: Store) -> None:
     with pytest.raises(ConfigError, match=r"config\.env: got"):
         new_run(store, env=object())
 
@@ -187,11 +187,11 @@ def test_any_json_comes_back_or_is_refused(store: Store, value: object) -> None:
         assert store.setting("x") == value
 
 
-def test_scores_of_prompts_that_are_not_there_are_refused_and_kept_for_later(store: Store) -> None:
+def test_scores_with_a_missing_prompt_are_rejected_and_kept_for_later(store: Store) -> None:
     run_id = filled(store)
     writer = store.writer(run_id)
     writer.add_score(score(run_id * CLIPS_PER_RUN, 0.5, prompt_id=1))
-    with pytest.raises(StoreError, match="refuses a row"):
+    with pytest.raises(StoreError, match="rejected a row"):
         writer.flush()
     assert len(store.scores(run_id * CLIPS_PER_RUN)) == 1
     assert store.save_prompt("games", "Is it?").prompt_id == 1

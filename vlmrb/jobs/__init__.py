@@ -1,9 +1,9 @@
-"""Background jobs: processes that train runs or run trials, and outlive whoever started them.
+"""Background jobs: processes that train runs or run trials, and outlive the process that started them.
 
-The queue is a table of the store. Whoever adds a job, sees one end, or merely looks (`reconcile`) starts what may start, so there
-is no server: `launching` and `trials` fill the queue, `dispatching` starts processes, `executing` is what such a process does and
-`logs` what it writes, `live` asks live runs for changes, `removing` takes runs away, `presets` and `estimates` help to decide
-what to launch.
+The queue is a table of the store. There is no server: any process that adds a job, ends one or calls `reconcile` starts the
+jobs that may start. `launching` and `trials` fill the queue, `dispatching` starts processes, `executing` is what such a
+process does and `logs` what it writes, `live` requests changes from live runs, `removing` removes runs, `presets` and
+`estimates` help decide what to launch.
 """
 
 from __future__ import annotations

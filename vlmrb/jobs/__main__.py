@@ -1,4 +1,4 @@
-"""What a background process runs: `python -m vlmrb.jobs JOB`, started by the queue and not meant for people."""
+"""What a background process runs: `python -m vlmrb.jobs JOB`, started by the queue, not by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starting what waits in the queue, as far as the limit allows. Any process may do it at any time; no job starts twice."""
+"""Starts queued jobs up to the limit. Any process may do so at any time; no job starts twice."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from vlmrb.types import Job, JobKind
 LIMIT_SETTING = "job_limit"
 MAX_LIMIT = 256
 TRIALS_AT_A_TIME = 1
-"""Trials have a lane of their own, so that a prompt can be tried while training runs wait."""
+"""Trials have their own limit, so that a prompt can be tried while training runs are queued."""
 
 
 def job_limit(store: Store) -> int:
-    """How many runs train at a time on one machine: as set, else two thirds of the cores, for scoring needs some too."""
+    """How many runs train at once on one machine: the setting, or two thirds of the cores, since scoring needs some too."""
     value = store.setting(LIMIT_SETTING)
     return value if isinstance(value, int) else max(1, (os.cpu_count() or 1) * 2 // 3)
 
 
 def set_job_limit(store: Store, limit: int) -> None:
-    """Change the limit; what runs already goes on.
+    """Change the limit; running jobs continue.
 
     Raises:
         ConfigError: not a whole number from 1 to 256.
@@ -40,7 +40,7 @@ def set_job_limit(store: Store, limit: int) -> None:
 
 
 def dispatch(store: Store) -> list[Job]:
-    """Start every job that may start now; returns them."""
+    """Start all jobs that may start now; returns them."""
     limits: dict[JobKind, int] = {"train": job_limit(store), "trial": TRIALS_AT_A_TIME}
     jobs = store.take_jobs(limits)
     for job in jobs:
@@ -52,7 +52,7 @@ def dispatch(store: Store) -> list[Job]:
 
 
 def reconcile(store: Store) -> list[Job]:
-    """Bring the queue up to date: processes that are gone are noticed, lost jobs wait again, and what may start is started.
+    """Bring the queue up to date: detect dead processes, requeue lost jobs, start what may start.
 
     Cheap enough to be called every second or two.
     """
@@ -60,12 +60,12 @@ def reconcile(store: Store) -> list[Job]:
 
 
 def _start_process(store: Store, job: Job) -> None:
-    """A process in a session of its own: neither the end of this one nor Ctrl-C in its terminal ends it."""
+    """Start a process in a new session: it survives this process and Ctrl-C in its terminal."""
     path = log_path(store, job.kind, job.target_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     package_folder = str(Path(__file__).resolve().parents[2])
     search_path = [package_folder, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {"OMP_NUM_THREADS": "1", "LP_NUM_THREADS": "0"} | os.environ  # several runs at once want one thread each
+    environment = {"OMP_NUM_THREADS": "1", "LP_NUM_THREADS": "0"} | os.environ  # one thread per run: several run at once
     environment |= {"VLMRB_STORE": store.url, "PYTHONPATH": os.pathsep.join(search_path), "PYTHONUNBUFFERED": "1"}
     with path.open("ab") as log:
         process = subprocess.Popen(
@@ -73,9 +73,9 @@ def _start_process(store: Store, job: Job) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=environment,  # the address of the store may hold a password, so it is not an argument
+            env=environment,  # not an argument: the store's URL may hold a password
             start_new_session=True,
         )
-    began_at = psutil.Process(process.pid).create_time()  # it is there until somebody has waited for it
-    threading.Thread(target=process.wait, name=f"job-{job.job_id}", daemon=True).start()  # so that it leaves no zombie
-    store.job_spawned(job.job_id, process.pid, began_at)
+    started_at = psutil.Process(process.pid).create_time()  # exists until someone has waited for it
+    threading.Thread(target=process.wait, name=f"job-{job.job_id}", daemon=True).start()  # avoids a zombie
+    store.job_spawned(job.job_id, process.pid, started_at)

@@ -1,4 +1,4 @@
-"""The life of a job's process: it reports, does its work, writes a log, and starts the next job when it ends."""
+"""What a job's process does: report, work, write a log, and start the next job at the end."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ EXIT_NOT_MINE, EXIT_ERROR, EXIT_CRASH, EXIT_INTERRUPTED = 3, 2, 1, 130
 LOG_INTERVAL_S = 10.0
 
 Work = Callable[[Store, int], tuple[int, str]]
-"""Does what a job is for, given the run's or trial's id; returns the exit status and what went wrong."""
+"""Does a job's work, given the id of its run or trial; returns the exit status and the error, if any."""
 
 
 def execute(store: Store, job_id: int) -> int:
-    """Do the job in this process; returns its exit status. Does nothing where the job was cancelled or is another's.
+    """Do the job in this process; returns its exit status. Does nothing if the job was cancelled or another process has it.
 
-    What has to be loaded is loaded first, so that a job can be cancelled until its work begins.
+    Slow imports come first, so that a job can be cancelled until its work starts.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends it as Ctrl-C does; while it trains the Trainer knows better
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C; during training the Trainer replaces this
     process, job = psutil.Process(), store.job(job_id)
-    exit_code, error = EXIT_CRASH, "the process was ended"
+    exit_code, error = EXIT_CRASH, "the process was terminated"
     try:
         work = _load_work(job.kind)
         if not store.job_started(job_id, process.pid, process.create_time()):
             say(f"job {job_id} was cancelled, or another process has it")
             exit_code = EXIT_NOT_MINE
             return exit_code
-        say(f"job {job_id} begins: process {process.pid}, {job.kind} {job.target_id}")
+        say(f"job {job_id} started: process {process.pid}, {job.kind} {job.target_id}")
         exit_code, error = work(store, job.target_id)
     except VlmrbError as failure:
         exit_code, error = EXIT_ERROR, str(failure)
@@ -43,7 +43,7 @@ def execute(store: Store, job_id: int) -> int:
     except KeyboardInterrupt:
         exit_code, error = EXIT_INTERRUPTED, "interrupted"
         say(error)
-    except Exception as failure:  # noqa: BLE001  whatever it is, the log and the queue are told
+    except Exception as failure:  # noqa: BLE001  log and queue record any failure
         exit_code, error = EXIT_CRASH, f"{type(failure).__name__}: {failure}"
         say(f"failed:\n{traceback.format_exc()}")
     finally:
@@ -56,7 +56,7 @@ def execute(store: Store, job_id: int) -> int:
 def _load_work(kind: JobKind) -> Work:
     if kind == "trial":
         return _run_trial
-    import vlmrb.train  # noqa: F401  torch takes seconds
+    import vlmrb.train  # noqa: F401  torch takes seconds to import
 
     return _train
 
@@ -101,7 +101,7 @@ def _figures(figures: RunFigures) -> str:
 
 
 class Occasionally:
-    """Says when the next line of the log is due."""
+    """Limits how often progress is logged."""
 
     def __init__(self, seconds: float = LOG_INTERVAL_S) -> None:
         self._seconds, self._next = seconds, 0.0
@@ -116,5 +116,5 @@ class Occasionally:
 
 
 def say(words: str) -> None:
-    """One line of the log, with the time."""
+    """Write one log line, with the time."""
     print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {words}", flush=True)

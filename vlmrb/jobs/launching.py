@@ -1,4 +1,4 @@
-"""Filling the queue: new runs, and runs to resume."""
+"""Fills the queue with new runs and runs to resume."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vlmrb.store.runs import default_name
 from vlmrb.types import LIVE
 
 MAX_RUNS = 500
-"""Runs that are launched at once at most."""
+"""Maximum number of runs per launch."""
 
 
 def launch(
@@ -26,21 +26,21 @@ def launch(
     set_name: str = "",
     tags: Iterable[str] = (),
 ) -> list[int]:
-    """Train in the background: all runs are checked, then written and queued in order, then as many begin as may.
+    """Train in the background: check all runs, write and queue them in order, then start as many as the limit allows.
 
     Args:
-        store: where they go.
+        store: where the runs are stored.
         configs: one per run.
-        names: for people, one per run; None makes them of the settings, and tells runs of one launch apart.
-        set_name: what this matched set of runs is called.
-        tags: of every run.
+        names: for people, one per run; None builds them from the settings, including those that differ.
+        set_name: name of this matched set of runs.
+        tags: added to every run.
 
     Returns:
         The ids of the runs.
 
     Raises:
         ConfigError: no runs, or too many.
-        VlmrbError: a run cannot begin; says which. Nothing has been written then.
+        VlmrbError: a run cannot start; the message says which. Nothing has been written.
     """
     if not 0 < len(configs) <= MAX_RUNS:
         raise ConfigError(f"launch: got {len(configs)} runs; allowed: 1 to {MAX_RUNS}")
@@ -57,7 +57,7 @@ def launch(
 
 
 def default_names(configs: Sequence[TrainConfig]) -> list[str]:
-    """A name for each run; those that would be the same also tell what sets them apart, such as 'lambda_max=0.1'."""
+    """A name for each run; equal names get the settings that differ appended, such as 'lambda_max=0.1'."""
     settings = [config.model_dump() for config in configs]
     names = [default_name(each) for each in settings]
     alike: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
@@ -72,7 +72,7 @@ def _apart(settings: dict[str, Any], others: list[dict[str, Any]]) -> list[str]:
 
 
 def check_all(configs: Sequence[TrainConfig]) -> list[CheckedRun]:
-    """Check each different run once: seeds of one run need one check."""
+    """Check each distinct run once: seeds of the same run share a check."""
     found: dict[str, CheckedRun] = {}
     runs = []
     for number, config in enumerate(configs, 1):
@@ -89,22 +89,22 @@ def check_all(configs: Sequence[TrainConfig]) -> list[CheckedRun]:
 
 
 def from_anywhere(scorer: str) -> str:
-    """The same scorer for a process that may begin in another folder: a model's folder is named by its whole path."""
+    """The scorer with its model folder as an absolute path, for a process that may start in another folder."""
     kind, _, place = scorer.partition(":")
     return f"hf:{Path(place).absolute()}" if kind == "hf" and place and Path(place).is_dir() else scorer
 
 
 def resume(store: Store, run_id: int) -> int:
-    """Queue a run that was stopped, interrupted or has failed, or never began; returns the id of the job.
+    """Queue a run that was stopped, was interrupted, failed or never started; returns the job's id.
 
     Raises:
         NotFoundError: there is no such run.
         CheckpointError: it is finished.
-        RunBusyError: it is live, or waits already.
+        RunBusyError: it is live or already queued.
     """
     run = store.run(run_id)
     if run.status == "finished":
-        raise CheckpointError(f"run {run_id} is finished at step {run.step}; launch a new one")
+        raise CheckpointError(f"run {run_id} finished at step {run.step}; launch a new one")
     if run.status in LIVE:
         raise RunBusyError(f"run {run_id} is {run.status} in process {run.pid}")
     (job_id,) = store.enqueue_jobs("train", [run_id])

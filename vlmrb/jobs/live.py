@@ -1,4 +1,4 @@
-"""Asking a live run for a change. The run takes it up itself, within seconds."""
+"""Requests live changes of a run. The run applies them itself within seconds."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from vlmrb.types import LIVE, RunSummary
 
 
 def request_lambda(store: Store, run_id: int, value: float | str | None) -> int:
-    """Ask a live run for another λ: a number in [0, 1], 'none' (no mixture) or 'schedule'; returns the request's id.
+    """Change a live run's λ: a number in [0, 1], 'none' (no mixture) or 'schedule'; returns the request's id.
 
     Raises:
-        ConfigError: another value, or the run has no λ.
-        NotFoundError, RunBusyError: there is no such run, or no process trains it.
+        ConfigError: the value is not one of these, or the run has no λ.
+        NotFoundError, RunBusyError: there is no such run, or no process is training it.
     """
     weight = parse_lambda(value)
     _refuse(why_not(_live(store, run_id), "lambda"))
@@ -26,11 +26,11 @@ def request_lambda(store: Store, run_id: int, value: float | str | None) -> int:
 
 
 def request_prompt(store: Store, run_id: int, prompt: str | int) -> int:
-    """Ask a live run to use another prompt from now on: a stored one's id, a preset, 'name@version', or the text of a question.
+    """Change a live run's prompt: a stored prompt's id, a preset, 'name@version' or the text of a question.
 
     Raises:
-        ConfigError: the prompt is empty or unknown, or the run has no use for one.
-        NotFoundError, RunBusyError: there is no such run, or no process trains it.
+        ConfigError: the prompt is empty or unknown, or the run does not use one.
+        NotFoundError, RunBusyError: there is no such run, or no process is training it.
     """
     _refuse(why_not(_live(store, run_id), "prompt"))
     prompt_id = store.prompt(prompt).prompt_id if isinstance(prompt, int) else stored_prompt(store, prompt)
@@ -38,30 +38,30 @@ def request_prompt(store: Store, run_id: int, prompt: str | int) -> int:
 
 
 def why_not(run: RunSummary, what: Literal["lambda", "prompt"]) -> str:
-    """Why a change of λ or prompt cannot work for this run; '' where it can."""
+    """Why λ or the prompt of this run cannot be changed; '' if it can."""
     if run.status not in LIVE:
         return f"run {run.run_id} is {run.status}: no process listens for changes"
     if what not in replay_method(run.replay).live:
         name = "λ" if what == "lambda" else "the prompt"
-        return f"run {run.run_id} draws batches by {run.replay!r}: {name} would have no effect; only pause, unpause and stop do"
+        return f"run {run.run_id} uses {run.replay!r} replay: {name} has no effect; only pause, unpause and stop do"
     return ""
 
 
 def pause(store: Store, run_id: int) -> int:
-    """Ask a live run to wait; returns the request's id."""
+    """Pause a live run; returns the request's id."""
     return _ask(store, run_id, "pause")
 
 
 def unpause(store: Store, run_id: int) -> int:
-    """Ask a paused run to continue; returns the request's id."""
+    """Unpause a paused run; returns the request's id."""
     return _ask(store, run_id, "unpause")
 
 
 def stop(store: Store, run_id: int) -> int | None:
-    """Ask a live run to end after a checkpoint, or take one that waits out of the queue (None then, else the request's id).
+    """Stop a live run after a checkpoint (returns the request's id), or take a queued one out of the queue (returns None).
 
     Raises:
-        NotFoundError, RunBusyError: there is no such run, or nothing to stop.
+        NotFoundError, RunBusyError: there is no such run, or it is neither live nor queued.
     """
     if store.run(run_id).status == "queued":
         cancel(store, run_id)
@@ -86,7 +86,7 @@ def _live(store: Store, run_id: int) -> RunSummary:
     if run.status == "finished":
         way_out = ""
     elif run.status == "queued":
-        way_out = f"; take it out of the queue by: python -m vlmrb cancel {run_id}"
+        way_out = f"; take it out of the queue with: python -m vlmrb cancel {run_id}"
     else:
-        way_out = f"; resume it by: python -m vlmrb resume {run_id}"
+        way_out = f"; resume it with: python -m vlmrb resume {run_id}"
     raise RunBusyError(f"run {run_id} is {run.status}: no process listens for changes{way_out}")

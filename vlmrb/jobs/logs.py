@@ -1,4 +1,4 @@
-"""What a job's process writes, and where."""
+"""The logs of job processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def log_path(store: Store, kind: JobKind, target_id: int) -> Path:
 
 
 def log_tail(store: Store, target_id: int, kind: JobKind = "train", max_bytes: int = MAX_LOG) -> str:
-    """The end of a job's log, in whole lines; '' where there is none yet. Runs trained in a terminal have none."""
+    """The last lines of a job's log; '' if there is none yet. Runs trained in a terminal have none."""
     try:
         with log_path(store, kind, target_id).open("rb") as log:
             size = log.seek(0, 2)

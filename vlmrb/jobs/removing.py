@@ -1,4 +1,4 @@
-"""Taking runs away: out of the queue, or out of the store."""
+"""Removes runs from the queue or from the store."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from vlmrb.store import Store
 
 
 def cancel(store: Store, run_id: int) -> None:
-    """Take a run that waits out of the queue.
+    """Take a queued run out of the queue.
 
     Raises:
-        NotFoundError, RunBusyError: there is no such run, or it does not wait.
+        NotFoundError, RunBusyError: there is no such run, or it is not queued.
     """
     run = store.run(run_id)
     job = store.job_of("train", run_id)
     if job is None:
         raise NotFoundError(f"run {run_id} is {run.status} and was never in the queue")
     store.cancel_job(job.job_id)
-    dispatch(store)  # it may have been about to begin: its place is free now
+    dispatch(store)  # if it was about to start, its slot is free now
 
 
 def delete_run(store: Store, run_id: int) -> None:
-    """Remove a run with everything of it: rows, clips, scores, checkpoints, log. It cannot be undone.
+    """Delete a run with all its data: rows, clips, scores, checkpoints, log. This cannot be undone.
 
     Raises:
         NotFoundError: there is no such run.
@@ -33,4 +33,4 @@ def delete_run(store: Store, run_id: int) -> None:
     folder = store.folder_of_run(run_id)
     store.delete_run(run_id)
     shutil.rmtree(folder, ignore_errors=True)
-    dispatch(store)  # it may have been about to begin
+    dispatch(store)  # if it was about to start, its slot is free now

@@ -1,4 +1,4 @@
-"""Trials in the background: launched, stopped, resumed."""
+"""Launches, stops and resumes trials in the background."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from vlmrb.store import Store
 
 
 def launch_trial(store: Store, *, scorer: str, prompt: str, **settings: Any) -> int:
-    """Make a trial as `vlmrb.rescoring.create_trial` does, run it in the background, and return its id.
+    """Create a trial with `vlmrb.rescoring.create_trial`, run it in the background, and return its id.
 
-    `prompt` may also be 'name@version' of a prompt that is stored.
+    `prompt` may also be the 'name@version' of a stored prompt.
 
     Raises:
-        VlmrbError: as `create_trial`; nothing has been written then.
+        VlmrbError: as for `create_trial`; nothing has been written.
     """
     trial_id = create_trial(store, scorer=from_anywhere(scorer), prompt=find_question(store, prompt), **settings)
     store.enqueue_jobs("trial", [trial_id])
@@ -31,30 +31,30 @@ def launch_trial(store: Store, *, scorer: str, prompt: str, **settings: Any) -> 
 
 
 def stop_trial(store: Store, trial_id: int) -> None:
-    """End a trial: out of the queue, or its process. What it has found stays, and it can be resumed.
+    """Stop a trial: take it out of the queue or end its process. Its scores are kept, and it can be resumed.
 
     Raises:
         NotFoundError: there is no such trial.
-        RunBusyError: nothing runs or waits, or its process is another machine's.
+        RunBusyError: it is neither running nor queued, or it is running on another machine.
     """
     store.trial(trial_id)
     job = store.job_of("trial", trial_id)
     if job is None or job.status not in ("queued", "starting", "running"):
-        raise RunBusyError(f"trial {trial_id} neither runs nor waits")
+        raise RunBusyError(f"trial {trial_id} is neither running nor queued")
     if job.status != "running":
         store.cancel_job(job.job_id)
     elif job.pid is None or job.host != socket.gethostname():
-        raise RunBusyError(f"trial {trial_id} runs on {job.host}; end it there")
+        raise RunBusyError(f"trial {trial_id} is running on {job.host}; stop it there")
     else:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(job.pid, signal.SIGTERM)  # the job is true to its process: id and start time have been compared
+            os.kill(job.pid, signal.SIGTERM)  # safe: the status above compared the process's id and start time
 
 
 def resume_trial(store: Store, trial_id: int) -> None:
-    """Queue a trial that has not come to its end.
+    """Queue a trial that has not finished.
 
     Raises:
-        NotFoundError, RunBusyError: there is no such trial, or it waits or runs already.
+        NotFoundError, RunBusyError: there is no such trial, or it is already queued or running.
     """
     store.trial(trial_id)
     store.enqueue_jobs("trial", [trial_id])

@@ -1,6 +1,6 @@
-"""Scoring: who answers the yes/no question about a clip, and the process in which that happens.
+"""Scoring: the back ends that answer the yes/no question about a clip, and the process they run in.
 
-`make_scorer` turns one string into a back end; nothing heavy is imported before that.
+`make_scorer` turns a string into a back end; nothing heavy is imported before that.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One string chooses the back end."""
+"""Selects a back end from a string."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class ScorerOptions:
     """Settings of a back end.
 
     Attributes:
-        frames: frames of a clip that a model looks at; None for as many as it is made for.
-        threshold: label yes from this P(yes) on.
+        frames: frames per clip shown to a model; None for the model's own number.
+        threshold: the label is yes if P(yes) ≥ threshold.
         device: torch device of a local model, or 'auto'.
-        dtype: of a local model's weights, or 'auto'.
-        seed: of the control scorer 'random'.
+        dtype: dtype of a local model's weights, or 'auto'.
+        seed: seed of the control scorer 'random'.
     """
 
     frames: int | None = None
@@ -35,26 +35,26 @@ class ScorerOptions:
 
     @classmethod
     def of(cls, config: TrainConfig) -> ScorerOptions:
-        """The options that a run's configuration holds."""
+        """The options in a run's configuration."""
         return cls(config.scorer_frames, config.threshold, config.scorer_device, config.scorer_dtype, config.seed)
 
 
 def check_scorer(scorer: str) -> None:
-    """Refuse a scorer string that names no back end, without loading anything.
+    """Check that a scorer string names a back end, without loading anything.
 
     Raises:
-        ScorerSetupError: with what would be allowed.
+        ScorerSetupError: it does not; the message says what is allowed.
     """
     kind, _, rest = scorer.partition(":")
     if kind == "embedded" and rest in ("", ROBOTS):
         if embedded_folder(rest) is None:
             raise ScorerSetupError(
-                f"scorer: the model that {scorer!r} names is missing here; install VLM-RB again, make it with `python -m vlmrb "
-                "pretrain` and name its folder, or name another scorer: " + KINDS.removeprefix("embedded, ")
+                f"scorer: the model of {scorer!r} is not installed; reinstall VLM-RB, train it with `python -m vlmrb pretrain` "
+                "and give its folder, or choose another scorer: " + KINDS.removeprefix("embedded, ")
             )
         return
     if kind not in ("hf", "openai", "oracle", "reward", "random"):
-        raise ScorerSetupError(f"scorer: there is no {scorer!r}; use {KINDS}")
+        raise ScorerSetupError(f"scorer: {scorer!r} is unknown; use {KINDS}")
     if kind in ("oracle", "reward") and rest:
         raise ScorerSetupError(f"scorer: {scorer!r} takes nothing after {kind!r}")
     if kind == "random":
@@ -63,12 +63,12 @@ def check_scorer(scorer: str) -> None:
         raise ScorerSetupError("scorer: hf: needs a hub id or a folder, such as hf:facebook/Perception-LM-1B")
     if kind == "openai" and not (rest.startswith(("http://", "https://")) and all(rest.rpartition("#")[::2])):
         raise ScorerSetupError(
-            f"scorer: {scorer!r} must read openai:<base-url>#<model>, such as openai:http://127.0.0.1:8000/v1#plm-1b"
+            f"scorer: {scorer!r} must have the form openai:<base-url>#<model>, such as openai:http://127.0.0.1:8000/v1#plm-1b"
         )
 
 
 def make_scorer(scorer: str, options: ScorerOptions) -> ClipScorer:
-    """Make the back end that `scorer` names. Loads the model where there is one.
+    """Create the back end that `scorer` names. Loads its model, if it has one.
 
     Raises:
         ScorerSetupError: unknown name, missing model or missing optional dependency.

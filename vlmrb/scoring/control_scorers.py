@@ -1,4 +1,4 @@
-"""Label sources that are no VLM: they tell what a VLM's labels are worth. Named as control scorers wherever they show.
+"""Label sources other than a VLM, as controls for its labels. Always shown as control scorers.
 
 `oracle` reads the simulator's events, `reward` the rewards, `random` nothing at all.
 """
@@ -14,12 +14,12 @@ from vlmrb.types import CLIPS_PER_RUN, Clip, ClipScore, Prompt, ScoringRequest
 
 
 class ControlScorer:
-    """Labels clips by a rule; neither prompt nor frames are looked at.
+    """Labels clips by a rule; ignores prompt and frames.
 
     Args:
-        name: as it shows, such as 'oracle' or 'random:0.25'.
+        name: name shown to people, such as 'oracle' or 'random:0.25'.
         says_yes: the rule.
-        threshold: of the label; P(yes) is 0 or 1.
+        threshold: stored with each score; P(yes) is 0 or 1.
     """
 
     frames_per_clip = 0
@@ -41,15 +41,15 @@ class ControlScorer:
 
 
 def holds_progress(clip: Clip) -> bool:
-    """`oracle`: the simulator reports progress within the clip."""
+    """`oracle`: the simulator reports progress in the clip."""
     return shows_progress(clip.events)
 
 
 def holds_reward(clip: Clip) -> bool:
-    """`reward`: the clip holds a positive reward. The VLM-free rival of a goal-satisfaction prompt."""
+    """`reward`: the clip contains a positive reward. The VLM-free counterpart of a goal-satisfaction prompt."""
     return bool((clip.rewards > 0).any())
 
 
 def at_random(rate: float, seed: int) -> Callable[[Clip], bool]:
-    """`random`: yes at a rate, whatever the clip shows; the nth clip of a run with the same seed always gets the same label."""
+    """`random`: yes at a fixed rate, whatever the clip shows; with the same seed, a run's nth clip always gets the same label."""
     return lambda clip: bool(np.random.default_rng([seed, clip.clip_id % CLIPS_PER_RUN]).random() < rate)

@@ -1,8 +1,7 @@
-"""The embedded models: where they lie, and which pictures and prompts they can read.
+"""The embedded models: where they are, and which pictures and prompts they can read.
 
-They are loaded like any other folder. What sets them apart is that each knows one kind of pictures, and its closed vocabulary: a
-word that it has never seen tells it nothing, so a prompt with such words gets a notice with the nearest question that it was
-taught. No torch is needed here.
+They are loaded like any other model folder, but each knows only one kind of pictures and a closed vocabulary. Unknown words
+mean nothing to it, so a prompt with such words gets a notice with the nearest question that it was trained on. Needs no torch.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from vlmrb.assets import asset_path
 from vlmrb.errors import VlmrbError
 
 QUESTIONS_FILE = "questions.json"
-"""Beside the weights of a model with a closed vocabulary: {"pictures": the kind that it knows, as in a run's `render_spec`,
-"questions": the plain questions that it was taught, a list of strings}."""
+"""Next to the weights of a model with a closed vocabulary: {"pictures": the kind that it knows, as in a run's `render_spec`,
+"questions": list of the plain questions that it was trained on}."""
 
 ROBOTS = "robots"
 """What follows 'embedded:' for the model of OGBench's robot; the model of grid worlds is plain 'embedded'."""
@@ -33,7 +32,7 @@ _SHOWN_WORDS = 8
 
 
 def embedded_folder(name: str = "") -> Path | None:
-    """The folder of an embedded model ('' or 'robots'), or None where this installation has none of that name."""
+    """The folder of an embedded model ('' or 'robots'), or None if it is not installed."""
     try:
         return asset_path(_FOLDERS[name]) if name in _FOLDERS else None
     except VlmrbError:
@@ -41,28 +40,28 @@ def embedded_folder(name: str = "") -> Path | None:
 
 
 def fit_to_pictures(scorer: str, render_spec: Mapping[str, Any]) -> str:
-    """The scorer that 'embedded' stands for where frames are made like this; any other as it is."""
+    """Replace plain 'embedded' by the embedded model for these frames; other scorers are returned unchanged."""
     return f"embedded:{ROBOTS}" if scorer == "embedded" and render_spec.get("kind") == "ogbench" else scorer
 
 
 def pictures_of(env_id: str) -> str:
-    """The kind of an environment's pictures by its id alone, as far as that tells: 'ogbench' or ''."""
+    """The kind of an environment's pictures, as far as its id shows it: 'ogbench' or ''."""
     return "ogbench" if _ROBOT_ENV.fullmatch(env_id) else ""
 
 
 def split_words(text: str) -> list[str]:
-    """Words and marks of a text in lower case, as the embedded model's tokenizer splits it."""
+    """Words and punctuation of a text in lower case, split as by the embedded model's tokenizer."""
     return _WORD.findall(text.lower())
 
 
 def unknown_words(text: str, vocabulary: frozenset[str]) -> tuple[str, ...]:
-    """Words of a text that are not in the vocabulary, in their order; marks do not count."""
+    """Words of a text that are not in the vocabulary, in order, without punctuation."""
     words = (word for word in split_words(text) if word.isalnum() and word not in vocabulary)
     return tuple(dict.fromkeys(words))
 
 
 def nearest_question(text: str, questions: Sequence[str]) -> str:
-    """The first of the questions that have most in common with a text, where rare words count most; '' without questions."""
+    """The question that shares most with a text, rare words counting most (the first, if tied); '' if there are none."""
     words = [frozenset(split_words(question)) for question in questions]
     counts = Counter(word for found in words for word in found)
     asked = frozenset(split_words(text))
@@ -71,29 +70,28 @@ def nearest_question(text: str, questions: Sequence[str]) -> str:
 
 
 def picture_notice(scorer: str, render_spec: Mapping[str, Any]) -> str:
-    """What a person should know before this scorer is shown such frames: that it has never seen any like them; '' if it has.
+    """A warning if this scorer has never seen such frames; '' if it has.
 
     Args:
-        scorer: the string that chooses the back end.
-        render_spec: how the frames are made, as the run holds it.
+        scorer: the string that selects the back end.
+        render_spec: how the run's frames are rendered.
     """
     learnt = _learnt(scorer)
     if not learnt or render_spec.get("kind") == learnt["pictures"]:
         return ""
     return (
-        f"{scorer} has learnt the pictures of {_WORLDS.get(learnt['pictures'], 'one world')} and no others, so its labels mean "
-        "nothing here; name a model that knows such pictures, such as hf:facebook/Perception-LM-1B, or the control "
-        "scorers oracle and reward"
+        f"{scorer} was trained only on pictures of {_WORLDS.get(learnt['pictures'], 'another world')}, so its labels mean "
+        "nothing here; use a general model such as hf:facebook/Perception-LM-1B, or the control scorers oracle and reward"
     )
 
 
 def _learnt(scorer: str) -> dict[str, Any]:
-    """What the QUESTIONS_FILE of a scorer's folder holds; {} where it has none."""
+    """Content of the QUESTIONS_FILE in a scorer's folder; {} if there is none."""
     folder = _folder_of(scorer)
     try:
         found = json.loads((folder / QUESTIONS_FILE).read_text(encoding="utf-8")) if folder is not None else {}
     except (OSError, ValueError, RuntimeError):
-        return {}  # not a model with a closed vocabulary, or not a folder at all: loading it will say so
+        return {}  # no closed vocabulary, or no model folder at all: loading it reports that
     is_whole = isinstance(found, dict) and isinstance(found.get("pictures"), str) and isinstance(found.get("questions"), list)
     return found if is_whole and all(isinstance(question, str) for question in found["questions"]) else {}
 
@@ -104,11 +102,11 @@ def _folder_of(scorer: str) -> Path | None:
 
 
 def prompt_notice(scorer: str, text: str) -> str:
-    """What a person should know before this scorer is asked this: words that the model does not know; '' if there is nothing.
+    """A warning about words of a prompt that this scorer's model does not know; '' if it knows all of them.
 
     Args:
-        scorer: the string that chooses the back end.
-        text: of the prompt; untrusted.
+        scorer: the string that selects the back end.
+        text: the prompt's text; untrusted.
     """
     learnt, folder = _learnt(scorer), _folder_of(scorer)
     if not learnt or folder is None:
@@ -116,13 +114,13 @@ def prompt_notice(scorer: str, text: str) -> str:
     try:
         vocabulary = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
     except (OSError, ValueError, KeyError, TypeError):
-        return ""  # loading it will say so
+        return ""  # loading it reports that
     unknown = unknown_words(text, frozenset(vocabulary))
     if not unknown:
         return ""
     words = ", ".join(repr(word) for word in unknown[:_SHOWN_WORDS]) + (", …" if len(unknown) > _SHOWN_WORDS else "")
     return (
-        f"{scorer} does not know {'these words' if len(unknown) > 1 else 'this word'} of the prompt and reads past "
-        f"{'them' if len(unknown) > 1 else 'it'}: {words}. The nearest question that it was taught is "
-        f'"{nearest_question(text, learnt["questions"])}"; for free questions use a hub model'
+        f"{scorer} does not know {'these words' if len(unknown) > 1 else 'this word'} of the prompt and ignores "
+        f"{'them' if len(unknown) > 1 else 'it'}: {words}. The nearest question it was trained on is "
+        f'"{nearest_question(text, learnt["questions"])}"; for free-form questions use a hub model'
     )

@@ -1,8 +1,8 @@
 """Videos for Qwen2-VL and Qwen2.5-VL without torchvision.
 
-`transformers` prepares videos with torchvision alone, which not every installation has. For these two families it is little
-work: frames are scaled to whole patches (as a rule they are left as they are), brought to the model's range and cut up. A test
-holds the outcome equal to the library's own.
+`transformers` prepares videos only with torchvision, which not every installation has. For these two families it takes little:
+frames are scaled to whole patches (usually they already fit), normalized and cut up. A test compares the result with the
+library's.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Any
 import numpy as np
 
 MODEL_TYPES = ("qwen2_vl", "qwen2_5_vl")
-"""Model types of `transformers` configurations that this can prepare videos for."""
+"""`model_type`s of `transformers` configurations that this module supports."""
 
 _PROCESSOR_FILE, _VIDEO_FILE, _IMAGE_FILE = "processor_config.json", "video_preprocessor_config.json", "preprocessor_config.json"
 
 
 class FramesProcessor:
-    """Takes chats with videos as a `transformers` processor would, for one checkpoint.
+    """Processes chats with videos like a `transformers` processor, for one checkpoint.
 
     Attributes:
-        tokenizer: of the checkpoint.
-        chat_template: of the checkpoint.
-        video_processor: itself: it prepares videos, and no images.
-        video_token: which stands for a visual token in the text.
+        tokenizer: the checkpoint's tokenizer.
+        chat_template: the checkpoint's chat template.
+        video_processor: itself: it prepares videos but no images.
+        video_token: placeholder of a visual token in the text.
     """
 
     def __init__(self, tokenizer: Any, chat_template: str, video_token: str, settings: dict[str, Any]) -> None:
@@ -37,12 +37,12 @@ class FramesProcessor:
         size = settings.get("size") or {}
         self._fewest = int(settings.get("min_pixels") or size.get("shortest_edge") or 128 * 28 * 28)
         self._most = int(settings.get("max_pixels") or size.get("longest_edge") or 768 * 28 * 28)
-        mean, spread = (np.asarray(settings.get(name) or default, np.float32) for name, default in _CLIP.items())
-        self._scale, self._shift = 1 / (255 * spread), -mean / spread
+        mean, std = (np.asarray(settings.get(name) or default, np.float32) for name, default in _CLIP.items())
+        self._scale, self._shift = 1 / (255 * std), -mean / std
         self._memory = np.empty(0, np.float32)
 
     def apply_chat_template(self, chats: list[Any], *, tokenize: bool = False, **options: Any) -> Any:
-        """Text of a chat, or with `tokenize` the inputs of a batch of chats with one video each.
+        """Text of a chat, or with `tokenize` the model inputs for a batch of chats with one video each.
 
         Returns:
             the text, or a `BatchFeature` with input_ids, attention_mask and mm_token_type_ids int64 [B, T],
@@ -72,7 +72,7 @@ class FramesProcessor:
         )
 
     def patches(self, videos: Sequence[np.ndarray]) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
-        """Videos cut into patches.
+        """Cut videos into patches.
 
         Args:
             videos: RGB uint8 [F, H, W, 3] each; the last frame is repeated until the frames fill a patch.
@@ -89,14 +89,14 @@ class FramesProcessor:
         start = 0
         for frames, grid in zip(filled, grids, strict=True):
             stretch = values[start : start + math.prod(grid)]
-            # bytes are put in order first: they are a quarter of what they become
+            # reorder while still bytes: a quarter of the size of floats
             np.multiply(self._cut(frames, grid).reshape(stretch.shape), self._scale[:, None], out=stretch, casting="unsafe")
             start += len(stretch)
         values += self._shift[:, None]
         return values.reshape(len(values), -1), grids
 
     def _room(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Memory that is used again: a batch takes a hundred megabytes, and to fetch new ones takes as long as to fill them."""
+        """Reused memory: a batch takes a hundred megabytes, and allocating them takes as long as filling them."""
         size = math.prod(shape)
         if len(self._memory) < size:
             self._memory = np.empty(size, np.float32)
@@ -107,13 +107,13 @@ class FramesProcessor:
         return np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)]) if missing else frames
 
     def _cut(self, frames: np.ndarray, grid: tuple[int, int, int]) -> np.ndarray:
-        """uint8 [F, H, W, 3] → uint8 [T, h/merge, w/merge, merge, merge, 3, frames, patch, patch], in one piece."""
+        """uint8 [F, H, W, 3] → uint8 [T, h/merge, w/merge, merge, merge, 3, frames, patch, patch], contiguous."""
         merge, side = self._merge, self._patch
         cut = frames.reshape(grid[0], self._frames, grid[1] // merge, merge, side, grid[2] // merge, merge, side, 3)
         return np.ascontiguousarray(cut.transpose(0, 2, 5, 3, 6, 8, 1, 4, 7))
 
     def _fit(self, video: np.ndarray) -> np.ndarray:
-        """Frames of whole patches, with no more and no fewer pixels than the model is made for."""
+        """Scale frames to whole patches, within the model's limits on pixels."""
         from PIL import Image
 
         given = video.shape[1], video.shape[2]
@@ -147,14 +147,14 @@ def fitting_size(height: int, width: int, factor: int, fewest: int, most: int) -
 
 
 def load_frames_processor(where: dict[str, Any], video_token_id: int) -> FramesProcessor:
-    """The processor of a Qwen2-VL or Qwen2.5-VL checkpoint.
+    """Load the processor of a Qwen2-VL or Qwen2.5-VL checkpoint.
 
     Args:
         where: arguments for `from_pretrained`: name or folder, revision, local_files_only.
-        video_token_id: as the model's configuration has it.
+        video_token_id: from the model's configuration.
 
     Raises:
-        OSError: a file cannot be had.
+        OSError: a file cannot be loaded.
     """
     import transformers
 
@@ -179,7 +179,7 @@ def _template(where: dict[str, Any]) -> str:
 
 
 def _file(where: dict[str, Any], name: str) -> str:
-    """Text of a checkpoint's file; '' where it has none."""
+    """Text of a file in the checkpoint; '' if it does not exist."""
     from pathlib import Path
 
     from transformers.utils import cached_file
@@ -197,5 +197,5 @@ def _file(where: dict[str, Any], name: str) -> str:
 def _video_of(chat: list[dict[str, Any]]) -> np.ndarray:
     videos = [block["video"] for message in chat for block in message["content"] if block["type"] == "video"]
     if len(videos) != 1:
-        raise ValueError(f"a chat must hold one video, this one holds {len(videos)}")
+        raise ValueError(f"a chat must contain one video, this one contains {len(videos)}")
     return np.asarray(videos[0])

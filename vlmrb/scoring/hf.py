@@ -1,8 +1,8 @@
-"""`hf:` scorer: any vision-language checkpoint that `transformers` loads, asked with one forward pass.
+"""`hf:` scorer: any vision-language checkpoint that `transformers` loads, queried with one forward pass.
 
 The documented default on a GPU is facebook/Perception-LM-1B. A clip is shown as its evenly spaced frames, either as
 a video or as several images, in the model's own chat template; P(yes) is read from the logits of the first answer
-token. `torch` and `transformers` are imported when a scorer is made, not with this module.
+token. `torch` and `transformers` are imported when a scorer is created, not with this module.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from vlmrb.scoring.yes_no import Answer, answer_from_logits, find_yes_no_tokens,
 from vlmrb.types import ClipScore, Prompt, ScoringRequest
 
 STEPS_PER_SECOND = 8.0
-"""Models that read time stamps are told that a clip runs at this rate, as its MP4 plays: 32 steps take 4 seconds."""
+"""Frame rate given to models that read time stamps, the same as in a clip's MP4: 32 steps take 4 seconds."""
 
 _ONE_TILE = {"do_image_splitting": False, "crop_to_patches": False, "vision_input_type": "vanilla"}
-"""How image processors are told not to cut an image into tiles: frames are small, and eight of them would make
-thousands of tokens. Each applies where the processor knows it (Idefics3 and SmolVLM; InternVL; Perception-LM)."""
+"""Settings that keep image processors from cutting images into tiles: frames are small, and eight of them would take
+thousands of tokens. Each is passed to the processors that know it (Idefics3 and SmolVLM; InternVL; Perception-LM)."""
 
 
 class HFScorer:
     """Scores clips with a vision-language model.
 
-    A clip becomes a video where the processor has a video processor and the chat template a place for videos, else
-    several images (`input='auto'`); 'images' or 'video' force one. Perception-LM, SmolVLM2, Qwen-VL, InternVL and
-    LLaVA-OneVision are shown videos, Idefics3 images.
+    With `input='auto'`, a clip is shown as a video if the model has a video processor and its chat template accepts
+    videos, else as several images; 'images' or 'video' force one. Perception-LM, SmolVLM2, Qwen-VL, InternVL and
+    LLaVA-OneVision get videos, Idefics3 images.
 
     Attributes:
-        frames_per_clip: evenly spaced frames wanted per clip.
+        frames_per_clip: evenly spaced frames per clip.
         model: name as given: hub id or folder.
         revision: commit hash on the hub, or 'sha256:…' of the folder.
-        input: 'images' or 'video', as decided.
+        input: the choice made: 'images' or 'video'.
         device: torch device of the weights.
         dtype: torch dtype of the weights.
     """
@@ -58,21 +58,21 @@ class HFScorer:
 
         Args:
             model: hub id or local folder.
-            scorer: the string that chose this back end; written into every score.
-            frames_per_clip: evenly spaced frames wanted per clip, ≥ 1; None for 8, or as many as one of the model's patches
-                reaches over if that is more.
-            threshold: the label is yes where P(yes) ≥ threshold.
+            scorer: the string that selected this back end; stored with every score.
+            frames_per_clip: evenly spaced frames per clip, ≥ 1; None for 8, or for the frames that one of the model's
+                patches spans if that is more.
+            threshold: the label is yes if P(yes) ≥ threshold.
             device: torch device, or 'auto': cuda, else mps, else cpu.
             dtype: float32, bfloat16, float16, or 'auto': bfloat16 on CUDA, float32 elsewhere.
             trust_remote_code: run Python code that comes with the checkpoint.
-            input: how a clip is shown.
+            input: how clips are shown.
 
         Raises:
             ScorerSetupError: the model cannot be loaded, takes neither images nor videos, or its tokenizer has no
                 single-token yes or no.
         """
         if input not in ("auto", "images", "video"):
-            raise ScorerSetupError(f"scorer input {input!r} is unknown; give auto, images or video")
+            raise ScorerSetupError(f"scorer input {input!r} is unknown; use auto, images or video")
         self.model, self._scorer, self._threshold = model, scorer, threshold
         loaded = load_model(model, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
         self.revision, self.device, self.dtype = loaded.revision, loaded.device, loaded.dtype
@@ -83,7 +83,7 @@ class HFScorer:
         vocabulary_size = getattr(self._network.config.get_text_config(), "vocab_size", None)
         self._tokens = find_yes_no_tokens(self._processor.tokenizer, vocabulary_size)
         self._control_tokens = _control_tokens(self._processor)
-        self._batch_limit: int | None = None  # largest batch that fits the device; None until one did not
+        self._batch_limit: int | None = None  # largest batch that fits on the device; None until one does not
 
     def score(self, requests: list[ScoringRequest], prompt: Prompt) -> list[ClipScore]:
         """One score per request, in order; a clip without frames or with non-finite logits is unknown.
@@ -96,7 +96,7 @@ class HFScorer:
         groups: dict[tuple[int, ...], list[int]] = {}
         for index, request in enumerate(requests):
             if len(request.frames):
-                # videos of one batch must have one shape; images may differ in number and are padded
+                # videos of a batch must have the same shape; images may differ in number and are padded
                 shape = request.frames.shape if self.input == "video" else request.frames.shape[1:]
                 groups.setdefault(shape, []).append(index)
         for indices in groups.values():
@@ -113,7 +113,7 @@ class HFScorer:
             torch.cuda.empty_cache()
 
     def _answer_all(self, requests: list[ScoringRequest], text: str) -> list[Answer]:
-        """Answers in order, in batches as large as the device's memory takes."""
+        """Answers in order, in batches as large as the device's memory allows."""
         answers: list[Answer] = []
         while len(answers) < len(requests):
             batch = requests[len(answers) :][: self._batch_limit]
@@ -131,7 +131,7 @@ class HFScorer:
         return answers
 
     def _answer(self, requests: list[ScoringRequest], text: str) -> list[Answer] | None:
-        """One forward pass; None where the device's memory does not hold it."""
+        """One forward pass; None if it does not fit into the device's memory."""
         import torch
 
         if self._network is None:
@@ -148,7 +148,7 @@ class HFScorer:
                 raise ScorerError(f"scorer {self._scorer} failed on {len(requests)} clips: {reason}") from error
         else:
             return [answer_from_logits(*logits_of_clip) for logits_of_clip in zip(yes, no, strict=True)]
-        if self.device.type == "cuda":  # outside of the handler, whose traceback would hold on to the tensors
+        if self.device.type == "cuda":  # outside the handler, whose traceback would keep the tensors alive
             torch.cuda.empty_cache()
         return None
 
@@ -163,7 +163,7 @@ class HFScorer:
             options |= {name: value for name, value in _ONE_TILE.items() if name in known}
         question = {"type": "text", "text": text}
         chats = [[{"role": "user", "content": [*self._pictures(request.frames), question]}] for request in requests]
-        # a model that thinks aloud first would not answer with its first token
+        # a model that reasons aloud first would not answer with its first token
         thinking = {"enable_thinking": False} if "enable_thinking" in str(self._processor.chat_template) else {}
         inputs = self._processor.apply_chat_template(
             chats,
@@ -175,11 +175,11 @@ class HFScorer:
             **thinking,
         )
         inputs = inputs.to(self.device, dtype=self.dtype)
-        # some tokenizers add token_type_ids out of habit; few models take them
+        # some tokenizers always add token_type_ids; few models accept them
         return {name: value for name, value in inputs.items() if name != "token_type_ids" or name in self._forward_parameters}
 
     def _pictures(self, frames: np.ndarray) -> list[dict[str, Any]]:
-        """Frames uint8 [F, H, W, 3] as content of a chat message; a video has at least two (Qwen3-VL insists)."""
+        """Frames uint8 [F, H, W, 3] as content of a chat message; a video has at least two (Qwen3-VL requires it)."""
         if self.input == "video":
             return [{"type": "video", "video": frames if len(frames) > 1 else np.repeat(frames, 2, axis=0)}]
         from PIL import Image
@@ -187,7 +187,7 @@ class HFScorer:
         return [{"type": "image", "image": Image.fromarray(frame)} for frame in frames]
 
     def _savings(self) -> dict[str, Any]:
-        """Only the last position's logits, and no key-value cache, where the model can do without."""
+        """Skip all logits but the last position's, and the key-value cache, if the model allows."""
         wanted = {"logits_to_keep": 1, "use_cache": False}
         return {name: value for name, value in wanted.items() if name in self._forward_parameters}
 
@@ -203,24 +203,24 @@ class HFScorer:
             other = "another checkpoint" if wanted == "auto" else "input='auto', or another checkpoint"
             raise ScorerSetupError(
                 f"scorer {self._scorer}: the model's processor ({type(self._processor).__name__}) or its chat "
-                f"template has no place for {picked}; give {other}"
+                f"template does not accept {picked}; use {other}"
             )
         return picked
 
     def _has_place_for(self, kind: str) -> bool:
-        """Whether the chat template writes something for a block of this type."""
+        """Whether the chat template renders a block of this type."""
         question = {"type": "text", "text": "?"}
         try:
             texts = [
                 self._processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
                 for content in ([{"type": kind}, question], [question])
             ]
-        except Exception:  # noqa: BLE001 - templates raise what they like at a type they do not know
+        except Exception:  # noqa: BLE001 - templates raise anything for an unknown type
             return False
         return texts[0] != texts[1]
 
     def _neutral(self, text: str) -> str:
-        """Prompt text in which no control token of the model is left: it is untrusted, and '<image>' would ask for a picture."""
+        """Prompt text without the model's control tokens: it is untrusted, and '<image>' would request a picture."""
         for token in self._control_tokens:
             text = text.replace(token, f"{token[:1]} {token[1:]}")
         return text
@@ -242,7 +242,7 @@ class HFScorer:
 
 
 def _frames_of(config: Any) -> int:
-    """Frames that a model is made for: a patch of a Qwen-VL model reaches over several."""
+    """A model's default number of frames: a patch of a Qwen-VL model spans several."""
     return max(DEFAULT_FRAMES, int(getattr(getattr(config, "vision_config", None), "temporal_patch_size", None) or 1))
 
 

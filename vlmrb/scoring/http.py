@@ -16,7 +16,7 @@ from vlmrb.errors import ScorerSetupError
 
 MAX_REPLY_BYTES = 2 * 2**20
 MAX_WAIT_S = 60.0
-"""A server may ask for a longer pause with Retry-After; it is cut to this."""
+"""Longest pause that a server can request with Retry-After."""
 
 _RETRIED = frozenset({408, 409, 425, 429, *range(500, 600)})
 
@@ -31,9 +31,9 @@ class Reply:
 
     Attributes:
         status: HTTP status.
-        body: its bytes.
-        retry_after_s: seconds that the server asks to wait, or None.
-        secret: what must never be quoted, or ''.
+        body: the raw body.
+        retry_after_s: seconds that the server asks us to wait, or None.
+        secret: text that must never be quoted, or ''.
     """
 
     status: int
@@ -42,7 +42,7 @@ class Reply:
     secret: str = ""
 
     def json(self) -> Any:
-        """The decoded body; None where it is not JSON."""
+        """The decoded body; None if it is not JSON."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -54,7 +54,7 @@ class Reply:
         return text.replace(self.secret, "***") if self.secret else text
 
     def message(self) -> str:
-        """What the server says of an error, in one short line."""
+        """The server's error message as one short line."""
         body = self.json()
         error = body.get("error", body) if isinstance(body, dict) else None
         said = error.get("message") or error.get("detail") if isinstance(error, dict) else error
@@ -67,7 +67,7 @@ class Http:
     """Requests to one server, safe to use from several threads.
 
     Attributes:
-        shown_url: the base address as it may be shown: without query.
+        shown_url: the base address without its query, safe to show.
     """
 
     def __init__(self, base_url: str, *, api_key: str, timeout_s: float, retries: int) -> None:
@@ -76,17 +76,17 @@ class Http:
         Args:
             base_url: http or https, without user name and password.
             api_key: sent as a bearer token unless empty.
-            timeout_s: seconds a single try may take in all.
+            timeout_s: total seconds allowed per try.
             retries: further tries after the first.
 
         Raises:
-            ScorerSetupError: unusable address or key.
+            ScorerSetupError: invalid address or key.
         """
         self._url = _checked_url(base_url)
         self.shown_url = str(self._url.copy_with(query=None, fragment=None))
         self._api_key = api_key.strip()
         if not self._api_key.isascii() or not self._api_key.isprintable():
-            raise ScorerSetupError("the environment variable OPENAI_API_KEY holds characters that no key has; set it again")
+            raise ScorerSetupError("the environment variable OPENAI_API_KEY contains invalid characters; set it again")
         self._timeout_s, self._retries = timeout_s, retries
         headers = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=32)
@@ -94,7 +94,7 @@ class Http:
         self._closing = threading.Event()
 
     def get(self, path: str) -> Reply:
-        """GET `base_url + path`; any status counts as a reply, only a lack of one is tried again.
+        """GET `base_url + path`; any status counts as a reply, only a missing reply is retried.
 
         Raises:
             NoReplyError: no reply after all tries.
@@ -102,7 +102,7 @@ class Http:
         return self._request("GET", path, None, frozenset())
 
     def post(self, path: str, payload: dict[str, Any]) -> Reply:
-        """POST `payload` as JSON to `base_url + path`; tried again also after status 408, 409, 425, 429 and 5xx.
+        """POST `payload` as JSON to `base_url + path`; also retried after status 408, 409, 425, 429 and 5xx.
 
         Raises:
             NoReplyError: no reply after all tries.
@@ -110,7 +110,7 @@ class Http:
         return self._request("POST", path, json.dumps(payload).encode(), _RETRIED)
 
     def close(self) -> None:
-        """End waiting retries and close the connections."""
+        """Cancel pending retries and close the connections."""
         self._closing.set()
         self._client.close()
 
@@ -121,14 +121,14 @@ class Http:
                 break
             try:
                 reply = self._try(method, path, content)
-            except (httpx.HTTPError, RuntimeError) as error:  # RuntimeError: closed meanwhile
+            except (httpx.HTTPError, RuntimeError) as error:  # RuntimeError: closed in the meantime
                 failure, asked_pause = excerpt(f"{type(error).__name__}: {error}"), 0.0
                 continue
             if reply.status not in retried:
                 return reply
             failure, asked_pause = f"status {reply.status}: {reply.message()}", reply.retry_after_s or 0.0
         if self._closing.is_set():
-            raise NoReplyError("it has been closed")
+            raise NoReplyError("the scorer has been closed")
         raise NoReplyError(f"{failure} ({self._retries + 1} tries)")
 
     def _try(self, method: str, path: str, content: bytes | None) -> Reply:
@@ -137,39 +137,39 @@ class Http:
         headers = {"Content-Type": "application/json"} if content is not None else {}
         with self._client.stream(method, url, content=content, headers=headers) as response:
             body = bytearray()
-            for chunk in response.iter_bytes():  # as it comes in: a chunk size would wait for it to fill
+            for chunk in response.iter_bytes():  # as it arrives: with a chunk size, httpx waits for full chunks
                 body += chunk
                 if len(body) > MAX_REPLY_BYTES:
                     return Reply(response.status_code, b"a reply of more than %d bytes" % MAX_REPLY_BYTES)
-                if time.monotonic() > deadline:  # httpx's own timeout is per read, and a trickle would never meet it
-                    raise httpx.ReadTimeout(f"no complete reply in {self._timeout_s:g} s")
+                if time.monotonic() > deadline:  # httpx's timeout is per read, so a trickle never hits it
+                    raise httpx.ReadTimeout(f"no complete reply within {self._timeout_s:g} s")
             return Reply(response.status_code, bytes(body), _seconds(response.headers.get("Retry-After")), self._api_key)
 
 
 def _pause(attempt: int, asked: float) -> float:
-    """Seconds before a further try: 0.5, 1, 2, … with jitter, or what the server asks for if that is longer."""
-    backoff = 0.5 * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)  # jitter keeps the threads from coming back as one
+    """Seconds before the next try: 0.5, 1, 2, … with jitter, or what the server asks for if that is longer."""
+    backoff = 0.5 * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)  # jitter keeps threads from retrying in lockstep
     return min(max(backoff, asked), MAX_WAIT_S)
 
 
 def excerpt(text: str, length: int = 200) -> str:
-    """Start of a stranger's text as one printable line."""
+    """Start of an untrusted text as one printable line."""
     line = "".join(c if c.isprintable() else " " for c in text[: 4 * length])
     line = " ".join(line.split())
     return line if len(line) <= length else line[:length] + "…"
 
 
 def _checked_url(base_url: str) -> httpx.URL:
-    example = "give one such as http://127.0.0.1:8000/v1"
+    example = "use one such as http://127.0.0.1:8000/v1"
     try:
         url = httpx.URL(base_url)
     except httpx.InvalidURL as error:
-        raise ScorerSetupError(f"scorer openai: {excerpt(base_url)!r} is not an address ({error}); {example}") from error
+        raise ScorerSetupError(f"scorer openai: {excerpt(base_url)!r} is not a valid address ({error}); {example}") from error
     if url.userinfo:
         shown = url.copy_with(username=None, password=None, query=None)
         raise ScorerSetupError(
-            f"scorer openai: the address {shown} comes with a user name or password, which every score would "
-            "repeat; leave it out and put the key into the environment variable OPENAI_API_KEY"
+            f"scorer openai: the address {shown} contains a user name or password, which would be stored with every "
+            "score; remove it and put the key into the environment variable OPENAI_API_KEY"
         )
     if url.scheme not in ("http", "https") or not url.host:
         raise ScorerSetupError(f"scorer openai: {excerpt(base_url)!r} is not an http or https address; {example}")
@@ -177,7 +177,7 @@ def _checked_url(base_url: str) -> httpx.URL:
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """Retry-After: seconds, or a date."""
+    """Parse Retry-After: seconds or a date."""
     if not retry_after:
         return None
     try:

@@ -1,7 +1,7 @@
-"""Load a vision-language checkpoint with `transformers`: from the hub or from a local folder, without surprises.
+"""Load a vision-language checkpoint with `transformers` from the hub or a local folder, without surprises.
 
-Only safetensors weights are read and no code of the checkpoint is run unless asked for by name. `torch` and
-`transformers` are imported inside the functions: importing this module costs nothing.
+Only safetensors weights are read, and the checkpoint's own code runs only if explicitly allowed. `torch` and
+`transformers` are imported inside the functions: importing this module is cheap.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from vlmrb.scoring import frames
 _log = logging.getLogger(__name__)
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-_EXAMPLE = "give a folder, or a model of the hub as hf:<owner>/<model>, such as hf:facebook/Perception-LM-1B"
+_EXAMPLE = "give a folder, or a hub model as hf:<owner>/<model>, such as hf:facebook/Perception-LM-1B"
 _EXTRA = "pip install 'vlmrb[hub]'"
 _DTYPES = ("float32", "bfloat16", "float16")
 _FINGERPRINTED = (".json", ".safetensors", ".jinja", ".model", ".txt", ".py")
@@ -48,16 +48,16 @@ class LoadedModel:
 
 
 def load_model(name: str, *, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False) -> LoadedModel:
-    """Load processor and model of a hub id or a local folder.
+    """Load processor and model from a hub id or a local folder.
 
     Args:
-        name: folder with a `config.json`, or '<owner>/<model>' on the hub (its local cache where the hub gives no answer).
+        name: folder with a `config.json`, or '<owner>/<model>' on the hub (from the local cache if the hub does not respond).
         device: torch device, or 'auto': cuda, else mps, else cpu.
-        dtype: float32, bfloat16, float16, or 'auto': bfloat16 on CUDA where it has it (else float16), float32 elsewhere.
+        dtype: float32, bfloat16, float16, or 'auto': bfloat16 on CUDA if supported (else float16), float32 elsewhere.
         trust_remote_code: run Python code that comes with the checkpoint. Only for publishers you trust.
 
     Raises:
-        ScorerSetupError: no such folder or model, hub not reachable, no vision-language model, no safetensors
+        ScorerSetupError: no such folder or model, hub not reachable, not a vision-language model, no safetensors
             weights, missing optional package, unknown device or dtype.
     """
     folder = _local_folder(name)
@@ -69,12 +69,12 @@ def load_model(name: str, *, device: str = "auto", dtype: str = "auto", trust_re
     torch_device = _pick_device(device)
     torch_dtype = _pick_dtype(dtype, torch_device)
     bars = transformers.logging.is_progress_bar_enabled()
-    transformers.logging.disable_progress_bar()  # it would break into the bar of the training run
+    transformers.logging.disable_progress_bar()  # it would interfere with the training run's bar
     try:
         where: dict[str, Any] = {"pretrained_model_name_or_path": folder or name, "trust_remote_code": trust_remote_code}
         if folder:
             revision = folder_fingerprint(folder)
-        else:  # all files of one commit, even if the hub moves on meanwhile
+        else:  # all files from one commit, even if the hub is updated in the meantime
             revision, cached = _hub_commit(name)
             where |= {"revision": revision, "local_files_only": cached}
         config = transformers.AutoConfig.from_pretrained(**where)
@@ -82,7 +82,7 @@ def load_model(name: str, *, device: str = "auto", dtype: str = "auto", trust_re
         model = _load_weights(name, config, where, torch_dtype).to(torch_device).eval()
     except ScorerError:
         raise
-    except Exception as error:  # a stranger's checkpoint can fail in any way; all of them are a setup that does not work
+    except Exception as error:  # untrusted checkpoints can fail in any way; all are setup errors
         raise _explain(name, folder, error) from error
     finally:
         if bars:
@@ -93,8 +93,8 @@ def load_model(name: str, *, device: str = "auto", dtype: str = "auto", trust_re
 def folder_fingerprint(folder: Path) -> str:
     """'sha256:' and 32 hex digits over the names, sizes and contents of a model folder's files.
 
-    A file above 64 MiB enters with 64 evenly spaced samples of 64 KiB instead of whole: training changes every
-    weight, so it shows in the samples, and a large model costs milliseconds rather than minutes.
+    Files above 64 MiB are not read whole but as 64 evenly spaced samples of 64 KiB: training changes every weight, so the
+    samples show it, and a large model takes milliseconds instead of minutes.
     """
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
@@ -113,23 +113,23 @@ def folder_fingerprint(folder: Path) -> str:
 
 
 def _local_folder(name: str) -> Path | None:
-    """The folder that `name` means, or None for an id on the hub."""
+    """The folder that `name` refers to, or None for a hub id."""
     if not name.strip():
-        raise ScorerSetupError(f"scorer hf: names no model; {_EXAMPLE}")
+        raise ScorerSetupError(f"scorer hf: needs a model; {_EXAMPLE}")
     try:
         path = Path(name).expanduser()
         is_folder, exists = path.is_dir(), path.exists()
     except (OSError, ValueError, RuntimeError) as error:  # too long, a null byte, an unknown ~user
-        raise ScorerSetupError(f"scorer hf:{name[:200]!r} is no usable path ({error}); {_EXAMPLE}") from error
+        raise ScorerSetupError(f"scorer hf:{name[:200]!r} is not a usable path ({error}); {_EXAMPLE}") from error
     if is_folder:
         if (path / "config.json").is_file():
             return path
         raise ScorerSetupError(
-            f"scorer hf:{name}: the folder {path} holds no config.json, so it is not a model folder; "
-            "give the folder that `save_pretrained` wrote, or that a hub download holds"
+            f"scorer hf:{name}: the folder {path} has no config.json, so it is not a model folder; "
+            "give a folder written by `save_pretrained` or downloaded from the hub"
         )
     if exists:
-        raise ScorerSetupError(f"scorer hf:{name}: {path} is a file; give the folder that holds the model")
+        raise ScorerSetupError(f"scorer hf:{name}: {path} is a file; give the folder that contains the model")
     if name.startswith((os.sep, ".", "~")) or not _HUB_ID.fullmatch(name):
         raise ScorerSetupError(f"scorer hf:{name}: there is no folder {path}; check the path: {_EXAMPLE}")
     return None
@@ -147,7 +147,7 @@ def _pick_device(device: str) -> Any:
     except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
         reason = str(error).split("\n")[0]
         raise ScorerSetupError(
-            f"scorer device {device!r} cannot be used here ({reason}); give auto, cpu, cuda, cuda:<n> or mps"
+            f"scorer device {device!r} cannot be used here ({reason}); use auto, cpu, cuda, cuda:<n> or mps"
         ) from error
     return picked
 
@@ -160,12 +160,12 @@ def _pick_dtype(dtype: str, device: Any) -> Any:
             return torch.float32
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if dtype not in _DTYPES:
-        raise ScorerSetupError(f"scorer dtype {dtype!r} is unknown; give auto, {', '.join(_DTYPES)}")
+        raise ScorerSetupError(f"scorer dtype {dtype!r} is unknown; use auto, {', '.join(_DTYPES)}")
     return getattr(torch, dtype)
 
 
 def _hub_commit(name: str) -> tuple[str, bool]:
-    """Commit hash of the hub's default branch, and whether it comes from the local cache because the hub gave no answer."""
+    """Commit hash of the hub's default branch, and whether it is from the local cache because the hub did not respond."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
@@ -174,9 +174,9 @@ def _hub_commit(name: str) -> tuple[str, bool]:
         api.model_info(name, timeout=10)
     except (HFValidationError, RepositoryNotFoundError):
         raise
-    except Exception as error:  # noqa: BLE001 - offline mode, no network, hub out of order: a model in the cache still works
+    except Exception as error:  # noqa: BLE001 - offline mode, no network, hub down: a cached model still works
         unreachable = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    try:  # notes the commit in the cache, for the day that the hub cannot be reached
+    try:  # also records the commit in the cache, for when the hub cannot be reached
         return api.resolve_revision(name, local_files_only=unreachable is not None).resolved, unreachable is not None
     except Exception as error:
         raise ScorerSetupError(
@@ -196,14 +196,14 @@ def _load_processor(name: str, where: dict[str, Any], config: Any) -> Any:
     has_eyes = hasattr(processor, "image_processor") or hasattr(processor, "video_processor")
     if not has_eyes or getattr(processor, "tokenizer", None) is None:
         raise ScorerSetupError(
-            f"scorer hf:{name} loads as {type(processor).__name__}, which does not take pictures and "
+            f"scorer hf:{name} loads as {type(processor).__name__}, which does not accept pictures and "
             "text; give a vision-language model (image-text-to-text on the hub)"
         )
     if getattr(processor, "chat_template", None) is None:
         if getattr(processor.tokenizer, "chat_template", None) is None:
             raise ScorerSetupError(f"scorer hf:{name} has no chat template; give an instruction-tuned checkpoint")
         processor.chat_template = processor.tokenizer.chat_template
-    processor.tokenizer.padding_side = "left"  # so that the last position of every row is where the answer starts
+    processor.tokenizer.padding_side = "left"  # so that the answer starts after the last position of every row
     if processor.tokenizer.pad_token is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
     return processor
@@ -219,7 +219,7 @@ def _load_weights(name: str, config: Any, where: dict[str, Any], dtype: Any) -> 
     model, info = auto_class.from_pretrained(**where, dtype=dtype, use_safetensors=True, output_loading_info=True)
     missing = sorted(info["missing_keys"])
     total = len(model.state_dict())
-    # A few missing tensors of the vision tower are a pooling head that nobody uses; anything else would answer at random.
+    # A few missing tensors of the vision tower are an unused pooling head; any others would make the answers random.
     if len(missing) > total // 20 or any(not re.search(r"vision|visual|image", key) for key in missing):
         raise ScorerSetupError(
             f"scorer hf:{name}: the checkpoint lacks {len(missing)} of the model's {total} tensors (first: "
@@ -227,14 +227,14 @@ def _load_weights(name: str, config: Any, where: dict[str, Any], dtype: Any) -> 
         )
     _multiply_patches(model)
     if missing:
-        _log.warning("hf:%s lacks %d tensors of its vision tower, taken as unused (first: %s)", name, len(missing), missing[0])
+        _log.warning("hf:%s lacks %d tensors of its vision tower, presumably unused (first: %s)", name, len(missing), missing[0])
     return model
 
 
 def _multiply_patches(model: Any) -> None:
-    """Embed patches by a matrix product where the model does it by a convolution that sees one patch at a time.
+    """Replace a patch embedding by a convolution that sees one patch at a time, as in Qwen-VL, by a matrix product.
 
-    Qwen-VL models do. The outcome is the same, and a CPU takes a third of the time.
+    The result is the same, in a third of the time on a CPU.
     """
     from torch import nn
 
@@ -263,7 +263,7 @@ def _as_product(convolution: Any) -> Any:
     return product
 
 
-_HUB_REASONS = (  # what an error's text tells → what to say about it
+_HUB_REASONS = (  # pattern in the error's text → explanation
     (
         r"GatedRepo|trying to access a gated repo|awaiting a review",
         "access is gated: accept its terms on the hub and log in with `hf auth login`",
@@ -274,7 +274,7 @@ _HUB_REASONS = (  # what an error's text tells → what to say about it
     ),
     (
         r"couldn't connect|offline mode|OfflineMode|LocalEntryNotFound|Name or service not known|timed out|ConnectError",
-        "the hub cannot be reached and the local cache does not hold all of the model; connect, or give a local folder",
+        "the hub cannot be reached and the local cache does not contain the complete model; connect, or give a local folder",
     ),
 )
 _REASONS = (
@@ -282,18 +282,18 @@ _REASONS = (
         r"no file named model\.safetensors|does not appear to have (a )?files? named",
         "it has no complete safetensors weights; convert it, or give another checkpoint",
     ),
-    (r"trust_remote_code", "it runs Python code of its publisher; if you trust that, pass trust_remote_code=True"),
+    (r"trust_remote_code", "it runs its publisher's Python code; if you trust it, pass trust_remote_code=True"),
     (
         r"Unrecognized configuration class|does not recognize this architecture|Unrecognized model|Unrecognized processing class",
-        "it is not a vision-language model that this version of transformers knows",
+        "it is not a vision-language model known to this version of transformers",
     ),
 )
 _PACKAGES = re.compile(r"(?i)\b(torchvision|timm|num2words|sentencepiece|protobuf|tiktoken|mistral[-_]common|einops)\b")
 
 
 def _explain(name: str, folder: Path | None, error: Exception) -> ScorerSetupError:
-    """The error as a person wants to read it: what is wrong in words, then the library's own first words."""
-    chain: list[str] = []  # the reason is often in an error that this one wraps
+    """A readable error: what is wrong, then the start of the library's own message."""
+    chain: list[str] = []  # the cause is often in a wrapped error
     link: BaseException | None = error
     while link is not None and len(chain) < 8:
         chain.append(f"{type(link).__name__}: {link}")

@@ -1,8 +1,7 @@
 """`openai:` scorer: any server that speaks the OpenAI chat-completions protocol and returns log-probabilities.
 
-One request per clip: the evenly spaced frames as PNG data URLs, then the question; one token is asked for, with the
-20 likeliest alternatives, and P(yes) is read from those. What a server sends is untrusted: bounded in size, checked,
-and quoted in messages only in part.
+One request per clip: the evenly spaced frames as PNG data URLs, then the question. It asks for one token with the 20 most
+likely alternatives, from which P(yes) is read. Replies are untrusted: bounded in size, checked, and quoted only in part.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ TOP_LOGPROBS = 20  # the most that OpenAI's API and vLLM's default allow
 class OpenAIScorer:
     """Scores clips through a chat-completions server.
 
-    `yes_logit` and `no_logit` of its scores are log-sum-exp of log-probabilities. Where only one of the answers is
-    among the 20 likeliest tokens, see `yes_no.answer_from_top_logprobs`.
+    `yes_logit` and `no_logit` of its scores are log-sum-exp of log-probabilities. If only one of the answers is among the
+    20 most likely tokens, see `yes_no.answer_from_top_logprobs`.
 
     Attributes:
-        frames_per_clip: evenly spaced frames wanted per clip.
+        frames_per_clip: evenly spaced frames per clip.
         model: name of the model on the server.
-        revision: the `system_fingerprint` of the server's latest reply, '' where it sends none.
+        revision: the `system_fingerprint` of the server's latest reply, '' if it sends none.
     """
 
     def __init__(
@@ -47,31 +46,31 @@ class OpenAIScorer:
         retries: int = 4,
         concurrency: int = 8,
     ) -> None:
-        """Reach the server once, so that a wrong address or key shows now rather than in mid-run.
+        """Contact the server once, so that a wrong address or key shows now rather than mid-run.
 
-        The API key is read from the environment variable OPENAI_API_KEY, sent to the server, and neither stored nor logged.
+        The API key is read from the environment variable OPENAI_API_KEY, sent to the server, and never stored or logged.
 
         Args:
             base_url: address up to and without '/chat/completions', such as http://127.0.0.1:8000/v1.
             model: name of the model on the server.
-            scorer: the string that chose this back end; written into every score.
-            frames_per_clip: evenly spaced frames wanted per clip, ≥ 1.
-            threshold: the label is yes where P(yes) ≥ threshold.
-            timeout_s: seconds a single try may take in all.
+            scorer: the string that selected this back end; stored with every score.
+            frames_per_clip: evenly spaced frames per clip, ≥ 1.
+            threshold: the label is yes if P(yes) ≥ threshold.
+            timeout_s: total seconds allowed per try.
             retries: further tries after a refused connection, a timeout, status 408, 409, 429 or 5xx.
-            concurrency: requests under way at once.
+            concurrency: number of concurrent requests.
 
         Raises:
-            ScorerSetupError: unusable address, refused key.
+            ScorerSetupError: invalid address or rejected key.
             ScorerUnavailableError: the server does not answer.
         """
         self.frames_per_clip, self.model, self.revision = frames_per_clip, model, ""
         self._scorer, self._threshold = scorer, threshold
         if not model:
-            raise ScorerSetupError(f"scorer {scorer}: names no model; give openai:<base-url>#<model>")
+            raise ScorerSetupError(f"scorer {scorer}: needs a model; give openai:<base-url>#<model>")
         base_url = base_url.rstrip("/").removesuffix("/chat/completions")
         self._http = Http(base_url, api_key=os.environ.get("OPENAI_API_KEY", ""), timeout_s=timeout_s, retries=retries)
-        self._shown = f"scorer openai:{self._http.shown_url}#{model}"  # may be shown: without a query, which can hold a secret
+        self._shown = f"scorer openai:{self._http.shown_url}#{model}"  # safe to show: no query, which can hold a secret
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="vlmrb-openai")
         self._answered = False  # whether the server has ever accepted a request
         try:
@@ -81,11 +80,11 @@ class OpenAIScorer:
             raise
 
     def score(self, requests: list[ScoringRequest], prompt: Prompt) -> list[ClipScore]:
-        """One score per request, in order; a clip whose reply holds no usable log-probabilities is unknown.
+        """One score per request, in order; a clip whose reply has no usable log-probabilities is unknown.
 
         Raises:
-            ScorerSetupError: refused key, no such model, or the very first request is rejected.
-            ScorerUnavailableError: after all retries no clip of the batch got an answer.
+            ScorerSetupError: the key is rejected, the model does not exist, or the very first request is rejected.
+            ScorerUnavailableError: no clip of the batch got an answer after all retries.
         """
         outcomes = list(self._threads.map(lambda request: self._ask(request, prompt), requests))
         failures = [outcome for outcome in outcomes if isinstance(outcome, ScorerError)]
@@ -94,12 +93,12 @@ class OpenAIScorer:
                 raise failure
         if failures and len(failures) == len(outcomes):
             raise failures[0]
-        # with others of the batch answered, the server is there, and the rest is a matter of these clips
+        # the server answered other clips of the batch, so the failure is specific to these
         answers = [unknown(str(outcome)) if isinstance(outcome, ScorerError) else outcome for outcome in outcomes]
         return [self._as_score(request, answer, prompt) for request, answer in zip(requests, answers, strict=True)]
 
     def close(self) -> None:
-        """End waiting retries and close the connections."""
+        """Cancel pending retries and close the connections."""
         self._http.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
@@ -124,17 +123,17 @@ class OpenAIScorer:
         return self._read(reply)
 
     def _read(self, reply: Reply) -> Answer | ScorerError:
-        """The answer that a reply holds, an unknown one, or the reason why no request can succeed."""
+        """The answer in a reply, an unknown one, or the reason why no request can succeed."""
         if reply.status == 200:
             self._answered = True
             return self._answer_in(reply)
         refusal = self._refusal(reply)
         if refusal is not None:
             return refusal
-        said = f"the server rejects the request with status {reply.status}: {reply.message()}"
-        if not self._answered:  # nothing has ever worked, so it is not this clip
+        said = f"the server rejected the request with status {reply.status}: {reply.message()}"
+        if not self._answered:  # no request has ever worked, so this clip is not the cause
             return ScorerSetupError(
-                f"{self._shown}: {said}; it must take {self.frames_per_clip} images and give "
+                f"{self._shown}: {said}; it must accept {self.frames_per_clip} images and return "
                 f"logprobs with top_logprobs={TOP_LOGPROBS}"
             )
         return unknown(said)
@@ -145,19 +144,19 @@ class OpenAIScorer:
         )
 
     def _refusal(self, reply: Reply) -> ScorerSetupError | None:
-        """What to say of a status that no other clip and no retry would change."""
+        """The error for a status that no other clip and no retry would change."""
         where = f"{self._shown}: the server"
         if reply.status in (401, 403):
             return ScorerSetupError(
-                f"{where} refuses access with status {reply.status}: {reply.message()}; "
+                f"{where} denied access with status {reply.status}: {reply.message()}; "
                 "set the environment variable OPENAI_API_KEY to a valid key"
             )
         if reply.status == 404:
             served = f"; it serves {', '.join(self._served)}" if self._served else ""
-            said = f"has no model {self.model!r}, or no chat completions at all: {reply.message()}"
+            said = f"has no model {self.model!r} or no chat completions: {reply.message()}"
             return ScorerSetupError(f"{where} {said}{served}")
         if 300 <= reply.status < 400:
-            return ScorerSetupError(f"{where} redirects with status {reply.status}; give the final address")
+            return ScorerSetupError(f"{where} redirects with status {reply.status}; use the final address")
         return None
 
     def _answer_in(self, reply: Reply) -> Answer:
@@ -175,15 +174,15 @@ class OpenAIScorer:
         except (LookupError, TypeError):
             error = body.get("error")
             return unknown(
-                f"the server's reply holds no logprobs: {excerpt(str(error))}"
+                f"the server's reply contains no logprobs: {excerpt(str(error))}"
                 if error
-                else "the server's reply holds no logprobs; it must support logprobs and top_logprobs"
+                else "the server's reply contains no logprobs; it must support logprobs and top_logprobs"
             )
         top = [(token, float(logprob)) for token, logprob in entries if isinstance(token, str) and _is_number(logprob)]
         return answer_from_top_logprobs(top, self._threshold)
 
     def _list_models(self) -> list[str]:
-        """Ids that the server lists, at most 20; empty where it has no such list."""
+        """Up to 20 model ids listed by the server; empty if it has no such list."""
         try:
             reply = self._http.get("/models")
         except NoReplyError as failure:

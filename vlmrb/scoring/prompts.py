@@ -1,7 +1,7 @@
-"""Prompts: named, versioned yes/no questions, kept as data in assets/prompts.json, and free text.
+"""Prompts: free text, or named, versioned yes/no questions from assets/prompts.json.
 
-The presets 'games' and 'manipulation' ask what the paper's two prompts ask, in words of our own; 'progress' asks for a
-milestone. A published version is never edited: a better wording is a further version of the same name.
+The presets 'games' and 'manipulation' ask what the paper's two prompts ask, in our own words; 'progress' asks about a
+milestone. A published version is never edited: a better wording is a new version of the same name.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from vlmrb.errors import ConfigError, VlmrbError
 from vlmrb.types import Prompt
 
 MAX_PROMPT_LENGTH = 8_000
-"""Characters of a prompt's text at most."""
+"""Maximum number of characters in a prompt."""
 
-_NAME = re.compile(r"([A-Za-z][\w-]*)(?:@(\S*))?")  # one bare word: no question consists of that
+_NAME = re.compile(r"([A-Za-z][\w-]*)(?:@(\S*))?")  # a single word is never a question
 
 
 def load_presets() -> dict[str, list[Prompt]]:
-    """The shipped presets by name, each with its versions ascending.
+    """The shipped presets by name, versions ascending.
 
     Raises:
-        VlmrbError: the file of presets is missing or damaged.
+        VlmrbError: the preset file is missing or damaged.
     """
     path = asset_path("prompts.json")
     try:
@@ -34,19 +34,19 @@ def load_presets() -> dict[str, list[Prompt]]:
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise VlmrbError(f"the file of prompt presets {path} is damaged ({reason}); install VLM-RB again") from error
+        raise VlmrbError(f"the prompt preset file {path} is damaged ({reason}); reinstall VLM-RB") from error
     return {name: sorted(versions, key=lambda prompt: prompt.version) for name, versions in presets.items()}
 
 
 def resolve_prompt(text_or_name: str) -> Prompt:
-    """The prompt that a setting means: a preset, or the text itself.
+    """The prompt that a setting refers to: a preset, or the text itself.
 
     Args:
-        text_or_name: 'games' (its newest version), 'games@1', or the text of a yes/no question, which is named
-            'custom' and has version 1.
+        text_or_name: 'games' (its newest version), 'games@1', or the text of a yes/no question, which becomes
+            'custom', version 1.
 
     Raises:
-        ConfigError: empty, too long, not printable, or a name or version that does not exist.
+        ConfigError: empty, too long, not printable, or no such name or version.
     """
     stripped = text_or_name.strip()
     named = _NAME.fullmatch(stripped)
@@ -59,12 +59,12 @@ def resolve_prompt(text_or_name: str) -> Prompt:
             return prompt
     existing = ", ".join(f"{prompt.name}@{prompt.version}" for versions in presets.values() for prompt in versions)
     raise ConfigError(
-        f"prompt: there is no preset {stripped[:100]!r}; there are {existing}; a question of your own has more than one word"
+        f"prompt: there is no preset {stripped[:100]!r}; choose from {existing}, or write a question of more than one word"
     )
 
 
 def check_prompt_text(text: str) -> str:
-    """The text without space around it.
+    """The text without surrounding space.
 
     Raises:
         ConfigError: empty, longer than MAX_PROMPT_LENGTH, or with characters that cannot be stored or shown.
@@ -73,8 +73,8 @@ def check_prompt_text(text: str) -> str:
     if not text:
         raise ConfigError("prompt: is empty; give a preset (games, manipulation, progress) or the text of a yes/no question")
     if len(text) > MAX_PROMPT_LENGTH:
-        raise ConfigError(f"prompt: has {len(text)} characters; allowed are {MAX_PROMPT_LENGTH}")
+        raise ConfigError(f"prompt: has {len(text)} characters; allowed: up to {MAX_PROMPT_LENGTH}")
     strange = next((c for c in text if (ord(c) < 32 and c not in "\n\r\t") or ord(c) == 127 or 0xD800 <= ord(c) <= 0xDFFF), None)
     if strange is not None:
-        raise ConfigError(f"prompt: holds the control character {strange!r}; give plain text")
+        raise ConfigError(f"prompt: contains the control character {strange!r}; use plain text")
     return text

@@ -1,9 +1,8 @@
 """The scoring process: clips in, scores out, and the learner never waits.
 
-The learner's side keeps the waiting clips in a bounded queue and hands them over in batches from a thread of its own;
-`submit` and `drain` only touch that queue. The process turns snapshots into frames and asks the back end. When the
-process dies it is started again and its batch is sent again; when that does not help, scoring has failed and `drain`
-says so.
+The learner's side keeps queued clips in a bounded queue, and a thread sends them to the process in batches; `submit` and
+`drain` only touch that queue. The process renders snapshots to frames and calls the back end. If the process dies, it is
+restarted and its batch is sent again; if that does not help, scoring has failed and `drain` raises.
 """
 
 from __future__ import annotations
@@ -26,22 +25,22 @@ from vlmrb.errors import ScorerDiedError, ScorerError
 from vlmrb.types import Clip, ClipScore, ClipScorer, FrameRenderer, Prompt, ScoringRequest
 
 STARTS = 4
-"""A batch is tried this many times, with a fresh process after each death, before scoring counts as failed."""
+"""Tries per batch, each in a new process after the last one died, before scoring fails."""
 
 
 class ScoringWorker:
-    """Scores clips in a process of its own.
+    """Scores clips in a separate process.
 
     Args:
-        make_backend: picklable, called in the process: gives the back end.
-        make_renderer: picklable, called in the process: gives the renderer of the clips' snapshots.
+        make_backend: creates the back end; picklable, called in the process.
+        make_renderer: creates the renderer of the clips' snapshots; picklable, called in the process.
         prompt: the question; `set_prompt` changes it for clips submitted later.
-        batch_size: clips per call of the back end at most.
-        queue_size: clips that may wait; beyond, the oldest waiting clip is dropped and counted.
-        hang_timeout_s: a batch that takes longer counts as a death of the process.
+        batch_size: maximum number of clips per call of the back end.
+        queue_size: maximum number of queued clips; beyond it the oldest is dropped and counted.
+        hang_timeout_s: a process that takes longer for a batch is considered dead.
 
     Raises:
-        ScorerError: the back end cannot be made; as the process reported it.
+        ScorerError: the back end cannot be created; as reported by the process.
     """
 
     def __init__(
@@ -71,7 +70,7 @@ class ScoringWorker:
 
     @property
     def backlog(self) -> int:
-        """Clips submitted and not yet answered."""
+        """Number of clips submitted but not yet scored."""
         return len(self._waiting) + len(self._in_flight)
 
     @property
@@ -81,17 +80,17 @@ class ScoringWorker:
 
     @property
     def pending(self) -> list[Clip]:
-        """Clips submitted whose score has not been drained, oldest first."""
+        """Submitted clips whose score has not been drained, oldest first."""
         with self._changed:
             entries = [clip for clip, _ in self._answers] + [clip for clip, _ in [*self._in_flight, *self._waiting]]
         return entries
 
     def set_prompt(self, prompt: Prompt) -> None:
-        """Ask this of clips submitted from now on."""
+        """Use this prompt for clips submitted from now on."""
         self._prompt = prompt
 
     def submit(self, clip: Clip) -> None:
-        """Queue a clip; never waits."""
+        """Queue a clip without waiting."""
         with self._changed:
             if self._failure is not None:
                 self.dropped += 1
@@ -103,11 +102,11 @@ class ScoringWorker:
             self._changed.notify_all()
 
     def drain(self, wait: bool = False, timeout_s: float | None = None) -> list[tuple[Clip, ClipScore]]:
-        """Scores that have come in since the last call, in the order of submission.
+        """Scores received since the last call, in the order of submission.
 
         Args:
-            wait: wait until everything submitted is answered (synchronous scoring).
-            timeout_s: wait no longer than this.
+            wait: wait until all submitted clips are scored (synchronous scoring).
+            timeout_s: maximum time to wait.
 
         Raises:
             ScorerError: scoring has failed for good; raised once, later calls return what is left.
@@ -125,7 +124,7 @@ class ScoringWorker:
         return answers
 
     def close(self) -> None:
-        """End the process; clips still waiting are given up."""
+        """End the process; clips still queued are dropped."""
         with self._changed:
             self._closing = True
             self._waiting.clear()
@@ -182,12 +181,12 @@ class ScoringWorker:
                 code = self._process.exitcode
                 reason = f"it ended with exit code {code}" if code is not None else str(error) or type(error).__name__
             time.sleep(0.1 * 2**start)
-        raise ScorerDiedError(f"the scoring process could not be brought back after {STARTS} starts: {reason}")
+        raise ScorerDiedError(f"the scoring process could not be restarted ({STARTS} tries): {reason}")
 
     def _ask(self, clips: list[Clip], prompt: Prompt) -> list[ClipScore]:
         self._connection.send((clips, prompt))
         if not self._connection.poll(self._hang_timeout_s):
-            raise TimeoutError(f"no answer in {self._hang_timeout_s:g} s")
+            raise TimeoutError(f"no answer within {self._hang_timeout_s:g} s")
         return _unwrap(self._connection.recv())
 
     def _start_process(self) -> None:
@@ -197,10 +196,10 @@ class ScoringWorker:
         self._process.start()
         theirs.close()
         try:
-            _unwrap(self._connection.recv())  # 'ready', or why not
+            _unwrap(self._connection.recv())  # 'ready' or an error
         except EOFError:
             self._process.join(timeout=5)
-            raise ScorerDiedError(f"the scoring process ended at its start with exit code {self._process.exitcode}") from None
+            raise ScorerDiedError(f"the scoring process ended on startup with exit code {self._process.exitcode}") from None
 
     def _end_process(self) -> None:
         self._connection.close()
@@ -223,7 +222,7 @@ def _unwrap(message: tuple[str, Any]) -> Any:
 
 
 def _run(connection: Connection, make_backend: Callable[[], ClipScorer], make_renderer: Callable[[], FrameRenderer]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trainer handles Ctrl-C
     _leave_the_learner_a_core()
     try:
         backend, renderer = make_backend(), make_renderer()
@@ -234,7 +233,7 @@ def _run(connection: Connection, make_backend: Callable[[], ClipScorer], make_re
     while True:
         try:
             clips, prompt = connection.recv()
-        except (EOFError, OSError):  # the trainer has gone, or wants us to
+        except (EOFError, OSError):  # the trainer is gone or has closed the connection
             backend.close()
             return
         try:
@@ -251,9 +250,9 @@ def _run(connection: Connection, make_backend: Callable[[], ClipScorer], make_re
 
 
 def _leave_the_learner_a_core() -> None:
-    """The networks' threads, and those of Mesa's software renderer, where the user has set no number of them.
+    """Limit the threads of the networks and of Mesa's software renderer, unless the user has set their number.
 
-    The renderer's count excludes the thread that asks for a frame, which draws by itself where there are none.
+    The renderer's count excludes the calling thread, which does the drawing if there are no others.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     spare = max(1, cores - 1)
@@ -269,7 +268,7 @@ def _score(backend: ClipScorer, renderer: FrameRenderer, clips: list[Clip], prom
 
 
 def make_request(clip: Clip, renderer: FrameRenderer, frames_per_clip: int) -> ScoringRequest:
-    """Render `frames_per_clip` evenly spaced frames of the clip, the last one always among them."""
+    """Render `frames_per_clip` evenly spaced frames of the clip, always including the last one."""
     count = min(frames_per_clip, len(clip))
     if count == 0:
         return ScoringRequest(clip, np.zeros((0, 0, 0, 3), np.uint8), ())

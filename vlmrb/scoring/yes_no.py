@@ -1,7 +1,7 @@
-"""What 'yes' and 'no' look like as tokens, and P(yes) from their logits or log-probabilities.
+"""Finds the tokens for 'yes' and 'no', and computes P(yes) from their logits or log-probabilities.
 
 P(yes) = mass of the first answer token on all yes variants / mass on all yes and no variants (paper, section on
-scoring). A variant differs in case or in leading space only: 'Yes', 'yes', 'YES', ' Yes', …
+scoring). Variants differ only in case or leading space: 'Yes', 'yes', 'YES', ' Yes', …
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SPACES = " \t\r\n\u00a0\u0120\u010a\u2581"
 """Leading space as tokenizers spell it: byte-level BPE writes 'Ġ' (space) and 'Ċ' (newline), SentencePiece '▁'."""
 
 _ABSENT_LOGPROB = -9000.0
-"""Servers write −9999 for a token whose probability they do not know; nothing real comes near."""
+"""Servers write −9999 for a token of unknown probability; real values are far above this."""
 
 
 class Answer(NamedTuple):
@@ -43,7 +43,7 @@ def unknown(reason: str) -> Answer:
 
 
 def spelled_answer(token: str) -> Literal["yes", "no"] | None:
-    """The answer that the text of a token spells, whatever its case and the space around it; None for any other."""
+    """The answer that a token's text spells, ignoring case and surrounding space; None for other tokens."""
     word = token.strip(_SPACES).lower()
     if word == "yes":
         return "yes"
@@ -51,17 +51,17 @@ def spelled_answer(token: str) -> Literal["yes", "no"] | None:
 
 
 def find_yes_no_tokens(tokenizer: Any, vocabulary_size: int | None = None) -> YesNoTokens:
-    """Look through the vocabulary of a `transformers` tokenizer for every single-token yes and no.
+    """Search the vocabulary of a `transformers` tokenizer for every single-token yes and no.
 
-    The vocabulary is searched, rather than each variant encoded, because a SentencePiece tokenizer puts a space of
-    its own before what it encodes and so never shows the variant that follows a line break.
+    Encoding each variant instead would miss some: a SentencePiece tokenizer puts a space before what it encodes, so it
+    never yields the variant that follows a line break.
 
     Args:
         tokenizer: the tokenizer.
-        vocabulary_size: number of logits of the model; ids from there on have none and are left out.
+        vocabulary_size: the model's number of logits; ids beyond it have none and are left out.
 
     Raises:
-        ScorerSetupError: there is no single-token yes, or no single-token no.
+        ScorerSetupError: there is no single-token yes or no single-token no.
     """
     found: dict[str, list[int]] = {"yes": [], "no": []}
     special = set(tokenizer.all_special_ids)
@@ -89,7 +89,7 @@ def answer_from_logits(yes: np.ndarray, no: np.ndarray) -> Answer:
         no: float32 [N], logits of the no variants.
 
     Returns:
-        the answer; unknown where a logit is NaN or +∞, or all of them are −∞.
+        the answer; unknown if a logit is NaN or +∞, or all of them are −∞.
     """
     logits = np.concatenate([yes, no]).astype(np.float64)
     if np.isnan(logits).any() or np.isposinf(logits).any() or np.isneginf(logits).all():
@@ -98,23 +98,23 @@ def answer_from_logits(yes: np.ndarray, no: np.ndarray) -> Answer:
 
 
 def answer_from_top_logprobs(top: Iterable[tuple[str, float]], threshold: float) -> Answer:
-    """P(yes) from the likeliest first tokens that a server reports, each with its log-probability.
+    """P(yes) from the most likely first tokens that a server reports, each with its log-probability.
 
-    Where only one of the two answers is among them, the other has at most the mass that the list leaves over,
-    1 − Σ p. P(yes) is then known to lie between a bound and 1 (or 0). If that whole range lies on one side of the
-    threshold, the bound, the value of the range nearest to the other answer, is returned: the label is certain
-    and the probability errs towards doubt. Otherwise the answer is unknown. The logit of the absent side is None.
+    If only one of the two answers is among them, the other has at most the remaining mass, 1 − Σ p, so P(yes) is between
+    a bound and 1 (or 0). If that whole range is on one side of the threshold, the bound is returned, the value nearest
+    the other answer: the label is certain and the probability errs towards doubt. Otherwise the answer is unknown. The
+    logit of the missing answer is None.
 
     Args:
         top: pairs of token text and log-probability (natural logarithm, ≤ 0).
-        threshold: the label is yes where P(yes) ≥ threshold.
+        threshold: the label is yes if P(yes) ≥ threshold.
 
     Returns:
-        the answer, with log-sum-exp of the log-probabilities in place of logits; unknown where neither answer is
-        in the list, the list is empty, or the one there does not settle the label.
+        the answer, with log-sum-exp of the log-probabilities in place of logits; unknown if the list is empty, has
+        neither answer, or has one that does not settle the label.
     """
     entries = [(token, logprob) for token, logprob in top if logprob > _ABSENT_LOGPROB]
-    if any(not logprob <= 0.01 for _, logprob in entries):  # a little above 0 is rounding; NaN fails, too
+    if any(not logprob <= 0.01 for _, logprob in entries):  # slightly above 0 is rounding; NaN fails too
         return unknown("the server's log-probabilities are not numbers ≤ 0")
     sides = {
         answer: np.array([logprob for token, logprob in entries if spelled_answer(token) == answer]) for answer in ("yes", "no")
@@ -123,7 +123,7 @@ def answer_from_top_logprobs(top: Iterable[tuple[str, float]], threshold: float)
     if has_yes and has_no:
         return _answer(_log_sum_exp(sides["yes"]), _log_sum_exp(sides["no"]))
     if not has_yes and not has_no:
-        return unknown(f"neither yes nor no is among the {len(entries)} likeliest first tokens")
+        return unknown(f"neither yes nor no is among the {len(entries)} most likely first tokens")
     left_over = max(0.0, 1.0 - sum(math.exp(logprob) for _, logprob in entries))
     present = _log_sum_exp(sides["yes"] if has_yes else sides["no"])
     share = math.exp(present) / (math.exp(present) + left_over)
@@ -131,8 +131,8 @@ def answer_from_top_logprobs(top: Iterable[tuple[str, float]], threshold: float)
     if (bound >= threshold) != has_yes:
         here, absent = ("yes", "no") if has_yes else ("no", "yes")
         return unknown(
-            f"'{here}' is among the {len(entries)} likeliest first tokens and '{absent}' is not, and what "
-            f"they leave over ({left_over:.2g}) could decide either way"
+            f"'{here}' is among the {len(entries)} most likely first tokens and '{absent}' is not, and the "
+            f"remaining probability ({left_over:.2g}) could decide either way"
         )
     return Answer(bound, present if has_yes else None, None if has_yes else present)
 

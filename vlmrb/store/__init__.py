@@ -1,7 +1,7 @@
-"""The store: everything about runs, in SQLite or PostgreSQL. The only place that knows SQL.
+"""The store: everything about runs, in SQLite or PostgreSQL. The only package that contains SQL.
 
-Readers give back the records of `vlmrb.types`; the tables never leave this package. From low to high: `tables`,
-`engine`, `failures`, `database`, `records`, then one file per kind of thing that is kept.
+Readers return records from `vlmrb.types`; the tables never leave this package. From low to high: `tables`, `engine`,
+`failures`, `database`, `records`, then one file per kind of data.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Store(Runs, Curves, Clips, Browsing, Scores, Trials, Prompts, LiveChanges,
     """An open store: runs with their curves, clips with their scores, prompts and live changes."""
 
     def measured_runs(self, run_ids: Iterable[int], metric: str) -> list[MeasuredRun]:
-        """Runs with the curve that they are judged by, ascending; those that are not there are left out."""
-        from vlmrb.analysis.comparison import MeasuredRun  # brings the configuration model, which takes a while to load
+        """Runs with their curve of `metric`, by ascending id; missing runs are skipped."""
+        from vlmrb.analysis.comparison import MeasuredRun  # pulls in the configuration model, slow to import
 
         runs = sorted(self.runs(run_ids=run_ids), key=lambda run: run.run_id)
         ids = [run.run_id for run in runs]
@@ -51,5 +51,5 @@ class Store(Runs, Curves, Clips, Browsing, Scores, Trials, Prompts, LiveChanges,
 
 
 def _measured(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Without the points that have no value."""
+    """Drop the points without a value."""
     return steps[~np.isnan(values)], values[~np.isnan(values)]

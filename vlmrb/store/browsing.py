@@ -1,4 +1,4 @@
-"""Looking through many clips: filters, pages, menus, samples, and what replay made of them."""
+"""Browsing clips: filters, pages, menus, samples, and how replay treated them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vlmrb.types import ClipFilter, ClipOrder, ClipReplay, ClipSummary, Prompt, 
 
 
 class Browsing(Database):
-    """The part of the store that looks through clips."""
+    """The part of the store for browsing clips."""
 
     def find_clips(
         self, wanted: ClipFilter, order: ClipOrder = "newest", *, limit: int = 48, offset: int = 0
@@ -24,34 +24,34 @@ class Browsing(Database):
         """A page of the clips that match.
 
         Raises:
-            ConfigError: a choice of the filter, or the order, is none of those there are.
+            ConfigError: the order or a value of the filter is not allowed.
         """
         with self._read() as connection:
             return page(connection, conditions(wanted), order, max(limit, 0), max(offset, 0))
 
     def count_clips_found(self, wanted: ClipFilter) -> int:
-        """How many clips match. Raises as `find_clips` does."""
+        """Number of matching clips. Raises like `find_clips`."""
         with self._read() as connection:
             return count(connection, conditions(wanted))
 
     def newest_clip_id(self, wanted: ClipFilter) -> int | None:
-        """The largest id of the clips that match; None where there are none. Raises as `find_clips` does.
+        """The largest id among the matching clips; None if there are none. Raises like `find_clips`.
 
-        Ids grow with the run first: of several live runs only the newest one's clips move it. To tell how many clips a
-        page has not shown yet, compare `count_clips_found` with what it was.
+        Ids sort by run first: with several live runs, only new clips of the newest run change it. To find out how many
+        clips a page has not shown yet, compare `count_clips_found` with its earlier value.
         """
         query = select(t.clips.c.clip_id).where(*conditions(wanted)).order_by(t.clips.c.clip_id.desc()).limit(1)
         with self._read() as connection:
             return connection.scalar(query)
 
     def event_names_of(self, run_ids: Collection[int] = ()) -> list[str]:
-        """What `ClipFilter.event` finds in clips of these runs (all where none are named), sorted."""
+        """Values of `ClipFilter.event` that match clips of these runs (of all runs if empty), sorted."""
         query = select(t.clips.c.event_names).distinct().where(*conditions(ClipFilter(run_ids=tuple(run_ids))))
         with self._read() as connection:
             return sorted({name for names in connection.scalars(query) for name in names_of(names)})
 
     def prompts_used(self, run_ids: Collection[int] = ()) -> list[Prompt]:
-        """Prompts that the newest scores of these runs' clips (all where none are named) were asked with, by name."""
+        """Prompts behind the newest scores of these runs' clips (of all runs if empty), by name."""
         c = t.prompts.c
         ids = select(t.clips.c.prompt_id).distinct().where(*conditions(ClipFilter(run_ids=tuple(run_ids))))
         query = select(c.name, c.version, c.text, c.prompt_id).where(c.prompt_id.in_(ids)).order_by(c.name, c.version)
@@ -59,10 +59,10 @@ class Browsing(Database):
             return [Prompt(*row) for row in connection.execute(query)]
 
     def sample_clips(self, run_ids: Collection[int], n: int, seed: int = 0) -> list[int]:
-        """Ids of up to n clips of these runs (all where none are named), ascending.
+        """Ids of up to n clips of these runs (of all runs if empty), ascending.
 
-        Half of them show progress and half do not, as far as there are any; each half is spread over the runs and their
-        steps, with one clip drawn at random from each of equally full stretches. The same seed draws the same clips.
+        Half of them show progress and half do not, as far as available. Each half is spread over the runs and their
+        steps: one clip is drawn at random from each of equally long stretches. The same seed draws the same clips.
 
         Raises:
             ConfigError: n is below 1.
@@ -78,7 +78,7 @@ class Browsing(Database):
         return sorted(_spread(progress, of_progress, rng) + _spread(rest, min(len(rest), n - of_progress), rng))
 
     def clip_replay(self, clip_id: int) -> ClipReplay | None:
-        """What replay made of a clip when its score was applied; None where that is not known."""
+        """How replay treated a clip when its score was applied; None if unknown."""
         with self._read() as connection:
             row = connection.execute(select(t.clip_replay).where(t.clip_replay.c.clip_id == clip_id)).one_or_none()
         if row is None:
@@ -87,7 +87,7 @@ class Browsing(Database):
         return ClipReplay(clip_id, row.step, td_error, row.vlm_weight, row.vlm_probability, row.uniform_probability)
 
     def td_errors_and_scores(self, run_ids: Collection[int] = (), limit: int = 2_000) -> list[TdErrorAndScore]:
-        """TD error against score of up to `limit` clips, evenly spread over those of these runs (all where none are named)."""
+        """TD error and score of up to `limit` clips, evenly spread over the clips of these runs (of all runs if empty)."""
         c, r = t.clips.c, t.clip_replay.c
         joined = t.clips.join(t.clip_replay, r.clip_id == c.clip_id)
         known = (*of_runs(run_ids), c.superseded.is_(False), c.label.is_not(None), r.td_error.is_not(None))
@@ -103,6 +103,6 @@ class Browsing(Database):
 
 
 def _spread(ids: Sequence[int], n: int, rng: np.random.Generator) -> list[int]:
-    """One of each of n equally long stretches."""
+    """One id from each of n equally long stretches."""
     edges = np.linspace(0, len(ids), n + 1).astype(int)
     return [ids[at] for at in rng.integers(edges[:-1], edges[1:])] if n else []

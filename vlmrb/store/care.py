@@ -1,4 +1,4 @@
-"""Looking after a store: is it whole, and a copy of it."""
+"""Maintenance of a store: integrity check and backup."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from vlmrb.store.engine import sqlite_path
 
 
 class Care(Database):
-    """The part of the store that knows its own health."""
+    """The part of the store for maintenance."""
 
     def check(self) -> list[str]:
-        """Problems of the database in words; empty where there are none."""
+        """Problems found in the database, described in words; empty if there are none."""
         problems: list[str] = []
         try:
             with self._read() as connection:
@@ -32,45 +32,45 @@ class Care(Database):
         return problems
 
     def backup(self, path: str | Path) -> None:
-        """Copy an SQLite store, also while it is written to. The copy is there as a whole or not at all.
+        """Copy an SQLite store, even while it is being written to. A failed backup leaves no file behind.
 
         Raises:
-            ConfigError: the file exists, cannot be written, or the store is not SQLite.
+            ConfigError: the file exists or cannot be written, or the store is not SQLite.
         """
         source, target = sqlite_path(self._url), Path(path)
         if source is None:
-            raise ConfigError(f"backup: {self.name} is not SQLite; use the tools of its database, such as pg_dump")
+            raise ConfigError(f"backup: {self.name} is not SQLite; use its database's own tools, such as pg_dump")
         if target.exists():
-            raise ConfigError(f"backup: {target} exists; name a new file")
-        beside = target.with_name(f".{target.name}.{os.getpid()}")
+            raise ConfigError(f"backup: {target} already exists; choose a new file name")
+        partial = target.with_name(f".{target.name}.{os.getpid()}")
         try:
             with (
                 closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as original,
-                closing(sqlite3.connect(beside)) as copy,
+                closing(sqlite3.connect(partial)) as copy,
             ):
                 original.backup(copy)
-            beside.replace(target)
+            partial.replace(target)
         except (OSError, sqlite3.Error) as error:
-            beside.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
             raise ConfigError(
-                f"backup: {target} cannot be written ({error}); name a file in a folder that exists and has space"
+                f"backup: {target} cannot be written ({error}); choose a file in an existing folder with enough space"
             ) from error
 
 
 def _sqlite_problems(connection: Connection) -> Iterator[str]:
     yield from (row[0] for row in connection.exec_driver_sql("PRAGMA integrity_check") if row[0] != "ok")
     for table, row_id, parent, _ in connection.exec_driver_sql("PRAGMA foreign_key_check"):
-        yield f"{table}: row {row_id} points at nothing in {parent}"
+        yield f"{table}: row {row_id} refers to a missing row of {parent}"
 
 
 def _problems(connection: Connection) -> Iterator[str]:
     version = read_version(connection)
     if version != HEAD:
-        yield f"the tables are of version {version}, not {HEAD}; open the store with the newest vlmrb"
+        yield f"the tables have version {version}, not {HEAD}; open the store with the newest vlmrb"
     clips, data, scores = t.clips.c, t.clip_data.c, t.scores.c
     bare = select(func.count()).where(clips.clip_id.not_in(select(data.clip_id)))
     if count := connection.scalar(bare):
         yield f"{count} clips have no frames"
     lost = select(func.count()).where(clips.score_id.is_not(None), clips.score_id.not_in(select(scores.score_id)))
     if count := connection.scalar(lost):
-        yield f"{count} clips name a score that is not there"
+        yield f"{count} clips refer to a missing score"

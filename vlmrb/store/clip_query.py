@@ -1,6 +1,6 @@
 """Which clips, in which order: the one place where a `ClipFilter` becomes SQL.
 
-All conditions and orders read the index `ix_clips_browse` alone; only the clips of the page itself are looked up.
+Conditions and orders need only the index `ix_clips_browse`; full rows are read only for the clips on the page.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ _ORDERS: dict[str, list[ColumnElement[Any]]] = {
 
 
 def conditions(wanted: ClipFilter) -> list[Condition]:
-    """What a row of `clips` must fulfil.
+    """Conditions that a row of `clips` must meet.
 
     Raises:
-        ConfigError: a choice is none of those there are.
+        ConfigError: a value of the filter is not allowed.
     """
     found: list[Condition] = [_c.superseded.in_([False, True]) if wanted.superseded else _c.superseded.is_(False)]
     found += of_runs(wanted.run_ids)
@@ -73,7 +73,7 @@ def conditions(wanted: ClipFilter) -> list[Condition]:
 
 
 def of_runs(run_ids: Collection[int]) -> list[Condition]:
-    """Clips of these runs, all where none are named: the range of ids that they lie in, then each run for itself."""
+    """Conditions for clips of these runs, none if empty: first the range of their ids, which the index serves, then each run."""
     if not run_ids:
         return []
     of_range = _c.clip_id.between(min(run_ids) * CLIPS_PER_RUN, (max(run_ids) + 1) * CLIPS_PER_RUN - 1)
@@ -83,10 +83,10 @@ def of_runs(run_ids: Collection[int]) -> list[Condition]:
 def page(
     connection: Connection, matching: Sequence[Condition], order: ClipOrder, limit: int, offset: int = 0
 ) -> list[ClipSummary]:
-    """Clips `offset` … `offset + limit` of those that match, in order.
+    """Matching clips from `offset` up to `offset + limit`, in order.
 
     Raises:
-        ConfigError: there is no such order.
+        ConfigError: the order is unknown.
     """
     by = _choice("order", order, _ORDERS)
     ids = select(_c.clip_id).where(*matching).order_by(*by).limit(limit).offset(offset)
@@ -94,7 +94,7 @@ def page(
 
 
 def count(connection: Connection, matching: Sequence[Condition]) -> int:
-    """How many clips match."""
+    """Number of matching clips."""
     return connection.execute(select(func.count()).select_from(t.clips).where(*matching)).scalar_one()
 
 

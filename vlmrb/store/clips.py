@@ -1,4 +1,4 @@
-"""Clips. Lists read the small rows alone; frames lie in a table of their own."""
+"""Clips. Lists read only the small rows; frames are in a separate table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vlmrb.types import Clip, ClipFilter, ClipSummary
 
 
 class Clips(Database):
-    """The part of the store that knows clips."""
+    """The part of the store for clips."""
 
     def clips(
         self,
@@ -35,13 +35,13 @@ class Clips(Database):
         """A page of clips.
 
         Args:
-            run_id: of this run alone.
-            label: of the newest score.
+            run_id: only clips of this run.
+            label: only clips whose newest score has this label.
             event: a simulator event's name ('opened') or name and object ('opened door').
-            min_step, max_step: clips that start within.
-            superseded: also those that a resumed run has left behind.
-            limit: clips at most.
-            after: clip id at which the page before ended.
+            min_step, max_step: only clips that start within this range.
+            superseded: include clips that a resumed run left behind.
+            limit: maximum number of clips.
+            after: clip id at which the previous page ended.
             order: by clip id.
         """
         wanted = ClipFilter(
@@ -59,18 +59,18 @@ class Clips(Database):
             return page(connection, matching, order, max(limit, 0))
 
     def count_clips(self, run_id: int) -> int:
-        """Clips of a run, superseded ones not counted."""
+        """Number of a run's clips, not counting superseded ones."""
         with self._read() as connection:
             return count(connection, conditions(ClipFilter(run_ids=(run_id,))))
 
     def next_clip_number(self, run_id: int) -> int:
-        """One more than the largest number that a clip of the run ever had."""
+        """One more than the largest number a clip of the run has ever had."""
         with self._read() as connection:
             largest = connection.execute(select(func.max(t.clips.c.number)).where(t.clips.c.run_id == run_id)).scalar()
         return 0 if largest is None else largest + 1
 
     def unscored_clips(self, run_id: int) -> list[int]:
-        """Ids of the clips without any score, oldest first; superseded ones left out."""
+        """Ids of the run's clips without any score, oldest first, without superseded ones."""
         matching = conditions(ClipFilter(run_ids=(run_id,), label="unscored"))
         query = select(t.clips.c.clip_id).where(*matching).order_by(t.clips.c.clip_id)
         with self._read() as connection:
@@ -89,7 +89,7 @@ class Clips(Database):
         return clip_summary(row)
 
     def clip_snapshots(self, clip_id: int) -> np.ndarray:
-        """What was seen: uint8 [T, S] snapshots or [T, H, W, 3] frames, exactly as recorded.
+        """Snapshots uint8 [T, S] or frames uint8 [T, H, W, 3], exactly as recorded.
 
         Raises:
             NotFoundError: there is no such clip.
@@ -102,7 +102,7 @@ class Clips(Database):
         return snapshots(row)
 
     def load_clip(self, clip_id: int) -> Clip:
-        """The whole clip as it was recorded. Raises as `clip_snapshots` does."""
+        """The whole clip as recorded. Raises like `clip_snapshots`."""
         with self._read() as connection:
             row = connection.execute(summaries().where(t.clips.c.clip_id == clip_id)).one_or_none()
             data = connection.execute(select(t.clip_data).where(t.clip_data.c.clip_id == clip_id)).one_or_none()
@@ -111,7 +111,7 @@ class Clips(Database):
         return whole_clip(clip_summary(row), row.stride, data)
 
     def load_clips(self, clip_ids: Sequence[int]) -> list[Clip]:
-        """Whole clips in the order asked for, in one transaction. Raises as `clip_snapshots` does."""
+        """Whole clips in the requested order, in one transaction. Raises like `clip_snapshots`."""
         with self._read() as connection:
             rows = {row.clip_id: row for row in connection.execute(summaries().where(t.clips.c.clip_id.in_(clip_ids)))}
             stored = {
@@ -122,10 +122,10 @@ class Clips(Database):
         return [whole_clip(clip_summary(rows[clip_id]), rows[clip_id].stride, stored[clip_id]) for clip_id in clip_ids]
 
     def clip_summaries(self, clip_ids: Sequence[int]) -> list[ClipSummary]:
-        """Clips in the order asked for.
+        """Clips in the requested order.
 
         Raises:
-            NotFoundError: one of them is not there.
+            NotFoundError: one of them does not exist.
         """
         with self._read() as connection:
             rows = connection.execute(summaries().where(t.clips.c.clip_id.in_(clip_ids)))
@@ -136,5 +136,5 @@ class Clips(Database):
 
 
 def no_clip(clip_id: int) -> NotFoundError:
-    """The error for a clip that is not there."""
-    return NotFoundError(f"there is no clip {clip_id}; `vlmrb clips RUN` lists those of a run")
+    """The error for a clip that does not exist."""
+    return NotFoundError(f"there is no clip {clip_id}; `vlmrb clips RUN` lists a run's clips")

@@ -1,4 +1,4 @@
-"""What a run leaves along its steps: metrics, episodes and simulator events."""
+"""A run's history by step: metrics, episodes and simulator events."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from vlmrb.store.database import Database
 from vlmrb.store.text import clean
 from vlmrb.types import Episode, Event
 
-_CURVES_PER_QUERY = 1_000  # SQLite takes 32,766 parameters, and each curve needs four
+_CURVES_PER_QUERY = 1_000  # SQLite allows 32,766 parameters, and each curve needs four
 
 
 class Curves(Database):
-    """The part of the store that knows curves."""
+    """The part of the store for curves."""
 
     def metrics(self, run_id: int, name: str, *, since_step: int = -1) -> tuple[np.ndarray, np.ndarray]:
-        """One curve: steps int64 [N] ascending, values float64 [N] (NaN where there is none), after `since_step`."""
+        """One curve after `since_step`: steps int64 [N] ascending, values float64 [N] (NaN if missing)."""
         c = t.metrics.c
         query = select(c.step, c.value).where(c.run_id == run_id, c.name == clean(name), c.step > since_step).order_by(c.step)
         with self._read() as connection:
@@ -30,15 +30,15 @@ class Curves(Database):
     def curves(
         self, run_ids: Iterable[int], names: Iterable[str], *, since: Mapping[tuple[int, str], int] | None = None
     ) -> dict[tuple[int, str], tuple[np.ndarray, np.ndarray]]:
-        """Curves of several runs as they are at one moment.
+        """Curves of several runs, all read in one transaction.
 
         Args:
             run_ids: the runs.
-            names: of the metrics.
-            since: by (run, name) the last step that is known already; only what lies after it is read.
+            names: metric names.
+            since: the last known step by (run, name); only later points are read.
 
         Returns:
-            By (run, name) what `metrics` gives, for every run and name asked, also where there is nothing new.
+            The result of `metrics` by (run, name), for every requested run and name, even if there is nothing new.
         """
         since = since or {}
         keys = [(run_id, name) for run_id in dict.fromkeys(run_ids) for name in dict.fromkeys(names)]
@@ -50,12 +50,12 @@ class Curves(Database):
         return found
 
     def metric_names(self, *run_ids: int) -> list[str]:
-        """Names of the curves of one or several runs, sorted."""
+        """Metric names of one or several runs, sorted."""
         c, runs = t.metrics.c, t.runs.c
         first = select(func.min(c.name)).where(c.run_id == runs.run_id).scalar_subquery()
         seen = select(runs.run_id, first.label("name")).where(runs.run_id.in_(run_ids)).cte("seen", recursive=True)
         following = select(func.min(c.name)).where(c.run_id == seen.c.run_id, c.name > seen.c.name).scalar_subquery()
-        # from name to name along the index: a run has few names and many rows
+        # skips from name to name along the index: a run has few names and many rows
         seen = seen.union_all(select(seen.c.run_id, following).where(seen.c.name.is_not(None)))
         with self._read() as connection:
             return sorted(connection.scalars(select(seen.c.name).distinct().where(seen.c.name.is_not(None))))
@@ -69,7 +69,7 @@ class Curves(Database):
             return [Episode(*row) for row in connection.execute(query)]
 
     def successes_before(self, steps: Mapping[int, int]) -> dict[int, tuple[int, int]]:
-        """By run: episodes that ended before its step in `steps`, and how many of them were a success."""
+        """By run: number of episodes that ended before its step in `steps`, and how many of them succeeded."""
         c, found = t.episodes.c, dict[int, tuple[int, int]]()
         with self._read() as connection:
             for run_id, step in steps.items():
@@ -89,7 +89,7 @@ class Curves(Database):
 def _read_curves(
     connection: Connection, keys: list[tuple[int, str]], since: list[int]
 ) -> dict[tuple[int, str], tuple[np.ndarray, np.ndarray]]:
-    """The curves that have rows after `since`: one range of the primary key for each."""
+    """The curves that have rows after `since`; each is one range of the primary key."""
     columns = (column("number", Integer), column("run_id", Integer), column("name", Text), column("since", BigInteger))
     rows = [(number, run_id, clean(name), since[number]) for number, (run_id, name) in enumerate(keys)]
     asked = values(*columns, name="asked").data(rows).cte("asked")

@@ -1,4 +1,4 @@
-"""Opening a store: the folder, the two engines, the version; and the transactions that everything else uses."""
+"""Opening a store: the folder, the two engines, the version; and the transactions used by everything else."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from vlmrb.store.failures import plain_errors
 from vlmrb.store.tables import metadata
 
 HEAD = "0003"
-"""The newest migration. A test holds it equal to what lies in `migrations/versions`."""
+"""The newest migration. A test compares it with `migrations/versions`."""
 
 VERSION_TABLE = "vlmrb_version"
-"""Not alembic's usual name: a PostgreSQL database may be shared with another program that uses alembic."""
+"""Not alembic's default name: a PostgreSQL database may be shared with another program that uses alembic."""
 
 
 class Database:
-    """An open store. Any thread may use it, and a forked child may go on with it.
+    """An open store. Any thread may use it, and so may a forked child.
 
     Args:
         url: a file or a SQLAlchemy URL; None for `default_store_url()`.
-        create: make the database where there is none.
+        create: create the database if it does not exist.
 
     Raises:
-        NotFoundError: there is none, and `create` is False.
-        StoreCorruptError: it is not a store, or one of a newer version.
-        StoreUnavailableError: it cannot be reached, read or brought up to date.
+        NotFoundError: it does not exist, and `create` is False.
+        StoreCorruptError: it is not a store, or was written by a newer version.
+        StoreUnavailableError: it cannot be reached, read or upgraded.
     """
 
     def __init__(self, url: str | None = None, *, create: bool = True) -> None:
@@ -52,7 +52,7 @@ class Database:
     def _prepare_file(self, path: Path, create: bool) -> None:
         if not create and not path.exists():
             raise NotFoundError(
-                f"store: there is no {path}; train a run first, or name another store with --store or VLMRB_STORE"
+                f"store: {path} does not exist yet; train a run first, or choose another store with --store or VLMRB_STORE"
             )
         with plain_errors(self._url):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,12 +65,12 @@ class Database:
 
     @property
     def url(self) -> str:
-        """The store as another process can open it: a file, or a URL with its password."""
+        """What another process needs to open the store: a file, or a URL with its password."""
         path = sqlite_path(self._url)
         return str(path) if path is not None else self._url.render_as_string(hide_password=False)
 
     def close(self) -> None:
-        """Give back the connections. A closed store opens them again when it is used."""
+        """Close the connections. A closed store reconnects when used again."""
         self._after_fork()
         self._reading.dispose()
         self._writing.dispose()
@@ -82,7 +82,7 @@ class Database:
         self.close()
 
     def folder_of_run(self, run_id: int) -> Path:
-        """Where a run keeps its checkpoints and log: beside an SQLite file, else in the user's data folder. Not made here."""
+        """Folder of a run's checkpoints and log: next to an SQLite file, else in the user's data folder. Does not create it."""
         path = sqlite_path(self._url)
         if path is not None:
             return path.parent / f"{path.stem}-runs" / str(run_id)
@@ -112,7 +112,7 @@ class Database:
             yield connection
 
     def _after_fork(self) -> None:
-        """Connections must not cross a fork: leave the parent's alone, unclosed, and make new ones."""
+        """Connections must not cross a fork: leave the parent's open and untouched, and make new ones."""
         if os.getpid() != self._pid:
             _inherited.extend((self._reading, self._writing))
             self._connect()
@@ -125,32 +125,32 @@ class Database:
             if version == HEAD:
                 return
             if version is None:
-                self._refuse_a_strangers_tables(connection)
+                self._refuse_foreign_tables(connection)
                 if not create:
-                    raise NotFoundError(f"store: {self.name} holds no runs yet; train one first, or name another store")
-        from vlmrb.store.migrations import upgrade  # alembic takes a while to import, and is seldom needed
+                    raise NotFoundError(f"store: {self.name} holds no runs yet; train one first, or choose another store")
+        from vlmrb.store.migrations import upgrade  # alembic is slow to import and rarely needed
 
-        with self._writing.begin() as connection:  # two processes that open a new store at once: one waits, then finds it made
+        with self._writing.begin() as connection:  # if two processes create a store at once, one waits and finds it ready
             if self._is_postgresql:
                 connection.execute(text("SELECT pg_advisory_xact_lock(7266015)"))
             upgrade(connection, self.name)
 
-    def _refuse_a_strangers_tables(self, connection: Connection) -> None:
+    def _refuse_foreign_tables(self, connection: Connection) -> None:
         names = set(inspect(connection).get_table_names()) - {VERSION_TABLE}
         if self._is_postgresql:
             names &= set(metadata.tables)
         if names:
             raise StoreCorruptError(
-                f"store: {self.name} is not a store of vlmrb: it holds another program's tables "
-                f"({', '.join(sorted(names)[:3])}); name another one"
+                f"store: {self.name} is not a vlmrb store: it holds another program's tables "
+                f"({', '.join(sorted(names)[:3])}); choose another one"
             )
 
 
-_inherited: list[Engine] = []  # a forked child keeps its parent's connections here, for closing them would disturb the parent
+_inherited: list[Engine] = []  # keeps the parent's connections open in a forked child: closing them would disturb the parent
 
 
 def read_version(connection: Connection) -> str | None:
-    """The migration that the database is at; None for none."""
+    """The database's current migration; None if it has none."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
     return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()

@@ -1,7 +1,7 @@
-"""Clips as bytes and back, without loss.
+"""Lossless encoding of clips.
 
-What a decoder reads may come from anywhere: shapes are bounded, sizes are checked before anything is allocated by
-them, and only the one video codec that the encoder writes is ever opened.
+Decoders do not trust their input: shapes are bounded, sizes are checked before memory is allocated, and only the one
+video codec that the encoder writes is ever opened.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from vlmrb.errors import StoreCorruptError
 
 MAX_BYTES = 2**31
-"""No clip is larger than this, decoded."""
+"""Largest size of a decoded clip."""
 
 MAX_COLOURS = 256
 _SMALL = 32 * 32  # pixels; below this, a video's headers are larger than its frames
@@ -27,7 +27,7 @@ _PALETTE, _COLOURS, _DEFLATED = b"P", b"C", b"Z"
 
 
 def encode_snapshots(snapshots: np.ndarray) -> bytes:
-    """uint8 [T, S] → bytes: each row as its difference from the row before, deflated."""
+    """uint8 [T, S] → bytes: each row as its difference from the previous row, deflated."""
     assert snapshots.dtype == np.uint8 and snapshots.ndim == 2, (snapshots.dtype, snapshots.shape)
     return _deflate(snapshots)
 
@@ -36,7 +36,7 @@ def decode_snapshots(data: bytes, shape: tuple[int, int]) -> np.ndarray:
     """The inverse of `encode_snapshots`.
 
     Raises:
-        StoreCorruptError: the bytes are not what `shape` promises.
+        StoreCorruptError: the bytes do not match `shape`.
     """
     return _inflate(data, shape, _checked_size(shape, 2))
 
@@ -44,8 +44,8 @@ def decode_snapshots(data: bytes, shape: tuple[int, int]) -> np.ndarray:
 def encode_frames(frames: np.ndarray) -> bytes:
     """RGB uint8 [T, H, W, 3], T ≥ 1 → bytes, without loss.
 
-    Drawn frames seldom have more than 256 colours: then one plane of palette indices is stored as lossless H.264,
-    half the size of lossless RGB. Tiny frames are deflated; so are those that FFmpeg refuses, which is logged once per reason.
+    Rendered frames rarely have more than 256 colours. They are stored as one plane of palette indices in lossless H.264,
+    half the size of lossless RGB. Tiny frames are deflated; so are those that FFmpeg refuses, logged once per reason.
     """
     assert frames.dtype == np.uint8 and frames.ndim == 4 and frames.shape[3] == 3, (frames.dtype, frames.shape)
     import av
@@ -57,8 +57,8 @@ def encode_frames(frames: np.ndarray) -> bytes:
                 return _COLOURS + _h264(frames, "libx264rgb", "rgb24")
             indices, colours = indexed
             return _PALETTE + bytes([len(colours) - 1]) + colours.tobytes() + _h264(indices, "libx264", "gray")
-        except (av.FFmpegError, ValueError) as error:  # sides beyond H.264's limits, or a build of FFmpeg without x264
-            _say_once(f"frames of {frames.shape[2]}×{frames.shape[1]} pixels cannot be stored as video ({error})")
+        except (av.FFmpegError, ValueError) as error:  # beyond H.264's size limits, or an FFmpeg built without x264
+            _warn_once(f"frames of {frames.shape[2]}×{frames.shape[1]} pixels cannot be stored as video ({error})")
     return _DEFLATED + _deflate(frames)
 
 
@@ -66,11 +66,11 @@ def decode_frames(data: bytes, shape: tuple[int, int, int, int]) -> np.ndarray:
     """The inverse of `encode_frames`.
 
     Raises:
-        StoreCorruptError: the bytes are not what `shape` promises.
+        StoreCorruptError: the bytes do not match `shape`.
     """
     size = _checked_size(shape, 4)
     if shape[3] != 3:
-        raise StoreCorruptError(f"frames of shape {shape} cannot be: RGB has 3 channels")
+        raise StoreCorruptError(f"frames cannot have shape {shape}: RGB has 3 channels")
     kind, body = data[:1], data[1:]
     if kind == _DEFLATED:
         return _inflate(body, shape, size)
@@ -83,11 +83,11 @@ def decode_frames(data: bytes, shape: tuple[int, int, int, int]) -> np.ndarray:
         colours[:count] = np.frombuffer(body[1:end], np.uint8).reshape(-1, 3)
         indices = _video(body[end:], shape[:3])
         return np.stack([colours[:, channel][indices] for channel in range(3)], axis=-1)
-    raise StoreCorruptError("a clip's frames are stored in a way that this vlmrb does not know")
+    raise StoreCorruptError("a clip's frames are stored in a format unknown to this version of vlmrb")
 
 
 def encoder_problem() -> str:
-    """Why this machine cannot store frames as lossless video, '' where it can."""
+    """Why this machine cannot store frames as lossless video; '' if it can."""
     import av
 
     pictures = np.zeros((1, 64, 64, 3), np.uint8)
@@ -100,7 +100,7 @@ def encoder_problem() -> str:
 
 
 @functools.cache
-def _say_once(problem: str) -> None:
+def _warn_once(problem: str) -> None:
     logging.getLogger(__name__).warning(
         "%s; they are deflated instead: nothing is lost, but the store grows several times faster", problem
     )
@@ -122,7 +122,7 @@ def _inflate(data: bytes, shape: tuple[int, ...], size: int) -> np.ndarray:
     except zlib.error as error:
         raise StoreCorruptError(f"a clip's data cannot be read: {error}") from error
     if len(raw) != size or not inflater.eof:
-        raise StoreCorruptError(f"a clip's data does not hold the {size} bytes that it should")
+        raise StoreCorruptError(f"a clip's data does not hold the expected {size} bytes")
     return np.add.accumulate(np.frombuffer(raw, np.uint8).reshape(shape), axis=0, dtype=np.uint8)
 
 
@@ -130,11 +130,11 @@ def _inflate(data: bytes, shape: tuple[int, ...], size: int) -> np.ndarray:
 
 
 def palette(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Frames as indices uint8 [T, H, W] into colours uint8 [C, 3] from dark to bright; None for too many colours.
+    """Frames as indices uint8 [T, H, W] into colours uint8 [C, 3], dark to bright; None if there are more than 256 colours.
 
-    Rows of pixels that are as in the frame before are not looked at again.
+    Rows of pixels unchanged from the previous frame are skipped.
     """
-    table = np.zeros(1 << 24, np.uint8)  # by colour: 1 where it occurs, later its index
+    table = np.zeros(1 << 24, np.uint8)  # by colour: 1 if it occurs, later its index
     changes: list[tuple[np.ndarray, np.ndarray]] = []  # per frame: rows, their packed colours
     for at, frame in enumerate(frames):
         rows = np.flatnonzero((frame != frames[at - 1]).any(axis=(1, 2))) if at else np.arange(len(frame))
@@ -148,7 +148,7 @@ def palette(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     if len(found) > MAX_COLOURS:
         return None
     rgb = np.stack([found & 255, found >> 8 & 255, found >> 16], axis=1)
-    order = np.argsort(rgb.sum(axis=1), kind="stable")  # neighbours get similar indices, which compresses better
+    order = np.argsort(rgb.sum(axis=1), kind="stable")  # similar colours get similar indices, which compresses better
     table[found[order]] = np.arange(len(found))
     indices = np.empty(frames.shape[:3], np.uint8)
     for at, (rows, colours) in enumerate(changes):
@@ -169,7 +169,7 @@ def _h264(pictures: np.ndarray, codec: str, layout: str) -> bytes:
 
 
 def add_video(container: Any, pictures: Any, codec: str, layout: str, stored: str, options: dict[str, str], fps: float) -> None:
-    """Encode pictures (each contiguous, all of one size) as the container's only stream."""
+    """Encode pictures (each contiguous, all the same size) as the container's only stream."""
     from fractions import Fraction
 
     import av
@@ -181,9 +181,9 @@ def add_video(container: Any, pictures: Any, codec: str, layout: str, stored: st
             stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1000), options=options)
             stream.height, stream.width = picture.shape[:2]
             stream.pix_fmt = stored
-            stream.codec_context.thread_count = 1  # the other cores are the learner's and the scorer's
+            stream.codec_context.thread_count = 1  # leave the other cores to the learner and the scorer
             if layout == "gray":
-                stream.codec_context.color_range = ColorRange.JPEG  # all of 0–255 means itself
+                stream.codec_context.color_range = ColorRange.JPEG  # full range: 0–255 stay as they are
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=layout)
         if layout == "gray":
             frame.color_range = ColorRange.JPEG
@@ -209,7 +209,7 @@ def _video(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
             count = 0
             for frame in container.decode(video=0):
                 if count == shape[0] or (frame.height, frame.width) != shape[1:3]:
-                    raise StoreCorruptError(f"a clip's video does not have the shape {shape} that it should")
+                    raise StoreCorruptError(f"a clip's video does not have the expected shape {shape}")
                 pictures[count] = _pixels(frame, len(shape) == 3)
                 count += 1
     except (av.FFmpegError, ValueError, IndexError, OSError) as error:
@@ -220,18 +220,18 @@ def _video(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _pixels(frame: Any, gray: bool) -> np.ndarray:
-    """What was stored, without a conversion that might round."""
+    """The stored pixels, without a conversion that might round."""
     if not gray and frame.format.name == "gbrp":
         pixels: np.ndarray = frame.to_ndarray()
         return pixels
     if gray and frame.format.name in ("gray", "yuv420p", "yuvj420p"):  # H.264 decoders add empty colour planes
         plane = frame.planes[0]
         return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
-    raise StoreCorruptError(f"a clip's video has pixels of the kind {frame.format.name}, which this vlmrb does not write")
+    raise StoreCorruptError(f"a clip's video has the pixel format {frame.format.name}, which vlmrb does not write")
 
 
 def _checked_size(shape: tuple[int, ...], sides: int) -> int:
     size = int(np.prod(shape, dtype=object)) if len(shape) == sides else 0
     if size < 1 or min(shape) < 1 or size > MAX_BYTES:
-        raise StoreCorruptError(f"a clip of shape {shape} cannot be: {sides} sides of at least 1, in all at most {MAX_BYTES}")
+        raise StoreCorruptError(f"a clip cannot have shape {shape}; allowed: {sides} dimensions ≥ 1, at most {MAX_BYTES} bytes")
     return size

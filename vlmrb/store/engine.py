@@ -1,4 +1,4 @@
-"""Connections: where the store lies, the settings of each database, and a new engine after a fork."""
+"""Connections: where the store is, and the settings of each database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vlmrb.errors import StoreUnavailableError
 from vlmrb.store.text import to_json
 
 BUSY_TIMEOUT_MS = 10_000
-"""How long a writer waits for another one."""
+"""How long a writer waits for another writer."""
 
 CONNECT_TIMEOUT_S = 10
 _NETWORK_FILE_SYSTEMS = re.compile(
@@ -42,17 +42,15 @@ def parse_url(url: str) -> URL:
     shown = re.sub(r"://.*@", "://***@", url)  # may hold a password
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError) as error:  # ValueError: a port that is no number
+    except (ArgumentError, ValueError) as error:  # ValueError: a port that is not a number
         raise StoreUnavailableError(f"store: {shown!r} is neither a path nor a URL such as {_EXAMPLE}") from error
     backend = parsed.get_backend_name()
     if backend in ("postgres", "postgresql"):
         return parsed.set(drivername="postgresql+psycopg")
     if backend != "sqlite":
-        raise StoreUnavailableError(
-            f"store: {shown!r} is of a kind that is not supported; give a file or a URL such as {_EXAMPLE}"
-        )
+        raise StoreUnavailableError(f"store: {shown!r} is not a supported database; give a file or a URL such as {_EXAMPLE}")
     if not parsed.database or ":memory:" in parsed.database:
-        raise StoreUnavailableError("store: a store in memory would be gone with its process; give a file")
+        raise StoreUnavailableError("store: an in-memory store would vanish with its process; give a file")
     if not parsed.database.startswith("file:"):
         parsed = parsed.set(database=str(Path(parsed.database).absolute()))
     return parsed.set(drivername="sqlite")
@@ -69,27 +67,27 @@ def sqlite_path(url: URL) -> Path | None:
 
 
 def describe(url: URL) -> str:
-    """The store as messages name it: the file, or the URL without its password."""
+    """The store's name in messages: the file, or the URL without its password."""
     path = sqlite_path(url)
     return str(path) if path is not None else url.render_as_string(hide_password=True)
 
 
 def refuse_network_disk(path: Path) -> None:
-    """SQLite's write-ahead log needs a local disk.
+    """Refuse a network file system: SQLite's write-ahead log needs a local disk.
 
     Raises:
-        StoreUnavailableError: the folder lies on a network file system.
+        StoreUnavailableError: the folder is on a network file system.
     """
     kind = _file_system(path.parent.resolve())
     if kind is not None and _NETWORK_FILE_SYSTEMS.fullmatch(kind.lower()):
         raise StoreUnavailableError(
-            f"store: {path} lies on a network file system ({kind}), where SQLite's write-ahead log is not safe; "
+            f"store: {path} is on a network file system ({kind}), where SQLite's write-ahead log is not safe; "
             "use a local folder, or PostgreSQL by URL"
         )
 
 
 def _file_system(folder: Path) -> str | None:
-    """The kind of file system that `folder` lies on; None where it is the machine's root or not known."""
+    """Type of the file system that holds `folder`; None if it is the root file system or unknown."""
     try:
         mounts = [mount for mount in psutil.disk_partitions(all=True) if folder.is_relative_to(mount.mountpoint)]
     except (OSError, psutil.Error):
@@ -97,13 +95,13 @@ def _file_system(folder: Path) -> str | None:
     nearest = max(
         mounts, key=lambda mount: len(mount.mountpoint), default=None
     )  # of several on one folder the last hides the others
-    if nearest is None or nearest.mountpoint == folder.anchor:  # a sandbox's whole disk may look like a network's
+    if nearest is None or nearest.mountpoint == folder.anchor:  # a container's root may look like a network file system
         return None
     return str(nearest.fstype)
 
 
 def make_engine(url: URL, *, writes: bool) -> Engine:
-    """An engine that begins IMMEDIATE transactions where it writes, so that none is refused half-way.
+    """Create an engine. A writing one uses IMMEDIATE transactions, so that none is refused halfway.
 
     Raises:
         StoreUnavailableError: the database's driver is not installed.
@@ -113,7 +111,7 @@ def make_engine(url: URL, *, writes: bool) -> Engine:
     if not sqlite:
         options |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_TIMEOUT_S}}
         if not writes:
-            options["isolation_level"] = "REPEATABLE READ"  # all queries of a transaction see one state, as in SQLite
+            options["isolation_level"] = "REPEATABLE READ"  # all queries of a transaction see one snapshot, as in SQLite
     try:
         engine = create_engine(url, **options)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
@@ -127,7 +125,7 @@ def make_engine(url: URL, *, writes: bool) -> Engine:
 
 
 def _set_up_sqlite(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # the driver's own transactions would begin too late
+    connection.isolation_level = None  # the driver's own transactions would start too late
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":

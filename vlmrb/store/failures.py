@@ -1,4 +1,4 @@
-"""What databases say when they fail, as the errors of `vlmrb.errors`: the store's name, the reason, the way out."""
+"""Translates database errors into those of `vlmrb.errors`: the store's name, the reason, the way out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SECONDS = f"{BUSY_TIMEOUT_MS / 1000:g} s"
 
 @contextmanager
 def plain_errors(url: URL) -> Iterator[None]:
-    """Turn every error of the database into a `StoreError`.
+    """Turn every database error into a `StoreError`.
 
     Raises:
         StoreError: the database failed; the message names it, without its password.
@@ -28,7 +28,7 @@ def plain_errors(url: URL) -> Iterator[None]:
         yield
     except IntegrityError as error:
         raise StoreError(
-            f"store: {describe(url)} refuses a row ({_words(error)}): its run or clip was deleted, or the row is stored already"
+            f"store: {describe(url)} rejected a row ({_words(error)}): its run or clip was deleted, or the row already exists"
         ) from error
     except DBAPIError as error:
         raise _translate(error, url) from error
@@ -37,7 +37,7 @@ def plain_errors(url: URL) -> Iterator[None]:
     except JSONDecodeError as error:
         raise StoreCorruptError(f"store: a row of {describe(url)} is damaged ({error}); restore a backup") from error
     except SQLAlchemyError as error:
-        raise StoreError(f"store: {describe(url)} cannot do this: {error}") from error
+        raise StoreError(f"store: {describe(url)} failed: {error}") from error
     except OSError as error:
         raise StoreUnavailableError(f"store: {describe(url)} cannot be used: {error.strerror or error}") from error
 
@@ -67,7 +67,7 @@ def _sqlite(code: str, words: str, url: URL) -> StoreError:
         return StoreUnavailableError(f"store: {where} cannot be opened ({words}): {_why_not(url)}")
     if words.startswith("no such "):  # a table or column
         return _corrupt(where, words)
-    return StoreUnavailableError(f"store: {where} cannot do this: {words}")
+    return StoreUnavailableError(f"store: {where} failed: {words}")
 
 
 def _postgresql(code: str, words: str, url: URL) -> StoreError:
@@ -79,22 +79,22 @@ def _postgresql(code: str, words: str, url: URL) -> StoreError:
     if code.startswith("XX") or code in ("42P01", "42703"):  # damaged pages; a table or column is missing
         return _corrupt(where, words)
     if code in ("25006", "42501"):
-        return StoreUnavailableError(f"store: {where} may not be written ({words}); use a role that owns the tables")
+        return StoreUnavailableError(f"store: {where} is not writable ({words}); use a role that owns the tables")
     if code in ("55P03", "40P01", "40001"):
         return StoreUnavailableError(f"store: {where} has been locked by another process for {_SECONDS} ({words}); try again")
     if code == "" or code[:2] in ("08", "57", "53", "28", "3D"):
         return StoreUnavailableError(
-            f"store: {where} cannot be reached ({words}); check that the server runs, the database exists, and the URL"
+            f"store: {where} cannot be reached ({words}); check the URL, that the server is running and that the database exists"
         )
-    return StoreUnavailableError(f"store: {where} cannot do this: {words}")
+    return StoreUnavailableError(f"store: {where} failed: {words}")
 
 
 def _too_large(where: str, words: str) -> NotFoundError:
-    return NotFoundError(f"store: {where} holds nothing of so large a number ({words})")
+    return NotFoundError(f"store: {where}: number out of range ({words})")
 
 
 def _full(where: str, words: str) -> StoreFullError:
-    return StoreFullError(f"store: there is no space left for {where} ({words}); free some, then resume the run")
+    return StoreFullError(f"store: no space left for {where} ({words}); free some, then resume the run")
 
 
 def _corrupt(where: str, words: str) -> StoreCorruptError:
@@ -118,5 +118,5 @@ def _why_not(url: URL) -> str:
     if path.is_dir():
         return "it is a folder; name a file in it"
     if not path.parent.is_dir():
-        return "its folder is not there"
+        return "its folder does not exist"
     return "the file and its folder must be readable and writable"

@@ -1,4 +1,4 @@
-"""The queue of background jobs, and settings that all who use the store share."""
+"""The queue of background jobs, and settings shared by everyone who uses the store."""
 
 from __future__ import annotations
 
@@ -18,25 +18,24 @@ from vlmrb.store.text import clean, plain
 from vlmrb.types import Job, JobKind, JobStatus
 
 CLAIM_TIMEOUT_S = 10.0
-"""A job that was handed out, and for which no process was started within this long, goes back to the queue: whoever took it
-is gone."""
+"""A job that was taken but got no process within this time goes back to the queue: whoever took it is gone."""
 
 EXIT_INTERRUPTED = 130
-"""What a process exits with that was told to end before it was through."""
+"""Exit status of a process that was asked to end before it was done."""
 
-_WAITING = ("queued", "starting")
-_HANDED_OUT = ("starting", "running")
-_ACTIVE = (*_WAITING, "running")
+_PENDING = ("queued", "starting")
+_TAKEN = ("starting", "running")
+_ACTIVE = (*_PENDING, "running")
 
 
 class Jobs(Database):
-    """The part of the store that knows jobs and settings."""
+    """The part of the store for jobs and settings."""
 
     def enqueue_jobs(self, kind: JobKind, target_ids: Iterable[int]) -> list[int]:
-        """Put jobs at the end of the queue, in order; returns their ids.
+        """Append jobs to the queue, in order; returns their ids.
 
         Raises:
-            RunBusyError: a target waits or is worked on already; nothing is queued then.
+            RunBusyError: a target is already queued or running; then no job is added.
         """
         targets = list(target_ids)
         with self._write() as connection:
@@ -44,16 +43,16 @@ class Jobs(Database):
             busy = _jobs().where(t.jobs.c.kind == kind, t.jobs.c.target_id.in_(targets), t.jobs.c.status.in_(_ACTIVE))
             for row in connection.execute(busy):
                 if (job := _job(row)).status in _ACTIVE:
-                    raise RunBusyError(f"{_target(job)} is {job.status} already (job {job.job_id})")
+                    raise RunBusyError(f"{_target(job)} is already {job.status} (job {job.job_id})")
             now = time.time()
             rows = [{"kind": kind, "target_id": target, "status": "queued", "queued_at": now, "error": ""} for target in targets]
             return [connection.execute(insert(t.jobs).values(**row).returning(t.jobs.c.job_id)).scalar_one() for row in rows]
 
     def take_jobs(self, limits: Mapping[JobKind, int]) -> list[Job]:
-        """Hand out the jobs that may start now on this machine, oldest first; each is handed out once.
+        """Take the jobs that may start now on this machine, oldest first; each job is taken once.
 
         Args:
-            limits: for each kind how many may run here at a time; kinds that are not named are not handed out.
+            limits: how many jobs of each kind may run here at once; no jobs of other kinds are taken.
         """
         taken = []
         with self._write() as connection:
@@ -61,21 +60,21 @@ class Jobs(Database):
             self._tidy(connection)
             for kind, limit in limits.items():
                 c = t.jobs.c
-                here = select(c.job_id).where(c.kind == kind, c.status.in_(_HANDED_OUT), c.host == socket.gethostname())
+                here = select(c.job_id).where(c.kind == kind, c.status.in_(_TAKEN), c.host == socket.gethostname())
                 free = max(0, limit - len(connection.execute(here).all()))
-                waiting = _jobs().where(c.kind == kind, c.status == "queued").order_by(c.job_id).limit(free)
-                for row in connection.execute(waiting).all():
+                queued = _jobs().where(c.kind == kind, c.status == "queued").order_by(c.job_id).limit(free)
+                for row in connection.execute(queued).all():
                     values = {"status": "starting", "claimed_at": time.time(), "host": socket.gethostname()}
                     connection.execute(update(t.jobs).where(c.job_id == row.job_id).values(**values))
                     taken.append(_job(row))
         return taken
 
     def _tidy(self, connection: Connection) -> None:
-        """End jobs whose process is gone, and take back those for which none was started."""
+        """End jobs whose process is gone, and requeue those that never got one."""
         c = t.jobs.c
-        for row in connection.execute(_jobs().where(c.status.in_(_HANDED_OUT))).all():
+        for row in connection.execute(_jobs().where(c.status.in_(_TAKEN))).all():
             if _job(row).status == "interrupted":
-                error = "its process ended before the work began; its log may say why" if row.status == "starting" else ""
+                error = "its process ended before the work started; see its log" if row.status == "starting" else ""
                 values: dict[str, Any] = {"status": "ended", "ended_at": time.time(), "exit_code": None, "error": error}
             elif row.pid is None and time.time() - row.claimed_at > CLAIM_TIMEOUT_S:
                 values = {"status": "queued", "claimed_at": None, "host": None}
@@ -84,14 +83,14 @@ class Jobs(Database):
             connection.execute(update(t.jobs).where(c.job_id == row.job_id).values(**values))
 
     def job_spawned(self, job_id: int, pid: int, pid_started_at: float) -> None:
-        """A process was started for a job that was taken. Should it die before it reports, the job has ended: no second try."""
+        """Record the process of a taken job. If it dies before it reports, the job has ended: there is no second try."""
         c = t.jobs.c
         with self._write() as connection:
             statement = update(t.jobs).where(c.job_id == job_id, c.status == "starting")
             connection.execute(statement.values(pid=pid, pid_started_at=pid_started_at))
 
     def job_started(self, job_id: int, pid: int, pid_started_at: float) -> bool:
-        """The process reports that it begins; False where it must not: the job was cancelled, or another process has it."""
+        """The process reports its start; False if it must not start: the job was cancelled, or another process has it."""
         c = t.jobs.c
         values = {"status": "running", "pid": pid, "pid_started_at": pid_started_at, "host": socket.gethostname(),
                   "started_at": time.time()}  # fmt: skip
@@ -100,14 +99,14 @@ class Jobs(Database):
             return connection.execute(statement).rowcount == 1
 
     def job_ended(self, job_id: int, exit_code: int, error: str = "") -> None:
-        """The process reports that it ends."""
+        """The process reports its end."""
         values = {"status": "ended", "ended_at": time.time(), "exit_code": exit_code, "error": clean(error)}
         c = t.jobs.c
         with self._write() as connection:
-            connection.execute(update(t.jobs).where(c.job_id == job_id, c.status.in_(_HANDED_OUT)).values(**values))
+            connection.execute(update(t.jobs).where(c.job_id == job_id, c.status.in_(_TAKEN)).values(**values))
 
     def job_not_started(self, job_id: int, error: str) -> None:
-        """No process could be started for a job that was taken: it has failed."""
+        """No process could be started for a taken job: it has failed."""
         self.job_ended(job_id, 127, error)
 
     def cancel_job(self, job_id: int) -> None:
@@ -115,24 +114,24 @@ class Jobs(Database):
 
         Raises:
             NotFoundError: there is no such job.
-            RunBusyError: it does not wait any more.
+            RunBusyError: it is no longer queued.
         """
         c = t.jobs.c
         with self._write() as connection:
             values = {"status": "cancelled", "ended_at": time.time()}
-            if connection.execute(update(t.jobs).where(c.job_id == job_id, c.status.in_(_WAITING)).values(**values)).rowcount:
+            if connection.execute(update(t.jobs).where(c.job_id == job_id, c.status.in_(_PENDING)).values(**values)).rowcount:
                 return
         job = self.job(job_id)
-        way_out = f"; stop it by: vlmrb control {job.target_id} stop" if job.status == "running" and job.kind == "train" else ""
-        raise RunBusyError(f"job {job_id} ({_target(job)}) is {job.status} and waits no more{way_out}")
+        way_out = f"; stop it with: vlmrb control {job.target_id} stop" if job.status == "running" and job.kind == "train" else ""
+        raise RunBusyError(f"job {job_id} ({_target(job)}) is {job.status} and no longer queued{way_out}")
 
     def jobs(self, *, status: JobStatus | None = None, limit: int = 1_000) -> list[Job]:
-        """Jobs, newest first; `status` is compared with the true one."""
+        """Jobs, newest first, optionally only those whose actual status is `status`."""
         query = _jobs().order_by(t.jobs.c.job_id.desc())
         if status in _ACTIVE:
             query = query.where(t.jobs.c.status == status)
         elif status is not None:
-            query = query.where(t.jobs.c.status != "queued")  # which of the others it truly is, only a look at the process tells
+            query = query.where(t.jobs.c.status != "queued")  # the actual status depends on the process
         else:
             query = query.limit(limit)
         with self._read() as connection:
@@ -148,11 +147,11 @@ class Jobs(Database):
         with self._read() as connection:
             row = connection.execute(_jobs().where(t.jobs.c.job_id == job_id)).one_or_none()
         if row is None:
-            raise NotFoundError(f"there is no job {job_id}; `vlmrb jobs` lists those there are")
+            raise NotFoundError(f"there is no job {job_id}; `vlmrb jobs` lists all jobs")
         return _job(row)
 
     def has_active_jobs(self) -> bool:
-        """Whether any job waits or is said to run: if not, there is nothing to look after."""
+        """Whether any job is recorded as queued or running; if not, the queue needs no attention."""
         with self._read() as connection:
             return connection.execute(select(t.jobs.c.job_id).where(t.jobs.c.status.in_(_ACTIVE)).limit(1)).first() is not None
 
@@ -165,7 +164,7 @@ class Jobs(Database):
         return None if row is None else _job(row)
 
     def setting(self, name: str) -> Any:
-        """A setting's value; None where it was never set."""
+        """A setting's value; None if it was never set."""
         with self._read() as connection:
             return connection.scalar(select(t.settings.c.value).where(t.settings.c.name == name))
 
@@ -173,19 +172,19 @@ class Jobs(Database):
         """Set a setting; `value` is plain JSON data.
 
         Raises:
-            ConfigError: it is not.
+            ConfigError: it is not plain JSON data.
         """
         with self._write() as connection:
             upsert(connection, t.settings, [{"name": clean(name), "value": plain(value, name)}])
 
     def _lock_queue(self, connection: Connection) -> None:
-        """No other process reads or changes the queue before this transaction ends; in SQLite a writer is alone anyway."""
+        """Lock the queue until this transaction ends; SQLite allows only one writer anyway."""
         if self._is_postgresql:
             connection.execute(text("SELECT pg_advisory_xact_lock(7266016)"))
 
 
 def _jobs() -> Select[Any]:
-    """The query that `_job` reads: jobs, and when what they work on was last heard of."""
+    """The query that `_job` reads: jobs with the last heartbeat of their run or trial."""
     c = t.jobs.c
     of_run = select(t.runs.c.heartbeat_at).where(t.runs.c.run_id == c.target_id).scalar_subquery()
     of_trial = select(t.trials.c.heartbeat_at).where(t.trials.c.trial_id == c.target_id).scalar_subquery()
@@ -200,10 +199,10 @@ def _job(row: Row[Any]) -> Job:
 
 
 def _true_status(row: Row[Any]) -> JobStatus:
-    if row.status in _HANDED_OUT and row.pid is not None:
-        # what is heard of another machine's job is its run's or trial's heartbeat, which may still be that of an earlier job
-        heard_at = max(row.claimed_at or 0.0, row.started_at or 0.0, row.heartbeat_at or 0.0)
-        if not is_alive(row.pid, row.pid_started_at, row.host, heard_at):
+    if row.status in _TAKEN and row.pid is not None:
+        # another machine's job is judged by the heartbeat of its run or trial, which may still be that of an earlier job
+        seen_at = max(row.claimed_at or 0.0, row.started_at or 0.0, row.heartbeat_at or 0.0)
+        if not is_alive(row.pid, row.pid_started_at, row.host, seen_at):
             return "interrupted"
     if row.status == "ended":
         return "interrupted" if row.exit_code in (None, EXIT_INTERRUPTED) else "failed" if row.exit_code else "finished"

@@ -21,16 +21,16 @@ _MAX_UNREADABLE = 200  # characters kept of a value that is not JSON
 
 
 class LiveChanges(Database):
-    """The part of the store that knows live changes."""
+    """The part of the store for live changes."""
 
     def request_change(self, run_id: int, name: str, value: Any = None) -> int:
-        """Ask a run for one of LIVE_CHANGES; returns the id of the request. The run checks it again and applies it.
+        """Request one of LIVE_CHANGES from a run; returns the request's id. The run checks it again and applies it.
 
         Raises:
-            ConfigError: there is no such change, or its value is none of those it can have.
+            ConfigError: the change is unknown or its value not allowed.
             NotFoundError: there is no such run or prompt.
         """
-        from vlmrb.live import parse_change  # brings the configuration model, which takes a while to load
+        from vlmrb.live import parse_change  # pulls in the configuration model, slow to import
 
         name = _FORMER_NAMES.get(name, name)
         change = parse_change(name, value)
@@ -39,16 +39,16 @@ class LiveChanges(Database):
         runs, prompts = t.runs.c.run_id, t.prompts.c.prompt_id
         with self._write() as connection:
             if connection.execute(select(runs).where(runs == run_id)).first() is None:
-                raise NotFoundError(f"there is no run {run_id}; `vlmrb runs` lists those there are")
+                raise NotFoundError(f"there is no run {run_id}; `vlmrb runs` lists all runs")
             if (
                 isinstance(change, SetPrompt)
                 and not connection.execute(select(prompts).where(prompts == change.prompt_id)).first()
             ):
-                raise NotFoundError(f"there is no prompt {change.prompt_id}; `vlmrb prompts` lists those there are")
+                raise NotFoundError(f"there is no prompt {change.prompt_id}; `vlmrb prompts` lists all prompts")
             return int(connection.execute(insert(t.controls).values(**row).returning(t.controls.c.control_id)).scalar_one())
 
     def live_changes(self, *run_ids: int, status: str | None = None) -> list[LiveChange]:
-        """What one or several runs were asked for, oldest first. A value that is no JSON comes as `Unreadable`."""
+        """Changes requested from one or several runs, oldest first. A value that is not JSON becomes `Unreadable`."""
         c = t.controls.c
         name, value = self._as_stored(c.name), self._as_stored(c.value)
         query = select(c.control_id, c.run_id, name, value, c.requested_at, c.status, c.applied_step, c.error)
@@ -62,32 +62,32 @@ class LiveChanges(Database):
         ]
 
     def _as_stored(self, column: Column[Any]) -> ColumnElement[Any]:
-        """Without what SQLAlchemy and the driver make of it, for one bad value would fail the whole query.
+        """The raw column, not decoded by SQLAlchemy or the driver: one bad value would fail the whole query.
 
-        PostgreSQL gives text, which it has checked. SQLite gives a number as one, and text as bytes, for it may be no UTF-8.
+        PostgreSQL returns valid text. SQLite returns numbers as numbers, and text as bytes, since it may not be UTF-8.
         """
         if self._is_postgresql:
             return cast(column, Text)
         return type_coerce(case((func.typeof(column) == "text", cast(column, LargeBinary)), else_=column), NullType())
 
     def edited_runs(self, run_ids: Iterable[int]) -> set[int]:
-        """Those of the runs whose λ or prompt was changed while they ran."""
+        """Those of the runs whose λ or prompt was changed live."""
         c = t.controls.c
         query = select(c.run_id).distinct().where(c.run_id.in_(list(run_ids)), c.status == "applied")
         with self._read() as connection:
             return set(connection.scalars(query.where(c.name.in_(EDITS))))
 
     def acknowledge_change(self, change_id: int, *, applied_step: int | None = None, error: str = "") -> None:
-        """The run has applied the change at a step, or rejects it for a reason.
+        """Record that the run applied the change at a step, or rejected it with an error.
 
         Raises:
-            NotFoundError: there is no such request.
+            NotFoundError: the request does not exist.
         """
         step = None if error or applied_step is None else int(applied_step)
         values = {"status": "rejected" if error else "applied", "applied_step": step, "error": clean(error)}
         with self._write() as connection:
             if connection.execute(update(t.controls).where(t.controls.c.control_id == change_id).values(**values)).rowcount == 0:
-                raise NotFoundError(f"no live change {change_id} was requested")
+                raise NotFoundError(f"there is no live change {change_id}")
 
 
 def _name(stored: Any) -> str:
@@ -101,7 +101,7 @@ def _value(stored: Any) -> Any:
     text = _text(stored)
     try:
         return json.loads(text)
-    except (ValueError, RecursionError):  # no JSON, an integer of thousands of digits, or lists thousands deep
+    except (ValueError, RecursionError):  # not JSON, an integer of thousands of digits, or lists thousands deep
         return Unreadable(text[:_MAX_UNREADABLE])
 
 

@@ -1,4 +1,4 @@
-"""Prompts, versioned: a text that has been asked never changes."""
+"""Versioned prompts: a text that has been used never changes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _PROMPT = (t.prompts.c.name, t.prompts.c.version, t.prompts.c.text, t.prompts.c.
 
 
 class Prompts(Database):
-    """The part of the store that knows prompts."""
+    """The part of the store for prompts."""
 
     def save_prompt(self, name: str, text: str) -> Prompt:
-        """Store a prompt; the same text under the same name is the same version, another text the next one.
+        """Save a prompt as the next version of its name; a text already saved under this name keeps its version.
 
         Raises:
-            ConfigError: the text is empty or holds what is no text.
+            ConfigError: the text is empty or contains invalid characters.
         """
         name, text = clean(name, "prompt name"), clean(text, "prompt")
         if not text.strip():
@@ -47,16 +47,16 @@ class Prompts(Database):
         """A prompt version.
 
         Raises:
-            NotFoundError: there is none of this id.
+            NotFoundError: there is no such prompt.
         """
         with self._read() as connection:
             row = connection.execute(select(*_PROMPT).where(t.prompts.c.prompt_id == prompt_id)).one_or_none()
         if row is None:
-            raise NotFoundError(f"there is no prompt {prompt_id}; `vlmrb prompts` lists those there are")
+            raise NotFoundError(f"there is no prompt {prompt_id}; `vlmrb prompts` lists all prompts")
         return Prompt(*row)
 
     def find_prompt(self, name: str, version: int | None = None) -> Prompt | None:
-        """A version of a named prompt, the newest if none is named; None where there is none."""
+        """A version of a named prompt, by default the newest; None if there is none."""
         query = select(*_PROMPT).where(t.prompts.c.name == clean(name)).order_by(t.prompts.c.version.desc())
         if version is not None:
             query = query.where(t.prompts.c.version == version)

@@ -1,4 +1,4 @@
-"""Records to rows and back. Numbers of NumPy become Python's here, so that no row can stop a whole flush later on."""
+"""Records to rows and back. NumPy numbers become Python's here, so that no row can fail a whole flush later."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vlmrb.store.encoding import decode_frames, decode_snapshots, encode_frames,
 from vlmrb.store.text import clean, finite
 from vlmrb.types import CLIPS_PER_RUN, Clip, ClipReplay, ClipScore, ClipSummary, Episode, Event
 
-_FOR_FILTERS = ("event_names", "label", "probability", "prompt_id", "disagreement")  # of clips
+_FOR_FILTERS = ("event_names", "label", "probability", "prompt_id", "disagreement")  # columns of clips
 
 SCORE_COLUMNS = [
     t.scores.c[name]
@@ -25,7 +25,7 @@ SCORE_COLUMNS = [
 ]  # fmt: skip
 
 MAX_EVENT_NAME, MAX_EVENT_NAMES = 60, 400
-"""Characters that filters see of an event's name, and of all in a clip: they lie in an index, where PostgreSQL takes 2.7 kB."""
+"""Characters that filters see of an event's name, and of all names in a clip: PostgreSQL limits an index entry to 2.7 kB."""
 
 _Rows = dict[str, Any]
 
@@ -46,7 +46,7 @@ def event_row(run_id: int, step: int, env_index: int, event: Event) -> _Rows:
 
 
 def clip_rows(run_id: int, clip: Clip) -> tuple[_Rows, _Rows]:
-    """The rows of `clips` and `clip_data` that hold a clip. Encodes its snapshots, which takes most of the time."""
+    """The rows of `clips` and `clip_data` for a clip. Encodes its snapshots, which takes most of the time."""
     assert clip.clip_id // CLIPS_PER_RUN == run_id, (clip.clip_id, run_id)
     strides = set(np.diff(clip.item_ids).tolist())
     assert len(clip) > 0 and len(strides) <= 1, clip.item_ids
@@ -86,7 +86,7 @@ def _event_names(events: Iterable[tuple[int, str, str, str]]) -> str:
 
 
 def event_pattern(event: str) -> str:
-    """What `event_names` holds where a clip has an event of this name ('opened') or name and object ('opened door')."""
+    """What `event_names` contains if a clip has an event with this name ('opened') or name and object ('opened door')."""
     return f"|{event[:MAX_EVENT_NAME]}|"
 
 
@@ -97,7 +97,7 @@ def names_of(event_names: str) -> list[str]:
 
 def score_row(run_id: int, score: ClipScore) -> _Rows:
     """The row of `scores`."""
-    probability = finite(score.probability)  # NaN is no answer
+    probability = finite(score.probability)  # NaN means no answer
     return {
         "clip_id": int(score.clip_id),
         "run_id": run_id,
@@ -134,7 +134,7 @@ def clip_replay_row(replay: ClipReplay) -> _Rows:
 
 
 def upsert(connection: Connection, table: Table, rows: list[_Rows]) -> None:
-    """Insert rows; where there is one of the same primary key, the new one takes its place."""
+    """Insert rows; a new row replaces an existing one with the same primary key."""
     if connection.dialect.name == "postgresql":
         from sqlalchemy.dialects.postgresql import insert
     else:
@@ -145,7 +145,7 @@ def upsert(connection: Connection, table: Table, rows: list[_Rows]) -> None:
 
 
 def summaries() -> Select[Any]:
-    """The query that `clip_summary` reads: clips with their newest score, without what only filters need."""
+    """The query that `clip_summary` reads: clips with their newest score, without the columns that only filters need."""
     c = t.clips.c
     columns = [column for column in c if column.name not in _FOR_FILTERS]
     score = [column.label(f"s_{column.name}") for column in SCORE_COLUMNS]
@@ -186,7 +186,7 @@ def _score(values: _Rows) -> ClipScore:
 
 
 def snapshots(row: Row[Any]) -> np.ndarray:
-    """What a row of `clip_data` holds: uint8 [T, S] or [T, H, W, 3].
+    """Decode a row of `clip_data`: uint8 [T, S] or [T, H, W, 3].
 
     Raises:
         StoreCorruptError: the row is damaged.
@@ -202,19 +202,19 @@ def snapshots(row: Row[Any]) -> np.ndarray:
             return decode_frames(row.data, shape)
     except StoreCorruptError as error:
         raise StoreCorruptError(f"clip {row.clip_id} is damaged: {error}. Restore a backup, or delete its run") from error
-    raise StoreCorruptError(f"clip {row.clip_id} is stored as {row.codec!r} of shape {row.shape}, which this vlmrb cannot read")
+    raise StoreCorruptError(f"clip {row.clip_id} is stored as {row.codec!r} of shape {row.shape}, which this version cannot read")
 
 
 def whole_clip(summary: ClipSummary, stride: int, data: Row[Any]) -> Clip:
-    """A clip as it was recorded.
+    """A clip as recorded.
 
     Raises:
-        StoreCorruptError: the row of `clip_data` is damaged, or does not fit the row of `clips`.
+        StoreCorruptError: the row of `clip_data` is damaged, or does not match the row of `clips`.
     """
     pictures = snapshots(data)
     if not len(data.rewards) == 4 * summary.length == 4 * len(pictures):
         raise StoreCorruptError(
-            f"clip {summary.clip_id} is damaged: its rewards or frames are not {summary.length}. Restore a backup"
+            f"clip {summary.clip_id} is damaged: it does not have {summary.length} rewards and frames. Restore a backup"
         )
     item_ids = summary.start_step + stride * np.arange(summary.length, dtype=np.int64)
     rewards = np.frombuffer(data.rewards, "<f4").astype(np.float32)

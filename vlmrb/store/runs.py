@@ -1,4 +1,4 @@
-"""Runs: their rows, their true status, and who may train them."""
+"""Runs: their rows, their actual status, and which process trains them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from vlmrb.store.trials import forget_run
 from vlmrb.types import EDITS, LIVE, RunCounters, RunListItem, RunStatus, RunSummary
 
 SUCCESS = "eval/success_rate"
-"""The metric that lists of runs show."""
+"""The metric shown in lists of runs."""
 
 MAX_NAME = 200
 
 
 class Runs(Database):
-    """The part of the store that knows runs."""
+    """The part of the store for runs."""
 
     def create_run(
         self,
@@ -41,18 +41,18 @@ class Runs(Database):
         set_name: str = "",
         tags: Iterable[str] = (),
     ) -> int:
-        """Add a run that has not begun; returns its id. Ids count up from 1 and are never given again.
+        """Add a run that has not started; returns its id. Ids count up from 1 and are never reused.
 
         Args:
             config: the fields of a `TrainConfig`.
-            name: for people; None makes one of environment, agent, replay, scorer and seed.
-            render_spec: what `make_renderer` makes the frames' renderer of.
+            name: for people; None builds one from environment, agent, replay method, scorer and seed.
+            render_spec: input of `make_renderer` for the run's frames.
             success_rule: in words.
-            set_name: the matched set that it is launched in, if any.
-            tags: as `tag_run` takes them.
+            set_name: the matched set that it belongs to, if any.
+            tags: as for `tag_run`.
 
         Raises:
-            ConfigError: a value is not plain JSON data, or a tag is refused.
+            ConfigError: a value is not plain JSON data, or a tag is invalid.
         """
         row = {
             "name": clean(name or default_name(config), "name")[:MAX_NAME],
@@ -73,16 +73,16 @@ class Runs(Database):
         return run_id
 
     def claim_run(self, run_id: int, pid: int, pid_started_at: float) -> None:
-        """Make a process the one that trains the run: its status is 'running' from here on.
+        """Make a process the one that trains the run, and set its status to 'running'.
 
         Args:
             run_id: the run.
             pid: the process.
-            pid_started_at: when it was created, seconds since the epoch, as psutil tells it.
+            pid_started_at: its creation time as psutil reports it, seconds since the epoch.
 
         Raises:
             NotFoundError: there is no such run.
-            RunBusyError: a live process trains it.
+            RunBusyError: a live process is training it.
         """
         with self._write() as connection:
             row = _locked(connection, run_id)
@@ -93,7 +93,7 @@ class Runs(Database):
             _update(connection, run_id, values)
 
     def release_run(self, run_id: int, status: RunStatus, error: str = "", *, counters: RunCounters | None = None) -> None:
-        """The process has ended its work on the run: 'finished', 'stopped', 'failed' or 'interrupted'."""
+        """Record that the process is done with the run: 'finished', 'stopped', 'failed' or 'interrupted'."""
         now = time.time()
         values: dict[str, Any] = {"status": status, "ended_at": now, "heartbeat_at": now, "error": clean(error), "pid": None}
         if counters is not None:
@@ -103,7 +103,7 @@ class Runs(Database):
 
     def heartbeat(self, run_id: int, step: int, *, status: RunStatus | None = None, steps_per_second: float | None = None,
                   counters: RunCounters | None = None) -> None:  # fmt: skip
-        """The run is alive at `step`."""
+        """Record that the run is alive at `step`."""
         stored = None if counters is None else _stored_counters(counters)
         given = {"status": status, "steps_per_second": steps_per_second, "counters": stored}
         values = {
@@ -120,16 +120,16 @@ class Runs(Database):
         """Runs, newest first.
 
         Args:
-            status: of this true status alone.
-            run_ids: only these; those that are not there are left out.
-            limit: runs at most.
+            status: only runs whose actual status is this.
+            run_ids: only these; missing ones are skipped.
+            limit: maximum number of runs to list.
         """
         return [run for run, _ in self._listed(status, run_ids, limit)]
 
     def run_list(
         self, *, status: RunStatus | None = None, run_ids: Iterable[int] | None = None, limit: int | None = None
     ) -> list[RunListItem]:
-        """The same with each run's best and latest success, by one query however many there are."""
+        """Like `runs`, with each run's best and latest success rate, all in one query."""
         c = t.metrics.c
         of_run = select(c.value).where(c.run_id == t.runs.c.run_id, c.name == SUCCESS, c.value.is_not(None))
         best = of_run.with_only_columns(func.max(c.value)).scalar_subquery().label("best")
@@ -142,7 +142,7 @@ class Runs(Database):
         query = select(t.runs, _job_status(), *columns).order_by(t.runs.c.run_id.desc())
         if run_ids is not None:
             query = query.where(t.runs.c.run_id.in_(list(run_ids)))
-        if status is not None and status != "queued":  # what is stored as live may be dead
+        if status is not None and status != "queued":  # a run recorded as live may be dead
             query = query.where(t.runs.c.status.in_({status, *LIVE} if status == "interrupted" else {status}))
         elif status is None and limit is not None:
             query = query.limit(max(limit, 0))
@@ -164,16 +164,16 @@ class Runs(Database):
         return _summary(row)
 
     def rename_run(self, run_id: int, name: str) -> None:
-        """Give the run another name."""
+        """Rename the run."""
         values = {"name": clean(name, "name")[:MAX_NAME]}
         with self._write() as connection:
             _update(connection, run_id, values)
 
     def tag_run(self, run_id: int, tags: Iterable[str]) -> None:
-        """Replace the run's tags; blanks around them and repetitions are dropped.
+        """Replace the run's tags; surrounding blanks and duplicates are dropped.
 
         Raises:
-            ConfigError: more than 20, or one of more than 40 characters.
+            ConfigError: more than 20 tags, or one of more than 40 characters.
             NotFoundError: there is no such run.
         """
         values = {"tags": clean_tags(tags)}
@@ -181,7 +181,7 @@ class Runs(Database):
             _update(connection, run_id, values)
 
     def delete_run(self, run_id: int) -> None:
-        """Remove the run's rows, clips and scores, also from trials. Its folder is the caller's to remove.
+        """Delete the run's rows, clips and scores, including those in trials. The caller deletes its folder.
 
         Raises:
             NotFoundError: there is no such run.
@@ -194,12 +194,12 @@ class Runs(Database):
             connection.execute(delete(t.runs).where(t.runs.c.run_id == run_id))
 
     def rollback_run(self, run_id: int, step: int, clip_number: int | None = None) -> None:
-        """Forget what lies after the checkpoint at `step`, which the run goes on from: steps 0 … step − 1 are done.
+        """Roll back to the checkpoint at `step`, from which the run resumes: steps 0 … step − 1 are done.
 
-        Metrics after it (their step counts the steps done) and episodes and events from it on are deleted. Clips that
-        reach it, and those numbered `clip_number` or higher (recorded after it), stay, marked superseded. Changes of λ and
-        prompt that were applied at it or after are requested again; pauses and stops are not, for whoever resumes wants
-        the run to go on.
+        Metrics after `step` (their step counts the steps done) are deleted, and so are episodes and events at or after
+        it. Clips that reach it, and those numbered `clip_number` or higher (recorded after it), are kept but marked
+        superseded. Changes of λ and prompt applied at or after it are requested again. Pauses and stops are not: a
+        resumed run is meant to run.
         """
         with self._write() as connection:
             _locked(connection, run_id)
@@ -215,21 +215,21 @@ class Runs(Database):
 
 
 def _set_aside(folder: Path) -> None:
-    """Rename what lies where a new run keeps its files: a store of this name, deleted since, has left it there."""
+    """Rename what is in a new run's place: files left by a store of the same name that has since been deleted."""
     if folder.exists():
         names = (folder.with_name(f"{folder.name}-left-{number}") for number in itertools.count(1))
         folder.rename(next(name for name in names if not name.exists()))
 
 
 def _job_status() -> ColumnElement[Any]:
-    """What the newest job that trains the run says: 'queued' and 'starting' are a run that waits."""
+    """Status of the run's newest training job; while it is 'queued' or 'starting', the run is queued."""
     c = t.jobs.c
     newest = select(c.status).where(c.kind == "train", c.target_id == t.runs.c.run_id).order_by(c.job_id.desc()).limit(1)
     return newest.scalar_subquery().label("job")
 
 
 def default_name(config: dict[str, Any]) -> str:
-    """Such as 'DoorKey-8x8 dqn vlm(oracle) s0'; '+play' where the run begins with scripted play."""
+    """A name such as 'DoorKey-8x8 dqn vlm(oracle) s0'; '+play' if the run starts with scripted play."""
     env = str(config.get("env", "run")).removeprefix("MiniGrid-").removesuffix("-v0")
     method = replay_methods().get(config.get("replay", ""))
     details = [config["scorer"]] if method is not None and method.labels and config.get("scorer") else []
@@ -240,7 +240,7 @@ def default_name(config: dict[str, Any]) -> str:
 
 
 def _locked(connection: Connection, run_id: int) -> Row[Any]:
-    """The run's row, which no other process changes before this transaction ends."""
+    """The run's row, locked until this transaction ends."""
     row = connection.execute(select(t.runs).where(t.runs.c.run_id == run_id).with_for_update()).one_or_none()
     if row is None:
         raise _no_run(run_id)
@@ -253,21 +253,21 @@ def _update(connection: Connection, run_id: int, values: dict[str, Any]) -> None
 
 
 def _no_run(run_id: int) -> NotFoundError:
-    return NotFoundError(f"there is no run {run_id}; `vlmrb runs` lists those there are")
+    return NotFoundError(f"there is no run {run_id}; `vlmrb runs` lists all runs")
 
 
-def _lives(row: Row[Any]) -> bool:
+def _is_live(row: Row[Any]) -> bool:
     return row.status in LIVE and is_alive(row.pid, row.pid_started_at, row.host, row.heartbeat_at)
 
 
 def _refuse_live(row: Row[Any], way_out: str) -> None:
-    if not _lives(row):
+    if not _is_live(row):
         return
     if row.host != socket.gethostname():
         ago, limit = time.time() - row.heartbeat_at, HEARTBEAT_TIMEOUT_S
-        who = f"process {row.pid} of machine {row.host}, last heard of {ago:.0f} s ago (taken for dead after {limit:.0f} s)"
+        who = f"process {row.pid} on {row.host}, last heartbeat {ago:.0f} s ago (considered dead after {limit:.0f} s)"
     elif row.pid == os.getpid():
-        who = f"this very process ({row.pid})"
+        who = f"this process ({row.pid})"
     else:
         who = f"process {row.pid}"
     raise RunBusyError(f"run {row.run_id} is being trained by {who}; {way_out}: vlmrb control {row.run_id} stop")
@@ -278,7 +278,7 @@ def _stored_counters(counters: RunCounters) -> dict[str, Any]:
 
 
 def _counters(stored: dict[str, Any]) -> RunCounters:
-    """What a row has of the counters; another version's may lack some, or have others."""
+    """The counters in a row; those of another version may lack some or have others."""
     kinds = {field.name: type(field.default) for field in fields(RunCounters)}
     known: dict[str, Any] = {name: value for name, value in stored.items() if isinstance(value, kinds.get(name, ()))}
     return RunCounters(**known)
@@ -286,7 +286,7 @@ def _counters(stored: dict[str, Any]) -> RunCounters:
 
 def _summary(row: Row[Any]) -> RunSummary:
     status: RunStatus = row.status
-    if status in LIVE and not _lives(row):
+    if status in LIVE and not _is_live(row):
         status = "interrupted"
     if status not in LIVE and (row.job in ("queued", "starting") or (row.job == "running" and status == "created")):
         status = "queued"

@@ -1,4 +1,4 @@
-"""What scorers and people said about clips. Rows are appended, never changed."""
+"""Scores and human labels of clips. Rows are appended, never changed."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from vlmrb.types import ClipScore
 
 
 class Scores(Database):
-    """The part of the store that knows scores."""
+    """The part of the store for scores."""
 
     def scores(self, clip_id: int) -> list[ClipScore]:
-        """Everything that was ever said about a clip, newest last."""
+        """All scores of a clip, newest last."""
         query = select(*SCORE_COLUMNS).where(t.scores.c.clip_id == clip_id).order_by(t.scores.c.score_id)
         with self._read() as connection:
             return [clip_score(row) for row in connection.execute(query)]
 
     def scores_of_run(self, run_id: int, scorer: str | None = None, prompt_id: int | None = None) -> list[ClipScore]:
-        """Scores of a run's clips in the order in which they were given, of one scorer or prompt if asked."""
+        """Scores of a run's clips, oldest first, optionally of one scorer or prompt."""
         query = select(*SCORE_COLUMNS).where(t.scores.c.run_id == run_id)
         if scorer is not None:
             query = query.where(t.scores.c.scorer == clean(scorer))
@@ -35,13 +35,13 @@ class Scores(Database):
             return [clip_score(row) for row in connection.execute(query.order_by(t.scores.c.score_id))]
 
     def label_clip(self, clip_id: int, agrees: bool, note: str = "", *, label: bool | None = None) -> None:
-        """Store a person's word on the clip's label. The newest word of all says what the label should be.
+        """Store a person's verdict on the clip's label. The newest verdict decides what the label should be.
 
         Args:
             clip_id: the clip.
             agrees: whether the label is right.
             note: why.
-            label: the label that the person saw; None for the present one.
+            label: the label that the person saw; None for the current one.
 
         Raises:
             NotFoundError: there is no such clip.
@@ -55,12 +55,12 @@ class Scores(Database):
                 raise no_clip(clip_id)
             seen = found.label if label is None else label
             if seen is None:
-                raise ConfigError(f"clip {clip_id} has no label yet that one could agree with; score it first")
+                raise ConfigError(f"clip {clip_id} has no label yet; score it first")
             connection.execute(insert(t.human_labels).values(**row, label=seen))
             connection.execute(update(t.clips).where(c.clip_id == clip_id).values(human_label=seen if agrees else not seen))
 
     def human_labels(self, clip_id: int) -> list[tuple[bool, str, float]]:
-        """What people said: (agrees, note, when in seconds since the epoch), oldest first."""
+        """Human verdicts: (agrees, note, time in seconds since the epoch), oldest first."""
         c = t.human_labels.c
         query = select(c.agrees, c.note, c.created_at).where(c.clip_id == clip_id).order_by(c.label_id)
         with self._read() as connection:

@@ -34,9 +34,8 @@ metadata = MetaData(
     }
 )
 
-BigId = BigInteger().with_variant(
-    Integer, "sqlite"
-)  # SQLite needs no index of its own for an INTEGER PRIMARY KEY, and counts it up
+# in SQLite an INTEGER PRIMARY KEY needs no separate index and counts up by itself
+BigId = BigInteger().with_variant(Integer, "sqlite")
 
 
 def _run_id(**kwargs: Any) -> Column[int]:
@@ -69,7 +68,7 @@ runs = Table(
     Column("error", Text, nullable=False),
     Column("tags", JSON, nullable=False, server_default="[]"),
     Column("set_name", Text, nullable=False, server_default=""),
-    sqlite_autoincrement=True,  # the id of a deleted run is not given to another
+    sqlite_autoincrement=True,  # the id of a deleted run is never reused
 )
 
 metrics = Table(
@@ -125,17 +124,17 @@ clips = Table(
     Column("events", JSON, nullable=False),  # [[index, name, object, color], …]
     Column("event_names", Text, nullable=False),  # '|opened|opened door|', for filters
     Column("superseded", Boolean, nullable=False),
-    Column("score_id", BigInteger),  # the newest score; no foreign key, for the tables would point at each other
+    Column("score_id", BigInteger),  # the newest score; no foreign key: the tables would refer to each other
     Column("label", Boolean),  # of the newest score
     Column("probability", Float),  # of the newest score
     Column("progress", Boolean, nullable=False, server_default=false()),  # the simulator saw progress
     Column("prompt_id", Integer),  # of the newest score
     Column("disagreement", Float),  # |probability − progress|
-    Column("human_label", Boolean),  # what a person's newest word says that the label should be
+    Column("human_label", Boolean),  # the right label according to the newest human verdict
     UniqueConstraint("run_id", "number"),
 )
-# Everything that clips are filtered and sorted by, so that no row is read but those of the page. Ids grow with the run
-# and then with time: a run is a range of them.
+# Everything that clips are filtered and sorted by, so that only the rows of the page are read. Ids sort by run, then by
+# time: a run is a range of ids.
 Index(
     "ix_clips_browse",
     clips.c.superseded,
@@ -219,7 +218,7 @@ human_labels = Table(
     Column("agrees", Boolean, nullable=False),
     Column("note", Text, nullable=False),
     Column("created_at", Float, nullable=False),
-    Column("label", Boolean),  # the label that was judged; NULL where it is not known
+    Column("label", Boolean),  # the label that was judged; NULL if unknown
 )
 Index(None, human_labels.c.clip_id)
 
@@ -286,7 +285,7 @@ jobs = Table(
     Column("pid", Integer),
     Column("pid_started_at", Float),
     Column("host", String(255)),
-    Column("exit_code", Integer),  # NULL where the process is gone without a word
+    Column("exit_code", Integer),  # NULL if the process ended without reporting
     Column("error", Text, nullable=False),
     sqlite_autoincrement=True,
 )

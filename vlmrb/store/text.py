@@ -1,4 +1,4 @@
-"""Untrusted values on their way into the database: text and JSON that every database can hold."""
+"""Cleans untrusted values for the database: text and JSON that every database can hold."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ MAX_TAGS, MAX_TAG = 20, 40
 
 
 def clean(text: str, name: str = "") -> str:
-    """Text that every database can hold. A named value is refused where it cannot; other text loses what cannot be held.
+    """Text that every database can hold. A named value with other characters is refused; unnamed text loses them.
 
     Raises:
-        ConfigError: a named value holds a NUL character or half of a surrogate pair.
+        ConfigError: a named value contains a NUL character or a lone surrogate.
     """
     cleaned = text.replace("\0", "").encode("utf-8", "ignore").decode()
     if name and cleaned != text:
-        raise ConfigError(f"{name}: {text[:40]!r} holds characters that are no text (NUL or a lone surrogate); remove them")
+        raise ConfigError(f"{name}: {text[:40]!r} contains invalid characters (NUL or a lone surrogate); remove them")
     return cleaned
 
 
@@ -37,10 +37,10 @@ def finite(number: float | None) -> float | None:
 
 
 def plain(value: Any, name: str = "") -> Any:
-    """A value as plain JSON data; NumPy numbers become Python's. Names work as in `clean`.
+    """A value as plain JSON data; NumPy numbers become Python's. `name` works as in `clean`.
 
     Raises:
-        ConfigError: a named value holds a number that is not finite, text that is none, or something else.
+        ConfigError: a value is not JSON data, or a named one contains a non-finite number or invalid characters.
     """
     if value is None or isinstance(value, bool):
         return value
@@ -50,21 +50,21 @@ def plain(value: Any, name: str = "") -> Any:
         return {plain(str(key), name): plain(entry, f"{name}.{key}" if name else "") for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [plain(entry, name) for entry in value]
-    value = value.item() if hasattr(value, "item") else value  # a number of NumPy or torch
+    value = value.item() if hasattr(value, "item") else value  # a NumPy or torch number
     if isinstance(value, float) and not math.isfinite(value):
         if name:
             raise ConfigError(f"{name}: got {value}; allowed: finite numbers")
         return None
     if not isinstance(value, bool | int | float):
-        raise ConfigError(f"{name or 'value'}: got {value!r}; allowed: what JSON can hold (text, numbers, lists, tables)")
+        raise ConfigError(f"{name or 'value'}: got {value!r}; allowed: JSON data (text, numbers, lists, tables)")
     return value
 
 
 def clean_tags(tags: Iterable[str]) -> list[str]:
-    """Tags without blanks around them, each once, in the order given; empty ones are dropped.
+    """Tags without surrounding blanks and duplicates, in the given order; empty ones are dropped.
 
     Raises:
-        ConfigError: more than 20, one of more than 40 characters, or what is no text.
+        ConfigError: more than 20 tags, one of more than 40 characters, or invalid characters.
     """
     cleaned = [clean(tag, "tag").strip() for tag in tags]
     found = list(dict.fromkeys(tag for tag in cleaned if tag))

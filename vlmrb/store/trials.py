@@ -1,4 +1,4 @@
-"""Trials: a prompt asked about a sample of stored clips. What they find stays theirs; no clip's own score changes."""
+"""Trials: a prompt tried on a sample of stored clips. Their scores are kept apart; no clip's own score changes."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ MAX_TRIAL_CLIPS = 10_000
 
 
 class Trials(Database):
-    """The part of the store that knows trials."""
+    """The part of the store for trials."""
 
     def create_trial(
         self, *, scorer: str, prompt_id: int | None, threshold: float, options: dict[str, Any], clip_ids: Iterable[int]
     ) -> int:
-        """Add a trial that has not begun; returns its id, which is never given again.
+        """Add a trial that has not started; returns its id, which is never reused.
 
         Args:
-            scorer: the string that chooses the back end.
+            scorer: the string that selects the back end.
             prompt_id: a stored prompt, or None for scorers that read none.
-            threshold: of the label.
-            options: of the scorer; plain JSON data.
+            threshold: the label is yes if P(yes) ≥ threshold.
+            options: scorer options; plain JSON data.
             clip_ids: the sample; `sample_clips` draws one.
 
         Raises:
             ConfigError: no clips, too many, or an option that is not plain JSON data.
-            NotFoundError: a clip is not there.
+            NotFoundError: a clip does not exist.
         """
         ids = sorted(set(clip_ids))
         if not 0 < len(ids) <= MAX_TRIAL_CLIPS:
@@ -58,15 +58,15 @@ class Trials(Database):
         with self._write() as connection:
             there = set(connection.scalars(select(t.clips.c.clip_id).where(t.clips.c.clip_id.in_(ids))))
             if missing := [clip_id for clip_id in ids if clip_id not in there]:
-                raise NotFoundError(f"there is no clip {missing[0]}; `vlmrb clips RUN` lists those of a run")
+                raise NotFoundError(f"there is no clip {missing[0]}; `vlmrb clips RUN` lists a run's clips")
             return int(connection.execute(insert(t.trials).values(**row).returning(t.trials.c.trial_id)).scalar_one())
 
     def claim_trial(self, trial_id: int, pid: int, pid_started_at: float) -> None:
-        """Make a process the one that runs the trial: its status is 'running' from here on.
+        """Make a process the one that runs the trial, and set its status to 'running'.
 
         Raises:
             NotFoundError: there is no such trial.
-            RunBusyError: a live process runs it.
+            RunBusyError: a live process is running it.
         """
         with self._write() as connection:
             _lock(connection, trial_id)
@@ -75,7 +75,7 @@ class Trials(Database):
             _update(connection, trial_id, values)
 
     def end_trial(self, trial_id: int, status: Literal["finished", "failed", "interrupted"], error: str = "") -> None:
-        """The process has ended its work on the trial.
+        """Record that the process is done with the trial.
 
         Raises:
             NotFoundError: there is no such trial.
@@ -101,23 +101,23 @@ class Trials(Database):
             return [_trial(row) for row in connection.execute(_trials().order_by(t.trials.c.trial_id.desc()).limit(limit))]
 
     def add_trial_scores(self, trial_id: int, scores: Iterable[ClipScore]) -> None:
-        """Keep what a scorer said in a trial; of two answers about one clip the later one stays.
+        """Store scores of a trial; a later score of a clip replaces an earlier one.
 
         Raises:
             NotFoundError: there is no such trial.
-            StoreError: a clip was deleted meanwhile; nothing was written.
+            StoreError: a clip was deleted in the meantime; nothing was written.
         """
         scores = list(scores)
         if not scores:
             return
         rows = [trial_score_row(trial_id, score) for score in scores]
-        heard = {"heartbeat_at": time.time(), "model": clean(scores[-1].model), "revision": clean(scores[-1].revision)}
+        values = {"heartbeat_at": time.time(), "model": clean(scores[-1].model), "revision": clean(scores[-1].revision)}
         with self._write() as connection:
-            _update(connection, trial_id, heard)
+            _update(connection, trial_id, values)
             upsert(connection, t.trial_scores, rows)
 
     def trial_scores(self, trial_id: int) -> list[ClipScore]:
-        """What the trial found so far, by clip id.
+        """The trial's scores so far, by clip id.
 
         Raises:
             NotFoundError: there is no such trial.
@@ -131,11 +131,11 @@ class Trials(Database):
         return [_score(trial, row) for row in rows]
 
     def delete_trial(self, trial_id: int) -> None:
-        """Remove a trial and its scores.
+        """Delete a trial and its scores.
 
         Raises:
             NotFoundError: there is no such trial.
-            RunBusyError: a live process runs it.
+            RunBusyError: a live process is running it.
         """
         with self._write() as connection:
             _lock(connection, trial_id)
@@ -143,7 +143,7 @@ class Trials(Database):
 
 
 def forget_run(connection: Connection, run_id: int) -> None:
-    """Take a run's clips out of all trials; a trial of no other run is deleted."""
+    """Remove a run's clips from all trials; a trial left without clips is deleted."""
     c = t.trials.c
     for row in connection.execute(select(c.trial_id, c.run_ids, c.clip_ids)).all():
         if run_id not in row.run_ids:
@@ -163,7 +163,7 @@ def _trials() -> Select[Any]:
 
 
 def _trial(row: Row[Any]) -> Trial:
-    status: TrialStatus = "interrupted" if row.status == "running" and not _lives(row) else row.status
+    status: TrialStatus = "interrupted" if row.status == "running" and not _is_live(row) else row.status
     return Trial(
         trial_id=row.trial_id, status=status, created_at=row.created_at, ended_at=row.ended_at, scorer=row.scorer,
         prompt_id=row.prompt_id, threshold=row.threshold, options=row.options, run_ids=tuple(row.run_ids),
@@ -178,22 +178,22 @@ def _score(trial: Row[Any], row: Row[Any]) -> ClipScore:
     )  # fmt: skip
 
 
-def _lives(row: Row[Any]) -> bool:
+def _is_live(row: Row[Any]) -> bool:
     return row.status == "running" and is_alive(row.pid, row.pid_started_at, row.host, row.heartbeat_at)
 
 
 def _lock(connection: Connection, trial_id: int) -> None:
-    """No other process changes the trial before this transaction ends.
+    """Lock the trial until this transaction ends.
 
     Raises:
         NotFoundError: there is no such trial.
-        RunBusyError: a live process runs it.
+        RunBusyError: a live process is running it.
     """
     row = connection.execute(select(t.trials).where(t.trials.c.trial_id == trial_id).with_for_update()).one_or_none()
     if row is None:
         raise _no_trial(trial_id)
-    if _lives(row):
-        raise RunBusyError(f"trial {trial_id} is being run by process {row.pid} of {row.host}; wait for it to end")
+    if _is_live(row):
+        raise RunBusyError(f"trial {trial_id} is being run by process {row.pid} on {row.host}; wait for it to end")
 
 
 def _update(connection: Connection, trial_id: int, values: dict[str, Any]) -> None:
@@ -202,4 +202,4 @@ def _update(connection: Connection, trial_id: int, values: dict[str, Any]) -> No
 
 
 def _no_trial(trial_id: int) -> NotFoundError:
-    return NotFoundError(f"there is no trial {trial_id}; `vlmrb trial RUN --prompt …` makes one")
+    return NotFoundError(f"there is no trial {trial_id}; `vlmrb trial RUN --prompt …` creates one")

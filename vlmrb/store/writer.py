@@ -15,7 +15,7 @@ from vlmrb.types import Clip, ClipReplay, ClipScore, Episode, Event
 
 
 class RunWriter:
-    """Collects what a run has to say; `flush` writes all of it or nothing. For one thread.
+    """Collects a run's rows; `flush` writes all of them or none. Not thread-safe.
 
     Args:
         run_id: the run.
@@ -36,7 +36,7 @@ class RunWriter:
         self._clip_replay: dict[int, dict[str, Any]] = {}
 
     def add_metric(self, name: str, step: int, value: float) -> None:
-        """One point of a curve; the last one written for a step stays. NaN and infinities are stored as 'no value'."""
+        """One point of a curve; the last value for a step wins. NaN and infinities are stored as 'no value'."""
         self._metrics[clean(name), int(step)] = finite(value)
 
     def add_episode(self, episode: Episode) -> None:
@@ -48,17 +48,17 @@ class RunWriter:
         self._events.append(event_row(self._run_id, step, env_index, event))
 
     def add_clip(self, clip: Clip) -> None:
-        """A clip with its frames (or the recipes for them), which are encoded here."""
+        """A clip with its snapshots or frames, which are encoded here."""
         row, data = clip_rows(self._run_id, clip)
         self._clips.append(row)
         self._clip_data.append(data)
 
     def add_score(self, score: ClipScore) -> None:
-        """A score of a clip that is stored or was added before."""
+        """A score of a clip that is already stored or added."""
         self._scores.append(score_row(self._run_id, score))
 
     def add_clip_replay(self, replay: ClipReplay) -> None:
-        """What replay made of a clip that is stored or was added before; the last word on a clip stays."""
+        """How replay treated a clip that is already stored or added; the last record of a clip wins."""
         self._clip_replay[int(replay.clip_id)] = clip_replay_row(replay)
 
     def flush(self) -> None:
@@ -100,7 +100,7 @@ class RunWriter:
         for row, score_id in zip(self._scores, returned.scalars(), strict=True):
             of_clip = {name: row[name] for name in ("label", "probability", "prompt_id")}
             newest[row["clip_id"]] = {"of_clip": row["clip_id"], "score_id": score_id, **of_clip}
-        in_order = [newest[clip_id] for clip_id in sorted(newest)]  # as every other writer, so that two never wait for each other
+        in_order = [newest[clip_id] for clip_id in sorted(newest)]  # every writer uses this order, so that two never deadlock
         connection.execute(_NEWEST_SCORE, in_order)
 
 

@@ -1,4 +1,4 @@
-"""Bringing a database up to date with alembic. A new version is a file in `versions` and a new `database.HEAD`."""
+"""Upgrades a database with alembic. A new version needs a file in `versions` and a new `database.HEAD`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def config_for(connection: Connection) -> Config:
 
 
 def upgrade(connection: Connection, name: str) -> None:
-    """Run the missing migrations within the connection's transaction: all of them or none.
+    """Run the missing migrations in the connection's transaction: all of them or none.
 
     Raises:
-        StoreCorruptError: the database was made by a newer version.
+        StoreCorruptError: the database was written by a newer version.
     """
     try:
         command.upgrade(config_for(connection), "head")
@@ -33,5 +33,5 @@ def upgrade(connection: Connection, name: str) -> None:
         if not isinstance(error.__cause__, ResolutionError):
             raise
         raise StoreCorruptError(
-            f"store: {name} was made by a newer vlmrb ({error}); update vlmrb, or name another store"
+            f"store: {name} was written by a newer version of vlmrb ({error}); update vlmrb, or choose another store"
         ) from error

@@ -10,7 +10,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make all tables."""
+    """Create all tables."""
     op.create_table(
         "prompts",
         sa.Column("prompt_id", sa.Integer(), nullable=False),

@@ -1,4 +1,4 @@
-"""The queue of background jobs, and the settings of the store."""
+"""The queue of background jobs, and the store's settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     op.create_table(
         "jobs",
         sa.Column("job_id", sa.Integer(), nullable=False),
@@ -40,6 +40,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take it all back."""
+    """Undo the upgrade."""
     op.drop_table("settings")
     op.drop_table("jobs")

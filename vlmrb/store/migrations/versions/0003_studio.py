@@ -1,4 +1,4 @@
-"""Tags and sets of runs; what clips are filtered and sorted by; what replay made of clips; trials."""
+"""Tags and sets of runs; columns to filter and sort clips by; how replay treated clips; trials."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ BATCH = 10_000
 
 
 def upgrade() -> None:
-    """Add columns and tables, and fill the columns from what is there.
+    """Add columns and tables, and fill the columns from existing rows.
 
-    Columns are added one by one: SQLite would make the batch a new table, and dropping the old one would delete the
-    rows that point at it.
+    Columns are added one by one: for a batch, SQLite would create a new table, and dropping the old one would delete the
+    rows that refer to it.
     """
     op.add_column("runs", sa.Column("tags", sa.JSON(), server_default="[]", nullable=False))
     op.add_column("runs", sa.Column("set_name", sa.Text(), server_default="", nullable=False))
@@ -38,7 +38,7 @@ def _fill_clips() -> None:
     for statement in (
         "UPDATE clips SET prompt_id = (SELECT s.prompt_id FROM scores s WHERE s.score_id = clips.score_id), "
         "disagreement = abs(probability - CASE WHEN progress THEN 1.0 ELSE 0.0 END) WHERE score_id IS NOT NULL",
-        # the label that a person saw: that of the newest score there was
+        # the label that a person saw: that of the newest score at the time
         "UPDATE human_labels SET label = (SELECT s.label FROM scores s WHERE s.clip_id = human_labels.clip_id "
         "AND s.created_at <= human_labels.created_at ORDER BY s.score_id DESC LIMIT 1)",
         "UPDATE clips SET human_label = (SELECT CASE WHEN h.agrees THEN h.label ELSE NOT h.label END FROM human_labels h "
@@ -149,7 +149,7 @@ def _make_tables() -> None:
 
 
 def downgrade() -> None:
-    """Take it all back."""
+    """Undo the upgrade."""
     for table in ("trial_scores", "trials", "clip_replay"):
         op.drop_table(table)
     op.drop_index("ix_clips_browse", "clips")
