@@ -65,7 +65,9 @@ def login_for(host: str) -> Login | None:
     if len(password) < MIN_PASSWORD:
         raise ConfigError(f"{PASSWORD_VARIABLE}: has {len(password)} characters; use at least {MIN_PASSWORD}")
     if ":" in user:
-        raise ConfigError(f"{USER_VARIABLE}: {user!r} contains a colon, which HTTP basic authentication does not allow; choose another name")
+        raise ConfigError(
+            f"{USER_VARIABLE}: {user!r} contains a colon, which HTTP basic authentication does not allow; choose another name"
+        )
     return Login(user, password)
 
 
@@ -108,7 +110,9 @@ class Gate:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
         if self._loopback_only and not is_loopback(_name_of(host)):
-            return PlainTextResponse(f"The studio only answers to this machine's own name, such as localhost, not to {host!r}.", 403)
+            return PlainTextResponse(
+                f"The studio only answers to this machine's own name, such as localhost, not to {host!r}.", 403
+            )
         origin = headers.get("origin")
         if scope.get("method") not in SAFE_METHODS and origin is not None and urlsplit(origin).netloc != host:
             return PlainTextResponse("Pages of other sites may not change anything here.", 403)

@@ -39,7 +39,10 @@ SCORERS = (
     ("oracle", "a control scorer, which reads no prompt: yes if the simulator saw progress"),
     ("reward", "a control scorer, which reads no prompt: yes if the clip contains a positive reward"),
     ("random:0.25", "a control scorer, which reads no prompt: yes at random, at this rate"),
-    ("hf:facebook/Perception-LM-1B", "a model from the Hugging Face Hub or a local folder; this one is the paper's choice, for a GPU"),
+    (
+        "hf:facebook/Perception-LM-1B",
+        "a model from the Hugging Face Hub or a local folder; this one is the paper's choice, for a GPU",
+    ),
     ("openai:http://127.0.0.1:8000/v1#model", "an OpenAI-compatible server that returns log-probabilities"),
 )
 

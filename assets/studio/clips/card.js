@@ -46,7 +46,11 @@ export function marks(clip) {
         )
       : null,
     clip.superseded
-      ? h("span.flag", { title: "The run was later resumed from a checkpoint before this clip; it is not in the curves" }, "superseded")
+      ? h(
+          "span.flag",
+          { title: "The run was later resumed from a checkpoint before this clip; it is not in the curves" },
+          "superseded",
+        )
       : null,
   ];
 }

@@ -36,7 +36,7 @@ function answerSection({ scores }) {
   if (!scores.length) {
     return section(
       "What the scorer said",
-      h("p.muted", {}, "Not scored. Replay treats this clip like any other."),
+      h("p.muted", {}, "Not scored. Replay draws clips without a label by the base method alone."),
     );
   }
   const score = scores[0];

@@ -254,7 +254,9 @@ class RunPicker {
     const focused = focusedNode()?.dataset.run;
     fill(
       this.list,
-      found.length ? found.map((run) => this.#option(run)) : h("p.muted", {}, this.runs.length ? "No matching runs." : "No runs yet."),
+      found.length
+        ? found.map((run) => this.#option(run))
+        : h("p.muted", {}, this.runs.length ? "No matching runs." : "No runs yet."),
     );
     if (focused) this.list.querySelector(`[data-run="${CSS.escape(focused)}"]`)?.focus();
   }

@@ -97,9 +97,7 @@ class Comparison {
     fill(
       this.addressTrouble,
       wrong.length
-        ? problem(
-            `The URL lists invalid runs: ${wrong.join(", ").slice(0, 80)}. Use run numbers, such as runs=1,2,3.`,
-          )
+        ? problem(`The URL lists invalid runs: ${wrong.join(", ").slice(0, 80)}. Use run numbers, such as runs=1,2,3.`)
         : null,
     );
     this.statistic.value = query().statistic === "mean" ? "mean" : "iqm";
@@ -282,7 +280,10 @@ class Comparison {
       this.asked = this.view = null;
       this.charts = [];
       fill(this.exports);
-      fill(this.body, empty("No runs chosen", "Choose runs above. Runs of the same task with different replay methods can be compared."));
+      fill(
+        this.body,
+        empty("No runs chosen", "Choose runs above. Runs of the same task with different replay methods can be compared."),
+      );
       return;
     }
     const asked = {}; // a later request makes the answer to this one stale

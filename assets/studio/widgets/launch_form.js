@@ -372,7 +372,12 @@ class LaunchForm {
       names.map((name) => h("option", { value: name }, name)),
     );
     this.values = h("input", { type: "text", placeholder: "0.25, 0.5, none", oninput: this.check, autocomplete: "off" });
-    this.valuesField = this.field("values", "Values", this.values, "comma-separated; each value is compared as a separate method");
+    this.valuesField = this.field(
+      "values",
+      "Values",
+      this.values,
+      "comma-separated; each value is compared as a separate method",
+    );
     return h(
       "div.grid-2.vary",
       {},
@@ -492,13 +497,7 @@ class LaunchForm {
         runs === 1 ? " run" : " runs",
         together > 1 ? `, ${together} at a time` : runs > 1 ? ", one at a time" : "",
       ),
-      h(
-        "p",
-        {},
-        seconds === null ? "Time unknown: " : `About ${duration(seconds)} in total, `,
-        h("span.muted", {}, basis),
-        ".",
-      ),
+      h("p", {}, seconds === null ? "Time unknown: " : `About ${duration(seconds)} in total, `, h("span.muted", {}, basis), "."),
       verdict.notices.map((words) => h("p.warning", {}, words)),
     );
     this.go.textContent = this.goWords = runs === 1 ? "Launch 1 run" : `Launch ${count(runs)} runs`;

@@ -348,13 +348,7 @@ class PromptLab {
         "Choose runs and a scorer, then try the prompt on a sample of their clips. The clips keep their labels.",
       ),
     );
-    return h(
-      "section.panel.lab-results",
-      { "aria-label": "Results" },
-      h("h2", {}, "Results"),
-      this.outcome,
-      this.detail,
-    );
+    return h("section.panel.lab-results", { "aria-label": "Results" }, h("h2", {}, "Results"), this.outcome, this.detail);
   }
 
   drawResults() {
@@ -379,11 +373,7 @@ class PromptLab {
       active ? bar(view.scored / view.total, "clips scored") : null,
       view.prompt
         ? h("blockquote.asked", {}, h("strong", {}, reference(view.prompt)), " ", view.prompt.text)
-        : h(
-            "p.notice",
-            {},
-            `${view.scorer} is a control scorer and reads no prompt: these results do not depend on the prompt.`,
-          ),
+        : h("p.notice", {}, `${view.scorer} is a control scorer and reads no prompt: these results do not depend on the prompt.`),
       view.notices.map((words) => h("p.warning", {}, words)),
       view.error ? problem(view.error) : null,
     );

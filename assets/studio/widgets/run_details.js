@@ -40,8 +40,7 @@ export class LogView {
     }
     if (answer.text === null) return;
     this.version = answer.version;
-    this.text.textContent =
-      answer.text || "No log. A run started in a terminal logs to that terminal.";
+    this.text.textContent = answer.text || "No log. A run started in a terminal logs to that terminal.";
     if (this.follows) this.toEnd();
   }
 
