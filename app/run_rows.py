@@ -129,7 +129,7 @@ def eta_s(run: RunSummary) -> float | None:
 
 
 def differences(runs: Sequence[RunSummary]) -> list[Difference]:
-    """Settings that differ between the runs, in the order of the configuration; an older run has the defaults of newer settings."""
+    """Settings that differ between the runs, in configuration order; settings that an older run lacks have their defaults."""
     configs = [defaults_of_run(run.config) | run.config for run in runs]
     names = list(dict.fromkeys(name for config in configs for name in config))
     shown = {name: tuple(as_words(config.get(name)) for config in configs) for name in names}
