@@ -1,1 +1,1 @@
-"""The studio: a Gradio dashboard over what the engine stored. A view of the database, and nowhere else the truth."""
+"""The studio: a Gradio dashboard over the engine's store, which holds all state."""

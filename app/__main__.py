@@ -14,10 +14,10 @@ EXIT_ERROR = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve the studio until Ctrl-C. Training goes on when it ends.
+    """Serve the studio until Ctrl-C. Runs continue without it.
 
     Returns:
-        The exit status: 0 fine, 2 an error that is told in words.
+        The exit status: 0 on success, 2 after an error message.
     """
     arguments = _parser().parse_args(argv)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -34,9 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m app",
-        description="VLM-RB Studio: launch training, watch it, look at scored clips, change prompts and λ, compare methods.",
-        epilog="Runs that were started here go on when the studio is closed. For access from elsewhere set "
-        "VLMRB_STUDIO_PASSWORD (and VLMRB_STUDIO_USER), give --host, and put HTTPS in front of it.",
+        description="VLM-RB Studio: launch training, watch it, browse scored clips, change prompts and λ, compare methods.",
+        epilog="Runs continue after the studio is closed. For access from other machines, set VLMRB_STUDIO_PASSWORD "
+        "(and VLMRB_STUDIO_USER), give --host, and put HTTPS in front of it.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -63,7 +63,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     address = f"http://{'localhost' if shown in ('0.0.0.0', '[::]') else shown}:{port}/"
 
     def announce() -> None:
-        print(f"VLM-RB Studio: {address}  (store: {studio.store.name}; Ctrl-C ends the studio, runs go on)", flush=True)
+        print(f"VLM-RB Studio: {address}  (store: {studio.store.name}; Ctrl-C stops the studio, runs continue)", flush=True)
         if arguments.open:
             webbrowser.open(address)
 

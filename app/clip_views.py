@@ -1,4 +1,4 @@
-"""A clip as the pages show it: a card among many, and everything that is known about one."""
+"""Clips as the pages show them: cards in a grid, and the full details of one clip."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from vlmrb.types import ClipReplay, ClipScore, ClipSummary, Event, Prompt, RunSu
 Label = Literal["yes", "no", "unknown", "unscored"]
 
 SHOWN_EVENTS = 8
-"""Different events that a card names at most."""
+"""Maximum number of distinct events on a card."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClipCard:
-    """A clip among many.
+    """A clip in the grid.
 
     Attributes:
-        edition: changes when the id comes to name another clip (another store, a run in a deleted one's place): part of
-            the address of its pictures, which browsers keep.
-        thumbnail_frames: frames in its thumbnail, side by side.
-        events: what happened, each kind once, in order.
+        edition: changes when the id refers to a different clip (another store, or a run that reuses a deleted run's id).
+            It is part of the URL of the clip's images, which browsers cache.
+        thumbnail_frames: number of frames side by side in its thumbnail.
+        events: its distinct events, in order.
         progress: whether the simulator saw progress.
-        agrees: the label against `progress`; None where there is no label.
-        human: what a person says about the present label; None where nobody has.
+        agrees: whether the label matches `progress`; None without a label.
+        human: a person's verdict on the current label; None without one.
     """
 
     clip_id: int
@@ -52,7 +52,7 @@ class ClipCard:
 
 @dataclass(frozen=True, slots=True)
 class EventAt:
-    """An event, the frame (from 0) that shows it, and the run's step of that frame."""
+    """An event, the frame (from 0) that shows it, and that frame's step in the run."""
 
     frame: int
     step: int
@@ -62,7 +62,7 @@ class EventAt:
 
 @dataclass(frozen=True, slots=True)
 class ScoreView:
-    """One answer of a scorer; `prompt` is 'name@version', '' for control scorers, which read none."""
+    """One answer from a scorer; `prompt` is 'name@version', or '' for control scorers, which read no prompt."""
 
     label: Label
     probability: float | None
@@ -81,18 +81,18 @@ class ScoreView:
 
 @dataclass(frozen=True, slots=True)
 class ReplayView:
-    """What replay made of a clip when its score was applied.
+    """A clip's replay probabilities when its score was applied.
 
     Attributes:
         step: the run's step at that moment.
         td_error: mean |δ| of the clip's transitions.
-        vlm_weight: λ at that moment, or None.
-        vlm_probability: chance that one draw hits the clip by the VLM part.
-        other_probability: the same by the other part.
-        other: what the other part is: the base method of a mixture, or the method itself.
-        token, other_token: the colours of the VLM part and of the other one.
-        uniform: the chance that uniform replay gives a clip of this length in a buffer as full as it was.
-        times_uniform: the whole chance over that one.
+        vlm_weight: λ at that moment; None without a mixture.
+        vlm_probability: probability that one draw picks the clip through the VLM part.
+        other_probability: the same for the other part.
+        other: label of the other part: the base method of a mixture, or the replay method itself.
+        token, other_token: colour tokens of the VLM part and of the other part.
+        uniform: probability of picking a clip of this length under uniform replay, given how full the buffer was.
+        times_uniform: the total probability divided by `uniform`.
     """
 
     step: int
@@ -109,7 +109,7 @@ class ReplayView:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a person said, and when (seconds since the epoch)."""
+    """A person's verdict on a label, and its time (seconds since the epoch)."""
 
     agrees: bool
     note: str
@@ -118,7 +118,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class ClipView:
-    """Everything that is known about a clip; `problem` says what could not be read. Scores and verdicts: newest first."""
+    """Everything known about a clip; `problem` says what could not be read. Scores and verdicts are newest first."""
 
     card: ClipCard
     env: str
@@ -136,7 +136,7 @@ class ClipView:
 
 
 def clip_cards(clips: Iterable[ClipSummary], runs: Mapping[int, RunSummary]) -> list[ClipCard]:
-    """Cards in the order of `clips`; `runs` by id. Clips whose run was deleted a moment ago are left out."""
+    """Cards in the order of `clips`; `runs` by id. Clips whose run has just been deleted are left out."""
     return [clip_card(clip, runs[clip.run_id]) for clip in clips if clip.run_id in runs]
 
 
@@ -165,7 +165,7 @@ def clip_card(clip: ClipSummary, run: RunSummary) -> ClipCard:
 
 
 def label_of(score: ClipScore | None) -> Label:
-    """'unknown' is a score without a usable answer."""
+    """'unknown' means a score without a usable answer."""
     if score is None:
         return "unscored"
     return "unknown" if score.label is None else "yes" if score.label else "no"
@@ -177,7 +177,7 @@ def words_of(event: Event) -> str:
 
 
 def events_at(clip: ClipSummary) -> tuple[EventAt, ...]:
-    """Events by frame."""
+    """A clip's events with their frames and steps."""
     stride = (clip.end_step - clip.start_step) // max(clip.length - 1, 1)
     return tuple(
         EventAt(frame, clip.start_step + stride * frame, words_of(event), is_progress(event)) for frame, event in clip.events
@@ -205,12 +205,12 @@ def score_view(score: ClipScore, prompts: Mapping[int, Prompt]) -> ScoreView:
 
 
 def replay_view(replay: ClipReplay, run: RunSummary, length: int) -> ReplayView:
-    """How likely one draw was to hit the clip, part by part, and against uniform replay.
+    """How likely one draw was to pick the clip, for each part of the mixture and compared with uniform replay.
 
     Args:
-        replay: as it was recorded.
-        run: of the clip.
-        length: transitions of the clip.
+        replay: as recorded.
+        run: the clip's run.
+        length: number of transitions in the clip.
     """
     whole = replay.vlm_probability + replay.uniform_probability
     kept = min(replay.step, int(run.config.get("buffer_size", replay.step)))

@@ -1,4 +1,4 @@
-"""Colours of methods: the same wherever a method is drawn."""
+"""Colours of methods: the same on every page and in every figure."""
 
 from __future__ import annotations
 
@@ -21,44 +21,44 @@ SHADES = {
     "violet": ("#7c3aed", "#c4a5ff"),
     "blue": ("#0369a1", "#62b8f5"),
 }
-"""Each colour of `vlmrb.replay.method.COLORS` on light and on dark ground."""
+"""Each colour of `vlmrb.replay.method.COLORS` for the light and the dark theme."""
 
 VARIANTS = ("fuchsia", "cyan", "pink", "lime", "violet", "blue")
-"""Colours of what is drawn beside a method's first kind, such as other values of λ, in this order."""
+"""Colours of further variants of a method, such as other values of λ, in this order."""
 
 OTHER = "method-other"
 _OTHER_SHADES = ("#6b6b78", "#a6a7b4")
 
 
 def colors() -> dict[str, tuple[str, str]]:
-    """The shades on light and on dark ground, by token: 'method-<key>', 'variant-1' to 'variant-6', 'method-other'."""
+    """The light and dark shade of each token: 'method-<key>', 'variant-1' to 'variant-6', 'method-other'."""
     of_methods = {f"method-{key}": SHADES[method.color] for key, method in replay_methods().items()}
     of_variants = {f"variant-{number}": SHADES[color] for number, color in enumerate(VARIANTS, 1)}
     return of_methods | of_variants | {OTHER: _OTHER_SHADES}
 
 
 def light_color(token: str) -> str:
-    """A token's colour on light ground, for figures outside of the studio."""
+    """A token's colour in the light theme, for figures outside the studio."""
     found = colors()
     return found.get(token, found[OTHER])[0]
 
 
 def style_sheet() -> str:
-    """The tokens as CSS variables, for light and for dark ground."""
+    """The tokens as CSS variables, for the light and the dark theme."""
     found = colors()
-    light, dark = (" ".join(f"--{token}: {shades[ground]};" for token, shades in found.items()) for ground in (0, 1))
+    light, dark = (" ".join(f"--{token}: {shades[theme]};" for token, shades in found.items()) for theme in (0, 1))
     return f"body {{ {light} }} body.dark {{ {dark} }}"
 
 
 def method_tokens(labels: Iterable[str]) -> dict[str, str]:
     """The colour token of each method.
 
-    The first kind of a replay method has the method's own colour: the one without settings of its own before variants such
-    as 'vlm (oracle, λ=0.25)', and of each of the two the first in alphabetical order. So give all labels of the store for
-    colours that are the same on every page.
+    The first variant of a replay method gets the method's own colour, the others get variant colours. Labels without
+    settings come before those with settings, such as 'vlm (oracle, λ=0.25)'; otherwise the order is alphabetical. Pass
+    all labels in the store, so that colours are the same on every page.
 
     Args:
-        labels: of methods, as `vlmrb.analysis.comparison.method_of` names them.
+        labels: method labels from `vlmrb.analysis.comparison.method_of`.
     """
     tokens: dict[str, str] = {}
     variants = 0

@@ -1,4 +1,4 @@
-"""What the compare page shows, from the store: curves by method with bands, tables, verdicts."""
+"""The compare page's data: each method's curve with its confidence band, tables, verdicts."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ USUAL_STEPS = (50_000, 100_000, 200_000, 300_000, 500_000, 1_000_000)
 MAX_RUNS = 300
 MAX_POINTS = 300
 RESAMPLES_SEED = 0
-"""Of the bootstrap: the same runs give the same intervals, here and on the command line."""
+"""Seed of the bootstrap: the same runs give the same intervals, here and on the command line."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawCurve:
-    """One run's curve, faint behind its method's."""
+    """One run's curve, drawn faintly behind its method's curve."""
 
     run_id: int
     seed: int
@@ -49,7 +49,7 @@ class RawCurve:
 
 @dataclass(frozen=True, slots=True)
 class MethodCurve:
-    """A method's curve with its band; `token` is its colour."""
+    """A method's curve with its confidence band; `token` is its colour."""
 
     label: str
     token: str
@@ -65,12 +65,13 @@ class MethodCurve:
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """What the seeds of one method come to.
+    """One method's results over its seeds.
 
     Attributes:
-        at: one interval per asked step; None where no run got that far.
+        at: one interval per column's step; None if no run got that far.
         reaching: one summary per threshold.
-        gains: area over that of each baseline there is, as a fraction; by the baseline's label.
+        gains: relative gain in area over each baseline (0.1 is 10 % more), by the baseline's label; None if the
+            baseline's area is 0.
     """
 
     label: str
@@ -85,11 +86,11 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One environment and agent. Areas are those up to `horizon`, the last step that all of its runs reached.
+    """One environment and agent. Areas are taken up to `horizon`, the last step that all its runs reached.
 
     Attributes:
-        beginning: says so where runs do not begin with the agent alone.
-        steps: of the table's columns.
+        beginning: what runs start with, such as scripted play; '' if the agent acts from the start.
+        steps: steps of the table's columns.
     """
 
     env: str
@@ -108,9 +109,9 @@ class CompareView:
     """The whole comparison.
 
     Attributes:
-        run_ids: the runs that were asked for and are there.
-        thresholds: of the tables' columns.
-        as_share: whether values are fractions, shown in per cent.
+        run_ids: the requested runs that exist.
+        thresholds: thresholds of the tables' columns.
+        as_share: whether values are fractions, shown as percentages.
         version: changes when a run has new results.
     """
 
@@ -125,7 +126,7 @@ class CompareView:
 
 
 def default_runs(store: Store) -> list[int]:
-    """The newest set of runs; without sets, all runs of the newest run's environment. [] where there are none."""
+    """The newest set of runs; without sets, all runs of the newest run's environment. [] if there are none."""
     runs = store.runs(limit=MAX_RUNS)
     if not runs:
         return []
@@ -140,13 +141,13 @@ def compare_view(store: Store, run_ids: Sequence[int], metric: str = SUCCESS, st
 
     Raises:
         ConfigError: too many runs.
-        NotFoundError: none of them is there.
+        NotFoundError: none of them exists.
     """
     if len(run_ids) > MAX_RUNS:
         raise ConfigError(f"runs: got {len(run_ids)}; at most {MAX_RUNS} can be compared at once")
     measured = store.measured_runs(run_ids, metric)
     if run_ids and not measured:
-        raise NotFoundError("none of these runs is there any more; choose others")
+        raise NotFoundError("none of these runs exists any more; choose others")
     as_share = metric.endswith("_rate")
     thresholds = THRESHOLDS if as_share else ()
     result = compare(
@@ -164,26 +165,26 @@ def compare_view(store: Store, run_ids: Sequence[int], metric: str = SUCCESS, st
         as_share=as_share,
         thresholds=thresholds,
         panels=tuple(_panel(verdict, result, measured, tokens, statistic) for verdict in verdicts(result, metric)),
-        notes=(*_not_there(run_ids, measured), *result.notes),
+        notes=(*_missing(run_ids, measured), *result.notes),
         version=version_of(run.run for run in measured),
     )
 
 
-def _not_there(run_ids: Sequence[int], measured: Sequence[MeasuredRun]) -> list[str]:
-    """What to say of runs that were asked for and are gone."""
-    gone = sorted(set(run_ids) - {run.run.run_id for run in measured})
-    if not gone:
+def _missing(run_ids: Sequence[int], measured: Sequence[MeasuredRun]) -> list[str]:
+    """A note about requested runs that do not exist."""
+    missing = sorted(set(run_ids) - {run.run.run_id for run in measured})
+    if not missing:
         return []
-    return [f"not there any more and left out: run{'s' if len(gone) > 1 else ''} {', '.join(map(str, gone))}"]
+    return [f"no longer in the store and left out: run{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))}"]
 
 
 def version_of(runs: Iterable[RunSummary]) -> str:
-    """Changes when one of the runs has gone on or ended."""
+    """Changes when one of the runs makes progress or ends."""
     return ",".join(f"{run.run_id}:{run.step}:{run.status}" for run in sorted(runs, key=lambda run: run.run_id))
 
 
 def steps_of(measured: Sequence[MeasuredRun]) -> list[int]:
-    """The usual steps that some run reached, and the last step that all of them reached."""
+    """The last three usual steps that some run reached; if there are fewer, also the last step that all runs reached."""
     ends = [int(run.steps[-1]) for run in measured if run.steps.size]
     if not ends:
         return []
@@ -213,9 +214,9 @@ def _panel(
 
 
 def _curve(method: Method, runs: Sequence[MeasuredRun], tokens: dict[str, str], statistic: str) -> MethodCurve:
-    """The line ends where the first run of the method does: beyond, fewer runs would make it jump.
+    """A method's curve, up to the end of its shortest run: beyond that, the change in runs would make the line jump.
 
-    Long curves are thinned first: an interval for each of thousands of steps would take seconds, and nobody could see it.
+    Long curves are downsampled first: intervals at thousands of steps would take seconds and not be visible.
     """
     thinned = [downsample(run.steps, run.values, MAX_POINTS) for run in runs]
     rng = np.random.default_rng(RESAMPLES_SEED)

@@ -1,4 +1,4 @@
-"""A comparison to keep: one HTML page with its charts and pictures, every measurement as CSV, or what the page shows as JSON."""
+"""A comparison as a file: an HTML page with charts and pictures, all measurements as CSV, or the page's data as JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Format = Literal["html", "csv", "json"]
 FORMATS: tuple[str, ...] = get_args(Format)
 MEDIA_TYPES = {"html": "text/html; charset=utf-8", "csv": "text/csv; charset=utf-8", "json": "application/json"}
 PICTURES = 6
-"""Clips of each label in the page."""
+"""Clips per label in the HTML page."""
 
 STYLE = """body{font:15px/1.5 Inter,system-ui,sans-serif;color:#17171c;max-width:1100px;margin:32px auto;padding:0 20px}
 h1{font-size:24px}h2{font-size:18px;margin-top:36px}table{border-collapse:collapse;font-size:13.5px;width:100%}
@@ -40,7 +40,7 @@ def export(studio: Studio, run_ids: list[int], metric: str, statistic: str, form
     """The comparison of these runs as a file.
 
     Raises:
-        VlmrbError: as `compare_view`.
+        VlmrbError: like `compare_view`.
     """
     view = compare_view(studio.store, run_ids, metric, statistic)
     if form == "json":
@@ -52,24 +52,24 @@ def export(studio: Studio, run_ids: list[int], metric: str, statistic: str, form
 
 
 def csv_of(runs: Iterable[MeasuredRun], metric: str) -> str:
-    """One line per run and step, none left out: env, algo, method, run, seed, step, value."""
+    """One line per run and step, not downsampled: env, algo, method, run, seed, step, value."""
     lines = io.StringIO()
     writer = csv.writer(lines)
-    writer.writerow(["env", "algo", "method", "run", "seed", "step", _harmless(metric)])
+    writer.writerow(["env", "algo", "method", "run", "seed", "step", _escape_formula(metric)])
     for measured in runs:
-        task = [_harmless(words) for words in method_of(measured.run)]
+        task = [_escape_formula(words) for words in method_of(measured.run)]
         for step, value in zip(measured.steps.tolist(), measured.values.tolist(), strict=True):
             writer.writerow([*task, measured.run.run_id, measured.run.seed, step, value])
     return lines.getvalue()
 
 
-def _harmless(words: str) -> str:
-    """A spreadsheet takes a cell that begins like a formula for one."""
+def _escape_formula(words: str) -> str:
+    """Quote a cell that a spreadsheet would run as a formula."""
     return f"'{words}" if words.startswith(("=", "+", "-", "@", "\t", "\r")) else words
 
 
 def html_of(view: CompareView, more: str = "") -> str:
-    """A page that needs nothing but itself; names and prompts in it are text, whatever they hold; `more` is HTML for its end."""
+    """A self-contained page. Names and prompts are escaped; `more` is HTML appended at the end."""
     from plotly.offline import get_plotlyjs
 
     figures = [comparison_figure(panel, view.metric, as_share=view.as_share) for panel in view.panels]
@@ -82,8 +82,8 @@ def html_of(view: CompareView, more: str = "") -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>VLM-RB comparison</title>'
         f"<style>{STYLE}</style></head><body><h1>VLM-RB comparison</h1>"
         f'<p class="muted">{escape(view.metric)}; {name} over seeds with 95 % bootstrap intervals over runs; '
-        f"made {made} of runs {', '.join(map(str, view.run_ids))}.</p>{panels}"
-        f"{f'<h2>Before you believe it</h2><ul>{notes}</ul>' if notes else ''}{more}"
+        f"created {made} from runs {', '.join(map(str, view.run_ids))}.</p>{panels}"
+        f"{f'<h2>Caveats</h2><ul>{notes}</ul>' if notes else ''}{more}"
         f"<script>{get_plotlyjs()}</script><script>const figures={data};"
         "figures.forEach((figure,i)=>Plotly.newPlot('figure-'+i,figure.data,figure.layout,{displaylogo:false,responsive:true,"
         "showSendToCloud:false,plotlyServerURL:''}));"
@@ -101,17 +101,17 @@ def _panel_html(number: int, panel: Panel, view: CompareView) -> str:
     ]
     rows = [_row_cells(row, view) for row in panel.rows]
     odds = [_odds_cells(panel, improvement) for improvement in panel.improvements]
-    beginning = f"<p>Runs begin {escape(panel.beginning)}.</p>" if panel.beginning else ""
+    beginning = f"<p>Runs start {escape(panel.beginning)}.</p>" if panel.beginning else ""
     return (
         f"<h2>{escape(panel.env)}, {escape(panel.algo)}</h2>{beginning}"
         f'<div class="verdict">{sentences}</div><div id="figure-{number}"></div>'
         f"{_table_html([*head, f'area to step {panel.horizon:,}'], rows)}"
-        f"{_table_html(['', 'probability that a run has the larger area', 'its area'], odds) if odds else ''}"
+        f"{_table_html(['', 'probability of a larger area', 'gain in area'], odds) if odds else ''}"
     )
 
 
 def _table_html(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are HTML already, under a head of words."""
+    """A table. Header texts are escaped; cells are HTML already."""
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>" for cells in rows)
     return (
         f'<div class="wrap"><table><thead><tr>{"".join(f"<th>{escape(words)}</th>" for words in head)}</tr></thead>'
@@ -134,8 +134,8 @@ def _odds_cells(panel: Panel, found: Improvement) -> list[str]:
 
 
 def _runs_html(runs: Iterable[MeasuredRun]) -> str:
-    """Each run with the settings that are not the defaults: what it takes to train it again."""
-    head = ["run", "name", "method", "seed", "state", "steps", "settings beside the defaults"]
+    """Each run with its non-default settings: what it takes to reproduce it."""
+    head = ["run", "name", "method", "seed", "state", "steps", "non-default settings"]
     return f"<h2>Runs</h2>{_table_html(head, [_run_cells(measured.run) for measured in runs])}"
 
 
@@ -164,7 +164,7 @@ def reaching_words(found: stats.ThresholdSummary) -> str:
 
 
 def _pictures(studio: Studio, view: CompareView) -> str:
-    """Some clips that were labelled yes, and some labelled no."""
+    """A few clips labelled yes and a few labelled no."""
     found = [_clips_html(studio, view.run_ids, label) for label in ("yes", "no")]
     return "".join(found)
 
@@ -176,7 +176,7 @@ def _clips_html(studio: Studio, run_ids: Iterable[int], label: Literal["yes", "n
         try:
             sheet = studio.playback.thumbnail(clip.clip_id)
         except VlmrbError:
-            continue  # a clip that cannot be drawn is left out of the pictures, not the numbers
+            continue  # a clip that cannot be drawn is missing from the pictures only
         picture = f"data:{sheet.media_type};base64,{base64.b64encode(sheet.data).decode()}"
         motion = f"animation:film{sheet.frames} {0.16 * sheet.frames:.2f}s steps({sheet.frames},jump-none) infinite"
         frames = f"@keyframes film{sheet.frames}{{from{{background-position:0 0}}to{{background-position:100% 0}}}}"

@@ -1,4 +1,4 @@
-"""Comparisons as figures: what an exported page draws. Rows in, plain data out."""
+"""Comparisons as Plotly figures for exported pages. Records in, plain data out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.comparing import MethodCurve, Panel
 
 
 def comparison_figure(panel: Panel, metric: str, *, as_share: bool) -> dict[str, Any]:
-    """One task's curves as a plotly figure: data and layout, plain JSON data but for arrays."""
+    """One task's curves as a Plotly figure: data and layout, JSON-serialisable."""
     traces = [trace for curve in panel.curves for trace in _curve_traces(curve)]
     axis = {"title": {"text": metric}, "gridcolor": "#e3e3e9", "zerolinecolor": "#8b8b98"}
     layout = {
@@ -26,7 +26,7 @@ def comparison_figure(panel: Panel, metric: str, *, as_share: bool) -> dict[str,
 
 
 def _curve_traces(curve: MethodCurve) -> list[dict[str, Any]]:
-    """Runs faint, then the band, then the line on top of both."""
+    """Faint lines for the runs, then the band, then the method's line on top."""
     color = light_color(curve.token)
     shared = {"type": "scatter", "legendgroup": curve.label}
     runs = [
@@ -49,5 +49,5 @@ def _curve_traces(curve: MethodCurve) -> list[dict[str, Any]]:
 
 
 def _without_markup(words: str) -> str:
-    """Plotly reads a few tags in its texts: names must hold none."""
+    """Plotly interprets a few tags in text, so names must not contain any."""
     return words.replace("<", "‹").replace(">", "›")

@@ -1,4 +1,4 @@
-"""The frame around every page: name, navigation, what is running, light or dark."""
+"""The frame around every page: name, navigation, activity, theme switch."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def page_frame(studio: Studio, path: str, title: str) -> Iterator[None]:
     """The top of a page, then its content.
 
     Args:
-        studio: for what the top shows of the queue.
-        path: of the page; '' is the first one. Pages that are not in the navigation light up the one they belong to.
-        title: of the browser's tab and the page's heading.
+        studio: source of the activity shown at the top.
+        path: the page's path; '' is the start page. A page outside the navigation highlights the entry it belongs to.
+        title: title of the browser tab.
     """
     gr.Navbar(visible=False)
 
     def activity(_: dict[str, Any]) -> dict[str, Any]:
-        """How many runs and trials are at work, and how many wait."""
+        """Number of running and of queued runs and trials."""
         trials = [job for job in studio.store.jobs(status="running") if job.kind == "trial"]
         running = len(studio.store.runs(status="running")) + len(trials)
         return {"running": running, "queued": len(studio.store.jobs(status="queued"))}

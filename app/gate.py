@@ -1,7 +1,7 @@
-"""Who may talk to the studio: host names, cross-site requests and the login, checked before anything else is.
+"""Access control: host names, cross-site requests and the login are checked before anything else.
 
-The studio starts processes and deletes runs, so a stranger's web page must not reach it through the user's own
-browser: a request for another host name (DNS rebinding) and a change that another site's page asks for (CSRF) are refused.
+The studio starts processes and deletes runs, so a malicious web page must not reach it through the user's browser:
+requests for another host name (DNS rebinding) and changes requested by another site's page (CSRF) are refused.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ SECURITY_HEADERS = {
 
 @dataclass(frozen=True)
 class Login:
-    """A user name and a password, asked of every request."""
+    """A user name and a password, required for every request."""
 
     user: str
     password: str
 
     def admits(self, authorization: str) -> bool:
-        """Whether an Authorization header holds them. Takes the same time for any wrong answer."""
+        """Whether an Authorization header contains them. Compares in constant time."""
         kind, _, value = authorization.partition(" ")
         try:
             given = base64.b64decode(value, validate=True)
@@ -49,28 +49,30 @@ class Login:
 
 
 def login_for(host: str) -> Login | None:
-    """The login that the environment names, or None where the studio listens on loopback only and none is set.
+    """The login set in the environment, or None if there is none and the studio listens on loopback only.
 
     Raises:
-        ConfigError: `host` can be reached from elsewhere and there is no password, or it is too short.
+        ConfigError: `host` is reachable from other machines and no password is set, or the login is not usable.
     """
     user, password = os.environ.get(USER_VARIABLE, "studio"), os.environ.get(PASSWORD_VARIABLE, "")
     if not password:
         if is_loopback(host):
             return None
         raise ConfigError(
-            f"--host {host}: other machines could start processes here, so a login is needed; set {PASSWORD_VARIABLE} "
+            f"--host {host}: other machines could start processes here, so a login is required; set {PASSWORD_VARIABLE} "
             f"(at least {MIN_PASSWORD} characters; user name {user!r}, or set {USER_VARIABLE}), or leave --host at 127.0.0.1"
         )
     if len(password) < MIN_PASSWORD:
-        raise ConfigError(f"{PASSWORD_VARIABLE}: has {len(password)} characters; at least {MIN_PASSWORD} are needed")
+        raise ConfigError(f"{PASSWORD_VARIABLE}: has {len(password)} characters; use at least {MIN_PASSWORD}")
     if ":" in user:
-        raise ConfigError(f"{USER_VARIABLE}: {user!r} holds a colon, which a browser's login cannot send")
+        raise ConfigError(
+            f"{USER_VARIABLE}: {user!r} contains a colon, which HTTP basic authentication does not allow; choose another name"
+        )
     return Login(user, password)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`."""
+    """Whether `host` is reachable from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -80,19 +82,19 @@ def is_loopback(host: str) -> bool:
 
 
 class Gate:
-    """ASGI middleware: lets a request through, or answers it with 401 or 403 in plain words.
+    """ASGI middleware: passes a request on, or answers it with 401 or 403 and the reason as plain text.
 
     Args:
-        app: what lies behind.
+        app: the wrapped application.
         loopback_only: refuse host names other than this machine's own.
-        login: asked of everyone, or None.
+        login: required of everyone, or None.
     """
 
     def __init__(self, app: ASGIApp, *, loopback_only: bool, login: Login | None) -> None:
         self._app, self._loopback_only, self._login = app, loopback_only, login
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer or pass on."""
+        """Pass the request on or refuse it."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -108,10 +110,12 @@ class Gate:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
         if self._loopback_only and not is_loopback(_name_of(host)):
-            return PlainTextResponse(f"The studio answers to this machine's own name only, not to {host!r}.", 403)
+            return PlainTextResponse(
+                f"The studio only answers to this machine's own name, such as localhost, not to {host!r}.", 403
+            )
         origin = headers.get("origin")
         if scope.get("method") not in SAFE_METHODS and origin is not None and urlsplit(origin).netloc != host:
-            return PlainTextResponse("Another site's page may not change anything here.", 403)
+            return PlainTextResponse("Pages of other sites may not change anything here.", 403)
         if self._login is not None and not self._login.admits(headers.get("authorization", "")):
             challenge = {"WWW-Authenticate": 'Basic realm="VLM-RB Studio", charset="UTF-8"'}
             return PlainTextResponse("Log in to use the studio.", 401, challenge)

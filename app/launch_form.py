@@ -1,4 +1,4 @@
-"""The launch form as data: what can be set (from the configuration model alone), and what a filled-in form means."""
+"""The launch form as data: its settings, derived from the configuration model, and the runs that a filled-in form gives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vlmrb.settings import Kind, Setting, in_words
 MAX_VALUES = 20
 SCHEDULE_POINTS = 60
 NOT_IN_FORM = ("seed", "replay")
-"""The form asks for several of these at once, in fields of their own."""
+"""The form has separate fields for these, which take several values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class FormMethod:
     """A replay method as the form offers it.
 
     Attributes:
-        token: its colour.
+        token: its colour token.
         labels: whether it needs a scorer.
     """
 
@@ -43,13 +43,13 @@ class FormSetting:
     """A setting as the form shows it.
 
     Attributes:
-        kind: which control it needs.
-        choices: for 'choice'.
-        range: the allowed numbers in words, or ''.
-        optional: 'none' is a value.
-        default: as text, or a truth value for 'flag'.
-        by_agent: defaults of agents that have another.
-        readers: the agents or replay methods that read it, where not all do.
+        kind: decides which input is shown.
+        choices: options of a 'choice'.
+        range: the allowed range as text, or ''.
+        optional: whether 'none' is allowed.
+        default: text, or a bool for a 'flag'.
+        by_agent: defaults of agents whose default differs.
+        readers: the agents or replay methods that use it, if not all do.
     """
 
     name: str
@@ -69,10 +69,10 @@ class Filled:
     """A filled-in form.
 
     Attributes:
-        settings: what was given, by name of the setting; texts and truth values as the browser sent them.
-        methods: ways of replay.
-        vary: a setting that takes several values, or ''.
-        values: those, as texts.
+        settings: given values by setting name; strings and bools as sent by the browser.
+        methods: replay methods.
+        vary: the setting that takes several values, or ''.
+        values: its values, as text.
         seeds: as text, such as '0-4'.
     """
 
@@ -87,10 +87,10 @@ class Filled:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a form comes to: its runs, or what is wrong with it.
+    """A checked form: its runs, or its problems.
 
     Attributes:
-        problems: words by field of the form ('' for those that belong to none).
+        problems: messages by field of the form ('' for those that belong to no field).
     """
 
     configs: list[TrainConfig] = field(default_factory=list)
@@ -132,19 +132,19 @@ def _default(setting: Setting, value: Any) -> str | bool:
 
 
 def filled_from(request: Mapping[str, Any]) -> Filled:
-    """The form that a browser sent.
+    """The form sent by a browser.
 
     Raises:
-        ConfigError: it is not of this form.
+        ConfigError: the request is malformed.
     """
     form = dict(request)
     given = form.get("settings") or {}
     known = set(settings()) - set(NOT_IN_FORM)
     if not isinstance(given, dict) or not set(given) <= known or not all(isinstance(v, str | bool) for v in given.values()):
-        raise ConfigError("settings: an object of texts by setting is needed; reload the page")
+        raise ConfigError("settings: expected an object of values by setting; reload the page")
     methods = form.get("methods") or []
     if not isinstance(methods, list) or not all(isinstance(each, str) and each in replay_methods() for each in methods):
-        raise ConfigError(f"methods: allowed are {', '.join(replay_methods())}")
+        raise ConfigError(f"methods: allowed: {', '.join(replay_methods())}")
     vary = a_text(form, "vary", 40)
     if vary and vary not in known:
         raise ConfigError(f"vary: there is no setting {vary!r}")
@@ -160,7 +160,7 @@ def filled_from(request: Mapping[str, Any]) -> Filled:
 
 
 def filled_from_preset(preset: LaunchPreset) -> Filled:
-    """A preset as a form that is filled in."""
+    """A preset as a filled-in form."""
     names = [name for variation in preset.variations for name in variation if name != "replay"]
     vary = names[0] if names else ""
     return Filled(
@@ -181,7 +181,7 @@ def _ranges(seeds: Sequence[int]) -> str:
 
 
 def check(form: Filled) -> Checked:
-    """The runs of a form, or what is wrong with it, by field."""
+    """The runs of a form, or its problems by field."""
     problems = {}
     seeds: list[int] = []
     try:
@@ -194,9 +194,9 @@ def check(form: Filled) -> Checked:
     if not form.methods:
         problems["methods"] = "choose at least one"
     if form.vary and not form.values:
-        problems["values"] = "give at least one value, with commas between several"
+        problems["values"] = "give at least one value; separate several with commas"
     if len(form.values) > MAX_VALUES:
-        problems["values"] = f"got {len(form.values)} values; allowed are {MAX_VALUES}"
+        problems["values"] = f"got {len(form.values)} values; at most {MAX_VALUES} are allowed"
     if problems:
         return Checked(problems=_problems_of(form) | problems)
     try:
@@ -206,7 +206,7 @@ def check(form: Filled) -> Checked:
 
 
 def _problems_of(form: Filled) -> dict[str, str]:
-    """What is wrong with the settings alone."""
+    """The problems of the settings alone."""
     try:
         matched_set(_values(form.settings), _variations(form) or [{"replay": "uniform"}], [0])
     except ConfigError as error:
@@ -215,7 +215,7 @@ def _problems_of(form: Filled) -> dict[str, str]:
 
 
 def _values(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Texts of the form as values for the configuration model, which converts and checks them; '' is not given."""
+    """The form's texts as values for the configuration model, which converts and checks them; '' counts as not given."""
     return {name: _value(name, value) for name, value in settings.items() if value != ""}
 
 
@@ -230,7 +230,7 @@ def _variations(form: Filled) -> list[dict[str, Any]]:
 
 
 def _by_field(message: str, form: Filled) -> dict[str, str]:
-    """Words of a ConfigError, which names one setting per line, under the fields they belong to."""
+    """The message of a ConfigError, which has one line per setting, split up by form field."""
     problems: dict[str, str] = {}
     for part in re.split(r"\n|; (?=\w+: )", message):
         name, colon, words = part.partition(": ")
@@ -241,7 +241,7 @@ def _by_field(message: str, form: Filled) -> dict[str, str]:
 
 
 def lambda_schedule(config: TrainConfig) -> list[tuple[float, float]]:
-    """λ along a run: (step, λ); [] where there is no mixture."""
+    """λ over a run as (step, λ) points; [] without a mixture."""
     if not replay_method(config.replay).mixes or config.lambda_max is None:
         return []
     warmup = config.lambda_warmup * config.total_steps
@@ -250,7 +250,7 @@ def lambda_schedule(config: TrainConfig) -> list[tuple[float, float]]:
 
 
 def lambda_schedules(configs: Sequence[TrainConfig]) -> list[list[tuple[float, float]]]:
-    """The different λ schedules among some runs, in their order; runs without a mixture have none."""
+    """The distinct λ schedules of some runs, in order; runs without a mixture have none."""
     found: list[list[tuple[float, float]]] = []
     for schedule in map(lambda_schedule, configs):
         if schedule and schedule not in found:
@@ -259,7 +259,7 @@ def lambda_schedules(configs: Sequence[TrainConfig]) -> list[list[tuple[float, f
 
 
 def command(form: Filled) -> str:
-    """The command that launches the same; sweeps over values of one setting become one command each."""
+    """The equivalent shell command; a varied setting gives one command per value."""
     agent = form.settings.get("algo")
     defaults = {name: _default(setting, setting.default_for(agent)) for name, setting in settings().items()}
     words = ["python", "-m", "vlmrb", "launch"]

@@ -1,4 +1,4 @@
-"""The studio's pages, put together."""
+"""All pages of the studio as one app."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.studio import Studio
 
 
 def build_app(studio: Studio) -> gr.Blocks:
-    """All pages as one Gradio app: each has an address of its own, and its state lies there and in the store."""
+    """All pages as one Gradio app. Each has its own URL; its state is in the URL and the store."""
     with gr.Blocks(title="VLM-RB Studio", analytics_enabled=False, fill_width=True) as demo, page_frame(studio, "", "Runs"):
         runs.build(studio)
     with demo.route("Launch", "/launch"), page_frame(studio, "launch", "Launch"):

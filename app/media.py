@@ -1,4 +1,4 @@
-"""The few things served beside Gradio's own: the studio's style and scripts, plotly.js, and clips by id."""
+"""What the studio serves besides Gradio's pages: styles and scripts, plotly.js, exports, and clips by id."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vlmrb.assets import asset_path
 from vlmrb.errors import ConfigError, NotFoundError, VlmrbError
 
 FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
-"""For what never changes under its address: clips, and files whose address holds their fingerprint."""
+"""For content that never changes under its URL: clips, and files with a fingerprint in the URL."""
 
 MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png"}
 
@@ -54,12 +54,12 @@ def media_routes(studio: Studio) -> list[Route]:
         Route("/studio/assets/{name:path}", _asset),
         Route("/studio/plotly.js", _plotly),
         Route("/studio/clip/{clip_id:int}/{kind:str}", clip),
-        Route("/gradio_api/upload", _no_files, methods=["POST"]),  # before Gradio's own, which would take them
+        Route("/gradio_api/upload", _refuse_upload, methods=["POST"]),  # before Gradio's own route, which accepts files
     ]
 
 
 def _clip(studio: Studio, clip_id: int, kind: str) -> Response:
-    """One clip: 'thumbnail' and 'sheet' are sprite sheets with their layout in headers, 'video' is an MP4 to keep."""
+    """One clip: 'thumbnail' and 'sheet' are sprite sheets with their layout in a header, 'video' is an MP4 download."""
     if clip_id >= 2**63:
         raise NotFoundError(f"there is no clip {clip_id}")
     if kind == "video":
@@ -74,11 +74,11 @@ def _clip(studio: Studio, clip_id: int, kind: str) -> Response:
 
 
 def _export(studio: Studio, query: dict[str, str]) -> Response:
-    """A comparison as a file; the same query as the page's address."""
+    """A comparison as a file; takes the same query as the page's URL."""
     form = a_choice(query, "format", FORMATS) or "html"
     runs = ids(query, "runs")
     if not runs:
-        raise ConfigError("runs: name those to compare, such as runs=1,2,3")
+        raise ConfigError("runs: give the runs to compare, such as runs=1,2,3")
     statistic = a_choice(query, "statistic", tuple(STATISTICS)) or "iqm"
     data = export(studio, runs, a_text(query, "metric", 200) or SUCCESS, statistic, cast(Format, form))
     headers = {"Content-Disposition": f'attachment; filename="vlmrb-comparison.{form}"', "Cache-Control": "no-store"}
@@ -89,13 +89,13 @@ async def _asset(request: Request) -> Response:
     root = assets_folder()
     path = (root / request.path_params["name"]).resolve()
     if not path.is_relative_to(root) or path.suffix not in MEDIA_TYPES or not path.is_file():
-        return PlainTextResponse("There is no such file.", 404)
+        return PlainTextResponse("No such file.", 404)
     fresh = FOREVER if request.query_params.get("v") else {"Cache-Control": "no-cache"}
     return FileResponse(path, media_type=MEDIA_TYPES[path.suffix], headers=fresh)
 
 
-async def _no_files(_: Request) -> Response:
-    return PlainTextResponse("The studio takes no files.", 403)
+async def _refuse_upload(_: Request) -> Response:
+    return PlainTextResponse("The studio does not accept files.", 403)
 
 
 async def _plotly(_: Request) -> Response:
@@ -112,20 +112,20 @@ def _plotly_source() -> bytes:
 
 @functools.cache
 def plotly_version() -> str:
-    """The version of plotly, as part of an address that is cached for good."""
+    """The version of plotly, which makes its URL safe to cache forever."""
     from importlib.metadata import version
 
     return version("plotly")
 
 
 def assets_folder() -> Path:
-    """Where style and scripts lie."""
+    """The folder of the styles and scripts."""
     return asset_path("studio").resolve()
 
 
 @functools.cache
 def assets_version() -> str:
-    """A fingerprint of all style and scripts: a new one makes browsers fetch them again."""
+    """A fingerprint of all styles and scripts: browsers fetch them again when it changes."""
     digest = hashlib.sha256()
     for path in sorted(assets_folder().rglob("*")):
         if path.is_file():

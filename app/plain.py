@@ -9,7 +9,7 @@ import numpy as np
 
 
 def to_json(value: Any) -> Any:
-    """Records, tuples and arrays as plain JSON data; numbers that are not finite become null."""
+    """Records, tuples and arrays as plain JSON data; non-finite numbers become null."""
     if is_dataclass(value) and not isinstance(value, type):
         return to_json(asdict(value))
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The questions there are: shipped presets, and what is stored."""
+"""The available prompts: presets and stored prompts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vlmrb.types import Prompt
 
 
 def known_prompts(store: Store) -> list[Prompt]:
-    """The presets, then the questions that are stored under other names or versions."""
+    """The presets, then the stored prompts with other names or versions."""
     presets = prompt_presets()
-    there = {(prompt.name, prompt.version) for prompt in presets}
-    return presets + [prompt for prompt in store.prompts() if (prompt.name, prompt.version) not in there]
+    listed = {(prompt.name, prompt.version) for prompt in presets}
+    return presets + [prompt for prompt in store.prompts() if (prompt.name, prompt.version) not in listed]

@@ -1,4 +1,4 @@
-"""What can be done with runs from a page: pause, stop, resume, rename, tag, delete. Each is one call of the engine."""
+"""Actions on runs that pages offer: pause, stop, resume, rename, tag, delete. Each is one call to the engine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ServerFunction = Callable[[dict[str, Any]], Any]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an action on several runs: those that it was done to, and for the others why not."""
+    """The outcome of an action on several runs: the ids it succeeded for, and why it failed for the others."""
 
     done: list[int]
     problems: list[str]
@@ -38,7 +38,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What deleting runs would take away."""
+    """What deleting runs would remove."""
 
     runs: int
     live: int
@@ -47,52 +47,52 @@ class Loss:
 
 
 def run_actions(studio: Studio) -> tuple[ServerFunction, ...]:
-    """The functions that the scripts of the runs' pages call."""
+    """The functions that the scripts of the run pages call."""
     store = studio.store
 
     def act(request: dict[str, Any]) -> Outcome:
-        """Do one of ACTIONS with the runs `ids`."""
+        """Perform one of ACTIONS on the runs `ids`."""
         action = a_choice(request, "action", ACTIONS)
         if action is None:
-            raise ConfigError(f"action: is missing; allowed: {', '.join(ACTIONS)}")
+            raise ConfigError(f"action: missing; allowed: {', '.join(ACTIONS)}")
         return act_on(store, action, ids(request, "ids"))
 
     def rename(request: dict[str, Any]) -> str:
-        """Give the run another name; returns it."""
+        """Rename the run; returns the stored name."""
         return rename_run(store, an_id(request, "run"), a_text(request, "name", MAX_NAME))
 
     def tag(request: dict[str, Any]) -> Outcome:
-        """Add and remove tags, given as texts with commas, of the runs `ids`."""
+        """Add tags to and remove tags from the runs `ids`; both are comma-separated."""
         added, removed = (split_tags(a_text(request, name, MAX_TAGS_TEXT)) for name in ("add", "remove"))
         return tag_runs(store, ids(request, "ids"), added, removed)
 
     def loss(request: dict[str, Any]) -> Loss:
-        """What deleting the runs `ids` would take away."""
+        """What deleting the runs `ids` would remove."""
         return loss_of(store, ids(request, "ids"))
 
     return act, rename, tag, loss
 
 
 def act_on(store: Store, action: str, run_ids: Iterable[int]) -> Outcome:
-    """Do one of ACTIONS with each of the runs; one that cannot be acted on does not keep the others from it."""
+    """Perform one of ACTIONS on each run; a failure for one run does not affect the others."""
     return _each(run_ids, lambda run_id: ACTIONS[action](store, run_id))
 
 
 def rename_run(store: Store, run_id: int, name: str) -> str:
-    """Give a run another name; returns what is stored.
+    """Rename a run; returns the stored name.
 
     Raises:
         ConfigError: the name is blank.
         NotFoundError: there is no such run.
     """
     if not name.strip():
-        raise ConfigError("name: is empty; give the run a name of one character or more")
+        raise ConfigError("name: empty; give at least one character")
     store.rename_run(run_id, name.strip())
     return store.run(run_id).name
 
 
 def tag_runs(store: Store, run_ids: Iterable[int], added: list[str], removed: list[str]) -> Outcome:
-    """Add and remove tags of several runs; each keeps its others."""
+    """Add tags to and remove tags from several runs; their other tags stay."""
 
     def change(run_id: int) -> None:
         kept = [tag for tag in store.run(run_id).tags if tag not in removed]
@@ -118,32 +118,32 @@ def split_tags(text: str) -> list[str]:
 
 
 def loss_of(store: Store, run_ids: Iterable[int]) -> Loss:
-    """What deleting these runs would take away.
+    """What deleting these runs would remove.
 
     Raises:
-        NotFoundError: none of them is there.
+        NotFoundError: none of them exists.
     """
     runs = store.runs(run_ids=run_ids)
     if not runs:
-        raise NotFoundError("these runs are not there any more; the list shows what there is")
+        raise NotFoundError("these runs no longer exist; they may have been deleted")
     clips = sum(store.count_clips(run.run_id) for run in runs)
     size = sum(_size(store.folder_of_run(run.run_id)) for run in runs)
     return Loss(len(runs), sum(run.status in LIVE for run in runs), clips, size)
 
 
 def _size(folder: Path) -> int:
-    """Bytes of the files in a folder; 0 where there is none."""
+    """Total size of the files in a folder, in bytes; 0 if it does not exist."""
     size = 0
     for path in folder.rglob("*"):
         try:
             size += path.stat().st_size if path.is_file() else 0
-        except OSError:  # gone meanwhile
+        except OSError:  # deleted in the meantime
             continue
     return size
 
 
 def jobs_of_idle(store: Store, runs: Iterable[RunSummary]) -> dict[int, Job]:
-    """The newest job of each of the runs that never began."""
+    """The newest job of each run that has not started."""
     idle = {run.run_id for run in runs if run.status == "created"}
     if not idle:
         return {}

@@ -1,4 +1,4 @@
-"""A run as the pages show it: its true state, how far it is, how long it still takes, and what can be done with it."""
+"""A run as the pages show it: its state, progress, time left, and available actions."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _ACTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """One line of the table of runs.
+    """One row of the run table.
 
     Attributes:
-        state: the status of the run; 'cancelled' for one that was taken out of the queue before it began.
-        method: how replay draws, as the comparison names it.
-        eta_s: seconds to the end at the present speed, evaluations not counted; None where it does not move.
-        positive_rate: share of yes among the answered clips; None before the first.
-        backlog: clips that wait for the scorer; None where there is no scorer.
-        warning: what went wrong without ending the run, or what the scorer can make nothing of.
-        actions: what can be done with it now.
+        state: the run's status; 'cancelled' if it was removed from the queue before it started.
+        method: the method's label, as in comparisons.
+        eta_s: seconds left at the current speed, without evaluations; None if the run makes no progress.
+        positive_rate: fraction of yes among clips with an answer; None before the first.
+        backlog: clips waiting to be scored; None without a scorer.
+        warning: a problem that did not end the run, or what the scorer cannot read of the prompt.
+        actions: what can be done with the run now.
     """
 
     run_id: int
@@ -64,13 +64,13 @@ class RunRow:
 
     @property
     def version(self) -> str:
-        """A fingerprint of everything that is shown."""
+        """A fingerprint of the row's contents."""
         return f"{zlib.crc32(repr(astuple(self)).encode()):08x}"
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A setting that is not the same in all of some runs; `values` are in their order, as text."""
+    """A setting that differs between runs; `values` are in the order of the runs, as text."""
 
     name: str
     description: str
@@ -90,11 +90,11 @@ class Setting:
 
 
 def run_rows(items: Iterable[RunListItem], jobs: Mapping[int, Job]) -> list[RunRow]:
-    """Lines of the table, in the order of `items`.
+    """Rows of the table, in the order of `items`.
 
     Args:
         items: the runs.
-        jobs: the newest job of each run that never began.
+        jobs: the newest job of each run that has not started.
     """
     return [_row(item, jobs.get(item.run.run_id)) for item in items]
 
@@ -115,21 +115,21 @@ def _row(item: RunListItem, job: Job | None) -> RunRow:
 
 
 def state_of(run: RunSummary, job: Job | None) -> str:
-    """The status of the run; of one that never began, what became of its newest job."""
+    """The run's status; if it never started, the outcome of its newest job."""
     if run.status == "created" and job is not None and job.status in ENDED_EARLY:
         return job.status
     return run.status
 
 
 def eta_s(run: RunSummary) -> float | None:
-    """Seconds to the end at the present speed."""
+    """Seconds left at the current speed; None if the run makes no progress."""
     if run.status != "running" or not run.steps_per_second or run.steps_per_second < 0:
         return None
     return max(0, run.total_steps - run.step) / run.steps_per_second
 
 
 def differences(runs: Sequence[RunSummary]) -> list[Difference]:
-    """Settings that differ between the runs, in the order of the configuration; a run of an older version has the defaults."""
+    """Settings that differ between the runs, in configuration order; settings that an older run lacks have their defaults."""
     configs = [defaults_of_run(run.config) | run.config for run in runs]
     names = list(dict.fromkeys(name for config in configs for name in config))
     shown = {name: tuple(as_words(config.get(name)) for config in configs) for name in names}
@@ -137,7 +137,7 @@ def differences(runs: Sequence[RunSummary]) -> list[Difference]:
 
 
 def settings_of(run: RunSummary) -> list[Setting]:
-    """All settings of a run: those that are not the default first."""
+    """All settings of a run, non-default ones first."""
     defaults = defaults_of_run(run.config)
     settings = []
     for name, value in (defaults | run.config).items():
@@ -157,7 +157,7 @@ def as_words(value: Any) -> str:
 
 def _description(name: str) -> str:
     field = TrainConfig.model_fields.get(name)
-    return (field.description or "") if field else "of another version of VLM-RB"
+    return (field.description or "") if field else "a setting of another version of VLM-RB"
 
 
 def _group(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The studio as a web server: Gradio's pages behind the gate, clips and scripts beside them, the queue kept moving."""
+"""The studio's web server: Gradio's pages and the studio's routes behind the gate, and the thread that runs the queue."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from vlmrb import jobs
 from vlmrb.errors import ConfigError, VlmrbError
 
 RECONCILE_S = 2.0
-"""Seconds between two looks at the queue: dead processes are told apart and waiting ones started."""
+"""Seconds between checks of the queue, which notice dead processes and start queued jobs."""
 
 MAX_UPLOAD = "1mb"
-"""Nothing is uploaded to the studio."""
+"""Gradio's limit; the studio itself refuses uploads."""
 
 
 def make_server(studio: Studio, *, host: str = "127.0.0.1", login: Login | None = None) -> FastAPI:
@@ -35,8 +35,8 @@ def make_server(studio: Studio, *, host: str = "127.0.0.1", login: Login | None 
 
     Args:
         studio: the open store.
-        host: the address that it will listen on; on loopback, requests for other host names are refused.
-        login: asked of everyone, or None.
+        host: the address it will listen on; on loopback, requests for other host names are refused.
+        login: required of everyone, or None.
     """
 
     @asynccontextmanager
@@ -52,7 +52,7 @@ def make_server(studio: Studio, *, host: str = "127.0.0.1", login: Login | None 
     server = FastAPI(title="VLM-RB Studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan, middleware=[gate])
     server.router.routes.extend(media_routes(studio))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "SSR mode")  # which nobody asked for
+        warnings.filterwarnings("ignore", "SSR mode")  # it is off, see below
         return gr.mount_gradio_app(
             server,
             build_app(studio),
@@ -71,24 +71,24 @@ def make_server(studio: Studio, *, host: str = "127.0.0.1", login: Login | None 
 
 
 def _head() -> str:
-    """Links to the style: the shared one first, then each page's, then the colours of the replay methods."""
+    """Links to the style sheets: the shared one, then each page's, then the colours of the replay methods."""
     sheets = ["studio.css", *sorted(f"pages/{path.name}" for path in (assets_folder() / "pages").glob("*.css"))]
     links = [f'<link rel="stylesheet" href="./studio/assets/{sheet}?v={assets_version()}">' for sheet in sheets]
     return "".join(['<meta name="color-scheme" content="light dark">', *links, f"<style>{style_sheet()}</style>"])
 
 
 def keep_queue_moving(studio: Studio) -> Callable[[], None]:
-    """Look after the queue in a thread; returns what stops it. Jobs themselves are processes and need none of this."""
+    """Run the queue in a background thread; returns a function that stops it. Running jobs are processes and need no thread."""
     stopped = threading.Event()
 
-    def look_after() -> None:
+    def reconcile() -> None:
         while not stopped.wait(RECONCILE_S):
             try:
                 jobs.reconcile(studio.store)
             except VlmrbError as error:
-                logging.getLogger(__name__).warning("the queue could not be looked after: %s", error)
+                logging.getLogger(__name__).warning("cannot update the queue: %s", error)
 
-    thread = threading.Thread(target=look_after, name="queue", daemon=True)
+    thread = threading.Thread(target=reconcile, name="queue", daemon=True)
     thread.start()
 
     def stop() -> None:
@@ -99,7 +99,7 @@ def keep_queue_moving(studio: Studio) -> Callable[[], None]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes any free one.
+    """A listening socket; port 0 takes any free port.
 
     Raises:
         ConfigError: the address cannot be used.
@@ -112,14 +112,14 @@ def listen(host: str, port: int) -> socket.socket:
         listening.listen(128)
     except OSError as error:
         raise ConfigError(
-            f"--host {host} --port {port}: cannot listen there ({error.strerror or error}); "
-            "is a studio running already? give another port, or 0 for any free one"
+            f"--host {host} --port {port}: cannot listen on this address ({error.strerror or error}); "
+            "is a studio already running? give another port, or 0 for any free one"
         ) from error
     return listening
 
 
 def serve(app: ASGIApp, listening: socket.socket, *, on_ready: Callable[[], None] = lambda: None) -> None:
-    """Answer requests until interrupted. `on_ready` is called once requests are answered."""
+    """Serve until interrupted. `on_ready` is called once the server accepts requests."""
     import uvicorn
 
     class Server(uvicorn.Server):

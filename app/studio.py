@@ -1,4 +1,4 @@
-"""What every page is given: the open store, and the pictures of its clips."""
+"""What all pages share: the open store, and the pictures of its clips."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from vlmrb.store import Store
 
 @dataclass(frozen=True)
 class Studio:
-    """The studio's hands: pages read and change the store through it and keep no state of their own.
+    """Shared by all pages, which read and change the store through it and keep no state themselves.
 
     Attributes:
         store: open for reading and writing; any thread may use it.
-        playback: stored clips as pictures, cached.
+        playback: renders stored clips and caches the result.
     """
 
     store: Store
@@ -24,7 +24,7 @@ class Studio:
 
     @classmethod
     def open(cls, store_url: str | None) -> Studio:
-        """Open the store, made where there is none.
+        """Open the store; create it if it does not exist.
 
         Raises:
             StoreError: it cannot be opened or is not a store.
@@ -33,7 +33,7 @@ class Studio:
         return cls(store, Playback(store))
 
     def warm_up(self) -> None:
-        """Draw the newest clip, so that the first one that is looked at need not wait for what drawing loads and compiles."""
+        """Draw the newest clip, so that the first clip shown does not wait for imports and compilation."""
         with contextlib.suppress(VlmrbError):
             for clip in self.store.clips(limit=1):
                 self.playback.thumbnail(clip.clip_id)

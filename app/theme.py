@@ -1,4 +1,4 @@
-"""How the studio looks: Gradio's theme, set to the tokens of `assets/studio/studio.css`."""
+"""The studio's look: a Gradio theme that uses the tokens of `assets/studio/studio.css`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "DejaVu Sans Mono
 
 
 def studio_theme() -> gr.themes.Base:
-    """The theme. Fonts are the machine's own: nothing is fetched from elsewhere."""
+    """The theme. It uses system fonts, so nothing is downloaded."""
     theme = gr.themes.Base(
         primary_hue=gr.themes.colors.indigo,
         neutral_hue=gr.themes.colors.zinc,

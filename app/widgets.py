@@ -1,7 +1,7 @@
-"""Parts of a page that are drawn by the studio's own scripts: a Gradio HTML node, and Python functions that its script may call.
+"""Parts of a page drawn by the studio's own scripts: a Gradio HTML node, and the Python functions that its script may call.
 
-A widget named 'run_list' is drawn by `assets/studio/widgets/run_list.js`, whose `mount(context)` gets the node, the
-starting data and the functions. Its node never changes in Gradio's eyes, so zoom, focus, selection and scroll stay.
+The widget 'run_list' is drawn by `assets/studio/widgets/run_list.js`, whose `mount(context)` gets the node, the initial
+data and the functions. Gradio never redraws the node, so zoom, focus, selection and scroll position are kept.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from app.plain import to_json
 from vlmrb.errors import ConfigError, VlmrbError
 
 MAX_REQUEST = 100_000
-"""Characters of a widget's request at most."""
+"""Maximum number of characters in a widget's request."""
 
 
 def widget(name: str, *functions: Callable[[dict[str, Any]], Any], elem_id: str | None = None, **data: Any) -> gr.HTML:
     """A widget of the page.
 
     Args:
-        name: of its script.
-        functions: each takes one dict that the browser sends (checked by the function: it is untrusted) and returns
-            plain data, records or arrays. An error that is raised on purpose reaches the script as its message.
-        elem_id: id of the node, unique in the page; the name if none is given.
-        data: what the script starts with; JSON.
+        name: name of its script.
+        functions: each takes the dict sent by the browser, which it must validate, and returns plain data, records or
+            arrays. The script receives the message of a VlmrbError.
+        elem_id: id of the node, unique on the page; by default the name.
+        data: initial data for the script, JSON-serialisable.
     """
     start = json.dumps(to_json(data)).replace("<", "\\u003c")
     script = f"""
@@ -51,13 +51,13 @@ def widget(name: str, *functions: Callable[[dict[str, Any]], Any], elem_id: str 
 
 
 def answering(function: Callable[[dict[str, Any]], Any]) -> Callable[[Any], dict[str, Any]]:
-    """What the browser calls: {'answer': …}, or {'error': words} for bad requests and errors raised on purpose."""
+    """The function as the browser calls it: gives {'answer': …}, or {'error': message} for bad requests and VlmrbErrors."""
 
     @functools.wraps(function)
     def answer(request: Any = None) -> dict[str, Any]:
         try:
             if not isinstance(request, dict) or len(json.dumps(request)) > MAX_REQUEST:
-                raise ConfigError("the request is not of the form that this page sends; reload the page")
+                raise ConfigError("the request is malformed or too long; reload the page")
             return {"answer": to_json(function(request))}
         except VlmrbError as error:
             return {"error": str(error)}

@@ -1,4 +1,4 @@
-"""The clips page: browse many, watch one, say whether its label is right, watch several side by side."""
+"""The clips page: browse clips, watch one, judge its label, watch several side by side."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HUMANS = ("agreed", "disagreed", "any", "none")
 
 @dataclass(frozen=True, slots=True)
 class FoundClips:
-    """Page number `page` (from 1) of the clips that match, and how many match in all."""
+    """Page `page` (from 1) of the matching clips, and the total number of matches."""
 
     total: int
     page: int
@@ -36,7 +36,7 @@ class FoundClips:
 
 @dataclass(frozen=True, slots=True)
 class RunChoice:
-    """A run as the filter's menu names it."""
+    """A run in the filter's menu."""
 
     run_id: int
     name: str
@@ -48,7 +48,7 @@ class RunChoice:
 
 @dataclass(frozen=True, slots=True)
 class Menus:
-    """What there is to filter by. Events and prompts are those of the chosen runs' clips."""
+    """The filters' options. Events and prompts are those of the chosen runs' clips."""
 
     runs: list[RunChoice]
     events: list[str]
@@ -56,13 +56,13 @@ class Menus:
 
 
 def build(studio: Studio) -> None:
-    """Add the page's components to the Blocks that is open."""
+    """Add the page's components to the open Blocks."""
     functions = browser_functions(studio.store)
     widget("clip_browser", *functions, page_size=PAGE_SIZE, max_together=MAX_TOGETHER, max_note=MAX_NOTE)
 
 
 def browser_functions(store: Store) -> list[Callable[[dict[str, Any]], Any]]:
-    """What the page's script may call."""
+    """The functions that the page's script may call."""
 
     def menus(request: dict[str, Any]) -> Menus:
         return read_menus(store, tuple(ids(request, "runs")))
@@ -89,14 +89,14 @@ def browser_functions(store: Store) -> list[Callable[[dict[str, Any]], Any]]:
     return [menus, find, count, look, together, judge]
 
 
-# -- what the browser asks for
+# -- requests
 
 
 def clip_filter(request: dict[str, Any]) -> ClipFilter:
-    """The filter that a request or an address holds.
+    """The filter given by a request or URL.
 
     Raises:
-        ConfigError: a value is none of those there are.
+        ConfigError: a value is not allowed.
     """
 
     def step(name: str) -> int | None:
@@ -118,22 +118,22 @@ def clip_filter(request: dict[str, Any]) -> ClipFilter:
 
 
 def clip_order(request: dict[str, Any]) -> ClipOrder:
-    """The order that is asked for, newest first if none is. Raises as `clip_filter` does."""
+    """The requested order, by default newest first. Raises like `clip_filter`."""
     return cast(ClipOrder, a_choice(request, "order", get_args(ClipOrder)) or "newest")
 
 
-# -- what it gets
+# -- answers
 
 
 def find_page(store: Store, wanted: ClipFilter, order: ClipOrder, page: int) -> FoundClips:
-    """Page 1, 2, 3, … of the clips that match; the last one where there are not so many.
+    """Page `page` (from 1) of the matching clips; the last one if there are fewer pages.
 
     Raises:
-        NotFoundError: one of the runs is not there.
+        NotFoundError: one of the runs does not exist.
     """
     found = _runs(store, wanted.run_ids)
     if missing := [run_id for run_id in wanted.run_ids if run_id not in found]:
-        raise NotFoundError(f"there is no run {missing[0]} (any more); the list of runs shows those there are")
+        raise NotFoundError(f"there is no run {missing[0]}; it may have been deleted")
     total = store.count_clips_found(wanted)
     page = min(max(page, 1), max(1, -(-total // PAGE_SIZE)))
     clips = store.find_clips(wanted, order, limit=PAGE_SIZE, offset=PAGE_SIZE * (page - 1))
@@ -141,7 +141,7 @@ def find_page(store: Store, wanted: ClipFilter, order: ClipOrder, page: int) -> 
 
 
 def read_menus(store: Store, run_ids: tuple[int, ...]) -> Menus:
-    """What there is to filter by."""
+    """The filters' options."""
     runs = [
         RunChoice(run.run_id, run.name, run.env, method_of(run).label, run.status, run.counters.clips) for run in store.runs()
     ]
@@ -152,14 +152,14 @@ def cards_of(store: Store, clip_ids: list[int]) -> list[ClipCard]:
     """Cards of these clips.
 
     Raises:
-        NotFoundError: one of them is not there.
+        NotFoundError: one of them does not exist.
     """
     clips = store.clip_summaries(clip_ids)
     return clip_cards(clips, _runs(store, {clip.run_id for clip in clips}))
 
 
 def look_at(store: Store, clip_id: int) -> ClipView:
-    """Everything that is known about a clip.
+    """Everything known about a clip.
 
     Raises:
         NotFoundError: there is no such clip.
@@ -188,7 +188,7 @@ def look_at(store: Store, clip_id: int) -> ClipView:
 
 
 def _rewards(store: Store, clip_id: int) -> tuple[tuple[float, ...], str]:
-    """Rewards by frame, or what is wrong: a clip with damaged pictures is still worth reading about."""
+    """Rewards by frame, and '' or why they cannot be read: the rest of a damaged clip is still worth showing."""
     try:
         return tuple(float(reward) for reward in store.load_clip(clip_id).rewards), ""
     except StoreCorruptError as error:

@@ -1,4 +1,4 @@
-"""The compare page: methods side by side, with as much certainty as the seeds allow."""
+"""The compare page: methods side by side, with confidence intervals over their seeds."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class RunChoice:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What there is to compare, and what is compared where nobody has chosen."""
+    """The runs to choose from, and those compared by default."""
 
     runs: list[RunChoice]
     default: list[int]
 
 
 def build(studio: Studio) -> None:
-    """Add the page's components to the Blocks that is open."""
+    """Add the page's components to the open Blocks."""
     store = studio.store
 
     def choices(_: dict[str, Any]) -> Choices:
@@ -51,17 +51,17 @@ def build(studio: Studio) -> None:
         return read_choices(store)
 
     def comparison(request: dict[str, Any]) -> CompareView:
-        """The chosen runs, or the newest set."""
+        """The comparison of the chosen runs, or of the newest set."""
         chosen = ids(request, "runs") or default_runs(store)
         metric = a_text(request, "metric", 200) or SUCCESS
         return compare_view(store, chosen, metric, a_choice(request, "statistic", tuple(STATISTICS)) or "iqm")
 
     def metrics(request: dict[str, Any]) -> list[str]:
-        """Names of the curves that the runs have."""
+        """Names of the runs' curves."""
         return store.metric_names(*ids(request, "runs"))
 
     def scatter(request: dict[str, Any]) -> list[TdErrorAndScore]:
-        """TD error against score of clips of these runs."""
+        """TD error against score for clips of these runs."""
         return store.td_errors_and_scores(ids(request, "runs"), SCATTER_POINTS)
 
     def version(request: dict[str, Any]) -> str:

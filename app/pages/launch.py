@@ -1,4 +1,4 @@
-"""The launch page: a form made from the configuration model, checked as one types, and one press that starts a matched set."""
+"""The launch page: a form built from the configuration model, checked during typing; one press starts a matched set."""
 
 from __future__ import annotations
 
@@ -32,25 +32,28 @@ ENVIRONMENTS = (
     "CartPole-v1", "Pendulum-v1", "cube-single-singletask-task1-v0", "scene-singletask-task1-v0", "scene-singletask-task4-v0",
     "puzzle-3x3-singletask-task1-v0",
 )  # fmt: skip
-"""What the field of the environment suggests; any other id may be typed."""
+"""Suggestions for the environment field; any other id can be typed."""
 
 SCORERS = (
-    ("embedded", "the small models that come with VLM-RB: for MiniGrid and for OGBench's robot arm, on any machine"),
-    ("oracle", "a control scorer, which reads no prompt: yes where the simulator saw progress"),
-    ("reward", "a control scorer, which reads no prompt: yes where the clip holds a positive reward"),
+    ("embedded", "the small models shipped with VLM-RB, for MiniGrid and OGBench's robot arm; they run on any machine"),
+    ("oracle", "a control scorer, which reads no prompt: yes if the simulator saw progress"),
+    ("reward", "a control scorer, which reads no prompt: yes if the clip contains a positive reward"),
     ("random:0.25", "a control scorer, which reads no prompt: yes at random, at this rate"),
-    ("hf:facebook/Perception-LM-1B", "a model from the hub or a local folder; the paper's choice, for a GPU"),
+    (
+        "hf:facebook/Perception-LM-1B",
+        "a model from the Hugging Face Hub or a local folder; this one is the paper's choice, for a GPU",
+    ),
     ("openai:http://127.0.0.1:8000/v1#model", "an OpenAI-compatible server that returns log-probabilities"),
 )
 
 
 MAX_PRESSES = 200
-"""Presses that are remembered."""
+"""Number of recent presses remembered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A preset as the page offers it."""
+    """A preset as the page shows it."""
 
     key: str
     title: str
@@ -60,13 +63,13 @@ class Preset:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a form comes to.
+    """The result of checking a form.
 
     Attributes:
-        problems: what is wrong, by field; '' for what belongs to none. Nothing else counts where there are any.
-        size: how many runs, and how long they take here.
-        schedules: λ along a run: (step, λ); one for each that the runs differ in.
-        command: that launches the same.
+        problems: messages by field, '' for those that belong to no field. If there are any, the rest is empty.
+        size: number of runs and estimated time on this machine.
+        schedules: the distinct λ schedules of the runs, as (step, λ) points.
+        command: the equivalent shell command.
         notices: what the scorer cannot read of the prompt.
     """
 
@@ -79,7 +82,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """Runs that were launched, or what is wrong with the form."""
+    """The launched runs, or the form's problems."""
 
     run_ids: list[int]
     set_name: str
@@ -87,17 +90,17 @@ class Launched:
 
 
 def build(studio: Studio) -> None:
-    """Add the page's components to the Blocks that is open."""
+    """Add the page's components to the open Blocks."""
     store = studio.store
 
     def check_form(request: dict[str, Any]) -> Verdict:
-        """Words on every field that is wrong; else how much it is."""
+        """The form's problems by field, or the size of the launch."""
         return verdict_on(store, filled_from(request))
 
     launcher = Launcher(store)
 
     def launch(request: dict[str, Any]) -> Launched:
-        """Start the runs of the form; `press` tells one press of the button from the next."""
+        """Launch the form's runs; `press` identifies one press of the button."""
         return launcher.launch(filled_from(request), a_text(request, "press", 60))
 
     widget(
@@ -114,7 +117,7 @@ def build(studio: Studio) -> None:
 
 
 def verdict_on(store: Store, form: Filled) -> Verdict:
-    """What a form comes to; nothing is written."""
+    """Check a form; nothing is written."""
     checked = check(form)
     if checked.problems:
         return Verdict(checked.problems, None, [], "", [])
@@ -127,7 +130,7 @@ class Launcher:
     """Launches forms; one press of the button launches once, however often its request arrives.
 
     Args:
-        store: where the runs go.
+        store: where the runs are created.
     """
 
     def __init__(self, store: Store) -> None:
@@ -135,13 +138,13 @@ class Launcher:
         self._done: OrderedDict[str, Launched] = OrderedDict()
 
     def launch(self, form: Filled, press: str) -> Launched:
-        """The runs of a form, or what is wrong with it.
+        """Launch the form's runs, or return its problems.
 
         Raises:
-            VlmrbError: the environment or scorer of a run cannot be used here; nothing has been written.
+            VlmrbError: a run's environment or scorer cannot be used here; nothing was written.
         """
         if not press:
-            raise ConfigError("press: is missing; reload the page")
+            raise ConfigError("press: missing; reload the page")
         with self._lock:
             if press not in self._done:
                 self._done[press] = self._launch(form)

@@ -1,4 +1,4 @@
-"""The prompts page: write a question, try it on stored clips before it touches a run, save it, apply it."""
+"""The prompts page: write a prompt, try it on stored clips before applying it to a run, save it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONTROL_SCORERS = ("oracle", "reward", "random")
 
 @dataclass(frozen=True, slots=True)
 class RunChoice:
-    """A run whose clips may be asked about, or that may take the prompt."""
+    """A run whose clips can be used in a trial, or that can take the prompt."""
 
     run_id: int
     name: str
@@ -35,12 +35,12 @@ class RunChoice:
     status: str
     scorer: str | None
     clips: int
-    takes_prompt: str  # '' where it does, else why not
+    takes_prompt: str  # '' if it does, else why not
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """Everything there is to choose from."""
+    """All options on the page."""
 
     prompts: list[Prompt]
     runs: list[RunChoice]
@@ -50,7 +50,7 @@ class Library:
 
 @dataclass(frozen=True, slots=True)
 class RecentTrial:
-    """A trial in a list."""
+    """A trial in the list of earlier trials."""
 
     trial_id: int
     status: str
@@ -63,13 +63,13 @@ class RecentTrial:
 
 @dataclass(frozen=True, slots=True)
 class TriedClip:
-    """One clip of a trial, as much as the page needs to reckon with any threshold.
+    """One clip of a trial, with what the page needs to evaluate any threshold.
 
     Attributes:
-        probability: P(yes) that the trial found; None for unknown.
-        before: the label that counts now; None where there is none.
-        progress: what the simulator saw.
-        human: what a person says that the label should be; None where nobody has.
+        probability: the trial's P(yes); None for unknown.
+        before: the current label; None if there is none.
+        progress: whether the simulator saw progress.
+        human: the right label according to a person; None without a verdict.
     """
 
     clip_id: int
@@ -88,7 +88,7 @@ class TriedClip:
 
 @dataclass(frozen=True, slots=True)
 class TrialView:
-    """A trial as it is now. AUC and calibration do not depend on the threshold; all else the page reckons from the clips."""
+    """The current state of a trial. The page computes everything that depends on the threshold from the clips."""
 
     trial_id: int
     status: TrialStatus
@@ -108,7 +108,7 @@ class TrialView:
 
 
 def build(studio: Studio) -> None:
-    """Add the page's components to the Blocks that is open."""
+    """Add the page's components to the open Blocks."""
     store = studio.store
 
     def library(_: dict[str, Any]) -> Library:
@@ -116,7 +116,7 @@ def build(studio: Studio) -> None:
         return read_library(store)
 
     def try_prompt(request: dict[str, Any]) -> int:
-        """Ask a question about a sample of stored clips, in the background; the id of the trial."""
+        """Score a sample of stored clips with the prompt, in the background; returns the trial's id."""
         return jobs.launch_trial(
             store,
             run_ids=ids(request, "runs"),
@@ -128,27 +128,27 @@ def build(studio: Studio) -> None:
         )
 
     def trial(request: dict[str, Any]) -> TrialView:
-        """A trial as it is now; without its clips where `scored` is what the page has seen."""
+        """The current state of a trial; without its clips if the page has already `seen` as many."""
         return view_of(store, an_id(request, "trial"), a_count(request, "seen", 10**9, default=0))
 
     def stop_trial(request: dict[str, Any]) -> None:
-        """End a trial."""
+        """Stop a trial."""
         jobs.stop_trial(store, an_id(request, "trial"))
 
     def resume_trial(request: dict[str, Any]) -> None:
-        """Go on with a trial."""
+        """Resume a trial."""
         jobs.resume_trial(store, an_id(request, "trial"))
 
     def save(request: dict[str, Any]) -> Prompt:
-        """Store the text as the next version of a name."""
+        """Save the text as the next version of a name."""
         return save_prompt(store, a_text(request, "name", MAX_NAME), a_text(request, "text"))
 
     def apply(request: dict[str, Any]) -> int:
-        """Ask a live run to use the text from now on; the id of the request."""
+        """Ask a live run to use the text from now on; returns the id of the live change."""
         return jobs.request_prompt(store, an_id(request, "run"), a_text(request, "text"))
 
     def applied(request: dict[str, Any]) -> LiveChange:
-        """What became of such a request."""
+        """That live change, with its status."""
         run_id, change_id = an_id(request, "run"), an_id(request, "control")
         for row in store.live_changes(run_id):
             if row.change_id == change_id:
@@ -173,7 +173,7 @@ def build(studio: Studio) -> None:
 
 
 def read_library(store: Store) -> Library:
-    """Prompts, the runs that have clips or may take a prompt, the scorers that were used, and recent trials."""
+    """Prompts, runs that have clips or can take a prompt, scorers used by runs, and recent trials."""
     runs = [run for run in store.runs() if run.counters.clips or run.status in LIVE]
     used = dict.fromkeys(run.scorer for run in runs if run.scorer)
     prompts = {prompt.prompt_id: prompt for prompt in store.prompts()}
@@ -199,7 +199,7 @@ def _recent(trial: Trial, prompts: dict[int | None, Prompt]) -> RecentTrial:
 
 
 def view_of(store: Store, trial_id: int, seen: int = 0) -> TrialView:
-    """A trial as it is now; its clips are left out while there are no more of them than `seen`.
+    """The current state of a trial; its clips are left out if there are no more than `seen`.
 
     Raises:
         NotFoundError: there is no such trial.

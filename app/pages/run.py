@@ -1,4 +1,4 @@
-"""One run: its curves as they grow, its log and settings, and the λ and prompt that can be changed while it trains."""
+"""The page of one run: live curves, log, settings, and controls that change λ and the prompt while it trains."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vlmrb.store import Store
 from vlmrb.types import LiveChange, Prompt, RunSummary
 
 MAX_POINTS = 600
-"""Points of a curve when it is first drawn; what comes later is drawn as it is."""
+"""Maximum number of points per curve when first drawn; later points are added as they are."""
 
 MAX_LOG_BYTES = 64_000
 
@@ -33,7 +33,7 @@ Curve = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A live change as the page shows it; `value` in words."""
+    """A live change as the page shows it; `value` as text."""
 
     change_id: int
     name: str
@@ -46,7 +46,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a browser has drawn: the last step of each curve, and the run's step and process at that time."""
+    """What a browser has drawn: the last step of each curve, and the run's step and process id at that time."""
 
     last_steps: dict[str, int]
     step: int = 0
@@ -55,13 +55,13 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class RunLook:
-    """A run now, and what is new of its curves.
+    """The current state of a run, and the new points of its curves.
 
     Attributes:
-        curves: steps and values by metric; what came after the browser's last step.
-        afresh: the curves are whole and take the place of what was drawn before.
-        cannot_change: why 'lambda' and 'prompt' cannot be changed now; '' where they can.
-        prompt: the question that clips are asked now.
+        curves: steps and values by metric, after the browser's last step.
+        afresh: whether the curves are complete and replace those drawn before.
+        cannot_change: why 'lambda' and 'prompt' cannot be changed now; '' if they can.
+        prompt: the prompt in use.
     """
 
     row: RunRow
@@ -75,7 +75,7 @@ class RunLook:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What does not change while a run trains; `color` is the token of its method's colour."""
+    """What does not change while a run trains; `color` is its method's colour token."""
 
     color: str
     settings: list[Setting]
@@ -90,14 +90,14 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """The end of a run's log; None where it is what the browser has already."""
+    """The end of a run's log; `text` is None if the browser has this version."""
 
     text: str | None
     version: str
 
 
 def build(studio: Studio) -> None:
-    """Add the page's components to the Blocks that is open."""
+    """Add the page's components to the open Blocks."""
     store = studio.store
 
     def facts(request: dict[str, Any]) -> RunFacts:
@@ -105,15 +105,15 @@ def build(studio: Studio) -> None:
         return facts_of(store, an_id(request, "run"))
 
     def look(request: dict[str, Any]) -> RunLook:
-        """The run now; `since` has the last step of each curve that is drawn, `step` and `pid` what was seen last."""
+        """The run's current state; `since` has the last drawn step of each curve, `step` and `pid` the last ones seen."""
         return look_at(store, an_id(request, "run"), seen_by(request))
 
     def log(request: dict[str, Any]) -> Log:
-        """The end of the log, unless `version` is what it is."""
+        """The end of the log, unless `version` is current."""
         return read_log(store, an_id(request, "run"), a_text(request, "version", 20))
 
     def change_lambda(request: dict[str, Any]) -> int:
-        """Ask the run for another λ: a number, or 'none' or 'schedule' as `mode`."""
+        """Request a new λ: a number as `weight`, or 'none' or 'schedule' as `mode`."""
         run_id, mode = an_id(request, "run"), a_choice(request, "mode", ("none", "schedule"))
         weight = a_number(request, "weight", 0, 1)
         if mode is None and weight is None:
@@ -121,13 +121,13 @@ def build(studio: Studio) -> None:
         return jobs.request_lambda(store, run_id, mode if mode is not None else weight)
 
     def change_prompt(request: dict[str, Any]) -> int:
-        """Ask the run to put another question to its scorer: `prompt_id` of a stored one, or `prompt`, a preset or a text."""
+        """Request a new prompt: `prompt_id` of a stored one, or `prompt`, a preset's name or a text."""
         run_id = an_id(request, "run")
         prompt = an_id(request, "prompt_id") if request.get("prompt_id") is not None else a_text(request, "prompt")
         return jobs.request_prompt(store, run_id, prompt)
 
     def prompts(_: dict[str, Any]) -> list[Prompt]:
-        """Presets and the questions that are stored, newest version of each name last."""
+        """Presets and stored prompts, newest version of each name last."""
         return known_prompts(store)
 
     widget("run_view", facts, look, log, change_lambda, change_prompt, prompts, *run_actions(studio))
@@ -140,7 +140,7 @@ def facts_of(store: Store, run_id: int) -> RunFacts:
         NotFoundError: there is no such run.
     """
     run = store.run(run_id)
-    tokens = method_tokens(method_of(one).label for one in store.runs())  # of all, so that it is the colour of other pages
+    tokens = method_tokens(method_of(one).label for one in store.runs())  # of all runs, for the same colours as on other pages
     return RunFacts(
         color=tokens[method_of(run).label],
         settings=settings_of(run),
@@ -158,17 +158,17 @@ def seen_by(request: dict[str, Any]) -> Seen:
     """What a browser says it has drawn.
 
     Raises:
-        ConfigError: it is not of this form.
+        ConfigError: the request is malformed.
     """
     since = request.get("since") or {}
     if not isinstance(since, dict) or len(since) > 200:
-        raise ConfigError("since: an object of steps by curve is needed; reload the page")
+        raise ConfigError("since: expected an object of steps by curve; reload the page")
     steps = {str(name)[:200]: a_count(since, name, MAX_ID, 0) for name in since}
     return Seen(steps, step=a_count(request, "step", MAX_ID, 0), pid=a_count(request, "pid", MAX_ID, 0))
 
 
 def look_at(store: Store, run_id: int, seen: Seen) -> RunLook:
-    """A run now, and what is new of its curves since a browser last looked.
+    """The current state of a run, and the points of its curves that a browser has not seen.
 
     Raises:
         NotFoundError: there is no such run.
@@ -177,7 +177,7 @@ def look_at(store: Store, run_id: int, seen: Seen) -> RunLook:
     if not items:
         raise NotFoundError(f"there is no run {run_id}; it may have been deleted")
     run = items[0].run
-    afresh = not seen.last_steps or _went_back(run, seen)
+    afresh = not seen.last_steps or _was_resumed(run, seen)
     requests = store.live_changes(run_id)
     prompts = {prompt.prompt_id: prompt for prompt in store.prompts()} if requests else {}
     return RunLook(
@@ -191,13 +191,13 @@ def look_at(store: Store, run_id: int, seen: Seen) -> RunLook:
     )
 
 
-def _went_back(run: RunSummary, seen: Seen) -> bool:
-    """Whether another process has gone on with the run, from a checkpoint before what is drawn."""
+def _was_resumed(run: RunSummary, seen: Seen) -> bool:
+    """Whether another process has resumed the run, from a checkpoint before the last drawn point."""
     return run.step < seen.step or bool(run.pid and seen.pid and run.pid != seen.pid)
 
 
 def new_points(store: Store, run_id: int, last_steps: Mapping[str, int]) -> dict[str, Curve]:
-    """Curves after the steps that are known; those that are not known at all come whole, in MAX_POINTS points at most."""
+    """Curves after the last known steps; unknown curves come complete, in at most MAX_POINTS points."""
     names = store.metric_names(run_id)
     since = {(run_id, name): last_steps[name] for name in names if name in last_steps}
     found = store.curves([run_id], names, since=since)
@@ -223,7 +223,7 @@ def _prompt_words(prompt: Prompt) -> str:
 
 
 def _prompt_in_use(run: RunSummary, requests: Sequence[LiveChange], prompts: Mapping[int | None, Prompt]) -> str:
-    """The newest question that was applied, else the one that the run began with."""
+    """The prompt applied last, or the one that the run started with."""
     for request in reversed(requests):
         if request.name == "prompt" and request.status == "applied" and request.value in prompts:
             return _prompt_words(prompts[request.value])
@@ -231,7 +231,7 @@ def _prompt_in_use(run: RunSummary, requests: Sequence[LiveChange], prompts: Map
 
 
 def read_log(store: Store, run_id: int, version: str) -> Log:
-    """The end of a run's log, unless it is the version that the browser has."""
+    """The end of a run's log, unless the browser has this version."""
     text = jobs.log_tail(store, run_id, max_bytes=MAX_LOG_BYTES)
     current = f"{zlib.crc32(text.encode()):08x}"
     return Log(None if current == version else text, current)

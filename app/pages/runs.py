@@ -1,4 +1,4 @@
-"""The first page: all runs, live, with what can be done about them, and the queue."""
+"""The start page: all runs, live, with their actions, and the queue."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from vlmrb.store import Store
 from vlmrb.types import LIVE
 
 MAX_RUNS = 1_000
-"""Runs that the table shows, newest first."""
+"""Maximum number of runs in the table, newest first."""
 
 MAX_DIFF = 12
-"""Runs whose settings are laid side by side at most."""
+"""Maximum number of runs whose settings are shown side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class NamedRun:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """What runs, what waits (in the order in which it will start), and how many may run at a time."""
+    """The number of running runs, the queued runs in the order they will start, and how many may run at a time."""
 
     running: int
     waiting: list[NamedRun]
@@ -45,13 +45,13 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class RunTable:
-    """What has changed in the table of runs since the browser last looked.
+    """Changes in the run table since the browser last asked.
 
     Attributes:
         order: ids of all runs, newest first.
-        rows: those that the browser does not know as they are now.
-        versions: of these rows, by run id.
-        colors: the token of each method's colour.
+        rows: the rows that are new or changed.
+        versions: versions of these rows, by run id.
+        colors: colour tokens by method.
         more: whether there are older runs that are not shown.
     """
 
@@ -65,46 +65,46 @@ class RunTable:
 
 @dataclass(frozen=True, slots=True)
 class SideBySide:
-    """Settings that differ between runs; each difference holds one value per run, in their order."""
+    """Settings that differ between runs; each difference has one value per run, in the order of `runs`."""
 
     runs: list[NamedRun]
     differences: list[Difference]
 
 
 def build(studio: Studio) -> None:
-    """Add the page's components to the Blocks that is open."""
+    """Add the page's components to the open Blocks."""
 
     def table(request: dict[str, Any]) -> RunTable:
-        """What has changed; `known` holds the versions of rows that the browser has, by run id."""
+        """Changes in the table; `known` has the row versions that the browser knows, by run id."""
         return read_table(studio.store, known_versions(request))
 
     def set_limit(request: dict[str, Any]) -> int:
-        """How many runs may train at a time, from now on."""
+        """Set how many runs may train at a time; returns it."""
         limit = a_count(request, "limit", 1_000, 0)
         jobs.set_job_limit(studio.store, limit)
         return limit
 
     def diff(request: dict[str, Any]) -> SideBySide:
-        """The settings in which the runs `ids` differ."""
+        """The settings that differ between the runs `ids`."""
         return side_by_side(studio.store, ids(request, "ids"))
 
     widget("run_list", table, set_limit, diff, *run_actions(studio), quick=jobs.presets()[0].key)
 
 
 def known_versions(request: Mapping[str, Any]) -> dict[int, str]:
-    """The versions of rows that a browser says it has.
+    """The row versions that a browser says it has.
 
     Raises:
-        ConfigError: it is not of this form.
+        ConfigError: the request is malformed.
     """
     known = request.get("known") or {}
     if not isinstance(known, dict) or len(known) > 2 * MAX_RUNS:
-        raise ConfigError("known: an object of versions by run is needed; reload the page")
+        raise ConfigError("known: expected an object of versions by run; reload the page")
     return {int(key): str(version) for key, version in known.items() if str(key).isdecimal() and len(str(key)) < 12}
 
 
 def read_table(store: Store, known: Mapping[int, str]) -> RunTable:
-    """What has changed against the versions that a browser knows."""
+    """Changes since the row versions that a browser knows."""
     items = store.run_list(limit=MAX_RUNS + 1)
     items, more = items[:MAX_RUNS], len(items) > MAX_RUNS
     rows = run_rows(items, jobs_of_idle(store, [item.run for item in items]))
@@ -124,7 +124,7 @@ def queue_of(store: Store, rows: Sequence[RunRow]) -> Queue:
     """The queue as the strip above the table shows it."""
     waiting = [row for row in rows if row.state == "queued"]
     place = {job.target_id: job.job_id for job in store.jobs(status="queued") if job.kind == "train"} if waiting else {}
-    waiting.sort(key=lambda row: place.get(row.run_id, 0))  # those that are about to begin come first
+    waiting.sort(key=lambda row: place.get(row.run_id, 0))  # runs about to start come first
     return Queue(
         running=sum(row.state in LIVE for row in rows),
         waiting=[NamedRun(row.run_id, row.name) for row in waiting],
@@ -134,13 +134,13 @@ def queue_of(store: Store, rows: Sequence[RunRow]) -> Queue:
 
 
 def side_by_side(store: Store, run_ids: Sequence[int]) -> SideBySide:
-    """The settings in which runs differ.
+    """The settings that differ between runs.
 
     Raises:
-        ConfigError: fewer than 2 runs that are there, or more than MAX_DIFF.
+        ConfigError: fewer than 2 of the runs exist, or more than MAX_DIFF.
     """
     found = {run.run_id: run for run in store.runs(run_ids=run_ids)}
     runs = [found[run_id] for run_id in run_ids if run_id in found]
     if not 2 <= len(runs) <= MAX_DIFF:
-        raise ConfigError(f"settings: {len(runs)} of these runs are there; choose 2 to {MAX_DIFF}")
+        raise ConfigError(f"settings: {len(runs)} of these runs exist; choose 2 to {MAX_DIFF}")
     return SideBySide([NamedRun(run.run_id, run.name) for run in runs], differences(runs))

@@ -1,16 +1,16 @@
-// One live chart. The node and the state of zoom and legend stay while curves grow.
+// A live chart: its node, zoom and legend state survive updates.
 import { h, token } from "./studio.js";
 
 /** @type {Promise<any> | null} */
 let loading = null;
 
-/** plotly.js, fetched once per page from the studio itself. */
+/** plotly.js, loaded once per page from the studio itself. */
 export function plotly(address) {
   loading ??= new Promise((resolve, reject) => {
     const script = h("script", { src: address });
     script.onload = () => resolve(window.Plotly);
     script.onerror = () => {
-      loading = null; // the next drawing tries again
+      loading = null; // the next draw tries again
       reject(new Error("plotly.js could not be loaded"));
     };
     document.head.append(script);
@@ -18,7 +18,7 @@ export function plotly(address) {
   return loading;
 }
 
-/** Layout shared by all charts, in the colours of the theme. */
+/** Layout shared by all charts, in the theme's colours. */
 export function baseLayout() {
   const axis = {
     gridcolor: token("line"),
@@ -44,7 +44,7 @@ export function baseLayout() {
   };
 }
 
-// plotly's own button for sharing would upload the chart's data to its cloud: what is on this machine stays here
+// Plotly's share button would upload the chart's data to its cloud: data must stay on this machine
 const CONFIG = {
   displaylogo: false,
   responsive: true,
@@ -54,11 +54,11 @@ const CONFIG = {
   modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
 };
 
-/** A chart in `node`: `draw(traces, layout)` as often as you like; `onclick(point)` for clicks on points. */
+/** A chart in `node`. Call `draw(traces, layout)` to draw and to update it; `onclick(point)` handles clicks on points. */
 export class Chart {
   /**
    * @param {any} node
-   * @param {string} address plotly.js's
+   * @param {string} address URL of plotly.js
    * @param {{ label?: string, onclick?: ((point: any, event: any) => void) | null }} [options]
    */
   constructor(node, address, { label, onclick = null } = {}) {
@@ -94,12 +94,12 @@ export class Chart {
   }
 }
 
-/** The colour of a method as it is in light or dark; see colors.py, which names the token. */
+/** A method's colour in the current theme; colors.py defines the tokens. */
 export function methodColor(name) {
   return token(name) || token("method-other");
 }
 
-/** An axis with its title in the size of all else. */
+/** An axis whose title matches the rest of the chart. */
 function axis(base, own = {}) {
   const title = own.title ? { ...own.title, font: { size: 12.5, color: token("muted") }, standoff: 8 } : undefined;
   return { ...base, ...own, ...(title ? { title } : {}) };

@@ -1,15 +1,15 @@
-// How curves are smoothed: one way for all charts, so that the same weight draws the same line on every page.
+// Curve smoothing, shared by all charts so that the same weight gives the same line on every page.
 
 /**
- * Exponential moving average without the pull towards its start, as TensorBoard draws it.
+ * Exponential moving average, corrected for the bias towards its initial value, as in TensorBoard.
  *
- * @param {(number | null)[]} values those that are missing or not finite stay missing, and the average goes on after them
- * @param {number} weight of what came before: 0 (the values themselves) to below 1
+ * @param {(number | null)[]} values missing and non-finite values stay missing, and the average continues after them
+ * @param {number} weight of earlier values: 0 (no smoothing) to below 1
  * @returns {(number | null)[]}
  */
 export function smoothed(values, weight) {
   let mean = 0;
-  let share = 0; // of the weights that real values hold; the rest still lies on the 0 that `mean` began with
+  let share = 0; // of the weight on real values; the rest is on the initial 0 of `mean`
   return values.map((value) => {
     if (value === null || !Number.isFinite(value)) return null;
     mean = weight * mean + (1 - weight) * value;
@@ -19,10 +19,10 @@ export function smoothed(values, weight) {
 }
 
 /**
- * The weight that an address asks for.
+ * The smoothing weight given in the URL.
  *
  * @param {string | undefined} text
- * @param {{ otherwise: number, most: number }} limits what stands where nothing or no number is asked for, and the slider's end
+ * @param {{ otherwise: number, most: number }} limits the default, and the slider's maximum
  */
 export function smoothingWeight(text, { otherwise, most }) {
   const weight = text?.trim() ? Number(text) : NaN;

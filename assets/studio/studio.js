@@ -1,4 +1,4 @@
-// What every widget of the studio builds on: mounting, calling the server, building nodes, polling, addresses, words.
+// Shared by all widgets: mounting, calling the server, building nodes, polling, URLs, formatting.
 // Nodes are built from text, never from HTML strings: prompts, names and model answers cannot become markup.
 
 /** Draw the widget `name` in its node. Called by Gradio once per page view. */
@@ -16,7 +16,7 @@ export async function mount(name, context) {
   node.removeAttribute("aria-busy");
 }
 
-/** An error that the server told in words; `offline` when it did not answer at all. */
+/** An error reported by the server; `offline` if the server did not respond at all. */
 export class ServerError extends Error {
   constructor(message, offline = false) {
     super(message);
@@ -25,11 +25,11 @@ export class ServerError extends Error {
 }
 
 async function call(server, method, request) {
-  const reply = await server[method](request).catch(() => undefined); // Gradio mostly gives undefined for what went wrong
+  const reply = await server[method](request).catch(() => undefined); // on failure Gradio mostly returns undefined
   if (reply && typeof reply === "object" && "answer" in reply) return reply.answer;
   if (reply?.error) throw new ServerError(reply.error);
-  if (await isReachable()) throw new ServerError("The studio could not do that; its terminal tells why.");
-  throw new ServerError("The studio does not answer. Runs go on without it; this page catches up once it is back.", true);
+  if (await isReachable()) throw new ServerError("The studio could not do that; see its terminal for details.");
+  throw new ServerError("The studio is not responding. Runs continue without it; this page catches up once it is back.", true);
 }
 
 async function isReachable() {
@@ -48,7 +48,7 @@ async function isReachable() {
  * @param {string} tag name and classes: "button.small"
  * @param {Record<string, any> | null} [attributes]
  * @param {...any} children
- * @returns {any} an HTML or SVG element; which one, the tag says
+ * @returns {any} an HTML or SVG element, depending on the tag
  */
 export function h(tag, attributes = {}, ...children) {
   const [name, ...classes] = tag.split(".");
@@ -75,7 +75,7 @@ function setStyle(node, style) {
   }
 }
 
-/** Addresses that run scripts never get into a node. */
+/** The attribute's value, with "#" in place of URLs that run scripts. */
 export function safeAttribute(key, value) {
   const text = String(value);
   return (key === "href" || key === "src") && /^\s*(javascript|data|vbscript):/i.test(text) ? "#" : text;
@@ -85,28 +85,28 @@ function flat(children) {
   return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false && child !== "");
 }
 
-/** Replace what a node holds. */
+/** Replace a node's children. */
 export function fill(node, ...children) {
   node.replaceChildren(...flat(children));
   return node;
 }
 
-/** The HTML element that has the focus, if one has. */
+/** The focused HTML element, if any. */
 export function focusedNode() {
   return document.activeElement instanceof HTMLElement ? document.activeElement : null;
 }
 
-/** A message that something is wrong. */
+/** An error message. */
 export function problem(message) {
   return h("div.problem", { role: "alert" }, message);
 }
 
-/** What stands where there is nothing yet, and what to do next. */
+/** A placeholder that says why nothing is here and what to do next. */
 export function empty(title, text, ...actions) {
   return h("div.empty", {}, h("h3", {}, title), h("p", {}, text), actions.length ? h("p.actions", {}, actions) : null);
 }
 
-/** A message in the corner that goes by itself; errors stay longer. */
+/** A message in the corner that disappears by itself; errors stay longer. */
 export function toast(message, kind = "info") {
   const tray = document.querySelector(".toasts") ?? h("div.toasts", { role: "status", "aria-live": "polite" });
   if (!tray.isConnected) document.body.append(tray);
@@ -115,7 +115,7 @@ export function toast(message, kind = "info") {
   setTimeout(() => note.remove(), kind === "error" ? 9000 : 4000);
 }
 
-/** Ask before something that cannot be undone; resolves to true or false. */
+/** Ask for confirmation of something that cannot be undone; resolves to true or false. */
 export function confirm(title, text, action) {
   return new Promise((resolve) => {
     const dialog = h(
@@ -144,8 +144,8 @@ export function confirm(title, text, action) {
 // -- time
 
 /**
- * Call `tick` at once and then again `seconds` after each end, while the page is looked at. Returns a function that calls it
- * now.
+ * Call `tick` now, and again `seconds` after each call has ended, while the page is visible. Returns a function that calls it
+ * right away.
  */
 export function poll(tick, seconds) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -168,7 +168,7 @@ export function poll(tick, seconds) {
   return run;
 }
 
-/** Call `action` once things have been quiet for a moment. */
+/** Call `action` once there have been no calls for a moment. */
 export function debounce(action, milliseconds = 250) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
@@ -178,21 +178,21 @@ export function debounce(action, milliseconds = 250) {
   };
 }
 
-// -- the page's address: a view is what its address says
+// -- the URL, which holds the state of the page
 
-/** The address's values as an object of texts. */
+/** The URL's parameters as an object of strings. */
 export function query() {
   return Object.fromEntries(new URLSearchParams(location.search));
 }
 
-/** Change values of the address without a new page; null, "" and false take one away. */
+/** Change parameters of the URL without reloading; null, "" and false remove one. */
 export function setQuery(changes, { push = false } = {}) {
   const text = changedQuery(location.search, changes);
   const address = location.pathname + (text ? `?${text}` : "");
   if (address !== location.pathname + location.search) history[push ? "pushState" : "replaceState"](null, "", address);
 }
 
-/** The values of an address with changes; null, "" and false take one away. */
+/** A query string with changed parameters; null, "" and false remove one. */
 export function changedQuery(search, changes) {
   const values = new URLSearchParams(search);
   for (const [key, value] of Object.entries(changes)) {
@@ -202,14 +202,14 @@ export function changedQuery(search, changes) {
   return values.toString();
 }
 
-/** The address of a page of the studio with values, for links: page("clips", { run: 3 }). */
+/** The URL of a page of the studio with parameters, for links: page("clips", { run: 3 }). */
 export function page(path, values = {}) {
   const given = Object.entries(values).filter(([, value]) => value !== null && value !== undefined && value !== "");
   const text = new URLSearchParams(given).toString();
   return `./${path}${text ? `?${text}` : ""}`;
 }
 
-// -- words
+// -- formatting
 
 const DASH = "–";
 
@@ -265,7 +265,7 @@ export function ago(time) {
   return Number.isFinite(time) ? `${duration(Date.now() / 1000 - time)} ago` : DASH;
 }
 
-// -- shared pieces
+// -- shared elements
 
 const STATUS_WORDS = {
   created: "not started",
@@ -279,12 +279,12 @@ const STATUS_WORDS = {
   cancelled: "cancelled",
 };
 
-/** The badge of a run's or job's true state. */
+/** A badge with the state of a run or job. */
 export function badge(status) {
   return h(`span.badge.status-${String(status).replace(/\W/g, "")}`, {}, STATUS_WORDS[status] ?? String(status));
 }
 
-/** A progress bar with its share in words for screen readers. */
+/** A progress bar, with its value for screen readers. */
 export function bar(share, label = "progress") {
   const value = Math.max(0, Math.min(1, Number.isFinite(share) ? share : 0));
   return h(
@@ -306,12 +306,12 @@ export function button(text, onclick, attributes = {}) {
   return h(`button.button${kind ? `.${kind}` : ""}`, { type: "button", onclick, ...rest }, text);
 }
 
-/** Whether the page is dark now. */
+/** Whether the dark theme is on. */
 export function isDark() {
   return document.body.classList.contains("dark");
 }
 
-/** A colour or other token of studio.css, as it is now. */
+/** The current value of a colour or other token of studio.css. */
 export function token(name) {
   return getComputedStyle(document.body).getPropertyValue(`--${name}`).trim();
 }

@@ -1,4 +1,4 @@
-// Types that JSDoc alone cannot say.
+// Types that JSDoc cannot express.
 
 /** plotly.js, once chart.js has loaded it. */
 interface Window {

@@ -1,4 +1,4 @@
-"""What a browser sends is checked value by value."""
+"""Values sent by a browser are validated one by one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STRANGE = [None, "", "x", "1; DROP TABLE runs", -1, 0, 1.5, True, [], {}, 2**62,
 
 
 @pytest.mark.parametrize("value", STRANGE)
-def test_only_positive_whole_numbers_are_ids(value: Any) -> None:
+def test_only_positive_integers_are_ids(value: Any) -> None:
     with pytest.raises(ConfigError, match="run_id: got"):
         checks.an_id({"run_id": value}, "run_id")
 
@@ -23,14 +23,14 @@ def test_an_id_may_come_as_text() -> None:
     assert checks.an_id({"run_id": "17"}, "run_id") == 17
 
 
-def test_a_list_of_ids_comes_as_list_or_as_text_of_an_address() -> None:
+def test_ids_come_as_a_list_or_as_text_from_a_url() -> None:
     assert checks.ids({"runs": [3, "1", 3]}, "runs") == [3, 1]
     assert checks.ids({"runs": "3, 1,,3"}, "runs") == [3, 1]
     assert checks.ids({}, "runs") == []
 
 
 @pytest.mark.parametrize("value", [{"a": 1}, 7, ["x"], "1,x", list(range(1, 600))])
-def test_strange_lists_of_ids_are_refused(value: Any) -> None:
+def test_invalid_lists_of_ids_are_refused(value: Any) -> None:
     with pytest.raises(ConfigError, match="runs: got"):
         checks.ids({"runs": value}, "runs")
 
@@ -39,11 +39,11 @@ def test_numbers_stay_in_their_range() -> None:
     assert checks.a_number({"x": "0.25"}, "x", 0, 1) == 0.25
     assert checks.a_number({}, "x", 0, 1) is None
     for value in (-0.1, 1.1, "nan", float("inf"), "x", True, [1]):
-        with pytest.raises(ConfigError, match=re.escape("a number from 0 to 1 is needed")):
+        with pytest.raises(ConfigError, match=re.escape("expected a number from 0 to 1")):
             checks.a_number({"x": value}, "x", 0, 1)
 
 
-def test_counts_are_whole() -> None:
+def test_counts_are_integers() -> None:
     assert checks.a_count({"n": 5}, "n", 10, default=3) == 5
     assert checks.a_count({}, "n", 10, default=3) == 3
     for value in (2.5, 11, -1):
@@ -59,7 +59,7 @@ def test_a_choice_is_one_of_those_offered() -> None:
             checks.a_choice({"order": value}, "order", ("newest", "oldest"))
 
 
-def test_texts_are_texts_of_limited_length() -> None:
+def test_texts_are_strings_of_limited_length() -> None:
     assert checks.a_text({"t": "λ <b>"}, "t") == "λ <b>"
     assert checks.a_text({}, "t") == ""
     for value in ("x" * 11, 5, ["x"]):

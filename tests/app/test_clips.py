@@ -1,4 +1,4 @@
-"""The clips page: what it finds, what it tells about a clip, and what it lets a browser do."""
+"""The clips page: what it finds, what it shows of a clip, and what it lets a browser do."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def clip_id(number: int, run_id: int = 1) -> int:
     return run_id * CLIPS_PER_RUN + number
 
 
-# -- what a browser asks for
+# -- requests
 
 
-def test_an_address_becomes_a_filter() -> None:
+def test_a_url_becomes_a_filter() -> None:
     address = {"runs": "1,2", "label": "yes", "min_step": "64", "max_p": "0.95", "event": "picked_up key", "agreement": "agrees",
                "human": "none", "prompt": "3", "superseded": True, "order": "score_low", "page": "2"}  # fmt: skip
     assert clip_filter(address) == ClipFilter(
@@ -62,7 +62,7 @@ def test_an_address_becomes_a_filter() -> None:
     assert clip_order(address) == "score_low"
 
 
-def test_an_address_without_values_finds_everything_newest_first() -> None:
+def test_a_url_without_values_finds_everything_newest_first() -> None:
     empty = {"runs": "", "label": "", "min_step": "", "min_p": None}
     assert clip_filter(empty) == ClipFilter()
     assert clip_order(empty) == "newest"
@@ -87,31 +87,31 @@ def test_an_address_without_values_finds_everything_newest_first() -> None:
         {"superseded": "yes"},
     ],
 )
-def test_wrong_values_are_refused_by_name(ask: Ask, wrong: dict[str, Any]) -> None:
+def test_invalid_values_are_refused_by_name(ask: Ask, wrong: dict[str, Any]) -> None:
     assert ask("find", **wrong)["error"].startswith(f"{next(iter(wrong))}: ")
 
 
 # -- pages of cards
 
 
-def test_pages_hold_each_match_once_and_say_how_many_there_are(store: Store) -> None:
+def test_pages_contain_each_match_once_and_give_the_total(store: Store) -> None:
     first, second = (find_page(store, ClipFilter(run_ids=(1,)), "newest", page) for page in (1, 2))
     assert (first.total, first.page, len(first.cards)) == (60, 1, PAGE_SIZE)
     shown = [card.clip_id for card in first.cards + second.cards]
     assert shown == [clip_id(number) for number in range(59, -1, -1)]
 
 
-def test_a_page_beyond_the_end_is_the_last_one(store: Store) -> None:
+def test_a_page_beyond_the_last_is_the_last(store: Store) -> None:
     assert find_page(store, ClipFilter(), "newest", 999).page == 2
     assert find_page(store, ClipFilter(event="never"), "newest", 999).page == 1
 
 
-def test_a_run_that_is_gone_is_told(store: Store) -> None:
+def test_a_deleted_run_is_reported(store: Store) -> None:
     with pytest.raises(NotFoundError, match="no run 9"):
         find_page(store, ClipFilter(run_ids=(1, 9)), "newest", 1)
 
 
-def test_a_card_says_what_was_answered_and_what_happened(store: Store) -> None:
+def test_a_card_shows_the_answer_and_the_events(store: Store) -> None:
     card = cards_of(store, [clip_id(3)])[0]
     assert (card.label, card.probability, card.threshold) == ("yes", 0.9, 0.5)
     assert card.events == ("picked up red key", "success")
@@ -119,7 +119,7 @@ def test_a_card_says_what_was_answered_and_what_happened(store: Store) -> None:
     assert card.agrees is True
 
 
-def test_a_label_against_the_events_is_marked(store: Store) -> None:
+def test_a_label_that_contradicts_the_events_is_marked(store: Store) -> None:
     yes_without_progress, no_with_progress, unknown = cards_of(store, [clip_id(0), clip_id(1), clip_id(2)])
     assert yes_without_progress.agrees is False
     assert no_with_progress.agrees is False
@@ -134,8 +134,8 @@ def test_a_clip_without_a_score_is_unscored(store: Store) -> None:
     assert (card.label, card.probability, card.agrees, card.human) == ("unscored", None, None, None)
 
 
-def test_pictures_of_another_store_have_another_address(store: Store) -> None:
-    """Run 1 of another store is another run, and browsers keep pictures for good."""
+def test_pictures_of_another_store_have_another_url(store: Store) -> None:
+    """Run 1 of another store is a different run, and browsers cache pictures forever."""
     stored, run = store.clip(clip_id(0)), store.run(1)
     with sqlite3.connect(store.name) as connection:
         connection.execute("UPDATE runs SET created_at = created_at + 1 WHERE run_id = 1")
@@ -143,7 +143,7 @@ def test_pictures_of_another_store_have_another_address(store: Store) -> None:
     assert clip_card(stored, run).edition != clip_card(stored, store.run(1)).edition
 
 
-def test_menus_name_the_events_and_prompts_of_the_chosen_runs(store: Store) -> None:
+def test_menus_list_the_events_and_prompts_of_the_chosen_runs(store: Store) -> None:
     prompt = store.save_prompt("mine", "<script>alert(1)</script>?")
     writer = store.writer(2)
     writer.add_clip(clip(2, 0))
@@ -159,7 +159,7 @@ def test_menus_name_the_events_and_prompts_of_the_chosen_runs(store: Store) -> N
 # -- one clip
 
 
-def test_everything_said_about_a_clip_is_there_newest_first(store: Store) -> None:
+def test_all_scores_of_a_clip_are_shown_newest_first(store: Store) -> None:
     prompt = store.save_prompt("mine", "Is it <b>good</b>?")
     writer = store.writer(1)
     writer.add_score(score(clip_id(3), 0.2, scorer="hf:some/model", prompt_id=prompt.prompt_id))
@@ -183,7 +183,7 @@ def test_events_come_with_their_frame_and_step(store: Store) -> None:
     assert view.rewards == tuple(float(reward) for reward in clip(1, 3).rewards)
 
 
-def test_a_clip_with_damaged_frames_still_tells_its_scores(store: Store) -> None:
+def test_a_clip_with_damaged_frames_still_shows_its_scores(store: Store) -> None:
     with sqlite3.connect(store.name) as connection:
         connection.execute("UPDATE clip_data SET data = x'00' WHERE clip_id = ?", [clip_id(3)])
     connection.close()
@@ -193,7 +193,7 @@ def test_a_clip_with_damaged_frames_still_tells_its_scores(store: Store) -> None
     assert "damaged" in view.problem
 
 
-def test_an_unknown_clip_is_told(store: Store) -> None:
+def test_an_unknown_clip_is_reported(store: Store) -> None:
     with pytest.raises(NotFoundError, match="no clip 7"):
         look_at(store, 7)
     with pytest.raises(NotFoundError, match="no clip 7"):
@@ -202,14 +202,14 @@ def test_an_unknown_clip_is_told(store: Store) -> None:
 
 def test_draws_are_compared_with_uniform_replay(store: Store) -> None:
     run = store.run(1)
-    made = ClipReplay(clip_id(3), 1_000, 0.25, 0.5, vlm_probability=0.01, uniform_probability=0.002)
-    view = replay_view(made, run, length=4)
+    recorded = ClipReplay(clip_id(3), 1_000, 0.25, 0.5, vlm_probability=0.01, uniform_probability=0.002)
+    view = replay_view(recorded, run, length=4)
     assert view.uniform == pytest.approx(4 / 1_000)
     assert view.times_uniform == pytest.approx(3)
     assert (view.other, view.token, view.other_token) == ("Uniform", "method-vlm", "method-uniform")
 
 
-def test_a_full_buffer_is_what_uniform_replay_draws_from(store: Store) -> None:
+def test_uniform_replay_draws_from_at_most_a_full_buffer(store: Store) -> None:
     run = store.run(store.create_run({"replay": "per", "buffer_size": 500}, render_spec={}, success_rule=""))
     view = replay_view(ClipReplay(1, 9_000, float("nan"), None, 0.0, 0.016), run, length=4)
     assert view.uniform == pytest.approx(4 / 500)
@@ -218,10 +218,10 @@ def test_a_full_buffer_is_what_uniform_replay_draws_from(store: Store) -> None:
     assert to_json(view)["td_error"] is None
 
 
-# -- the page's own functions
+# -- functions of the page
 
 
-def test_a_verdict_is_stored_at_once_and_shown(ask: Ask, store: Store) -> None:
+def test_a_verdict_is_stored_immediately_and_shown(ask: Ask, store: Store) -> None:
     answer = ask("judge", clip_id=clip_id(0), agrees=False, note="  <i>nothing</i> happens ", label="yes")["answer"]
     assert answer["card"]["human"] == "disagreed"
     assert answer["verdicts"][0]["note"] == "<i>nothing</i> happens"
@@ -231,7 +231,7 @@ def test_a_verdict_is_stored_at_once_and_shown(ask: Ask, store: Store) -> None:
 
 
 def test_a_verdict_is_about_the_label_that_was_seen(ask: Ask, store: Store) -> None:
-    """The clip said no on the reader's screen; a new score says yes meanwhile."""
+    """The page shows the label no; meanwhile a new score says yes."""
     writer = store.writer(1)
     writer.add_score(score(clip_id(1), 0.8))
     writer.flush()
@@ -249,12 +249,12 @@ def test_a_verdict_is_about_the_label_that_was_seen(ask: Ask, store: Store) -> N
         ({"clip_id": 99, "agrees": True}, "no clip 99"),
     ],
 )
-def test_a_verdict_that_makes_no_sense_changes_nothing(ask: Ask, store: Store, request_: dict[str, Any], words: str) -> None:
+def test_an_invalid_verdict_changes_nothing(ask: Ask, store: Store, request_: dict[str, Any], words: str) -> None:
     assert words in ask("judge", **request_)["error"]
     assert store.count_clips_found(ClipFilter(human="any")) == 0
 
 
-def test_the_page_asks_and_is_answered(ask: Ask) -> None:
+def test_the_page_gets_answers_to_its_requests(ask: Ask) -> None:
     assert ask("find", label="yes", order="score_high")["answer"]["total"] == 20
     assert ask("find", label="maybe")["error"].startswith("label: ")
     assert ask("look", clip_id=str(clip_id(3)))["answer"]["card"]["clip_id"] == clip_id(3)
@@ -263,7 +263,7 @@ def test_the_page_asks_and_is_answered(ask: Ask) -> None:
     assert {"runs", "events", "prompts"} <= set(ask("menus", runs="1")["answer"])
 
 
-def test_a_store_that_is_gone_is_told_in_words(store: Store) -> None:
+def test_a_broken_store_gives_an_error_message(store: Store) -> None:
     find = answering(lambda request: find_page(store, clip_filter(request), clip_order(request), 1))
     with sqlite3.connect(store.name) as connection:
         connection.execute("DROP TABLE clips")

@@ -1,4 +1,4 @@
-"""The compare page and what it exports: numbers of real curves, verdicts in words, and files that are safe to open."""
+"""The compare page and its exports: numbers from real curves, verdicts, and files that are safe to open."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def five_seeds(store: Store) -> Store:
-    """VLM-RB better than uniform with all five seeds, and as good as PER."""
+    """VLM-RB is better than uniform with all five seeds, and as good as PER."""
     for seed in range(5):
         add_run(store, "vlm", seed, (0.5, 0.8 + seed / 50, 1.0))
         add_run(store, "per", seed, (0.5, 0.8 + (4 - seed) / 50, 1.0))
@@ -77,7 +77,7 @@ def test_the_page_shows_what_the_seeds_measured(five_seeds: Store) -> None:
     )
 
 
-def test_the_verdict_tells_ahead_from_no_clear_difference(five_seeds: Store) -> None:
+def test_the_verdict_separates_being_ahead_from_no_clear_difference(five_seeds: Store) -> None:
     (panel,) = compare_view(five_seeds, default_runs(five_seeds)).panels
     words = {("uniform" if "uniform" in each else "per"): each for each in panel.verdict.sentences}
     assert words["uniform"].startswith("vlm (oracle) is ahead of uniform")
@@ -85,14 +85,14 @@ def test_the_verdict_tells_ahead_from_no_clear_difference(five_seeds: Store) -> 
     assert panel.verdict.decided
 
 
-def test_with_four_seeds_nothing_is_claimed(five_seeds: Store) -> None:
+def test_four_seeds_are_not_enough_for_a_verdict(five_seeds: Store) -> None:
     without_one = [run.run_id for run in five_seeds.runs() if (run.replay, run.seed) != ("vlm", 4)]
     (panel,) = compare_view(five_seeds, without_one).panels
     assert not panel.verdict.decided
     assert all("Not enough seeds" in words and "4 and 5" in words for words in panel.verdict.sentences)
 
 
-def test_one_seed_twice_is_one_seed(store: Store) -> None:
+def test_a_repeated_seed_counts_once(store: Store) -> None:
     for _ in range(5):
         add_run(store, "vlm", 0, (0.5, 0.8, 1.0))
         add_run(store, "uniform", 0, (0.0, 0.1, 0.4))
@@ -109,7 +109,7 @@ def test_the_newest_set_is_compared_by_default(store: Store) -> None:
     assert read_choices(store).default == chosen
 
 
-def test_a_run_without_values_is_told_and_bad_requests_are_refused(store: Store) -> None:
+def test_a_run_without_values_is_noted_and_bad_requests_are_refused(store: Store) -> None:
     empty = add_run(store, "per", 0, ())
     view = compare_view(store, [empty])
     assert view.panels == ()
@@ -121,7 +121,7 @@ def test_a_run_without_values_is_told_and_bad_requests_are_refused(store: Store)
         compare_view(store, list(range(1, 302)))
 
 
-def test_a_line_ends_where_the_first_run_of_its_method_does(store: Store) -> None:
+def test_a_line_ends_where_its_shortest_run_ends(store: Store) -> None:
     add_run(store, "per", 0, (0.0, 0.0, 0.0))
     add_run(store, "per", 1, (1.0, 1.0))
     (panel,) = compare_view(store, default_runs(store)).panels
@@ -138,13 +138,13 @@ def test_new_results_change_the_version(five_seeds: Store) -> None:
     assert version_of(reversed(runs)) == before
 
 
-def test_columns_are_steps_that_runs_reached(five_seeds: Store) -> None:
+def test_columns_are_steps_that_runs_have_reached(five_seeds: Store) -> None:
     measured = five_seeds.measured_runs([1, 2, 3], SUCCESS)
     assert steps_of(measured) == [30_000]
     assert steps_of([]) == []
 
 
-def test_short_runs_of_one_task_do_not_cut_the_table_of_another(five_seeds: Store) -> None:
+def test_short_runs_of_one_task_do_not_shorten_the_table_of_another(five_seeds: Store) -> None:
     short = add_run(five_seeds, "uniform", 0, (0.25,), env="DoorKey-5x5")
     view = compare_view(five_seeds, [*range(1, 16), short])
     steps = {panel.env: (panel.steps, [len(row.at) for row in panel.rows]) for panel in view.panels}
@@ -153,7 +153,7 @@ def test_short_runs_of_one_task_do_not_cut_the_table_of_another(five_seeds: Stor
     assert ("at 10,000" in report, "at 30,000" in report) == (True, True)
 
 
-def test_colours_of_exported_figures_are_those_of_the_style() -> None:
+def test_exported_figures_have_the_colours_of_the_style_sheet() -> None:
     light = style_sheet().partition("body.dark")[0]
     found = dict(re.findall(r"--([\w-]+): (#\w+);", light))
     assert {f"method-{key}" for key in replay_methods()} < set(found)
@@ -171,7 +171,7 @@ def test_methods_keep_their_colours() -> None:
     }
 
 
-def test_csv_holds_every_measurement(five_seeds: Store) -> None:
+def test_csv_contains_every_measurement(five_seeds: Store) -> None:
     rows = list(csv.DictReader(io.StringIO(csv_of(five_seeds.measured_runs(range(1, 16), SUCCESS), SUCCESS))))
     assert len(rows) == 15 * 3
     assert {(row["method"], row["run"], row["step"]): float(row[SUCCESS]) for row in rows}[
@@ -179,7 +179,7 @@ def test_csv_holds_every_measurement(five_seeds: Store) -> None:
     ] == pytest.approx(0.1)
 
 
-def test_csv_holds_every_measurement_of_a_curve_that_the_page_thins(store: Store) -> None:
+def test_csv_contains_every_measurement_of_a_curve_that_the_page_downsamples(store: Store) -> None:
     run_id = store.create_run({"env": "DoorKey-8x8", "replay": "per", "total_steps": 10**6}, render_spec={}, success_rule="")
     writer = store.writer(run_id)
     for step in range(2 * MAX_POINTS):
@@ -202,7 +202,7 @@ def test_a_method_that_looks_like_a_formula_or_markup_is_text(store: Store) -> N
     assert all("<" not in trace["name"] for trace in figure["data"] if trace.get("showlegend", True))
 
 
-def test_runs_that_begin_with_play_say_so_above_their_chart_and_how_often_play_solved_the_task(store: Store) -> None:
+def test_a_chart_of_runs_that_start_with_play_says_so_and_how_often_play_solved_the_task(store: Store) -> None:
     for number, steps in enumerate((0, 10_000, 20_000)):
         add_run(store, "vlm", 0, (0.5,), env=f"task-{number}", play_steps=steps)
     writer = store.writer(2)
@@ -213,10 +213,10 @@ def test_runs_that_begin_with_play_say_so_above_their_chart_and_how_often_play_s
     view = compare_view(store, [1, 2, 3])
     solved = "with 10,000 steps of scripted play, which solved the task in 75 % of its 4 episodes"
     assert [panel.beginning for panel in view.panels] == ["", solved, "with 20,000 steps of scripted play"]
-    assert html_of(view).count(f"<p>Runs begin {solved}.</p>") == 1
+    assert html_of(view).count(f"<p>Runs start {solved}.</p>") == 1
 
 
-def test_figures_have_band_and_line_for_each_method(five_seeds: Store) -> None:
+def test_figures_have_a_band_and_a_line_for_each_method(five_seeds: Store) -> None:
     (panel,) = compare_view(five_seeds, default_runs(five_seeds)).panels
     figure = comparison_figure(panel, SUCCESS, as_share=True)
     assert sum(trace.get("fill") == "toself" for trace in figure["data"]) == 3
@@ -228,7 +228,7 @@ def test_figures_have_band_and_line_for_each_method(five_seeds: Store) -> None:
     json.dumps(figure, allow_nan=False)
 
 
-def test_exports_are_downloads_and_bad_queries_are_told(five_seeds: Store) -> None:
+def test_exports_are_downloads_and_bad_queries_get_an_error_status(five_seeds: Store) -> None:
     studio = Studio.open(five_seeds.url)
     with TestClient(Starlette(routes=media_routes(studio))) as client:
         for form, start in (("html", "<!doctype html>"), ("csv", "env,algo,method"), ("json", "{")):
@@ -244,7 +244,7 @@ def test_exports_are_downloads_and_bad_queries_are_told(five_seeds: Store) -> No
     studio.close()
 
 
-def test_intervals_and_thresholds_in_words() -> None:
+def test_intervals_and_thresholds_are_formatted() -> None:
     assert interval_words(stats.Interval(5, 0.614, 0.43, 0.8), True) == "61 [43, 80] %"
     assert interval_words(stats.Interval(1, 0.5, None, None), False) == "0.5"
     assert interval_words(None, True) == "–"

@@ -1,4 +1,4 @@
-"""Who gets in: host names, other sites' pages, and the login."""
+"""Access control: host names, pages of other sites, and the login."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def basic(user: str, password: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost:7860", "localhost", "[::1]:7860", "127.0.0.2"])
-def test_this_machines_own_names_get_in(host: str) -> None:
+def test_this_machines_own_names_are_accepted(host: str) -> None:
     assert client().get("/", headers={"Host": host}).text == "inside GET"
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:7860", "10.0.0.1", ""])
-def test_a_name_that_was_rebound_to_this_machine_is_refused(host: str) -> None:
+def test_a_name_rebound_to_this_machine_is_refused(host: str) -> None:
     reply = client().get("/", headers={"Host": host})
     assert reply.status_code == 403
     assert "own name" in reply.text
@@ -45,7 +45,7 @@ def test_a_name_that_was_rebound_to_this_machine_is_refused(host: str) -> None:
     "origin", ["https://evil.example", "http://127.0.0.1:9999", "null", "http://127.0.0.1:7860.evil.example"]
 )
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
-def test_another_sites_page_changes_nothing(method: str, origin: str) -> None:
+def test_a_page_of_another_site_cannot_change_anything(method: str, origin: str) -> None:
     assert client().request(method, "/x", headers={"Origin": origin}).status_code == 403
 
 
@@ -57,7 +57,7 @@ def test_a_script_without_an_origin_may_change_things() -> None:
     assert client().post("/x").text == "inside POST"
 
 
-def test_without_the_login_nothing_is_told() -> None:
+def test_nothing_is_served_without_the_login() -> None:
     guarded = client(login=Login("studio", "correct horse"))
     for headers in ({}, basic("studio", "wrong"), basic("other", "correct horse"), {"Authorization": "Basic %%%"}):
         reply = guarded.get("/studio/clip/1/sheet", headers=headers)
@@ -66,12 +66,12 @@ def test_without_the_login_nothing_is_told() -> None:
         assert "inside" not in reply.text
 
 
-def test_the_login_lets_in() -> None:
+def test_the_login_is_accepted() -> None:
     guarded = client(login=Login("studio", "correct: hörse"))
     assert guarded.get("/", headers=basic("studio", "correct: hörse")).text == "inside GET"
 
 
-def test_any_host_name_is_fine_where_the_studio_is_public() -> None:
+def test_a_public_studio_accepts_any_host_name() -> None:
     public = client(loopback_only=False, login=Login("studio", "correct horse"), base_url="http://lab.example")
     assert public.get("/", headers=basic("studio", "correct horse")).status_code == 200
     assert public.post("/", headers=basic("studio", "correct horse") | {"Origin": "http://evil.example"}).status_code == 403
@@ -92,7 +92,7 @@ def test_a_public_address_needs_a_password(host: str, monkeypatch: pytest.Monkey
     assert login_for(host) == Login("studio", "correct horse")
 
 
-def test_loopback_needs_no_password_and_takes_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loopback_needs_no_password_but_accepts_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(PASSWORD_VARIABLE, raising=False)
     assert login_for("127.0.0.1") is None
     monkeypatch.setenv(PASSWORD_VARIABLE, "correct horse")
@@ -116,5 +116,5 @@ def test_a_user_name_with_a_colon_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("host", "loopback"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("x", False)]
 )
-def test_loopback_is_told_apart(host: str, loopback: bool) -> None:
+def test_loopback_hosts_are_recognised(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback

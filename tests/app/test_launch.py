@@ -1,4 +1,4 @@
-"""The launch form: made from the configuration model, checked by field, and launched once per press."""
+"""The launch form: built from the configuration model, checked by field, and launched once per press."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def form(**changes: Any) -> Filled:
     return filled_from(FORM | {"settings": settings} | changes)
 
 
-def test_every_setting_but_replay_and_seed_is_in_the_form_with_words_and_range() -> None:
+def test_every_setting_but_replay_and_seed_is_in_the_form_with_description_and_range() -> None:
     settings = {setting.name: setting for setting in settings_of_form()}
     assert set(settings) == set(TrainConfig.model_fields) - {"replay", "seed"}
     assert all(setting.description for setting in settings.values())
@@ -70,13 +70,13 @@ def test_a_form_is_the_product_of_methods_and_seeds() -> None:
     ]
 
 
-def test_the_command_of_another_agent_names_what_differs_from_that_agents_defaults() -> None:
-    told = command(form(settings={"env": "Pendulum-v1", "algo": "sac", "batch_size": "256", "train_freq": "4"}))
-    assert "--train-freq 4" in told
-    assert "--batch-size" not in told
+def test_the_command_contains_what_differs_from_the_defaults_of_its_agent() -> None:
+    shown = command(form(settings={"env": "Pendulum-v1", "algo": "sac", "batch_size": "256", "train_freq": "4"}))
+    assert "--train-freq 4" in shown
+    assert "--batch-size" not in shown
 
 
-def test_a_setting_that_varies_makes_a_method_of_each_value() -> None:
+def test_each_value_of_a_varied_setting_is_a_method() -> None:
     checked = check(form(methods=["vlm"], vary="lambda_max", values="0.25, none", seeds="3"))
     assert [c.lambda_max for c in checked.configs] == [0.25, None]
 
@@ -97,13 +97,13 @@ def test_a_setting_that_varies_makes_a_method_of_each_value() -> None:
         ({"methods": ["vlm"], "vary": "lambda_max", "values": "0.5, 2"}, "values", "2"),
     ],
 )
-def test_what_is_wrong_is_told_at_its_field(changes: dict[str, Any], field: str, words: str) -> None:
+def test_a_problem_is_reported_at_its_field(changes: dict[str, Any], field: str, words: str) -> None:
     problems = check(form(**changes)).problems
     assert set(problems) == {field}
     assert words in problems[field]
 
 
-def test_several_wrong_fields_are_told_at_once() -> None:
+def test_several_problems_are_reported_together() -> None:
     problems = check(form(settings={"gamma": "7", "tau": "x"}, seeds="?")).problems
     assert set(problems) == {"gamma", "tau", "seeds"}
 
@@ -119,13 +119,13 @@ def test_several_wrong_fields_are_told_at_once() -> None:
         {"seeds": 5},
     ],
 )
-def test_a_request_of_another_form_is_refused(changes: dict[str, Any]) -> None:
+def test_a_malformed_request_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         form(**changes)
 
 
 @pytest.mark.parametrize("preset", jobs.presets(), ids=lambda preset: preset.key)
-def test_a_preset_in_the_form_makes_the_very_runs_of_the_preset(preset: jobs.LaunchPreset) -> None:
+def test_a_preset_in_the_form_gives_exactly_the_runs_of_the_preset(preset: jobs.LaunchPreset) -> None:
     checked = check(filled_from_preset(preset))
     assert checked.problems == {}
     key = TrainConfig.model_dump_json
@@ -148,7 +148,7 @@ def test_the_command_launches_what_the_form_launches(filled: Filled) -> None:
     assert sorted(map(key, configs)) == sorted(map(key, check(filled).configs))
 
 
-def test_the_picture_of_lambda_is_the_trainers_schedule() -> None:
+def test_the_lambda_chart_shows_the_schedule_used_in_training() -> None:
     config = check(
         form(methods=["vlm"], seeds="0", settings={"lambda_max": "0.4", "lambda_warmup": "0.25", "total_steps": "1000"})
     ).configs[0]
@@ -158,7 +158,7 @@ def test_the_picture_of_lambda_is_the_trainers_schedule() -> None:
     assert lambda_schedule(config.model_copy(update={"lambda_max": None})) == []
 
 
-def test_runs_that_differ_in_lambda_are_pictured_with_a_line_each() -> None:
+def test_the_lambda_chart_has_a_line_for_each_distinct_schedule() -> None:
     checked = check(form(methods=["vlm", "uniform"], vary="lambda_max", values="0.25, 0.5, none", seeds="0-2"))
     assert [schedule[-1] for schedule in lambda_schedules(checked.configs)] == [(200, 0.25), (200, 0.5)]
     assert lambda_schedules(check(form(methods=["uniform"])).configs) == []
@@ -186,7 +186,7 @@ def test_one_press_launches_once(store: Store) -> None:
         pass
 
 
-def test_an_environment_that_cannot_be_made_is_told_and_nothing_is_written(store: Store) -> None:
+def test_an_environment_that_cannot_be_created_is_reported_and_nothing_is_written(store: Store) -> None:
     with pytest.raises(EnvironmentSetupError, match="NoSuch"):
         Launcher(store).launch(form(settings={"env": "NoSuch-v0"}), "press-1")
     assert store.runs() == []

@@ -1,4 +1,4 @@
-"""What is served beside Gradio's own: assets and clips by id, and nothing else."""
+"""What is served besides Gradio's pages: assets and clips by id, and nothing else."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def client(store_path: Path) -> Iterator[TestClient]:
 
 
 @pytest.mark.parametrize("kind", ["thumbnail", "sheet"])
-def test_a_clip_comes_as_a_sheet_of_frames_with_its_layout(client: TestClient, kind: str) -> None:
+def test_a_clip_is_served_as_a_sprite_sheet_with_its_layout(client: TestClient, kind: str) -> None:
     reply = client.get(f"/studio/clip/10000000/{kind}")
     assert reply.status_code == 200
     layout = json.loads(reply.headers["X-Sheet"])
@@ -48,7 +48,7 @@ def test_a_clip_comes_as_a_sheet_of_frames_with_its_layout(client: TestClient, k
     assert "immutable" in reply.headers["Cache-Control"]
 
 
-def test_a_clip_comes_as_a_video_to_keep(client: TestClient) -> None:
+def test_a_clip_is_served_as_a_video_download(client: TestClient) -> None:
     reply = client.get("/studio/clip/10000000/video")
     assert reply.headers["Content-Type"] == "video/mp4"
     assert 'filename="clip-10000000.mp4"' in reply.headers["Content-Disposition"]
@@ -58,7 +58,7 @@ def test_a_clip_comes_as_a_video_to_keep(client: TestClient) -> None:
 @pytest.mark.parametrize(
     "path", ["99999999/sheet", "10000000/secrets", f"{10**30}/sheet", "x/sheet", "-1/sheet", "10000000/../sheet"]
 )
-def test_what_is_no_clip_is_not_found(client: TestClient, path: str) -> None:
+def test_anything_but_a_clip_is_not_found(client: TestClient, path: str) -> None:
     assert client.get(f"/studio/clip/{path}").status_code == 404
 
 
@@ -79,12 +79,12 @@ def test_no_file_outside_the_studios_assets_is_served(client: TestClient, name: 
     assert client.get(f"/studio/assets/{name}").status_code == 404
 
 
-def test_assets_are_kept_for_good_only_under_their_fingerprint(client: TestClient) -> None:
+def test_assets_are_cached_forever_only_under_their_fingerprint(client: TestClient) -> None:
     assert client.get("/studio/assets/studio.js").headers["Cache-Control"] == "no-cache"
     assert "immutable" in client.get(f"/studio/assets/studio.js?v={assets_version()}").headers["Cache-Control"]
 
 
-def test_plotly_comes_from_this_machine(client: TestClient) -> None:
+def test_plotly_is_served_locally(client: TestClient) -> None:
     reply = client.get("/studio/plotly.js")
     assert reply.headers["Content-Type"].startswith("text/javascript")
     assert len(reply.content) > 1_000_000

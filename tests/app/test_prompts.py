@@ -1,4 +1,4 @@
-"""The prompts page: trials of stored clips, saved versions, and what the page is told."""
+"""The prompts page: trials of stored clips, saved versions, and the page's data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def finished(store: Store, trial_id: int) -> TrialView:
-    """Wait until a trial is over and its job has ended; what the page then shows."""
+    """Wait until a trial and its job have finished; returns what the page then shows."""
 
     def log() -> str:
         return f"trial {trial_id} to finish; its log ends with:\n{jobs.log_tail(store, trial_id, 'trial')}"
@@ -40,11 +40,11 @@ def finished(store: Store, trial_id: int) -> TrialView:
 
 
 def busy(store: Store) -> bool:
-    """Whether a job has a process, or is about to get one."""
+    """Whether a job is running or starting."""
     return bool(store.jobs(status="running") or store.jobs(status="starting"))
 
 
-def test_a_trial_runs_in_the_background_and_leaves_the_labels_of_clips_alone(store: Store) -> None:
+def test_a_trial_runs_in_the_background_and_does_not_change_the_clips_labels(store: Store) -> None:
     trial_id = jobs.launch_trial(store, run_ids=[1], scorer="oracle", prompt=QUESTION, sample=8)
     view = finished(store, trial_id)
     assert (view.scored, view.total, len(view.clips)) == (8, 8, 8)
@@ -54,14 +54,14 @@ def test_a_trial_runs_in_the_background_and_leaves_the_labels_of_clips_alone(sto
     assert [store.clip(CLIPS_PER_RUN + number).score is not None for number in range(5)] == [True, True, True, True, False]
 
 
-def test_clips_are_sent_only_when_there_are_more_of_them(store: Store) -> None:
+def test_clips_are_sent_only_if_there_are_new_ones(store: Store) -> None:
     trial_id = jobs.launch_trial(store, run_ids=[1], scorer="oracle", prompt=QUESTION, sample=8)
     finished(store, trial_id)
     assert view_of(store, trial_id, seen=8).clips == []
     assert len(view_of(store, trial_id, seen=7).clips) == 8
 
 
-def test_a_trial_that_cannot_begin_writes_nothing(store: Store) -> None:
+def test_a_trial_that_cannot_start_writes_nothing(store: Store) -> None:
     for settings, error in (
         ({"scorer": "nonsense"}, ScorerSetupError),
         ({"sample": 0}, ConfigError),
@@ -73,7 +73,7 @@ def test_a_trial_that_cannot_begin_writes_nothing(store: Store) -> None:
     assert store.jobs() == []
 
 
-def test_a_failed_trial_says_why_and_can_be_gone_on_with(store: Store, tmp_path: Path) -> None:
+def test_a_failed_trial_says_why_and_can_be_resumed(store: Store, tmp_path: Path) -> None:
     trial_id = jobs.launch_trial(store, run_ids=[1], scorer=f"hf:{tmp_path / 'nowhere'}", prompt=QUESTION)
     wait_until(lambda: view_of(store, trial_id).status == "failed" and not busy(store), "the trial to fail")
     assert "nowhere" in view_of(store, trial_id).error
@@ -84,7 +84,7 @@ def test_a_failed_trial_says_why_and_can_be_gone_on_with(store: Store, tmp_path:
     wait_until(lambda: not busy(store), "the trial's job to end")
 
 
-def test_a_trial_that_is_over_cannot_be_stopped(store: Store) -> None:
+def test_a_finished_trial_cannot_be_stopped(store: Store) -> None:
     trial_id = jobs.launch_trial(store, run_ids=[1], scorer="oracle", prompt=QUESTION, sample=2)
     finished(store, trial_id)
     with pytest.raises(RunBusyError, match="is neither running nor queued"):
@@ -99,12 +99,12 @@ def test_a_saved_prompt_is_a_new_version_only_when_its_text_is_new(store: Store)
 
 
 @pytest.mark.parametrize("name", ["", "  ", "games", "custom", "a@b"])
-def test_names_of_presets_and_no_names_are_refused(store: Store, name: str) -> None:
+def test_invalid_names_and_names_of_presets_are_refused(store: Store, name: str) -> None:
     with pytest.raises(ConfigError, match="name: "):
         save_prompt(store, name, QUESTION)
 
 
-def test_a_saved_prompt_is_tried_by_its_name(store: Store, tmp_path: Path) -> None:
+def test_a_saved_prompt_can_be_tried_by_its_name(store: Store, tmp_path: Path) -> None:
     saved = save_prompt(store, "keys", QUESTION)
     trial_id = jobs.launch_trial(store, run_ids=[1], scorer=f"hf:{tmp_path}", prompt="keys@1", sample=2)
     assert store.trial(trial_id).prompt_id == saved.prompt_id
@@ -129,7 +129,7 @@ def test_the_library_knows_which_runs_take_a_prompt(store: Store) -> None:
     assert "stopped" in run.takes_prompt
 
 
-def test_a_saved_prompt_reaches_a_live_run_by_its_name(store: Store) -> None:
+def test_a_saved_prompt_can_be_applied_to_a_live_run_by_its_name(store: Store) -> None:
     me = psutil.Process()
     store.claim_run(1, me.pid, me.create_time())
     saved = save_prompt(store, "keys", QUESTION)
@@ -152,6 +152,6 @@ def test_a_prompt_is_saved_and_a_clip_judged_from_the_command_line(store: Store,
     assert "no label yet" in capsys.readouterr().err
 
 
-def test_an_unknown_trial_is_told(store: Store) -> None:
+def test_an_unknown_trial_is_reported(store: Store) -> None:
     with pytest.raises(NotFoundError, match="no trial 5"):
         view_of(store, 5)

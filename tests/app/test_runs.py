@@ -1,4 +1,4 @@
-"""The pages of runs: what they show of the store, and what they let a browser do to it."""
+"""The run pages: what they show of the store, and what they let a browser do to it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ AddRun = Callable[..., int]
 
 @pytest.fixture(scope="module")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store without runs, made once: copies of it are quicker than new ones."""
+    """A store without runs, created once: copying it is faster than creating new ones."""
     path = tmp_path_factory.mktemp("empty") / "runs.db"
     Store(str(path)).close()
     return path
@@ -49,7 +49,7 @@ def store(studio: Studio) -> Store:
 
 @pytest.fixture
 def add_run(store: Store) -> AddRun:
-    """Add a run; `status` other than 'created' is written as its process would have."""
+    """Add a run; a `status` other than 'created' is written as its process would write it."""
 
     def add(status: str = "created", *, set_name: str = "", **settings: Any) -> int:
         config = make_config(**{"env": "DoorKey-5x5", "scorer": "oracle", "total_steps": 10_000} | settings)
@@ -64,7 +64,7 @@ def add_run(store: Store) -> AddRun:
 
 
 def live(store: Store, run_id: int, step: int = 0, status: Any = None, **figures: Any) -> None:
-    """This very process trains the run."""
+    """Report the run as trained by this process."""
     process = psutil.Process()
     if store.run(run_id).status not in ("running", "paused"):
         store.claim_run(run_id, process.pid, process.create_time())
@@ -74,7 +74,7 @@ def live(store: Store, run_id: int, step: int = 0, status: Any = None, **figures
 # -- the table
 
 
-def test_a_row_tells_how_far_the_run_is_and_how_long_it_still_takes(store: Store, add_run: AddRun) -> None:
+def test_a_row_shows_the_progress_of_the_run_and_the_time_left(store: Store, add_run: AddRun) -> None:
     run_id = add_run()
     counters = RunCounters(clips=50, clips_scored=40, unknown=10, positive=6, backlog=10)
     live(store, run_id, 2_500, steps_per_second=250.0, counters=counters)
@@ -101,14 +101,16 @@ def test_a_row_tells_how_far_the_run_is_and_how_long_it_still_takes(store: Store
         ("finished", ("delete",)),
     ],
 )
-def test_a_row_offers_what_can_be_done_in_its_state(store: Store, add_run: AddRun, status: str, actions: tuple[str, ...]) -> None:
+def test_a_row_offers_the_actions_possible_in_its_state(
+    store: Store, add_run: AddRun, status: str, actions: tuple[str, ...]
+) -> None:
     add_run(status)
     (row,) = read_table(store, {}).rows
     assert (row.state, row.actions) == (status, actions)
     assert row.eta_s is None
 
 
-def test_a_run_that_waits_can_be_cancelled_and_then_says_so(store: Store, add_run: AddRun) -> None:
+def test_a_queued_run_can_be_cancelled_and_is_then_shown_as_cancelled(store: Store, add_run: AddRun) -> None:
     run_id = add_run()
     store.enqueue_jobs("train", [run_id])
     (row,) = read_table(store, {}).rows
@@ -118,7 +120,7 @@ def test_a_run_that_waits_can_be_cancelled_and_then_says_so(store: Store, add_ru
     assert (row.state, row.actions) == ("cancelled", ("resume", "delete"))
 
 
-def test_a_run_whose_job_failed_before_it_began_shows_why(store: Store, add_run: AddRun) -> None:
+def test_a_run_whose_job_failed_to_start_shows_why(store: Store, add_run: AddRun) -> None:
     run_id = add_run()
     store.enqueue_jobs("train", [run_id])
     (job,) = store.take_jobs({"train": 1})
@@ -127,7 +129,7 @@ def test_a_run_whose_job_failed_before_it_began_shows_why(store: Store, add_run:
     assert (row.state, row.error) == ("failed", "no process could be started: no memory")
 
 
-def test_only_rows_that_have_changed_are_sent(store: Store, add_run: AddRun) -> None:
+def test_only_changed_rows_are_sent(store: Store, add_run: AddRun) -> None:
     first, second = add_run(), add_run()
     table = read_table(store, {})
     assert table.order == [second, first]
@@ -146,7 +148,7 @@ def test_a_deleted_run_leaves_the_order(store: Store, add_run: AddRun) -> None:
     assert read_table(store, versions).order == [second]
 
 
-def test_the_queue_is_in_the_order_in_which_it_will_start(store: Store, add_run: AddRun) -> None:
+def test_the_queue_is_listed_in_starting_order(store: Store, add_run: AddRun) -> None:
     runs = [add_run(seed=seed) for seed in range(3)]
     store.enqueue_jobs("train", [runs[2], runs[0], runs[1]])
     queue = read_table(store, {}).queue
@@ -156,38 +158,38 @@ def test_the_queue_is_in_the_order_in_which_it_will_start(store: Store, add_run:
 
 
 @pytest.mark.parametrize("known", [[1], "x", {str(number): "" for number in range(3_000)}])
-def test_versions_of_another_form_are_refused(known: Any) -> None:
+def test_malformed_versions_are_refused(known: Any) -> None:
     with pytest.raises(ConfigError):
         known_versions({"known": known})
 
 
-def test_strange_keys_of_versions_are_ignored() -> None:
+def test_invalid_keys_of_versions_are_ignored() -> None:
     assert known_versions({"known": {"1": "a", "x": "b", "-1": "c", "9" * 30: "d"}}) == {1: "a"}
 
 
 # -- settings side by side
 
 
-def test_only_settings_that_differ_are_laid_side_by_side(store: Store, add_run: AddRun) -> None:
+def test_only_settings_that_differ_are_shown_side_by_side(store: Store, add_run: AddRun) -> None:
     runs = [add_run(seed=1), add_run(seed=2, lambda_max=None)]
     shown = side_by_side(store, runs)
     assert {one.name: one.values for one in shown.differences} == {"seed": ("1", "2"), "lambda_max": ("0.5", "none")}
     assert [run.run_id for run in shown.runs] == runs
 
 
-def test_one_run_alone_has_nothing_to_differ_from(store: Store, add_run: AddRun) -> None:
+def test_settings_of_a_single_run_cannot_be_compared(store: Store, add_run: AddRun) -> None:
     with pytest.raises(ConfigError, match="choose 2 to 12"):
         side_by_side(store, [add_run(), 99])
 
 
-def test_a_setting_that_an_older_run_does_not_have_counts_as_its_default(store: Store, add_run: AddRun) -> None:
+def test_a_setting_that_an_older_run_lacks_counts_as_its_default(store: Store, add_run: AddRun) -> None:
     new = store.run(add_run())
     old = store.run(store.create_run({"env": "DoorKey-5x5", "scorer": "oracle", "total_steps": 10_000, "replay": "vlm"},
                                      render_spec={}, success_rule=""))  # fmt: skip
     assert differences([new, old]) == []
 
 
-def test_settings_that_are_not_the_default_come_first(store: Store, add_run: AddRun) -> None:
+def test_non_default_settings_come_first(store: Store, add_run: AddRun) -> None:
     settings = settings_of(store.run(add_run(gamma=0.5)))
     changed = [setting.name for setting in settings if setting.changed]
     assert changed == ["env", "total_steps", "gamma", "scorer"]
@@ -198,7 +200,7 @@ def test_settings_that_are_not_the_default_come_first(store: Store, add_run: Add
 # -- colours
 
 
-def test_colours_of_methods_do_not_change_with_the_order() -> None:
+def test_colours_of_methods_do_not_depend_on_their_order() -> None:
     labels = ["vlm (oracle, λ=0.25)", "per", "vlm (oracle)", "uniform", "vlm (oracle, λ=0.1)"]
     tokens = method_tokens(labels)
     assert tokens == method_tokens(reversed(labels))
@@ -219,7 +221,7 @@ def test_a_run_has_the_same_colour_on_both_pages(store: Store, add_run: AddRun) 
 # -- actions
 
 
-def test_an_action_that_one_run_refuses_is_still_done_to_the_others(store: Store, add_run: AddRun) -> None:
+def test_an_action_that_fails_for_one_run_is_still_performed_on_the_others(store: Store, add_run: AddRun) -> None:
     running, finished = add_run("running"), add_run("finished")
     outcome = act_on(store, "pause", [finished, running, 99])
     assert outcome.done == [running]
@@ -229,13 +231,13 @@ def test_an_action_that_one_run_refuses_is_still_done_to_the_others(store: Store
     assert "there is no run 99" in outcome.problems[1]
 
 
-def test_a_live_run_is_not_deleted(store: Store, add_run: AddRun) -> None:
+def test_a_live_run_cannot_be_deleted(store: Store, add_run: AddRun) -> None:
     run_id = add_run("running")
     assert act_on(store, "delete", [run_id]).done == []
     assert store.run(run_id).status == "running"
 
 
-def test_deleting_takes_the_folder_too_and_tells_before_what_goes(store: Store, add_run: AddRun) -> None:
+def test_deleting_removes_the_folder_too_and_announces_what_will_be_lost(store: Store, add_run: AddRun) -> None:
     run_id = add_run("finished")
     folder = store.folder_of_run(run_id)
     folder.mkdir(parents=True)
@@ -248,7 +250,7 @@ def test_deleting_takes_the_folder_too_and_tells_before_what_goes(store: Store, 
         loss_of(store, [run_id])
 
 
-def test_tags_are_added_and_removed_and_others_stay(store: Store, add_run: AddRun) -> None:
+def test_tags_are_added_and_removed_without_affecting_others(store: Store, add_run: AddRun) -> None:
     first, second = add_run(), add_run()
     store.tag_run(first, ["old", "kept"])
     assert tag_runs(store, [first, second], split_tags(" new, ,new "), ["old"]).problems == []
@@ -259,7 +261,7 @@ def test_tags_are_added_and_removed_and_others_stay(store: Store, add_run: AddRu
 def test_a_name_is_trimmed_and_never_empty(store: Store, add_run: AddRun) -> None:
     run_id = add_run()
     assert rename_run(store, run_id, "  <b>mine</b> ") == "<b>mine</b>"
-    with pytest.raises(ConfigError, match="name: is empty"):
+    with pytest.raises(ConfigError, match="name: empty"):
         rename_run(store, run_id, "  ")
 
 
@@ -275,7 +277,7 @@ def test_a_name_is_trimmed_and_never_empty(store: Store, add_run: AddRun) -> Non
         ("loss", {"ids": [-1]}),
     ],
 )
-def test_values_of_another_kind_are_refused_in_words(
+def test_values_of_the_wrong_kind_are_refused_with_a_message(
     studio: Studio, add_run: AddRun, name: str, request_: dict[str, Any]
 ) -> None:
     add_run("running")
@@ -295,7 +297,7 @@ def write_curve(store: Store, run_id: int, name: str, steps: Any, values: Any) -
     writer.flush()
 
 
-def test_a_first_look_gives_whole_curves_in_few_points_and_the_next_what_is_new(store: Store, add_run: AddRun) -> None:
+def test_the_first_look_gives_downsampled_curves_and_later_ones_only_new_points(store: Store, add_run: AddRun) -> None:
     run_id = add_run("running")
     values = np.zeros(5_000)
     values[2_345] = 9.0  # a spike that must not be lost
@@ -317,7 +319,7 @@ def test_a_first_look_gives_whole_curves_in_few_points_and_the_next_what_is_new(
     }
 
 
-def test_curves_come_afresh_when_the_run_went_back_to_a_checkpoint(store: Store, add_run: AddRun) -> None:
+def test_curves_are_sent_again_after_the_run_went_back_to_a_checkpoint(store: Store, add_run: AddRun) -> None:
     run_id = add_run()
     write_curve(store, run_id, "train/td_loss", range(1, 11), np.zeros(10))
     live(store, run_id, 5)
@@ -327,14 +329,14 @@ def test_curves_come_afresh_when_the_run_went_back_to_a_checkpoint(store: Store,
     assert not look_at(store, run_id, Seen(seen, step=5, pid=os.getpid())).afresh
 
 
-def test_live_changes_are_told_in_words_newest_first(store: Store, add_run: AddRun) -> None:
+def test_live_changes_are_listed_as_text_newest_first(store: Store, add_run: AddRun) -> None:
     run_id = add_run("running")
     prompt = store.save_prompt("custom", "Is the <b>door</b> open?")
     store.acknowledge_change(store.request_change(run_id, "lambda", 0.25), applied_step=100)
     store.acknowledge_change(store.request_change(run_id, "prompt", prompt.prompt_id), applied_step=200)
     store.acknowledge_change(write_change(store, run_id, "lambda", "7"), error="lambda: got 7")
     store.request_change(run_id, "lambda", "schedule")
-    write_change(store, run_id, "resume", "null")  # as it was called
+    write_change(store, run_id, "resume", "null")  # the former name of unpause
     write_change(store, run_id, "prompt", '["no", "id"]')
     look = look_at(store, run_id, Seen({}))
     assert [(change.name, change.value, change.status, change.applied_step, change.error) for change in look.changes] == [
@@ -352,7 +354,7 @@ def test_live_changes_are_told_in_words_newest_first(store: Store, add_run: AddR
 @pytest.mark.parametrize(
     ("status", "settings", "reason"), [("finished", {}, "is finished"), ("running", {"replay": "uniform"}, "no effect")]
 )
-def test_why_nothing_can_be_changed_is_told(
+def test_the_reason_why_nothing_can_be_changed_is_given(
     store: Store, add_run: AddRun, status: str, settings: dict[str, Any], reason: str
 ) -> None:
     look = look_at(store, add_run(status, **settings), Seen({}))
@@ -360,7 +362,7 @@ def test_why_nothing_can_be_changed_is_told(
     assert reason in look.cannot_change["prompt"]
 
 
-def test_a_run_that_is_gone_is_told_in_words(store: Store) -> None:
+def test_a_missing_run_is_reported(store: Store) -> None:
     with pytest.raises(NotFoundError, match="no run 5"):
         look_at(store, 5, Seen({}))
     with pytest.raises(NotFoundError, match="no run 5"):
@@ -368,17 +370,17 @@ def test_a_run_that_is_gone_is_told_in_words(store: Store) -> None:
 
 
 @pytest.mark.parametrize("since", [[1], {"train/td_loss": "x"}, {"train/td_loss": -3}, {str(number): 1 for number in range(500)}])
-def test_steps_of_another_form_are_refused(since: Any) -> None:
+def test_malformed_steps_are_refused(since: Any) -> None:
     with pytest.raises(ConfigError):
         seen_by({"since": since})
 
 
-def test_curves_that_the_run_does_not_have_are_not_looked_up(store: Store, add_run: AddRun) -> None:
+def test_curves_that_the_run_lacks_are_not_looked_up(store: Store, add_run: AddRun) -> None:
     look = look_at(store, add_run("running"), seen_by({"since": {"' OR 1=1 --": 3}, "step": 0, "pid": 0}))
     assert look.curves == {}
 
 
-def test_the_log_is_sent_once(store: Store, add_run: AddRun) -> None:
+def test_the_log_is_sent_only_when_it_has_changed(store: Store, add_run: AddRun) -> None:
     run_id = add_run("running")
     assert read_log(store, run_id, "").text == ""
     folder = store.folder_of_run(run_id)

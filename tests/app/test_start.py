@@ -1,4 +1,4 @@
-"""`python -m app` tells what is wrong before it serves anything."""
+"""`python -m app` reports problems before it serves anything."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_public_address_without_a_password_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "runs.db").exists()
 
 
-def test_a_port_in_use_is_told(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -43,7 +43,7 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
     assert "Traceback" not in outcome.stderr
 
 
-def test_a_file_that_is_no_store_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_store_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "notes.db"
     path.write_text("not a database, and long enough to be looked at " * 20)
     outcome = start("--port", "0", "--store", str(path))
@@ -53,13 +53,13 @@ def test_a_file_that_is_no_store_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("port", ["-1", "70000", "x"])
-def test_a_strange_port_is_refused(port: str) -> None:
+def test_an_invalid_port_is_refused(port: str) -> None:
     outcome = start("--port", port)
     assert outcome.returncode == 2
     assert "from 0 to 65535" in outcome.stderr
 
 
-def test_the_studio_is_put_together_without_torch() -> None:
+def test_the_studio_starts_without_importing_torch() -> None:
     script = "import sys, app.main, app.server; print(sorted({'torch', 'transformers'} & set(sys.modules)))"
     outcome = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert outcome.returncode == 0, outcome.stderr

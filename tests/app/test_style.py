@@ -1,4 +1,4 @@
-"""The style's colours can be read: contrast as WCAG 2.2 reckons it, in light and dark."""
+"""The colours are legible: contrast as defined by WCAG 2.2, in the light and the dark theme."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ def tokens(theme: str) -> dict[str, str]:
     style = (assets_folder() / "studio.css").read_text(encoding="utf-8")
     block = re.search(r"^body%s \{(.*?)^\}" % (r"\.dark" if theme == "dark" else ""), style, re.DOTALL | re.MULTILINE)
     assert block is not None
-    ground = int(theme == "dark")
-    of_methods = {token: shades[ground] for token, shades in (colors() | SHADES).items()}
+    of_methods = {token: shades[theme == "dark"] for token, shades in (colors() | SHADES).items()}
     return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block.group(1))) | of_methods
 
 
@@ -36,7 +35,7 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_text_and_parts_have_the_contrast_of_wcag_aa(theme: str) -> None:
+def test_text_and_graphics_meet_wcag_aa(theme: str) -> None:
     found = tokens(theme)
     weak = {
         f"{ink} on {ground}": round(contrast(found[ink], found[ground]), 2)
@@ -47,6 +46,6 @@ def test_text_and_parts_have_the_contrast_of_wcag_aa(theme: str) -> None:
     assert weak == {}
 
 
-def test_contrast_is_reckoned_as_wcag_does() -> None:
+def test_contrast_follows_wcag() -> None:
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)

@@ -1,4 +1,4 @@
-"""What passes between a page's script and Python."""
+"""The data exchanged between a page's script and Python."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_records_arrays_and_missing_numbers_become_json() -> None:
     }
 
 
-def test_an_error_raised_on_purpose_is_told_in_its_own_words() -> None:
+def test_an_expected_error_reaches_the_page_as_its_message() -> None:
     def find(request: dict[str, Any]) -> None:
         raise NotFoundError("there is no run 7")
 
@@ -45,11 +45,11 @@ def test_a_bug_is_not_swallowed() -> None:
 
 
 @pytest.mark.parametrize("request_", [None, [], "x", 5, {"x": "y" * 200_000}])
-def test_a_request_of_another_form_is_refused(request_: Any) -> None:
+def test_a_malformed_request_is_refused(request_: Any) -> None:
     assert "reload the page" in answering(lambda request: "never")(request_)["error"]
 
 
-def test_data_of_a_widget_cannot_leave_its_script() -> None:
+def test_data_of_a_widget_cannot_escape_from_its_script() -> None:
     script = widget("top", store="</script><script>alert(1)</script>").js_on_load
     assert "</script>" not in script
     assert "\\u003c/script>" in script

@@ -1,4 +1,4 @@
-"""A real studio in a real browser: `python -m app` as a process, on a store with short real runs, watched by Chromium."""
+"""A real studio in a real browser: `python -m app` as a process, on a store with short real runs, viewed in Chromium."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ WAIT_MS = 30_000
 
 @dataclass
 class StudioProcess:
-    """A studio that runs as a process of its own."""
+    """A studio running in its own process."""
 
     url: str
     store: Path
     process: subprocess.Popen[str]
 
     def kill(self) -> None:
-        """As a power cut would."""
+        """Kill it, as a power cut would."""
         self.process.kill()
         self.process.wait(20)
 
 
 @pytest.fixture(scope="session")
 def recorded_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with three short real runs of DoorKey-5x5: uniform (1), per (2), vlm with oracle labels (3). Not to be changed."""
+    """A store with three short real runs of DoorKey-5x5: uniform (1), per (2), vlm with oracle labels (3). Read-only."""
     from vlmrb.train import train
 
     path = tmp_path_factory.mktemp("recorded") / "runs.db"
@@ -52,7 +52,7 @@ def recorded_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def store_copy(recorded_store: Path, tmp_path: Path) -> Path:
-    """A copy of the recorded store that a test may change."""
+    """A copy of the recorded store, which a test may change."""
     copy = tmp_path / "runs.db"
     with sqlite3.connect(recorded_store) as source, sqlite3.connect(copy) as target:
         source.backup(target)
@@ -66,7 +66,7 @@ def store_copy(recorded_store: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start_studio() -> Iterator[Callable[..., StudioProcess]]:
-    """Start a studio on a store: `start_studio(path, port=0)`. All are ended after the test."""
+    """Start a studio on a store: `start_studio(path, port=0)`. All are stopped after the test."""
     started: list[StudioProcess] = []
 
     def start(store: Path, port: int = 0) -> StudioProcess:
@@ -102,9 +102,9 @@ def chromium():
     """One browser for all tests."""
     from playwright.sync_api import expect, sync_playwright
 
-    expect.set_options(timeout=WAIT_MS)  # a context's own default does not hold for expectations
+    expect.set_options(timeout=WAIT_MS)  # the context's default does not apply to expectations
     if not Path(CHROMIUM).exists() and not os.environ.get("CI"):
-        pytest.skip(f"there is no {CHROMIUM}; install Debian's chromium, or name one in VLMRB_TEST_CHROMIUM")
+        pytest.skip(f"there is no {CHROMIUM}; install Debian's chromium, or set VLMRB_TEST_CHROMIUM")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -113,7 +113,7 @@ def chromium():
 
 @pytest.fixture
 def page(chromium):
-    """A fresh page at laptop width. The test fails when the page's scripts had an error."""
+    """A fresh page at laptop width. The test fails if the page's scripts raise an error."""
     context = chromium.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     context.set_default_timeout(WAIT_MS)
     page = context.new_page()
@@ -126,7 +126,7 @@ def page(chromium):
 
 @pytest.fixture
 def screenshot(page) -> Callable[[str], None]:
-    """Take pictures of the page at three widths into $VLMRB_SCREENSHOTS, where that is set: `screenshot("runs")`."""
+    """Save screenshots of the page at three widths in $VLMRB_SCREENSHOTS, if it is set: `screenshot("runs")`."""
 
     def take(name: str) -> None:
         folder = os.environ.get("VLMRB_SCREENSHOTS")
@@ -135,7 +135,7 @@ def screenshot(page) -> Callable[[str], None]:
         Path(folder).mkdir(parents=True, exist_ok=True)
         for width in (800, 1280, 1920):
             page.set_viewport_size({"width": width, "height": 900})
-            page.wait_for_timeout(400)  # plotly redraws a while after the last change of size; no test depends on it
+            page.wait_for_timeout(400)  # Plotly redraws with a delay after resizing; no test depends on it
             page.screenshot(path=str(Path(folder) / f"{name}-{width}.png"), full_page=True)
         page.set_viewport_size({"width": 1280, "height": 900})
 

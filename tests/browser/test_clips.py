@@ -1,4 +1,4 @@
-"""Clips in a real browser: find one, play it frame by frame, disagree with it, watch several, see new ones come."""
+"""Clips in a real browser: find one, play it frame by frame, disagree with it, watch several, get new ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def shown_frame(page: Any) -> np.ndarray:
 
 
 def stored_frames(path: Path, clip_id: int) -> list[np.ndarray]:
-    """All frames of a clip as they are to be shown: RGB uint8 [H, W, 3] each."""
+    """All frames of a clip as they should be shown: RGB uint8 [H, W, 3] each."""
     with Store(str(path)) as store:
         sheet = Playback(store).sheet(clip_id)
     picture = np.asarray(Image.open(io.BytesIO(sheet.data)).convert("RGB"))
@@ -78,7 +78,7 @@ def test_a_clip_is_found_played_and_disagreed_with(page, store_copy: Path, start
     page.get_by_label("Note on your verdict").fill("no <b>key</b> in sight")
     page.locator("dialog[open] .player-title").focus()
     page.keyboard.press("n")
-    expect(page.get_by_text("Stored: you disagree.")).to_be_visible()
+    expect(page.get_by_text("Saved: you disagree.")).to_be_visible()
     expect(page.get_by_text("no <b>key</b> in sight")).to_be_visible()
     with Store(str(store_copy)) as store:
         assert [(agrees, note) for agrees, note, _ in store.human_labels(int(first))] == [(False, "no <b>key</b> in sight")]
@@ -101,7 +101,7 @@ def test_a_clip_is_found_played_and_disagreed_with(page, store_copy: Path, start
     expect(page.get_by_role("heading", name=f"Clip {second}")).to_be_visible()
 
 
-def test_clips_are_watched_side_by_side_in_step(page, store_copy: Path, start_studio: Start, screenshot) -> None:
+def test_clips_are_watched_side_by_side_in_sync(page, store_copy: Path, start_studio: Start, screenshot) -> None:
     studio = start_studio(store_copy)
     page.goto(f"{studio.url}clips?run=3")
     for at in (0, 1, 2):
@@ -119,7 +119,7 @@ def test_clips_are_watched_side_by_side_in_step(page, store_copy: Path, start_st
     assert "watch=" not in page.url
 
 
-def test_new_clips_are_offered_and_never_pushed(page, store_copy: Path, start_studio: Start) -> None:
+def test_new_clips_are_offered_but_not_inserted(page, store_copy: Path, start_studio: Start) -> None:
     studio = start_studio(store_copy)
     page.goto(f"{studio.url}clips?run=1")
     shown = page.locator(".clip-card").first
@@ -140,7 +140,7 @@ def test_new_clips_are_offered_and_never_pushed(page, store_copy: Path, start_st
     assert total(page) == before + 1
 
 
-def test_what_cannot_be_shown_is_told_with_a_way_on(page, store_copy: Path, start_studio: Start, screenshot) -> None:
+def test_what_cannot_be_shown_gives_a_message_and_a_way_out(page, store_copy: Path, start_studio: Start, screenshot) -> None:
     studio = start_studio(store_copy)
     page.goto(f"{studio.url}clips?run=77")
     expect(page.get_by_text("there is no run 77")).to_be_visible()
@@ -151,7 +151,7 @@ def test_what_cannot_be_shown_is_told_with_a_way_on(page, store_copy: Path, star
     expect(page.get_by_text("label: got 'perhaps'")).to_be_visible()
 
     page.goto(f"{studio.url}clips?event=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E")
-    expect(page.get_by_text("No clip matches")).to_be_visible()
+    expect(page.get_by_text("No matching clips")).to_be_visible()
 
     page.goto(f"{studio.url}clips?clip=5")
     expect(page.get_by_text("there is no clip 5")).to_be_visible()

@@ -14,7 +14,7 @@ LONG_MS = 90_000
 Start = Callable[..., Any]
 
 
-def test_wrong_values_are_marked_at_their_fields_and_nothing_can_be_launched(
+def test_invalid_values_are_marked_at_their_fields_and_prevent_a_launch(
     page: Page, tmp_path: Path, start_studio: Start, screenshot: Callable[[str], None]
 ) -> None:
     studio = start_studio(tmp_path / "runs.db")
@@ -25,13 +25,13 @@ def test_wrong_values_are_marked_at_their_fields_and_nothing_can_be_launched(
     expect(page.locator("[data-setting='values'] .field-problem")).to_contain_text("1.5")
     page.get_by_label("Steps per run").fill("-3")
     expect(page.locator("[data-setting='total_steps'] .field-problem")).to_contain_text("-3")
-    page.get_by_label("Seeds of each method").fill("one")
+    page.get_by_label("Seeds per method").fill("one")
     expect(page.locator("[data-setting='seeds'] .field-problem")).to_contain_text("numbers and ranges")
     expect(page.locator("#launch-button")).to_be_disabled()
     screenshot("launch-wrong")
 
     page.goto(f"{studio.url}launch?preset=gone")
-    expect(page.get_by_text("There is no preset “gone”; this is “Quick look”.")).to_be_visible()
+    expect(page.get_by_text("There is no preset “gone”; showing “Quick look”.")).to_be_visible()
     page.get_by_role("button", name="random:0.25", exact=True).click()
     expect(page.get_by_label("Scorer", exact=True)).to_have_value("random:0.25")
     expect(page.get_by_text("a control scorer, which reads no prompt: yes at random, at this rate")).to_be_visible()
@@ -40,23 +40,23 @@ def test_wrong_values_are_marked_at_their_fields_and_nothing_can_be_launched(
     expect(page.get_by_role("button", name="Launch 3 runs")).to_be_enabled()
     assert "preset=quick" in page.url
     page.get_by_text("As a command").click()
-    expect(page.get_by_label("The same as a command")).to_contain_text("python -m vlmrb launch --env DoorKey-5x5")
+    expect(page.get_by_label("Equivalent command")).to_contain_text("python -m vlmrb launch --env DoorKey-5x5")
 
-    # another agent brings its own defaults to fields that nobody has changed
+    # a change of agent updates the defaults of unchanged fields
     page.get_by_text("All settings").click()
     page.locator("[data-setting='batch_size'] input").fill("64")
     page.get_by_label("Agent", exact=True).select_option("sac")
     expect(page.locator("[data-setting='train_freq'] input")).to_have_value("1")
     expect(page.locator("[data-setting='batch_size'] input")).to_have_value("64")
     expect(page.locator("[data-setting='td_boost'] input")).to_be_checked()
-    expect(page.get_by_label("The same as a command")).to_contain_text(
+    expect(page.get_by_label("Equivalent command")).to_contain_text(
         "--algo sac --total-steps 30000 --batch-size 64 --epsilon-decay"
     )
     page.get_by_label("Agent", exact=True).select_option("dqn")
     expect(page.locator("[data-setting='train_freq'] input")).to_have_value("4")
     page.get_by_text("All settings").click()
 
-    # what only shows when it is tried is told too, and nothing is written
+    # a problem that only shows at launch is reported too, and nothing is written
     page.get_by_label("Environment", exact=True).fill("NoSuchWorld-v9")
     page.get_by_role("button", name="Launch 3 runs").click()
     expect(page.get_by_role("alert").filter(has_text="NoSuchWorld-v9")).to_be_visible(timeout=LONG_MS)
@@ -70,11 +70,11 @@ def test_a_prompt_is_tried_saved_and_its_flips_are_shown(
 ) -> None:
     studio = start_studio(store_copy)
     page.goto(f"{studio.url}prompts")
-    text = page.get_by_label("Text of the prompt")
+    text = page.get_by_label("Prompt text")
     expect(text).not_to_have_value("")
     text.fill("Does the agent pick up a <b>key</b>?")
     page.get_by_label("Name to save under").fill("keys")
-    page.get_by_role("button", name="Save as version").click()
+    page.get_by_role("button", name="Save as new version").click()
     expect(page.get_by_text("Saved as keys@1.")).to_be_visible()
     page.get_by_label("Scorer").fill("random:0.5")
     expect(page.get_by_text("it does not read the prompt")).to_be_visible()
@@ -84,15 +84,15 @@ def test_a_prompt_is_tried_saved_and_its_flips_are_shown(
     expect(page.get_by_text("Against events")).to_be_visible()
     expect(page.locator(".flip").first).to_be_visible()
 
-    # the threshold is moved in the browser: at 0 all are yes, and that is what the table then says
-    page.get_by_label("Threshold: yes from P(yes) ≥").fill("0")
+    # the browser applies the threshold: at 0, all labels are yes
+    page.get_by_label("Threshold: yes if P(yes) ≥").fill("0")
     expect(page.locator(".stat", has_text="labelled yes")).to_contain_text("100 %")
     screenshot("prompts")
     assert "trial=1" in page.url
     page.reload()
     expect(page.get_by_text("40 of 40 clips")).to_be_visible(timeout=LONG_MS)
     page.goto(f"{studio.url}prompts?prompt=gone@7&trial=99")
-    expect(page.get_by_text("There is no prompt “gone@7”; this is games@1.")).to_be_visible()
+    expect(page.get_by_text("There is no prompt “gone@7”; showing games@1.")).to_be_visible()
     expect(page.get_by_text("there is no trial 99")).to_be_visible()
     with Store(str(store_copy)) as store:
         assert [prompt.text for prompt in store.prompts() if prompt.name == "keys"] == ["Does the agent pick up a <b>key</b>?"]
@@ -113,11 +113,11 @@ def test_methods_are_compared_exported_and_clicked_through_to_their_clips(
     expect(page.locator(".compare-chart .modebar-btn[data-title='Reset axes']")).to_have_count(1)
     expect(page.locator(".modebar-btn[data-title^='Share']")).to_have_count(0)
 
-    # the legend's choice stays when the raw runs are switched off
+    # the legend keeps its state when the individual runs are hidden
     hidden = "() => document.querySelector('.compare-chart')._fullData.some((trace) => trace.visible === 'legendonly')"
     page.locator(".compare-chart .legendtoggle").first.click()
     page.wait_for_function(hidden)  # plotly waits for a double click first
-    page.get_by_label("each run").uncheck()
+    page.get_by_label("Individual runs").uncheck()
     expect(page.locator(".compare-chart")).to_be_visible()
     assert "raw=no" in page.url
     assert page.evaluate(hidden)
@@ -130,7 +130,7 @@ def test_methods_are_compared_exported_and_clicked_through_to_their_clips(
             kept = store_copy.parent / "kept.html"
             download.value.save_as(kept)
 
-    # what was exported draws itself without the studio
+    # the exported page works without the studio
     alone = page.context.new_page()
     alone.goto(kept.as_uri())
     expect(alone.locator("#figure-0 .legendtext")).to_have_count(3, timeout=LONG_MS)
@@ -138,12 +138,12 @@ def test_methods_are_compared_exported_and_clicked_through_to_their_clips(
     expect(alone.locator(".modebar-btn[data-title^='Share']")).to_have_count(0)
     alone.close()
 
-    # a run chosen away, and new results offered, not pushed
+    # a run is deselected; new results are offered but not inserted
     page.get_by_role("button", name="Choose runs (3)").click()
     page.get_by_label("2 · ").focus()
     page.keyboard.press("Space")
     expect(page.locator(".compare-table tbody tr")).to_have_count(2)
-    expect(page.get_by_label("2 · ")).to_be_focused()  # the list was drawn anew; the keyboard goes on from where it was
+    expect(page.get_by_label("2 · ")).to_be_focused()  # the list was redrawn, and the focus stayed
     assert "runs=1%2C3" in page.url
     with Store(str(store_copy)) as store:
         store.heartbeat(3, store.run(3).step + 1)
@@ -152,10 +152,10 @@ def test_methods_are_compared_exported_and_clicked_through_to_their_clips(
     page.get_by_role("button", name="Show them").click()
     expect(page.get_by_text("1 run has new results.")).to_have_count(0)
 
-    # TD error against score: every point is a clip; what was opened stays so when the page is drawn anew
-    expect(page.get_by_text("clips, spread over the runs")).to_be_visible(timeout=LONG_MS)
+    # TD error against score: every point is a clip; an open panel stays open when the page is redrawn
+    expect(page.get_by_text("clips, sampled evenly from the runs")).to_be_visible(timeout=LONG_MS)
 
-    # an address that cannot be is told beside what can be shown of it, and a point of a curve leads to its clips
+    # invalid runs in the URL are reported and the others shown; a point of a curve leads to its clips
     page.goto(f"{studio.url}compare?runs=3,abc,99")
     expect(page.get_by_role("alert").filter(has_text="abc")).to_be_visible(timeout=LONG_MS)
     expect(page.get_by_text("left out: run 99")).to_be_visible(timeout=LONG_MS)
@@ -177,7 +177,7 @@ def test_an_empty_store_says_what_to_do_on_every_page(
     for path, words in (
         ("compare", "Nothing to compare yet"),
         ("prompts", "No clips yet"),
-        ("clips", "A clip is a short stretch"),
+        ("clips", "A clip is a short segment"),
     ):
         page.goto(studio.url + path)
         expect(page.get_by_text(words).first).to_be_visible(timeout=LONG_MS)

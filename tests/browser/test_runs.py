@@ -1,4 +1,4 @@
-"""The pages of runs in a real browser: the table stays put while it changes, and a live run is watched and changed."""
+"""The run pages in a real browser: the table keeps its state during updates, and a live run is watched and changed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UPDATES_MS = 30_000
 
 @pytest.fixture
 def live_run(tmp_path: Path) -> Iterator[Path]:
-    """A store in whose background a run trains that is too long to end by itself; run 2 waits behind it."""
+    """A store with a run in training, too long to finish during the test, and run 2 queued behind it."""
     path = tmp_path / "runs.db"
     settings = {"env": "DoorKey-5x5", "scorer": "oracle", "total_steps": 500_000, "learning_starts": 500, "log_interval": 250,
                 "eval_interval": 1_000, "eval_episodes": 2, "checkpoint_interval": 2_000}  # fmt: skip
@@ -40,7 +40,7 @@ def row(page: Page, run_id: int) -> Locator:
     return page.locator(f"tr[data-run='{run_id}']")
 
 
-def test_the_table_is_filtered_sorted_and_edited_while_it_stays_live(
+def test_the_live_table_is_filtered_sorted_and_edited(
     store_copy: Path, start_studio: Callable[..., object], page: Page, screenshot: Callable[[str], None]
 ) -> None:
     studio = start_studio(store_copy)
@@ -49,7 +49,7 @@ def test_the_table_is_filtered_sorted_and_edited_while_it_stays_live(
     expect(row(page, 1)).to_contain_text("finished")
     screenshot("runs")
 
-    # what another process changes is drawn, and what one is at stays
+    # changes by another process are drawn without closing the open menu
     row(page, 2).get_by_role("checkbox").check()
     row(page, 2).get_by_label("Menu of run 2").click()
     expect(page.get_by_role("menuitem", name="Rename")).to_be_visible()
@@ -67,14 +67,14 @@ def test_the_table_is_filtered_sorted_and_edited_while_it_stays_live(
     # settings side by side
     row(page, 3).get_by_role("checkbox").check()
     expect(page.get_by_text("2 selected")).to_be_visible()
-    page.get_by_role("button", name="What differs").click()
+    page.get_by_role("button", name="Differing settings").click()
     expect(page.get_by_label("Settings that differ").get_by_role("row")).to_contain_text(["Setting", "replay", "scorer"])
     screenshot("runs-selected")
     page.get_by_role("button", name="Close").click()
 
-    # tags, then a filter and an order, which the address keeps
+    # tags, then a filter and an order, which the URL keeps
     page.get_by_role("button", name="Tags…").click()
-    page.get_by_label("Add, with commas between").fill("keep, to show")
+    page.get_by_label("Add (comma-separated)").fill("keep, to show")
     page.get_by_role("button", name="Save tags").click()
     expect(row(page, 3).get_by_text("to show")).to_be_visible(timeout=UPDATES_MS)
     page.get_by_role("button", name="Best", exact=True).click()
@@ -86,7 +86,7 @@ def test_the_table_is_filtered_sorted_and_edited_while_it_stays_live(
     expect(page.get_by_label("Find runs")).to_have_value("to show seed")
     assert "sort=-best" in page.url
 
-    # delete, after a question that tells what goes
+    # delete, after a dialog that says what will be lost
     row(page, 2).get_by_label("Menu of run 2").click()
     page.get_by_role("menuitem", name="Delete…").click()
     expect(page.get_by_role("dialog")).to_contain_text("clips with scores and labels")
@@ -106,8 +106,8 @@ def test_a_live_run_is_watched_changed_paused_stopped_and_resumed(
     loss = page.locator(".chart-panel", has_text="TD loss").locator(".chart")
     expect(loss.locator(".nsewdrag")).to_be_visible(timeout=2 * UPDATES_MS)
 
-    # zoom and legend are still as they were after new points came
-    returns = page.locator(".chart-panel", has_text="Return of an episode").locator(".chart")
+    # zoom and legend state survive new points
+    returns = page.locator(".chart-panel", has_text="Episode return").locator(".chart")
     expect(returns.locator(".legendtoggle")).to_have_count(2, timeout=2 * UPDATES_MS)
     returns.locator(".legendtoggle").first.click()
     loss.scroll_into_view_if_needed()
@@ -143,30 +143,34 @@ def test_a_live_run_is_watched_changed_paused_stopped_and_resumed(
     expect(page.get_by_role("button", name="Apply λ")).to_be_disabled()
     expect(page.get_by_text("no process listens for changes").first).to_be_visible()
 
-    # the run that waited has begun; this one goes on behind it
+    # the queued run has started; this one is resumed and queued behind it
     page.get_by_role("button", name="Resume", exact=True).click()
     expect(page.get_by_text("queued", exact=True)).to_be_visible(timeout=UPDATES_MS)
     page.goto(studio.url)
     expect(row(page, 2)).to_contain_text("running", timeout=UPDATES_MS)
-    expect(page.get_by_text("1 waiting")).to_be_visible()
+    expect(page.locator(".queue-list summary")).to_have_text("1 queued")
     expect(page.get_by_role("button", name="<i>watched</i>")).to_be_visible()
     screenshot("runs-live")
 
 
-def test_pages_without_anything_to_show_say_what_to_do(
+def test_empty_pages_say_what_to_do(
     tmp_path: Path, start_studio: Callable[..., object], page: Page, screenshot: Callable[[str], None]
 ) -> None:
     studio = start_studio(tmp_path / "new.db")
     page.goto(studio.url)
     expect(page.get_by_role("link", name="Launch the quick comparison")).to_have_attribute("href", "./launch?preset=quick")
     screenshot("runs-empty")
-    for address, words in (("run?run=7", "there is no run 7"), ("run?run=x", "a positive whole number"), ("run", "names no run")):
+    for address, words in (
+        ("run?run=7", "there is no run 7"),
+        ("run?run=x", "expected a positive integer"),
+        ("run", "names no run"),
+    ):
         page.goto(studio.url + address)
         expect(page.get_by_text(words)).to_be_visible()
         expect(page.get_by_role("link", name="All runs")).to_be_visible()
 
 
-def test_a_run_that_begins_with_scripted_play_shows_its_curves_apart_and_where_it_ends(
+def test_a_run_that_starts_with_scripted_play_shows_separate_curves_and_the_end_of_play(
     tmp_path: Path, start_studio: Callable[..., object], page: Page
 ) -> None:
     path = tmp_path / "runs.db"
@@ -182,8 +186,8 @@ def test_a_run_that_begins_with_scripted_play_shows_its_curves_apart_and_where_i
         writer.flush()
     page.goto(f"{start_studio(path).url}run?run={run_id}")
     success = page.get_by_label(re.compile("^Success rate[.]"))
-    for name in ("while training", "scripted play", "end of play"):
+    for name in ("training", "scripted play", "end of play"):
         expect(success.locator(".legendtext", has_text=name)).to_be_visible(timeout=UPDATES_MS)
     assert success.evaluate("(chart) => chart.data.find((trace) => trace.name === 'end of play').x[0]") == 4_000
     assert success.evaluate("(chart) => chart._fullLayout.xaxis.range[0]") == 0
-    expect(page.get_by_role("heading", name="Temperature α of the entropy")).to_be_visible()
+    expect(page.get_by_role("heading", name="Entropy temperature α")).to_be_visible()

@@ -1,4 +1,4 @@
-"""What a running studio lets nobody do, asked of it over HTTP."""
+"""What a running studio must refuse, tested over HTTP."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def client(store_copy: Path, start_studio: Callable[..., Any]) -> Iterator[httpx
 
 
 def ask(client: httpx.Client, function: str, request: Any) -> httpx.Response:
-    """Call a widget's function as its script does, with whatever component has it."""
+    """Call a widget's function as its script does, on the component that has it."""
     page = client.get("/config").json()
     component = next(c["id"] for c in page["components"] if function in (c["props"].get("server_fns") or []))
     body = {"session_hash": "test", "component_id": component, "fn_name": function, "data": request}
@@ -29,23 +29,23 @@ def ask(client: httpx.Client, function: str, request: Any) -> httpx.Response:
 
 
 def test_a_running_studio_is_safe(client: httpx.Client, store_copy: Path) -> None:
-    # pages are there, for this machine's own names
+    # pages are served, for this machine's own names only
     for path in ("/", "/launch", "/run", "/clips", "/prompts", "/compare"):
         assert client.get(path).status_code == 200, path
     assert client.get("/", headers={"Host": "evil.example"}).status_code == 403
 
-    # no file of the machine, neither by Gradio's route nor by the studio's
+    # no other file is served, neither by Gradio's route nor by the studio's
     secrets = [store_copy, ROOT / "pyproject.toml", Path("/etc/passwd"), ROOT / "assets" / "prompts.json"]
     for path in secrets:
         assert client.get(f"/gradio_api/file={path}").status_code == 403, path
         assert client.get(f"/studio/assets/{path}").status_code == 404, path
 
-    # nothing comes in, and another site's page changes nothing
+    # uploads are refused, and so are changes requested by another site's page
     assert client.post("/gradio_api/upload", files={"files": b"x"}).status_code == 403
     assert client.post("/gradio_api/component_server", json={}, headers={"Origin": "http://evil.example"}).status_code == 403
     assert client.get("/gradio_api/info").json() == {"named_endpoints": {}, "unnamed_endpoints": {}}
 
-    # functions of the pages take no strange values, and no other attribute of a component is a function
+    # the pages' functions refuse invalid values, and no other attribute of a component can be called
     for function, request in (
         ("facts", {"run": "1; DROP TABLE runs"}),
         ("find", {"label": "<script>"}),

@@ -5,7 +5,7 @@ import { mediaUrl } from "../../assets/studio/clips/film.js";
 import { stepOf } from "../../assets/studio/clips/player.js";
 import { SPEEDS, Transport, transportKey } from "../../assets/studio/clips/transport.js";
 
-/** The browser's clock, moved by hand: each call of `pass` shows the frames of so many seconds. */
+/** The browser's clock, advanced manually: `pass(seconds)` runs the callbacks of that time. */
 const clock = { now: 0, waiting: [] };
 globalThis.requestAnimationFrame = (action) => clock.waiting.push(action);
 
@@ -37,7 +37,7 @@ test("a clip plays at eight frames a second, times its speed", () => {
   assert.ok(Math.abs(shown.length - before - 160) <= 2, `${shown.length - before} frames`);
 });
 
-test("the next clip plays at the same speed where the one before it was still playing", () => {
+test("the next clip plays at the same speed even if the previous one was still playing", () => {
   const { transport, shown } = playing(1000);
   pass(1);
   transport.load(1000, true);
@@ -46,7 +46,7 @@ test("the next clip plays at the same speed where the one before it was still pl
   assert.ok(Math.abs(shown.length - before - 80) <= 2, `${shown.length - before} frames in 10 s`);
 });
 
-test("a clip begins again at its end if it loops, and stops there otherwise", () => {
+test("a clip restarts at its end if it loops, and stops there otherwise", () => {
   const { transport, shown } = playing(3);
   pass(1);
   assert.deepEqual(shown.slice(0, 5), [0, 1, 2, 0, 1]);
@@ -57,7 +57,7 @@ test("a clip begins again at its end if it loops, and stops there otherwise", ()
   assert.equal(transport.frame, 0);
 });
 
-test("frames beyond the ends are the first and the last", () => {
+test("seeking beyond the ends shows the first or the last frame", () => {
   const { transport } = playing(5);
   transport.step(-3);
   assert.deepEqual([transport.frame, transport.playing], [0, false]);
@@ -65,7 +65,7 @@ test("frames beyond the ends are the first and the last", () => {
   assert.equal(transport.frame, 4);
 });
 
-test("there is no speed below the slowest and above the fastest", () => {
+test("the speed stays between the slowest and the fastest", () => {
   const transport = new Transport(() => {});
   for (let i = 0; i < 10; i += 1) transport.shift(-1);
   assert.equal(transport.speed, SPEEDS[0]);
@@ -82,7 +82,7 @@ test("keys that are not the player's are left to the page", () => {
   assert.equal(transportKey(transport, "toString"), false);
 });
 
-test("rewards are shown where there are few, and where they change if nearly every frame has one", () => {
+test("all rewards are shown if there are few, otherwise only changes", () => {
   const frames = ({ rewarded }) => rewarded.map(({ frame }) => frame);
   assert.deepEqual(frames(worthShowing([0, 0, 1, 0])), [2]);
   const dense = worthShowing([...new Array(10).fill(-1), ...new Array(5).fill(-2)]);
@@ -91,12 +91,12 @@ test("rewards are shown where there are few, and where they change if nearly eve
   assert.deepEqual(frames(worthShowing([0, 0])), []);
 });
 
-test("frames of parallel environments lie several steps apart", () => {
+test("frames of parallel environments are several steps apart", () => {
   const card = { start_step: 100, end_step: 128, length: 8 };
   assert.deepEqual([stepOf(card, 0), stepOf(card, 1), stepOf(card, 7)], [100, 104, 128]);
   assert.equal(stepOf({ start_step: 5, end_step: 5, length: 1 }, 0), 5);
 });
 
-test("an address of a picture holds nothing but its clip and edition", () => {
+test("the URL of a picture contains only its clip and edition", () => {
   assert.equal(mediaUrl({ clip_id: 7, edition: "a/b?c" }, "sheet"), "./studio/clip/7/sheet?e=a%2Fb%3Fc");
 });

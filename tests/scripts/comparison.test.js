@@ -16,7 +16,7 @@ const curve = {
 };
 const how = { share: true, raw: false, weight: 0, colorOf: () => "#0a10ff" };
 
-test("the band goes forth along its upper end and back along its lower one, where there is one", () => {
+test("the band goes along its upper edge and back along its lower edge, where it exists", () => {
   const [band] = comparisonTraces({ curves: [curve] }, how);
   assert.deepEqual(band.x, [20, 30, 30, 20]);
   assert.deepEqual(band.y, [0.5, 0.7, 0.5, 0.3]);
@@ -30,25 +30,25 @@ test("a single run has a line and no band", () => {
   assert.doesNotMatch(traces[0].hovertemplate, /customdata\[1\]/);
 });
 
-test("each run has a faint line if it is wanted, and a click on it leads to that run", () => {
+test("each run has an optional faint line that links to that run", () => {
   const [run] = comparisonTraces({ curves: [curve] }, { ...how, raw: true });
   assert.deepEqual(run.meta, { runs: [1] });
   assert.equal(run.showlegend, false);
 });
 
-test("smoothing spares the band", () => {
+test("smoothing does not affect the band", () => {
   const [band, line] = comparisonTraces({ curves: [curve] }, { ...how, weight: 0.5 });
   assert.deepEqual(band.y, [0.5, 0.7, 0.5, 0.3]);
   assert.notDeepEqual(line.y, curve.point);
 });
 
-test("a name cannot be markup or a placeholder", () => {
+test("a name cannot inject markup or a placeholder", () => {
   const line = comparisonTraces({ curves: [curve] }, how).at(-1);
   assert.ok(line.hovertemplate.startsWith("VLM-RB  b "));
   assert.equal(line.hovertemplate.match(/%\{x/g).length, 1);
 });
 
-test("points of equal score are spread by at most 0.025, the same way each time", () => {
+test("jitter is deterministic and at most 0.025", () => {
   const ids = Array.from({ length: 1000 }, (_, i) => i + 1);
   assert.ok(ids.every((id) => Math.abs(jitter(id)) <= 0.025));
   assert.equal(jitter(7), jitter(7));

@@ -13,13 +13,13 @@ const clip = (clip_id, probability, values = {}) => ({
 });
 const ids = (clips) => clips.map((one) => one.clip_id);
 
-test("yes begins at the threshold itself", () => {
+test("a probability equal to the threshold is a yes", () => {
   const { saysYes } = atThreshold([], 0.5);
   assert.equal(saysYes(clip(1, 0.5)), true);
   assert.equal(saysYes(clip(1, 0.49)), false);
 });
 
-test("only clips with a label flip, those that change most first", () => {
+test("only clips with a label can flip, and the largest changes come first", () => {
   const clips = [
     clip(1, 0.6, { before: false, before_probability: 0.4 }),
     clip(2, 0.9, { before: false, before_probability: 0.1 }),
@@ -38,7 +38,7 @@ test("a clip without a usable answer is neither right nor wrong", () => {
   assert.deepEqual([ids(known), ids(unknown), ids(wrong), ids(flipped)], [[2, 3], [1], [3], []]);
 });
 
-test("precision and recall follow from the four cells, and a share of nothing is not a number", () => {
+test("precision and recall follow from the four cells, and are NaN without clips", () => {
   const clips = [clip(1, 0.9, { progress: true }), clip(2, 0.9), clip(3, 0.1, { progress: true }), clip(4, 0.1)];
   const { saysYes } = atThreshold(clips, 0.5);
   const truth = (one) => one.progress;
@@ -46,7 +46,7 @@ test("precision and recall follow from the four cells, and a share of nothing is
   assert.ok(Number.isNaN(against([], saysYes, truth).precision));
 });
 
-test("every probability lies in one part of the histogram, 1 in the last", () => {
+test("every probability falls into one bin of the histogram, 1 into the last", () => {
   assert.deepEqual(histogram([0, 0.24, 0.25, 0.99, 1], 4), [2, 1, 0, 2]);
   assert.deepEqual(histogram([], 3), [0, 0, 0]);
 });

@@ -20,24 +20,24 @@ const row = (run_id, values = {}) => ({
 });
 const ids = (rows) => rows.map((one) => one.run_id);
 
-test("runs are sorted by a column both ways, and unmeasured ones come last either way", () => {
+test("runs are sorted by a column in both directions, missing values last", () => {
   const rows = [row(1, { best_success: 0.5 }), row(2), row(3, { best_success: 0.9 })];
   assert.deepEqual(ids(sortRows(rows, "best")), [1, 3, 2]);
   assert.deepEqual(ids(sortRows(rows, "-best")), [3, 1, 2]);
 });
 
-test("names with numbers are sorted as one counts, and equal ones by the newest", () => {
+test("names with numbers are sorted numerically, equal names newest first", () => {
   const rows = [row(1, { name: "seed 10" }), row(2, { name: "seed 9" }), row(3, { name: "seed 10" })];
   assert.deepEqual(ids(sortRows(rows, "name")), [2, 3, 1]);
 });
 
-test("an unknown column sorts by number, and the rows given stay as they are", () => {
+test("an unknown column sorts by id, and the given rows are not modified", () => {
   const rows = [row(2), row(1)];
   assert.deepEqual(ids(sortRows(rows, "nonsense")), [1, 2]);
   assert.deepEqual(ids(rows), [2, 1]);
 });
 
-test("a second click on a head turns the order round", () => {
+test("a second click on a header reverses the order", () => {
   assert.equal(nextSort("-id", "name"), "name");
   assert.equal(nextSort("name", "name"), "-name");
   assert.equal(nextSort("-name", "name"), "name");
@@ -45,7 +45,7 @@ test("a second click on a head turns the order round", () => {
   assert.equal(nextSort("-best", "best", true), "best");
 });
 
-test("filters let through what has all the words and each chosen value", () => {
+test("filters keep rows with all words and every chosen value", () => {
   const rows = [row(1, { tags: ["old"] }), row(2, { method: "per", tags: ["old", "good"] }), row(3, { set_name: "DoorKey" })];
   assert.deepEqual(ids(passing(rows, {})), [1, 2, 3]);
   assert.deepEqual(ids(passing(rows, { tag: "old" })), [1, 2]);
@@ -55,7 +55,7 @@ test("filters let through what has all the words and each chosen value", () => {
   assert.deepEqual(ids(passing(rows, { q: "nothing like this" })), []);
 });
 
-test("sets stand in the order of their first run, runs outside sets last", () => {
+test("sets are in the order of their first run, runs outside sets last", () => {
   const rows = [row(4), row(3, { set_name: "b" }), row(2, { set_name: "a" }), row(1, { set_name: "b" })];
   const groups = groupsBySet(rows).map(({ name, rows: members }) => [name, ids(members)]);
   assert.deepEqual(groups, [
@@ -66,17 +66,17 @@ test("sets stand in the order of their first run, runs outside sets last", () =>
   assert.deepEqual(groupsBySet([row(1), row(2)]), [{ rows: [row(1), row(2)] }]);
 });
 
-test("names of sets come back from the address as they went in", () => {
+test("names of sets survive a round trip through the URL", () => {
   const names = new Set(["", "a, b", "100 %", "~x", "λ & more"]);
   assert.deepEqual(setsFromText(textOfSets(names)), names);
   assert.deepEqual(setsFromText(undefined), new Set());
 });
 
-test("an address with a stray % does not break the page", () => {
+test("a URL with a stray % does not break the page", () => {
   assert.deepEqual(setsFromText("100%"), new Set(["100%"]));
 });
 
-test("the server is asked for what follows the last step of each curve", () => {
+test("the server is asked for points after the last step of each curve", () => {
   const curves = new Map([
     ["a", { steps: [1, 5], values: [0, 0] }],
     ["b", { steps: [], values: [] }],
@@ -84,12 +84,12 @@ test("the server is asked for what follows the last step of each curve", () => {
   assert.deepEqual(lastSteps(curves), { a: 5 });
 });
 
-test("with too many points everything is asked for anew", () => {
+test("with too many points, all curves are requested again", () => {
   const steps = Array.from({ length: 2001 }, (_, i) => i);
   assert.deepEqual(lastSteps(new Map([["a", { steps, values: steps }]])), {});
 });
 
-test("a smoothed curve has what was measured faint behind it; an evaluation is drawn as measured", () => {
+test("a smoothed curve has the measured values faint behind it; an evaluation is drawn as measured", () => {
   const measured = { steps: [1, 2], values: [1, 2] };
   const how = { weight: 0.5, color: "#123456" };
   const noisy = curveTraces({}, { name: "a", title: "a", noisy: true }, measured, how);
@@ -102,13 +102,13 @@ test("a smoothed curve has what was measured faint behind it; an evaluation is d
   );
 });
 
-test("a curve in other units keeps its gaps", () => {
+test("a scaled curve keeps its gaps", () => {
   const measured = { steps: [1, 2, 3], values: [0.001, null, 0.002] };
   const [trace] = curveTraces({}, { name: "a", title: "ms", scale: 1000 }, measured, { weight: 0, color: "#123456" });
   assert.deepEqual(trace.y, [1, null, 2]);
 });
 
-test("marks are lines with gaps between them", () => {
+test("marks are separate vertical lines", () => {
   const marks = [
     [100, "one"],
     [200, "two"],

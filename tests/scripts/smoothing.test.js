@@ -6,16 +6,16 @@ import { curveTraces } from "../../assets/studio/widgets/run_curves.js";
 
 const rounded = (values) => values.map((value) => (value === null ? null : Number(value.toFixed(3))));
 
-test("the average is not pulled towards its start", () => {
+test("the average is not biased towards its initial value", () => {
   assert.deepEqual(rounded(smoothed([1, 2], 0.5)), [1, 1.667]);
   assert.deepEqual(rounded(smoothed([7, 7, 7], 0.9)), [7, 7, 7]);
 });
 
-test("weight 0 gives the values themselves", () => {
+test("weight 0 leaves the values unchanged", () => {
   assert.deepEqual(smoothed([3, null, -1], 0), [3, null, -1]);
 });
 
-test("missing values stay missing and do not touch those after them", () => {
+test("missing values stay missing and do not affect later values", () => {
   assert.deepEqual(rounded(smoothed([null, 1, null, Number.NaN, Number.POSITIVE_INFINITY, 2], 0.5)), [
     null,
     1,
@@ -28,10 +28,10 @@ test("missing values stay missing and do not touch those after them", () => {
   assert.deepEqual(smoothed([], 0.5), []);
 });
 
-test("the page of a run and the comparison draw the same smoothed curve", () => {
+test("the run page and the comparison draw the same smoothed curve", () => {
   const [steps, values, weight] = [[10, 20, 30, 40], [1, 2, null, 0.5], 0.5];
-  const group = { key: "return", title: "Return of an episode" };
-  const curve = { name: "rollout/episodic_return", title: "while training", noisy: true };
+  const group = { key: "return", title: "Episode return" };
+  const curve = { name: "rollout/episodic_return", title: "training", noisy: true };
   const onRun = curveTraces(group, curve, { steps, values }, { weight, color: "#123456" }).at(-1);
   const nothing = [null, null, null, null];
   const method = { label: "PER", token: "method-per", n: 1, run_ids: [3], counts: [1, 1, 1, 1], low: nothing, high: nothing };
@@ -43,7 +43,7 @@ test("the page of a run and the comparison draw the same smoothed curve", () => 
   assert.deepEqual(ofMethod.y, onRun.y);
 });
 
-test("an address that asks for no number, or for too much, gives a weight that the slider has", () => {
+test("a missing, invalid or out-of-range weight in the URL gives a weight in the slider's range", () => {
   const limits = { otherwise: 0.6, most: 0.95 };
   assert.equal(smoothingWeight("0.3", limits), 0.3);
   assert.equal(smoothingWeight("0", limits), 0);

@@ -9,12 +9,12 @@ import { progressWords, shortEnv } from "../../assets/studio/widgets/run_columns
 import { changeLabel } from "../../assets/studio/widgets/run_curves.js";
 import { setWords } from "../../assets/studio/widgets/run_sets.js";
 
-test("what is missing is a dash, never NaN", () => {
+test("a missing value is shown as a dash, never as NaN", () => {
   for (const words of [count, short, number, percent, duration, ago, chance, tiny])
     for (const missing of [null, undefined, Number.NaN]) assert.equal(words(missing), "–", words.name);
 });
 
-test("counts have separators, and are short where there is little room", () => {
+test("counts have separators, or are abbreviated in narrow places", () => {
   assert.equal(count(1234567), "1,234,567");
   assert.equal(short(9999), "9999");
   assert.equal(short(123456), "123k");
@@ -23,7 +23,7 @@ test("counts have separators, and are short where there is little room", () => {
   assert.equal(short(-20000), "-20k");
 });
 
-test("numbers and shares have as many digits as one reads", () => {
+test("numbers and percentages are rounded to a few digits", () => {
   assert.equal(number(0.4567), "0.457");
   assert.equal(number(12.5, 2), "13");
   assert.equal(number(0), "0");
@@ -35,7 +35,7 @@ test("numbers and shares have as many digits as one reads", () => {
   assert.equal(tiny(0), "0.0 %");
 });
 
-test("durations name their two largest units", () => {
+test("durations show their two largest units", () => {
   assert.equal(duration(-3), "0 s");
   assert.equal(duration(45.4), "45 s");
   assert.equal(duration(720), "12 min");
@@ -51,18 +51,18 @@ test("durations never show 60 of a unit", () => {
   assert.equal(duration(48 * 3600 - 1), "2 d");
 });
 
-test("times are told from now", () => {
+test("times are relative to now", () => {
   assert.equal(ago(Date.now() / 1000 - 300), "5 min ago");
 });
 
-test("sizes of files are in units of a thousand", () => {
+test("file sizes use decimal units", () => {
   assert.equal(fileSize(0), "0 bytes");
   assert.equal(fileSize(999), "999 bytes");
   assert.equal(fileSize(1500000), "1.5 MB");
   assert.equal(fileSize(2.25e9), "2.3 GB");
 });
 
-test("an estimate comes with its interval, and with its n where runs are missing", () => {
+test("an estimate has its interval, and its n if runs are missing", () => {
   assert.equal(interval(null, true, 5), "–");
   assert.equal(interval({ point: 0.46, low: 0.4, high: 0.52, n: 5 }, true, 5), "46 [40, 52] %");
   assert.equal(interval({ point: 0.46, low: null, high: null, n: 1 }, true, 5), "46 % (n=1)");
@@ -70,7 +70,7 @@ test("an estimate comes with its interval, and with its n where runs are missing
   assert.equal(interval({ point: 0.00012, low: null, high: null, n: 5 }, false, 5), "1.2e-4");
 });
 
-test("halves of a percent go to the even number", () => {
+test("half percents are rounded to even", () => {
   const of = (point) => interval({ point, low: null, high: null, n: 1 }, true, 1);
   assert.equal(of(0.125), "12 %");
   assert.equal(of(0.375), "38 %");
@@ -78,43 +78,43 @@ test("halves of a percent go to the even number", () => {
   assert.equal(of(0), "0 %");
 });
 
-test("steps to a threshold say how many runs got there", () => {
+test("steps to a threshold say how many runs reached it", () => {
   assert.equal(reaching({ median: null, low: null, high: null, reached: 1, n: 5 }), "– (1/5)");
   assert.equal(reaching({ median: 20000, low: 10000, high: null, reached: 4, n: 5 }), "20k [10k, …] (4/5)");
   assert.equal(reaching({ median: 20000, low: null, high: null, reached: 5, n: 5 }), "20k (5/5)");
 });
 
-test("a setting's hint holds what it is, its range and the defaults of the agents", () => {
+test("a setting's hint contains its description, range and the agents' defaults", () => {
   const setting = { description: "Discount", kind: "number", default: 0.99, by_agent: { sac: 0.95, dqn: 0.99 } };
   assert.equal(settingHint({ ...setting, range: "0 to 1" }), "Discount · 0 to 1; default 0.99, sac 0.95");
   assert.equal(settingHint({ ...setting, range: "> 0", by_agent: {} }), "Discount · > 0; default 0.99");
   assert.equal(settingHint({ ...setting, range: "", kind: "flag", by_agent: {} }), "Discount");
 });
 
-test("progress says how much longer where that is known", () => {
+test("progress includes the time left if it is known", () => {
   assert.equal(progressWords({ step: 50, total_steps: 200, eta_s: 90 }), "25 % · 2 min left");
   assert.equal(progressWords({ step: 0, total_steps: 0, eta_s: null }), "0 %");
 });
 
-test("MiniGrid's names are shortened, those of other suites stay", () => {
+test("MiniGrid names are shortened, those of other suites are not", () => {
   assert.equal(shortEnv("MiniGrid-DoorKey-8x8-v0"), "DoorKey-8x8");
   assert.equal(shortEnv("cube-single-play-singletask-v0"), "cube-single-play-singletask");
   assert.equal(shortEnv("CartPole-v1"), "CartPole-v1");
 });
 
-test("what a person wrote is cut and is no markup in a chart", () => {
+test("user text in a chart is truncated and escaped", () => {
   assert.equal(changeLabel({ name: "prompt", value: "<b>a & b</b>" }), "prompt → &lt;b&gt;a &amp; b&lt;/b&gt;");
   assert.equal(changeLabel({ name: "lambda", value: "0.5" }), "λ → 0.5");
   assert.equal(changeLabel({ name: "prompt", value: "x".repeat(80) }).length, "prompt → ".length + 60);
 });
 
-test("a set says how many of its runs are in which state", () => {
+test("a set summarises the states of its runs", () => {
   const rows = [{ state: "running" }, { state: "created" }, { state: "running" }];
   assert.equal(setWords(rows), "3 runs: 2 running, 1 not started");
   assert.equal(setWords([{ state: "failed" }]), "1 run: 1 failed");
 });
 
-test("events of a clip stand in one line", () => {
+test("events of a clip are joined in one line", () => {
   assert.equal(eventWords(["picked up the key", "opened the door"]), "picked up the key · opened the door");
   assert.equal(eventWords([]), "no events");
 });

@@ -1,10 +1,10 @@
-// A clip among many: its moving picture, what the scorer said, what really happened.
+// A clip's card in the grid: its animated thumbnail, the scorer's answer, the events.
 import { count, h, page } from "../studio.js";
 import { movingThumbnail } from "./film.js";
 
 const LABEL_WORDS = { yes: "yes", no: "no", unknown: "unknown", unscored: "not scored" };
 
-/** P(yes) as it is shown everywhere. */
+/** P(yes), formatted the same everywhere. */
 export function chance(value) {
   return Number.isFinite(value) ? value.toFixed(2) : "–";
 }
@@ -19,12 +19,12 @@ export function labelChip({ label, probability }) {
   );
 }
 
-/** The words under a card: what happened. */
+/** The caption of a card: the clip's events. */
 export function eventWords(events) {
   return events.length ? events.join(" · ") : "no events";
 }
 
-/** Short marks: against the events, a person's word, left behind. */
+/** Flags: the label contradicts the events, a person's verdict, superseded. */
 export function marks(clip) {
   return [
     clip.agrees === false
@@ -32,8 +32,8 @@ export function marks(clip) {
           "span.flag.against",
           {
             title: clip.progress
-              ? "The simulator saw progress; the label does not say yes"
-              : "The simulator saw no progress; the label says yes",
+              ? "The simulator saw progress, but the label is not yes"
+              : "The simulator saw no progress, but the label is yes",
           },
           "≠ events",
         )
@@ -41,17 +41,21 @@ export function marks(clip) {
     clip.human
       ? h(
           `span.flag.human-${clip.human}`,
-          { title: "A person's word on the label" },
+          { title: "A person's verdict on the label" },
           clip.human === "agreed" ? "✓ agreed" : "✗ disagreed",
         )
       : null,
     clip.superseded
-      ? h("span.flag", { title: "The run was resumed from before this clip; it is not in the curves" }, "left behind")
+      ? h(
+          "span.flag",
+          { title: "The run was later resumed from a checkpoint before this clip; it is not in the curves" },
+          "superseded",
+        )
       : null,
   ];
 }
 
-/** A card. `onopen(clip, event)` on click; `onselect(clip, on)` when it is chosen to be watched with others. */
+/** A card. `onopen(clip, event)` is called on click, `onselect(clip, on)` when it is selected for side by side. */
 export function clipCard(clip, { href, selected, onopen, onselect }) {
   const link = h(
     "a.clip-link",
@@ -69,19 +73,19 @@ export function clipCard(clip, { href, selected, onopen, onselect }) {
     type: "checkbox",
     checked: selected,
     tabindex: -1,
-    "aria-label": `Choose clip ${clip.clip_id} to watch beside others`,
+    "aria-label": `Select clip ${clip.clip_id} for side by side`,
     onchange: () => onselect(clip, box.checked),
   });
   const node = h(
     "div.clip-card",
     { data: { clip: clip.clip_id }, role: "listitem" },
     link,
-    h("label.clip-select", { title: "Choose to watch beside others (space)" }, box),
+    h("label.clip-select", { title: "Select for side by side (space)" }, box),
   );
   return node;
 }
 
-/** The address of a run at a step. */
+/** The URL of a clip's run, at the clip's first step. */
 export function runLink(clip) {
   return page("run", { run: clip.run_id, step: clip.start_step });
 }

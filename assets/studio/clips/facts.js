@@ -1,4 +1,4 @@
-// Beside the player: what the scorer said, what really happened, what replay made of it, what people say.
+// Next to the player: the scorer's answer, the events, the replay probabilities, people's verdicts.
 import { ago, fill, h, number, page, percent, problem } from "../studio.js";
 import { chance, labelChip, runLink } from "./card.js";
 
@@ -36,7 +36,7 @@ function answerSection({ scores }) {
   if (!scores.length) {
     return section(
       "What the scorer said",
-      h("p.muted", {}, "Nothing yet: no scorer has looked at this clip. Replay reaches it as it reaches any other."),
+      h("p.muted", {}, "Not scored. Replay draws clips without a label by the base method alone."),
     );
   }
   const score = scores[0];
@@ -58,9 +58,9 @@ function answerSection({ scores }) {
         "frames seen",
         score.frame_indices.length
           ? h("span.num", {}, score.frame_indices.map((index) => index + 1).join(", "))
-          : "none: it reads events or rewards, not pictures",
+          : "none: this scorer reads events or rewards, not frames",
       ],
-      ["time", score.latency_s > 0 ? `${number(1000 * score.latency_s, 2)} ms` : null],
+      ["latency", score.latency_s > 0 ? `${number(1000 * score.latency_s, 2)} ms` : null],
     ]),
     promptNode(score),
   );
@@ -81,9 +81,9 @@ export function probabilityMeter({ probability, threshold, label }) {
         style: { "--value": probability, "--threshold": threshold },
       },
       h("span.meter-fill"),
-      h("span.meter-threshold", { title: `yes from ${chance(threshold)}` }),
+      h("span.meter-threshold", { title: `threshold ${chance(threshold)}` }),
     ),
-    h("span.muted.small-text", {}, `yes from ${chance(threshold)}`),
+    h("span.muted.small-text", {}, `threshold ${chance(threshold)}`),
   );
 }
 
@@ -105,7 +105,7 @@ const MANY_REWARDS = 8;
 function truthSection({ card, events, rewards, episodic_reward }, seek) {
   const { dense, rewarded } = worthShowing(rewards);
   return section(
-    "What really happened",
+    "What actually happened",
     h(
       "p.verdict-line",
       {},
@@ -132,7 +132,7 @@ function truthSection({ card, events, rewards, episodic_reward }, seek) {
       ? h(
           "p.rewards",
           {},
-          dense ? "Reward, from frame " : "Rewards: ",
+          dense ? "Reward changes: " : "Rewards: ",
           rewarded
             .slice(0, 24)
             .map(({ reward, frame }) => [
@@ -140,13 +140,13 @@ function truthSection({ card, events, rewards, episodic_reward }, seek) {
               h("span.num", {}, `${reward > 0 ? "+" : ""}${number(reward)}`),
             ]),
           rewarded.length > 24 ? ` and ${rewarded.length - 24} more` : "",
-          h("span.muted", {}, ` sum ${number(episodic_reward)}`),
+          h("span.muted", {}, ` total ${number(episodic_reward)}`),
         )
       : h("p.muted", {}, "No reward in any frame."),
   );
 }
 
-/** Frames with a reward; where most have one (`dense`), those at which it changes. */
+/** Frames with a reward; if most have one (`dense`), those where it changes. */
 export function worthShowing(rewards) {
   const all = rewards.map((reward, frame) => ({ reward, frame }));
   const dense = all.filter(({ reward }) => reward !== 0).length > MANY_REWARDS;
@@ -175,7 +175,7 @@ function replaySection(replay) {
   const name = replay.vlm_weight === null ? replay.other : `base (${replay.other}), (1−λ)·q_B`;
   const color = (token) => ({ background: `var(--${token})` });
   return section(
-    "What replay made of it",
+    "Effect on replay",
     h("p.times", {}, h("strong.num", {}, `${number(times, 2)}×`), " as likely to be drawn as under uniform replay"),
     h(
       "div.stack",
@@ -195,7 +195,7 @@ function replaySection(replay) {
         ? h("li", {}, h("span.swatch", { style: color(replay.token) }), "VLM part, λ·q_P", h("span.num", {}, tiny(vlm)))
         : null,
       h("li", {}, h("span.swatch", { style: color(replay.other_token) }), name, h("span.num", {}, tiny(rest))),
-      h("li", {}, h("span.swatch.part-even"), "uniform replay would give", h("span.num", {}, tiny(uniform))),
+      h("li", {}, h("span.swatch.part-even"), "under uniform replay", h("span.num", {}, tiny(uniform))),
     ),
     pairs([
       ["mean |TD error|", h("span.num", {}, Number.isFinite(replay.td_error) ? number(replay.td_error) : "not finite")],
@@ -205,7 +205,7 @@ function replaySection(replay) {
   );
 }
 
-/** Chance of one draw: 0.00042 → "0.042 %". */
+/** Probability of one draw: 0.00042 → "0.042 %". */
 export function tiny(value) {
   if (!Number.isFinite(value)) return "–";
   return value > 0 && value < 0.1 ? `${Number((100 * value).toPrecision(2))} %` : percent(value, 1);
@@ -274,10 +274,10 @@ function earlierSection(scores) {
 function clipSection(view) {
   const { card } = view;
   const ends = {
-    length: "it was full",
-    terminated: "the episode ended",
-    truncated: "the episode ran out of time",
-    interrupted: "the run ended",
+    length: "full clip length",
+    terminated: "end of the episode",
+    truncated: "time limit of the episode",
+    interrupted: "end of the run",
   };
   return section(
     "The clip",
@@ -285,8 +285,8 @@ function clipSection(view) {
       ? h(
           "p.warning",
           {},
-          "Left behind: the run crashed and was resumed from before this clip, " +
-            "so it is in no curve and not in the replay buffer.",
+          "Superseded: the run was later resumed from a checkpoint before this clip, " +
+            "so it is not in the curves or the replay buffer.",
         )
       : null,
     pairs([
@@ -295,8 +295,8 @@ function clipSection(view) {
       ["replay", view.method],
       ["steps", h("span.num", {}, `${card.start_step} to ${card.end_step}`)],
       ["episode", h("span.num", {}, String(view.episode))],
-      ["ended as", ends[view.closed_by] ?? view.closed_by],
-      ["number", h("span.num", {}, String(card.clip_id))],
+      ["ended by", ends[view.closed_by] ?? view.closed_by],
+      ["clip id", h("span.num", {}, String(card.clip_id))],
     ]),
   );
 }

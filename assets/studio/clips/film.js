@@ -1,10 +1,10 @@
-// The pictures of clips: small ones that move by themselves, and all frames of one to be drawn exactly.
+// Pictures of clips: animated thumbnails, and all frames of one clip for exact playback.
 import { h } from "../studio.js";
 
-const KEPT = 6; // films that stay in memory: one of 32 frames takes up to 19 MB
+const KEPT = 6; // films kept in memory; one of 32 frames takes up to 19 MB
 const THUMBNAIL_SECONDS = 0.16; // per frame
 
-/** The address of a clip's 'thumbnail', 'sheet' or 'video'. `clip` is a card: { clip_id, edition }. */
+/** The URL of a clip's 'thumbnail', 'sheet' or 'video'. `clip` is a card: { clip_id, edition }. */
 export function mediaUrl(clip, kind) {
   return `./studio/clip/${encodeURIComponent(clip.clip_id)}/${kind}?e=${encodeURIComponent(clip.edition)}`;
 }
@@ -13,10 +13,10 @@ export function mediaUrl(clip, kind) {
 
 /** @type {IntersectionObserver | null} */
 let watcher = null;
-/** What is still to be fetched once its node comes near the screen. @type {WeakMap<Element, () => void>} */
+/** Loaders of thumbnails that have not come near the viewport yet. @type {WeakMap<Element, () => void>} */
 const unfetched = new WeakMap();
 
-/** A picture of the clip that moves while it can be seen; it is fetched once it comes near the screen. */
+/** An animated thumbnail that plays while it is visible; it is loaded when it comes near the viewport. */
 export function movingThumbnail(clip) {
   const strip = h("span.thumb-strip");
   const node = h("span.thumb", { "aria-hidden": "true" }, strip);
@@ -36,7 +36,7 @@ export function movingThumbnail(clip) {
   return node;
 }
 
-/** Forget thumbnails that leave the page. */
+/** Stop observing thumbnails that are about to be removed. */
 export function dropThumbnails(parent) {
   for (const node of parent.querySelectorAll(".thumb")) watcher?.unobserve(node);
 }
@@ -58,7 +58,7 @@ function loadThumbnail(clip, strip) {
       [ratio > 1 ? "width" : "height"]: "100%",
     });
     if (frames < 2) return;
-    // Important, so that hovering still shows it as it is where the reader prefers things still.
+    // important, so that hovering plays it at the right speed even if the user prefers reduced motion
     strip.style.setProperty("animation-timing-function", `steps(${frames}, jump-none)`, "important");
     strip.style.setProperty("animation-duration", `${frames * THUMBNAIL_SECONDS}s`, "important");
     strip.classList.add("moves");
@@ -71,7 +71,7 @@ function loadThumbnail(clip, strip) {
 
 const films = new Map();
 
-/** All frames of a clip; rejects with the server's words where they cannot be had. */
+/** All frames of a clip; rejects with the server's message if they cannot be loaded. */
 export function loadFilm(clip) {
   const key = mediaUrl(clip, "sheet");
   const kept = films.get(key);
@@ -88,7 +88,7 @@ async function fetchFilm(address) {
   try {
     reply = await fetch(address);
   } catch {
-    throw new Error("The studio does not answer, so the frames could not be fetched.");
+    throw new Error("The studio is not responding, so the frames could not be loaded.");
   }
   if (!reply.ok) throw new Error((await reply.text()).slice(0, 500));
   const layout = JSON.parse(reply.headers.get("X-Sheet") ?? "");
@@ -105,14 +105,14 @@ class Film {
     this.picture = picture;
   }
 
-  /** Draw frame `index` (the last one beyond the end), pixel by pixel, into a canvas that takes its size. */
+  /** Draw frame `index` (at most the last) pixel by pixel on a canvas, which is resized to fit. */
   draw(canvas, index) {
     const { width, height } = this;
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     this.#copy(canvas, index, width, height);
   }
 
-  /** A canvas of `size` pixels high with frame `index`, for a strip. */
+  /** A canvas `size` pixels high with frame `index`, for the strip. */
   small(index, size) {
     const canvas = h("canvas", { width: Math.max(1, Math.round((size * this.width) / this.height)), height: size });
     this.#copy(canvas, index, canvas.width, canvas.height);

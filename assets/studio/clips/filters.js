@@ -1,7 +1,7 @@
-// What to look for: the controls above the grid. What they say is what the address says.
+// The filters above the grid. Their state is in the URL.
 import { button, count, debounce, fill, focusedNode, h } from "../studio.js";
 
-/** Values of the address that narrow the clips, and the order. */
+/** URL parameters that filter clips. */
 export const FILTERS = [
   "run",
   "label",
@@ -36,13 +36,13 @@ const CHOICES = {
     ],
   ],
   human: [
-    "People",
+    "Verdict",
     [
       ["", "any"],
       ["disagreed", "disagreed"],
       ["agreed", "agreed"],
-      ["any", "said something"],
-      ["none", "said nothing"],
+      ["any", "judged"],
+      ["none", "not judged"],
     ],
   ],
   order: [
@@ -50,16 +50,16 @@ const CHOICES = {
     [
       ["", "newest first"],
       ["oldest", "oldest first"],
-      ["score_high", "P(yes), high first"],
-      ["score_low", "P(yes), low first"],
+      ["score_high", "highest P(yes) first"],
+      ["score_low", "lowest P(yes) first"],
       ["disagreement", "furthest from the events"],
     ],
   ],
 };
 
 /**
- * The bar `node`; `order`, `superseded` and `clear` stand elsewhere. `onchange(changes)` gets values of the address that
- * changed; `show(values)` and `setMenus(menus)` update it.
+ * The filter bar `node`; `order`, `superseded` and `clear` are placed elsewhere. `onchange(changes)` gets the changed URL
+ * parameters; `show(values)` and `setMenus(menus)` update the bar.
  */
 export class FilterBar {
   constructor(onchange) {
@@ -91,13 +91,13 @@ export class FilterBar {
     this.controls.superseded = superseded;
     this.superseded = h(
       "label.check",
-      { title: "Also clips that a resumed run has left behind" },
+      { title: "Include clips after the checkpoint that a run was later resumed from" },
       superseded,
-      "also left behind",
+      "Show superseded",
     );
   }
 
-  /** Show what the address says. */
+  /** Show the URL's parameters. */
   show(values) {
     for (const [name, control] of Object.entries(this.controls)) {
       if (name === "superseded") control.checked = values[name] === "1";
@@ -111,7 +111,7 @@ export class FilterBar {
     this.clear.hidden = !FILTERS.some((name) => values[name]);
   }
 
-  /** Offer what there is. */
+  /** Update the menus' options. */
   setMenus(menus, values) {
     this.menus = menus;
     this.runs.setRuns(menus.runs);
@@ -173,7 +173,7 @@ export class FilterBar {
     return h("div.field", {}, words, h("div.range", {}, input(low, "from"), input(high, "to")));
   }
 
-  /** A value of the address that is in no menu (any more) is shown all the same. */
+  /** Show a value from the URL even if no menu offers it (any more). */
   #ensureOption(control, value) {
     if (control.tagName !== "SELECT" || !value || [...control.options].some((item) => item.value === value)) return;
     control.append(option(value, value.slice(0, 60)));
@@ -184,7 +184,7 @@ function option(value, text) {
   return h("option", { value }, text);
 }
 
-/** Which runs: a button that opens a list with a search. */
+/** The run filter: a button that opens a searchable list. */
 class RunPicker {
   constructor(onchange) {
     this.onchange = onchange;
@@ -254,7 +254,9 @@ class RunPicker {
     const focused = focusedNode()?.dataset.run;
     fill(
       this.list,
-      found.length ? found.map((run) => this.#option(run)) : h("p.muted", {}, this.runs.length ? "No such run." : "No runs yet."),
+      found.length
+        ? found.map((run) => this.#option(run))
+        : h("p.muted", {}, this.runs.length ? "No matching runs." : "No runs yet."),
     );
     if (focused) this.list.querySelector(`[data-run="${CSS.escape(focused)}"]`)?.focus();
   }

@@ -1,4 +1,4 @@
-// One clip, frame by frame, over the grid: the picture with the scorer's answer on it, and everything known beside it.
+// The clip player, a dialog over the grid: the frames with the scorer's answer, and everything known about the clip.
 import { fill, h, problem } from "../studio.js";
 import { labelChip } from "./card.js";
 import { drawFacts, probabilityMeter } from "./facts.js";
@@ -9,19 +9,19 @@ const STRIP_FRAMES = 64;
 const STRIP_HEIGHT = 56;
 const KEYS = [
   ["space", "play or pause"],
-  ["← →", "one frame back or on"],
+  ["← →", "previous or next frame"],
   ["Home End", "first or last frame"],
   ["[ ]", "slower or faster"],
   ["J K", "previous or next clip"],
   ["Y N", "agree or disagree with the label"],
-  ["V", "the answer over the picture, on or off"],
-  ["?", "these keys"],
+  ["V", "show or hide the answer"],
+  ["?", "show or hide these keys"],
   ["Esc", "close"],
 ];
 
 /**
- * The player. `neighbour(clip_id, by)` is the card before (−1) or after (+1) if it is at hand; `move` also turns the page for
- * it.
+ * The player. `neighbour(clip_id, by)` is the previous (−1) or next (+1) card on the page, if any; `move` also goes to the
+ * next page.
  */
 export class Player {
   constructor({ call, maxNote, neighbour, move, onshow, onclose, onjudged }) {
@@ -66,7 +66,7 @@ export class Player {
       { hidden: true },
       KEYS.map(([key, words]) => h("div", {}, h("kbd", {}, key), words)),
     );
-    this.overlayButton = keyButton("Answer on picture", "V", () => this.#toggleOverlay(), {
+    this.overlayButton = keyButton("Show answer", "V", () => this.#toggleOverlay(), {
       kind: "small",
       "aria-pressed": "true",
     });
@@ -116,7 +116,7 @@ export class Player {
                 h("span.mark-key.mark-event"),
                 "other event",
                 h("span.mark-key.mark-seen"),
-                "frame the scorer saw",
+                "frame shown to the scorer",
               ),
             ),
           ),
@@ -128,7 +128,7 @@ export class Player {
     addEventListener("resize", () => this.film && this.#fit());
   }
 
-  /** Show a clip; opens the player if need be. Errors are told inside it. */
+  /** Show a clip; opens the player if necessary. Errors are shown inside it. */
   async show(clipId) {
     this.clipId = clipId;
     if (!this.dialog.open) this.dialog.showModal();
@@ -193,7 +193,7 @@ export class Player {
     ]) {
       node.disabled = !known;
       node.setAttribute("aria-pressed", String(on));
-      node.title = known ? "" : "There is no label yet that one could agree with";
+      node.title = known ? "" : "This clip has no label yet";
     }
     this.note.disabled = !known;
   }
@@ -217,7 +217,7 @@ export class Player {
 
   // -- pictures
 
-  /** Small frames are enlarged by whole factors, so that their pixels stay squares. */
+  /** Enlarge small frames by integer factors, so that their pixels stay square. */
   #fit() {
     const { width, height } = this.film;
     const style = getComputedStyle(this.stage);
@@ -279,7 +279,7 @@ export class Player {
   #marks() {
     const seen = this.view.scores[0]?.frame_indices ?? [];
     return [
-      ...seen.map((frame) => ({ frame, kind: "seen", words: `Frame ${frame + 1}: the scorer saw it` })),
+      ...seen.map((frame) => ({ frame, kind: "seen", words: `Frame ${frame + 1}: shown to the scorer` })),
       ...this.view.events.map(({ frame, words, progress }) => ({
         frame,
         kind: progress ? "progress" : "event",
@@ -298,7 +298,7 @@ export class Player {
     if (next) loadFilm(next).catch(() => {});
   }
 
-  // -- what the reader does
+  // -- user actions
 
   async #go(by) {
     const clipId = this.clipId;
@@ -316,7 +316,7 @@ export class Player {
       this.onjudged(judged.card);
       if (this.clipId !== clipId) return;
       this.#setView(judged);
-      fill(this.status, agrees ? "Stored: you agree." : "Stored: you disagree.");
+      fill(this.status, agrees ? "Saved: you agree." : "Saved: you disagree.");
     } catch (error) {
       if (this.clipId === clipId) fill(this.status, h("span.bad", {}, error.message));
     } finally {
@@ -334,7 +334,7 @@ export class Player {
     this.keys.hidden = !this.keys.hidden;
   }
 
-  /** A click beside the player closes it; one on a button leaves the space bar to play and pause. */
+  /** A click outside the player closes it; after a click on a button, the space bar still plays and pauses. */
   #clicked(event) {
     if (event.target === this.dialog) this.dialog.close();
     else if (event.detail > 0 && event.target.closest("button")) this.title.focus({ preventScroll: true });
@@ -343,7 +343,7 @@ export class Player {
   #key(event) {
     if (isTyping(event)) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    if (key === " " && event.target.closest("button, a, summary")) return; // it presses what has the focus
+    if (key === " " && event.target.closest("button, a, summary")) return; // it activates the focused element
     const actions = {
       j: () => this.#go(-1),
       k: () => this.#go(1),
@@ -365,7 +365,7 @@ export class Player {
   }
 }
 
-/** The step of the run at which a frame of a clip was taken: parallel environments lie several steps apart. */
+/** The run's step at a frame of a clip. With parallel environments, consecutive frames are several steps apart. */
 export function stepOf(card, frame) {
   const stride = card.length > 1 ? (card.end_step - card.start_step) / (card.length - 1) : 0;
   return card.start_step + Math.round(stride * frame);

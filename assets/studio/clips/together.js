@@ -4,7 +4,7 @@ import { eventWords, labelChip, marks, runLink } from "./card.js";
 import { loadFilm } from "./film.js";
 import { iconButton, isTyping, Transport, transportBar, transportKey } from "./transport.js";
 
-/** The panel. `open(ids)` shows clips; `onopen(clip_id)` when one of them is wanted alone. */
+/** The panel. `open(ids)` shows clips; `onopen(clip_id)` is called to open one of them alone. */
 export class Together {
   constructor({ call, onclose, onopen }) {
     this.call = call;
@@ -47,7 +47,7 @@ export class Together {
     document.body.append(this.dialog);
   }
 
-  /** Show clips, as far as they are there. */
+  /** Show clips. */
   async open(clipIds) {
     const asked = clipIds.join(",");
     this.asked = asked;
@@ -90,7 +90,7 @@ export class Together {
   }
 }
 
-/** One of the clips; stands still at its last frame while longer ones go on. */
+/** One of the clips; stays at its last frame while longer clips continue. */
 class Seat {
   constructor(clip, onopen) {
     this.clip = clip;

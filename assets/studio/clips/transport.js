@@ -1,4 +1,4 @@
-// Playing: which frame is shown when, and the buttons for it. One transport may move several films in step.
+// Playback: its timing and its controls. One transport can play several films in sync.
 import { button, fill, h } from "../studio.js";
 
 export const SPEEDS = [0.25, 0.5, 1, 2, 4];
@@ -19,7 +19,7 @@ const ICONS = {
 };
 const OUTLINED = ["previous", "next", "loop", "close"];
 
-/** A button with a picture; its words are its label. */
+/** An icon button with a label for screen readers. */
 export function iconButton(name, label, onclick, attributes = {}) {
   return h("button.player-button", { type: "button", title: label, "aria-label": label, onclick, ...attributes }, icon(name));
 }
@@ -40,7 +40,7 @@ function icon(name) {
   );
 }
 
-/** Which frame is shown when. `onframe(index)` draws; speed and loop are remembered between clips. */
+/** Playback timing. `onframe(index)` draws a frame; speed and loop are remembered between clips. */
 export class Transport {
   constructor(onframe) {
     const kept = savedSettings();
@@ -55,7 +55,7 @@ export class Transport {
     this.listeners = [];
   }
 
-  /** A new film: from its first frame, playing unless the reader prefers things still. */
+  /** Start a new film at its first frame, playing unless the user prefers reduced motion. */
   load(frames, play = !matchMedia("(prefers-reduced-motion: reduce)").matches) {
     this.frames = frames;
     this.playing = false;
@@ -67,7 +67,7 @@ export class Transport {
     if (this.playing || this.frames < 2) return;
     if (!this.loop && this.frame >= this.frames - 1) this.seek(0);
     this.playing = true;
-    const turn = ++this.turn; // an earlier play() may still have a frame to come
+    const turn = ++this.turn; // an earlier play() may still have a callback pending
     let due = -Infinity;
     const tick = (now) => {
       if (!this.playing || turn !== this.turn) return;
@@ -99,7 +99,7 @@ export class Transport {
     this.#changed();
   }
 
-  /** Stop, and go some frames on or back. */
+  /** Pause, and move by some frames. */
   step(by) {
     this.playing = false;
     this.seek(this.frame + by);
@@ -131,7 +131,7 @@ export class Transport {
     try {
       localStorage.setItem(SETTINGS, JSON.stringify({ speed: this.speed, loop: this.loop }));
     } catch {
-      /* a browser that keeps nothing still plays */
+      /* without storage, settings are not remembered */
     }
     this.#changed();
   }
@@ -147,12 +147,12 @@ function savedSettings() {
   try {
     kept = JSON.parse(localStorage.getItem(SETTINGS) ?? "{}") ?? {};
   } catch {
-    /* kept by somebody else */
+    /* not ours, or no storage */
   }
   return { speed: SPEEDS.includes(kept.speed) ? kept.speed : 1, loop: kept.loop !== false };
 }
 
-/** Scrub bar, buttons and counter of a transport. `marks`: { frame, kind, words } to show on the bar; `setMarks` changes them. */
+/** Scrub bar, buttons and counter of a transport. `setMarks(marks)` shows marks { frame, kind, words } on the bar. */
 export function transportBar(transport, { counter = (frame, frames) => `frame ${frame + 1} of ${frames}` } = {}) {
   const range = h("input.scrub", {
     type: "range",
@@ -183,9 +183,9 @@ export function transportBar(transport, { counter = (frame, frames) => `frame ${
       "div.transport-row",
       {},
       iconButton("first", "First frame (Home)", () => transport.step(-transport.frames)),
-      iconButton("back", "One frame back (←)", () => transport.step(-1)),
+      iconButton("back", "Previous frame (←)", () => transport.step(-1)),
       play,
-      iconButton("forward", "One frame on (→)", () => transport.step(1)),
+      iconButton("forward", "Next frame (→)", () => transport.step(1)),
       iconButton("last", "Last frame (End)", () => transport.step(transport.frames)),
       loop,
       speed,
@@ -218,7 +218,7 @@ export function transportBar(transport, { counter = (frame, frames) => `frame ${
   return node;
 }
 
-/** Keys that all players share. Returns whether the key was one of them. */
+/** Handle keys that all players share. Returns whether the key was one of them. */
 export function transportKey(transport, key) {
   const actions = {
     " ": () => transport.toggle(),
@@ -234,7 +234,7 @@ export function transportKey(transport, key) {
   return true;
 }
 
-/** Whether a key that was pressed there is text or belongs to the control itself. */
+/** Whether a key press is text input or belongs to the focused control. */
 export function isTyping(event) {
   return (
     event.ctrlKey ||
@@ -244,7 +244,7 @@ export function isTyping(event) {
   );
 }
 
-/** A button with its key beside the words. */
+/** A button that shows its keyboard shortcut. */
 export function keyButton(text, key, onclick, attributes = {}) {
   return button([text, h("kbd", { "aria-hidden": "true" }, key)], onclick, { "aria-keyshortcuts": key, ...attributes });
 }

@@ -1,4 +1,4 @@
-// The clips page: filters, a grid of moving thumbnails, the player and the side-by-side panel over it.
+// The clips page: filters, a grid of animated thumbnails, the player and the side-by-side panel.
 
 import { clipCard } from "../clips/card.js";
 import { dropThumbnails, prefetchThumbnail } from "../clips/film.js";
@@ -54,9 +54,9 @@ class ClipBrowser {
       h("kbd", {}, "Enter"),
       " watch ",
       h("kbd", {}, "space"),
-      " choose for side by side",
+      " select for side by side",
     );
-    this.tray = h("div.tray", { role: "region", "aria-label": "Chosen clips", hidden: true });
+    this.tray = h("div.tray", { role: "region", "aria-label": "Selected clips", hidden: true });
   }
 
   start() {
@@ -85,10 +85,10 @@ class ClipBrowser {
     poll(() => this.#lookForNew(), LOOK_FOR_NEW_S);
   }
 
-  // -- the address
+  // -- the URL
 
   /**
-   * The address's values; `runs` is understood as `run`.
+   * The URL's parameters; `runs` is an alias of `run`.
    *
    * @returns {Record<string, string>}
    */
@@ -126,11 +126,11 @@ class ClipBrowser {
     try {
       this.filters.setMenus(await this.call("menus", { runs: this.#values().run }), this.#values());
     } catch {
-      /* the grid says what is wrong */
+      /* load() shows the error */
     }
   }
 
-  /** Fetch the page that the address names. */
+  /** Load the page given in the URL. */
   async load() {
     const turn = ++this.asked;
     const { order, page } = this.#values();
@@ -151,7 +151,7 @@ class ClipBrowser {
     if (this.loaded) this.#prefetch(turn);
   }
 
-  /** @param {Error | null} [error] that kept the page from being fetched */
+  /** @param {Error | null} [error] why the page could not be loaded */
   #drawPage(error = null) {
     dropThumbnails(this.grid);
     fill(
@@ -179,7 +179,7 @@ class ClipBrowser {
             h("strong.num", {}, count(this.total)),
             this.total === 1 ? " clip" : " clips",
             this.total > this.cards.length
-              ? h("span.muted", {}, `, ${count(from + 1)} to ${count(from + this.cards.length)} shown`)
+              ? h("span.muted", {}, `, showing ${count(from + 1)} to ${count(from + this.cards.length)}`)
               : "",
           ),
     );
@@ -205,21 +205,21 @@ class ClipBrowser {
     const narrowed = FILTERS.some((name) => this.#values()[name]);
     if (narrowed)
       return empty(
-        "No clip matches",
-        "Nothing in the store fits all of these filters. Take one away, or clear them all.",
+        "No matching clips",
+        "No clip in the store matches all of these filters. Remove one, or clear them all.",
         button("Clear filters", () => this.filters.clear.click(), { kind: "primary" }),
       );
     return empty(
       "No clips yet",
-      "A clip is a short stretch of what the agent did. Runs record them as they train; a scorer then says which of them " +
-        "show progress. Start a run, and its clips appear here within seconds.",
+      "A clip is a short segment of an episode. Runs record clips as they train, and a scorer says which of them show " +
+        "progress. Launch a run, and its clips appear here within seconds.",
       h("a.button.primary", { href: pageAddress("launch") }, "Launch a run"),
       " ",
-      h("a.button", { href: pageAddress("") }, "Look at the runs"),
+      h("a.button", { href: pageAddress("") }, "See all runs"),
     );
   }
 
-  /** Replace one card by what is known now. */
+  /** Redraw a card that has changed. */
   #redraw(card) {
     const at = this.cards.findIndex(({ clip_id }) => clip_id === card.clip_id);
     if (at < 0) return;
@@ -229,13 +229,13 @@ class ClipBrowser {
 
   async #prefetch(turn) {
     if (this.page * this.data.page_size >= this.total) return;
-    await new Promise((resolve) => setTimeout(resolve, 700)); // what is on the screen comes first
+    await new Promise((resolve) => setTimeout(resolve, 700)); // let the visible page load first
     if (turn !== this.asked || document.hidden) return;
     try {
       const next = await this.call("find", { ...this.#request(), order: this.#values().order, page: this.page + 1 });
       if (turn === this.asked) next.cards.forEach(prefetchThumbnail);
     } catch {
-      /* nobody has asked for it yet */
+      /* it was only a prefetch */
     }
   }
 
@@ -246,7 +246,7 @@ class ClipBrowser {
     try {
       total = await this.call("count", this.#request());
     } catch {
-      return; // the top of the page says so
+      return; // the top bar shows the error
     }
     if (turn !== this.asked) return;
     const more = total - this.total;
@@ -299,7 +299,7 @@ class ClipBrowser {
     return [...this.grid.querySelectorAll(".clip-link")];
   }
 
-  /** One card at a time can be reached by Tab; arrows go to the others. */
+  /** Tab reaches one card, arrow keys move to the others. */
   #rove(target) {
     const link = target.closest(".clip-card")?.querySelector(".clip-link");
     if (!link) return;
@@ -325,13 +325,13 @@ class ClipBrowser {
     this.player.show(clipId);
   }
 
-  /** The clip before (−1) or after (+1) on this page, the page's first one for a clip that is not on it, or null. */
+  /** The previous (−1) or next (+1) clip on this page, or null. The next one of a clip that is not on it is the first. */
   #neighbour(clipId, by) {
     const at = this.cards.findIndex(({ clip_id }) => String(clip_id) === String(clipId));
     return (at < 0 ? by > 0 && this.cards[0] : this.cards[at + by]) || null;
   }
 
-  /** The same, turning the page where it ends. */
+  /** The same, but continues on the previous or next page. */
   async #move(clipId, by) {
     const there = this.#neighbour(clipId, by);
     const page = this.page + by;
@@ -364,7 +364,7 @@ class ClipBrowser {
     this.tray.hidden = ids.length === 0;
     fill(
       this.tray,
-      h("span", {}, `${ids.length} of up to ${this.data.max_together} clips chosen`),
+      h("span", {}, `${ids.length} of up to ${this.data.max_together} clips selected`),
       button(
         "Watch side by side",
         () => {

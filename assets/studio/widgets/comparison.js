@@ -1,4 +1,4 @@
-// The compare page: which runs, what may be said about them, curves with bands, tables, TD error against score.
+// The compare page: choice of runs, verdicts, curves with confidence bands, tables, TD error against score.
 import { Chart, methodColor } from "../chart.js";
 import { smoothingWeight } from "../smoothing.js";
 import {
@@ -75,7 +75,7 @@ class Comparison {
         this.body,
         empty(
           "Nothing to compare yet",
-          "Train the same task with VLM-RB, PER and uniform replay and several seeds each; their success curves meet here.",
+          "Train the same task with VLM-RB, PER and uniform replay, several seeds each, to compare their success curves here.",
           h("a.button.primary", { href: page("launch", { preset: "quick" }) }, "Launch the quick comparison"),
         ),
       );
@@ -97,9 +97,7 @@ class Comparison {
     fill(
       this.addressTrouble,
       wrong.length
-        ? problem(
-            `The address names runs that cannot be: ${wrong.join(", ").slice(0, 80)}. Runs are numbers, such as runs=1,2,3.`,
-          )
+        ? problem(`The URL lists invalid runs: ${wrong.join(", ").slice(0, 80)}. Use run numbers, such as runs=1,2,3.`)
         : null,
     );
     this.statistic.value = query().statistic === "mean" ? "mean" : "iqm";
@@ -108,7 +106,7 @@ class Comparison {
     this.drawPicker();
   }
 
-  // -- what to compare
+  // -- choosing runs
 
   bar() {
     const changed = () => {
@@ -153,9 +151,9 @@ class Comparison {
       {},
       this.pickButton,
       h("label.check-label", {}, "Metric", this.metric),
-      h("label.check-label", {}, "over seeds", this.statistic),
-      h("label.check-label", {}, this.raw, "each run"),
-      h("label.check-label", { for: "smoothing" }, "smooth", this.smoothing),
+      h("label.check-label", {}, "Statistic", this.statistic),
+      h("label.check-label", {}, this.raw, "Individual runs"),
+      h("label.check-label", { for: "smoothing" }, "Smoothing", this.smoothing),
       h("span.spacer"),
       this.exports,
     );
@@ -166,10 +164,10 @@ class Comparison {
     try {
       names = await this.call("metrics", { runs: [...this.chosen] });
     } catch {
-      /* a run that is gone is told where curves are read */
+      /* read() shows the error */
     }
     if (!names.includes(this.data.success)) names.unshift(this.data.success);
-    // a metric without values is told, not changed silently
+    // a metric without values stays selected, so that the page says it has none
     if (query().metric && !names.includes(query().metric)) names.push(query().metric);
     const listed = [...this.metric.options].map((option) => option.value);
     if (listed.join() !== names.join())
@@ -214,7 +212,7 @@ class Comparison {
       if (!groups.has(key)) groups.set(key, []);
       groups.get(key).push(run);
     }
-    // the list is drawn anew: who goes through it by keyboard stays where they are
+    // the list is redrawn: keep the keyboard focus
     const focused = focusedNode()?.dataset.pick;
     fill(
       this.list,
@@ -274,7 +272,7 @@ class Comparison {
     this.load();
   }
 
-  // -- reading
+  // -- loading
 
   async read() {
     fill(this.notice);
@@ -282,15 +280,18 @@ class Comparison {
       this.asked = this.view = null;
       this.charts = [];
       fill(this.exports);
-      fill(this.body, empty("No runs chosen", "Choose runs above; runs of one task with different replay can be compared."));
+      fill(
+        this.body,
+        empty("No runs chosen", "Choose runs above. Runs of the same task with different replay methods can be compared."),
+      );
       return;
     }
-    const asked = {}; // a later question makes the answer to this one old
+    const asked = {}; // a later request makes the answer to this one stale
     this.asked = asked;
     this.body.setAttribute("aria-busy", "true");
     try {
-      const question = { runs: [...this.chosen], metric: query().metric ?? this.data.success, statistic: this.statistic.value };
-      const [view] = await Promise.all([this.call("comparison", question), this.readMetrics()]);
+      const request = { runs: [...this.chosen], metric: query().metric ?? this.data.success, statistic: this.statistic.value };
+      const [view] = await Promise.all([this.call("comparison", request), this.readMetrics()]);
       if (asked !== this.asked) return;
       fill(this.trouble);
       this.view = view;
@@ -341,7 +342,7 @@ class Comparison {
         ? h(
             "details.panel.notes",
             { open: view.notes.length <= 6 },
-            h("summary", {}, h("strong", {}, "Before you believe it "), h("span.muted", {}, `${count(view.notes.length)} notes`)),
+            h("summary", {}, h("strong", {}, "Caveats "), h("span.muted", {}, count(view.notes.length))),
             h(
               "ul",
               {},
@@ -365,7 +366,7 @@ class Comparison {
       "section.panel.compare-panel",
       {},
       h("h2", {}, `${panel.env}, ${panel.algo}`),
-      panel.beginning ? h("p.muted.chart-words", {}, `Runs begin ${panel.beginning}.`) : null,
+      panel.beginning ? h("p.muted.chart-words", {}, `Runs start ${panel.beginning}.`) : null,
       h(
         "div",
         { class: `verdict ${panel.verdict.decided ? "decided" : "undecided"}` },
@@ -381,8 +382,8 @@ class Comparison {
   chartWords() {
     const name = this.view.statistic === "iqm" ? "Interquartile mean" : "Mean";
     return (
-      `${name} over seeds with 95 % bootstrap intervals; n beside each name is its number of runs; a line ends where the ` +
-      "first of them does. Click a point for the clips around it."
+      `${name} over seeds with 95 % bootstrap intervals; n is the number of runs. A line ends where its shortest run ends. ` +
+      "Click a point to see the clips around it."
     );
   }
 
@@ -398,7 +399,7 @@ class Comparison {
         annotations: weight
           ? [
               {
-                text: `lines smoothed: EMA ${weight.toFixed(2)}; bands and tables are not`,
+                text: `lines smoothed (EMA ${weight.toFixed(2)}), bands and tables not`,
                 showarrow: false,
                 xref: "paper",
                 yref: "paper",
@@ -470,7 +471,7 @@ class Comparison {
     return h(
       "div.improvements",
       {},
-      h("h3", {}, `Probability that a run has the larger area under its curve to step ${count(panel.horizon)}`),
+      h("h3", {}, `Probability of a larger area under the curve, up to step ${count(panel.horizon)}`),
       panel.improvements.map(({ method, baseline, probability: p }) => {
         const low = p.low ?? p.point,
           high = p.high ?? p.point;
@@ -506,10 +507,10 @@ class Comparison {
   scatterPanel(opened) {
     const box = h("div");
     const open = async () => {
-      fill(box, h("p.muted", {}, "Reading clips…"));
+      fill(box, h("p.muted", {}, "Loading clips…"));
       try {
         const found = await this.call("scatter", { runs: this.view.run_ids });
-        const points = found.filter((each) => each[2] !== null); // missing where learning has diverged
+        const points = found.filter((each) => each[2] !== null); // missing if learning diverged
         if (!points.length) {
           fill(
             box,
@@ -524,8 +525,8 @@ class Comparison {
           h(
             "p.muted.chart-words",
             {},
-            `${count(points.length)} clips, spread over the runs; mean |TD error| when the score came in. ` +
-              "PER replays what lies high, VLM-RB what lies right. Click a point to watch its clip.",
+            `${count(points.length)} clips, sampled evenly from the runs; mean |TD error| at the time of scoring. PER ` +
+              "favours clips at the top, VLM-RB clips on the right. Click a point to watch its clip.",
           ),
         );
         const chart = new Chart(node, this.plotly, {
@@ -566,7 +567,7 @@ class Comparison {
         "summary",
         {},
         h("strong", {}, "TD error against VLM score "),
-        h("span.muted", {}, "what PER would replay against what the scorer chose"),
+        h("span.muted", {}, "the clips PER would replay, and the clips the scorer prefers"),
       ),
       box,
     );

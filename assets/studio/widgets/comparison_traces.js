@@ -1,12 +1,12 @@
-// What the charts of a comparison draw, as Plotly's traces.
+// Plotly traces of the comparison charts.
 import { smoothed } from "../smoothing.js";
 
 /**
- * Lines of the methods with bands and, if wanted, a faint line for each run.
+ * Lines of the methods with confidence bands and, optionally, a faint line for each run.
  *
  * @param {any} panel one task: its `curves` with steps, point, low, high, counts and the runs' own values as `raw`
- * @param {{ share: boolean, raw: boolean, weight: number, colorOf: (token: string) => string }} how `share`: values are shown in
- *   percent; `raw`: each run too; `weight`: of smoothing, which bands are spared; `colorOf`: a token's colour as #rrggbb
+ * @param {{ share: boolean, raw: boolean, weight: number, colorOf: (token: string) => string }} how `share`: show values as
+ *   percentages; `raw`: also draw each run; `weight`: of smoothing, lines only; `colorOf`: a token's colour as #rrggbb
  */
 export function comparisonTraces(panel, { share, raw, weight, colorOf }) {
   const found = [];
@@ -60,7 +60,7 @@ export function comparisonTraces(panel, { share, raw, weight, colorOf }) {
   return found;
 }
 
-/** Spread clips of equal score a little, the same way each time. */
+/** A small deterministic offset that separates clips of equal score. */
 export function jitter(id) {
   return (((id * 2654435761) % 1000) / 1000 - 0.5) * 0.05;
 }
@@ -70,7 +70,7 @@ function faded(color, opacity) {
   return `rgba(${r},${g},${b},${opacity})`;
 }
 
-/** Plotly reads a few tags and %{…} in its texts: names must not hold any. */
+/** Plotly interprets a few tags and %{…} in text, so names must not contain any. */
 function escapeWords(words) {
   return words.replace(/[<>%{}]/g, " ");
 }

@@ -1,7 +1,7 @@
-// The numbers of a comparison's table in words.
+// Text of the numbers in the comparison table.
 import { number, short } from "../studio.js";
 
-/** An estimate with its interval: "46 [40, 52] %", and of how many runs where that is not all of them. */
+/** An estimate with its interval, "46 [40, 52] %", and with n if it does not include all runs. */
 export function interval(found, share, runs) {
   if (!found) return "–";
   const one = (value) => (share ? whole(100 * value) : value && Math.abs(value) < 0.001 ? value.toExponential(1) : number(value));
@@ -9,13 +9,13 @@ export function interval(found, share, runs) {
   return `${words}${share ? " %" : ""}${found.n === runs ? "" : ` (n=${found.n})`}`;
 }
 
-/** Halves go to the even number, as in the command line and in what is exported. */
+/** Round half to even, as on the command line and in exports. */
 function whole(value) {
   const rounded = Math.round(value);
   return String(Math.abs(value % 1) === 0.5 && rounded % 2 ? rounded - 1 : rounded);
 }
 
-/** Steps to a threshold: the median with its interval, and how many runs got there. */
+/** Steps to a threshold: the median with its interval, and how many runs reached it. */
 export function reaching(found) {
   const reached = `(${found.reached}/${found.n})`;
   if (found.median === null) return `– ${reached}`;

@@ -1,4 +1,4 @@
-// The launch page: presets, the settings that matter, all others folded away, and one button.
+// The launch page: presets, the main settings, all others collapsed, and one button.
 import { button, count, debounce, duration, fill, h, page, problem, query, setQuery, short, toast } from "../studio.js";
 
 const GROUP_TITLES = {
@@ -6,7 +6,7 @@ const GROUP_TITLES = {
   agent: "Agent",
   replay: "Replay",
   scoring: "Clips and scoring",
-  evaluation: "Evaluation and bookkeeping",
+  evaluation: "Evaluation and logging",
 };
 const IN_FRONT = ["env", "algo", "total_steps", "scorer", "prompt", "base", "lambda_max", "lambda_warmup", "clip_length"];
 const LABELS = {
@@ -15,8 +15,8 @@ const LABELS = {
   total_steps: "Steps per run",
   scorer: "Scorer",
   prompt: "Prompt",
-  base: "Mixed with",
-  lambda_max: "λ at most",
+  base: "Base method",
+  lambda_max: "Maximum λ",
   lambda_warmup: "λ warm-up",
   clip_length: "Clip length",
 };
@@ -53,11 +53,11 @@ class LaunchForm {
     const key = query().preset || "quick";
     const known = this.data.presets.find((each) => each.key === key);
     const preset = known ?? this.data.presets[0];
-    if (!known) this.node.prepend(h("p.notice", { role: "status" }, `There is no preset “${key}”; this is “${preset.title}”.`));
+    if (!known) this.node.prepend(h("p.notice", { role: "status" }, `There is no preset “${key}”; showing “${preset.title}”.`));
     this.fillIn(preset.form);
     this.markPreset(preset.key);
     this.ask();
-    window.addEventListener("pageshow", (event) => event.persisted && this.ready()); // back from the runs that it launched
+    window.addEventListener("pageshow", (event) => event.persisted && this.ready()); // back from the launched runs
   }
 
   // -- presets
@@ -83,7 +83,7 @@ class LaunchForm {
         ),
       ]),
     );
-    return h("section.presets", { "aria-label": "Ready to launch" }, [...this.cards.values()]);
+    return h("section.presets", { "aria-label": "Presets" }, [...this.cards.values()]);
   }
 
   markPreset(key) {
@@ -122,12 +122,12 @@ class LaunchForm {
     };
   }
 
-  /** A setting's default where this agent is chosen; the one on the form unless another is named. */
+  /** A setting's default for an agent, by default the one chosen in the form. */
   default(setting, agent = this.agent) {
     return setting.by_agent[agent] ?? setting.default;
   }
 
-  /** Another agent brings its own defaults to the fields that still hold the old one's. */
+  /** After a change of agent: fields that still have the old agent's default get the new one's. */
   agentChosen() {
     const before = this.agent;
     this.agent = this.value("algo");
@@ -158,7 +158,7 @@ class LaunchForm {
 
   // -- fields
 
-  /** A labelled control with room for what is wrong with it. */
+  /** A labelled control with a place for its error message. */
   field(name, label, control, hint) {
     const slot = h("span.field-problem", { id: `problem-${name}`, role: "alert" });
     this.slots.set(name, slot);
@@ -256,14 +256,14 @@ class LaunchForm {
       type: "text",
       maxlength: 200,
       oninput: this.check,
-      placeholder: "groups these runs in lists",
+      placeholder: "groups these runs in the list",
       autocomplete: "off",
     });
     this.tags = h("input", {
       type: "text",
       maxlength: 1000,
       oninput: this.check,
-      placeholder: "with commas",
+      placeholder: "comma-separated",
       autocomplete: "off",
     });
     return h(
@@ -281,9 +281,9 @@ class LaunchForm {
           of("total_steps"),
           this.field(
             "seeds",
-            "Seeds of each method",
+            "Seeds per method",
             this.seeds,
-            "numbers and ranges: 0-4 or 0, 1, 2. At least 5 to compare methods",
+            "numbers and ranges, such as 0-4 or 0, 1, 2; use at least 5 to compare methods",
           ),
         ),
       ),
@@ -327,7 +327,7 @@ class LaunchForm {
     );
   }
 
-  /** Words that fill in a field; each tells on hovering what it stands for. */
+  /** Buttons that fill in a field; each explains its value in a tooltip. */
   shortcuts(name, choices) {
     const choose = (value) => {
       this.write(name, value);
@@ -340,7 +340,7 @@ class LaunchForm {
     ]);
   }
 
-  /** What the scorer that is named is. */
+  /** Describe the scorer in its field. */
   describeScorer() {
     const kind = (text) => text.split(":")[0].trim();
     const found = this.data.scorers.find(([value]) => kind(value) === kind(this.value("scorer")));
@@ -372,7 +372,12 @@ class LaunchForm {
       names.map((name) => h("option", { value: name }, name)),
     );
     this.values = h("input", { type: "text", placeholder: "0.25, 0.5, none", oninput: this.check, autocomplete: "off" });
-    this.valuesField = this.field("values", "Values", this.values, "with commas; each is a method of its own");
+    this.valuesField = this.field(
+      "values",
+      "Values",
+      this.values,
+      "comma-separated; each value is compared as a separate method",
+    );
     return h(
       "div.grid-2.vary",
       {},
@@ -425,15 +430,15 @@ class LaunchForm {
     );
   }
 
-  // -- what it comes to
+  // -- the summary
 
   summary() {
     this.words = h("div.launch-words", { "aria-live": "polite" }, "…");
     this.trouble = h("div");
     this.go = button("Launch", () => this.launch(), { kind: "primary", id: "launch-button", disabled: true });
-    this.commandText = h("pre.command", { tabindex: 0, "aria-label": "The same as a command" });
+    this.commandText = h("pre.command", { tabindex: 0, "aria-label": "Equivalent command" });
     const copy = button(
-      "Copy as command",
+      "Copy command",
       async () => {
         try {
           await navigator.clipboard.writeText(this.commandText.textContent);
@@ -474,11 +479,11 @@ class LaunchForm {
     const wrong = Object.keys(verdict.problems).length;
     this.go.disabled = wrong > 0;
     const changed = Object.keys(form.settings).filter((name) => !IN_FRONT.includes(name)).length;
-    this.changedCount.textContent = changed ? `${changed} changed` : "at their defaults";
+    this.changedCount.textContent = changed ? `${changed} changed` : "all at their defaults";
     const labelled = this.data.methods.some(({ key, labels }) => labels && form.methods.includes(key));
     this.node.querySelector(".labels-only").classList.toggle("faded", !labelled);
     if (wrong) {
-      fill(this.words, h("p.muted", {}, wrong === 1 ? "One field needs another value." : `${wrong} fields need another value.`));
+      fill(this.words, h("p.muted", {}, wrong === 1 ? "One field is invalid." : `${wrong} fields are invalid.`));
       fill(this.picture);
       return;
     }
@@ -490,15 +495,9 @@ class LaunchForm {
         {},
         h("strong", {}, count(runs)),
         runs === 1 ? " run" : " runs",
-        together > 1 ? `, ${together} at a time` : runs > 1 ? ", one after the other" : "",
+        together > 1 ? `, ${together} at a time` : runs > 1 ? ", one at a time" : "",
       ),
-      h(
-        "p",
-        {},
-        seconds === null ? "How long they take is not known yet: " : `About ${duration(seconds)} in all, `,
-        h("span.muted", {}, basis),
-        ".",
-      ),
+      h("p", {}, seconds === null ? "Time unknown: " : `About ${duration(seconds)} in total, `, h("span.muted", {}, basis), "."),
       verdict.notices.map((words) => h("p.warning", {}, words)),
     );
     this.go.textContent = this.goWords = runs === 1 ? "Launch 1 run" : `Launch ${count(runs)} runs`;
@@ -540,7 +539,7 @@ class LaunchForm {
     this.ready();
   }
 
-  /** One press of the button: the same one for a form whose answer never came, for it may have been launched. */
+  /** One press of the button. A form whose answer never came keeps its press, because it may have been launched. */
   pressOf(form) {
     const content = JSON.stringify(form);
     return this.press?.content === content
@@ -554,7 +553,7 @@ class LaunchForm {
   }
 }
 
-/** λ over the steps of a run, a line for each way in which the runs differ. */
+/** λ over the steps of a run, one line per distinct schedule. */
 function schedulePicture(schedules) {
   if (!schedules.length) return h("p.muted", {}, "No λ: batches are not mixed.");
   const [width, height, left, bottom] = [320, 110, 42, 20];
@@ -587,7 +586,7 @@ function schedulePicture(schedules) {
   );
 }
 
-/** What a setting is, its range and its defaults, in one line under its field. */
+/** A setting's description, range and defaults, in one line below its field. */
 export function settingHint(setting) {
   const others = Object.entries(setting.by_agent)
     .filter(([, value]) => value !== setting.default)

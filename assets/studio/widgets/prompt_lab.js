@@ -1,4 +1,4 @@
-// The prompts page: a question, what stored clips say to it, and the way into a run.
+// The prompts page: edit a prompt, try it on stored clips, apply it to a run.
 import { Chart } from "../chart.js";
 import { chance, eventWords } from "../clips/card.js";
 import { dropThumbnails, movingThumbnail } from "../clips/film.js";
@@ -47,9 +47,9 @@ class PromptLab {
     /** @type {any} */
     this.chosen = null;
     this.shown = SHOWN;
-    /** Look at the trial again at once. @type {(() => void) | undefined} */
+    /** Refresh the trial right away. @type {(() => void) | undefined} */
     this.lookNow = undefined;
-    this.redrawFlips = debounce(() => this.drawFlips(), 200); // numbers follow the slider at once, pictures when it rests
+    this.redrawFlips = debounce(() => this.drawFlips(), 200); // numbers follow the slider immediately, pictures once it rests
     this.chartNode = h("div.lab-chart");
     this.chart = new Chart(this.chartNode, plotly, { label: "P(yes) of clips with and without progress" });
     this.trouble = h("div");
@@ -74,7 +74,7 @@ class PromptLab {
     const chosen = found ?? this.library?.prompts[0];
     if (chosen) this.edit(chosen);
     if (chosen && !found)
-      fill(this.trouble, h("p.notice", { role: "status" }, `There is no prompt “${asked}”; this is ${reference(chosen)}.`));
+      fill(this.trouble, h("p.notice", { role: "status" }, `There is no prompt “${asked}”; showing ${reference(chosen)}.`));
     if (query().trial) this.follow(Number(query().trial));
   }
 
@@ -109,7 +109,7 @@ class PromptLab {
       id: "prompt-name",
       type: "text",
       maxlength: this.data.max_name,
-      placeholder: "name of your own",
+      placeholder: "name",
       autocomplete: "off",
     });
     this.saved = h("span.muted", { role: "status" });
@@ -117,7 +117,7 @@ class PromptLab {
       "section.panel",
       {},
       h("div.lab-head", {}, h("h2", {}, "Prompt"), h("label.visually-hidden", { for: "prompt-menu" }, "Start from"), this.menu),
-      h("label.visually-hidden", { for: "prompt-text" }, "Text of the prompt"),
+      h("label.visually-hidden", { for: "prompt-text" }, "Prompt text"),
       this.text,
       h(
         "div.lab-row",
@@ -126,7 +126,7 @@ class PromptLab {
         h("span.spacer"),
         h("label.visually-hidden", { for: "prompt-name" }, "Name to save under"),
         this.name,
-        button("Save as version", () => this.save(), { id: "save-prompt" }),
+        button("Save as new version", () => this.save(), { id: "save-prompt" }),
       ),
       this.saved,
     );
@@ -156,7 +156,7 @@ class PromptLab {
     this.counter.textContent = edited ? `${characters} · edited` : characters;
   }
 
-  /** What stands in the editor: a stored version by name, or the text. */
+  /** The prompt in the editor: the name of a stored version, or the text. */
   asked() {
     return this.chosen && this.text.value === this.chosen.text && this.chosen.name !== "custom"
       ? reference(this.chosen)
@@ -176,10 +176,10 @@ class PromptLab {
     }
   }
 
-  // -- trying it
+  // -- trials
 
   tryPanel() {
-    this.runs = h("div.run-choices", { role: "group", "aria-label": "Runs whose clips are asked about" });
+    this.runs = h("div.run-choices", { role: "group", "aria-label": "Runs to sample clips from" });
     this.scorer = h("input.input", {
       id: "trial-scorer",
       type: "text",
@@ -196,7 +196,7 @@ class PromptLab {
     return h(
       "section.panel",
       {},
-      h("h2", {}, "Try it before it touches a run"),
+      h("h2", {}, "Try it before applying it"),
       this.runs,
       h("div.lab-grid", {}, h("label.field", {}, "Scorer", this.scorer), h("label.field", {}, "Clips", this.sample)),
       this.scorers,
@@ -229,12 +229,12 @@ class PromptLab {
           )
         : empty(
             "No clips yet",
-            "A prompt is tried on clips that runs have stored.",
+            "Prompts are tried on clips stored by runs.",
             h("a.button.primary", { href: page("launch") }, "Launch a run"),
           ),
     );
     const first = this.runs.querySelector("input:checked")?.closest(".run-choice");
-    // in its box alone: the page stays
+    // scrolls the list, not the page
     if (first) this.runs.scrollTop = first.offsetTop - this.runs.offsetTop - first.offsetHeight;
     this.go.disabled = !withClips.length;
     fill(
@@ -254,10 +254,10 @@ class PromptLab {
 
   scorerNote() {
     this.note.textContent = this.isControl(this.scorer.value)
-      ? `${this.scorer.value.trim().split(":")[0]} is a control: it does not read the prompt. ` +
-        "Name a model (embedded, hf:… or openai:…) to try a question."
-      : "The sample is spread over the runs; half of it shows progress where there is enough, " +
-        "so its positive rate is not the runs' own.";
+      ? `${this.scorer.value.trim().split(":")[0]} is a control scorer: it does not read the prompt. ` +
+        "Choose a model (embedded, hf:… or openai:…) to try a prompt."
+      : "The sample is spread over the runs. If possible, half of it shows progress, " +
+        "so its positive rate differs from that of the runs.";
   }
 
   async try() {
@@ -298,19 +298,19 @@ class PromptLab {
       if (id !== this.trialId) return;
       this.view = view;
       if (view.clips.length) this.clips = view.clips;
-      if (this.thresholdOf !== id) this.threshold.value = view.threshold; // and then it is the reader's
+      if (this.thresholdOf !== id) this.threshold.value = view.threshold; // afterwards the user sets it
       this.thresholdOf = id;
       this.drawResults();
       if (view.status === "finished") this.loadLibrary();
     } catch (error) {
       fill(this.outcome, problem(error.message));
       if (error.offline)
-        this.view = null; // it is asked again; what has been drawn stays
+        this.view = null; // try again; the drawn results stay
       else this.trialId = null;
     }
   }
 
-  // -- what came of it
+  // -- results
 
   results() {
     this.threshold = h("input", {
@@ -332,12 +332,12 @@ class PromptLab {
       h(
         "div.lab-threshold",
         {},
-        h("label", { for: "threshold" }, "Threshold: yes from P(yes) ≥"),
+        h("label", { for: "threshold" }, "Threshold: yes if P(yes) ≥"),
         this.threshold,
         this.thresholdWords,
       ),
       this.numbers,
-      h("h3", {}, "P(yes), by what the simulator saw"),
+      h("h3", {}, "P(yes) of clips with and without progress"),
       this.chartNode,
       this.flips,
     );
@@ -345,16 +345,10 @@ class PromptLab {
       this.outcome,
       empty(
         "Nothing tried yet",
-        "Choose runs and a scorer, then try the prompt on a sample of their clips. Labels of runs stay as they are.",
+        "Choose runs and a scorer, then try the prompt on a sample of their clips. The clips keep their labels.",
       ),
     );
-    return h(
-      "section.panel.lab-results",
-      { "aria-label": "What the clips say" },
-      h("h2", {}, "What the clips say"),
-      this.outcome,
-      this.detail,
-    );
+    return h("section.panel.lab-results", { "aria-label": "Results" }, h("h2", {}, "Results"), this.outcome, this.detail);
   }
 
   drawResults() {
@@ -363,7 +357,7 @@ class PromptLab {
     const actions = active
       ? button("Stop", () => this.do("stop_trial"), { kind: "small" })
       : ["interrupted", "failed", "created"].includes(view.status)
-        ? button("Go on", () => this.do("resume_trial"), { kind: "small" })
+        ? button("Resume", () => this.do("resume_trial"), { kind: "small" })
         : null;
     fill(
       this.outcome,
@@ -379,11 +373,7 @@ class PromptLab {
       active ? bar(view.scored / view.total, "clips scored") : null,
       view.prompt
         ? h("blockquote.asked", {}, h("strong", {}, reference(view.prompt)), " ", view.prompt.text)
-        : h(
-            "p.notice",
-            {},
-            `${view.scorer} is a control and reads no prompt: this shows how it labels, not what the question does.`,
-          ),
+        : h("p.notice", {}, `${view.scorer} is a control scorer and reads no prompt: these results do not depend on the prompt.`),
       view.notices.map((words) => h("p.warning", {}, words)),
       view.error ? problem(view.error) : null,
     );
@@ -429,7 +419,7 @@ class PromptLab {
           : h(
               "p.muted",
               {},
-              "Nobody has judged clips of this sample yet; agree or disagree in the ",
+              "No clip of this sample has been judged yet; agree or disagree in the ",
               h("a", { href: page("clips") }, "clip player"),
               ".",
             ),
@@ -465,7 +455,7 @@ class PromptLab {
           x,
           y: none,
           marker: { color: token("unknown") },
-          hovertemplate: "P(yes) %{x:.2f}: %{y} clips without<extra></extra>",
+          hovertemplate: "P(yes) %{x:.2f}: %{y} clips without progress<extra></extra>",
         },
       ],
       {
@@ -482,13 +472,13 @@ class PromptLab {
     );
   }
 
-  /** The clips that flip, those that change most first, and those whose label goes against the events. */
+  /** The clips whose label flips, largest change first, and those whose label contradicts the events. */
   drawFlips() {
     const { saysYes, flipped, wrong, unknown } = atThreshold(this.clips, Number(this.threshold.value));
     /** @type {[string, any[]][]} */
     const groups = [
-      ["Flips: another label than now", flipped],
-      ["Against the events", wrong],
+      ["Flips: the label would change", flipped],
+      ["Contradicts the events", wrong],
     ];
     if (unknown.length) groups.push(["Unknown: no usable answer", unknown]);
     const more = button(
@@ -520,14 +510,14 @@ class PromptLab {
     );
   }
 
-  // -- into a run
+  // -- applying it
 
   applyPanel() {
     this.live = h("select.input", { id: "live-run", "aria-label": "Live run" });
     this.applyButton = button("Apply to the run", () => this.apply(), { id: "apply-prompt" });
     this.applied = h("p.lab-note", { role: "status" });
     this.livePanel = h("div");
-    return h("section.panel", {}, h("h2", {}, "Apply to a running job"), this.livePanel, this.applied);
+    return h("section.panel", {}, h("h2", {}, "Apply to a live run"), this.livePanel, this.applied);
   }
 
   drawLive() {
@@ -543,7 +533,7 @@ class PromptLab {
         : h(
             "p.muted",
             {},
-            "No VLM-RB run is live now. A run takes a prompt while it trains: ",
+            "No VLM-RB run is live. The prompt of a run can be changed while it trains: ",
             h("a", { href: page("launch") }, "launch one"),
             ".",
           ),
@@ -555,7 +545,7 @@ class PromptLab {
     this.applyButton.disabled = true;
     try {
       const control = await this.call("apply", { run, text: this.asked() });
-      this.applied.textContent = `Requested of run ${run}…`;
+      this.applied.textContent = `Requested for run ${run}…`;
       let taken = false;
       for (let i = 0; i < 40 && !taken; i += 1) {
         const row = await this.call("applied", { run, control });
@@ -573,7 +563,7 @@ class PromptLab {
       if (!taken)
         fill(
           this.applied,
-          `Run ${run} has not taken it up yet; it does once it trains on. `,
+          `Run ${run} has not applied it yet; it will when training continues. `,
           h("a", { href: page("run", { run }) }, "See the run"),
         );
     } catch (error) {
@@ -582,12 +572,12 @@ class PromptLab {
     this.applyButton.disabled = false;
   }
 
-  /** What another prompt does to a run. */
+  /** The effect of a new prompt on a run. */
   meaning(id) {
     const scorer = this.library.runs.find((run) => run.run_id === id)?.scorer ?? "";
     return this.isControl(scorer)
-      ? `its scorer, ${scorer}, is a control and reads no prompt, so labels go on as they were`
-      : "clips from there on are asked this";
+      ? `its control scorer, ${scorer}, reads no prompt, so labels do not change`
+      : "later clips are scored with it";
   }
 
   isControl(scorer) {
@@ -665,7 +655,7 @@ function flipCard(clip, after) {
       h("strong", {}, `${word(clip.before)} → ${word(after)}`),
       h(
         "span.num.muted",
-        { title: "P(yes): now → this trial" },
+        { title: "P(yes): current → this trial" },
         `${chance(clip.before_probability)} → ${chance(clip.probability)}`,
       ),
     ),

@@ -1,11 +1,11 @@
-// What the answers of a trial come to at a threshold.
+// The results of a trial at a threshold.
 
 /**
- * The clips of a trial, sorted out.
+ * The clips of a trial, grouped by result.
  *
- * @param {any[]} clips with `probability` (null: no usable answer), `progress` (what the simulator saw), `human` (a person's
- *   word or null), and what the label is now: `before` (null: none) with `before_probability`
- * @param {number} threshold yes from this probability on
+ * @param {any[]} clips with `probability` (null: no usable answer), `progress` (whether the simulator saw progress), `human`
+ *   (the right label according to a person, or null), and the current label: `before` (null: none) with `before_probability`
+ * @param {number} threshold lowest probability of a yes
  */
 export function atThreshold(clips, threshold) {
   const saysYes = (clip) => clip.probability >= threshold;
@@ -17,21 +17,21 @@ export function atThreshold(clips, threshold) {
     known,
     unknown: clips.filter((clip) => clip.probability === null),
     compared,
-    /** Those that change most first. */
+    /** Largest change first. */
     flipped: compared.filter((clip) => saysYes(clip) !== clip.before).sort((a, b) => change(b) - change(a)),
     wrong: known.filter((clip) => saysYes(clip) !== clip.progress),
     judged: known.filter((clip) => clip.human !== null),
   };
 }
 
-/** Labels against a truth. A share of nothing is NaN. */
+/** The confusion matrix of labels and a truth, with precision and recall (NaN if undefined). */
 export function against(clips, label, truth) {
   const cell = (yes, positive) => clips.filter((clip) => label(clip) === yes && truth(clip) === positive).length;
   const [tp, fp, fn, tn] = [cell(true, true), cell(true, false), cell(false, true), cell(false, false)];
   return { tp, fp, fn, tn, precision: tp / (tp + fp), recall: tp / (tp + fn) };
 }
 
-/** How many probabilities lie in each of `bins` equal parts of 0 to 1; 1 itself belongs to the last. */
+/** The number of probabilities in each of `bins` equal parts of [0, 1]; the last part includes 1. */
 export function histogram(probabilities, bins) {
   const counts = new Array(bins).fill(0);
   for (const probability of probabilities) counts[Math.min(bins - 1, Math.floor(probability * bins))] += 1;

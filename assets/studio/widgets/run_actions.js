@@ -1,16 +1,16 @@
-// What can be done with runs, on the page of all runs and on the page of one: words, questions, and the calls.
+// Actions on runs, for the run list and the run page: names, dialogs, and calls.
 import { button, confirm, count, fileSize, h, problem, toast } from "../studio.js";
 
 export const ACTIONS = {
   pause: { name: "Pause", done: "asked to pause" },
-  continue: { name: "Continue", done: "asked to go on" },
+  continue: { name: "Unpause", done: "asked to unpause" },
   stop: { name: "Stop", done: "asked to stop; it keeps a checkpoint and can be resumed" },
-  cancel: { name: "Cancel", done: "taken out of the queue" },
-  resume: { name: "Resume", done: "put into the queue to go on from its checkpoint" },
+  cancel: { name: "Cancel", done: "removed from the queue" },
+  resume: { name: "Resume", done: "queued to resume from its checkpoint" },
   delete: { name: "Delete…", done: "deleted", danger: true },
 };
 
-/** Do an action with runs and say what became of it; resolves to the ids that it was done to. */
+/** Perform an action on runs and report the outcome; resolves to the ids it succeeded for. */
 export async function perform(call, action, rows) {
   const ids = rows.map((row) => row.run_id);
   try {
@@ -40,12 +40,12 @@ async function confirmDelete(call, rows) {
   const what = loss.runs === 1 ? `“${named(rows, ids[0])}”` : `${loss.runs} runs`;
   const files = loss.folder_bytes ? `, and ${fileSize(loss.folder_bytes)} of checkpoints and logs` : "";
   const whose = loss.runs === 1 ? "its" : "their";
-  const live = loss.live ? " Runs that still train are not deleted: stop them first." : "";
-  const text = `This removes ${whose} curves and ${count(loss.clips)} clips with scores and labels${files}, for good.${live}`;
+  const live = loss.live ? " Runs that are still training are not deleted: stop them first." : "";
+  const text = `This permanently removes ${whose} curves and ${count(loss.clips)} clips with scores and labels${files}.${live}`;
   return confirm(`Delete ${what}?`, text, "Delete for good");
 }
 
-/** Put an input in place of what `place` shows. Enter and leaving it save, Escape does not; `done(name or null)` ends it. */
+/** Replace the contents of `place` by an input. Enter and blur save, Escape cancels; then `done(name or null)` is called. */
 export function editName(place, row, call, done) {
   const input = h("input.input.name-input", { value: row.name, maxlength: 200, "aria-label": `Name of run ${row.run_id}` });
   let over = false;
@@ -74,10 +74,10 @@ export function editName(place, row, call, done) {
   input.select();
 }
 
-/** Ask for tags to add to runs, and offer those they have to be taken away; resolves to whether anything changed. */
+/** Ask which tags to add to and remove from runs; resolves to whether anything changed. */
 export function askTags(call, rows) {
   const present = [...new Set(rows.flatMap((row) => row.tags))].sort();
-  const input = h("input", { name: "tags", maxlength: 400, placeholder: "baseline, to show", autocomplete: "off" });
+  const input = h("input", { name: "tags", maxlength: 400, placeholder: "baseline, demo", autocomplete: "off" });
   const boxes = present.map((tag) => h("input", { type: "checkbox", value: tag, checked: true }));
   const trouble = h("div");
   return new Promise((resolve) => {
@@ -108,7 +108,7 @@ export function askTags(call, rows) {
               present.map((tag, i) => h("label", {}, boxes[i], h("span.tag", {}, tag))),
             )
           : null,
-        h("label.field.run-wide", {}, "Add, with commas between", input),
+        h("label.field.run-wide", {}, "Add (comma-separated)", input),
         trouble,
         h(
           "div.buttons",
@@ -137,7 +137,7 @@ export function askTags(call, rows) {
   });
 }
 
-/** A menu that opens at a button and is no part of the row, so that it stays when the row is drawn anew. */
+/** A menu that opens at a button. It is not part of the row, so it stays open when the row is redrawn. */
 export class Menu {
   constructor(label) {
     this.node = h("div.run-menu", { popover: "auto", role: "menu", "aria-label": label, onkeydown: (event) => this.move(event) });
@@ -148,9 +148,9 @@ export class Menu {
     document.body.append(this.node);
   }
 
-  /** `items`: [words, action, danger?]; null for a line between. */
+  /** `items`: [words, action, danger?]; null is a separator. */
   open(opener, items) {
-    if (this.opener === opener && performance.now() - this.closedAt < 300) return; // this very click has closed it
+    if (this.opener === opener && performance.now() - this.closedAt < 300) return; // the same click has just closed it
     this.opener = opener;
     const choose = (action) => () => {
       this.node.hidePopover();

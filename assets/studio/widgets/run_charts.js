@@ -1,4 +1,4 @@
-// The curves of one run. They grow while the run trains; zoom and legend stay.
+// The curves of one run, updated while it trains; zoom and legend state are kept.
 import { Chart } from "../chart.js";
 import { smoothingWeight } from "../smoothing.js";
 import { count, h, number, query, setQuery, token } from "../studio.js";
@@ -9,8 +9,8 @@ const MOST_SMOOTHING = 0.98;
 
 export class RunCharts {
   /**
-   * `color`: token of the method's; `playSteps`: steps of scripted play that the run begins with;
-   * `onsuccess(step)`: a point of the success curve was clicked.
+   * `color`: the method's colour token; `playSteps`: steps of scripted play at the start of the run;
+   * `onsuccess(step)`: called when a point of the success curve is clicked.
    */
   constructor(plotly, color, playSteps, onsuccess) {
     this.plotly = plotly;
@@ -27,7 +27,7 @@ export class RunCharts {
     this.nothing = h(
       "p.run-nothing.muted",
       {},
-      "No points yet. The first ones come with the first log interval and the first evaluation.",
+      "No data yet. The first points appear after the first log interval and the first evaluation.",
     );
     this.slider = h("input", {
       type: "range",
@@ -41,29 +41,29 @@ export class RunCharts {
     this.node = h(
       "section",
       { "aria-label": "Curves" },
-      h("div.toolbar", {}, h("label.range-label", {}, "Smooth ", this.slider), this.words),
+      h("div.toolbar", {}, h("label.range-label", {}, "Smoothing ", this.slider), this.words),
       this.nothing,
       this.grid,
     );
-    this.tellSmoothing();
+    this.describeSmoothing();
   }
 
   smooth(weight) {
     this.smoothing = weight;
     setQuery({ smooth: weight === SMOOTHING ? "" : weight });
-    this.tellSmoothing();
+    this.describeSmoothing();
     this.groups.forEach((group) => group.curves.some((curve) => curve.noisy) && this.drawGroup(group));
   }
 
-  tellSmoothing() {
+  describeSmoothing() {
     this.words.textContent =
       this.smoothing === 0
-        ? "Curves as measured."
-        : `Training curves: exponential moving average over the drawn points, weight ${this.smoothing.toFixed(2)}; ` +
-          "what was measured lies faint behind. Evaluations are never smoothed.";
+        ? "Off: curves are shown as measured."
+        : `Training curves show an exponential moving average over the drawn points (weight ${this.smoothing.toFixed(2)}), ` +
+          "with the measured values faint behind it. Evaluations are never smoothed.";
   }
 
-  /** Add what is new: steps and values by metric; `afresh` takes the place of everything. */
+  /** Add new points: steps and values by metric; with `afresh`, they replace all points. */
   take({ curves, afresh, changes }) {
     const news = new Set(Object.keys(curves));
     if (afresh) this.data.clear();
@@ -118,7 +118,7 @@ export class RunCharts {
   }
 
   drawGroup(group) {
-    group.drawn = !group.node._dragging; // a chart in which one is drawing a rectangle waits for the next look
+    group.drawn = !group.node._dragging; // a chart being zoomed waits for the next update
     if (!group.drawn) return;
     const there = group.curves.filter((curve) => this.data.get(curve.name)?.steps.length);
     group.node.setAttribute("aria-label", `${group.title}. ${there.map((curve) => this.inWords(curve)).join("; ")}`);
@@ -162,7 +162,7 @@ export class RunCharts {
     return curveTraces(group, curve, this.data.get(curve.name), { weight: this.smoothing, color });
   }
 
-  /** The end of scripted play once it is reached, and live changes. */
+  /** Marks of the end of scripted play, once reached, and of live changes. */
   marks() {
     const newest = Math.max(...[...this.data.values()].map((curve) => curve.steps.at(-1) ?? 0));
     const ends = this.playSteps > 0 && newest >= this.playSteps ? [[this.playSteps, "end of scripted play"]] : [];

@@ -1,4 +1,4 @@
-// What the table of runs shows of a run, column by column.
+// The columns of the run table.
 import { ago, badge, bar, count, duration, h, page, percent } from "../studio.js";
 
 /** MiniGrid-DoorKey-8x8-v0 → DoorKey-8x8. */
@@ -8,7 +8,7 @@ export function shortEnv(env) {
 
 export const share = (row) => (row.total_steps ? row.step / row.total_steps : 0);
 
-/** What stands beside a progress bar: how much longer, or how far. */
+/** The text next to a progress bar: the percentage and, if known, the time left. */
 export function progressWords(row) {
   return row.eta_s === null ? percent(share(row)) : `${percent(share(row))} · ${duration(row.eta_s)} left`;
 }
@@ -18,9 +18,9 @@ export function methodLabel(method, color) {
   return [h("span.method-dot", { style: { background: `var(--${color})` } }), method];
 }
 
-/** `of(row, colors)`: what the cell shows, as plain data or text; `draw(row, colors)`: its nodes, the text itself if left out;
- *  `by(row)`: what is sorted by; `hide`: the higher, the longer it stays when there is less room; `descending`: the first
- *  click on the head puts the largest first. */
+/** `of(row, colors)`: what the cell shows, as plain data or text; `draw(row, colors)`: its nodes, by default the text;
+ *  `by(row)`: the sort key; `hide`: columns with lower numbers are hidden first in narrow windows; `descending`: the first
+ *  click on the header sorts the largest first. */
 export const COLUMNS = [
   { key: "id", title: "#", by: (row) => row.run_id, of: (row) => row.run_id, right: true, hide: 4, descending: true },
   { key: "name", title: "Run", by: (row) => row.name.toLowerCase(), of: (row) => [row.name, row.tags], draw: drawName },
@@ -45,7 +45,7 @@ export const COLUMNS = [
   {
     key: "best",
     title: "Best",
-    hint: "Highest success rate of an evaluation",
+    hint: "Highest success rate of any evaluation",
     by: (row) => row.best_success,
     of: (row) => percent(row.best_success),
     right: true,
@@ -54,7 +54,7 @@ export const COLUMNS = [
   {
     key: "latest",
     title: "Latest",
-    hint: "Success rate of the newest evaluation",
+    hint: "Success rate of the latest evaluation",
     by: (row) => row.latest_success,
     of: (row) => percent(row.latest_success),
     right: true,
@@ -72,7 +72,7 @@ export const COLUMNS = [
   {
     key: "yes",
     title: "Yes",
-    hint: "Share of scored clips that the scorer says yes to",
+    hint: "Fraction of scored clips labelled yes",
     by: (row) => row.positive_rate,
     of: (row) => percent(row.positive_rate),
     right: true,
@@ -82,7 +82,7 @@ export const COLUMNS = [
   {
     key: "backlog",
     title: "Backlog",
-    hint: "Clips that wait for the scorer",
+    hint: "Clips waiting to be scored",
     by: (row) => row.backlog,
     of: (row) => count(row.backlog),
     right: true,
@@ -131,7 +131,7 @@ function drawProgress(row) {
   );
 }
 
-/** Rows in the order that `sort` names ("best", "-best"); where nothing was measured, last. */
+/** Rows sorted by `sort`, such as "best" or "-best"; missing values come last. */
 export function sortRows(rows, sort) {
   const column = COLUMNS.find((one) => one.key === sort.replace("-", "")) ?? COLUMNS[0];
   const sign = sort.startsWith("-") ? -1 : 1;
@@ -142,7 +142,7 @@ export function sortRows(rows, sort) {
   return [...rows].sort((a, b) => compare(column.by(a), column.by(b)) || b.run_id - a.run_id);
 }
 
-/** The sort order after a click on a column's head: its own first, and then the other way round. */
+/** The sort order after a click on a column's header: the column's own direction first, then the opposite. */
 export function nextSort(sort, key, descending = false) {
   const [first, second] = descending ? [`-${key}`, key] : [key, `-${key}`];
   return sort === first ? second : first;

@@ -1,10 +1,10 @@
-// What can be changed while a run trains: λ and the prompt; and what became of each request.
+// Live changes of λ and the prompt, and the status of each request.
 import { ago, button, count, fill, h, toast } from "../studio.js";
 
-const NAMES = { lambda: "λ", prompt: "Prompt", pause: "Pause", unpause: "Continue", stop: "Stop" };
+const NAMES = { lambda: "λ", prompt: "Prompt", pause: "Pause", unpause: "Unpause", stop: "Stop" };
 
 export class LiveControls {
-  /** `refresh()`: look at the run again. */
+  /** `refresh()`: update the run's state right away. */
   constructor(call, run, facts, refresh) {
     this.call = call;
     this.run = run;
@@ -17,7 +17,7 @@ export class LiveControls {
     this.node = h(
       "details.panel.run-controls",
       {},
-      h("summary", {}, h("h2", {}, "Change while it trains "), this.count),
+      h("summary", {}, h("h2", {}, "Live changes "), this.count),
       h("div.control-forms", {}, this.lambdaForm(), this.promptForm()),
       this.history,
     );
@@ -49,7 +49,7 @@ export class LiveControls {
     this.lambda = h(
       "fieldset",
       {},
-      h("legend", {}, "λ, the share of a batch drawn by VLM priority ", this.now),
+      h("legend", {}, "λ: fraction of each batch drawn by VLM priority ", this.now),
       radio("schedule", "Follow the schedule"),
       h("div.run-fixed", {}, radio("fixed", "Hold at"), this.slider, this.weight),
       radio("none", "No mixture: draw everything by VLM priority"),
@@ -75,18 +75,18 @@ export class LiveControls {
       oninput: () => this.typed(),
     });
     this.promptReason = h("p.run-reason");
-    const deaf = /^(oracle|reward|random)/.test(this.facts.scorer);
+    const ignoresPrompt = /^(oracle|reward|random)/.test(this.facts.scorer);
     this.prompt = h(
       "fieldset",
       {},
-      h("legend", {}, "Prompt, the question that is asked about clips from then on"),
+      h("legend", {}, "Prompt: the question asked about later clips"),
       this.menu,
       this.text,
-      deaf
+      ignoresPrompt
         ? h(
             "p.muted",
             {},
-            `The scorer ${this.facts.scorer} reads no prompt: a change is recorded, but its answers stay as they are.`,
+            `The control scorer ${this.facts.scorer} reads no prompt: a change is recorded but has no effect on its answers.`,
           )
         : null,
       button("Apply prompt", () => this.applyPrompt(), { kind: "small" }),
@@ -95,14 +95,14 @@ export class LiveControls {
     return this.prompt;
   }
 
-  /** Fill the menu of prompts; the box starts with what is asked now. */
+  /** Fill the prompt menu; the text starts with the prompt in use. */
   async loadPrompts(inUse) {
     const prompts = await this.call("prompts");
     const label = (prompt) => `${prompt.name}@${prompt.version}`;
     prompts.forEach((prompt) => this.options.set(label(prompt), prompt));
     fill(
       this.menu,
-      h("option", { value: "" }, "Your own words"),
+      h("option", { value: "" }, "Custom prompt"),
       [...this.options].map(([name, prompt]) => h("option", { value: name, title: prompt.text }, name)),
     );
     const now = [...this.options]
@@ -118,7 +118,7 @@ export class LiveControls {
     else this.text.focus();
   }
 
-  /** Words that were changed are one's own, whatever they began as. */
+  /** Edited text is a custom prompt. */
   typed() {
     if (this.options.get(this.menu.value)?.text !== this.text.value) this.menu.value = "";
   }
@@ -141,14 +141,14 @@ export class LiveControls {
   async ask(method, values, what) {
     try {
       await this.call(method, { run: this.run, ...values });
-      toast(`Asked the run to change its ${what}. It takes that up within seconds.`);
+      toast(`Requested a new ${what}. The run applies it within seconds.`);
       this.refresh();
     } catch (error) {
       toast(error.message, "error");
     }
   }
 
-  /** Show what can be changed now, and what became of the requests. */
+  /** Show what can be changed now, and the status of the requests. */
   update({ changes, cannot_change: reasons }, weight) {
     this.now.textContent = weight === undefined ? "" : `(now ${weight.toFixed(2)})`;
     this.enable(this.lambda, this.lambdaReason, reasons.lambda);
@@ -175,7 +175,7 @@ function changeLine(change) {
       ? h("span.run-applied", {}, `applied at step ${count(change.applied_step)}`)
       : change.status === "rejected"
         ? h("span.run-rejected", {}, `rejected: ${change.error}`)
-        : h("span.run-pending", {}, "waiting for the run to take it up");
+        : h("span.run-pending", {}, "pending");
   return h(
     "li",
     {},

@@ -1,9 +1,9 @@
-// Which curves of a run are drawn together, and how they are smoothed and marked.
+// Grouping, smoothing and marks of a run's curves.
 import { smoothed } from "../smoothing.js";
 
 const TOO_MANY = 2_000; // points of one curve
 
-/** `noisy`: smoothed as the slider says. `right`: on the axis on the right. `scale`: times this. `dash`: in Plotly's words. */
+/** `noisy`: smoothed as set by the slider. `right`: on the right axis. `scale`: a factor. `dash`: Plotly's line style. */
 export const GROUPS = [
   {
     key: "success",
@@ -12,40 +12,40 @@ export const GROUPS = [
     format: ".0%",
     curves: [
       { name: "eval/success_rate", title: "evaluation", points: true },
-      { name: "rollout/success_rate", title: "while training", color: "muted", noisy: true },
+      { name: "rollout/success_rate", title: "training", color: "muted", noisy: true },
       { name: "play/success_rate", title: "scripted play", color: "info", dash: "dash", noisy: true },
     ],
   },
   {
     key: "return",
-    title: "Return of an episode",
+    title: "Episode return",
     curves: [
       { name: "eval/episodic_return", title: "evaluation", points: true },
-      { name: "rollout/episodic_return", title: "while training", color: "muted", noisy: true },
+      { name: "rollout/episodic_return", title: "training", color: "muted", noisy: true },
       { name: "play/episodic_return", title: "scripted play", color: "info", dash: "dash", noisy: true },
     ],
   },
   { key: "loss", title: "TD loss", curves: [{ name: "train/td_loss", title: "TD loss", noisy: true }] },
   {
     key: "lambda",
-    title: "λ: share of a batch drawn by VLM priority",
+    title: "λ: fraction of each batch drawn by VLM priority",
     range: [-0.03, 1.05],
     curves: [{ name: "replay/vlm_weight", title: "λ" }],
   },
   {
     key: "yes",
-    title: "Share of clips that get a yes",
+    title: "Fraction of clips labelled yes",
     range: [-0.03, 1.05],
     format: ".0%",
     curves: [{ name: "scoring/positive_rate", title: "yes" }],
   },
   {
     key: "scoring",
-    title: "Scoring: clips, and time per clip",
+    title: "Scoring: clips and time per clip",
     right: true,
     curves: [
-      { name: "scoring/backlog", title: "waiting" },
-      { name: "replay/stale_scores", title: "scored too late", color: "warn" },
+      { name: "scoring/backlog", title: "backlog" },
+      { name: "replay/stale_scores", title: "stale scores", color: "warn" },
       { name: "scoring/dropped", title: "dropped", color: "bad" },
       { name: "scoring/latency_s", title: "ms per clip (right)", color: "muted", right: true, scale: 1000, noisy: true },
     ],
@@ -53,21 +53,21 @@ export const GROUPS = [
   { key: "speed", title: "Steps per second", curves: [{ name: "speed/steps_per_second", title: "steps/s" }] },
   { key: "q", title: "Mean Q-value", curves: [{ name: "train/mean_q", title: "mean Q", noisy: true }] },
   { key: "policy", title: "Policy loss", curves: [{ name: "train/policy_loss", title: "policy loss", noisy: true }] },
-  { key: "entropy", title: "Entropy of the policy", curves: [{ name: "train/entropy", title: "entropy", noisy: true }] },
-  { key: "alpha", title: "Temperature α of the entropy", curves: [{ name: "train/alpha", title: "α", noisy: true }] },
+  { key: "entropy", title: "Policy entropy", curves: [{ name: "train/entropy", title: "entropy", noisy: true }] },
+  { key: "alpha", title: "Entropy temperature α", curves: [{ name: "train/alpha", title: "α", noisy: true }] },
   {
     key: "length",
-    title: "Length of an episode",
+    title: "Episode length",
     curves: [
       { name: "eval/episodic_length", title: "evaluation", points: true },
-      { name: "rollout/episodic_length", title: "while training", color: "muted", noisy: true },
+      { name: "rollout/episodic_length", title: "training", color: "muted", noisy: true },
       { name: "play/episodic_length", title: "scripted play", color: "info", dash: "dash", noisy: true },
     ],
   },
   { key: "scored", title: "Clips scored", curves: [{ name: "scoring/clips_scored", title: "clips" }] },
 ];
 
-/** A change in one short line; what a person wrote is cut and cannot be markup, which Plotly would read. */
+/** A change in one short line. Text is truncated, and escaped because Plotly interprets markup. */
 export function changeLabel(change) {
   const value = change.value.length > 60 ? `${change.value.slice(0, 59)}…` : change.value;
   return `${change.name === "lambda" ? "λ" : "prompt"} → ${value}`
@@ -77,12 +77,12 @@ export function changeLabel(change) {
 }
 
 /**
- * A curve as Plotly's traces: where it is smoothed, the measured values lie faint behind the smoothed ones.
+ * A curve as Plotly traces; if it is smoothed, with the measured values faint behind it.
  *
  * @param {any} group one of GROUPS
  * @param {any} curve one of its curves
  * @param {{ steps: number[], values: (number | null)[] }} measured
- * @param {{ weight: number, color: string }} how `weight`: of smoothing, for curves that are noisy
+ * @param {{ weight: number, color: string }} how `weight`: of smoothing, for noisy curves
  */
 export function curveTraces(group, curve, { steps, values: measured }, { weight, color }) {
   const values = curve.scale ? measured.map((value) => (value === null ? null : value * curve.scale)) : measured;
@@ -109,7 +109,7 @@ export function curveTraces(group, curve, { steps, values: measured }, { weight,
   return [{ ...base, ...behind, hoverinfo: "skip", hovertemplate: null, showlegend: false }, main];
 }
 
-/** Steps with a label as vertical lines; several points each, so that one finds the label anywhere along them. */
+/** Labelled steps as vertical lines, of several points each, so that the label shows on hover anywhere along the line. */
 export function verticals(name, marks, line) {
   if (!marks.length) return [];
   const heights = Array.from({ length: 17 }, (_, i) => i / 16);
@@ -129,7 +129,7 @@ export function verticals(name, marks, line) {
   ];
 }
 
-/** The last step of each curve, from which the server sends more; none where so many points lie that all should come anew. */
+/** The last step of each curve, after which the server sends more; {} if a curve has so many points that all are sent again. */
 export function lastSteps(curves) {
   const drawn = [...curves].filter(([, curve]) => curve.steps.length);
   if (drawn.some(([, curve]) => curve.steps.length > TOO_MANY)) return {};

@@ -1,16 +1,16 @@
-// Below the curves of a run: its log, and its settings.
+// A run's log and its settings.
 import { button, h, poll } from "../studio.js";
 
 const SECONDS = 3;
 const NEAR_THE_END = 24;
 
-/** The end of the log; it follows what is written unless one has scrolled up. */
+/** The end of the log; it follows new lines unless the user has scrolled up. */
 export class LogView {
   constructor(call, run) {
     this.call = call;
     this.run = run;
     this.version = "";
-    /** Look at the log again at once. @type {(() => void) | undefined} */
+    /** Refresh the log right away. @type {(() => void) | undefined} */
     this.look = undefined;
     this.follows = true;
     this.text = h("pre.run-log", { tabindex: 0, "aria-label": "Log", onscroll: () => this.scrolled() });
@@ -40,8 +40,7 @@ export class LogView {
     }
     if (answer.text === null) return;
     this.version = answer.version;
-    this.text.textContent =
-      answer.text || "Nothing is logged here. A run that was started in a terminal writes to that terminal.";
+    this.text.textContent = answer.text || "No log. A run started in a terminal logs to that terminal.";
     if (this.follows) this.toEnd();
   }
 
@@ -56,7 +55,7 @@ export class LogView {
   }
 }
 
-/** All settings: those that are not the default first, the others folded away. */
+/** All settings: non-default ones first, the others collapsed. */
 export function settingsView(facts) {
   const changed = facts.settings.filter((setting) => setting.changed);
   const rest = facts.settings.filter((setting) => !setting.changed);
@@ -64,9 +63,9 @@ export function settingsView(facts) {
     "section.panel",
     { "aria-label": "Settings" },
     h("h2", {}, "Settings"),
-    changed.length ? settingsTable(changed, true) : h("p.muted", {}, "All settings are the defaults."),
+    changed.length ? settingsTable(changed, true) : h("p.muted", {}, "All settings are at their defaults."),
     h("details", {}, h("summary", {}, `${rest.length} settings at their defaults`), settingsTable(rest, false)),
-    facts.success_rule ? h("p.muted", {}, `An episode counts as a success by this rule: ${facts.success_rule}`) : null,
+    facts.success_rule ? h("p.muted", {}, `Success criterion: ${facts.success_rule}`) : null,
     h("p.muted", {}, "Checkpoints and log: ", h("code", {}, facts.folder)),
   );
 }
@@ -87,7 +86,7 @@ function settingsTable(settings, withDefault) {
           h("th", {}, "Setting"),
           h("th", {}, "Value"),
           withDefault ? h("th", {}, "Default") : null,
-          h("th", {}, "What it is"),
+          h("th", {}, "Description"),
         ),
       ),
       h(

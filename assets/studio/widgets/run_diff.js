@@ -1,7 +1,7 @@
-// Settings of several runs side by side, those alone that differ.
+// The settings that differ between runs, side by side.
 import { button, fill, h, page, problem, setQuery } from "../studio.js";
 
-/** Show in `place` what differs between the runs `ids`; the address keeps them. */
+/** Show in `place` the settings that differ between the runs `ids`; the URL keeps the ids. */
 export async function showDiff(call, place, ids) {
   setQuery({ diff: ids.join(",") });
   const close = button(
@@ -14,8 +14,8 @@ export async function showDiff(call, place, ids) {
   );
   try {
     const { runs, differences } = await call("diff", { ids });
-    const same = h("p.muted", {}, "They have the same settings, seed included.");
-    const head = h("div.panel-head", {}, h("h2", {}, "What differs between these runs"), close);
+    const same = h("p.muted", {}, "These runs have the same settings, including the seed.");
+    const head = h("div.panel-head", {}, h("h2", {}, "Settings that differ"), close);
     const panel = h(
       "section.panel.run-diff",
       { "aria-label": "Settings that differ", tabindex: -1 },

@@ -1,4 +1,4 @@
-// Which runs the table shows: a text and menus over what there is. The choice lies in the page's address.
+// Filters of the run table: a search field and menus. The choice is kept in the URL.
 import { debounce, fill, h, query, setQuery } from "../studio.js";
 import { shortEnv } from "./run_columns.js";
 
@@ -10,7 +10,7 @@ const MENUS = [
   { key: "set", title: "Set", all: "Any set", values: (row) => (row.set_name ? [row.set_name] : []) },
 ];
 
-/** The filters above the table. `onchange()` is called when they let other runs through. */
+/** The filters above the table. `onchange()` is called when the choice has changed. */
 export class RunFilter {
   constructor(onchange) {
     this.onchange = onchange;
@@ -62,7 +62,7 @@ export class RunFilter {
     return ["q", ...MENUS.map((menu) => menu.key)].some((key) => chosen[key]);
   }
 
-  /** Keep the menus' choices up to date; a menu with one choice at most is left out. */
+  /** Update the menus' options; a menu with fewer than two options is hidden. */
   update(rows, shown) {
     const chosen = query();
     for (const menu of this.menus) {
@@ -85,7 +85,7 @@ export class RunFilter {
   }
 }
 
-/** Those of the rows that pass what is chosen: the words of `q`, and a value of each menu. */
+/** The rows that match the choice: all words of `q`, and the value of each menu. */
 export function passing(rows, chosen) {
   const words = (chosen.q ?? "").toLowerCase().split(/\s+/).filter(Boolean);
   return rows.filter(

@@ -1,4 +1,4 @@
-// The first page: all runs, live.
+// The start page: all runs, live.
 import { button, empty, fill, h, page, poll, problem, query, setQuery } from "../studio.js";
 import { ACTIONS, askTags, Menu, perform } from "./run_actions.js";
 import { nextSort, sortRows } from "./run_columns.js";
@@ -25,7 +25,7 @@ class RunList {
     /** @type {any[]} */
     this.order = [];
     this.loaded = false;
-    /** Look at all runs again at once; set once the page looks by itself. */
+    /** Refresh all runs right away; set when polling starts. */
     this.refresh = () => {};
     const refresh = () => this.refresh();
     this.trouble = h("div");
@@ -35,7 +35,7 @@ class RunList {
       (id) => this.act("cancel", [this.rows.get(id)]),
       () => this.draw(),
     );
-    this.menu = new Menu("What to do with the run");
+    this.menu = new Menu("Actions");
     this.table = new RunTable(call, {
       select: () => this.drawSelection(),
       sort: (key, descending) => this.sortBy(key, descending),
@@ -77,7 +77,7 @@ class RunList {
     addEventListener("popstate", () => this.draw());
   }
 
-  // -- what the server says
+  // -- answers of the server
 
   async tick() {
     try {
@@ -102,7 +102,7 @@ class RunList {
     this.versions = Object.fromEntries(Object.entries({ ...this.versions, ...versions }).filter(([id]) => there.has(Number(id))));
     this.order = order;
     this.queue.draw(queue);
-    this.more.textContent = more ? `The newest ${order.length} runs are shown. \`python -m vlmrb runs\` lists all.` : "";
+    this.more.textContent = more ? `Showing the newest ${order.length} runs. \`python -m vlmrb runs\` lists all.` : "";
   }
 
   // -- drawing
@@ -116,7 +116,7 @@ class RunList {
     this.filter.update(rows, shown.length);
     this.grouping.hidden = !rows.some((row) => row.set_name);
     this.table.node.hidden = !shown.length;
-    fill(this.nothing, shown.length ? null : h("p.run-nothing.muted", {}, "No run passes these filters."));
+    fill(this.nothing, shown.length ? null : h("p.run-nothing.muted", {}, "No runs match these filters."));
     const groups = this.grouped.checked ? groupsBySet(shown) : [{ rows: shown }];
     this.table.draw(groups, { sort: this.sort, closed: this.closed });
     this.drawSelection();
@@ -128,11 +128,11 @@ class RunList {
       {},
       empty(
         "No runs yet",
-        "VLM-RB shows short clips of what an agent does to a frozen vision-language model, asks it whether they show progress, " +
-          "and lets the agent replay the clips it says yes to more often. The quick comparison trains one small agent three " +
-          "ways, with and without it, so that you can see what it does.",
+        "VLM-RB shows short clips of the agent to a frozen vision-language model, asks whether they show progress, and replays " +
+          "clips labelled yes more often. The quick comparison trains a small agent with VLM-RB, PER and uniform replay, so " +
+          "that you can see how everything works.",
         h("a.button.primary", { href: page("launch", { preset: this.quick }) }, "Launch the quick comparison"),
-        h("a.button", { href: page("launch") }, "Choose everything yourself"),
+        h("a.button", { href: page("launch") }, "Configure your own runs"),
       ),
     );
   }
@@ -141,7 +141,7 @@ class RunList {
     return query().sort || "-id";
   }
 
-  /** Names of the sets that are folded away, from the address. */
+  /** Names of the collapsed sets, from the URL. */
   get closed() {
     return setsFromText(query().closed);
   }
@@ -159,7 +159,7 @@ class RunList {
     this.draw();
   }
 
-  // -- doing things
+  // -- actions
 
   drawSelection() {
     const rows = this.table.selectedRows;
@@ -176,7 +176,7 @@ class RunList {
       h("a.button.small", { href: page("clips", { run: ids }) }, "Clips"),
       rows.length > 1
         ? button(
-            "What differs",
+            "Differing settings",
             () =>
               showDiff(
                 this.call,
@@ -195,11 +195,11 @@ class RunList {
         ),
       ),
       h("span.spacer"),
-      button("Select none", () => this.table.selectMany(rows, false), { kind: "small.quiet" }),
+      button("Clear selection", () => this.table.selectMany(rows, false), { kind: "small.quiet" }),
     );
   }
 
-  /** A button that says how many of the selected runs it is for, where that is not all of them. */
+  /** A button that says how many of the selected runs it applies to, if not to all. */
   actionButton(action, rows, selected) {
     const { name, danger } = ACTIONS[action];
     return button(rows.length < selected ? `${name} (${rows.length})` : name, () => this.act(action, rows), {

@@ -1,8 +1,8 @@
-// The strip above the table: how many run and wait, how many may run at a time, and a way out of the queue.
+// The strip above the table: running and queued runs, how many may run at a time, and buttons that cancel queued runs.
 import { fill, h, page, setQuery, toast } from "../studio.js";
 
 export class QueueStrip {
-  /** `cancel(run_id)`: take a run out of the queue. `filter(state)`: show the runs of this state. */
+  /** `cancel(run_id)`: remove a run from the queue. `filter()`: the URL's state filter has changed. */
   constructor(call, cancel, filter) {
     this.call = call;
     this.cancel = cancel;
@@ -45,7 +45,7 @@ export class QueueStrip {
     this.running.textContent = queue.running ? `${queue.running} running` : "Nothing running";
     this.running.disabled = !queue.running;
     this.waiting.hidden = !queue.waiting.length;
-    this.summary.textContent = `${queue.waiting.length} waiting`;
+    this.summary.textContent = `${queue.waiting.length} queued`;
     fill(
       this.list,
       queue.waiting.map((run) =>
@@ -63,7 +63,7 @@ export class QueueStrip {
     );
     if (document.activeElement !== this.limit) this.limit.value = queue.limit;
     this.limit.dataset.is = queue.limit;
-    this.hint.textContent = `${queue.cores} core${queue.cores === 1 ? "" : "s"} here`;
+    this.hint.textContent = `${queue.cores} CPU core${queue.cores === 1 ? "" : "s"} on this machine`;
   }
 
   async setLimit() {

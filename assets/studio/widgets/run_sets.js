@@ -1,6 +1,6 @@
-// Sets of runs in the table: which there are, which are folded away, and what they come to.
+// Sets of runs in the table: grouping, collapsed sets, summaries.
 
-/** Sets in the order of their first run; runs outside sets last. One group without a name where there is no set at all. */
+/** Sets in the order of their first run; runs outside sets last. Without any sets, one group without a name. */
 export function groupsBySet(rows) {
   if (!rows.some((row) => row.set_name)) return [{ rows }];
   const groups = new Map();
@@ -10,7 +10,7 @@ export function groupsBySet(rows) {
     .sort((a, b) => Number(a.name === "") - Number(b.name === ""));
 }
 
-/** Names of sets from the address. */
+/** Names of sets from the URL. */
 export function setsFromText(text) {
   const names = (text ?? "").split(",").filter(Boolean);
   return new Set(names.map((name) => decoded(name).replace(/^~/, "")));
@@ -20,11 +20,11 @@ function decoded(text) {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // typed by hand, with a % that encodes nothing
+    return text; // typed by hand, with a stray %
   }
 }
 
-/** Names of sets for the address; the ~ keeps "", the runs outside sets, from vanishing. */
+/** Names of sets for the URL; the ~ keeps "", which stands for runs outside sets, from getting lost. */
 export function textOfSets(names) {
   return [...names].map((name) => encodeURIComponent(`~${name}`)).join(",");
 }

@@ -1,4 +1,4 @@
-// The table of runs: lines, sets, selection. Cells are drawn anew only where what they show has changed.
+// The run table: rows, sets, selection. Only cells whose contents have changed are redrawn.
 import { fill, focusedNode, h, page } from "../studio.js";
 import { editName } from "./run_actions.js";
 import { COLUMNS, cellClass } from "./run_columns.js";
@@ -16,7 +16,7 @@ export class RunTable {
     this.shown = [];
     this.all = h("input", {
       type: "checkbox",
-      "aria-label": "Select all runs that are shown",
+      "aria-label": "Select all runs shown",
       onchange: () => this.selectMany(this.shown, this.all.checked),
     });
     this.heads = COLUMNS.map((column) => this.head(column));
@@ -46,7 +46,7 @@ export class RunTable {
     return h("th", { class: cellClass(column), "data-key": column.key }, sort);
   }
 
-  /** Show `groups`: [{ name: set or null, rows, all: rows with those of other filters }], with the sort order in the heads. */
+  /** Show `groups`, [{ name: of the set if there are sets, rows }], and the sort order in the headers. */
   draw(groups, { sort, closed }) {
     const key = sort.replace("-", "");
     this.heads.forEach((head) =>
@@ -66,7 +66,7 @@ export class RunTable {
     this.showSelection();
   }
 
-  /** The row of a run, its changed cells drawn anew. */
+  /** The table row of a run, with changed cells redrawn. */
   line(row) {
     const line = this.lines.get(row.run_id) ?? this.newLine(row.run_id);
     this.lines.set(row.run_id, line);
@@ -164,7 +164,7 @@ export class RunTable {
     tickOf(this.all, this.shown, this.selected);
   }
 
-  /** Let the user type another name in the run's line. */
+  /** Let the user rename the run in its row. */
   edit(row) {
     const line = this.lines.get(row.run_id);
     const at = COLUMNS.findIndex((column) => column.key === "name");
@@ -183,7 +183,7 @@ function tickOf(box, rows, selected) {
   box.indeterminate = n > 0 && n < rows.length;
 }
 
-/** Make `nodes` the children of `parent`, moving no more than needed, and keep the focus where it was. */
+/** Make `nodes` the children of `parent`, with as few moves as possible, and keep the focus. */
 function arrange(parent, nodes) {
   const focused = parent.contains(document.activeElement) ? focusedNode() : null;
   const wanted = new Set(nodes);

@@ -1,4 +1,4 @@
-// One run: what it is, how far it is, its curves, what can be changed, its log and settings.
+// The page of one run: header, live changes, curves, log and settings.
 import { ago, badge, bar, button, count, empty, fill, h, number, page, percent, poll, problem, query } from "../studio.js";
 import { ACTIONS, askTags, editName, perform } from "./run_actions.js";
 import { RunCharts } from "./run_charts.js";
@@ -12,7 +12,7 @@ const SECONDS = 2;
 export async function mount({ node, call, plotly }) {
   const run = query().run;
   try {
-    if (!run) throw new Error("The address names no run.");
+    if (!run) throw new Error("The URL names no run.");
     const facts = await call("facts", { run });
     const view = new RunView(call, run, facts, plotly);
     fill(node, view.node);
@@ -32,7 +32,7 @@ class RunView {
     this.facts = facts;
     this.seen = { step: 0, pid: 0 };
     this.keys = {};
-    /** Look at the run again at once; set once the page looks by itself. */
+    /** Refresh the run right away; set when polling starts. */
     this.refresh = () => {};
     this.trouble = h("div");
     this.title = h("h1.run-title");
@@ -92,7 +92,7 @@ class RunView {
     return page("clips", { run: this.run, min_step: Math.max(0, step - half), max_step: step + half });
   }
 
-  // -- the head, of which only what has changed is drawn
+  // -- the header; only what has changed is redrawn
 
   once(part, value, draw) {
     const key = JSON.stringify(value);
@@ -157,7 +157,7 @@ class RunView {
     });
   }
 
-  /** Names with words, and nodes in their place where they are more than words. */
+  /** [name, text, nodes shown in place of the text, if any]. */
   factsOf(row) {
     /** @type {(any[] | null)[]} */
     const facts = [
@@ -178,8 +178,8 @@ class RunView {
               count(row.clips),
               row.clips && this.facts.keeps_clips ? h("a", { href: page("clips", { run: row.run_id }) }, count(row.clips)) : null,
             ],
-            ["Yes", percent(row.positive_rate)],
-            ["Waiting for the scorer", count(row.backlog)],
+            ["Labelled yes", percent(row.positive_rate)],
+            ["Scoring backlog", count(row.backlog)],
           ]
         : []),
     ];

@@ -1,4 +1,4 @@
-// The top of every page: name, navigation, what runs and waits, light or dark.
+// The top bar of every page: name, navigation, activity, theme switch.
 import { fill, h, isDark, page, poll } from "../studio.js";
 
 const THEME = "vlmrb-theme";
@@ -40,7 +40,7 @@ export function mount({ node, data, call }) {
   }, SECONDS);
 }
 
-/** The mark: frames of a clip, one of them chosen. */
+/** The logo: frames of a clip, one of them chosen. */
 function mark() {
   const frame = (x, kind) => h(`rect.${kind}`, { x, y: 4, width: 5, height: 16, rx: 1.5 });
   return h(
@@ -60,8 +60,8 @@ function themeButton() {
     "button.icon-button",
     {
       type: "button",
-      "aria-label": "Light or dark",
-      title: "Light or dark",
+      "aria-label": "Switch between light and dark",
+      title: "Switch between light and dark",
       onclick: () => {
         document.body.classList.toggle("dark");
         localStorage.setItem(THEME, isDark() ? "dark" : "light");
