@@ -8,7 +8,8 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from vlmrb.analysis.comparison import method_of
-from vlmrb.config import TrainConfig, defaults_of_run
+from vlmrb.config import defaults_of_run
+from vlmrb.config import settings as described
 from vlmrb.types import Job, RunListItem, RunSummary
 
 ENDED_EARLY = ("stopped", "interrupted", "failed", "cancelled")
@@ -156,11 +157,10 @@ def as_words(value: Any) -> str:
 
 
 def _description(name: str) -> str:
-    field = TrainConfig.model_fields.get(name)
-    return (field.description or "") if field else "a setting of another version of VLM-RB"
+    setting = described().get(name)
+    return setting.description if setting else "a setting of another version of VLM-RB"
 
 
 def _group(name: str) -> str:
-    field = TrainConfig.model_fields.get(name)
-    extra = field.json_schema_extra if field else None
-    return str(extra.get("group", "")) if isinstance(extra, dict) else ""
+    setting = described().get(name)
+    return setting.group if setting else ""

@@ -191,6 +191,8 @@ def test_a_setting_that_an_older_run_lacks_counts_as_its_default(store: Store, a
 
 def test_non_default_settings_come_first(store: Store, add_run: AddRun) -> None:
     settings = settings_of(store.run(add_run(gamma=0.5)))
+    assert {setting.group for setting in settings} == {"environment", "agent", "replay", "scoring", "evaluation"}
+    assert all(setting.description for setting in settings)
     changed = [setting.name for setting in settings if setting.changed]
     assert changed == ["env", "total_steps", "gamma", "scorer"]
     assert [setting.name for setting in settings[:4]] == changed

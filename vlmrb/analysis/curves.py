@@ -6,14 +6,14 @@ import json
 import math
 from collections.abc import Iterable
 
-from vlmrb.analysis.comparison import MeasuredRun, method_of, unusual_settings
+from vlmrb.analysis.comparison import MeasuredRun, method_of
 
 
 def curve_lines(runs: Iterable[MeasuredRun], metric: str, version: str) -> list[str]:
     """The lines of a `curves.jsonl`, by method and seed.
 
-    A line holds env, algo, method, seed, the settings that are not the defaults, status, the metric with its steps and
-    values, and the version of VLM-RB that wrote it. Values that are not finite are null.
+    A line holds env, algo, method, seed, every setting, status, the metric with its steps and values, and the version of
+    VLM-RB that wrote it (`assets/results/README.md` describes the format). Values that are not finite are null.
     """
     records = []
     for measured in runs:
@@ -24,11 +24,11 @@ def curve_lines(runs: Iterable[MeasuredRun], metric: str, version: str) -> list[
                 "algo": run.algo,
                 "method": method.label,
                 "seed": run.seed,
-                "settings": unusual_settings(run),
+                "settings": dict(run.config),
                 "status": run.status,
                 "metric": metric,
                 "steps": measured.steps.tolist(),
-                "values": [round(value, 6) if math.isfinite(value) else None for value in measured.values.tolist()],
+                "values": [value if math.isfinite(value) else None for value in measured.values.tolist()],
                 "version": version,
             }
         )
