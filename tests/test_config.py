@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmrb.config import TrainConfig, make_config, settings
+from vlmrb.config import TrainConfig, defaults_for, defaults_of_run, feedback_for, make_config, settings, unread_settings
 from vlmrb.errors import ConfigError, VlmrbError
 
 
@@ -41,6 +41,12 @@ def test_the_defaults_with_a_scorer_are_valid() -> None:
         ({"algo": "ppo"}, ["algo", "ppo", "dqn", "iqn"]),
         ({"epsilon_start": 0.1, "epsilon_end": 0.5}, ["epsilon_end", "0.5", "0.1"]),
         ({"buffer_size": 8, "n_step": 3, "n_envs": 8}, ["buffer_size", "8", "24"]),
+        ({"replay": "magic"}, ["replay", "magic", "vlm, per, uniform, laber, reaper, relo"]),
+        ({"base": "vlm"}, ["base", "vlm", "uniform, per, laber, reaper, relo"]),
+        ({"replay": "per", "base": "relo"}, ["base", "per is not mixed"]),
+        ({"base": "laber", "importance_weights": True}, ["importance_weights", "laber", "no exact weights"]),
+        ({"laber_factor": 0}, ["laber_factor", "0", "≥ 1", "≤ 64"]),
+        ({"reaper_omega": 1.5}, ["reaper_omega", "1.5", "≥ 0", "≤ 1"]),
         ({"no_such_setting": 1}, ["no_such_setting", "no such setting"]),
     ],
 )
@@ -118,3 +124,40 @@ def test_an_agent_for_continuous_actions_has_defaults_of_its_own_and_what_is_giv
     given = config(env="Pendulum-v1", algo="td3", train_freq="4", td_boost="false")
     assert (given.train_freq, given.td_boost, given.batch_size) == (4, False, 256)
     assert TrainConfig(**given.model_dump()) == given
+
+
+def test_a_method_brings_its_defaults_a_mixture_those_of_its_base_too_and_what_is_given_wins() -> None:
+    assert config(replay="per").importance_weights and not config(replay="vlm").importance_weights
+    reaper = config(replay="reaper")
+    assert (reaper.per_alpha, reaper.per_beta, reaper.reaper_omega, reaper.importance_weights) == (0.4, 0.5, 0.2, True)
+    mixed = config(replay="vlm", base="reaper")
+    assert (mixed.per_alpha, mixed.per_beta, mixed.importance_weights) == (0.4, 0.5, False)
+    assert config(replay="vlm", base="reaper", per_alpha="0.9").per_alpha == 0.9
+    assert defaults_for("dqn", "vlm", "reaper")["per_alpha"] == 0.4 and defaults_for()["per_alpha"] == 0.6
+    assert defaults_of_run(mixed.model_dump())["per_alpha"] == 0.4
+
+
+def test_a_run_asks_its_agent_for_what_its_replay_and_its_base_want() -> None:
+    assert feedback_for(config(replay="uniform")) == feedback_for(config(replay="laber")) == frozenset()
+    assert feedback_for(config(replay="per")) == feedback_for(config(replay="vlm", base="reaper")) == {"td_errors"}
+    assert feedback_for(config(replay="relo")) == feedback_for(config(replay="vlm", base="relo")) == {"reducible_losses"}
+
+
+def test_what_only_other_methods_read_decides_nothing_in_a_run() -> None:
+    assert {"lambda_max", "base", "laber_factor", "reaper_omega", "prompt"} <= unread_settings("per")
+    assert not {"per_alpha", "per_beta", "importance_weights", "replay", "batch_size"} & unread_settings("per")
+    assert {"per_alpha", "reaper_omega", "laber_factor"} <= unread_settings("vlm")
+    assert "laber_factor" in unread_settings("vlm", "reaper") and "reaper_omega" not in unread_settings("vlm", "reaper")
+
+
+def test_a_setting_knows_who_reads_it_and_whose_default_is_another() -> None:
+    alpha, noise = settings()["per_alpha"], settings()["target_noise"]
+    assert alpha.methods == ("per", "reaper", "relo") and alpha.agents == () and alpha.range == "≥ 0 and ≤ 1"
+    assert (alpha.default, alpha.default_for("per"), alpha.default_for("sac", "reaper")) == (0.6, 0.6, 0.4)
+    assert noise.agents == ("td3",) and noise.methods == ()
+    assert settings()["replay"].choices == ("vlm", "per", "uniform", "laber", "reaper", "relo")
+    assert settings()["base"].choices == ("uniform", "per", "laber", "reaper", "relo")
+    assert settings()["algo"].choices == ("dqn", "iqn", "sac", "td3")
+    kinds = {name: settings()[name].kind for name in ("double", "n_envs", "gamma", "lambda_max", "env", "replay")}
+    assert list(kinds.values()) == ["flag", "whole", "number", "number", "text", "choice"]
+    assert settings()["lambda_max"].optional and not settings()["gamma"].optional
