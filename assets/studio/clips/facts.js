@@ -34,10 +34,7 @@ function pairs(rows) {
 
 function answerSection({ scores }) {
   if (!scores.length) {
-    return section(
-      "What the scorer said",
-      h("p.muted", {}, "Not scored. Replay draws clips without a label by the base method alone."),
-    );
+    return section("What the scorer said", h("p.muted", {}, "Not scored, so it has no VLM priority in replay."));
   }
   const score = scores[0];
   return section(
