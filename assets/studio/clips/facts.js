@@ -271,10 +271,10 @@ function earlierSection(scores) {
 function clipSection(view) {
   const { card } = view;
   const ends = {
-    length: "full clip length",
-    terminated: "end of the episode",
-    truncated: "time limit of the episode",
-    interrupted: "end of the run",
+    length: "clip length",
+    terminated: "end of episode",
+    truncated: "time limit",
+    interrupted: "end of run",
   };
   return section(
     "The clip",
