@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.checks import MAX_TEXT, a_count, a_number, a_text, an_id, ids
+from app.clip_views import words_of
 from app.prompt_library import known_prompts
 from app.studio import Studio
 from app.widgets import widget
@@ -235,7 +236,7 @@ def _tried(row: TrialRow, editions: dict[int, str]) -> TriedClip:
         edition=editions.get(clip.clip_id // CLIPS_PER_RUN, ""),
         start_step=clip.start_step,
         thumbnail_frames=min(clip.length, THUMBNAIL_FRAMES),
-        events=tuple(dict.fromkeys(str(event) for _, event in clip.events)),
+        events=tuple(dict.fromkeys(words_of(event) for _, event in clip.events)),
         probability=row.score.probability,
         before=None if before is None else before.label,
         before_probability=None if before is None else before.probability,

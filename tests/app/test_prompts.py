@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from app.pages.clips import cards_of
 from app.pages.prompts import TrialView, read_library, view_of
 from tests.recorded import record_run
 from tests.waiting import wait_until
@@ -59,6 +60,13 @@ def test_clips_are_sent_only_if_there_are_new_ones(store: Store) -> None:
     finished(store, trial_id)
     assert view_of(store, trial_id, seen=8).clips == []
     assert len(view_of(store, trial_id, seen=7).clips) == 8
+
+
+def test_events_of_a_trial_read_as_on_the_clips_page(store: Store) -> None:
+    trial_id = jobs.launch_trial(store, run_ids=[1], scorer="oracle", prompt=QUESTION, sample=8)
+    shown = {clip.clip_id: clip.events for clip in finished(store, trial_id).clips}
+    assert any("picked up" in event for events in shown.values() for event in events)
+    assert shown == {card.clip_id: card.events for card in cards_of(store, list(shown))}
 
 
 def test_a_trial_that_cannot_start_writes_nothing(store: Store) -> None:

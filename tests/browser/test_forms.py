@@ -74,7 +74,7 @@ def test_a_prompt_is_tried_saved_and_its_flips_are_shown(
     expect(text).not_to_have_value("")
     text.fill("Does the agent pick up a <b>key</b>?")
     page.get_by_label("Name to save under").fill("keys")
-    page.get_by_role("button", name="Save as new version").click()
+    page.get_by_role("button", name="Save version").click()
     expect(page.get_by_text("Saved as keys@1.")).to_be_visible()
     page.get_by_label("Scorer").fill("random:0.5")
     expect(page.get_by_text("it does not read the prompt")).to_be_visible()

@@ -68,7 +68,7 @@ def test_the_live_table_is_filtered_sorted_and_edited(
     row(page, 3).get_by_role("checkbox").check()
     expect(page.get_by_text("2 selected")).to_be_visible()
     page.get_by_role("button", name="Differing settings").click()
-    expect(page.get_by_label("Settings that differ").get_by_role("row")).to_contain_text(["Setting", "replay", "scorer"])
+    expect(page.get_by_label("Differing settings").get_by_role("row")).to_contain_text(["Setting", "replay", "scorer"])
     screenshot("runs-selected")
     page.get_by_role("button", name="Close").click()
 

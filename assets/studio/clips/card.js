@@ -61,7 +61,11 @@ export function clipCard(clip, { href, selected, onopen, onselect }) {
     "a.clip-link",
     { href, tabindex: -1, "aria-label": spoken(clip), onclick: (event) => onopen(clip, event) },
     h("span.clip-picture", {}, movingThumbnail(clip), labelChip(clip), h("span.flags", {}, marks(clip))),
-    h("span.clip-events", { class: `clip-events${clip.progress ? " progress" : ""}` }, eventWords(clip.events)),
+    h(
+      "span.clip-events",
+      { class: `clip-events${clip.progress ? " progress" : ""}`, title: eventWords(clip.events) },
+      eventWords(clip.events),
+    ),
     h(
       "span.clip-where",
       {},

@@ -34,10 +34,7 @@ function pairs(rows) {
 
 function answerSection({ scores }) {
   if (!scores.length) {
-    return section(
-      "What the scorer said",
-      h("p.muted", {}, "Not scored. Replay draws clips without a label by the base method alone."),
-    );
+    return section("What the scorer said", h("p.muted", {}, "Not scored, so it has no VLM priority in replay."));
   }
   const score = scores[0];
   return section(
@@ -274,10 +271,10 @@ function earlierSection(scores) {
 function clipSection(view) {
   const { card } = view;
   const ends = {
-    length: "full clip length",
-    terminated: "end of the episode",
-    truncated: "time limit of the episode",
-    interrupted: "end of the run",
+    length: "clip length",
+    terminated: "end of episode",
+    truncated: "time limit",
+    interrupted: "end of run",
   };
   return section(
     "The clip",

@@ -126,7 +126,7 @@ class PromptLab {
         h("span.spacer"),
         h("label.visually-hidden", { for: "prompt-name" }, "Name to save under"),
         this.name,
-        button("Save as new version", () => this.save(), { id: "save-prompt" }),
+        button("Save version", () => this.save(), { id: "save-prompt" }),
       ),
       this.saved,
     );
@@ -661,7 +661,7 @@ function flipCard(clip, after) {
     ),
     h(
       "span.flip-events",
-      { class: clip.progress ? "flip-events progress" : "flip-events muted", title: clip.error || null },
+      { class: clip.progress ? "flip-events progress" : "flip-events muted", title: clip.error || eventWords(clip.events) },
       clip.error || eventWords(clip.events),
     ),
   );

@@ -15,10 +15,10 @@ export async function showDiff(call, place, ids) {
   try {
     const { runs, differences } = await call("diff", { ids });
     const same = h("p.muted", {}, "These runs have the same settings, including the seed.");
-    const head = h("div.panel-head", {}, h("h2", {}, "Settings that differ"), close);
+    const head = h("div.panel-head", {}, h("h2", {}, "Differing settings"), close);
     const panel = h(
       "section.panel.run-diff",
-      { "aria-label": "Settings that differ", tabindex: -1 },
+      { "aria-label": "Differing settings", tabindex: -1 },
       head,
       differences.length ? diffTable(runs, differences) : same,
     );

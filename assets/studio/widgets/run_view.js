@@ -170,7 +170,7 @@ class RunView {
       row.ended_at ? ["Ended", ago(row.ended_at)] : null,
       ["Latest success", percent(row.latest_success)],
       ["Best success", percent(row.best_success)],
-      ["Steps per second", number(row.steps_per_second, 4)],
+      ["Steps/s", number(row.steps_per_second, 4)],
       ...(this.facts.has_scorer
         ? [
             [
@@ -179,7 +179,7 @@ class RunView {
               row.clips && this.facts.keeps_clips ? h("a", { href: page("clips", { run: row.run_id }) }, count(row.clips)) : null,
             ],
             ["Labelled yes", percent(row.positive_rate)],
-            ["Scoring backlog", count(row.backlog)],
+            ["Backlog", count(row.backlog)],
           ]
         : []),
     ];
