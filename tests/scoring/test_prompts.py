@@ -34,7 +34,7 @@ def test_a_name_means_its_newest_version_unless_it_gives_one(tmp_path, monkeypat
     monkeypatch.setattr(prompts, "asset_path", lambda name: path)
     assert resolve_prompt("mine") == resolve_prompt(" mine\n") == Prompt("mine", 2, "newer?")
     assert resolve_prompt("mine@1") == Prompt("mine", 1, "older?")
-    with pytest.raises(ConfigError, match=r"no preset 'mine@3'; there are mine@1, mine@2"):
+    with pytest.raises(ConfigError, match=r"no preset 'mine@3'; choose from mine@1, mine@2"):
         resolve_prompt("mine@3")
 
 
