@@ -53,7 +53,7 @@ class LargeBatchSampler:
 METHOD = ReplayMethod(
     key="laber",
     label="LaBER",
-    summary="the largest TD errors of a large batch",
+    summary="large TD errors among uniformly drawn candidates",
     color="crimson",
     make=lambda config, capacity: LargeBatchSampler(config.laber_factor, weighted=config.importance_weights),
     settings=("laber_factor", "importance_weights"),

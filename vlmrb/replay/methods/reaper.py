@@ -121,7 +121,7 @@ class ReliabilitySampler:
 METHOD = ReplayMethod(
     key="reaper",
     label="ReaPER",
-    summary="by TD error, where the rest of the episode is learned",
+    summary="by TD error, weighted by how reliable its target is",
     color="brown",
     make=lambda config, capacity: ReliabilitySampler(
         capacity,

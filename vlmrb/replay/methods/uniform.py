@@ -24,7 +24,7 @@ class UniformSampler:
 METHOD = ReplayMethod(
     key="uniform",
     label="Uniform",
-    summary="everything alike",
+    summary="all transitions equally often",
     color="slate",
     make=lambda config, capacity: UniformSampler(),
     usual=True,

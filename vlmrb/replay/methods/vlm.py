@@ -185,7 +185,7 @@ def _make(config: TrainConfig, capacity: int) -> MixtureSampler:
 METHOD = ReplayMethod(
     key="vlm",
     label="VLM-RB",
-    summary="what the scorer says yes to",
+    summary="clips that the scorer says yes to, mixed with a base method",
     color="indigo",
     make=_make,
     settings=(
