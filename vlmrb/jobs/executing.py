@@ -11,7 +11,7 @@ import psutil
 
 from vlmrb.errors import VlmrbError
 from vlmrb.jobs.dispatching import dispatch
-from vlmrb.store import Store
+from vlmrb.store import Store, patiently
 from vlmrb.types import JobKind, RunFigures
 
 EXIT_NOT_MINE, EXIT_ERROR, EXIT_CRASH, EXIT_INTERRUPTED = 3, 2, 1, 130
@@ -31,7 +31,7 @@ def execute(store: Store, job_id: int) -> int:
     exit_code, error = EXIT_CRASH, "the process was terminated"
     try:
         work = _load_work(job.kind)
-        if not store.job_started(job_id, process.pid, process.create_time()):
+        if not patiently(lambda: store.job_started(job_id, process.pid, process.create_time())):
             say(f"job {job_id} was cancelled, or another process has it")
             exit_code = EXIT_NOT_MINE
             return exit_code
@@ -48,8 +48,8 @@ def execute(store: Store, job_id: int) -> int:
         say(f"failed:\n{traceback.format_exc()}")
     finally:
         if exit_code != EXIT_NOT_MINE:
-            store.job_ended(job_id, exit_code, error)
-        dispatch(store)
+            patiently(lambda: store.job_ended(job_id, exit_code, error))
+        patiently(lambda: dispatch(store))
     return exit_code
 
 

@@ -1,21 +1,35 @@
-"""Rows of a live run, collected in memory and written in one transaction."""
+"""Rows of a live run, collected in memory and written in short transactions."""
 
 from __future__ import annotations
 
+import base64
+import json
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Float, bindparam, case, func, insert, update
+from sqlalchemy import Connection, Float, bindparam, case, func, insert, select, update
 
 from vlmrb.store import tables as t
 from vlmrb.store.records import clip_replay_row, clip_rows, episode_row, event_row, score_row, upsert
 from vlmrb.store.text import clean, finite
 from vlmrb.types import Clip, ClipReplay, ClipScore, Episode, Event
 
+BATCH_ROWS = 2_000
+"""Rows of a kind per transaction: everybody else waits while it lasts, and there are many rows after a store was busy."""
+
+BATCH_BYTES = 8 * 2**20
+"""Bytes of clip data per transaction."""
+
+_ROW_BYTES = 1_000
+"""What a row without its clip data takes in memory, roughly."""
+
 
 class RunWriter:
-    """Collects a run's rows; `flush` writes all of them or none. Not thread-safe.
+    """Collects a run's rows; `flush` writes them. Not thread-safe.
 
     Args:
         run_id: the run.
@@ -34,6 +48,13 @@ class RunWriter:
         self._clip_data: list[dict[str, Any]] = []
         self._scores: list[dict[str, Any]] = []
         self._clip_replay: dict[int, dict[str, Any]] = {}
+        self._data_bytes = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """About how much memory the rows take that are not written yet."""
+        rows = sum(map(len, (self._metrics, self._episodes, self._events, self._clips, self._scores, self._clip_replay)))
+        return self._data_bytes + rows * _ROW_BYTES
 
     def add_metric(self, name: str, step: int, value: float) -> None:
         """One point of a curve; the last value for a step wins. NaN and infinities are stored as 'no value'."""
@@ -52,6 +73,7 @@ class RunWriter:
         row, data = clip_rows(self._run_id, clip)
         self._clips.append(row)
         self._clip_data.append(data)
+        self._data_bytes += len(data["data"])
 
     def add_score(self, score: ClipScore) -> None:
         """A score of a clip that is already stored or added."""
@@ -62,46 +84,148 @@ class RunWriter:
         self._clip_replay[int(replay.clip_id)] = clip_replay_row(replay)
 
     def flush(self) -> None:
-        """Write everything collected, in one transaction.
+        """Write everything collected. Up to BATCH_ROWS and BATCH_BYTES it is one transaction: all of it or nothing.
 
         Raises:
-            StoreError: nothing was written; the rows are kept for the next flush.
+            StoreError: the rows that were not written are kept for the next flush.
         """
-        if not any((self._metrics, self._episodes, self._events, self._clips, self._scores, self._clip_replay)):
-            return
+        while self.held_bytes:
+            self._write_batch(BATCH_ROWS, BATCH_BYTES)
+
+    def _write_batch(self, rows: int, size: int) -> None:
+        """Write the oldest rows of each kind in one transaction, then forget them. A clip comes before its scores."""
+        metrics = list(islice(self._metrics.items(), rows))
+        episodes, events = self._episodes[:rows], self._events[:rows]
+        count = _within(self._clip_data[:rows], size)
+        clips, data = self._clips[:count], self._clip_data[:count]
+        last = count == len(self._clips)  # scores and replay records may belong to any clip
+        scores = self._scores[:rows] if last else []
+        replay = list(islice(self._clip_replay.values(), rows)) if last else []
         with self._begin() as connection:
-            self._write_metrics(connection)
-            for table, rows in (
-                (t.episodes, self._episodes),
-                (t.events, self._events),
-                (t.clips, self._clips),
-                (t.clip_data, self._clip_data),
-            ):
-                if rows:
-                    connection.execute(insert(table), rows)
-            self._write_scores(connection)
-            if self._clip_replay:
-                upsert(connection, t.clip_replay, list(self._clip_replay.values()))
+            if metrics:
+                upsert(connection, t.metrics, [self._metric_row(*metric) for metric in metrics])
+            for table, new in ((t.episodes, episodes), (t.events, events), (t.clips, clips), (t.clip_data, data)):
+                if new:
+                    connection.execute(insert(table), new)
+            if scores:
+                _write_scores(connection, scores)
+            if replay:
+                upsert(connection, t.clip_replay, replay)
+        for key, _ in metrics:
+            del self._metrics[key]
+        for row in replay:
+            del self._clip_replay[row["clip_id"]]
+        for kept, written in (
+            (self._episodes, episodes),
+            (self._events, events),
+            (self._clips, clips),
+            (self._clip_data, data),
+            (self._scores, scores),
+        ):
+            del kept[: len(written)]
+        self._data_bytes -= sum(len(row["data"]) for row in data)
+
+    def _metric_row(self, key: tuple[str, int], value: float | None) -> dict[str, Any]:
+        return {"run_id": self._run_id, "name": key[0], "step": key[1], "value": value}
+
+    # -- a store that stays away
+
+    def set_aside(self, path: Path) -> None:
+        """Move the rows to a file, from which `take_back` writes them to the store. Does nothing without rows.
+
+        Raises:
+            OSError: it cannot be written; the rows are kept.
+        """
+        if not self.held_bytes:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        with partial.open("w", encoding="utf-8") as file:
+            for name, rows in self._rows().items():
+                file.writelines(json.dumps([name, row], default=_bytes_as_text) + "\n" for row in rows)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
         self._clear()
 
-    def _write_metrics(self, connection: Connection) -> None:
-        if not self._metrics:
-            return
-        rows = [
-            {"run_id": self._run_id, "name": name, "step": step, "value": value} for (name, step), value in self._metrics.items()
-        ]
-        upsert(connection, t.metrics, rows)
+    def take_back(self, path: Path) -> None:
+        """Write the rows that `set_aside` left in a file, in one transaction, then remove it. Does nothing without a file.
 
-    def _write_scores(self, connection: Connection) -> None:
-        if not self._scores:
+        Raises:
+            StoreError: nothing was written, and the file is kept.
+        """
+        if not path.exists():
             return
-        returned = connection.execute(insert(t.scores).returning(t.scores.c.score_id, sort_by_parameter_order=True), self._scores)
-        newest: dict[int, dict[str, Any]] = {}  # by clip; the last one wins
-        for row, score_id in zip(self._scores, returned.scalars(), strict=True):
-            of_clip = {name: row[name] for name in ("label", "probability", "prompt_id")}
-            newest[row["clip_id"]] = {"of_clip": row["clip_id"], "score_id": score_id, **of_clip}
-        in_order = [newest[clip_id] for clip_id in sorted(newest)]  # every writer uses this order, so that two never deadlock
-        connection.execute(_NEWEST_SCORE, in_order)
+        assert not self.held_bytes
+        with path.open(encoding="utf-8") as file:
+            for name, row in map(json.loads, file):
+                self._take_row(name, row)
+        try:
+            if not self._is_written():
+                self._write_batch(self.held_bytes, self.held_bytes)
+        finally:
+            self._clear()
+        path.unlink()
+
+    def _rows(self) -> dict[str, list[dict[str, Any]]]:
+        return {
+            "metrics": [self._metric_row(*metric) for metric in self._metrics.items()],
+            "episodes": self._episodes,
+            "events": self._events,
+            "clips": self._clips,
+            "clip_data": self._clip_data,
+            "scores": self._scores,
+            "clip_replay": list(self._clip_replay.values()),
+        }
+
+    def _take_row(self, name: str, row: dict[str, Any]) -> None:
+        if name == "metrics":
+            self._metrics[row["name"], row["step"]] = row["value"]
+        elif name == "clip_replay":
+            self._clip_replay[row["clip_id"]] = row
+        elif name == "clip_data":
+            self._clip_data.append({**row, **{key: base64.b64decode(row[key]) for key in ("data", "rewards")}})
+            self._data_bytes += len(self._clip_data[-1]["data"])
+        else:
+            {"episodes": self._episodes, "events": self._events, "clips": self._clips, "scores": self._scores}[name].append(row)
+
+    def _is_written(self) -> bool:
+        """Whether the store has the rows already: the process ended between writing them and removing their file."""
+        known = [
+            (t.clips.c.clip_id, [row["clip_id"] for row in self._clips[:1]]),
+            (t.episodes.c.step, [row["step"] for row in self._episodes[:1]]),
+        ]
+        with self._begin() as connection:
+            for column, values in known:
+                of_run = select(column).where(column.table.c.run_id == self._run_id, column.in_(values))
+                if values and connection.execute(of_run).first() is not None:
+                    return True
+        return False
+
+
+def _within(rows: list[dict[str, Any]], size: int) -> int:
+    """How many of the rows stay within a size in bytes; at least one."""
+    for count, row in enumerate(rows):
+        size -= len(row["data"])
+        if size < 0:
+            return max(count, 1)
+    return len(rows)
+
+
+def _bytes_as_text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise TypeError(type(value).__name__)
+
+
+def _write_scores(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    returned = connection.execute(insert(t.scores).returning(t.scores.c.score_id, sort_by_parameter_order=True), rows)
+    newest: dict[int, dict[str, Any]] = {}  # by clip; the last one wins
+    for row, score_id in zip(rows, returned.scalars(), strict=True):
+        of_clip = {name: row[name] for name in ("label", "probability", "prompt_id")}
+        newest[row["clip_id"]] = {"of_clip": row["clip_id"], "score_id": score_id, **of_clip}
+    in_order = [newest[clip_id] for clip_id in sorted(newest)]  # every writer uses this order, so that two never deadlock
+    connection.execute(_NEWEST_SCORE, in_order)
 
 
 _NEWEST_SCORE = (
