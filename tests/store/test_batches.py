@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 
 from tests.store.samples import Child, clip, filled, new_run, score
 from vlmrb.errors import RunBusyError, StoreBusyError, StoreUnavailableError
@@ -108,6 +109,39 @@ def test_a_flush_of_many_rows_is_cut_into_transactions_and_continues_where_it_fa
     writer.flush()
     assert writer.held_bytes == 0 and store.unscored_clips(run_id) == [] and store.count_clips(run_id) == 20
     assert len(store.scores_of_run(run_id)) == len(store.events(run_id)) == len(store.metrics(run_id, "m")[0]) == 20
+
+
+def test_rows_whose_commit_was_not_confirmed_are_written_once(store: Store) -> None:
+    run_id = new_run(store)
+
+    @contextmanager
+    def unconfirmed() -> Iterator[Connection]:
+        with store._write() as connection:
+            yield connection
+        raise StoreBusyError("the server was restarted")
+
+    writer = store.writer(run_id)
+    for number in range(3):
+        writer.add_clip(clip(run_id, number))
+        writer.add_score(score(run_id * CLIPS_PER_RUN + number, 0.9))
+        writer.add_event(number, 0, Event("success"))
+        writer.add_metric("m", number, 1.0)
+        writer._begin = unconfirmed
+        with pytest.raises(StoreBusyError):
+            writer.flush()
+        writer.add_metric("m", number, 2.0)
+        writer.add_event(10 + number, 0, Event("success"))
+        writer._begin = store._write
+        writer.flush()
+    writer.add_score(score(run_id * CLIPS_PER_RUN, 0.1))
+    writer._begin = unconfirmed
+    with pytest.raises(StoreBusyError):
+        writer.flush()
+    writer._begin = store._write
+    writer.flush()
+    assert writer.held_bytes == 0 and store.count_clips(run_id) == 3
+    assert len(store.scores_of_run(run_id)) == 4 and len(store.events(run_id)) == 6
+    assert store.metrics(run_id, "m")[1].tolist() == [2.0, 2.0, 2.0]
 
 
 def test_rows_that_were_set_aside_are_taken_back_once(store: Store, tmp_path: Path) -> None:

@@ -7,18 +7,20 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Float, bindparam, case, func, insert, select, update
 
+from vlmrb.errors import StoreBusyError
 from vlmrb.store import tables as t
 from vlmrb.store.records import clip_replay_row, clip_rows, episode_row, event_row, score_row, upsert
 from vlmrb.store.text import clean, finite
 from vlmrb.types import Clip, ClipReplay, ClipScore, Episode, Event
 
-BATCH_ROWS = 2_000
+BATCH_ROWS = 1_000
 """Rows of a kind per transaction: everybody else waits while it lasts, and there are many rows after a store was busy."""
 
 BATCH_BYTES = 8 * 2**20
@@ -26,6 +28,19 @@ BATCH_BYTES = 8 * 2**20
 
 _ROW_BYTES = 1_000
 """What a row without its clip data takes in memory, roughly."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Rows that are written in one transaction."""
+
+    metrics: list[tuple[tuple[str, int], float | None]]
+    episodes: list[dict[str, Any]]
+    events: list[dict[str, Any]]
+    clips: list[dict[str, Any]]
+    clip_data: list[dict[str, Any]]
+    scores: list[dict[str, Any]]
+    replay: list[dict[str, Any]]
 
 
 class RunWriter:
@@ -49,6 +64,7 @@ class RunWriter:
         self._scores: list[dict[str, Any]] = []
         self._clip_replay: dict[int, dict[str, Any]] = {}
         self._data_bytes = 0
+        self._uncertain: _Batch | None = None  # the connection was lost while it was written: perhaps it is stored
 
     @property
     def held_bytes(self) -> int:
@@ -90,40 +106,83 @@ class RunWriter:
             StoreError: the rows that were not written are kept for the next flush.
         """
         while self.held_bytes:
-            self._write_batch(BATCH_ROWS, BATCH_BYTES)
+            batch, self._uncertain = self._uncertain, None
+            if batch is None or not self._is_written(batch):
+                batch = batch or self._oldest(BATCH_ROWS, BATCH_BYTES)
+                self._write(batch)
+            self._forget(batch)
 
-    def _write_batch(self, rows: int, size: int) -> None:
-        """Write the oldest rows of each kind in one transaction, then forget them. A clip comes before its scores."""
-        metrics = list(islice(self._metrics.items(), rows))
-        episodes, events = self._episodes[:rows], self._events[:rows]
+    def _oldest(self, rows: int, size: int) -> _Batch:
+        """The oldest rows of each kind. A clip comes before its scores, and in no later batch."""
         count = _within(self._clip_data[:rows], size)
-        clips, data = self._clips[:count], self._clip_data[:count]
-        last = count == len(self._clips)  # scores and replay records may belong to any clip
-        scores = self._scores[:rows] if last else []
-        replay = list(islice(self._clip_replay.values(), rows)) if last else []
-        with self._begin() as connection:
-            if metrics:
-                upsert(connection, t.metrics, [self._metric_row(*metric) for metric in metrics])
-            for table, new in ((t.episodes, episodes), (t.events, events), (t.clips, clips), (t.clip_data, data)):
-                if new:
-                    connection.execute(insert(table), new)
-            if scores:
-                _write_scores(connection, scores)
-            if replay:
-                upsert(connection, t.clip_replay, replay)
-        for key, _ in metrics:
-            del self._metrics[key]
-        for row in replay:
-            del self._clip_replay[row["clip_id"]]
+        if count < len(self._clips):  # scores and replay records may belong to any clip
+            scores, replay = [], []
+        else:
+            scores, replay = self._scores[:rows], list(islice(self._clip_replay.values(), rows))
+        return _Batch(
+            list(islice(self._metrics.items(), rows)),
+            self._episodes[:rows],
+            self._events[:rows],
+            self._clips[:count],
+            self._clip_data[:count],
+            scores,
+            replay,
+        )
+
+    def _write(self, batch: _Batch) -> None:
+        """Write a batch in one transaction."""
+        try:
+            with self._begin() as connection:
+                if batch.metrics:
+                    upsert(connection, t.metrics, [self._metric_row(*metric) for metric in batch.metrics])
+                for table, rows in (
+                    (t.episodes, batch.episodes),
+                    (t.events, batch.events),
+                    (t.clips, batch.clips),
+                    (t.clip_data, batch.clip_data),
+                ):
+                    if rows:
+                        connection.execute(insert(table), rows)
+                if batch.scores:
+                    _write_scores(connection, batch.scores)
+                if batch.replay:
+                    upsert(connection, t.clip_replay, batch.replay)
+        except StoreBusyError:
+            self._uncertain = batch
+            raise
+
+    def _forget(self, batch: _Batch) -> None:
+        """Drop the rows of a batch that is stored; newer values that have replaced some of them stay."""
+        for key, value in batch.metrics:
+            if key in self._metrics and self._metrics[key] == value:
+                del self._metrics[key]
+        for row in batch.replay:
+            if self._clip_replay.get(row["clip_id"]) is row:
+                del self._clip_replay[row["clip_id"]]
         for kept, written in (
-            (self._episodes, episodes),
-            (self._events, events),
-            (self._clips, clips),
-            (self._clip_data, data),
-            (self._scores, scores),
+            (self._episodes, batch.episodes),
+            (self._events, batch.events),
+            (self._clips, batch.clips),
+            (self._clip_data, batch.clip_data),
+            (self._scores, batch.scores),
         ):
             del kept[: len(written)]
-        self._data_bytes -= sum(len(row["data"]) for row in data)
+        self._data_bytes -= sum(len(row["data"]) for row in batch.clip_data)
+
+    def _is_written(self, batch: _Batch) -> bool:
+        """Whether the store has the batch, whose rows go in together: judged by the first row that can be told apart."""
+        c, e, s = t.clips.c, t.episodes.c, t.scores.c
+        if batch.clips:
+            known = select(c.clip_id).where(c.clip_id == batch.clips[0]["clip_id"])
+        elif batch.episodes:
+            known = select(e.step).where(e.run_id == self._run_id, e.step == batch.episodes[0]["step"])
+        elif batch.scores:
+            row = batch.scores[0]
+            known = select(s.score_id).where(s.clip_id == row["clip_id"], s.created_at == row["created_at"])
+        else:
+            return False
+        with self._begin() as connection:
+            return connection.execute(known).first() is not None
 
     def _metric_row(self, key: tuple[str, int], value: float | None) -> dict[str, Any]:
         return {"run_id": self._run_id, "name": key[0], "step": key[1], "value": value}
@@ -160,9 +219,10 @@ class RunWriter:
         with path.open(encoding="utf-8") as file:
             for name, row in map(json.loads, file):
                 self._take_row(name, row)
+        everything = self._oldest(self.held_bytes, self.held_bytes)
         try:
-            if not self._is_written():
-                self._write_batch(self.held_bytes, self.held_bytes)
+            if not self._is_written(everything):  # the process may have ended before it removed the file
+                self._write(everything)
         finally:
             self._clear()
         path.unlink()
@@ -188,19 +248,6 @@ class RunWriter:
             self._data_bytes += len(self._clip_data[-1]["data"])
         else:
             {"episodes": self._episodes, "events": self._events, "clips": self._clips, "scores": self._scores}[name].append(row)
-
-    def _is_written(self) -> bool:
-        """Whether the store has the rows already: the process ended between writing them and removing their file."""
-        known = [
-            (t.clips.c.clip_id, [row["clip_id"] for row in self._clips[:1]]),
-            (t.episodes.c.step, [row["step"] for row in self._episodes[:1]]),
-        ]
-        with self._begin() as connection:
-            for column, values in known:
-                of_run = select(column).where(column.table.c.run_id == self._run_id, column.in_(values))
-                if values and connection.execute(of_run).first() is not None:
-                    return True
-        return False
 
 
 def _within(rows: list[dict[str, Any]], size: int) -> int:

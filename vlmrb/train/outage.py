@@ -39,6 +39,12 @@ class Outage:
         """Whether the last attempt failed."""
         return self._since is not None
 
+    def wait_until_free(self) -> None:
+        """Wait until nobody holds the store's write lock; at most as long as an ended run waits."""
+        gives_up_at = time.monotonic() + FINAL_WAIT_S
+        while not self._store.is_writable(1.0) and time.monotonic() < gives_up_at:
+            pass
+
     def attempt(self, work: Callable[[], object]) -> bool:
         """Do the work, unless the store is busy; returns whether it is done.
 

@@ -86,6 +86,7 @@ class Trainer:
         self._unwritten = store.folder_of_run(run_id) / "unwritten.jsonl"
         self._outage = Outage(store)
         self._writer = store.writer(run_id)
+        self._outage.wait_until_free()
         self._take_back()
         # one generator per consumer: adding a consumer does not shift the others' draws
         names = ("episodes", "replay", "agent", "evaluation", "play")
@@ -177,6 +178,7 @@ class Trainer:
         error, begun = "", False
         try:
             with Signals(self._interrupt):
+                self._outage.wait_until_free()
                 self._begin()
                 begun = True
                 self._learn()
