@@ -171,6 +171,41 @@ def test_rows_that_were_set_aside_are_taken_back_once(store: Store, tmp_path: Pa
     assert store.metrics(run_id, "m")[0].tolist() == [0, 1, 2]
 
 
+@pytest.mark.usefixtures("small_batches")
+def test_rows_that_are_partly_stored_already_are_completed_from_their_file(store: Store, tmp_path: Path) -> None:
+    run_id, path = new_run(store), tmp_path / "rows.jsonl"
+    writer = store.writer(run_id)
+    for number in range(8):
+        writer.add_clip(clip(run_id, number))
+        writer.add_score(score(run_id * CLIPS_PER_RUN + number, 0.9))
+    begin, works = store._write, [True, True, True, False]
+
+    def cut():
+        if not works.pop(0):
+            raise StoreBusyError("busy")
+        return begin()
+
+    writer.set_aside(path)
+    writer._begin = cut
+    with pytest.raises(StoreBusyError):
+        writer.take_back(path)
+    assert 0 < store.count_clips(run_id) < 8 and path.exists()
+    store.writer(run_id).take_back(path)
+    assert store.count_clips(run_id) == len(store.scores_of_run(run_id)) == 8 and not path.exists()
+
+
+def test_a_file_that_cannot_be_written_keeps_the_rows(store: Store, tmp_path: Path) -> None:
+    run_id, folder = new_run(store), tmp_path / "rows.jsonl"
+    (folder / "in the way").mkdir(parents=True)
+    writer = store.writer(run_id)
+    writer.add_clip(clip(run_id, 0))
+    writer.add_metric("m", 1, 1.0)
+    with pytest.raises(OSError, match="directory"):
+        writer.set_aside(folder)
+    writer.flush()
+    assert store.count_clips(run_id) == 1 and store.metric_names(run_id) == ["m"]
+
+
 def test_tags_that_several_people_add_and_remove_at_once_are_all_kept(store: Store) -> None:
     run_id = new_run(store)
     store.tag_run(run_id, ["old"])

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -106,10 +106,11 @@ class RunWriter:
             StoreError: the rows that were not written are kept for the next flush.
         """
         while self.held_bytes:
-            batch, self._uncertain = self._uncertain, None
+            batch = self._uncertain
             if batch is None or not self._is_written(batch):
                 batch = batch or self._oldest(BATCH_ROWS, BATCH_BYTES)
                 self._write(batch)
+            self._uncertain = None
             self._forget(batch)
 
     def _oldest(self, rows: int, size: int) -> _Batch:
@@ -195,59 +196,61 @@ class RunWriter:
         Raises:
             OSError: it cannot be written; the rows are kept.
         """
-        if not self.held_bytes:
+        batches = []
+        while self.held_bytes:
+            batch, self._uncertain = self._uncertain or self._oldest(BATCH_ROWS, BATCH_BYTES), None
+            self._forget(batch)
+            batches.append(batch)
+        if not batches:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}")
-        with partial.open("w", encoding="utf-8") as file:
-            for name, rows in self._rows().items():
-                file.writelines(json.dumps([name, row], default=_bytes_as_text) + "\n" for row in rows)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        self._clear()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("w", encoding="utf-8") as file:
+                file.writelines(json.dumps(asdict(batch), default=_bytes_as_text) + "\n" for batch in batches)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError:
+            for batch in batches:
+                self._keep(batch)
+            raise
+
+    def _keep(self, batch: _Batch) -> None:
+        self._metrics |= dict(batch.metrics)
+        self._episodes += batch.episodes
+        self._events += batch.events
+        self._clips += batch.clips
+        self._clip_data += batch.clip_data
+        self._scores += batch.scores
+        self._clip_replay |= {row["clip_id"]: row for row in batch.replay}
+        self._data_bytes += sum(len(row["data"]) for row in batch.clip_data)
 
     def take_back(self, path: Path) -> None:
-        """Write the rows that `set_aside` left in a file, in one transaction, then remove it. Does nothing without a file.
+        """Write the rows that `set_aside` left in a file, then remove it. Does nothing without a file; can be repeated.
 
         Raises:
-            StoreError: nothing was written, and the file is kept.
+            StoreError: the rest was not written, and the file is kept.
+            ValueError, KeyError, TypeError: the file is damaged.
         """
         if not path.exists():
             return
-        assert not self.held_bytes
         with path.open(encoding="utf-8") as file:
-            for name, row in map(json.loads, file):
-                self._take_row(name, row)
-        everything = self._oldest(self.held_bytes, self.held_bytes)
-        try:
-            if not self._is_written(everything):  # the process may have ended before it removed the file
-                self._write(everything)
-        finally:
-            self._clear()
+            for line in file:
+                batch = _batch(json.loads(line))
+                try:
+                    if not self._is_written(batch):
+                        self._write(batch)
+                finally:
+                    self._uncertain = None  # the file has it
         path.unlink()
 
-    def _rows(self) -> dict[str, list[dict[str, Any]]]:
-        return {
-            "metrics": [self._metric_row(*metric) for metric in self._metrics.items()],
-            "episodes": self._episodes,
-            "events": self._events,
-            "clips": self._clips,
-            "clip_data": self._clip_data,
-            "scores": self._scores,
-            "clip_replay": list(self._clip_replay.values()),
-        }
 
-    def _take_row(self, name: str, row: dict[str, Any]) -> None:
-        if name == "metrics":
-            self._metrics[row["name"], row["step"]] = row["value"]
-        elif name == "clip_replay":
-            self._clip_replay[row["clip_id"]] = row
-        elif name == "clip_data":
-            self._clip_data.append({**row, **{key: base64.b64decode(row[key]) for key in ("data", "rewards")}})
-            self._data_bytes += len(self._clip_data[-1]["data"])
-        else:
-            {"episodes": self._episodes, "events": self._events, "clips": self._clips, "scores": self._scores}[name].append(row)
+def _batch(stored: dict[str, Any]) -> _Batch:
+    """The batch that `set_aside` has written as JSON."""
+    metrics = [((str(name), int(step)), value) for (name, step), value in stored["metrics"]]
+    data = [{**row, **{name: base64.b64decode(row[name]) for name in ("data", "rewards")}} for row in stored["clip_data"]]
+    return _Batch(**{**stored, "metrics": metrics, "clip_data": data})
 
 
 def _within(rows: list[dict[str, Any]], size: int) -> int:

@@ -455,7 +455,12 @@ class Trainer:
             self._writer.take_back(self._unwritten)
         except (StoreUnavailableError, StoreFullError):
             raise
-        except (StoreError, ValueError, KeyError) as error:  # an older copy of the store lacks what they refer to, or damage
+        except (
+            StoreError,
+            ValueError,
+            KeyError,
+            TypeError,
+        ) as error:  # an older copy of the store lacks what they refer to, or damage
             refused = self._unwritten.with_suffix(".refused")
             self._unwritten.replace(refused)
             self._outage.notice = f"the rows in {refused} do not fit the store and are left out ({error})"
