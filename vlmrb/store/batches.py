@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, select, tuple_
 
+from vlmrb.store.patience import patiently
+
 LOCK_S = 0.1
 """How long a transaction should hold the write lock; the next one is smaller if it held it longer."""
 
@@ -17,16 +19,22 @@ FIRST_BATCH, LARGEST_BATCH = 50, 5_000  # rows; a clip can have megabytes of fra
 def in_batches(begin: Callable[[], AbstractContextManager[Connection]], step: Callable[[Connection, int], int]) -> None:
     """Call `step` with a number of rows, each time in a transaction of its own, until it finds nothing more to do.
 
+    A store that becomes busy is waited for: what has begun should not stay half done.
+
     Args:
         begin: opens a writing transaction.
         step: works on at most that many rows; returns on how many.
     """
-    rows = FIRST_BATCH
-    while True:
+
+    def batch() -> tuple[int, float]:
         with begin() as connection:
             locked_at = time.monotonic()
             done = step(connection, rows)
-        held = time.monotonic() - locked_at
+        return done, time.monotonic() - locked_at
+
+    rows = FIRST_BATCH
+    while True:
+        done, held = patiently(batch)
         if done == 0:
             return
         rows = min(LARGEST_BATCH, rows * 2) if held < LOCK_S / 2 else max(1, int(rows * LOCK_S / 2 / max(held, 1e-3)))

@@ -239,18 +239,27 @@ class Runs(Database):
         end = t.clips.c.start_step + (t.clips.c.length - 1) * t.clips.c.stride
         recorded_after = t.clips.c.number >= clip_number if clip_number is not None else false()
         counts = and_(t.clips.c.run_id == run_id, t.clips.c.superseded.is_(False), or_(end >= step, recorded_after))
-        with self._read() as connection:  # the run is ours: nobody else adds clips
-            left = list(connection.scalars(select(t.clips.c.clip_id).where(counts)))
-
-        def supersede(connection: Connection, rows: int) -> int:
-            some, left[:] = left[:rows], left[rows:]
-            connection.execute(update(t.clips).where(t.clips.c.clip_id.in_(some)).values(superseded=True))
-            return len(some)
-
-        in_batches(self._write, supersede)
+        self._supersede(counts)
         with self._write() as connection:
             later = and_(t.controls.c.run_id == run_id, t.controls.c.applied_step >= step, t.controls.c.name.in_(EDITS))
             connection.execute(update(t.controls).where(later).values(status="requested", applied_step=None))
+
+    def _supersede(self, condition: ColumnElement[bool]) -> None:
+        """Mark a run's clips as superseded; nobody else adds clips in the meantime."""
+        matching = select(t.clips.c.clip_id).where(condition)
+
+        def supersede(connection: Connection, rows: int) -> int:
+            some = left[:rows]
+            connection.execute(update(t.clips).where(t.clips.c.clip_id.in_(some)).values(superseded=True))
+            del left[:rows]
+            return len(some)
+
+        while True:  # once, unless a connection was lost
+            with self._read() as connection:
+                left = list(connection.scalars(matching))
+            if not left:
+                return
+            in_batches(self._write, supersede)
 
 
 def _set_aside(folder: Path) -> None:
