@@ -13,6 +13,7 @@ import pytest
 from tests.test_train import _break, _claim, assert_clips_tile, small
 from vlmrb.checkpoint import latest_step
 from vlmrb.errors import StoreBusyError, StoreUnavailableError
+from vlmrb.jobs.executing import execute
 from vlmrb.store import Store
 from vlmrb.train import Trainer, create_run, resume, train
 from vlmrb.types import RunFigures
@@ -209,3 +210,18 @@ def test_clips_that_a_failed_scorer_left_are_scored_when_the_run_is_resumed(stor
     trainer._labelling.record(scored, [0] * len(scored))
     trainer._close("")
     assert store.unscored_clips(run_id) == [] and store.run(run_id).counters.dropped == 0
+
+
+def test_a_job_whose_store_is_taken_away_ends_in_words(store: Store, monkeypatch, capsys) -> None:
+    def work(of: Store, target: int) -> tuple[int, str]:
+        Path(of.url).unlink()
+        of.rename_run(target, "x")
+        raise AssertionError
+
+    [job_id] = store.enqueue_jobs("trial", [1])
+    store.take_jobs({"trial": 1})
+    monkeypatch.setattr("vlmrb.jobs.executing._load_work", lambda kind: work)
+    monkeypatch.setattr("vlmrb.jobs.executing.signal.signal", lambda *_: None)
+    assert execute(store, job_id) == 2
+    said = capsys.readouterr().out
+    assert "was deleted or moved" in said and "could not be recorded" in said
