@@ -93,12 +93,7 @@ def rename_run(store: Store, run_id: int, name: str) -> str:
 
 def tag_runs(store: Store, run_ids: Iterable[int], added: list[str], removed: list[str]) -> Outcome:
     """Add tags to and remove tags from several runs; their other tags stay."""
-
-    def change(run_id: int) -> None:
-        kept = [tag for tag in store.run(run_id).tags if tag not in removed]
-        store.tag_run(run_id, [*kept, *(tag for tag in added if tag not in kept)])
-
-    return _each(run_ids, change)
+    return _each(run_ids, lambda run_id: store.change_tags(run_id, add=added, remove=removed))
 
 
 def _each(run_ids: Iterable[int], change: Callable[[int], Any]) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -10,7 +11,10 @@ from typing import Any
 from vlmrb.analysis.comparison import method_of
 from vlmrb.config import defaults_of_run
 from vlmrb.config import settings as described
-from vlmrb.types import Job, RunListItem, RunSummary
+from vlmrb.types import LIVE, Job, RunListItem, RunSummary
+
+SILENT_S = 60.0
+"""After this long without a heartbeat, a live run's row says so."""
 
 ENDED_EARLY = ("stopped", "interrupted", "failed", "cancelled")
 
@@ -110,9 +114,17 @@ def _row(item: RunListItem, job: Job | None) -> RunRow:
         steps_per_second=run.steps_per_second, best_success=item.best_success, latest_success=item.latest_success,
         positive_rate=counters.positive_rate, backlog=counters.backlog if run.scorer is not None else None,
         clips=counters.clips, created_at=run.created_at, started_at=run.started_at, ended_at=run.ended_at,
-        error=error, warning=counters.scoring_error or counters.prompt_notice,
+        error=error, warning=_silence(run) or counters.scoring_error or counters.store_notice or counters.prompt_notice,
         actions=_ACTIONS.get(state, ()),
     )  # fmt: skip
+
+
+def _silence(run: RunSummary) -> str:
+    """That a live run has not been heard of for a while; ''. The time, not the age: rows are compared to find changes."""
+    if run.status not in LIVE or run.heartbeat_at is None or time.time() - run.heartbeat_at < SILENT_S:
+        return ""
+    at = time.strftime("%H:%M:%S", time.localtime(run.heartbeat_at))
+    return f"no heartbeat since {at}: the run is in a long evaluation, or its store is busy and its rows wait"
 
 
 def state_of(run: RunSummary, job: Job | None) -> str:

@@ -4,7 +4,8 @@
     ├── ConfigError              a setting is out of range or conflicts with another (also a ValueError)
     ├── EnvironmentSetupError    an environment does not exist, or cannot be created or used
     ├── StoreError               the database cannot do what was asked
-    │   ├── StoreUnavailableError    unreachable, read-only, locked for too long, or its folder does not exist
+    │   ├── StoreUnavailableError    unreachable, read-only, deleted while in use, or its folder does not exist
+    │   │   └── StoreBusyError           locked or unreachable at the moment; trying again later may succeed
     │   ├── StoreCorruptError        the file is not a usable database, or was written by a newer version
     │   ├── StoreFullError           the database's disk (or quota) is full
     │   └── NotFoundError            no run, clip, prompt or metric with that name or id
@@ -40,6 +41,10 @@ class StoreError(VlmrbError):
 
 class StoreUnavailableError(StoreError):
     """The database cannot be reached, opened or written."""
+
+
+class StoreBusyError(StoreUnavailableError):
+    """The database is locked or unreachable at the moment; trying again later may succeed."""
 
 
 class StoreCorruptError(StoreError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from app.colors import method_tokens
 from app.pages.run import MAX_POINTS, Seen, facts_of, known_prompts, look_at, read_log, seen_by
 from app.pages.runs import known_versions, read_table, side_by_side
 from app.run_actions import act_on, loss_of, rename_run, run_actions, split_tags, tag_runs
-from app.run_rows import differences, settings_of
+from app.run_rows import RunRow, differences, run_rows, settings_of
 from app.studio import Studio
 from app.widgets import answering
 from tests.foreign_rows import write_change
@@ -258,6 +259,34 @@ def test_tags_are_added_and_removed_without_affecting_others(store: Store, add_r
     assert tag_runs(store, [first, second], split_tags(" new, ,new "), ["old"]).problems == []
     assert store.run(first).tags == ("kept", "new")
     assert store.run(second).tags == ("new",)
+
+
+def test_tags_that_several_people_change_at_once_are_all_kept(store: Store, add_run: AddRun) -> None:
+    run_id, people = add_run(), ("ada", "bob", "cleo")
+
+    def tag(name: str) -> None:
+        for number in range(30):
+            assert tag_runs(store, [run_id], [f"{name} {number}"], [f"{name} {number - 1}"]).problems == []
+
+    with ThreadPoolExecutor(len(people)) as pool:
+        list(pool.map(tag, people))
+    assert set(store.run(run_id).tags) == {f"{name} 29" for name in people}
+
+
+def test_a_live_run_that_is_silent_or_whose_store_was_busy_says_so(store: Store, add_run: AddRun) -> None:
+    run_id = add_run("running")
+    assert row_of(store, run_id).warning == ""
+    store.heartbeat(run_id, 5, counters=RunCounters(store_notice="the store was busy from 10:00 to 10:05; nothing was lost"))
+    assert "was busy from" in row_of(store, run_id).warning
+    with store._write() as connection:
+        connection.exec_driver_sql("UPDATE runs SET heartbeat_at = heartbeat_at - 100")
+    assert "no heartbeat since" in row_of(store, run_id).warning
+    store.release_run(run_id, "stopped")
+    assert "no heartbeat since" not in row_of(store, run_id).warning
+
+
+def row_of(store: Store, run_id: int) -> RunRow:
+    return run_rows(store.run_list(run_ids=[run_id]), {})[0]
 
 
 def test_a_name_is_trimmed_and_never_empty(store: Store, add_run: AddRun) -> None:

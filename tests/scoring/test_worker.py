@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -98,9 +99,55 @@ def test_drain_raises_if_the_process_cannot_be_restarted(closing) -> None:
     one.submit(clip(2))
     with pytest.raises(ScorerDiedError, match="could not be restarted"):
         one.drain(wait=True, timeout_s=60)
-    assert one.dropped == 2
+    assert one.pending == [1, 2] and one.dropped == 0
     one.submit(clip(3))
-    assert one.dropped == 3 and one.drain() == []
+    assert one.pending == [1, 2, 3] and one.drain() == []  # a resumed run has them scored
+    one.give_up()
+    assert one.pending == [] and one.dropped == 3
+
+
+def fragile(folder: Path):
+    """A back end whose second start ends the process, and whose first batch does."""
+    starts = len(list(folder.iterdir()))
+    (folder / str(starts)).touch()
+    if starts == 1:
+        os._exit(7)
+    return DiesOnce(fatal=starts == 0)
+
+
+class DiesOnce:
+    frames_per_clip = 0
+
+    def __init__(self, fatal: bool) -> None:
+        self._fatal = fatal
+
+    def score(self, requests, prompt):
+        if self._fatal:
+            os._exit(7)
+        return [ClipScore(r.clip.clip_id, 1.0, None, None, 0.5, "fragile", "", "", None) for r in requests]
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_process_that_dies_while_it_is_restarted_is_started_again(closing, tmp_path: Path) -> None:
+    one = ScoringWorker(partial(fragile, tmp_path), PlainRenderer, PROMPT)
+    closing(one)
+    one.submit(clip(1))
+    assert [c.clip_id for c, _ in one.drain(wait=True, timeout_s=120)] == [1]
+    assert one.restarts == 2
+
+
+def test_a_process_that_dies_at_its_first_start_is_reported() -> None:
+    with pytest.raises(ScorerDiedError, match="did not start: it ended with exit code 7"):
+        ScoringWorker(partial(os._exit, 7), PlainRenderer, PROMPT)
+
+
+def test_a_process_that_does_not_start_in_time_is_ended() -> None:
+    before = set(multiprocessing.active_children())
+    with pytest.raises(ScorerDiedError, match=r"did not start: it was not ready within 0\.1 s"):
+        ScoringWorker(partial(time.sleep, 600), PlainRenderer, PROMPT, start_timeout_s=0.1)
+    assert set(multiprocessing.active_children()) <= before
 
 
 def test_a_scorer_that_cannot_be_created_fails_at_once_with_its_own_message() -> None:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import psutil
 
-from vlmrb.errors import VlmrbError
+from vlmrb.errors import StoreError, VlmrbError
 from vlmrb.jobs.dispatching import dispatch
-from vlmrb.store import Store
+from vlmrb.store import Store, patiently
 from vlmrb.types import JobKind, RunFigures
 
 EXIT_NOT_MINE, EXIT_ERROR, EXIT_CRASH, EXIT_INTERRUPTED = 3, 2, 1, 130
@@ -31,7 +31,7 @@ def execute(store: Store, job_id: int) -> int:
     exit_code, error = EXIT_CRASH, "the process was terminated"
     try:
         work = _load_work(job.kind)
-        if not store.job_started(job_id, process.pid, process.create_time()):
+        if not patiently(lambda: store.job_started(job_id, process.pid, process.create_time())):
             say(f"job {job_id} was cancelled, or another process has it")
             exit_code = EXIT_NOT_MINE
             return exit_code
@@ -47,9 +47,19 @@ def execute(store: Store, job_id: int) -> int:
         exit_code, error = EXIT_CRASH, f"{type(failure).__name__}: {failure}"
         say(f"failed:\n{traceback.format_exc()}")
     finally:
+        exit_code = _report(store, job_id, exit_code, error)
+    return exit_code
+
+
+def _report(store: Store, job_id: int, exit_code: int, error: str) -> int:
+    """Record the end of the job and start the next one; returns the exit status, an error if the store refuses."""
+    try:
         if exit_code != EXIT_NOT_MINE:
-            store.job_ended(job_id, exit_code, error)
-        dispatch(store)
+            patiently(lambda: store.job_ended(job_id, exit_code, error))
+        patiently(lambda: dispatch(store))
+    except StoreError as failure:
+        say(f"the end of job {job_id} could not be recorded: {failure}")
+        return exit_code or EXIT_ERROR
     return exit_code
 
 

@@ -6,6 +6,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from vlmrb.envs import make_renderer
-from vlmrb.errors import NotFoundError
+from vlmrb.errors import NotFoundError, StoreBusyError
 from vlmrb.scoring import ScorerOptions, ScoringWorker, make_scorer
-from vlmrb.store import Store
+from vlmrb.store import Store, patiently
 from vlmrb.types import ClipScore, ClipSummary, Prompt
 
 BATCH_SIZE = 8
@@ -100,7 +101,7 @@ def score_clips(
             _feed(worker, store, deque(clip.clip_id for clip in group), batch_size, inbox)
         finally:
             worker.close()
-    inbox.flush()
+    patiently(inbox.flush)
     by_id = {score.clip_id: score for score in inbox.scores}
     return [by_id[clip.clip_id] for clip in clips]
 
@@ -122,7 +123,8 @@ class _Inbox:
     def add(self, scores: list[ClipScore]) -> None:
         self.scores += scores
         if time.monotonic() - self._last >= _STORE_EVERY_S:
-            self.flush()
+            with suppress(StoreBusyError):  # the scores are stored next time
+                self.flush()
 
     def flush(self) -> None:
         self._last = time.monotonic()

@@ -15,7 +15,7 @@ from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.rescoring.judging import AgreementReport, report
 from vlmrb.rescoring.scoring import ScoringProgress, score_clips
 from vlmrb.scoring import ScorerOptions, check_scorer, fit_to_pictures, picture_notice, prompt_notice, resolve_prompt
-from vlmrb.store import Store
+from vlmrb.store import Store, patiently
 from vlmrb.types import ClipScore, ClipSummary, Prompt, Trial
 
 MAX_SAMPLE = 10_000
@@ -145,16 +145,18 @@ def run_trial(store: Store, trial_id: int, progress: Callable[[ScoringProgress],
     """
     import psutil
 
-    store.claim_trial(trial_id, os.getpid(), psutil.Process().create_time())
+    started_at = psutil.Process().create_time()
+    patiently(lambda: store.claim_trial(trial_id, os.getpid(), started_at))
     try:
         _score_trial(store, trial_id, progress)
     except Exception as error:
-        store.end_trial(trial_id, "failed", f"{error}" or type(error).__name__)
+        reason = f"{error}" or type(error).__name__
+        patiently(lambda: store.end_trial(trial_id, "failed", reason))
         raise
     except BaseException:  # Ctrl-C
         store.end_trial(trial_id, "interrupted")
         raise
-    store.end_trial(trial_id, "finished")
+    patiently(lambda: store.end_trial(trial_id, "finished"))
 
 
 def trial_report(store: Store, trial_id: int) -> TrialReport:

@@ -2,7 +2,8 @@
 
 The learner's side keeps queued clips in a bounded queue, and a thread sends them to the process in batches; `submit` and
 `drain` only touch that queue. The process renders snapshots to frames and calls the back end. If the process dies, it is
-restarted and its batch is sent again; if that does not help, scoring has failed and `drain` raises.
+restarted and its batch is sent again; if that does not help, scoring has failed and `drain` raises. The clips left then keep
+their places in `pending`, so that a resumed run can have them scored.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from vlmrb.types import Clip, ClipScore, ClipScorer, FrameRenderer, Prompt, Scor
 STARTS = 4
 """Tries per batch, each in a new process after the last one died, before scoring fails."""
 
+START_TIMEOUT_S = 1_800.0
+"""Seconds that a scoring process has to load its model."""
+
 
 class ScoringWorker:
     """Scores clips in a separate process.
@@ -38,9 +42,10 @@ class ScoringWorker:
         batch_size: maximum number of clips per call of the back end.
         queue_size: maximum number of queued clips; beyond it the oldest is dropped and counted.
         hang_timeout_s: a process that takes longer for a batch is considered dead.
+        start_timeout_s: the same for creating the back end, which may load or download a large model.
 
     Raises:
-        ScorerError: the back end cannot be created; as reported by the process.
+        ScorerError: the back end cannot be created; as reported by the process, or because it took too long.
     """
 
     def __init__(
@@ -52,26 +57,33 @@ class ScoringWorker:
         batch_size: int = 8,
         queue_size: int = 256,
         hang_timeout_s: float = 600.0,
+        start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:
         self._recipe = (make_backend, make_renderer)
         self._prompt, self._batch_size, self._queue_size = prompt, batch_size, queue_size
-        self._hang_timeout_s = hang_timeout_s
+        self._hang_timeout_s, self._start_timeout_s = hang_timeout_s, start_timeout_s
         self._waiting: deque[tuple[Clip, Prompt]] = deque()
         self._in_flight: list[tuple[Clip, Prompt]] = []
+        self._unscored: list[int] = []  # ids of the clips that scoring, once it had failed for good, left
         self._answers: deque[tuple[Clip, ClipScore]] = deque()
         self._changed = threading.Condition()
         self._failure: ScorerError | None = None
         self._closing = False
         self.dropped = 0
         self.restarts = 0
-        self._start_process()
+        try:
+            self._start_process()
+        except _NO_ANSWER as error:
+            reason = self._why(error)
+            self._end_process()
+            raise ScorerDiedError(f"the scoring process did not start: {reason}") from None
         self._thread = threading.Thread(target=self._serve, name="vlmrb-scoring", daemon=True)
         self._thread.start()
 
     @property
     def backlog(self) -> int:
-        """Number of clips submitted but not yet scored."""
-        return len(self._waiting) + len(self._in_flight)
+        """Number of clips submitted but not yet scored; after a failure, those that are left."""
+        return len(self._waiting) + len(self._in_flight) + len(self._unscored)
 
     @property
     def pid(self) -> int | None:
@@ -79,11 +91,17 @@ class ScoringWorker:
         return self._process.pid
 
     @property
-    def pending(self) -> list[Clip]:
-        """Submitted clips whose score has not been drained, oldest first."""
+    def pending(self) -> list[int]:
+        """Ids of the submitted clips whose score has not been drained, oldest first."""
         with self._changed:
             entries = [clip for clip, _ in self._answers] + [clip for clip, _ in [*self._in_flight, *self._waiting]]
-        return entries
+            return [clip.clip_id for clip in entries] + self._unscored
+
+    def give_up(self) -> None:
+        """Count the clips that a failure left unscored as dropped: the run has finished, and nobody will score them."""
+        with self._changed:
+            self.dropped += len(self._unscored)
+            self._unscored.clear()
 
     def set_prompt(self, prompt: Prompt) -> None:
         """Use this prompt for clips submitted from now on."""
@@ -93,7 +111,7 @@ class ScoringWorker:
         """Queue a clip without waiting."""
         with self._changed:
             if self._failure is not None:
-                self.dropped += 1
+                self._unscored.append(clip.clip_id)
                 return
             if len(self._waiting) >= self._queue_size:
                 self._waiting.popleft()
@@ -161,7 +179,7 @@ class ScoringWorker:
     def _fail(self, error: ScorerError) -> None:
         with self._changed:
             self._failure = error
-            self.dropped += len(self._waiting) + len(self._in_flight)
+            self._unscored += [clip.clip_id for clip, _ in [*self._in_flight, *self._waiting]]
             self._waiting.clear()
             self._in_flight = []
             self._changed.notify_all()
@@ -177,9 +195,8 @@ class ScoringWorker:
                     self._end_process()
                     self._start_process()
                 return self._ask([clip for clip, _ in batch], batch[0][1])
-            except (EOFError, OSError, TimeoutError) as error:
-                code = self._process.exitcode
-                reason = f"it ended with exit code {code}" if code is not None else str(error) or type(error).__name__
+            except _NO_ANSWER as error:
+                reason = self._why(error)
             time.sleep(0.1 * 2**start)
         raise ScorerDiedError(f"the scoring process could not be restarted ({STARTS} tries): {reason}")
 
@@ -195,11 +212,16 @@ class ScoringWorker:
         self._process = context.Process(target=_run, args=(theirs, *self._recipe), name="vlmrb-scoring", daemon=True)
         self._process.start()
         theirs.close()
-        try:
-            _unwrap(self._connection.recv())  # 'ready' or an error
-        except EOFError:
+        if not self._connection.poll(self._start_timeout_s):
+            raise TimeoutError(f"it was not ready within {self._start_timeout_s:g} s")
+        _unwrap(self._connection.recv())  # 'ready' or an error
+
+    def _why(self, error: BaseException) -> str:
+        """Why the process did not answer."""
+        if isinstance(error, EOFError):
             self._process.join(timeout=5)
-            raise ScorerDiedError(f"the scoring process ended on startup with exit code {self._process.exitcode}") from None
+        code = self._process.exitcode
+        return f"it ended with exit code {code}" if code is not None else str(error) or type(error).__name__
 
     def _end_process(self) -> None:
         self._connection.close()
@@ -207,6 +229,9 @@ class ScoringWorker:
         if self._process.is_alive():
             self._process.kill()
             self._process.join(timeout=5)
+
+
+_NO_ANSWER = (EOFError, OSError)  # TimeoutError is an OSError
 
 
 def _unwrap(message: tuple[str, Any]) -> Any:

@@ -18,6 +18,7 @@ from vlmrb.store.curves import Curves
 from vlmrb.store.engine import default_store_url
 from vlmrb.store.jobs import Jobs
 from vlmrb.store.live import LiveChanges
+from vlmrb.store.patience import patiently
 from vlmrb.store.prompts import Prompts
 from vlmrb.store.runs import Runs
 from vlmrb.store.scores import Scores
@@ -27,7 +28,7 @@ from vlmrb.store.writer import RunWriter
 if TYPE_CHECKING:
     from vlmrb.analysis.comparison import MeasuredRun
 
-__all__ = ["RunWriter", "Store", "default_store_url"]
+__all__ = ["RunWriter", "Store", "default_store_url", "patiently"]
 
 
 class Store(Runs, Curves, Clips, Browsing, Scores, Trials, Prompts, LiveChanges, Jobs, Care):

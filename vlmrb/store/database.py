@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Self
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from vlmrb.errors import NotFoundError, StoreCorruptError
+from vlmrb.errors import NotFoundError, StoreCorruptError, StoreUnavailableError
 from vlmrb.store.engine import default_store_url, describe, make_engine, parse_url, refuse_network_disk, sqlite_path
 from vlmrb.store.failures import plain_errors
 from vlmrb.store.tables import metadata
@@ -41,10 +42,12 @@ class Database:
         path = sqlite_path(self._url)
         if path is not None:
             self._prepare_file(path, create)
+        self._file: tuple[int, int] | None = None
         self._connect()
         try:
             with plain_errors(self._url):
                 self._bring_up_to_date(create)
+            self.check_file()
         except BaseException:
             self.close()
             raise
@@ -74,6 +77,7 @@ class Database:
         self._after_fork()
         self._reading.dispose()
         self._writing.dispose()
+        self._file = None
 
     def __enter__(self) -> Self:
         return self
@@ -91,6 +95,45 @@ class Database:
         place = f"{self._url.host or 'local'}-{self._url.port or 'default'}-{self._url.database}"
         return user_data_path("vlmrb", appauthor=False) / "".join(c if c.isalnum() else "-" for c in place) / str(run_id)
 
+    def check_file(self) -> None:
+        """Check that an SQLite store is still the file that was opened: rows written to a deleted file are lost.
+
+        Raises:
+            StoreUnavailableError: it was deleted or replaced.
+        """
+        path = sqlite_path(self._url)
+        if path is None:
+            return
+        try:
+            status = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            found = None
+        except OSError:  # nothing can be said now; using the file will tell
+            return
+        else:
+            found = status.st_dev, status.st_ino
+        if self._file is None:
+            self._file = found
+        elif found != self._file:
+            what = "deleted or moved" if found is None else "replaced by another file"
+            raise StoreUnavailableError(
+                f"store: {path} was {what} while it was in use; put it back or restore a backup, then start again"
+            )
+
+    def is_writable(self, within_s: float = 0.1) -> bool:
+        """Whether an SQLite store's write lock is free or becomes free within this time; True for a server."""
+        path = sqlite_path(self._url)
+        if path is None:
+            return True
+        try:
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=within_s)) as connection:
+                connection.isolation_level = None
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            return not str(getattr(error, "sqlite_errorname", "")).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+        return True
+
     @property
     def _is_postgresql(self) -> bool:
         return self._url.get_backend_name() == "postgresql"
@@ -102,6 +145,7 @@ class Database:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
+        self.check_file()
         with self._transaction("_writing") as connection:
             yield connection
 

@@ -11,7 +11,7 @@ import psutil
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from vlmrb.errors import NotFoundError, StoreCorruptError, StoreError, StoreFullError, StoreUnavailableError
+from vlmrb.errors import NotFoundError, StoreBusyError, StoreCorruptError, StoreError, StoreFullError, StoreUnavailableError
 from vlmrb.store.engine import BUSY_TIMEOUT_MS, describe, sqlite_path
 
 _SECONDS = f"{BUSY_TIMEOUT_MS / 1000:g} s"
@@ -62,7 +62,7 @@ def _sqlite(code: str, words: str, url: URL) -> StoreError:
             f"store: {where} is read-only ({words}); make the file and its folder writable, or use another store"
         )
     if kind in ("BUSY", "LOCKED", "PROTOCOL"):
-        return StoreUnavailableError(f"store: {where} has been locked by another process for {_SECONDS} ({words}); try again")
+        return StoreBusyError(f"store: {where} has been locked by another process for {_SECONDS} ({words}); try again")
     if kind == "CANTOPEN":
         return StoreUnavailableError(f"store: {where} cannot be opened ({words}): {_why_not(url)}")
     if words.startswith("no such "):  # a table or column
@@ -81,9 +81,10 @@ def _postgresql(code: str, words: str, url: URL) -> StoreError:
     if code in ("25006", "42501"):
         return StoreUnavailableError(f"store: {where} is not writable ({words}); use a role that owns the tables")
     if code in ("55P03", "40P01", "40001"):
-        return StoreUnavailableError(f"store: {where} has been locked by another process for {_SECONDS} ({words}); try again")
+        return StoreBusyError(f"store: {where} has been locked by another process for {_SECONDS} ({words}); try again")
     if code == "" or code[:2] in ("08", "57", "53", "28", "3D"):
-        return StoreUnavailableError(
+        for_now = code[:2] not in ("28", "3D") and code != "57P04"  # not: login refused, no such database, database dropped
+        return (StoreBusyError if for_now else StoreUnavailableError)(
             f"store: {where} cannot be reached ({words}); check the URL, that the server is running and that the database exists"
         )
     return StoreUnavailableError(f"store: {where} failed: {words}")

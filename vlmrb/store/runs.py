@@ -11,21 +11,27 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, false, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, false, func, insert, or_, select, update
 
 from vlmrb.errors import NotFoundError, RunBusyError
 from vlmrb.replay.registry import replay_methods
 from vlmrb.store import tables as t
+from vlmrb.store.batches import delete_some, in_batches
 from vlmrb.store.database import Database
 from vlmrb.store.liveness import HEARTBEAT_TIMEOUT_S, is_alive
 from vlmrb.store.text import clean, clean_tags, plain
 from vlmrb.store.trials import forget_run
-from vlmrb.types import EDITS, LIVE, RunCounters, RunListItem, RunStatus, RunSummary
+from vlmrb.types import CLIPS_PER_RUN, EDITS, LIVE, RunCounters, RunListItem, RunStatus, RunSummary
 
 SUCCESS = "eval/success_rate"
 """The metric shown in lists of runs."""
 
 MAX_NAME = 200
+
+_DELETING = "deleting"
+"""Stored as the status of a run whose deletion has begun. It reads as 'failed'."""
+
+_DELETE_AGAIN = "if that was cut short, delete it again"
 
 
 class Runs(Database):
@@ -87,6 +93,8 @@ class Runs(Database):
         with self._write() as connection:
             row = _locked(connection, run_id)
             _refuse_live(row, "stop it first")
+            if row.status == _DELETING:
+                raise RunBusyError(f"run {run_id} is being deleted; {_DELETE_AGAIN}")
             now = time.time()
             values = {"status": "running", "pid": pid, "pid_started_at": pid_started_at, "host": socket.gethostname(),
                       "started_at": row.started_at or now, "ended_at": None, "heartbeat_at": now, "error": ""}  # fmt: skip
@@ -143,7 +151,8 @@ class Runs(Database):
         if run_ids is not None:
             query = query.where(t.runs.c.run_id.in_(list(run_ids)))
         if status is not None and status != "queued":  # a run recorded as live may be dead
-            query = query.where(t.runs.c.status.in_({status, *LIVE} if status == "interrupted" else {status}))
+            stored = {status, *(LIVE if status == "interrupted" else (_DELETING,) if status == "failed" else ())}
+            query = query.where(t.runs.c.status.in_(stored))
         elif status is None and limit is not None:
             query = query.limit(max(limit, 0))
         with self._read() as connection:
@@ -180,8 +189,17 @@ class Runs(Database):
         with self._write() as connection:
             _update(connection, run_id, values)
 
+    def change_tags(self, run_id: int, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
+        """Add tags to the run's and remove others; those that nobody names stay. Raises like `tag_run`."""
+        added, removed = clean_tags(add), {clean(tag).strip() for tag in remove}
+        with self._write() as connection:
+            tags = [tag for tag in _locked(connection, run_id).tags if tag not in removed]
+            _update(connection, run_id, {"tags": clean_tags([*tags, *added])})
+
     def delete_run(self, run_id: int) -> None:
         """Delete the run's rows, clips and scores, including those in trials. The caller deletes its folder.
+
+        Other writers get their turn in between. If this process ends halfway, the run can only be deleted again.
 
         Raises:
             NotFoundError: there is no such run.
@@ -191,7 +209,16 @@ class Runs(Database):
             _refuse_live(_locked(connection, run_id), "stop it before deleting it")
             forget_run(connection, run_id)
             connection.execute(delete(t.jobs).where(t.jobs.c.kind == "train", t.jobs.c.target_id == run_id))
+            _update(connection, run_id, {"status": _DELETING, "pid": None})
+        first = run_id * CLIPS_PER_RUN
+        self._delete_rows(t.clips, t.clips.c.clip_id.between(first, first + CLIPS_PER_RUN - 1))  # with their scores and the like
+        for table in (t.metrics, t.episodes, t.events, t.controls):
+            self._delete_rows(table, table.c.run_id == run_id)
+        with self._write() as connection:
             connection.execute(delete(t.runs).where(t.runs.c.run_id == run_id))
+
+    def _delete_rows(self, table: Table, condition: ColumnElement[bool]) -> None:
+        in_batches(self._write, lambda connection, rows: delete_some(connection, table, condition, rows))
 
     def rollback_run(self, run_id: int, step: int, clip_number: int | None = None) -> None:
         """Roll back to the checkpoint at `step`, from which the run resumes: steps 0 … step − 1 are done.
@@ -199,19 +226,40 @@ class Runs(Database):
         Metrics after `step` (their step counts the steps done) are deleted, and so are episodes and events at or after
         it. Clips that reach it, and those numbered `clip_number` or higher (recorded after it), are kept but marked
         superseded. Changes of λ and prompt applied at or after it are requested again. Pauses and stops are not: a
-        resumed run is meant to run.
+        resumed run is meant to run. Done in steps that can be repeated, so that other writers get their turn.
         """
         with self._write() as connection:
             _locked(connection, run_id)
-            connection.execute(delete(t.metrics).where(t.metrics.c.run_id == run_id, t.metrics.c.step > step))
-            connection.execute(delete(t.episodes).where(t.episodes.c.run_id == run_id, t.episodes.c.step >= step))
-            connection.execute(delete(t.events).where(t.events.c.run_id == run_id, t.events.c.step >= step))
-            end = t.clips.c.start_step + (t.clips.c.length - 1) * t.clips.c.stride
-            recorded_after = t.clips.c.number >= clip_number if clip_number is not None else false()
-            beyond = and_(t.clips.c.run_id == run_id, t.clips.c.superseded.is_(False), or_(end >= step, recorded_after))
-            connection.execute(update(t.clips).where(beyond).values(superseded=True))
+        for table, beyond in (
+            (t.metrics, t.metrics.c.step > step),
+            (t.episodes, t.episodes.c.step >= step),
+            (t.events, t.events.c.step >= step),
+        ):
+            self._delete_rows(table, and_(table.c.run_id == run_id, beyond))
+        end = t.clips.c.start_step + (t.clips.c.length - 1) * t.clips.c.stride
+        recorded_after = t.clips.c.number >= clip_number if clip_number is not None else false()
+        counts = and_(t.clips.c.run_id == run_id, t.clips.c.superseded.is_(False), or_(end >= step, recorded_after))
+        self._supersede(counts)
+        with self._write() as connection:
             later = and_(t.controls.c.run_id == run_id, t.controls.c.applied_step >= step, t.controls.c.name.in_(EDITS))
             connection.execute(update(t.controls).where(later).values(status="requested", applied_step=None))
+
+    def _supersede(self, condition: ColumnElement[bool]) -> None:
+        """Mark a run's clips as superseded; nobody else adds clips in the meantime."""
+        matching = select(t.clips.c.clip_id).where(condition)
+
+        def supersede(connection: Connection, rows: int) -> int:
+            some = left[:rows]
+            connection.execute(update(t.clips).where(t.clips.c.clip_id.in_(some)).values(superseded=True))
+            del left[:rows]
+            return len(some)
+
+        while True:  # once, unless a connection was lost
+            with self._read() as connection:
+                left = list(connection.scalars(matching))
+            if not left:
+                return
+            in_batches(self._write, supersede)
 
 
 def _set_aside(folder: Path) -> None:
@@ -285,7 +333,9 @@ def _counters(stored: dict[str, Any]) -> RunCounters:
 
 
 def _summary(row: Row[Any]) -> RunSummary:
-    status: RunStatus = row.status
+    deleting = row.status == _DELETING
+    status: RunStatus = "failed" if deleting else row.status
+    error = f"its deletion has begun; {_DELETE_AGAIN}" if deleting else row.error
     if status in LIVE and not _is_live(row):
         status = "interrupted"
     if status not in LIVE and (row.job in ("queued", "starting") or (row.job == "running" and status == "created")):
@@ -296,6 +346,6 @@ def _summary(row: Row[Any]) -> RunSummary:
         replay=config.get("replay", ""), scorer=config.get("scorer"), seed=config.get("seed", 0),
         total_steps=config.get("total_steps", 0), step=row.step, steps_per_second=row.steps_per_second,
         created_at=row.created_at, started_at=row.started_at, ended_at=row.ended_at, heartbeat_at=row.heartbeat_at,
-        pid=row.pid, error=row.error, config=config, render_spec=row.render_spec, success_rule=row.success_rule,
+        pid=row.pid, error=error, config=config, render_spec=row.render_spec, success_rule=row.success_rule,
         counters=_counters(row.counters), tags=tuple(row.tags), set_name=row.set_name,
     )  # fmt: skip

@@ -56,6 +56,8 @@ class Trials(Database):
             "error": "",
         }
         with self._write() as connection:
+            runs = select(t.runs.c.run_id).where(t.runs.c.run_id.in_(row["run_ids"])).order_by(t.runs.c.run_id)
+            connection.execute(runs.with_for_update())  # none of them is deleted in the meantime
             there = set(connection.scalars(select(t.clips.c.clip_id).where(t.clips.c.clip_id.in_(ids))))
             if missing := [clip_id for clip_id in ids if clip_id not in there]:
                 raise NotFoundError(f"there is no clip {missing[0]}; `vlmrb clips RUN` lists a run's clips")
@@ -145,7 +147,7 @@ class Trials(Database):
 def forget_run(connection: Connection, run_id: int) -> None:
     """Remove a run's clips from all trials; a trial left without clips is deleted."""
     c = t.trials.c
-    for row in connection.execute(select(c.trial_id, c.run_ids, c.clip_ids)).all():
+    for row in connection.execute(select(c.trial_id, c.run_ids, c.clip_ids).order_by(c.trial_id).with_for_update()).all():
         if run_id not in row.run_ids:
             continue
         run_ids = [each for each in row.run_ids if each != run_id]

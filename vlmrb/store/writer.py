@@ -1,21 +1,50 @@
-"""Rows of a live run, collected in memory and written in one transaction."""
+"""Rows of a live run, collected in memory and written in short transactions."""
 
 from __future__ import annotations
 
+import base64
+import json
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Float, bindparam, case, func, insert, update
+from sqlalchemy import Connection, Float, bindparam, case, func, insert, select, update
 
+from vlmrb.errors import StoreBusyError
 from vlmrb.store import tables as t
 from vlmrb.store.records import clip_replay_row, clip_rows, episode_row, event_row, score_row, upsert
 from vlmrb.store.text import clean, finite
 from vlmrb.types import Clip, ClipReplay, ClipScore, Episode, Event
 
+BATCH_ROWS = 1_000
+"""Rows of a kind per transaction: everybody else waits while it lasts, and there are many rows after a store was busy."""
+
+BATCH_BYTES = 8 * 2**20
+"""Bytes of clip data per transaction."""
+
+_ROW_BYTES = 1_000
+"""What a row without its clip data takes in memory, roughly."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Rows that are written in one transaction."""
+
+    metrics: list[tuple[tuple[str, int], float | None]]
+    episodes: list[dict[str, Any]]
+    events: list[dict[str, Any]]
+    clips: list[dict[str, Any]]
+    clip_data: list[dict[str, Any]]
+    scores: list[dict[str, Any]]
+    replay: list[dict[str, Any]]
+
 
 class RunWriter:
-    """Collects a run's rows; `flush` writes all of them or none. Not thread-safe.
+    """Collects a run's rows; `flush` writes them. Not thread-safe.
 
     Args:
         run_id: the run.
@@ -34,6 +63,14 @@ class RunWriter:
         self._clip_data: list[dict[str, Any]] = []
         self._scores: list[dict[str, Any]] = []
         self._clip_replay: dict[int, dict[str, Any]] = {}
+        self._data_bytes = 0
+        self._uncertain: _Batch | None = None  # the connection was lost while it was written: perhaps it is stored
+
+    @property
+    def held_bytes(self) -> int:
+        """About how much memory the rows take that are not written yet."""
+        rows = sum(map(len, (self._metrics, self._episodes, self._events, self._clips, self._scores, self._clip_replay)))
+        return self._data_bytes + rows * _ROW_BYTES
 
     def add_metric(self, name: str, step: int, value: float) -> None:
         """One point of a curve; the last value for a step wins. NaN and infinities are stored as 'no value'."""
@@ -52,6 +89,7 @@ class RunWriter:
         row, data = clip_rows(self._run_id, clip)
         self._clips.append(row)
         self._clip_data.append(data)
+        self._data_bytes += len(data["data"])
 
     def add_score(self, score: ClipScore) -> None:
         """A score of a clip that is already stored or added."""
@@ -62,46 +100,182 @@ class RunWriter:
         self._clip_replay[int(replay.clip_id)] = clip_replay_row(replay)
 
     def flush(self) -> None:
-        """Write everything collected, in one transaction.
+        """Write everything collected. Up to BATCH_ROWS and BATCH_BYTES it is one transaction: all of it or nothing.
 
         Raises:
-            StoreError: nothing was written; the rows are kept for the next flush.
+            StoreError: the rows that were not written are kept for the next flush.
         """
-        if not any((self._metrics, self._episodes, self._events, self._clips, self._scores, self._clip_replay)):
-            return
+        while self.held_bytes:
+            batch = self._uncertain
+            if batch is None or not self._is_written(batch):
+                batch = batch or self._oldest(BATCH_ROWS, BATCH_BYTES)
+                self._write(batch)
+            self._uncertain = None
+            self._forget(batch)
+
+    def _oldest(self, rows: int, size: int) -> _Batch:
+        """The oldest rows of each kind. A clip comes before its scores, and in no later batch."""
+        count = _within(self._clip_data[:rows], size)
+        if count < len(self._clips):  # scores and replay records may belong to any clip
+            scores, replay = [], []
+        else:
+            scores, replay = self._scores[:rows], list(islice(self._clip_replay.values(), rows))
+        return _Batch(
+            list(islice(self._metrics.items(), rows)),
+            self._episodes[:rows],
+            self._events[:rows],
+            self._clips[:count],
+            self._clip_data[:count],
+            scores,
+            replay,
+        )
+
+    def _write(self, batch: _Batch) -> None:
+        """Write a batch in one transaction."""
+        try:
+            with self._begin() as connection:
+                if batch.metrics:
+                    upsert(connection, t.metrics, [self._metric_row(*metric) for metric in batch.metrics])
+                for table, rows in (
+                    (t.episodes, batch.episodes),
+                    (t.events, batch.events),
+                    (t.clips, batch.clips),
+                    (t.clip_data, batch.clip_data),
+                ):
+                    if rows:
+                        connection.execute(insert(table), rows)
+                if batch.scores:
+                    _write_scores(connection, batch.scores)
+                if batch.replay:
+                    upsert(connection, t.clip_replay, batch.replay)
+        except StoreBusyError:
+            self._uncertain = batch
+            raise
+
+    def _forget(self, batch: _Batch) -> None:
+        """Drop the rows of a batch that is stored; newer values that have replaced some of them stay."""
+        for key, value in batch.metrics:
+            if key in self._metrics and self._metrics[key] == value:
+                del self._metrics[key]
+        for row in batch.replay:
+            if self._clip_replay.get(row["clip_id"]) is row:
+                del self._clip_replay[row["clip_id"]]
+        for kept, written in (
+            (self._episodes, batch.episodes),
+            (self._events, batch.events),
+            (self._clips, batch.clips),
+            (self._clip_data, batch.clip_data),
+            (self._scores, batch.scores),
+        ):
+            del kept[: len(written)]
+        self._data_bytes -= sum(len(row["data"]) for row in batch.clip_data)
+
+    def _is_written(self, batch: _Batch) -> bool:
+        """Whether the store has the batch, whose rows go in together: judged by the first row that can be told apart."""
+        c, e, s = t.clips.c, t.episodes.c, t.scores.c
+        if batch.clips:
+            known = select(c.clip_id).where(c.clip_id == batch.clips[0]["clip_id"])
+        elif batch.episodes:
+            known = select(e.step).where(e.run_id == self._run_id, e.step == batch.episodes[0]["step"])
+        elif batch.scores:
+            row = batch.scores[0]
+            known = select(s.score_id).where(s.clip_id == row["clip_id"], s.created_at == row["created_at"])
+        else:
+            return False
         with self._begin() as connection:
-            self._write_metrics(connection)
-            for table, rows in (
-                (t.episodes, self._episodes),
-                (t.events, self._events),
-                (t.clips, self._clips),
-                (t.clip_data, self._clip_data),
-            ):
-                if rows:
-                    connection.execute(insert(table), rows)
-            self._write_scores(connection)
-            if self._clip_replay:
-                upsert(connection, t.clip_replay, list(self._clip_replay.values()))
-        self._clear()
+            return connection.execute(known).first() is not None
 
-    def _write_metrics(self, connection: Connection) -> None:
-        if not self._metrics:
-            return
-        rows = [
-            {"run_id": self._run_id, "name": name, "step": step, "value": value} for (name, step), value in self._metrics.items()
-        ]
-        upsert(connection, t.metrics, rows)
+    def _metric_row(self, key: tuple[str, int], value: float | None) -> dict[str, Any]:
+        return {"run_id": self._run_id, "name": key[0], "step": key[1], "value": value}
 
-    def _write_scores(self, connection: Connection) -> None:
-        if not self._scores:
+    # -- a store that stays away
+
+    def set_aside(self, path: Path) -> None:
+        """Move the rows to a file, from which `take_back` writes them to the store. Does nothing without rows.
+
+        Raises:
+            OSError: it cannot be written; the rows are kept.
+        """
+        batches = []
+        while self.held_bytes:
+            batch, self._uncertain = self._uncertain or self._oldest(BATCH_ROWS, BATCH_BYTES), None
+            self._forget(batch)
+            batches.append(batch)
+        if not batches:
             return
-        returned = connection.execute(insert(t.scores).returning(t.scores.c.score_id, sort_by_parameter_order=True), self._scores)
-        newest: dict[int, dict[str, Any]] = {}  # by clip; the last one wins
-        for row, score_id in zip(self._scores, returned.scalars(), strict=True):
-            of_clip = {name: row[name] for name in ("label", "probability", "prompt_id")}
-            newest[row["clip_id"]] = {"of_clip": row["clip_id"], "score_id": score_id, **of_clip}
-        in_order = [newest[clip_id] for clip_id in sorted(newest)]  # every writer uses this order, so that two never deadlock
-        connection.execute(_NEWEST_SCORE, in_order)
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("w", encoding="utf-8") as file:
+                file.writelines(json.dumps(asdict(batch), default=_bytes_as_text) + "\n" for batch in batches)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError:
+            for batch in batches:
+                self._keep(batch)
+            raise
+
+    def _keep(self, batch: _Batch) -> None:
+        self._metrics |= dict(batch.metrics)
+        self._episodes += batch.episodes
+        self._events += batch.events
+        self._clips += batch.clips
+        self._clip_data += batch.clip_data
+        self._scores += batch.scores
+        self._clip_replay |= {row["clip_id"]: row for row in batch.replay}
+        self._data_bytes += sum(len(row["data"]) for row in batch.clip_data)
+
+    def take_back(self, path: Path) -> None:
+        """Write the rows that `set_aside` left in a file, then remove it. Does nothing without a file; can be repeated.
+
+        Raises:
+            StoreError: the rest was not written, and the file is kept.
+            ValueError, KeyError, TypeError: the file is damaged.
+        """
+        if not path.exists():
+            return
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                batch = _batch(json.loads(line))
+                try:
+                    if not self._is_written(batch):
+                        self._write(batch)
+                finally:
+                    self._uncertain = None  # the file has it
+        path.unlink()
+
+
+def _batch(stored: dict[str, Any]) -> _Batch:
+    """The batch that `set_aside` has written as JSON."""
+    metrics = [((str(name), int(step)), value) for (name, step), value in stored["metrics"]]
+    data = [{**row, **{name: base64.b64decode(row[name]) for name in ("data", "rewards")}} for row in stored["clip_data"]]
+    return _Batch(**{**stored, "metrics": metrics, "clip_data": data})
+
+
+def _within(rows: list[dict[str, Any]], size: int) -> int:
+    """How many of the rows stay within a size in bytes; at least one."""
+    for count, row in enumerate(rows):
+        size -= len(row["data"])
+        if size < 0:
+            return max(count, 1)
+    return len(rows)
+
+
+def _bytes_as_text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise TypeError(type(value).__name__)
+
+
+def _write_scores(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    returned = connection.execute(insert(t.scores).returning(t.scores.c.score_id, sort_by_parameter_order=True), rows)
+    newest: dict[int, dict[str, Any]] = {}  # by clip; the last one wins
+    for row, score_id in zip(rows, returned.scalars(), strict=True):
+        of_clip = {name: row[name] for name in ("label", "probability", "prompt_id")}
+        newest[row["clip_id"]] = {"of_clip": row["clip_id"], "score_id": score_id, **of_clip}
+    in_order = [newest[clip_id] for clip_id in sorted(newest)]  # every writer uses this order, so that two never deadlock
+    connection.execute(_NEWEST_SCORE, in_order)
 
 
 _NEWEST_SCORE = (

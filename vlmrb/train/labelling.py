@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,7 +14,7 @@ import numpy as np
 from vlmrb.agents import Agent
 from vlmrb.config import TrainConfig
 from vlmrb.envs import make_renderer
-from vlmrb.errors import ScorerError
+from vlmrb.errors import NotFoundError, ScorerError, StoreBusyError
 from vlmrb.metrics import Counters, MeanMetrics
 from vlmrb.replay import ReplayBuffer
 from vlmrb.scoring import ScorerOptions, ScoringWorker, make_scorer, picture_notice, prompt_notice
@@ -58,6 +61,8 @@ class Labelling:
         self.notice = self._notice()
         """What the model cannot interpret (the frames, or words of the prompt), or ''."""
         self._dropped_before = 0
+        self._store: Store | None = None
+        self._earlier: deque[int] = deque()  # clips left unscored before the run was resumed, not submitted again yet
         self.worker = self._start(render_spec)
 
     def _start(self, render_spec: dict[str, Any]) -> ScoringWorker | None:
@@ -90,12 +95,21 @@ class Labelling:
 
     def finish(self) -> list[tuple[Clip, ClipScore]]:
         """Wait for the last scores, at most FINAL_SCORES_S."""
-        return self._collect(wait=True, timeout_s=FINAL_SCORES_S)
+        gives_up_at = time.monotonic() + FINAL_SCORES_S
+        scored = self._collect(wait=True, timeout_s=FINAL_SCORES_S)
+        while self._earlier and not self.failure and (left := gives_up_at - time.monotonic()) > 0:
+            scored += self._collect(wait=True, timeout_s=left)
+        if self.failure and self.worker is not None:
+            self.worker.give_up()
+            self._dropped_before += len(self._earlier)
+            self._earlier.clear()
+        return scored
 
     def _collect(self, wait: bool, timeout_s: float | None = None) -> list[tuple[Clip, ClipScore]]:
         if self.worker is None:
             return []
         try:
+            self._submit_earlier(self.worker)
             return self.worker.drain(wait, timeout_s)
         except ScorerError as error:
             if self._config.on_scorer_failure == "stop":
@@ -103,6 +117,17 @@ class Labelling:
             step = self._buffer.next_item_id
             self.failure = f"scoring failed at step {step}; training continues without new scores: {error}"
             return []
+
+    def _submit_earlier(self, worker: ScoringWorker) -> None:
+        """Submit clips left from before the run was resumed, as long as they fill at most half of the queue."""
+        while self._earlier and worker.backlog < max(1, self._config.scoring_queue_size // 2) and not self.failure:
+            assert self._store is not None
+            with suppress(NotFoundError):  # its run was rolled back, or the store is an older copy
+                try:
+                    worker.submit(self._store.load_clip(self._earlier[0]))
+                except StoreBusyError:
+                    return
+            self._earlier.popleft()
 
     def record(self, scored: list[tuple[Clip, ClipScore]], stale: list[int]) -> None:
         """Count and store scores whose labels the buffer has applied, with the clips' current replay statistics.
@@ -143,13 +168,13 @@ class Labelling:
     @property
     def pending(self) -> list[int]:
         """Ids of the clips that are waiting for a score."""
-        return [clip.clip_id for clip in self.worker.pending] if self.worker is not None else []
+        return [*self.worker.pending, *self._earlier] if self.worker is not None else []
 
     def counters(self) -> RunCounters:
         """The run's counters, including those of the scoring process."""
         worker = self.worker
         dropped = self._dropped_before + (worker.dropped if worker is not None else 0)
-        backlog = worker.backlog if worker is not None else 0
+        backlog = len(self._earlier) + (worker.backlog if worker is not None else 0)
         counted = replace(self._counters, dropped=dropped)
         return counted.taken(backlog=backlog, scoring_error=self.failure, prompt_notice=self.notice)
 
@@ -159,13 +184,15 @@ class Labelling:
         self.set_prompt(prompt)
         if self.worker is None or not self._config.keep_clips:
             return
+        self._store = store
         for clip_id in clip_ids:
-            clip = store.load_clip(clip_id)
             scores = [score for score in store.scores(clip_id) if score.scorer == self._config.scorer]
             if scores:
+                clip = store.load_clip(clip_id)
                 self._count(scores[-1], self._buffer.apply_label(clip.item_ids, scores[-1].label))
             else:
-                self.worker.submit(clip)
+                self._earlier.append(clip_id)
+        self._submit_earlier(self.worker)
 
     def close(self) -> None:
         """Stop the scoring process."""

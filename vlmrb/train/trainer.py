@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,25 @@ from vlmrb.checkpoint import latest_step, load_checkpoint, save_checkpoint
 from vlmrb.clips import ClipRecorder
 from vlmrb.config import TrainConfig
 from vlmrb.envs import Play, VectorEnv, VectorStep, make_env
-from vlmrb.errors import CheckpointError, ConfigError, VlmrbError
+from vlmrb.errors import (
+    CheckpointError,
+    ConfigError,
+    StoreBusyError,
+    StoreCorruptError,
+    StoreError,
+    StoreFullError,
+    StoreUnavailableError,
+    VlmrbError,
+)
 from vlmrb.evaluation import FIRST_HELD_OUT_SEED, evaluate, max_parallel
 from vlmrb.live import parse_change
 from vlmrb.metrics import Counters, MeanMetrics
 from vlmrb.replay import ReplayBuffer, make_sampler, replay_method
 from vlmrb.scoring import resolve_prompt
 from vlmrb.store import Store
+from vlmrb.train import outage
 from vlmrb.train.labelling import Labelling
+from vlmrb.train.outage import Outage
 from vlmrb.train.signals import Signals
 from vlmrb.types import (
     EDITS,
@@ -35,6 +46,7 @@ from vlmrb.types import (
     Clip,
     Episode,
     LiveChange,
+    RunCounters,
     RunFigures,
     RunStatus,
     SetPrompt,
@@ -71,6 +83,11 @@ class Trainer:
     def __init__(self, run_id: int, config: TrainConfig, store: Store, progress: Progress | None = None) -> None:
         self.run_id, self.config, self._store, self._progress = run_id, config, store, progress
         self._folder = store.folder_of_run(run_id) / "checkpoints"
+        self._unwritten = store.folder_of_run(run_id) / "unwritten.jsonl"
+        self._outage = Outage(store)
+        self._writer = store.writer(run_id)
+        self._outage.wait_until_free()
+        self._take_back()
         # one generator per consumer: adding a consumer does not shift the others' draws
         names = ("episodes", "replay", "agent", "evaluation", "play")
         seeds = np.random.SeedSequence(config.seed).spawn(len(names))
@@ -95,7 +112,6 @@ class Trainer:
         )
         self._recorder = ClipRecorder(config.n_envs, config.clip_length, run_id, store.next_clip_number(run_id))
         self._eval_envs = [make_env(config) for _ in range(min(config.eval_episodes, max_parallel(first.action_spec)))]
-        self._writer = store.writer(run_id)
         self._metrics, self._counters = MeanMetrics(), Counters()
         self._returns = np.zeros(config.n_envs)
         self._lengths = np.zeros(config.n_envs, int)
@@ -103,6 +119,11 @@ class Trainer:
         prompt = resolve_prompt(config.prompt)
         self._success_rate: float | None = None
         self._status: RunStatus = "running"
+        self._interrupted = False
+        self._kept = ""  # what is in the run's folder, if the store did not take the end of the run
+        self._gives_up_at: float | None = None
+        self._checkpoint_due = False
+        self._answers: dict[int, dict[str, Any]] = {}
         self._labelling = Labelling(
             config,
             first.render_spec,
@@ -154,12 +175,18 @@ class Trainer:
         if self.config.device == "cpu":
             torch.set_num_threads(1)  # more threads slow networks of this size down
             torch.set_flush_denormal(True)  # sparse rewards produce denormals, which are several times slower on a CPU
-        error = ""
+        error, begun = "", False
         try:
             with Signals(self._interrupt):
+                self._outage.wait_until_free()
                 self._begin()
+                begun = True
                 self._learn()
                 self._finish()
+        except (StoreUnavailableError, StoreCorruptError) as failure:
+            self._status = "failed"
+            error = f"{failure}; {self._kept or self._keep_in_folder()}" if begun else str(failure)
+            raise type(failure)(error) from failure
         except BaseException as failure:
             self._status, error = "failed", str(failure) or type(failure).__name__
             raise
@@ -248,37 +275,63 @@ class Trainer:
             self._log()
         if _crosses(before, now, config.eval_interval):
             self._evaluate()
-        if _crosses(before, now, config.checkpoint_interval):
-            self._checkpoint()
+        self._checkpoint_due |= _crosses(before, now, config.checkpoint_interval)
+        if self._checkpoint_due and not self._outage.active:  # the store is never behind a checkpoint
+            self._checkpoint_due = not self._outage.attempt(self._checkpoint)
         if time.monotonic() - self._last_house >= HOUSEKEEPING_S:
             self._tick()
             while self._status == "paused":
-                time.sleep(0.2)
-                self._paused_s += 0.2
+                self._wait(0.2)
                 self._tick()
 
     def _tick(self) -> None:
         self._last_house = time.monotonic()
+        self._outage.attempt(self._exchange)
+        self._report_progress()
+        while self._outage.active and self._writer.held_bytes > outage.MAX_HELD_BYTES and self._status in LIVE:
+            self._outage.say(f"training waits, since {outage.MAX_HELD_BYTES // 2**20} MiB of rows are kept")
+            self._report_progress()
+            self._wait(0.2)
+            self._outage.attempt(self._exchange)
+
+    def _exchange(self) -> None:
+        """Write rows and a heartbeat, and read live changes.
+
+        Raises:
+            StoreBusyError: the store takes nothing at the moment; what it did not take is kept.
+        """
+        self._answer_changes()
         self._writer.flush()
         self._store.heartbeat(
             self.run_id,
             self.step,
             status=self._status if self._status in LIVE else None,
             steps_per_second=self._steps_per_second(),
-            counters=self._labelling.counters(),
+            counters=self._run_counters(),
         )
         for change in self._store.live_changes(self.run_id, status="requested"):
             self._apply_change(change)
+        self._answer_changes()
+
+    def _run_counters(self) -> RunCounters:
+        return replace(self._labelling.counters(), store_notice=self._outage.notice)
+
+    def _wait(self, seconds: float) -> None:
+        time.sleep(seconds)
+        self._paused_s += seconds
+
+    def _report_progress(self) -> None:
         if self._progress is not None:
             self._progress(self.step, self.config.total_steps, self._figures())
 
     def _figures(self) -> RunFigures:
+        busy = self._outage.notice if self._outage.active else ""
         return RunFigures(
             steps_per_second=self._steps_per_second(),
             success_rate=self._success_rate,
             vlm_weight=self._replay_figures().get("replay/vlm_weight"),
             positive_rate=self._counters.positive_rate,
-            warning=self._labelling.failure or self._labelling.notice,
+            warning=busy or self._labelling.failure or self._outage.notice or self._labelling.notice,
         )
 
     def _steps_per_second(self) -> float:
@@ -318,10 +371,19 @@ class Trainer:
     def _apply_change(self, change: LiveChange) -> None:
         try:
             self._apply(parse_change(change.name, change.value))
+        except StoreBusyError:
+            raise
         except VlmrbError as error:
-            self._store.acknowledge_change(change.change_id, error=str(error))
+            self._answers[change.change_id] = {"error": str(error)}
         else:
-            self._store.acknowledge_change(change.change_id, applied_step=self.step)
+            self._answers[change.change_id] = {"applied_step": self.step}
+
+    def _answer_changes(self) -> None:
+        """Report changes as applied or rejected. The answers wait for a busy store, so that no change is applied twice."""
+        while self._answers:
+            change_id = next(iter(self._answers))
+            self._store.acknowledge_change(change_id, **self._answers[change_id])
+            del self._answers[change_id]
 
     def _apply(self, change: Change) -> None:
         if isinstance(change, SetStatus):
@@ -336,7 +398,7 @@ class Trainer:
             self._sampler.change("lambda", change.weight)  # type: ignore[attr-defined]
 
     def _interrupt(self) -> None:
-        self._status = "interrupted"
+        self._status, self._interrupted = "interrupted", True
 
     # -- finishing, checkpoints, resuming
 
@@ -351,18 +413,89 @@ class Trainer:
                 self._evaluate()
             self._status = "finished"
         self._log()
-        self._checkpoint()
+        self._save_for_good()
+
+    def _save_for_good(self) -> None:
+        """The last rows and checkpoint. If the store is busy, they go to the run's folder, and then it waits for the store.
+
+        Raises:
+            StoreBusyError: it waited in vain. The run can be resumed once the store is back.
+        """
+        if self._outage.attempt(self._checkpoint):
+            return
+        ended = self._status
+        self._kept = self._keep_in_folder()
+
+        def hand_over() -> None:
+            self._writer.take_back(self._unwritten)
+            self._status = ended
+            self._checkpoint()
+
+        if not self._wait_for_store(hand_over):
+            raise StoreBusyError(f"{self._outage.reason}; run {self.run_id} ended at step {self.step} without it")
+        self._kept = ""
+
+    def _keep_in_folder(self) -> str:
+        """Save rows and a checkpoint without the store; says in words what became of them."""
+        if self._status == "finished":  # without the store, nobody learns of it: the run is to be resumed
+            self._status = "interrupted"
+        try:
+            self._writer.set_aside(self._unwritten)
+            self._checkpoint()
+        except (VlmrbError, OSError) as error:
+            return f"nor could a checkpoint be written at step {self.step} ({error})"
+        return (
+            f"a checkpoint at step {self.step} and the rows that the store did not take are in {self._folder.parent}; "
+            f"once the store is back, resume with: python -m vlmrb train --resume {self.run_id}"
+        )
+
+    def _take_back(self) -> None:
+        """Store the rows that the store did not take when the run ended, if there are any."""
+        try:
+            self._writer.take_back(self._unwritten)
+        except (StoreUnavailableError, StoreFullError):
+            raise
+        except (
+            StoreError,
+            ValueError,
+            KeyError,
+            TypeError,
+        ) as error:  # an older copy of the store lacks what they refer to, or damage
+            refused = self._unwritten.with_suffix(".refused")
+            self._unwritten.replace(refused)
+            self._outage.notice = f"the rows in {refused} do not fit the store and are left out ({error})"
+
+    def _wait_for_store(self, work: Callable[[], object]) -> bool:
+        """Attempt the work until it is done, or the time that an ended run waits for its store is up; whether it is done."""
+        while not self._outage.attempt(work):
+            now = time.monotonic()
+            patience = outage.INTERRUPTED_WAIT_S if self._interrupted else outage.FINAL_WAIT_S
+            self._gives_up_at = min(self._gives_up_at or now + patience, now + patience)
+            if now >= self._gives_up_at:
+                return False
+            self._outage.say(f"the run has ended and waits for it, at most {outage.FINAL_WAIT_S:g} s")
+            self._report_progress()
+            time.sleep(0.2)
+        return True
 
     def _close(self, error: str) -> None:
-        counted = self._labelling.counters()
+        counted = self._run_counters()
         self._labelling.close()
         self._envs.close()
         for env in self._eval_envs:
             env.close()
-        try:
+
+        def report() -> None:
+            self._answer_changes()
             self._writer.flush()
             self._store.heartbeat(self.run_id, self.step, steps_per_second=self._steps_per_second(), counters=counted)
             self._store.release_run(self.run_id, self._status, error or self._labelling.failure, counters=counted)
+
+        try:
+            if not self._wait_for_store(report) and not error:
+                raise StoreBusyError(
+                    f"{self._outage.reason}; run {self.run_id} ended as {self._status!r}, which was not recorded"
+                )
         except VlmrbError:
             if not error:  # otherwise report the first error; the run of a dead process reads as interrupted
                 raise

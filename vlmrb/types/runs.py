@@ -21,6 +21,7 @@ class RunCounters:
         backlog: clips waiting for their score.
         scoring_error: why scoring has stopped, or ''.
         prompt_notice: what the scorer cannot interpret, or ''.
+        store_notice: since when the store is busy, or how long it was; or ''.
     """
 
     episodes: int = 0
@@ -33,6 +34,7 @@ class RunCounters:
     backlog: int = 0
     scoring_error: str = ""
     prompt_notice: str = ""
+    store_notice: str = ""
 
     @property
     def positive_rate(self) -> float | None:
@@ -50,7 +52,7 @@ class RunFigures:
         success_rate: of the last evaluation, in [0, 1]; None before the first, or if the task has no notion of success.
         vlm_weight: λ in effect; None without a mixture.
         positive_rate: fraction of yes among the clips with a known answer; None before the first.
-        warning: what is wrong with scoring, or ''.
+        warning: what is wrong with the store or scoring, or ''.
     """
 
     steps_per_second: float
