@@ -11,7 +11,7 @@ import numpy as np
 from vlmrb.agents import Agent
 from vlmrb.config import TrainConfig
 from vlmrb.envs import make_renderer
-from vlmrb.errors import ScorerError
+from vlmrb.errors import NotFoundError, ScorerError
 from vlmrb.metrics import Counters, MeanMetrics
 from vlmrb.replay import ReplayBuffer
 from vlmrb.scoring import ScorerOptions, ScoringWorker, make_scorer, picture_notice, prompt_notice
@@ -153,19 +153,29 @@ class Labelling:
         counted = replace(self._counters, dropped=dropped)
         return counted.taken(backlog=backlog, scoring_error=self.failure, prompt_notice=self.notice)
 
-    def resume(self, prompt: Prompt, clip_ids: list[int], store: Store) -> None:
-        """Apply scores that were stored after the checkpoint to its pending clips, and submit the others again."""
+    def resume(self, prompt: Prompt, clip_ids: list[int], store: Store) -> int:
+        """Apply scores that were stored after the checkpoint to its pending clips, and submit the others again.
+
+        Returns:
+            How many of them are no longer in the store; the run goes on without these.
+        """
         self._dropped_before = self._counters.dropped
         self.set_prompt(prompt)
         if self.worker is None or not self._config.keep_clips:
-            return
+            return 0
+        missing = 0
         for clip_id in clip_ids:
-            clip = store.load_clip(clip_id)
+            try:
+                clip = store.load_clip(clip_id)
+            except NotFoundError:
+                missing += 1
+                continue
             scores = [score for score in store.scores(clip_id) if score.scorer == self._config.scorer]
             if scores:
                 self._count(scores[-1], self._buffer.apply_label(clip.item_ids, scores[-1].label))
             else:
                 self.worker.submit(clip)
+        return missing
 
     def close(self) -> None:
         """Stop the scoring process."""
