@@ -42,6 +42,7 @@ _SUMS = "SHA256SUMS"
 _NAME = re.compile(r"(replaced-)?step-([0-9]{12,})")
 _DAMAGED = re.compile(r"damaged-(replaced-)?step-[0-9]{12,}(-[0-9]+)?")
 _UNFINISHED = re.compile(r"\.(replaced-)?step-[0-9]{12,}\..+")
+_FULL = (errno.ENOSPC, errno.EDQUOT, None)  # torch and NumPy give no number
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 
 
@@ -60,15 +61,33 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint under `folder`, then remove all but the `keep` newest.
 
+    If the disk is full, all older ones but the newest give way first.
+
     Raises:
-        CheckpointError: it cannot be written (with the reason); the older ones are kept.
+        CheckpointError: it cannot be written (with the reason); the newest of the older ones is kept.
     """
+    try:
+        try:
+            _write(folder, step, state, tensors, arrays)
+        except (OSError, RuntimeError) as error:  # torch.save raises a RuntimeError if the disk is full
+            if getattr(error, "errno", None) not in _FULL or not remove_older(folder):
+                raise
+            _write(folder, step, state, tensors, arrays)
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(
+            f"the checkpoint at step {step} cannot be written under {folder}: {getattr(error, 'strerror', None) or error}. "
+            "Free some space or make the folder writable, then resume the run"
+        ) from error
+    _tidy(folder, step, keep)
+
+
+def _write(folder: Path, step: int, state: dict[str, Any], tensors: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     import torch
 
     target = folder / f"step-{step:012d}"
     temporary = folder / f".{target.name}.{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
         (temporary / "arrays").mkdir(parents=True)
         (temporary / "state.json").write_text(json.dumps({**state, "step": step, "format": FORMAT}))
         torch.save(tensors, temporary / "tensors.pt")
@@ -82,15 +101,19 @@ def save_checkpoint(
             _remove(replaced)  # of an earlier replacement that was cut short after the new one was in place
             target.rename(replaced)
         temporary.rename(target)
-        _sync(folder)
-        _sync(folder.parent)  # the first checkpoint creates the folder
-    except (OSError, RuntimeError) as error:  # torch.save raises a RuntimeError if the disk is full
+    except (OSError, RuntimeError):
         shutil.rmtree(temporary, ignore_errors=True)
-        raise CheckpointError(
-            f"the checkpoint at step {step} cannot be written under {folder}: {getattr(error, 'strerror', None) or error}. "
-            "Free some space or make the folder writable, then resume the run"
-        ) from error
-    _tidy(folder, step, keep)
+        raise
+    _sync(folder)
+    _sync(folder.parent)  # the first checkpoint creates the folder
+
+
+def remove_older(folder: Path) -> bool:
+    """Make room on a full disk: remove all checkpoints but the newest; False if there are none to remove."""
+    older = _checkpoints(folder)[1:]
+    for _, path in older:
+        _remove(path)
+    return bool(older)
 
 
 def _tidy(folder: Path, step: int, keep: int) -> None:

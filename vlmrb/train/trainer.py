@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from vlmrb.agents import make_agent
-from vlmrb.checkpoint import KEPT, load_checkpoint, save_checkpoint
+from vlmrb.checkpoint import KEPT, load_checkpoint, remove_older, save_checkpoint
 from vlmrb.clips import ClipRecorder
 from vlmrb.config import TrainConfig
 from vlmrb.envs import Play, VectorEnv, VectorStep, make_env
-from vlmrb.errors import CheckpointError, ConfigError, NotFoundError, VlmrbError
+from vlmrb.errors import CheckpointError, ConfigError, NotFoundError, StoreFullError, VlmrbError
 from vlmrb.evaluation import FIRST_HELD_OUT_SEED, evaluate, max_parallel
 from vlmrb.live import parse_change
 from vlmrb.metrics import Counters, MeanMetrics
@@ -36,6 +36,7 @@ from vlmrb.types import (
     Episode,
     LiveChange,
     Prompt,
+    RunCounters,
     RunFigures,
     RunStatus,
     SetPrompt,
@@ -417,12 +418,20 @@ class Trainer:
             return
         error = error or "; ".join(filter(None, (*self._losses, self._labelling.failure)))
         try:
-            self._writer.flush()
-            self._store.heartbeat(self.run_id, self.step, steps_per_second=self._steps_per_second(), counters=counted)
-            self._store.release_run(self.run_id, self._status, error, counters=counted)
+            try:
+                self._record_end(error, counted)
+            except StoreFullError:
+                if not remove_older(self._folder):
+                    raise
+                self._record_end(error, counted)
         except VlmrbError:
             if self._status != "failed":  # otherwise report the first error; the run of a dead process reads as interrupted
                 raise
+
+    def _record_end(self, error: str, counted: RunCounters) -> None:
+        self._writer.flush()
+        self._store.heartbeat(self.run_id, self.step, steps_per_second=self._steps_per_second(), counters=counted)
+        self._store.release_run(self.run_id, self._status, error, counters=counted)
 
     def _result(self) -> TrainResult:
         counters = self._labelling.counters()
