@@ -343,7 +343,7 @@ def test_clips_that_are_missing_in_the_store_do_not_stop_a_resume(copied: Store)
     (folder / "state.json").write_text(json.dumps(state | {"pending": [kept, 10_001, 10_002], "prompt_id": 99}))
     assert resume(1, store=copied).status == "finished"
     error = copied.run(1).error
-    assert "2 clips that waited for a score at step 1200 are not in the store; the run goes on without them" in error
+    assert "clips that waited for a score at step 1200 are missing in the store (2); the run goes on without" in error
     assert "prompt 99 is not in the store" in error
 
 
@@ -376,7 +376,7 @@ def backed_up(store: Store, target: Path) -> str:
 
 def test_a_run_resumes_from_a_backup_with_its_checkpoint(copied: Store, tmp_path: Path) -> None:
     (newest(checkpoints_of(copied)) / "state.json").write_text("{")
-    assert "checkpoints of 1 runs" in backed_up(copied, tmp_path / "copy.db")
+    assert f"checkpoints in {tmp_path / 'copy-runs'} of run 1 (" in backed_up(copied, tmp_path / "copy.db")
     with Store(str(tmp_path / "copy.db"), create=False) as copy:
         assert names(checkpoints_of(copy)) == ["step-000000000800"]  # the newest whole one
         assert resume(1, store=copy).steps == 1_600
@@ -387,4 +387,4 @@ def test_a_run_resumes_from_a_backup_with_its_checkpoint(copied: Store, tmp_path
 def test_a_backup_says_which_runs_it_has_no_checkpoint_of(copied: Store, tmp_path: Path) -> None:
     shutil.rmtree(checkpoints_of(copied))
     said = backed_up(copied, tmp_path / "copy.db")
-    assert "no run has a checkpoint; left out" in said and "runs 1; logs are left out" in said
+    assert "no run has a checkpoint; left out" in said and "from this copy: run 1; logs are left out" in said

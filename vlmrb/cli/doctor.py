@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import sqlite3
+from collections.abc import Collection
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -231,11 +232,15 @@ def _checkpoints_in(target: Path, folder: Path, copied: set[int]) -> str:
     with Store(str(target), create=False) as copy:
         without = [run.run_id for run in copy.runs() if run.run_id not in copied and run.status != "finished" and run.step > 0]
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if copied else 0
-    words = f"checkpoints of {len(copied)} runs in {folder} ({text.size(size)})" if copied else "no run has a checkpoint"
+    words = f"checkpoints in {folder} of {_named(copied)} ({text.size(size)})" if copied else "no run has a checkpoint"
     if without:
-        numbers = ", ".join(map(str, sorted(without)))
-        words += f"; left out, because they have no whole checkpoint and cannot be resumed from this copy: runs {numbers}"
+        words += f"; left out, without a whole checkpoint to resume from this copy: {_named(without)}"
     return f"{words}; logs are left out"
+
+
+def _named(run_ids: Collection[int]) -> str:
+    """Such as 'run 1' or 'runs 1, 2'."""
+    return f"run{'s' * (len(run_ids) != 1)} {', '.join(map(str, sorted(run_ids)))}"
 
 
 def _disk(url: str, hints: list[str]) -> dict[str, Any]:

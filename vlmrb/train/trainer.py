@@ -491,14 +491,14 @@ class Trainer:
             self._labelling.submit(clip)
         if missing := self._labelling.resume(prompt, pending, self._store):
             self._losses.append(
-                f"{missing} clips that waited for a score at step {self.step} are not in the store; the run goes on without them"
+                f"clips that waited for a score at step {self.step} are missing in the store ({missing}); the run goes on without"
             )
 
     def _ways_out(self) -> str:
         return f"start a new run, or put this run's own checkpoint back into {self._folder}"
 
     def _check_settings(self, state: dict[str, Any]) -> None:
-        saved, ours = state.get("settings", {}), _settings(self.config)  # version 0.1 saved none
+        saved, ours = state.get("settings", {}), _settings(self.config)  # earlier versions saved none
         words = [
             f"{name} {saved[name]!r} instead of {ours[name]!r}" for name in saved if name in ours and saved[name] != ours[name]
         ]
