@@ -21,6 +21,7 @@ import pytest
 
 from tests.waiting import wait_until
 from vlmrb.__main__ import main
+from vlmrb.checkpoint import latest_step
 from vlmrb.config import make_config
 from vlmrb.store import Store
 
@@ -171,7 +172,8 @@ def test_control_c_saves_a_checkpoint_and_resume_finishes_the_run(tmp_path: Path
     settings = [*SHORT, "--store", str(tmp_path / "runs.db"), "--json"]
     settings[settings.index("--total-steps") + 1] = "20000"
     process = subprocess.Popen([sys.executable, "-m", "vlmrb", "train", *settings], stdout=subprocess.PIPE, text=True)
-    wait_until((tmp_path / "runs-runs" / "1" / "checkpoints").exists, "the first checkpoint")
+    checkpoints = tmp_path / "runs-runs" / "1" / "checkpoints"
+    wait_until(lambda: len(list(checkpoints.glob("step-*"))) > 1, "the first checkpoint after that of step 0")
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -548,6 +550,7 @@ def test_doctor_backs_up_the_store(trained: Trained, tmp_path: Path) -> None:
     target = tmp_path / "copy.db"
     assert vlmrb("doctor", "--backup", target, "--store", trained.store).status == 0
     assert vlmrb("runs", "--store", target, "--json").json[0]["run_id"] == 1
+    assert latest_step(tmp_path / "copy-runs" / "1" / "checkpoints") == 1_600
     again = vlmrb("doctor", "--backup", target, "--store", trained.store)
     assert (again.status, "already exists" in again.out) == (1, True)
 

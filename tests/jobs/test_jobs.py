@@ -16,6 +16,7 @@ import pytest
 
 from tests.waiting import wait_until
 from vlmrb import jobs
+from vlmrb.checkpoint import latest_step
 from vlmrb.config import make_config
 from vlmrb.errors import CheckpointError, ConfigError, EnvironmentSetupError, RunBusyError
 from vlmrb.store import Store
@@ -57,10 +58,10 @@ def status(store: Store, run_id: int) -> RunStatus:
 
 
 def trains(store: Store, run_id: int) -> int:
-    """Wait until a process trains the run and has a checkpoint; its pid."""
+    """Wait until a process trains the run and has a checkpoint after that of step 0; its pid."""
     folder = store.folder_of_run(run_id) / "checkpoints"
     wait_until(
-        lambda: status(store, run_id) == "running" and folder.is_dir() and any(folder.iterdir()),
+        lambda: status(store, run_id) == "running" and bool(latest_step(folder)),
         lambda: f"the first checkpoint of run {run_id}; its log ends with:\n{jobs.log_tail(store, run_id)}",
     )
     pid = store.run(run_id).pid

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import shutil
 import sqlite3
+from collections.abc import Collection
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,7 +32,11 @@ def add(commands: Any) -> None:
         details="Exits with status 1 if it finds a problem; hints do not count.",
     )
     parser.add_argument(
-        "--backup", metavar="FILE", type=Path, help="copy the store (SQLite only) to FILE; consistent even while runs are writing"
+        "--backup",
+        metavar="FILE",
+        type=Path,
+        help="copy the store (SQLite only) to FILE, and each run's newest checkpoint to "
+        "a folder next to it; consistent even while runs are writing",
     )
 
 
@@ -191,10 +197,50 @@ def _store(arguments: argparse.Namespace, problems: list[str], hints: list[str])
 
 
 def _back_up(store: Any, target: Path) -> str:
-    if target.exists():
-        raise StoreUnavailableError(f"--backup: {target} already exists; give a new file name")
-    store.backup(target)
-    return f"{target} ({text.size(target.stat().st_size)})"
+    """Copy the checkpoints, then the database: a resume needs every row that is older than its checkpoint."""
+    from vlmrb.checkpoint import copy_checkpoint
+    from vlmrb.store import runs_folder
+
+    folder = runs_folder(target)
+    for path in (target, folder):
+        if path.exists():
+            raise StoreUnavailableError(f"--backup: {path} already exists; give a new file name")
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}")
+    copied: set[int] = set()
+    try:
+        if _path_of(store.url) is not None and target.parent.is_dir():  # else the store says in words what is wrong
+            for run in store.runs():
+                place = Path(str(run.run_id)) / "checkpoints"
+                if copy_checkpoint(store.folder_of_run(run.run_id).parent / place, partial / place) is not None:
+                    copied.add(run.run_id)
+        store.backup(target)
+        if partial.exists():
+            partial.rename(folder)
+    except OSError as error:
+        raise StoreUnavailableError(
+            f"--backup: the checkpoints cannot be copied to {folder} ({error}); choose a folder with enough space"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return f"{target} ({text.size(target.stat().st_size)}); {_checkpoints_in(target, folder, copied)}"
+
+
+def _checkpoints_in(target: Path, folder: Path, copied: set[int]) -> str:
+    """What the backup has of the runs' folders, and what it leaves out."""
+    from vlmrb.store import Store
+
+    with Store(str(target), create=False) as copy:
+        without = [run.run_id for run in copy.runs() if run.run_id not in copied and run.status != "finished" and run.step > 0]
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if copied else 0
+    words = f"checkpoints in {folder} of {_named(copied)} ({text.size(size)})" if copied else "no run has a checkpoint"
+    if without:
+        words += f"; left out, without a whole checkpoint to resume from this copy: {_named(without)}"
+    return f"{words}; logs are left out"
+
+
+def _named(run_ids: Collection[int]) -> str:
+    """Such as 'run 1' or 'runs 1, 2'."""
+    return f"run{'s' * (len(run_ids) != 1)} {', '.join(map(str, sorted(run_ids)))}"
 
 
 def _disk(url: str, hints: list[str]) -> dict[str, Any]:

@@ -30,12 +30,16 @@ def add(commands: Any) -> None:
         details="Ctrl-C saves a checkpoint and stops; --resume continues from it. Step counts are totals over all parallel "
         "environments.",
     )
-    parser.usage = (
-        "vlmrb train [--name TEXT] [--resume RUN] [--quiet] [--json] [--store URL] [settings]"  # too many settings to list
-    )
+    # too many settings to list
+    parser.usage = "vlmrb train [--name TEXT] [--resume RUN [--from-start]] [--quiet] [--json] [--store URL] [settings]"
     parser.add_argument("--name", metavar="TEXT", help="name of the run (default: derived from its settings)")
     parser.add_argument(
         "--resume", metavar="RUN", type=positive_integer, help="resume this run; cannot be combined with settings"
+    )
+    parser.add_argument(
+        "--from-start",
+        action="store_true",
+        help="with --resume: if no whole checkpoint is left, delete the run's curves and train it again from step 0",
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     add_config_options(parser)
@@ -47,6 +51,8 @@ def train_run(arguments: argparse.Namespace) -> int:
     if arguments.resume and (given or arguments.name):
         names = ", ".join("--" + name.replace("_", "-") for name in [*given, *(["name"] if arguments.name else [])])
         raise ConfigError(f"--resume uses the settings of run {arguments.resume}; leave out {names}, or start a new run")
+    if arguments.from_start and not arguments.resume:
+        raise ConfigError("--from-start says how to --resume a run; leave it out")
     config = None if arguments.resume else make_config(**given)
 
     from vlmrb.store import Store
@@ -76,7 +82,7 @@ def _train(store: Store, config: TrainConfig | None, arguments: argparse.Namespa
             progress.update(step, _figures(figures))
 
         if config is None:
-            result = resume(arguments.resume, store=store, progress=show)
+            result = resume(arguments.resume, store=store, progress=show, from_start=arguments.from_start)
         else:
             result = train(config, store=store, name=arguments.name, progress=show)
         progress.update(result.steps, f"success {text.percent(result.final_success_rate)}")

@@ -290,8 +290,12 @@ class _Training:
         save_checkpoint(folder, self.batches, state, tensors, {})
 
     def load(self, folder: Path) -> None:
-        """Restore the newest checkpoint, which must be of this recipe."""
-        state, tensors, _ = load_checkpoint(folder)
+        """Restore the newest whole checkpoint, which must be of this recipe."""
+        notes: list[str] = []
+        loaded = load_checkpoint(folder, notes.append)
+        if loaded is None:
+            raise CheckpointError(f"no whole checkpoint is left: {'; '.join(notes)}. Start over with another --out")
+        state, tensors, _ = loaded
         self.learner.load_state_dict(tensors["learner"])
         self._optimizer.load_state_dict(tensors["optimizer"])
         self.batches = self._ordered = int(state["batches"])

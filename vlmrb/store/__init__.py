@@ -15,6 +15,7 @@ from vlmrb.store.browsing import Browsing
 from vlmrb.store.care import Care
 from vlmrb.store.clips import Clips
 from vlmrb.store.curves import Curves
+from vlmrb.store.database import runs_folder
 from vlmrb.store.engine import default_store_url
 from vlmrb.store.jobs import Jobs
 from vlmrb.store.live import LiveChanges
@@ -28,7 +29,7 @@ from vlmrb.store.writer import RunWriter
 if TYPE_CHECKING:
     from vlmrb.analysis.comparison import MeasuredRun
 
-__all__ = ["RunWriter", "Store", "default_store_url", "patiently"]
+__all__ = ["RunWriter", "Store", "default_store_url", "patiently", "runs_folder"]
 
 
 class Store(Runs, Curves, Clips, Browsing, Scores, Trials, Prompts, LiveChanges, Jobs, Care):

@@ -32,14 +32,19 @@ class Care(Database):
         return problems
 
     def backup(self, path: str | Path) -> None:
-        """Copy an SQLite store, even while it is being written to. A failed backup leaves no file behind.
+        """Copy an SQLite database, even while it is being written to. A failed backup leaves no file behind.
+
+        Checkpoints are not in the database: copy them first, because a resume needs every row that is older than its checkpoint.
 
         Raises:
             ConfigError: the file exists or cannot be written, or the store is not SQLite.
         """
         source, target = sqlite_path(self._url), Path(path)
         if source is None:
-            raise ConfigError(f"backup: {self.name} is not SQLite; use its database's own tools, such as pg_dump")
+            raise ConfigError(
+                f"backup: {self.name} is not SQLite; use its database's own tools, such as pg_dump, "
+                f"and copy the checkpoints, which are in {self.folder_of_run(0).parent}"
+            )
         if target.exists():
             raise ConfigError(f"backup: {target} already exists; choose a new file name")
         partial = target.with_name(f".{target.name}.{os.getpid()}")

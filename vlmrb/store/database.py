@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, inspect, text
 
@@ -89,7 +89,7 @@ class Database:
         """Folder of a run's checkpoints and log: next to an SQLite file, else in the user's data folder. Does not create it."""
         path = sqlite_path(self._url)
         if path is not None:
-            return path.parent / f"{path.stem}-runs" / str(run_id)
+            return runs_folder(path) / str(run_id)
         from platformdirs import user_data_path
 
         place = f"{self._url.host or 'local'}-{self._url.port or 'default'}-{self._url.database}"
@@ -133,6 +133,27 @@ class Database:
         except sqlite3.Error as error:
             return not str(getattr(error, "sqlite_errorname", "")).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
         return True
+
+    @contextmanager
+    def _write_durably(self) -> Iterator[Connection]:
+        """Like `_write`; on return, this and everything committed before survives a power cut.
+
+        Other transactions of SQLite are only synced when its log is next copied into the database.
+        """
+        if self._is_postgresql:  # every commit is durable
+            with self._write() as connection:
+                yield connection
+            return
+        self.check_file()
+        self._after_fork()
+        with plain_errors(self._url), self._writing.connect() as connection:
+            settings: Any = connection.connection.dbapi_connection  # a transaction cannot change them, so set them before it
+            settings.execute("PRAGMA synchronous=FULL")
+            try:
+                with connection.begin():
+                    yield connection
+            finally:
+                settings.execute("PRAGMA synchronous=NORMAL")
 
     @property
     def _is_postgresql(self) -> bool:
@@ -188,6 +209,11 @@ class Database:
                 f"store: {self.name} is not a vlmrb store: it holds another program's tables "
                 f"({', '.join(sorted(names)[:3])}); choose another one"
             )
+
+
+def runs_folder(path: Path) -> Path:
+    """Where the folders of the runs of an SQLite store are."""
+    return path.with_name(f"{path.stem}-runs")
 
 
 _inherited: list[Engine] = []  # keeps the parent's connections open in a forked child: closing them would disturb the parent

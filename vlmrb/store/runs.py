@@ -11,7 +11,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, false, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, exists, false, func, insert, or_, select, update
 
 from vlmrb.errors import NotFoundError, RunBusyError
 from vlmrb.replay.registry import replay_methods
@@ -78,8 +78,8 @@ class Runs(Database):
         _set_aside(self.folder_of_run(run_id))
         return run_id
 
-    def claim_run(self, run_id: int, pid: int, pid_started_at: float) -> None:
-        """Make a process the one that trains the run, and set its status to 'running'.
+    def claim_run(self, run_id: int, pid: int, pid_started_at: float) -> dict[str, Any]:
+        """Make a process the one that trains the run, and set its status to 'running'; returns the values that this replaced.
 
         Args:
             run_id: the run.
@@ -99,6 +99,24 @@ class Runs(Database):
             values = {"status": "running", "pid": pid, "pid_started_at": pid_started_at, "host": socket.gethostname(),
                       "started_at": row.started_at or now, "ended_at": None, "heartbeat_at": now, "error": ""}  # fmt: skip
             _update(connection, run_id, values)
+        return {name: getattr(row, name) for name in values}
+
+    def unclaim_run(self, run_id: int, before: dict[str, Any]) -> None:
+        """Make the run's row what it was before `claim_run`, which returned `before`."""
+        with self._write() as connection:
+            _update(connection, run_id, before)
+
+    def has_begun(self, run_id: int) -> bool:
+        """Whether anything is stored that the run did.
+
+        Raises:
+            NotFoundError: there is no such run.
+        """
+        if self.run(run_id).step > 0:
+            return True
+        rows = [exists().where(table.c.run_id == run_id) for table in (t.episodes, t.metrics, t.events, t.clips)]
+        with self._read() as connection:
+            return bool(connection.scalar(select(or_(*rows))))
 
     def release_run(self, run_id: int, status: RunStatus, error: str = "", *, counters: RunCounters | None = None) -> None:
         """Record that the process is done with the run: 'finished', 'stopped', 'failed' or 'interrupted'."""
@@ -110,8 +128,8 @@ class Runs(Database):
             _update(connection, run_id, values)
 
     def heartbeat(self, run_id: int, step: int, *, status: RunStatus | None = None, steps_per_second: float | None = None,
-                  counters: RunCounters | None = None) -> None:  # fmt: skip
-        """Record that the run is alive at `step`."""
+                  counters: RunCounters | None = None, durable: bool = False) -> None:  # fmt: skip
+        """Record that the run is alive at `step`; `durable`: on return, this and all earlier rows survive a power cut."""
         stored = None if counters is None else _stored_counters(counters)
         given = {"status": status, "steps_per_second": steps_per_second, "counters": stored}
         values = {
@@ -119,7 +137,7 @@ class Runs(Database):
             "heartbeat_at": time.time(),
             **{key: plain(value) for key, value in given.items() if value is not None},
         }
-        with self._write() as connection:
+        with self._write_durably() if durable else self._write() as connection:
             _update(connection, run_id, values)
 
     def runs(

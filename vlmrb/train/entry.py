@@ -22,28 +22,41 @@ def train(config: TrainConfig, *, store: Store, name: str | None = None, progres
     return _run(run_id, make_config(**store.run(run_id).config), store, progress)  # with 'embedded' resolved
 
 
-def resume(run_id: int, *, store: Store, progress: Progress | None = None) -> TrainResult:
-    """Resume a stopped, interrupted, killed or failed run from its newest checkpoint.
+def resume(run_id: int, *, store: Store, progress: Progress | None = None, from_start: bool = False) -> TrainResult:
+    """Resume a stopped, interrupted, killed or failed run from its newest whole checkpoint.
+
+    If that is impossible, the run's row stays as it was.
+
+    Args:
+        run_id: the run.
+        store: where it is.
+        progress: called about once a second.
+        from_start: if no whole checkpoint is left, train again from step 0; the curves are deleted.
 
     Raises:
         RunBusyError: another live process is training this run.
-        CheckpointError: the run is finished, or its checkpoint is damaged or from a different version.
+        CheckpointError: the run is finished, no whole checkpoint is left, or it is of other settings or a different version.
     """
     run = store.run(run_id)
     if run.status == "finished":
         raise CheckpointError(f"run {run_id} has finished at step {run.step} and cannot be resumed; start a new run")
-    return _run(run_id, make_config(**run.config), store, progress)
+    return _run(run_id, make_config(**run.config), store, progress, from_start)
 
 
-def _run(run_id: int, config: TrainConfig, store: Store, progress: Progress | None) -> TrainResult:
+def _run(run_id: int, config: TrainConfig, store: Store, progress: Progress | None, from_start: bool = False) -> TrainResult:
     process = psutil.Process()
-    store.claim_run(run_id, process.pid, process.create_time())
+    before = store.claim_run(run_id, process.pid, process.create_time())
+    trainer = None
     try:
-        trainer = Trainer(run_id, config, store, progress)
-    except KeyboardInterrupt:
-        store.release_run(run_id, "interrupted")
-        raise
+        trainer = Trainer(run_id, config, store, progress, from_start=from_start)
+        return trainer.run()
     except BaseException as error:
-        store.release_run(run_id, "failed", f"{type(error).__name__}: {error}")
+        if trainer is not None and trainer.begun:  # it has recorded why it ended
+            raise
+        if before["status"] != "created":
+            store.unclaim_run(run_id, before)
+        elif isinstance(error, KeyboardInterrupt):
+            store.release_run(run_id, "interrupted")
+        else:
+            store.release_run(run_id, "failed", f"{type(error).__name__}: {error}")
         raise
-    return trainer.run()

@@ -178,21 +178,30 @@ class Labelling:
         counted = replace(self._counters, dropped=dropped)
         return counted.taken(backlog=backlog, scoring_error=self.failure, prompt_notice=self.notice)
 
-    def resume(self, prompt: Prompt, clip_ids: list[int], store: Store) -> None:
-        """Apply scores that were stored after the checkpoint to its pending clips, and submit the others again."""
+    def resume(self, prompt: Prompt, clip_ids: list[int], store: Store) -> int:
+        """Apply scores that were stored after the checkpoint to its pending clips, and submit the others again.
+
+        Returns:
+            How many of them are no longer in the store; the run goes on without these.
+        """
         self._dropped_before = self._counters.dropped
         self.set_prompt(prompt)
         if self.worker is None or not self._config.keep_clips:
-            return
+            return 0
         self._store = store
+        missing = 0
         for clip_id in clip_ids:
             scores = [score for score in store.scores(clip_id) if score.scorer == self._config.scorer]
-            if scores:
-                clip = store.load_clip(clip_id)
-                self._count(scores[-1], self._buffer.apply_label(clip.item_ids, scores[-1].label))
-            else:
-                self._earlier.append(clip_id)
+            try:
+                if scores:
+                    clip = store.load_clip(clip_id)
+                    self._count(scores[-1], self._buffer.apply_label(clip.item_ids, scores[-1].label))
+                else:
+                    self._earlier.append(store.clip(clip_id).clip_id)
+            except NotFoundError:
+                missing += 1
         self._submit_earlier(self.worker)
+        return missing
 
     def close(self) -> None:
         """Stop the scoring process."""

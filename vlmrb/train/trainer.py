@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from vlmrb.agents import make_agent
-from vlmrb.checkpoint import latest_step, load_checkpoint, save_checkpoint
+from vlmrb.checkpoint import KEPT, load_checkpoint, remove_older, save_checkpoint
 from vlmrb.clips import ClipRecorder
 from vlmrb.config import TrainConfig
 from vlmrb.envs import Play, VectorEnv, VectorStep, make_env
 from vlmrb.errors import (
     CheckpointError,
     ConfigError,
+    NotFoundError,
     StoreBusyError,
     StoreCorruptError,
     StoreError,
@@ -46,6 +47,7 @@ from vlmrb.types import (
     Clip,
     Episode,
     LiveChange,
+    Prompt,
     RunCounters,
     RunFigures,
     RunStatus,
@@ -55,6 +57,23 @@ from vlmrb.types import (
 
 HOUSEKEEPING_S = 1.0
 """Seconds between heartbeats, checks for live changes, and writes of buffered rows."""
+
+_MAY_DIFFER = {
+    "total_steps",
+    "eval_interval",
+    "eval_episodes",
+    "log_interval",
+    "checkpoint_interval",
+    "keep_clips",
+    "device",
+    "scorer_device",
+    "scorer_dtype",
+    "scoring_batch_size",
+    "scoring_queue_size",
+    "sync_scoring",
+    "on_scorer_failure",
+}
+"""Settings that say how long, where or how fast a run trains, and nothing about what a checkpoint holds."""
 
 Progress = Callable[[int, int, RunFigures], None]
 """Called about once a second with the step, the total number of steps and the latest figures."""
@@ -78,10 +97,24 @@ class TrainResult:
 
 
 class Trainer:
-    """Trains one run that this process has claimed. Single use: call `run` once."""
+    """Trains one run that this process has claimed. Single use: call `run` once.
 
-    def __init__(self, run_id: int, config: TrainConfig, store: Store, progress: Progress | None = None) -> None:
+    Args:
+        run_id: the run.
+        config: its settings.
+        store: where it is.
+        progress: called about once a second.
+        from_start: if the run has begun and no whole checkpoint is left, train again from step 0.
+    """
+
+    def __init__(
+        self, run_id: int, config: TrainConfig, store: Store, progress: Progress | None = None, *, from_start: bool = False
+    ) -> None:
         self.run_id, self.config, self._store, self._progress = run_id, config, store, progress
+        self._from_start = from_start
+        self.begun = False
+        """Whether the run has started or been resumed; before that, nothing is written to its row."""
+        self._losses: list[str] = []  # what could not be resumed, in words
         self._folder = store.folder_of_run(run_id) / "checkpoints"
         self._unwritten = store.folder_of_run(run_id) / "unwritten.jsonl"
         self._outage = Outage(store)
@@ -168,24 +201,24 @@ class Trainer:
         return self._buffer.next_item_id
 
     def run(self) -> TrainResult:
-        """Train to the end or until stopped; the run's final state is in the store when this returns or raises."""
+        """Train to the end or until stopped; once `begun`, the run's final state is in the store when this returns or raises."""
         import torch
 
         threads = torch.get_num_threads()
         if self.config.device == "cpu":
             torch.set_num_threads(1)  # more threads slow networks of this size down
             torch.set_flush_denormal(True)  # sparse rewards produce denormals, which are several times slower on a CPU
-        error, begun = "", False
+        error = ""
         try:
             with Signals(self._interrupt):
                 self._outage.wait_until_free()
                 self._begin()
-                begun = True
-                self._learn()
-                self._finish()
+                if self._status != "finished":
+                    self._learn()
+                    self._finish()
         except (StoreUnavailableError, StoreCorruptError) as failure:
             self._status = "failed"
-            error = f"{failure}; {self._kept or self._keep_in_folder()}" if begun else str(failure)
+            error = f"{failure}; {self._kept or self._keep_in_folder()}" if self.begun else str(failure)
             raise type(failure)(error) from failure
         except BaseException as failure:
             self._status, error = "failed", str(failure) or type(failure).__name__
@@ -197,14 +230,35 @@ class Trainer:
         return self._result()
 
     def _begin(self) -> None:
-        if latest_step(self._folder) is not None:
-            self._restore()
-        else:
+        loaded = load_checkpoint(self._folder, self._losses.append)
+        if loaded is None:
+            self._check_nothing_is_lost()
             self._store.rollback_run(self.run_id, 0)
+            self._checkpoint()  # from here on, a run without a checkpoint has lost it
+        elif self._from_start:
+            raise CheckpointError(f"run {self.run_id} has a whole checkpoint; resume it without --from-start")
+        else:
+            self._restore(*loaded)
+        self.begun = True
         for change in self._store.live_changes(self.run_id, status="requested"):
             if change.name in LIVE_CHANGES and change.name not in EDITS:
                 self._store.acknowledge_change(change.change_id, error="requested before the run was resumed")
         self._start_clock()
+
+    def _check_nothing_is_lost(self) -> None:
+        """Starting at step 0 would erase the curves of a run that has begun.
+
+        Raises:
+            CheckpointError: it has, and this was not asked for.
+        """
+        if self._from_start or not self._store.has_begun(self.run_id):
+            return
+        step, found = self._store.run(self.run_id).step, "; ".join(self._losses) or f"there is none in {self._folder}"
+        raise CheckpointError(
+            f"run {self.run_id} has trained to step {step}, but it has no whole checkpoint: {found}. "
+            "Put the folder back where it was (a backup by 'vlmrb doctor --backup' has it next to the store), start a new run, "
+            f"or delete this run's curves and train it again: vlmrb train --resume {self.run_id} --from-start"
+        )
 
     def _start_clock(self) -> None:
         self._started_at = self._last_house = time.monotonic()
@@ -326,12 +380,13 @@ class Trainer:
 
     def _figures(self) -> RunFigures:
         busy = self._outage.notice if self._outage.active else ""
+        trouble = self._labelling.failure or self._outage.notice or self._labelling.notice
         return RunFigures(
             steps_per_second=self._steps_per_second(),
             success_rate=self._success_rate,
             vlm_weight=self._replay_figures().get("replay/vlm_weight"),
             positive_rate=self._counters.positive_rate,
-            warning=busy or self._labelling.failure or self._outage.notice or self._labelling.notice,
+            warning=busy or "; ".join(filter(None, (*self._losses, trouble))),
         )
 
     def _steps_per_second(self) -> float:
@@ -441,7 +496,7 @@ class Trainer:
             self._status = "interrupted"
         try:
             self._writer.set_aside(self._unwritten)
-            self._checkpoint()
+            self._checkpoint(store=False)
         except (VlmrbError, OSError) as error:
             return f"nor could a checkpoint be written at step {self.step} ({error})"
         return (
@@ -484,21 +539,32 @@ class Trainer:
         self._envs.close()
         for env in self._eval_envs:
             env.close()
+        if not self.begun:
+            return
+        error = error or "; ".join(filter(None, (*self._losses, self._labelling.failure)))
 
         def report() -> None:
-            self._answer_changes()
-            self._writer.flush()
-            self._store.heartbeat(self.run_id, self.step, steps_per_second=self._steps_per_second(), counters=counted)
-            self._store.release_run(self.run_id, self._status, error or self._labelling.failure, counters=counted)
+            try:
+                self._record_end(error, counted)
+            except StoreFullError:
+                if not remove_older(self._folder):
+                    raise
+                self._record_end(error, counted)
 
         try:
-            if not self._wait_for_store(report) and not error:
+            if not self._wait_for_store(report) and self._status != "failed":
                 raise StoreBusyError(
                     f"{self._outage.reason}; run {self.run_id} ended as {self._status!r}, which was not recorded"
                 )
         except VlmrbError:
-            if not error:  # otherwise report the first error; the run of a dead process reads as interrupted
+            if self._status != "failed":  # otherwise report the first error; the run of a dead process reads as interrupted
                 raise
+
+    def _record_end(self, error: str, counted: RunCounters) -> None:
+        self._answer_changes()
+        self._writer.flush()
+        self._store.heartbeat(self.run_id, self.step, steps_per_second=self._steps_per_second(), counters=counted)
+        self._store.release_run(self.run_id, self._status, error, counters=counted)
 
     def _result(self) -> TrainResult:
         counters = self._labelling.counters()
@@ -516,7 +582,8 @@ class Trainer:
             counters.dropped,
         )
 
-    def _checkpoint(self) -> None:
+    def _checkpoint(self, *, store: bool = True) -> None:
+        """Write a checkpoint; `store`: after everything before it is in the store, not even a power cut can undo that."""
         recorder = self._recorder.state_dict()
         arrays = {f"recorder.{k}": recorder.pop(k) for k in [k for k in recorder if k.startswith("snapshots.")]}
         numbers: dict[str, Any] = {}
@@ -524,7 +591,7 @@ class Trainer:
             for key, value in self._buffer.state_dict().items():
                 (arrays if isinstance(value, np.ndarray) else numbers)[f"buffer.{key}"] = value
         state = {
-            "step": self.step,
+            "settings": _settings(self.config),
             "updates": self._updates,
             "recorder": recorder,
             "numbers": numbers,
@@ -534,16 +601,62 @@ class Trainer:
             "prompt_id": self._labelling.prompt.prompt_id,
             "success_rate": self._success_rate,
         }
-        self._writer.flush()  # the store is never behind a checkpoint
-        save_checkpoint(self._folder, self.step, state, self._agent.state_dict(), arrays)
+        if store:
+            self._writer.flush()
+            self._store.heartbeat(self.run_id, self.step, durable=True)
+        keep = 1 if self._status == "finished" else KEPT
+        save_checkpoint(self._folder, self.step, state, self._agent.state_dict(), arrays, keep=keep)
 
-    def _restore(self) -> None:
-        state, tensors, arrays = load_checkpoint(self._folder)
-        buffer = {key: value for key, value in {**state["numbers"], **arrays}.items() if key.startswith("buffer.")}
-        if "lambda_override" in state:  # where version 0.1 kept it
-            buffer["buffer.sampler.lambda_override"] = state["lambda_override"]
-        self._buffer.load_state_dict({key.removeprefix("buffer."): value for key, value in buffer.items()})
-        self._buffer.cut_episodes()  # every environment starts a new episode
+    def _restore(self, state: dict[str, Any], tensors: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        self._check_settings(state)
+        if state.get("step") == 0:  # nothing has been learned, so a new start is the same
+            self._store.rollback_run(self.run_id, 0)
+            return
+        try:
+            self._take(state, tensors, arrays)
+            next_number, prompt_id, pending = state["recorder"]["next_number"], state["prompt_id"], list(state["pending"])
+        except (LookupError, TypeError, ValueError, AttributeError) as error:  # names, shapes or types differ
+            raise CheckpointError(
+                f"the checkpoint at step {state.get('step')} lacks something that this version needs "
+                f"({type(error).__name__}: {error}) and cannot be resumed; {self._ways_out()}"
+            ) from error
+        prompt = self._prompt_of(prompt_id)
+        self._store.rollback_run(self.run_id, self.step, next_number)
+        for clip in self._recorder.close_open():
+            self._labelling.submit(clip)
+        if missing := self._labelling.resume(prompt, pending, self._store):
+            self._losses.append(
+                f"clips that waited for a score at step {self.step} are missing in the store ({missing}); the run goes on without"
+            )
+
+    def _ways_out(self) -> str:
+        return f"start a new run, or put this run's own checkpoint back into {self._folder}"
+
+    def _check_settings(self, state: dict[str, Any]) -> None:
+        saved, ours = state.get("settings", {}), _settings(self.config)  # earlier versions saved none
+        words = [
+            f"{name} {saved[name]!r} instead of {ours[name]!r}" for name in saved if name in ours and saved[name] != ours[name]
+        ]
+        if words:
+            raise CheckpointError(
+                f"the checkpoint at step {state['step']} is of a run with other settings ({', '.join(words[:3])}); "
+                f"{self._ways_out()}"
+            )
+
+    def _prompt_of(self, prompt_id: int) -> Prompt:
+        """The prompt in use at the checkpoint, or else that of the settings."""
+        try:
+            return self._store.prompt(prompt_id)
+        except NotFoundError:
+            self._losses.append(f"prompt {prompt_id} is not in the store; the run goes on with {self._labelling.prompt.text!r}")
+            return self._labelling.prompt
+
+    def _take(self, state: dict[str, Any], tensors: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """Take over everything that the checkpoint holds; nothing is stored."""
+        if state["numbers"]:
+            self._take_buffer(state, arrays)
+        else:  # training was done, and the process killed before the run's row said so
+            self._buffer.next_item_id, self._status = int(state["step"]), "finished"
         try:
             self._agent.load_state_dict(tensors)
         except (KeyError, RuntimeError, ValueError) as error:  # raised by torch if names or shapes differ
@@ -553,15 +666,23 @@ class Trainer:
             ) from error
         for name, saved in state["rngs"].items():
             self._rngs[name].bit_generator.state = saved
-        self._updates = state["updates"]
+        self._updates = int(state["updates"])
         self._counters.restore(state["counters"])
         self._success_rate = state["success_rate"]
-        self._store.rollback_run(self.run_id, state["step"], state["recorder"]["next_number"])
         snapshots = {key.removeprefix("recorder."): value for key, value in arrays.items() if key.startswith("recorder.")}
         self._recorder.load_state_dict({**state["recorder"], **snapshots})
-        for clip in self._recorder.close_open():
-            self._labelling.submit(clip)
-        self._labelling.resume(self._store.prompt(state["prompt_id"]), state["pending"], self._store)
+
+    def _take_buffer(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        buffer = {key: value for key, value in {**state["numbers"], **arrays}.items() if key.startswith("buffer.")}
+        if "lambda_override" in state:  # where version 0.1 kept it
+            buffer["buffer.sampler.lambda_override"] = state["lambda_override"]
+        self._buffer.load_state_dict({key.removeprefix("buffer."): value for key, value in buffer.items()})
+        self._buffer.cut_episodes()  # every environment starts a new episode
+
+
+def _settings(config: TrainConfig) -> dict[str, Any]:
+    """The settings that a checkpoint's contents depend on."""
+    return config.model_dump(mode="json", exclude=_MAY_DIFFER)
 
 
 def _crosses(before: int, now: int, interval: int) -> bool:
