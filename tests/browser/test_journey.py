@@ -88,7 +88,7 @@ def test_from_an_empty_store_to_a_run_that_was_changed_judged_compared_stopped_a
     # the set is compared by default
     page.goto(f"{studio.url}compare")
     expect(page.get_by_text("DoorKey-5x5, dqn").first).to_be_visible(timeout=LONG_MS)
-    expect(page.get_by_text("no baseline runs of this task").first).to_be_visible()
+    expect(page.get_by_text("No baseline runs to compare with").first).to_be_visible()
 
     # stop and resume
     page.goto(f"{studio.url}run?run=1")
