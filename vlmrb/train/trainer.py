@@ -112,6 +112,7 @@ class Trainer:
     ) -> None:
         self.run_id, self.config, self._store, self._progress = run_id, config, store, progress
         self._from_start = from_start
+        self._requested_before = store.live_changes(run_id, status="requested")  # those made while it starts are for it
         self.begun = False
         """Whether the run has started or been resumed; before that, nothing is written to its row."""
         self._losses: list[str] = []  # what could not be resumed, in words
@@ -240,7 +241,7 @@ class Trainer:
         else:
             self._restore(*loaded)
         self.begun = True
-        for change in self._store.live_changes(self.run_id, status="requested"):
+        for change in self._requested_before:
             if change.name in LIVE_CHANGES and change.name not in EDITS:
                 self._store.acknowledge_change(change.change_id, error="requested before the run was resumed")
         self._start_clock()
