@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 
 from vlmrb.replay.method import ReplayMethod
-from vlmrb.replay.methods.per import SETTINGS, VARIANTS
-from vlmrb.replay.sampling import Added, Sample, Score, importance_weights, ones
-from vlmrb.replay.sum_tree import SumTree
+from vlmrb.replay.methods.per import SETTINGS, VARIANTS, PrioritizedSampler
+from vlmrb.replay.sampling import Added
 from vlmrb.schedules import Schedule, rising_to_one
 from vlmrb.types import Feedback
 
 
-class ReliabilitySampler:
-    """P(i) ∝ R_i^ω · (|δ_i| + ε)^α, the reliability R_i over those items of the episode that the buffer holds.
+class ReliabilitySampler(PrioritizedSampler):
+    """PER with P(i) ∝ R_i^ω · (|δ_i| + ε)^α, the reliability R_i over those items of the episode that the buffer holds.
 
     A new item has the largest |δ| seen so far and R = 1 until its episode ends or one of its items is learned from: then
     R is computed for the whole episode. An episode that has not ended is measured against the largest sum of |δ| that an
@@ -45,22 +44,14 @@ class ReliabilitySampler:
     ) -> None:
         from vlmrb.replay import kernels
 
-        self._kernels = kernels
-        self.alpha, self.omega, self.epsilon, self.weighted = alpha, omega, epsilon, weighted
-        self._beta_at = beta if callable(beta) else None
-        self.beta = beta(0) if callable(beta) else beta
-        self._tree = SumTree(capacity)
+        super().__init__(capacity, alpha, beta, epsilon, weighted)
+        self._kernels, self.omega = kernels, omega
         self._errors = np.zeros(capacity)  # |δ| + ε
         self._episodes = np.full(capacity, -1, np.int64)
         self._steps = np.zeros(capacity, np.int64)
         self._ended = np.zeros(capacity, bool)
         self._stride = 1
         self._max_error, self._largest_sum = 1.0, 0.0
-
-    def advance(self, step: int) -> None:
-        """β follows its schedule."""
-        if self._beta_at is not None:
-            self.beta = self._beta_at(step)
 
     def add(self, slots: np.ndarray, added: Added) -> None:
         """New items have the largest |δ| so far; an episode that ends with one is rated as a whole."""
@@ -82,18 +73,6 @@ class ReliabilitySampler:
             self._errors, self._episodes, self._steps, self._ended, slots, self._stride, self._largest_sum
         )
         self._tree.set(found, reliability**self.omega * self._errors[found] ** self.alpha)
-
-    def sample(self, batch_size: int, size: int, rng: np.random.Generator, score: Score | None = None) -> Sample:
-        """Draw in proportion to R^ω · |δ|^α."""
-        total = self._tree.total
-        slots = self._tree.find(rng.random(batch_size) * total)
-        probabilities = self._tree.leaves.take(slots) / total
-        weights = importance_weights(probabilities, size, self.beta) if self.weighted else ones(batch_size)
-        return Sample(slots, probabilities, weights)
-
-    def chances(self, slots: np.ndarray, size: int) -> np.ndarray:
-        """P(i)."""
-        return self._tree.leaves.take(slots) / self._tree.total
 
     def state_dict(self) -> dict[str, Any]:
         """|δ|, episodes and masses."""
