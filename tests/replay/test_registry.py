@@ -218,6 +218,10 @@ def test_a_broken_package_is_named_where_it_is_missed_and_ends_no_other_command(
     ):
         assert f"'{name}' cannot be used: {reason}" in error
     assert "Traceback" not in error
+    found = say("-c", "from vlmrb.cli.doctor import _replay_methods as look; told = []; print(look(told)); print(*told)").stdout
+    assert "vlm, per, uniform, laber, odd, reaper, relo" in found
+    for name in ("gone", "number", "twin", "fails"):
+        assert f"the replay method {name!r} of another package cannot be used" in found
     error = say("-m", "vlmrb", "train", "--replay", "odd", fails=True).stderr
     assert "this method reads settings that do not exist: no_such_setting" in error and "Traceback" not in error
 

@@ -55,6 +55,7 @@ def examine(arguments: argparse.Namespace) -> int:
     facts |= _rendering(problems)
     facts |= _robots(hints)
     facts |= _embedded_model(problems)
+    facts |= _replay_methods(problems)
     facts |= _video(hints)
     facts |= _sqlite(arguments, hints)
     facts |= _store(arguments, problems, hints)
@@ -129,6 +130,17 @@ def _robots(hints: list[str]) -> dict[str, Any]:
         hints.append(str(cannot_draw(error)))
         return {"rendering of robots": f"fails (OpenGL: {name})"}
     return {"rendering of robots": f"works without a screen (OpenGL: {name})"}
+
+
+def _replay_methods(problems: list[str]) -> dict[str, Any]:
+    """List the replay methods; name packages whose method cannot be used."""
+    from vlmrb.replay.registry import broken_methods, replay_methods
+
+    problems += [
+        f"the replay method {name!r} of another package cannot be used ({reason}); update or uninstall that package"
+        for name, reason in broken_methods().items()
+    ]
+    return {"replay methods": ", ".join(replay_methods())}
 
 
 def _embedded_model(problems: list[str]) -> dict[str, Any]:
