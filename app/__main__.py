@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except VlmrbError as error:
         print(f"app: {error}", file=sys.stderr)
         return EXIT_ERROR
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # how a studio is ended
         pass
     return 0
 

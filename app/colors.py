@@ -60,11 +60,11 @@ def method_tokens(labels: Iterable[str]) -> dict[str, str]:
     Args:
         labels: method labels from `vlmrb.analysis.comparison.method_of`.
     """
-    tokens: dict[str, str] = {}
+    known, tokens = colors(), dict[str, str]()
     variants = 0
     for label in sorted(set(labels), key=lambda label: ("," in label, label)):
         token = f"method-{label.partition(' ')[0]}"
-        if token not in colors():
+        if token not in known:
             token = OTHER
         elif token in tokens.values():
             variants += 1

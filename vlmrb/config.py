@@ -363,9 +363,9 @@ def parse_lambda(value: Any) -> float | None | str:
     Raises:
         ConfigError: anything else.
     """
-    if value is None or value == "schedule":
-        return None if value is None else "schedule"
-    if isinstance(value, str) and value.strip().lower() == "none":
+    if value == "schedule":
+        return "schedule"
+    if value is None or (isinstance(value, str) and value.strip().lower() == "none"):
         return None
     try:
         number = float(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from vlmrb.replay.sampling import Added, Sample, Score, importance_weights, ones
 from vlmrb.replay.sum_tree import SumTree
 from vlmrb.schedules import Schedule, rising_to_one
 from vlmrb.types import Feedback
+
+if TYPE_CHECKING:
+    from vlmrb.config import TrainConfig
 
 SETTINGS = ("per_alpha", "per_beta", "importance_weights")
 """What PER and the methods that differ from it in the priority alone read."""
@@ -44,6 +47,12 @@ class PrioritizedSampler:
         self.beta = beta(0) if callable(beta) else beta
         self._tree = SumTree(capacity)
         self._max_mass = 1.0  # on the scale p^α
+
+    @classmethod
+    def of(cls, config: TrainConfig, capacity: int) -> Self:
+        """The sampler of a run: α, the schedule of β, and whether batches carry weights."""
+        beta = rising_to_one(config.per_beta, config.total_steps)
+        return cls(capacity, config.per_alpha, beta, weighted=config.importance_weights)
 
     def advance(self, step: int) -> None:
         """β follows its schedule."""
@@ -91,12 +100,7 @@ METHOD = ReplayMethod(
     label="PER",
     summary="by TD error",
     color="orange",
-    make=lambda config, capacity: PrioritizedSampler(
-        capacity,
-        config.per_alpha,
-        rising_to_one(config.per_beta, config.total_steps),
-        weighted=config.importance_weights,
-    ),
+    make=PrioritizedSampler.of,
     settings=SETTINGS,
     defaults={"importance_weights": True},
     variants=VARIANTS,

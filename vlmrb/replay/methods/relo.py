@@ -11,7 +11,6 @@ import numpy as np
 
 from vlmrb.replay.method import ReplayMethod
 from vlmrb.replay.methods.per import SETTINGS, VARIANTS, PrioritizedSampler
-from vlmrb.schedules import rising_to_one
 from vlmrb.types import Feedback
 
 
@@ -29,12 +28,7 @@ METHOD = ReplayMethod(
     label="ReLo",
     summary="by reducible loss",
     color="teal",
-    make=lambda config, capacity: ReLoSampler(
-        capacity,
-        config.per_alpha,
-        rising_to_one(config.per_beta, config.total_steps),
-        weighted=config.importance_weights,
-    ),
+    make=ReLoSampler.of,
     settings=SETTINGS,
     defaults={"importance_weights": True},
     variants=VARIANTS,
