@@ -343,7 +343,7 @@ def test_clips_that_are_missing_in_the_store_do_not_stop_a_resume(copied: Store)
     (folder / "state.json").write_text(json.dumps(state | {"pending": [kept, 10_001, 10_002], "prompt_id": 99}))
     assert resume(1, store=copied).status == "finished"
     error = copied.run(1).error
-    assert "clips that waited for a score at step 1200 are missing in the store (2); the run goes on without" in error
+    assert "2 clips that were pending at step 1200 are missing from the store; training continues without them" in error
     assert "prompt 99 is not in the store" in error
 
 

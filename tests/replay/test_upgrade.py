@@ -1,4 +1,4 @@
-"""Replay buffers that version 0.1 saved, with n-step returns, go on as one-step transitions.
+"""Replay buffers that version 0.1 saved, with n-step returns, are restored as one-step transitions.
 
 `data/version_0_1.npz` was written by this program in a checkout of version 0.1, whose replay it calls:
 

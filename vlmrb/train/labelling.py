@@ -182,7 +182,7 @@ class Labelling:
         """Apply scores that were stored after the checkpoint to its pending clips, and submit the others again.
 
         Returns:
-            How many of them are no longer in the store; the run goes on without these.
+            How many of them are no longer in the store; training continues without these.
         """
         self._dropped_before = self._counters.dropped
         self.set_prompt(prompt)

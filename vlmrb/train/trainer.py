@@ -627,7 +627,8 @@ class Trainer:
             self._labelling.submit(clip)
         if missing := self._labelling.resume(prompt, pending, self._store):
             self._losses.append(
-                f"clips that waited for a score at step {self.step} are missing in the store ({missing}); the run goes on without"
+                f"{missing} clips that were pending at step {self.step} are missing from the store; "
+                "training continues without them"
             )
 
     def _ways_out(self) -> str:
@@ -649,7 +650,9 @@ class Trainer:
         try:
             return self._store.prompt(prompt_id)
         except NotFoundError:
-            self._losses.append(f"prompt {prompt_id} is not in the store; the run goes on with {self._labelling.prompt.text!r}")
+            self._losses.append(
+                f"prompt {prompt_id} is not in the store; training continues with {self._labelling.prompt.text!r}"
+            )
             return self._labelling.prompt
 
     def _take(self, state: dict[str, Any], tensors: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
