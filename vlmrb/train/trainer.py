@@ -183,7 +183,7 @@ class Trainer:
             for clip in self._record(result, item_ids):
                 labelling.submit(clip)
             scored = labelling.drain()
-            stale = [buffer.apply_label(clip.item_ids, score.label) for clip, score in scored]
+            stale = [labelling.apply(clip, score) for clip, score in scored]
             labelling.record(scored, stale)
             self._advance_schedules()
             while self._update_is_due():
@@ -316,6 +316,8 @@ class Trainer:
         self._metrics.add(f"{stage}/episodic_length", episode.length)
         if episode.success is not None:
             self._metrics.add(f"{stage}/success_rate", float(episode.success))
+        if episode.success and stage == "rollout" and hasattr(self._sampler, "succeeded"):
+            self._sampler.succeeded(step)
         self._returns[index], self._lengths[index] = 0.0, 0
 
     def _next_episode_seed(self) -> int:
@@ -463,7 +465,7 @@ class Trainer:
             self._labelling.submit(clip)
         if self._status == "running":
             scored = self._labelling.finish()
-            stale = [self._buffer.apply_label(clip.item_ids, score.label) for clip, score in scored]
+            stale = [self._labelling.apply(clip, score) for clip, score in scored]
             self._labelling.record(scored, stale)
             if self.step % self.config.eval_interval >= self.config.n_envs or self._success_rate is None:
                 self._evaluate()
@@ -599,6 +601,7 @@ class Trainer:
             "rngs": {name: rng.bit_generator.state for name, rng in self._rngs.items()},
             "counters": asdict(self._labelling.counters()),
             "pending": self._labelling.pending,
+            "label_rule": self._labelling.rule.state_dict(),
             "prompt_id": self._labelling.prompt.prompt_id,
             "success_rate": self._success_rate,
         }
@@ -672,6 +675,7 @@ class Trainer:
             self._rngs[name].bit_generator.state = saved
         self._updates = int(state["updates"])
         self._counters.restore(state["counters"])
+        self._labelling.rule.load_state_dict(state.get("label_rule", {}))
         self._success_rate = state["success_rate"]
         snapshots = {key.removeprefix("recorder."): value for key, value in arrays.items() if key.startswith("recorder.")}
         self._recorder.load_state_dict({**state["recorder"], **snapshots})
