@@ -177,11 +177,60 @@ class TrainConfig(BaseModel):
     td_boost: bool = _option(
         False, "multiply a label's priority by |δ| [paper: off for discrete, on for continuous actions]", "replay"
     )
+    enrichment: Annotated[float | None, BeforeValidator(_number_or_none)] = _option(
+        None,
+        "c: through one label, draw no transition more than c times as often as uniform replay would; what that takes from λ, "
+        "also from a λ of none, goes to the base method [paper: no bound]",
+        "replay",
+        gt=0,
+    )
+    strata: bool = _option(
+        False,
+        "keep the answers to a prompt's questions apart (oracle: the kinds of progress), with an equal share of λ for each that "
+        "has any yes; otherwise any yes makes a clip a yes [paper: one question]",
+        "replay",
+    )
+    first_in_episode: bool = _option(
+        False, "a yes to a question counts only in the first clip of an episode that has one [paper: off]", "replay"
+    )
+    net_progress: bool = _option(
+        False,
+        "what is undone within the clip does not count as progress, such as a key that is picked up and dropped again "
+        "(scorer oracle only) [paper: off]",
+        "replay",
+    )
+    credit: float = _option(
+        0.0,
+        "g: the clip d places before a yes in its episode has at least priority g^d, down to 0.01 [paper: 0]",
+        "replay",
+        ge=0,
+        lt=1,
+    )
+    lambda_from: Literal["start", "first-success"] = _option(
+        "start",
+        "when the warm-up of λ begins: at the start of the run or with its first successful training episode, with λ = 0 before "
+        "[paper: start]",
+        "replay",
+    )
+    lambda_falls: bool = _option(
+        False,
+        "multiply λ by min(1, 2·(1 − y)), y being the share of yes among the labelled transitions in the buffer [paper: off]",
+        "replay",
+    )
     importance_weights: bool = _option(
         False, "correct the loss for the probability that each item was drawn with [paper: off for vlm, on for per]", "replay"
     )
     per_alpha: float = _option(0.6, "exponent of the priority", "replay", ge=0, le=1)
-    per_beta: float = _option(0.4, "initial exponent of the importance weights; rises linearly to 1", "replay", ge=0, le=1)
+    per_beta: float = _option(
+        0.4, "initial exponent of the importance weights; rises linearly to per_beta_end", "replay", ge=0, le=1
+    )
+    per_beta_end: float = _option(
+        1.0,
+        "exponent of the importance weights at the end of the run; equal to per_beta, it stays constant",
+        "replay",
+        ge=0,
+        le=1,
+    )
     laber_factor: int = _option(4, "candidates scored per item of a batch", "replay", ge=1, le=64)
     reaper_omega: float = _option(0.2, "exponent of the reliability", "replay", ge=0, le=1)
 
@@ -268,6 +317,13 @@ class TrainConfig(BaseModel):
                 f"importance_weights: {self.base} states probabilities for the candidates of one draw only, so that the mixture "
                 "with it has no exact weights; leave them off, or choose another base"
             )
+        if self.per_beta > self.per_beta_end:
+            problems.append(f"per_beta: {self.per_beta} is above per_beta_end {self.per_beta_end}")
+        if self.net_progress and self.scorer != "oracle":
+            problems.append(f"net_progress: only the scorer oracle knows what was undone, and this run's is {self.scorer}")
+        if self.lambda_max is None and (self.lambda_from != "start" or self.lambda_falls):
+            name = "lambda_falls" if self.lambda_falls else "lambda_from"
+            problems.append(f"{name}: with lambda_max none there is no λ to schedule; leave it out, or give lambda_max a number")
         if self.play_steps > self.total_steps:
             problems.append(f"play_steps: {self.play_steps} is above total_steps {self.total_steps}")
         if problems:

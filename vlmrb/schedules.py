@@ -19,6 +19,6 @@ def linear(start: float, end: float, duration: float, step: float) -> float:
     return start + (end - start) * max(step, 0.0) / duration
 
 
-def rising_to_one(start: float, total_steps: int) -> Callable[[int], float]:
-    """From `start` at step 0 to 1 at the end of the run: β of PER (Schaul et al. 2016, section 3.4)."""
-    return lambda step: linear(start, 1.0, total_steps, step)
+def rising(start: float, end: float, total_steps: int) -> Callable[[int], float]:
+    """From `start` at step 0 to `end` at the end of the run: β of PER, which ends at 1 (Schaul et al. 2016, section 3.4)."""
+    return lambda step: linear(start, end, total_steps, step)

@@ -41,7 +41,7 @@ def ours(sampler: Sampler, data, n_step: int = 1, n_envs: int = CHUNK) -> Replay
         terminated = np.full(n_envs, time % EPISODE == EPISODE - 1)
         ids = buffer.add(Transition(observation, action, reward, observation, terminated, truncated))
         if time % 5 == 0:
-            buffer.apply_label(ids, True)
+            buffer.apply_label(ids, np.ones(1))
     for ids in np.arange(SIZE).reshape(-1, n_envs).T.reshape(-1, EPISODE):
         buffer.update_priorities(ids, Feedback(data["priorities"][ids], data["priorities"][ids]))
     return buffer

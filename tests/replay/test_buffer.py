@@ -224,9 +224,9 @@ def simple_buffer(capacity: int, sampler, steps: int) -> ReplayBuffer:
 
 def test_score_for_an_evicted_item_is_counted_stale_and_touches_no_stranger() -> None:
     buffer = simple_buffer(10, MixtureSampler(10, UniformSampler(), None), 25)  # holds 15 … 24
-    assert buffer.apply_label(np.arange(10, 15), True) == 5
+    assert buffer.apply_label(np.arange(10, 15), np.ones(1)) == 5
     assert set(buffer.sample(300).item_ids) == set(range(15, 25))  # q_P is still empty: uniform
-    assert buffer.apply_label(np.arange(12, 18), True) == 3
+    assert buffer.apply_label(np.arange(12, 18), np.ones(1)) == 3
     assert set(buffer.sample(300).item_ids) == {15, 16, 17}
 
 
@@ -254,12 +254,11 @@ def test_feedback_keeps_its_parts_together_when_some_items_are_gone() -> None:
     assert errors_alone.reducible_losses is None
 
 
-def test_an_answer_that_is_no_label_changes_nothing_and_is_not_stale() -> None:
+def test_a_later_label_takes_back_an_earlier_one() -> None:
     buffer = simple_buffer(10, MixtureSampler(10, UniformSampler(), None), 25)
-    buffer.apply_label(np.array([20, 21]), True)
-    assert buffer.apply_label(np.arange(12, 22), None) == 0
+    buffer.apply_label(np.array([20, 21]), np.ones(1))
     assert set(buffer.sample(100).item_ids) == {20, 21}
-    assert buffer.apply_label(np.array([20]), False) == 0
+    assert buffer.apply_label(np.array([20]), np.zeros(1)) == 0
     assert set(buffer.sample(100).item_ids) == {21}
 
 
@@ -301,7 +300,7 @@ def test_a_restored_buffer_draws_what_the_saved_one_would_have_drawn(make) -> No
         return np.sin(batch.item_ids).astype(np.float32)
 
     before = simple_buffer(30, make(), 47)
-    before.apply_label(np.arange(20, 30), True)
+    before.apply_label(np.arange(20, 30), np.ones(1))
     before.update_priorities(np.arange(20, 40), Feedback(*np.linspace((-1, 3), (3, -1), 20, dtype=np.float32).T))
     state: dict[str, Any] = {name: np.copy(v) if isinstance(v, np.ndarray) else v for name, v in before.state_dict().items()}
     after = ReplayBuffer(30, SPEC, make(), np.random.default_rng(0))
@@ -314,7 +313,7 @@ def test_a_restored_buffer_draws_what_the_saved_one_would_have_drawn(make) -> No
 
 def test_items_are_looked_up_by_their_ids_with_the_chance_of_a_draw() -> None:
     buffer = simple_buffer(10, MixtureSampler(10, UniformSampler(), 0.5), 25)  # holds 15 … 24
-    buffer.apply_label(np.array([15, 24]), True)
+    buffer.apply_label(np.array([15, 24]), np.ones(1))
     np.testing.assert_array_equal(buffer.holds(np.array([0, 14, 15, 24, 25])), [False, False, True, True, False])
     batch, parts = buffer.look_up(np.array([24, 16]))
     np.testing.assert_array_equal(batch.item_ids, [24, 16])

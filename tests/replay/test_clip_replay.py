@@ -82,7 +82,7 @@ def filled(sampler, capacity: int, steps: int) -> ReplayBuffer:
 def test_a_clip_is_judged_by_its_transitions_that_are_still_there() -> None:
     buffer = filled(MixtureSampler(10, UniformSampler(), 0.4), 10, 20)  # holds 10 … 19
     gone, partly, whole = clip(1, range(4)), clip(2, range(8, 12)), clip(3, range(12, 16))
-    buffer.apply_label(whole.item_ids, True)
+    buffer.apply_label(whole.item_ids, np.ones(1))
     found = replay_of([gone, partly, whole], buffer, Doubter())
     assert [replay.clip_id for replay in found] == [2, 3]
     assert found[0] == ClipReplay(2, 20, 10.5, 0.4, 0.0, pytest.approx(0.6 * 2 / 10))

@@ -150,13 +150,18 @@ class ReplayBuffer:
         if len(item_ids):
             self.sampler.feedback(item_ids % self.capacity, feedback)
 
-    def apply_label(self, item_ids: np.ndarray, label: bool | None) -> int:
-        """Give the items of a clip (int64 [T]) its label, if it has one; return how many of them were overwritten (stale)."""
+    def apply_label(self, item_ids: np.ndarray, priorities: np.ndarray) -> int:
+        """Give the items of a clip (int64 [T]) the priorities that its labels lead to.
+
+        Args:
+            priorities: float64 [K] in [0, 1], one per stratum.
+
+        Returns:
+            How many of the items were overwritten (stale).
+        """
         held = self.holds(item_ids)
-        if label is None:
-            return 0
         if held.any() and hasattr(self.sampler, "label"):
-            self.sampler.label(item_ids[held] % self.capacity, label)
+            self.sampler.label(item_ids[held] % self.capacity, priorities)
         return int(len(item_ids) - held.sum())
 
     def holds(self, item_ids: np.ndarray) -> np.ndarray:

@@ -5,7 +5,8 @@ if it needs them; the buffer and the Trainer look at which ones are there:
 
     add(slots, context)            new items lie at these slots; whatever was there is gone
     feedback(slots, feedback)      what the agent found out about items that it has just learned from
-    label(slots, yes)              the scorer's answer about a clip, for the slots of its items
+    label(slots, priorities)       what a clip's labels make of its items: float64 [K] in [0, 1], 1 for yes and 0 for no
+    succeeded(step)                a training episode has succeeded, with this step
     advance(step)                  follow the schedules to this step of the run
     parts(slots, size)             `chances` split into what the labels lead to and the rest (`Parts`)
     change(name, value)            a live change that the method takes (`ReplayMethod.live`)

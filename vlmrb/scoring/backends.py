@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from vlmrb.config import DEFAULT_FRAMES, TrainConfig
 from vlmrb.errors import ScorerSetupError
-from vlmrb.scoring.control_scorers import ControlScorer, at_random, holds_progress, holds_reward
+from vlmrb.scoring.control_scorers import ControlScorer, at_random, holds_progress, holds_reward, keeps_progress
 from vlmrb.scoring.embedded import ROBOTS, embedded_folder
 from vlmrb.types import ClipScorer
 
@@ -25,6 +25,7 @@ class ScorerOptions:
         device: torch device of a local model, or 'auto'.
         dtype: dtype of a local model's weights, or 'auto'.
         seed: seed of the control scorer 'random'.
+        net_progress: for the control scorer 'oracle', what is undone within a clip does not count.
     """
 
     frames: int | None = None
@@ -32,11 +33,19 @@ class ScorerOptions:
     device: str = "auto"
     dtype: str = "auto"
     seed: int = 0
+    net_progress: bool = False
 
     @classmethod
     def of(cls, config: TrainConfig) -> ScorerOptions:
         """The options in a run's configuration."""
-        return cls(config.scorer_frames, config.threshold, config.scorer_device, config.scorer_dtype, config.seed)
+        return cls(
+            config.scorer_frames,
+            config.threshold,
+            config.scorer_device,
+            config.scorer_dtype,
+            config.seed,
+            config.net_progress,
+        )
 
 
 def check_scorer(scorer: str) -> None:
@@ -76,7 +85,7 @@ def make_scorer(scorer: str, options: ScorerOptions) -> ClipScorer:
     check_scorer(scorer)
     kind, _, rest = scorer.partition(":")
     if kind == "oracle":
-        return ControlScorer("oracle", holds_progress, options.threshold)
+        return ControlScorer("oracle", keeps_progress if options.net_progress else holds_progress, options.threshold)
     if kind == "reward":
         return ControlScorer("reward", holds_reward, options.threshold)
     if kind == "random":

@@ -15,6 +15,7 @@ from vlmrb.agents import Agent
 from vlmrb.config import TrainConfig
 from vlmrb.envs import make_renderer
 from vlmrb.errors import NotFoundError, ScorerError, StoreBusyError
+from vlmrb.labels import LabelRule
 from vlmrb.metrics import Counters, MeanMetrics
 from vlmrb.replay import ReplayBuffer
 from vlmrb.scoring import ScorerOptions, ScoringWorker, make_scorer, picture_notice, prompt_notice
@@ -32,7 +33,7 @@ class Labelling:
         config: the scorer, its options, and what to do if it fails.
         render_spec: how the run's snapshots become frames.
         prompt: the stored prompt to ask.
-        buffer: gives the probability that a clip's items are drawn.
+        buffer: takes the priorities that labels lead to, and gives the probability that a clip's items are drawn.
         agent: gives their TD errors.
         writer: stores clips and scores.
         counters, metrics: updated as clips and scores arrive.
@@ -55,6 +56,7 @@ class Labelling:
         self._config, self._buffer, self._agent, self._writer = config, buffer, agent, writer
         self._counters, self._metrics = counters, metrics
         self.prompt = prompt
+        self.rule = LabelRule.of(config)
         self.failure = ""
         """Why scoring has stopped, or ''."""
         self._pictures = "" if config.scorer is None else picture_notice(config.scorer, render_spec)
@@ -129,8 +131,20 @@ class Labelling:
                     return
             self._earlier.popleft()
 
+    def apply(self, clip: Clip, score: ClipScore) -> int:
+        """Give the clip's items the priorities that its labels lead to, and those of earlier clips if these change theirs.
+
+        Returns:
+            How many of the clip's items had already been overwritten.
+        """
+        stale = 0
+        for item_ids, priorities in self.rule.apply(clip.env_index, clip.episode, clip.item_ids, score.labels):
+            overwritten = self._buffer.apply_label(item_ids, priorities)
+            stale += overwritten if item_ids is clip.item_ids else 0
+        return stale
+
     def record(self, scored: list[tuple[Clip, ClipScore]], stale: list[int]) -> None:
-        """Count and store scores whose labels the buffer has applied, with the clips' current replay statistics.
+        """Count and store scores that have been applied, with the clips' current replay statistics.
 
         Args:
             scored: clips with their scores.
@@ -195,7 +209,7 @@ class Labelling:
             try:
                 if scores:
                     clip = store.load_clip(clip_id)
-                    self._count(scores[-1], self._buffer.apply_label(clip.item_ids, scores[-1].label))
+                    self._count(scores[-1], self.apply(clip, scores[-1]))
                 else:
                     self._earlier.append(store.clip(clip_id).clip_id)
             except NotFoundError:

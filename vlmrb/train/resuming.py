@@ -79,6 +79,7 @@ class Learned:
             "rngs": {name: rng.bit_generator.state for name, rng in self.rngs.items()},
             "counters": asdict(self.labelling.counters()),
             "pending": self.labelling.pending,
+            "label_rule": self.labelling.rule.state_dict(),
             "prompt_id": self.labelling.prompt.prompt_id,
             "success_rate": self.success_rate,
         }
@@ -107,6 +108,7 @@ class Learned:
             self.rngs[name].bit_generator.state = saved
         self.updates = int(state["updates"])
         self.counters.restore(state["counters"])
+        self.labelling.rule.load_state_dict(state.get("label_rule", {}))
         self.success_rate = state["success_rate"]
         snapshots = {key.removeprefix("recorder."): value for key, value in arrays.items() if key.startswith("recorder.")}
         self.recorder.load_state_dict({**state["recorder"], **snapshots})

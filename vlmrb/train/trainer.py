@@ -160,7 +160,7 @@ class Trainer:
             for clip in self._record(result, item_ids):
                 labelling.submit(clip)
             scored = labelling.drain()
-            stale = [buffer.apply_label(clip.item_ids, score.label) for clip, score in scored]
+            stale = [labelling.apply(clip, score) for clip, score in scored]
             labelling.record(scored, stale)
             self._advance_schedules()
             while self._update_is_due():
@@ -295,6 +295,8 @@ class Trainer:
         self._metrics.add(f"{stage}/episodic_length", episode.length)
         if episode.success is not None:
             self._metrics.add(f"{stage}/success_rate", float(episode.success))
+        if episode.success and stage == "rollout" and hasattr(self._sampler, "succeeded"):
+            self._sampler.succeeded(step)
         self._returns[index], self._lengths[index] = 0.0, 0
 
     def _next_episode_seed(self) -> int:
@@ -442,7 +444,7 @@ class Trainer:
             self._labelling.submit(clip)
         if self._status == "running":
             scored = self._labelling.finish()
-            stale = [self._buffer.apply_label(clip.item_ids, score.label) for clip, score in scored]
+            stale = [self._labelling.apply(clip, score) for clip, score in scored]
             self._labelling.record(scored, stale)
             if self.step % self.config.eval_interval >= self.config.n_envs or self._learned.success_rate is None:
                 self._evaluate()

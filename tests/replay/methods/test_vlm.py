@@ -29,7 +29,7 @@ def over_uniform(weight: float | None = 0.5, **settings: object) -> MixtureSampl
 def test_it_draws_with_the_probabilities_it_states(weight: float | None, td_boost: bool) -> None:
     sampler = over_uniform(weight, td_boost=td_boost)
     add(sampler, np.arange(SIZE))
-    sampler.label(YES, True)
+    sampler.label(YES, np.ones(1))
     sampler.feedback(np.array([3, 4, 5]), td([-0.5, 0.25, 4.0]))
     share = 1.0 if weight is None else weight
     masses = np.zeros(SIZE)
@@ -47,14 +47,14 @@ def test_a_new_item_is_boosted_by_the_largest_td_error_seen_so_far() -> None:
     sampler.feedback(np.array([0, 1]), td([-8.0, 2.0]))
     sampler.feedback(np.array([0]), td([3.0]))
     add(sampler, np.array([3]))
-    sampler.label(np.array([0, 1, 3]), True)
+    sampler.label(np.array([0, 1, 3]), np.ones(1))
     np.testing.assert_allclose(sampler.chances(np.arange(4), 4), np.array([3, 2, 0, 8]) / 13)
 
 
 @pytest.mark.parametrize("weight", [0.5, 1.0, None])
 def test_while_nothing_is_labelled_yes_all_mass_goes_to_the_base(weight: float | None) -> None:
     sampler = over_uniform(weight)
-    sampler.label(np.arange(5), False)
+    sampler.label(np.arange(5), np.zeros(1))
     slots, table = stated(sampler, seed=3)
     np.testing.assert_allclose(table, 1 / SIZE)
     fits(slots, np.full(SIZE, 1 / SIZE))
@@ -62,15 +62,15 @@ def test_while_nothing_is_labelled_yes_all_mass_goes_to_the_base(weight: float |
 
 def test_a_new_item_in_the_slot_of_a_positive_one_has_no_label() -> None:
     sampler = over_uniform(None)
-    sampler.label(np.array([2, 3]), True)
+    sampler.label(np.array([2, 3]), np.ones(1))
     add(sampler, np.array([2]))
     assert set(sampler.sample(200, 8, np.random.default_rng(0)).slots) == {3}
 
 
 def test_a_later_no_takes_back_a_yes() -> None:
     sampler = over_uniform(None)
-    sampler.label(np.array([2, 3]), True)
-    sampler.label(np.array([2]), False)
+    sampler.label(np.array([2, 3]), np.ones(1))
+    sampler.label(np.array([2]), np.zeros(1))
     assert set(sampler.sample(200, 8, np.random.default_rng(0)).slots) == {3}
 
 
@@ -79,7 +79,7 @@ def test_a_later_no_takes_back_a_yes() -> None:
 def test_the_parts_of_a_chance_are_lambda_and_the_rest_and_sum_to_what_sample_states(weight, td_boost: bool) -> None:
     sampler = over_uniform(weight, td_boost=td_boost)
     add(sampler, np.arange(SIZE))
-    sampler.label(np.array([3, 4, 30]), True)
+    sampler.label(np.array([3, 4, 30]), np.ones(1))
     sampler.feedback(np.array([3, 4]), td([-0.5, 3.0]))
     parts = sampler.parts(np.arange(SIZE), SIZE)
     share = 1.0 if weight is None else weight
@@ -123,7 +123,7 @@ def teach(sampler: Sampler, first: int = 0) -> None:
 def over(key: str, weight: float | None, beta: float | None = None, td_boost: bool = False) -> MixtureSampler:
     sampler = MixtureSampler(CAPACITY, new_base(key), weight, td_boost, beta)
     teach(sampler)
-    sampler.label(YES, True)
+    sampler.label(YES, np.ones(1))
     return sampler
 
 
@@ -234,15 +234,15 @@ def test_a_restored_mixture_draws_the_same_afterwards_and_a_held_lambda_survives
 
     before, after = mixture(), mixture()
     teach(before)
-    before.label(YES, True)
+    before.label(YES, np.ones(1))
     before.advance(100)
     before.change("lambda", 0.75)
     after.load_state_dict(before.state_dict())
     for sampler in (before, after):
         sampler.advance(200)
-        assert sampler.figures() == {"replay/vlm_weight": 0.75}
+        assert sampler.figures() == {"replay/vlm_weight": 0.75, "replay/vlm_share": 0.75, "replay/yes_share": 1.0}
         teach(sampler, first=SIZE // 2)
-        sampler.label(np.array([20, 21]), True)
+        sampler.label(np.array([20, 21]), np.ones(1))
     same(*(each.sample(300, SIZE, np.random.default_rng(2), score) for each in (after, before)))
     after.change("lambda", "schedule")
     after.advance(300)
@@ -258,5 +258,5 @@ def test_lambda_beta_and_the_base_follow_their_schedules_until_lambda_is_held() 
     for held, figure in ((0.2, 0.2), (None, 1.0)):
         sampler.change("lambda", held)
         sampler.advance(600)
-        assert sampler.vlm_weight == held and sampler.figures() == {"replay/vlm_weight": figure}
+        assert sampler.vlm_weight == held and sampler.figures() == {"replay/vlm_weight": figure, "replay/vlm_share": 0.0}
     assert (sampler.beta, base.beta) == pytest.approx((0.3, 0.8))

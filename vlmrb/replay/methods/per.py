@@ -9,16 +9,19 @@ import numpy as np
 from vlmrb.replay.method import ReplayMethod
 from vlmrb.replay.sampling import Added, Sample, Score, importance_weights, ones
 from vlmrb.replay.sum_tree import SumTree
-from vlmrb.schedules import Schedule, rising_to_one
+from vlmrb.schedules import Schedule, rising
 from vlmrb.types import Feedback
 
 if TYPE_CHECKING:
     from vlmrb.config import TrainConfig
 
-SETTINGS = ("per_alpha", "per_beta", "importance_weights")
+SETTINGS = ("per_alpha", "per_beta", "per_beta_end", "importance_weights")
 """What PER and the methods that differ from it in the priority alone read."""
 
-VARIANTS = {"importance_weights": lambda on: "with weights" if on else "no weights"}
+VARIANTS = {
+    "importance_weights": lambda on: "with weights" if on else "no weights",
+    "per_beta_end": lambda beta: f"β to {beta:g}",
+}
 
 
 class PrioritizedSampler:
@@ -51,7 +54,7 @@ class PrioritizedSampler:
     @classmethod
     def of(cls, config: TrainConfig, capacity: int) -> Self:
         """The sampler of a run: α, the schedule of β, and whether batches carry weights."""
-        beta = rising_to_one(config.per_beta, config.total_steps)
+        beta = rising(config.per_beta, config.per_beta_end, config.total_steps)
         return cls(capacity, config.per_alpha, beta, weighted=config.importance_weights)
 
     def advance(self, step: int) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from vlmrb.replay.method import ReplayMethod
 from vlmrb.replay.methods.per import SETTINGS, VARIANTS, PrioritizedSampler
 from vlmrb.replay.sampling import Added
-from vlmrb.schedules import Schedule, rising_to_one
+from vlmrb.schedules import Schedule, rising
 from vlmrb.types import Feedback
 
 
@@ -106,7 +106,7 @@ METHOD = ReplayMethod(
         capacity,
         config.per_alpha,
         config.reaper_omega,
-        rising_to_one(config.per_beta, config.total_steps),
+        rising(config.per_beta, config.per_beta_end, config.total_steps),
         weighted=config.importance_weights,
     ),
     settings=(*SETTINGS, "reaper_omega"),

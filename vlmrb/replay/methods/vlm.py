@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vlmrb.replay.method import ReplayMethod
 from vlmrb.replay.sampling import Added, Parts, Sample, Sampler, Score, importance_weights, ones
-from vlmrb.replay.sum_tree import SumTree
-from vlmrb.schedules import Schedule, linear, rising_to_one
+from vlmrb.replay.strata import Stratum
+from vlmrb.schedules import Schedule, linear, rising
 from vlmrb.types import Feedback
 
 if TYPE_CHECKING:
@@ -18,13 +19,33 @@ if TYPE_CHECKING:
 SCHEDULED = "schedule"
 """The live λ that gives the say back to the schedule."""
 
+MAX_STRATA = 16
+"""Labels that a clip may have."""
+
+RECOUNT_EVERY = 1_000
+"""Draws after which the largest mass of each stratum is looked up again; in between it can only rise."""
+
+_EMPTY, _UNLABELLED, _NO, _YES = range(4)  # what a slot holds
+
 
 class MixtureSampler:
-    """q = λ·q_P + (1−λ)·q_B, where q_B is what the base method draws by.
+    """q = Σ_k w_k·q_k + (1 − Σ_k w_k)·q_B, where q_B is what the base method draws by.
 
-    q_P is proportional to the label's priority (1 for yes, 0 for no), times |δ| where `td_boost` is on; what is not
-    labelled yet has priority 0 and is reached through q_B. While q_P has no mass, all of q goes to q_B. λ = None draws from
-    q_P alone. With λ = 0 it draws exactly what the base draws from the same generator.
+    There is one q_k per stratum, that is, per label of a clip; the paper has one. q_k is proportional to the priority that
+    label k gives (1 for yes, 0 for no), times |δ| where `td_boost` is on; what is not labelled yet has priority 0 and is
+    reached through q_B. Each of the n strata that have any mass gets an equal share of λ:
+
+        w_k = λ / n,  with `enrichment` c: w_k = min(λ / n, c·M_k / (N·m_k))
+
+    M_k is the stratum's total mass, m_k its largest and N the number of items held. So w_k·m_k / M_k ≤ c / N: through one
+    label, no item is drawn more than c times as often as uniform replay would draw it. With `td_boost`, m_k is looked up
+    now and then; until then it can only rise, so that the bound always holds. What the bound cuts off goes to the base, and
+    so does everything while no stratum has mass. λ = None draws from the strata alone, as λ = 1 does; a bound applies to it,
+    too. With λ = 0 it draws exactly what the base draws from the same generator.
+
+    λ follows its schedule, unless a person holds it at a value. With `from_success` the schedule begins at the step of the
+    first successful training episode, and λ is 0 before. With `falls` the schedule's λ is multiplied by min(1, 2·(1 − y)),
+    where y is the share of yes among the labelled items held (1 before the first label): it falls once most items are yes.
 
     Args:
         capacity: slots of the buffer.
@@ -32,6 +53,9 @@ class MixtureSampler:
         vlm_weight: λ in [0, 1] or None, or its schedule over the steps of the run.
         td_boost: multiply the label's priority by |δ| (new items: by the largest |δ| seen so far).
         beta: exponent of the importance weights (N · q)^−β in [0, 1], or its schedule; None for weights of 1, as in the paper.
+        enrichment: c > 0, or None for no bound, as in the paper.
+        from_success: the schedule of λ waits for the first success.
+        falls: λ falls as the share of yes nears 1.
     """
 
     def __init__(
@@ -41,59 +65,110 @@ class MixtureSampler:
         vlm_weight: float | None | Schedule = 0.0,
         td_boost: bool = False,
         beta: float | Schedule | None = None,
+        *,
+        enrichment: float | None = None,
+        from_success: bool = False,
+        falls: bool = False,
     ) -> None:
-        self.base, self.td_boost = base, td_boost
-        self._weight_at = vlm_weight if callable(vlm_weight) else None
-        self.vlm_weight: float | None = vlm_weight(0) if callable(vlm_weight) else vlm_weight
+        self.base, self.td_boost, self.enrichment = base, td_boost, enrichment
+        self._from_success, self._falls = from_success, falls
+        self.first_success: int | None = None
+        """Step of the first successful training episode."""
+        self._weight_at: Schedule = vlm_weight if callable(vlm_weight) else lambda step: vlm_weight
         self._held: float | None | str = SCHEDULED  # what a person holds λ at
         self._beta_at = beta if callable(beta) else None
         self.beta = beta(0) if callable(beta) else beta
-        self._tree = SumTree(capacity)
-        self._priorities = np.zeros(capacity)
+        self._capacity = capacity
+        self._strata = [Stratum(capacity)]
+        self._slots_hold = np.full(capacity, _EMPTY, np.int8)
+        self._counts = np.array([capacity, 0, 0, 0])  # of slots, by what they hold
+        self._draws = 0
         self._td_errors = np.ones(capacity) if td_boost else None
         self._max_td_error = 1.0
+        self.vlm_weight = self._scheduled(0)
 
     def advance(self, step: int) -> None:
         """λ, β and the base follow their schedules, but for a λ that is held."""
-        if self._held != SCHEDULED:
-            self.vlm_weight = self._held  # type: ignore[assignment]
-        elif self._weight_at is not None:
-            self.vlm_weight = self._weight_at(step)
+        self.vlm_weight = self._scheduled(step) if self._held == SCHEDULED else self._held  # type: ignore[assignment]
         if self._beta_at is not None:
             self.beta = self._beta_at(step)
         if hasattr(self.base, "advance"):
             self.base.advance(step)
+
+    def _scheduled(self, step: int) -> float | None:
+        if self._from_success:
+            if self.first_success is None:
+                return 0.0
+            step -= self.first_success
+        weight: float | None = self._weight_at(step)
+        yes = self._yes_share()
+        return weight if weight is None or not self._falls or yes is None else weight * min(1.0, 2.0 * (1.0 - yes))
+
+    def _yes_share(self) -> float | None:
+        """Share of yes among the labelled items held; None while there are none."""
+        no, yes = self._counts[[_NO, _YES]].tolist()
+        return yes / (no + yes) if no + yes else None
 
     def change(self, name: str, value: float | None | str) -> None:
         """Hold λ at a value, or give the say back to the schedule."""
         assert name == "lambda", name
         self._held = value
 
+    def succeeded(self, step: int) -> None:
+        """A training episode has succeeded; the schedule of λ may wait for the first."""
+        if self.first_success is None:
+            self.first_success = step
+        if hasattr(self.base, "succeeded"):
+            self.base.succeeded(step)
+
     def figures(self) -> dict[str, float]:
-        """λ in effect."""
-        return {"replay/vlm_weight": self._weight()}
+        """λ in effect, the share of draws that labels decide after all bounds, and the share of yes among labelled items."""
+        shares, _ = self._shares(self._capacity - int(self._counts[_EMPTY]))
+        figures = {"replay/vlm_weight": self._weight(), "replay/vlm_share": _whole(shares)}
+        yes = self._yes_share()
+        return figures if yes is None else figures | {"replay/yes_share": yes}
 
     def add(self, slots: np.ndarray, added: Added) -> None:
         """New items have no label yet."""
-        self._priorities[slots] = 0.0
+        for stratum in self._strata:
+            stratum.clear(slots)
+        self._mark(slots, _UNLABELLED)
         if self._td_errors is not None:
             self._td_errors[slots] = self._max_td_error
-        self._write(slots)
         if hasattr(self.base, "add"):
             self.base.add(slots, added)
 
+    def _mark(self, slots: np.ndarray, now: int) -> None:
+        self._counts -= np.bincount(self._slots_hold[slots], minlength=4)
+        self._counts[now] += len(slots)
+        self._slots_hold[slots] = now
+
     def sample(self, batch_size: int, size: int, rng: np.random.Generator, score: Score | None = None) -> Sample:
-        """Draw from the base, and replace each item with probability λ by one drawn from q_P."""
+        """Draw from the base, and replace each item with probability Σ_k w_k by one drawn from a q_k."""
         slots, other, _ = self.base.sample(batch_size, size, rng, score)
-        share = self._share()
+        self._recount()
+        shares, totals = self._shares(size)
+        share = _whole(shares)
         if share > 0.0:
-            from_vlm = np.flatnonzero(rng.random(batch_size) < share)
-            slots[from_vlm] = self._tree.find(rng.random(len(from_vlm)) * self._tree.total)
+            lots = rng.random(batch_size)
+            from_vlm = np.flatnonzero(lots < share)
+            slots[from_vlm] = self._drawn(lots[from_vlm], shares, totals, rng.random(len(from_vlm)))
             given = getattr(self.base, "conditional", None)
             other[from_vlm] = self.base.chances(slots[from_vlm], size) if given is None else given(slots[from_vlm])
-        probabilities = self._vlm_part(slots) + (1.0 - share) * other
+        probabilities = self._vlm_part(slots, shares, totals) + (1.0 - share) * other
         weights = ones(batch_size) if self.beta is None else importance_weights(probabilities, size, self.beta)
         return Sample(slots, probabilities, weights)
+
+    def _drawn(self, lots: np.ndarray, shares: list[float], totals: list[float], points: np.ndarray) -> np.ndarray:
+        """One slot per lot (float64 [n] in [0, Σ w_k)), which says the stratum; points in [0, 1) say the place in it."""
+        if len(shares) == 1:
+            return self._strata[0].tree.find(points * totals[0])
+        chosen = np.searchsorted(list(accumulate(shares)), lots, "right")
+        slots = np.empty(len(lots), np.int64)
+        for k, stratum in enumerate(self._strata):
+            if len(here := np.flatnonzero(chosen == k)):
+                slots[here] = stratum.tree.find(points[here] * totals[k])
+        return slots
 
     def chances(self, slots: np.ndarray, size: int) -> np.ndarray:
         """q(i)."""
@@ -103,18 +178,39 @@ class MixtureSampler:
 
     def parts(self, slots: np.ndarray, size: int) -> Parts:
         """Both parts of q(i)."""
-        return Parts(self._weight(), self._vlm_part(slots), (1.0 - self._share()) * self.base.chances(slots, size))
+        shares, totals = self._shares(size)
+        other = (1.0 - _whole(shares)) * self.base.chances(slots, size)
+        return Parts(self._weight(), self._vlm_part(slots, shares, totals), other)
 
-    def _vlm_part(self, slots: np.ndarray) -> np.ndarray:
-        share = self._share()
-        return share * self._tree.leaves.take(slots) / self._tree.total if share > 0.0 else np.zeros(len(slots))
+    def _vlm_part(self, slots: np.ndarray, shares: list[float], totals: list[float]) -> np.ndarray:
+        """Σ_k w_k·q_k(i)."""
+        parts = [
+            share * stratum.tree.leaves.take(slots) / total
+            for stratum, share, total in zip(self._strata, shares, totals, strict=True)
+            if share > 0.0
+        ]
+        return sum(parts[1:], parts[0]) if parts else np.zeros(len(slots))
 
     def _weight(self) -> float:
         return 1.0 if self.vlm_weight is None else self.vlm_weight
 
-    def _share(self) -> float:
-        """Draws that go to q_P: λ, or none of them while it has no mass."""
-        return 0.0 if self._tree.total == 0.0 else self._weight()
+    def _shares(self, size: int) -> tuple[list[float], list[float]]:
+        """w_k and M_k of each stratum."""
+        totals = [stratum.tree.total for stratum in self._strata]
+        equal = self._weight() / max(1, sum(total > 0.0 for total in totals))
+        shares = [equal if total > 0.0 else 0.0 for total in totals]
+        if self.enrichment is not None:
+            for k, stratum in enumerate(self._strata):
+                if totals[k] > 0.0:
+                    shares[k] = min(equal, self.enrichment * totals[k] / (size * stratum.largest))
+        return shares, totals
+
+    def _recount(self) -> None:
+        if self.enrichment is not None:
+            self._draws += 1
+            if self._draws % RECOUNT_EVERY == 0:
+                for stratum in self._strata:
+                    stratum.recount()
 
     def feedback(self, slots: np.ndarray, feedback: Feedback) -> None:
         """|δ| where it boosts the priority; the base takes what it wants."""
@@ -122,25 +218,28 @@ class MixtureSampler:
             magnitudes = np.abs(feedback.td_errors)
             self._max_td_error = max(self._max_td_error, float(magnitudes.max()))
             self._td_errors[slots] = magnitudes
-            self._write(slots)
+            for stratum in self._strata:
+                stratum.write(slots[stratum.priorities[slots] > 0.0], self._td_errors)
         if hasattr(self.base, "feedback"):
             self.base.feedback(slots, feedback)
 
-    def label(self, slots: np.ndarray, yes: bool) -> None:
-        """The scorer's answer about a clip: yes is priority 1, no is 0, for all of its items."""
-        self._priorities[slots] = float(yes)
-        self._write(slots)
-
-    def _write(self, slots: np.ndarray) -> None:
-        masses = self._priorities[slots]
-        if self._td_errors is not None:
-            masses = masses * self._td_errors[slots]
-        self._tree.set(slots, masses)
+    def label(self, slots: np.ndarray, priorities: np.ndarray) -> None:
+        """The priorities (float64 [K] in [0, 1]) that a clip's labels give to all of its items, one per stratum."""
+        assert len(priorities) <= MAX_STRATA, len(priorities)
+        self._strata += [Stratum(self._capacity) for _ in range(len(priorities) - len(self._strata))]
+        for k, stratum in enumerate(self._strata):
+            stratum.priorities[slots] = priorities[k] if k < len(priorities) else 0.0
+            stratum.write(slots, self._td_errors)
+        self._mark(slots, _YES if (priorities == 1.0).any() else _NO)
 
     def state_dict(self) -> dict[str, Any]:
-        """Labels' priorities, |δ| where used, a held λ, and the base's state (prefixed 'base.')."""
-        state: dict[str, Any] = {
-            "vlm_priorities": self._priorities.copy(),
+        """Priorities by stratum, |δ| where used, what λ depends on, and the base's state (prefixed 'base.')."""
+        state: dict[str, Any] = {_name(k): stratum.priorities.copy() for k, stratum in enumerate(self._strata)}
+        state |= {
+            "slots_hold": self._slots_hold.copy(),
+            "largest": [stratum.largest for stratum in self._strata],
+            "draws": self._draws,
+            "first_success": self.first_success,
             "max_td_error": self._max_td_error,
             "lambda_override": self._held,
         }
@@ -151,20 +250,38 @@ class MixtureSampler:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore."""
-        count = len(state["vlm_priorities"])
-        self._priorities[:count] = state["vlm_priorities"]
+        """Restore. States from before there were strata lack some of it; all of their items count as labelled."""
+        held = np.arange(len(state[_name(0)]))
         self._max_td_error, self._held = float(state["max_td_error"]), state.get("lambda_override", SCHEDULED)
+        self.first_success, self._draws = state.get("first_success"), int(state.get("draws", 0))
         if self._td_errors is not None:
-            self._td_errors[:count] = state["td_errors"]
-        self._write(np.arange(count))
+            self._td_errors[held] = state["td_errors"]
+        self._strata = [Stratum(self._capacity) for k in range(MAX_STRATA) if _name(k) in state]
+        for k, stratum in enumerate(self._strata):
+            stratum.priorities[held] = state[_name(k)]
+            stratum.write(held, self._td_errors)
+        for stratum, largest in zip(self._strata, state.get("largest", ()), strict=False):
+            stratum.largest = float(largest)
+        self._slots_hold[held] = state.get("slots_hold", np.where(self._strata[0].priorities[held] == 1.0, _YES, _NO))
+        self._counts = np.bincount(self._slots_hold, minlength=4)
         if hasattr(self.base, "load_state_dict"):
             prefix = "base."
             self.base.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
 
 
+def _whole(shares: list[float]) -> float:
+    """Σ_k w_k, at most 1; summed in the order in which the strata are drawn from."""
+    *_, whole = accumulate(shares)
+    return min(1.0, whole)
+
+
+def _name(stratum: int) -> str:
+    """The name of a stratum's priorities in the state; that of the first is as old as checkpoints are."""
+    return f"vlm_priorities.{stratum}" if stratum else "vlm_priorities"
+
+
 def scheduled_weight(config: TrainConfig, step: float) -> float | None:
-    """λ of the schedule at a step of the run; None for no mixture at all."""
+    """λ of the schedule at a step of the run, or since its first success; None for no mixture at all."""
     if config.lambda_max is None:
         return None
     return linear(0.0, config.lambda_max, config.lambda_warmup * config.total_steps, step)
@@ -178,7 +295,10 @@ def _make(config: TrainConfig, capacity: int) -> MixtureSampler:
         make_sampler(config.model_copy(update={"replay": config.base}), capacity),
         lambda step: scheduled_weight(config, step),
         config.td_boost,
-        rising_to_one(config.per_beta, config.total_steps) if config.importance_weights else None,
+        rising(config.per_beta, config.per_beta_end, config.total_steps) if config.importance_weights else None,
+        enrichment=config.enrichment,
+        from_success=config.lambda_from == "first-success",
+        falls=config.lambda_falls,
     )
 
 
@@ -192,9 +312,17 @@ METHOD = ReplayMethod(
         "base",
         "lambda_max",
         "lambda_warmup",
+        "lambda_from",
+        "lambda_falls",
         "td_boost",
+        "enrichment",
+        "strata",
+        "first_in_episode",
+        "net_progress",
+        "credit",
         "importance_weights",
         "per_beta",
+        "per_beta_end",
         "clip_length",
         "scorer",
         "prompt",
@@ -206,8 +334,16 @@ METHOD = ReplayMethod(
         "base": lambda base: f"base {base}",
         "lambda_max": lambda weight: "λ=none" if weight is None else f"λ={weight:g}",
         "lambda_warmup": lambda share: f"warm-up {share:g}",
+        "lambda_from": lambda since: f"λ from {since.replace('-', ' ')}",
+        "lambda_falls": lambda on: "λ falls" if on else "λ stays",
         "td_boost": lambda on: "|δ|" if on else "no |δ|",
+        "enrichment": lambda most: "no bound" if most is None else f"at most {most:g}×",
+        "strata": lambda on: "strata" if on else "no strata",
+        "first_in_episode": lambda on: "first in episode" if on else "every yes",
+        "net_progress": lambda on: "net progress" if on else "all progress",
+        "credit": lambda decay: f"credit {decay:g}",
         "importance_weights": lambda on: "with weights" if on else "no weights",
+        "per_beta_end": lambda beta: f"β to {beta:g}",
         "visuals": str,
         "prompt": lambda prompt: f"prompt “{prompt if len(prompt) <= 24 else prompt[:23] + '…'}”",
         "clip_length": lambda length: f"L={length}",
