@@ -2,7 +2,8 @@
 
 The documented default on a GPU is facebook/Perception-LM-1B. A clip is shown as its evenly spaced frames, either as
 a video or as several images, in the model's own chat template; P(yes) is read from the logits of the first answer
-token. A set of questions is answered after one look at the frames: see `one_look`. `torch` and `transformers` are imported when a scorer is created, not with this module.
+token. A set of questions is answered after one look at the frames (see `one_look`). `torch` and `transformers` are
+imported when a scorer is created, not with this module.
 """
 
 from __future__ import annotations

@@ -76,7 +76,9 @@ def check_prompt_text(text: str) -> str:
     """
     text = text.strip()
     if not text:
-        raise ConfigError("prompt: is empty; give a preset (games, manipulation, progress, milestones) or the text of a yes/no question")
+        raise ConfigError(
+            "prompt: is empty; give a preset (games, manipulation, progress, milestones) or the text of a yes/no question"
+        )
     if len(text) > MAX_PROMPT_LENGTH:
         raise ConfigError(f"prompt: has {len(text)} characters; allowed: up to {MAX_PROMPT_LENGTH}")
     strange = next((c for c in text if (ord(c) < 32 and c not in "\n\r\t") or ord(c) == 127 or 0xD800 <= ord(c) <= 0xDFFF), None)
