@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vlmrb.config import make_config
-from vlmrb.labels import Labels, LabelRule
+from vlmrb.labels import LabelRule, Labels
 
 E, L = 2, 4
 

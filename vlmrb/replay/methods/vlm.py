@@ -226,7 +226,8 @@ class MixtureSampler:
     def label(self, slots: np.ndarray, priorities: np.ndarray) -> None:
         """The priorities (float64 [K] in [0, 1]) that a clip's labels give to all of its items, one per stratum."""
         assert len(priorities) <= MAX_STRATA, len(priorities)
-        self._strata += [Stratum(self._capacity) for _ in range(len(priorities) - len(self._strata))]
+        needed = 1 + int(np.flatnonzero(priorities).max(initial=0))  # a stratum costs memory and time: none before it has mass
+        self._strata += [Stratum(self._capacity) for _ in range(needed - len(self._strata))]
         for k, stratum in enumerate(self._strata):
             stratum.priorities[slots] = priorities[k] if k < len(priorities) else 0.0
             stratum.write(slots, self._td_errors)
