@@ -25,8 +25,8 @@ class QNetwork(nn.Module):
         self.torso = make_torso(spec, hidden_size)
         self.head = ValueHead(hidden_size, n_actions, dueling)
 
-    def forward(self, observation: Tensor) -> Tensor:
-        """Prepared observations [B, …] → [B, A]."""
+    def forward(self, observation: Any) -> Tensor:
+        """Prepared observations → [B, A]."""
         values: Tensor = self.head(self.torso(observation))
         return values
 
