@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmrb.analysis import stats
+from vlmrb.analysis.phases import Phases
 from vlmrb.config import TrainConfig, defaults_of_run, is_control, unread_settings
 from vlmrb.replay.registry import replay_methods
 from vlmrb.types import RunSummary
@@ -62,6 +63,7 @@ class MeasuredRun:
     Attributes:
         edited: λ or the prompt was changed while it ran.
         play_episodes, play_successes: number of episodes of scripted play at the start of the run, and of successful ones.
+        phases: when it first succeeded, and how long it took from there; None if unknown.
     """
 
     run: RunSummary
@@ -70,6 +72,7 @@ class MeasuredRun:
     edited: bool = False
     play_episodes: int = 0
     play_successes: int = 0
+    phases: Phases | None = None
 
 
 @dataclass(frozen=True, slots=True)
