@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from vlmrb.analysis import stats
-from vlmrb.analysis.comparison import Comparison, Improvement, MeasuredRun, Method, MethodResult, compare, method_of, verdicts
+from vlmrb.analysis.comparison import Comparison, Improvement, MeasuredRun, Method, MethodResult, compare, method_of
+from vlmrb.analysis.verdicts import verdicts
 from vlmrb.config import TrainConfig, make_config
 from vlmrb.types import RunSummary
 

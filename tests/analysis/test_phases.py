@@ -36,7 +36,17 @@ def test_a_branch_counts_from_its_parent_step() -> None:
     found = phases_of(None, None, STEPS, VALUES, parent_step=150)
     assert (found.start, found.to_50, found.to_90) == (150, 50, 250)
     found = phases_of(260, 270, STEPS, VALUES, parent_step=250)  # evaluations up to 250 are the parent's
-    assert (found.start, found.to_50, found.first_to_50) == (250, 150, None)
+    assert found == Phases(None, None, 150, 150, 400, 250)
+
+
+def test_a_time_is_observed_from_its_beginning_to_the_last_evaluation() -> None:
+    whole = phases_of(30, 120, STEPS[:3], VALUES[:3])
+    assert [whole.observed(name) for name in ("first_success", "fifth_success")] == [(30, 300), (120, 300)]
+    assert [whole.observed(name) for name in ("to_50", "to_90", "first_to_50")] == [(80, 180), (None, 180), (170, 270)]
+    late = phases_of(30, 320, STEPS[:3], VALUES[:3])
+    assert (late.observed("fifth_success"), late.observed("to_50")) == ((320, 300), None)
+    branch = phases_of(None, None, STEPS, VALUES, parent_step=150)
+    assert (branch.observed("fifth_success"), branch.observed("to_50"), branch.observed("first_to_50")) == (None, (50, 250), None)
 
 
 # -- from the store

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from vlmrb.analysis.stats import steps_to_threshold
@@ -22,7 +23,7 @@ class Phases:
 
     Attributes:
         first_success, fifth_success: step at which the first and the fifth successful training episode ended. None: not so
-            far. Scripted play does not count, and neither does what happened before a branch.
+            far, or it is a branch, and discovery was its parent's. Scripted play does not count.
         to_50, to_90: steps from `start` to the first evaluation with that success rate in percent; 0 if it came before `start`.
             None: not by `horizon`, or there is no `start`.
         horizon: the last evaluated step; 0 before the first. What was not reached by then is censored there.
@@ -38,6 +39,20 @@ class Phases:
     start: int | None = None
     first_to_50: int | None = None
     first_to_90: int | None = None
+
+    def observed(self, name: str) -> tuple[int | None, int] | None:
+        """One of these times as an observation: when it was over (None: never), and how long it was watched, in steps.
+
+        None if it has not begun, or there was no evaluation since.
+        """
+        if name in ("first_success", "fifth_success"):
+            is_branch = self.start is not None and self.fifth_success is None
+            begun = None if is_branch else 0
+        else:
+            begun = self.first_success if name.startswith("first_") else self.start
+        if begun is None or self.horizon <= begun:
+            return None
+        return getattr(self, name), self.horizon - begun
 
 
 def phases_of(
@@ -55,20 +70,21 @@ def phases_of(
         steps, values: its evaluations: steps, ascending, and success rates in [0, 1].
         parent_step: where it branched from another run, if it did.
     """
-    found = [(step, value) for step, value in zip(steps, values, strict=True) if step >= (parent_step or 0)]
-    own_steps, own_values = [int(step) for step, _ in found], [float(value) for _, value in found]
+    own = np.asarray(steps) >= (parent_step or 0)
+    own_steps, own_values = np.asarray(steps)[own], np.asarray(values)[own]
     start = fifth_success if parent_step is None else parent_step
     reached_50, reached_90 = (steps_to_threshold(own_steps, own_values, share) for share in (0.5, 0.9))
-    from_first = first_success if parent_step is None else None
+    if parent_step is not None:
+        first_success = fifth_success = None
     return Phases(
         first_success=first_success,
         fifth_success=fifth_success,
         to_50=_since(start, reached_50),
         to_90=_since(start, reached_90),
-        horizon=own_steps[-1] if own_steps else 0,
+        horizon=int(own_steps[-1]) if own_steps.size else 0,
         start=start,
-        first_to_50=_since(from_first, reached_50),
-        first_to_90=_since(from_first, reached_90),
+        first_to_50=_since(first_success, reached_50),
+        first_to_90=_since(first_success, reached_90),
     )
 
 

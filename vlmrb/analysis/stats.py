@@ -4,7 +4,8 @@ Definitions follow rliable (Agarwal et al. 2021, "Deep Reinforcement Learning at
 Precipice", arXiv 2108.13264): the interquartile mean, percentile intervals from a stratified bootstrap (runs are drawn
 with replacement within each task), and the probability of improvement. Times that some runs never reach are censored;
 their restricted means are those of survival analysis (Royston and Parmar 2013, doi 10.1186/1471-2288-13-152). All
-randomness comes from the generator that the caller passes in. With few seeds, bootstrap intervals are too narrow: always show n next to them.
+randomness comes from the generator that the caller passes in. With few seeds, bootstrap intervals are too narrow: always
+show n next to them.
 """
 
 from __future__ import annotations
