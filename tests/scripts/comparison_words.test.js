@@ -3,8 +3,9 @@ import { test } from "node:test";
 import { contrast, pairs, restricted } from "../../assets/studio/widgets/comparison_words.js";
 
 test("a restricted mean comes with its interval and the censored runs", () => {
-  assert.equal(restricted({ point: 61234, low: 52000, high: 70000, censored: 2, n: 8 }), "61.2k [52k, 70k] (2/8 censored)");
-  assert.equal(restricted({ point: 61234, low: null, high: null, censored: 0, n: 1 }), "61.2k (0/1 censored)");
+  const found = restricted({ point: 61234, low: 52000, high: 70000, censored: 2, n: 8 });
+  assert.equal(found, "61.2k\u00a0[52k,\u00a070k] (2/8\u00a0censored)");
+  assert.equal(restricted({ point: 61234, low: null, high: null, censored: 0, n: 1 }), "61.2k (0/1\u00a0censored)");
   assert.equal(restricted(null), "–");
 });
 

@@ -40,7 +40,8 @@ def add(commands: Any) -> None:
         "compare methods across seeds: success, and steps needed to reach it",
         "python -m vlmrb compare --at 100k 200k --markdown",
         details="Runs with the same environment, agent and replay method count as seeds of one method. Brackets show 95 % "
-        "bootstrap intervals over runs.",
+        "bootstrap intervals over runs. Claims about success are made from consolidation: the steps from the fifth successful "
+        "training episode to 50 % evaluated success. Branches of the same run are paired.",
     )
     parser.add_argument(
         "run_ids", metavar="RUN", nargs="*", type=positive_integer, help="run numbers (default: all runs that have ended)"

@@ -509,18 +509,21 @@ class Comparison {
       h(
         "p.muted.chart-words",
         {},
-        "Steps: mean time with 95 % intervals, restricted to a horizon that the methods share. Censored runs never got there; " +
-          "n counts the runs in which this time began.",
+        "Steps: mean time with 95 % intervals, restricted to a horizon that the methods share. In parentheses: censored runs, " +
+          "which never got there, of the runs in which this time began.",
       ),
     );
   }
 
   improvements(panel) {
     if (!panel.improvements.length) return null;
+    const reach = panel.verdict.branched
+      ? `over the first ${count(panel.horizon)} steps of a branch`
+      : `up to step ${count(panel.horizon)}`;
     return h(
       "div.improvements",
       {},
-      h("h3", {}, `Probability of a larger area under the curve, ${panel.verdict.branched ? "in the first" : "up to step"} ${count(panel.horizon)}${panel.verdict.branched ? " steps of a branch" : ""}`),
+      h("h3", {}, `Probability of a larger area under the curve, ${reach}`),
       panel.improvements.map((found) => {
         const { method, baseline, probability: p } = found;
         const low = p.low ?? p.point,

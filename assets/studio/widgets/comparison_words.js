@@ -15,11 +15,11 @@ function whole(value) {
   return String(Math.abs(value % 1) === 0.5 && rounded % 2 ? rounded - 1 : rounded);
 }
 
-/** Mean steps of a phase, "61k [52k, 70k] (2/8 censored)". */
+/** Mean steps of a phase, "61k [52k, 70k] (2/8 censored)"; a narrow cell breaks in front of the parenthesis. */
 export function restricted(found) {
   if (!found) return "–";
-  const range = found.low === null ? "" : ` [${short(found.low)}, ${short(found.high)}]`;
-  return `${short(found.point)}${range} (${found.censored}/${found.n} censored)`;
+  const range = found.low === null ? "" : `\u00a0[${short(found.low)},\u00a0${short(found.high)}]`;
+  return `${short(found.point)}${range} (${found.censored}/${found.n}\u00a0censored)`;
 }
 
 /** How much sooner or later a method consolidates than a baseline, "−27k [−41k, −9k] steps". */
