@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from dataclasses import asdict
 
 from vlmrb.analysis.comparison import MeasuredRun, method_of
 
@@ -12,8 +13,9 @@ from vlmrb.analysis.comparison import MeasuredRun, method_of
 def curve_lines(runs: Iterable[MeasuredRun], metric: str, version: str) -> list[str]:
     """The lines of a `curves.jsonl`, by method and seed.
 
-    A line holds env, algo, method, seed, every setting, status, the metric with its steps and values, and the version of
-    VLM-RB that wrote it (`assets/results/README.md` describes the format). Values that are not finite are null.
+    A line holds env, algo, method, seed, every setting, status, the metric with its steps and values, the run's phases, where
+    it branched, and the version of VLM-RB that wrote it (`assets/results/README.md` describes the format). Values that are
+    not finite are null.
     """
     records = []
     for measured in runs:
@@ -29,6 +31,10 @@ def curve_lines(runs: Iterable[MeasuredRun], metric: str, version: str) -> list[
                 "metric": metric,
                 "steps": measured.steps.tolist(),
                 "values": [value if math.isfinite(value) else None for value in measured.values.tolist()],
+                "phases": None if measured.phases is None else asdict(measured.phases),
+                "parent_id": run.parent_id,
+                "parent_step": run.parent_step,
+                "parent_moment": run.parent_moment,
                 "version": version,
             }
         )

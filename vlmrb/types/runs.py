@@ -89,6 +89,9 @@ class RunSummary:
     counters: RunCounters = RunCounters()
     tags: tuple[str, ...] = ()
     set_name: str = ""  # the matched set it was launched in, or ''
+    parent_id: int | None = None  # the run it branched from
+    parent_step: int | None = None  # the parent's step at which it branched
+    parent_moment: str = ""  # 'first-success', 'fifth-success' or 'step'; '' if it is no branch
 
 
 @dataclass(frozen=True, slots=True)
