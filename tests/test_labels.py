@@ -71,7 +71,7 @@ def test_credit_decays_by_place_down_to_a_hundredth() -> None:
         assert told(credited, place, (False,)) == [(place, [0.0])]
     (own, value), *earlier = told(credited, 4, (True,))
     assert (own, value) == (4, [1.0])
-    assert {place: priorities for place, priorities in earlier} == {3: [0.2], 2: [pytest.approx(0.04)]}  # 0.008 is cut
+    assert dict(earlier) == {3: [0.2], 2: [pytest.approx(0.04)]}  # 0.008 is cut
     assert told(credited, 5, (False,)) == [(5, [0.0])]
 
 
