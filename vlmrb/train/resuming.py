@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ _MAY_DIFFER = {
     "eval_episodes",
     "log_interval",
     "checkpoint_interval",
+    "keep_checkpoints",
     "keep_clips",
     "device",
     "scorer_device",
@@ -47,6 +48,9 @@ class Learned:
         rngs: its generators, by consumer.
         updates: gradient steps so far.
         success_rate: of the last evaluation.
+        successes: training episodes that have succeeded; scripted play does not count.
+        sources: the runs whose clips the buffer's items are in besides the run's own, oldest first, each with the number of
+            clips that it had recorded by then: in a branch, its parent and those that this one branched off from.
     """
 
     config: TrainConfig
@@ -58,9 +62,12 @@ class Learned:
     labelling: Labelling
     updates: int = 0
     success_rate: float | None = None
+    successes: int = 0
+    sources: list[tuple[int, int]] = field(default_factory=list)
 
-    def save(self, folder: Path, *, finished: bool = False) -> None:
-        """Write a checkpoint under `folder`; one of a finished run, which cannot be resumed, does without the buffer.
+    def save(self, folder: Path, *, finished: bool = False, keep: int = KEPT) -> None:
+        """Write a checkpoint under `folder` and keep so many there; one of a finished run, which cannot be resumed, replaces
+        all others and does without the buffer.
 
         Raises:
             CheckpointError: it cannot be written.
@@ -81,9 +88,11 @@ class Learned:
             "pending": self.labelling.pending,
             "prompt_id": self.labelling.prompt.prompt_id,
             "success_rate": self.success_rate,
+            "successes": self.successes,
+            "sources": self.sources,
         }
-        keep = 1 if finished else KEPT
-        save_checkpoint(folder, self.buffer.next_item_id, state, self.agent.state_dict(), arrays, keep=keep)
+        step, tensors = self.buffer.next_item_id, self.agent.state_dict()
+        save_checkpoint(folder, step, state, tensors, arrays, keep=1 if finished else keep)
 
     def take(self, state: dict[str, Any], tensors: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """Take over everything that a checkpoint holds but what is pending; nothing is stored.
@@ -108,6 +117,8 @@ class Learned:
         self.updates = int(state["updates"])
         self.counters.restore(state["counters"])
         self.success_rate = state["success_rate"]
+        self.successes = int(state.get("successes", 0))  # before keep_checkpoints, nobody counted them
+        self.sources = [(int(run_id), int(count)) for run_id, count in state.get("sources", ())]
         snapshots = {key.removeprefix("recorder."): value for key, value in arrays.items() if key.startswith("recorder.")}
         self.recorder.load_state_dict({**state["recorder"], **snapshots})
 

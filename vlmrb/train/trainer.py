@@ -34,6 +34,7 @@ from vlmrb.scoring import resolve_prompt
 from vlmrb.store import Store
 from vlmrb.train import outage
 from vlmrb.train.ending import Ending
+from vlmrb.train.keeping import Keeping
 from vlmrb.train.labelling import Labelling
 from vlmrb.train.outage import Outage
 from vlmrb.train.resuming import Learned, Resuming
@@ -145,6 +146,7 @@ class Trainer:
             self._metrics,
         )
         self._learned = Learned(config, self._buffer, self._agent, self._recorder, self._rngs, self._counters, self._labelling)
+        self._keeping = Keeping(self._folder.parent, self._learned)
         self._start_clock()
 
     # -- the method
@@ -219,6 +221,7 @@ class Trainer:
             raise CheckpointError(f"run {self.run_id} has a whole checkpoint; resume it without --from-start")
         elif Resuming(self.run_id, self._learned, self._store, self._folder, self._losses).resume(loaded):
             self._status = "finished"
+        self._keeping.begin(self.step)
         self.begun = True
         for change in self._requested_before:
             if change.name in LIVE_CHANGES and change.name not in EDITS:
@@ -291,6 +294,7 @@ class Trainer:
         self._counters.episodes += 1
         self._writer.add_episode(episode)
         stage = "rollout" if step >= self.config.play_steps else "play"
+        self._learned.successes += stage == "rollout" and episode.success is True
         self._metrics.add(f"{stage}/episodic_return", episode.episodic_return)
         self._metrics.add(f"{stage}/episodic_length", episode.length)
         if episode.success is not None:
@@ -312,6 +316,9 @@ class Trainer:
         self._checkpoint_due |= _crosses(before, now, config.checkpoint_interval)
         if self._checkpoint_due and not self._outage.active:  # the store is never behind a checkpoint
             self._checkpoint_due = not self._outage.attempt(lambda: self._checkpoint(self._status))
+        for moment in self._keeping.due(before, now):
+            self._outage.attempt(self._writer.flush)  # a branch with another scorer looks for the clips
+            self._keeping.keep(moment)
         if time.monotonic() - self._last_house >= HOUSEKEEPING_S:
             self._tick()
             while self._status == "paused":
@@ -348,7 +355,7 @@ class Trainer:
         self._answer_changes()
 
     def _run_counters(self) -> RunCounters:
-        return replace(self._labelling.counters(), store_notice=self._outage.notice)
+        return replace(self._labelling.counters(), store_notice=self._outage.notice, checkpoint_notice=self._keeping.notice)
 
     def _wait(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -360,7 +367,7 @@ class Trainer:
 
     def _figures(self) -> RunFigures:
         busy = self._outage.notice if self._outage.active else ""
-        trouble = self._labelling.failure or self._outage.notice or self._labelling.notice
+        trouble = self._labelling.failure or self._outage.notice or self._keeping.notice or self._labelling.notice
         return RunFigures(
             steps_per_second=self._steps_per_second(),
             success_rate=self._learned.success_rate,

@@ -51,7 +51,7 @@ class PrioritizedSampler:
     @classmethod
     def of(cls, config: TrainConfig, capacity: int) -> Self:
         """The sampler of a run: α, the schedule of β, and whether batches carry weights."""
-        beta = rising_to_one(config.per_beta, config.total_steps)
+        beta = rising_to_one(config.per_beta, config.horizon)
         return cls(capacity, config.per_alpha, beta, weighted=config.importance_weights)
 
     def advance(self, step: int) -> None:
@@ -105,5 +105,6 @@ METHOD = ReplayMethod(
     defaults={"importance_weights": True},
     variants=VARIANTS,
     feedback=("td_errors",),
+    stored=("per_alpha",),
     usual=True,
 )

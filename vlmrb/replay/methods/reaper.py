@@ -106,11 +106,12 @@ METHOD = ReplayMethod(
         capacity,
         config.per_alpha,
         config.reaper_omega,
-        rising_to_one(config.per_beta, config.total_steps),
+        rising_to_one(config.per_beta, config.horizon),
         weighted=config.importance_weights,
     ),
     settings=(*SETTINGS, "reaper_omega"),
     defaults={"importance_weights": True, "per_alpha": 0.4, "per_beta": 0.5},
     variants=VARIANTS,
     feedback=("td_errors",),
+    stored=("per_alpha", "reaper_omega"),
 )

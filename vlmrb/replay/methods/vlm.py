@@ -131,6 +131,12 @@ class MixtureSampler:
         self._priorities[slots] = float(yes)
         self._write(slots)
 
+    def take_labels(self, state: dict[str, Any]) -> None:
+        """Take over the labels' priorities in another sampler's `state_dict`, and nothing else."""
+        held = np.arange(len(state["vlm_priorities"]))
+        self._priorities[held] = state["vlm_priorities"]
+        self._write(held)
+
     def _write(self, slots: np.ndarray) -> None:
         masses = self._priorities[slots]
         if self._td_errors is not None:
@@ -167,7 +173,7 @@ def scheduled_weight(config: TrainConfig, step: float) -> float | None:
     """λ of the schedule at a step of the run; None for no mixture at all."""
     if config.lambda_max is None:
         return None
-    return linear(0.0, config.lambda_max, config.lambda_warmup * config.total_steps, step)
+    return linear(0.0, config.lambda_max, config.lambda_warmup * config.horizon, step)
 
 
 def _make(config: TrainConfig, capacity: int) -> MixtureSampler:
@@ -178,7 +184,7 @@ def _make(config: TrainConfig, capacity: int) -> MixtureSampler:
         make_sampler(config.model_copy(update={"replay": config.base}), capacity),
         lambda step: scheduled_weight(config, step),
         config.td_boost,
-        rising_to_one(config.per_beta, config.total_steps) if config.importance_weights else None,
+        rising_to_one(config.per_beta, config.horizon) if config.importance_weights else None,
     )
 
 
@@ -214,6 +220,7 @@ METHOD = ReplayMethod(
         "threshold": lambda threshold: f"threshold {threshold:g}",
     },
     live=("lambda", "prompt"),
+    stored=("base", "td_boost"),
     labels=True,
     mixes=True,
     baseline=False,
