@@ -212,6 +212,27 @@ def copy_checkpoint(folder: Path, target: Path) -> int | None:
     return None
 
 
+def copy_checkpoints(folder: Path, target: Path) -> int:
+    """Copy all whole checkpoints under `folder`; returns how many there were.
+
+    Raises:
+        OSError: a copy cannot be written.
+    """
+    copied = 0
+    for _, path in list_checkpoints(folder):
+        try:
+            shutil.copytree(path, target / path.name)
+            _check(target / path.name)
+            copied += 1
+        except _DamagedError:
+            shutil.rmtree(target / path.name, ignore_errors=True)
+        except OSError:
+            shutil.rmtree(target / path.name, ignore_errors=True)
+            if path.exists():  # its run has not removed it
+                raise
+    return copied
+
+
 def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
     """Steps and folders of the checkpoints under `folder`, newest first; whether they are damaged is not looked at.
 

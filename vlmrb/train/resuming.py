@@ -94,15 +94,19 @@ class Learned:
         step, tensors = self.buffer.next_item_id, self.agent.state_dict()
         save_checkpoint(folder, step, state, tensors, arrays, keep=1 if finished else keep)
 
-    def take(self, state: dict[str, Any], tensors: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    def take(
+        self, state: dict[str, Any], tensors: dict[str, Any], arrays: dict[str, np.ndarray], *, sampler: bool = True
+    ) -> None:
         """Take over everything that a checkpoint holds but what is pending; nothing is stored.
+
+        Without `sampler`, what the sampler knew stays behind: it is given the items as new ones.
 
         Raises:
             CheckpointError: its networks differ.
             LookupError, TypeError, ValueError, AttributeError: it lacks something.
         """
         if state["numbers"]:
-            self._take_buffer(state, arrays)
+            self._take_buffer(state, arrays, sampler)
         else:  # training was done, and the process killed before the run's row said so
             self.buffer.next_item_id = int(state["step"])
         try:
@@ -122,11 +126,13 @@ class Learned:
         snapshots = {key.removeprefix("recorder."): value for key, value in arrays.items() if key.startswith("recorder.")}
         self.recorder.load_state_dict({**state["recorder"], **snapshots})
 
-    def _take_buffer(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    def _take_buffer(self, state: dict[str, Any], arrays: dict[str, np.ndarray], sampler: bool) -> None:
         buffer = {key: value for key, value in {**state["numbers"], **arrays}.items() if key.startswith("buffer.")}
         if "lambda_override" in state:  # where version 0.1 kept it
             buffer["buffer.sampler.lambda_override"] = state["lambda_override"]
-        self.buffer.load_state_dict({key.removeprefix("buffer."): value for key, value in buffer.items()})
+        self.buffer.load_state_dict({key.removeprefix("buffer."): value for key, value in buffer.items()}, sampler=sampler)
+        if not sampler:
+            self.buffer.add_to_sampler()
         self.buffer.cut_episodes()  # every environment starts a new episode
 
 
@@ -163,10 +169,10 @@ class Resuming:
                 f"the checkpoint at step {state.get('step')} lacks something that this version needs "
                 f"({type(error).__name__}: {error}) and cannot be resumed; {self._ways_out()}"
             ) from error
-        self._take_up_clips(self._prompt_of(prompt_id), pending, next_number)
+        self.take_up_clips(self._prompt_of(prompt_id), pending, next_number)
         return not state["numbers"]
 
-    def _take_up_clips(self, prompt: Prompt, pending: list[int], next_number: int) -> None:
+    def take_up_clips(self, prompt: Prompt, pending: list[int], next_number: int) -> None:
         """Roll the store back, and submit the clips that were open or had no score yet."""
         learned, step = self._learned, self._learned.buffer.next_item_id
         self._store.rollback_run(self._run_id, step, next_number)

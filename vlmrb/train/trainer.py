@@ -6,6 +6,7 @@ bookkeeping around it: schedules, live changes, evaluation, checkpoints.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from vlmrb.agents import make_agent
+from vlmrb.branching import folder_of_parent
 from vlmrb.checkpoint import load_checkpoint
 from vlmrb.clips import ClipRecorder
 from vlmrb.config import TrainConfig
@@ -39,6 +41,7 @@ from vlmrb.train.labelling import Labelling
 from vlmrb.train.outage import Outage
 from vlmrb.train.resuming import Learned, Resuming
 from vlmrb.train.signals import Signals
+from vlmrb.train.takeover import TakeOver
 from vlmrb.types import (
     EDITS,
     LIVE,
@@ -213,13 +216,13 @@ class Trainer:
 
     def _begin(self) -> None:
         loaded = load_checkpoint(self._folder, self._losses.append)
+        resuming = Resuming(self.run_id, self._learned, self._store, self._folder, self._losses)
         if loaded is None:
             self._check_nothing_is_lost()
-            self._store.rollback_run(self.run_id, 0)
-            self._checkpoint(self._status)  # from here on, a run without a checkpoint has lost it
+            self._start(resuming)
         elif self._from_start:
             raise CheckpointError(f"run {self.run_id} has a whole checkpoint; resume it without --from-start")
-        elif Resuming(self.run_id, self._learned, self._store, self._folder, self._losses).resume(loaded):
+        elif resuming.resume(loaded):
             self._status = "finished"
         self._keeping.begin(self.step)
         self.begun = True
@@ -227,6 +230,31 @@ class Trainer:
             if change.name in LIVE_CHANGES and change.name not in EDITS:
                 self._store.acknowledge_change(change.change_id, error="requested before the run was resumed")
         self._start_clock()
+
+    def _start(self, resuming: Resuming) -> None:
+        """Start at step 0, or where the branch's parent was, with a checkpoint: from here on, a run without one has lost it.
+
+        Raises:
+            CheckpointError: the checkpoint that the branch starts from is gone, damaged or of another version.
+        """
+        lineage = self._store.run(self.run_id).lineage
+        if lineage is None:
+            self._store.rollback_run(self.run_id, 0)
+            self._checkpoint(self._status)
+            return
+        folder = folder_of_parent(self._folder.parent)
+        inherited = load_checkpoint(folder, self._losses.append)
+        if inherited is None:
+            reason = "; ".join(self._losses) or f"there is none in {folder}"
+            raise CheckpointError(
+                f"run {self.run_id} is a branch of run {lineage.parent_id} and has no checkpoint to start from: {reason}. "
+                f"Delete it and branch off again: vlmrb branch {lineage.parent_id} --at {lineage.parent_step}"
+            )
+        prompt = TakeOver(lineage, self._learned, self._store, self._losses, self._tick_at_start).take(*inherited)
+        self._store.rollback_run(self.run_id, self.step)
+        self._labelling.set_prompt(prompt)
+        self._checkpoint(self._status)
+        resuming.take_up_clips(prompt, [], self._recorder.next_number)
 
     def _check_nothing_is_lost(self) -> None:
         """Starting at step 0 would erase the curves of a run that has begun.
@@ -247,6 +275,19 @@ class Trainer:
         self._started_at = self._last_house = time.monotonic()
         self._started_step = self.step
         self._paused_s = self._evaluation_s = 0.0
+
+    def _tick_at_start(self) -> None:
+        """While clips are scored before the first step: show that the run is alive.
+
+        Raises:
+            KeyboardInterrupt: the run has been interrupted; its next start finds the scores that there are.
+        """
+        if self._status != "running":
+            raise KeyboardInterrupt
+        if time.monotonic() - self._last_house >= HOUSEKEEPING_S:
+            self._last_house = time.monotonic()
+            self._outage.attempt(lambda: self._store.heartbeat(self.run_id, self.step))
+            self._report_progress()
 
     def _advance_schedules(self) -> None:
         if hasattr(self._sampler, "advance"):
@@ -457,6 +498,8 @@ class Trainer:
         self._log()
         ended = self._status
         self._ending.save(ended, self.step)
+        if ended == "finished":
+            shutil.rmtree(folder_of_parent(self._folder.parent), ignore_errors=True)
         self._status = ended  # an interruption while it waited for the store changes nothing
 
     def _close(self, error: str) -> None:
