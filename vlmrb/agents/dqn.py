@@ -95,6 +95,14 @@ class DQN:
         """r + γ^k · Q_target(s', argmax_a' Q(s', a')) − Q(s, a), float32 [B]."""
         return _errors(*self._value_and_target(self._learner.tensors(batch)))
 
+    @torch.no_grad()
+    def feedback(self, batch: Batch) -> Feedback:
+        """What `update` would report, without learning."""
+        data = self._learner.tensors(batch)
+        value, target = self._value_and_target(data)
+        losses = F.smooth_l1_loss(value, target, reduction="none")  # [B]
+        return Feedback(_errors(value, target), self._reducible(data, losses, target) if self._wants_reducible_losses else None)
+
     def _value_and_target(self, data: TensorBatch) -> tuple[Tensor, Tensor]:
         learner = self._learner
         with torch.no_grad():

@@ -100,6 +100,16 @@ class IQN:
         data = self._learner.tensors(batch)
         return _errors(*self._quantiles_and_target(data, self._acting_fractions, self._acting_fractions))
 
+    @torch.no_grad()
+    def feedback(self, batch: Batch) -> Feedback:
+        """What `update` would report, but over evenly spaced fractions: nothing is drawn."""
+        data = self._learner.tensors(batch)
+        fractions = self._acting_fractions.expand(len(data.actions), -1)
+        quantiles, target = self._quantiles_and_target(data, fractions, fractions)
+        losses = _quantile_losses(quantiles, target, fractions)  # [B]
+        reducible = self._reducible(data, losses, target, fractions) if self._wants_reducible_losses else None
+        return Feedback(_errors(quantiles, target), reducible)
+
     def _quantiles_and_target(self, data: TensorBatch, fractions: Tensor, next_fractions: Tensor) -> tuple[Tensor, Tensor]:
         learner = self._learner
         with torch.no_grad():

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from vlmrb.jobs.dispatching import dispatch, job_limit, reconcile, set_job_limit
 from vlmrb.jobs.estimates import Estimate, estimate
-from vlmrb.jobs.launching import launch, resume
+from vlmrb.jobs.launching import branch, launch, resume
 from vlmrb.jobs.live import pause, request_lambda, request_prompt, stop, unpause, why_not
 from vlmrb.jobs.logs import log_tail
 from vlmrb.jobs.presets import LaunchPreset, matched_set, parse_seeds, preset, presets
@@ -23,6 +23,7 @@ __all__ = [
     "LaunchPreset",
     "TrialReport",
     "TrialRow",
+    "branch",
     "cancel",
     "delete_run",
     "dispatch",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vlmrb import branching
 from vlmrb.config import TrainConfig
 from vlmrb.creation import CheckedRun, check_run, write_run
 from vlmrb.errors import CheckpointError, ConfigError, RunBusyError, VlmrbError
@@ -92,6 +93,28 @@ def from_anywhere(scorer: str) -> str:
     """The scorer with its model folder as an absolute path, for a process that may start in another folder."""
     kind, _, place = scorer.partition(":")
     return f"hf:{Path(place).absolute()}" if kind == "hf" and place and Path(place).is_dir() else scorer
+
+
+def branch(
+    store: Store,
+    run_id: int,
+    at: str | int,
+    changes: Sequence[Mapping[str, Any]],
+    seeds: Sequence[int] = (0,),
+    *,
+    steps: int | None = None,
+    set_name: str = "",
+    tags: Iterable[str] = (),
+) -> list[int]:
+    """Train branches of a run in the background; arguments, result and errors as in `vlmrb.branching.branch`."""
+    places = [
+        {name: from_anywhere(value) if name == "scorer" and value else value for name, value in change.items()}
+        for change in changes
+    ]
+    run_ids = branching.branch(store, run_id, at, places, seeds, steps=steps, set_name=set_name, tags=tags)
+    store.enqueue_jobs("train", run_ids)
+    dispatch(store)
+    return run_ids
 
 
 def resume(store: Store, run_id: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ _MAY_DIFFER = {
     "eval_episodes",
     "log_interval",
     "checkpoint_interval",
+    "keep_checkpoints",
     "keep_clips",
     "device",
     "scorer_device",
@@ -47,6 +48,10 @@ class Learned:
         rngs: its generators, by consumer.
         updates: gradient steps so far.
         success_rate: of the last evaluation.
+        successes: training episodes that have succeeded; scripted play does not count.
+        first_success: step at which the first of them ended.
+        sources: the runs whose clips the buffer's items are in besides the run's own, oldest first, each with the number of
+            clips that it had recorded by then: in a branch, its parent and those that this one branched off from.
     """
 
     config: TrainConfig
@@ -58,9 +63,21 @@ class Learned:
     labelling: Labelling
     updates: int = 0
     success_rate: float | None = None
+    successes: int = 0
+    first_success: int | None = None
+    sources: list[tuple[int, int]] = field(default_factory=list)
 
-    def save(self, folder: Path, *, finished: bool = False) -> None:
-        """Write a checkpoint under `folder`; one of a finished run, which cannot be resumed, does without the buffer.
+    def succeeded(self, step: int) -> None:
+        """A training episode ended in success at this step."""
+        self.successes += 1
+        if self.first_success is None:
+            self.first_success = step
+        if hasattr(self.buffer.sampler, "succeeded"):
+            self.buffer.sampler.succeeded(step)
+
+    def save(self, folder: Path, *, finished: bool = False, keep: int = KEPT) -> None:
+        """Write a checkpoint under `folder` and keep so many there; one of a finished run, which cannot be resumed, replaces
+        all others and does without the buffer.
 
         Raises:
             CheckpointError: it cannot be written.
@@ -82,19 +99,26 @@ class Learned:
             "label_rule": self.labelling.rule.state_dict(),
             "prompt_id": self.labelling.prompt.prompt_id,
             "success_rate": self.success_rate,
+            "successes": self.successes,
+            "first_success": self.first_success,
+            "sources": self.sources,
         }
-        keep = 1 if finished else KEPT
-        save_checkpoint(folder, self.buffer.next_item_id, state, self.agent.state_dict(), arrays, keep=keep)
+        step, tensors = self.buffer.next_item_id, self.agent.state_dict()
+        save_checkpoint(folder, step, state, tensors, arrays, keep=1 if finished else keep)
 
-    def take(self, state: dict[str, Any], tensors: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    def take(
+        self, state: dict[str, Any], tensors: dict[str, Any], arrays: dict[str, np.ndarray], *, sampler: bool = True
+    ) -> None:
         """Take over everything that a checkpoint holds but what is pending; nothing is stored.
+
+        Without `sampler`, what the sampler knew stays behind: it is given the items as new ones.
 
         Raises:
             CheckpointError: its networks differ.
             LookupError, TypeError, ValueError, AttributeError: it lacks something.
         """
         if state["numbers"]:
-            self._take_buffer(state, arrays)
+            self._take_buffer(state, arrays, sampler)
         else:  # training was done, and the process killed before the run's row said so
             self.buffer.next_item_id = int(state["step"])
         try:
@@ -110,14 +134,19 @@ class Learned:
         self.counters.restore(state["counters"])
         self.labelling.rule.load_state_dict(state.get("label_rule", {}))
         self.success_rate = state["success_rate"]
+        self.successes = int(state.get("successes", 0))  # before keep_checkpoints, nobody counted them
+        self.first_success = state.get("first_success")
+        self.sources = [(int(run_id), int(count)) for run_id, count in state.get("sources", ())]
         snapshots = {key.removeprefix("recorder."): value for key, value in arrays.items() if key.startswith("recorder.")}
         self.recorder.load_state_dict({**state["recorder"], **snapshots})
 
-    def _take_buffer(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    def _take_buffer(self, state: dict[str, Any], arrays: dict[str, np.ndarray], sampler: bool) -> None:
         buffer = {key: value for key, value in {**state["numbers"], **arrays}.items() if key.startswith("buffer.")}
         if "lambda_override" in state:  # where version 0.1 kept it
             buffer["buffer.sampler.lambda_override"] = state["lambda_override"]
-        self.buffer.load_state_dict({key.removeprefix("buffer."): value for key, value in buffer.items()})
+        self.buffer.load_state_dict({key.removeprefix("buffer."): value for key, value in buffer.items()}, sampler=sampler)
+        if not sampler:
+            self.buffer.add_to_sampler()
         self.buffer.cut_episodes()  # every environment starts a new episode
 
 
@@ -154,10 +183,10 @@ class Resuming:
                 f"the checkpoint at step {state.get('step')} lacks something that this version needs "
                 f"({type(error).__name__}: {error}) and cannot be resumed; {self._ways_out()}"
             ) from error
-        self._take_up_clips(self._prompt_of(prompt_id), pending, next_number)
+        self.take_up_clips(self._prompt_of(prompt_id), pending, next_number)
         return not state["numbers"]
 
-    def _take_up_clips(self, prompt: Prompt, pending: list[int], next_number: int) -> None:
+    def take_up_clips(self, prompt: Prompt, pending: list[int], next_number: int) -> None:
         """Roll the store back, and submit the clips that were open or had no score yet."""
         learned, step = self._learned, self._learned.buffer.next_item_id
         self._store.rollback_run(self._run_id, step, next_number)

@@ -6,6 +6,7 @@ bookkeeping around it: schedules, live changes, evaluation, checkpoints.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from vlmrb.agents import make_agent
+from vlmrb.branching import folder_of_parent
 from vlmrb.checkpoint import load_checkpoint
 from vlmrb.clips import ClipRecorder
 from vlmrb.config import TrainConfig
@@ -34,10 +36,12 @@ from vlmrb.scoring import resolve_prompt
 from vlmrb.store import Store
 from vlmrb.train import outage
 from vlmrb.train.ending import Ending
+from vlmrb.train.keeping import Keeping
 from vlmrb.train.labelling import Labelling
 from vlmrb.train.outage import Outage
 from vlmrb.train.resuming import Learned, Resuming
 from vlmrb.train.signals import Signals
+from vlmrb.train.takeover import TakeOver
 from vlmrb.types import (
     EDITS,
     LIVE,
@@ -145,6 +149,7 @@ class Trainer:
             self._metrics,
         )
         self._learned = Learned(config, self._buffer, self._agent, self._recorder, self._rngs, self._counters, self._labelling)
+        self._keeping = Keeping(self._folder.parent, self._learned)
         self._start_clock()
 
     # -- the method
@@ -211,19 +216,45 @@ class Trainer:
 
     def _begin(self) -> None:
         loaded = load_checkpoint(self._folder, self._losses.append)
+        resuming = Resuming(self.run_id, self._learned, self._store, self._folder, self._losses)
         if loaded is None:
             self._check_nothing_is_lost()
-            self._store.rollback_run(self.run_id, 0)
-            self._checkpoint(self._status)  # from here on, a run without a checkpoint has lost it
+            self._start(resuming)
         elif self._from_start:
             raise CheckpointError(f"run {self.run_id} has a whole checkpoint; resume it without --from-start")
-        elif Resuming(self.run_id, self._learned, self._store, self._folder, self._losses).resume(loaded):
+        elif resuming.resume(loaded):
             self._status = "finished"
+        self._keeping.begin(self.step)
         self.begun = True
         for change in self._requested_before:
             if change.name in LIVE_CHANGES and change.name not in EDITS:
                 self._store.acknowledge_change(change.change_id, error="requested before the run was resumed")
         self._start_clock()
+
+    def _start(self, resuming: Resuming) -> None:
+        """Start at step 0, or where the branch's parent was, with a checkpoint: from here on, a run without one has lost it.
+
+        Raises:
+            CheckpointError: the checkpoint that the branch starts from is gone, damaged or of another version.
+        """
+        lineage = self._store.run(self.run_id).lineage
+        if lineage is None:
+            self._store.rollback_run(self.run_id, 0)
+            self._checkpoint(self._status)
+            return
+        folder = folder_of_parent(self._folder.parent)
+        inherited = load_checkpoint(folder, self._losses.append)
+        if inherited is None:
+            reason = "; ".join(self._losses) or f"there is none in {folder}"
+            raise CheckpointError(
+                f"run {self.run_id} is a branch of run {lineage.parent_id} and has no checkpoint to start from: {reason}. "
+                f"Delete it and branch off again: vlmrb branch {lineage.parent_id} --at {lineage.parent_step}"
+            )
+        prompt = TakeOver(lineage, self._learned, self._store, self._losses, self._tick_at_start).take(*inherited)
+        self._store.rollback_run(self.run_id, self.step)
+        self._labelling.set_prompt(prompt)
+        self._checkpoint(self._status)
+        resuming.take_up_clips(prompt, [], self._recorder.next_number)
 
     def _check_nothing_is_lost(self) -> None:
         """Starting at step 0 would erase the curves of a run that has begun.
@@ -244,6 +275,19 @@ class Trainer:
         self._started_at = self._last_house = time.monotonic()
         self._started_step = self.step
         self._paused_s = self._evaluation_s = 0.0
+
+    def _tick_at_start(self) -> None:
+        """While clips are scored before the first step: show that the run is alive.
+
+        Raises:
+            KeyboardInterrupt: the run has been interrupted; its next start finds the scores that there are.
+        """
+        if self._status != "running":
+            raise KeyboardInterrupt
+        if time.monotonic() - self._last_house >= HOUSEKEEPING_S:
+            self._last_house = time.monotonic()
+            self._outage.attempt(lambda: self._store.heartbeat(self.run_id, self.step))
+            self._report_progress()
 
     def _advance_schedules(self) -> None:
         if hasattr(self._sampler, "advance"):
@@ -295,8 +339,8 @@ class Trainer:
         self._metrics.add(f"{stage}/episodic_length", episode.length)
         if episode.success is not None:
             self._metrics.add(f"{stage}/success_rate", float(episode.success))
-        if episode.success and stage == "rollout" and hasattr(self._sampler, "succeeded"):
-            self._sampler.succeeded(step)
+        if episode.success and stage == "rollout":
+            self._learned.succeeded(step)
         self._returns[index], self._lengths[index] = 0.0, 0
 
     def _next_episode_seed(self) -> int:
@@ -314,6 +358,9 @@ class Trainer:
         self._checkpoint_due |= _crosses(before, now, config.checkpoint_interval)
         if self._checkpoint_due and not self._outage.active:  # the store is never behind a checkpoint
             self._checkpoint_due = not self._outage.attempt(lambda: self._checkpoint(self._status))
+        for moment in self._keeping.due(before, now):
+            self._outage.attempt(self._writer.flush)  # a branch with another scorer looks for the clips
+            self._keeping.keep(moment)
         if time.monotonic() - self._last_house >= HOUSEKEEPING_S:
             self._tick()
             while self._status == "paused":
@@ -350,7 +397,7 @@ class Trainer:
         self._answer_changes()
 
     def _run_counters(self) -> RunCounters:
-        return replace(self._labelling.counters(), store_notice=self._outage.notice)
+        return replace(self._labelling.counters(), store_notice=self._outage.notice, checkpoint_notice=self._keeping.notice)
 
     def _wait(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -362,7 +409,7 @@ class Trainer:
 
     def _figures(self) -> RunFigures:
         busy = self._outage.notice if self._outage.active else ""
-        trouble = self._labelling.failure or self._outage.notice or self._labelling.notice
+        trouble = self._labelling.failure or self._outage.notice or self._keeping.notice or self._labelling.notice
         return RunFigures(
             steps_per_second=self._steps_per_second(),
             success_rate=self._learned.success_rate,
@@ -452,6 +499,8 @@ class Trainer:
         self._log()
         ended = self._status
         self._ending.save(ended, self.step)
+        if ended == "finished":
+            shutil.rmtree(folder_of_parent(self._folder.parent), ignore_errors=True)
         self._status = ended  # an interruption while it waited for the store changes nothing
 
     def _close(self, error: str) -> None:
