@@ -1,8 +1,8 @@
 """Several questions about the same frames, which are prepared and go through the vision tower only once.
 
 The text model reads the visual features once per question. The models of `transformers` have methods that compute these features,
-whose results are kept for the next question. A model without these methods sees the frames again for each question; its answers are
-the same.
+whose results are kept for the next question. A model without these methods sees the frames again for each question, and its
+answers are the same.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`openai:` scorer: any server that speaks the OpenAI chat-completions protocol and returns log-probabilities.
 
 One request per clip and question: the evenly spaced frames as PNG data URLs, then the question. It asks for one token with the 20
-most likely alternatives, from which P(yes) is read. A clip's questions are asked one after another, with the same frames first, so
-that the server's prefix cache works. Replies are untrusted: bounded in size, checked, and quoted only in part.
+most likely alternatives, from which P(yes) is read. A clip's questions are asked one after another, with the same frames first,
+so that the server's prefix cache works. Replies are untrusted: bounded in size, checked, and quoted only in part.
 """
 
 from __future__ import annotations
