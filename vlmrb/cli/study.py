@@ -28,8 +28,8 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "study",
         help="run a study: its design and claim are fixed before it starts",
-        description="A study is a TOML file: arms, seeds, what is measured and what is claimed. 'list' shows those that come with "
-        "the project.",
+        description="A study is a TOML file: arms, seeds, what is measured and what is claimed. 'list' shows those that "
+        "come with the project.",
         epilog="example:\n  python -m vlmrb study run replay-8x8 --small --wait",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

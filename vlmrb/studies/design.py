@@ -215,7 +215,7 @@ def read_study(text: str, name: str, *, small: bool = False, source: str = "stud
             design, name = _shrunk(design), f"{name}-small"
         _check_words(design)
         trunks, cells = _trunks(design), _cells(design)
-        _check_measures(design, cells, small)
+        design = _fit_measures(design, cells, small)
     except VlmrbError as error:
         raise ConfigError("\n".join(f"{source}: {line}" for line in str(error).splitlines())) from None
     return Study(name, text, small, design, trunks, cells)
@@ -292,13 +292,20 @@ def _check_words(design: Design) -> None:
             raise ConfigError("claim: give either 'than', arms to compare with, or 'at_least', a value to reach")
 
 
-def _check_measures(design: Design, cells: tuple[Cell, ...], small: bool) -> None:
-    """Check that measures exist and that every run gets as far as they look."""
-    for text in [claim.measure for claim in design.claim] + design.measures:
+def _fit_measures(design: Design, cells: tuple[Cell, ...], small: bool) -> Design:
+    """Check that measures exist and that every run gets as far as they look; the small version's look as far as its runs get."""
+    length = min(cell.config.total_steps for cell in cells) if design.branch is None else design.branch.steps
+
+    def fitting(text: str) -> str:
         found = parse_measure(text)
-        length = min(cell.config.total_steps for cell in cells) if design.branch is None else design.branch.steps
-        if found.kind in ("area", "success_at") and found.number is not None and found.number > length and not small:
+        if found.kind not in ("area", "success_at") or found.number is None or found.number <= length:
+            return text
+        if not small:
             raise ConfigError(f"measure: {text!r} looks further than the runs get, {length} steps; name a smaller step")
+        return f"{found.kind}:{length}"
+
+    claims = [claim.model_copy(update={"measure": fitting(claim.measure)}) for claim in design.claim]
+    return design.model_copy(update={"claim": claims, "measures": [fitting(text) for text in design.measures]})
 
 
 def _trunks(design: Design) -> tuple[Cell, ...]:

@@ -82,8 +82,8 @@ class StudyFolder:
             if before.digest != study.digest:
                 what = "its file has changed since" if before.name == study.name else f"it is {before.name!r}"
                 raise ConfigError(
-                    f"study: {self.path} holds a study that has begun, and {what}. A claim stands before its runs: continue as it "
-                    f"was with: python -m vlmrb study run {self.path} --results {self.path}; or begin the other one in a "
+                    f"study: {self.path} holds a study that has begun, and {what}. A claim stands before its runs: continue as "
+                    f"it was with: python -m vlmrb study run {self.path} --results {self.path}; or begin the other one in a "
                     "folder of its own with --results"
                 )
             return

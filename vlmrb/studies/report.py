@@ -65,23 +65,15 @@ def _answers(study: Study, lines: Sequence[Line]) -> str:
 
 
 def _contrast(study: Study, verdict: Verdict, what: Measure, found: Contrast) -> str:
-    claim = verdict.claim
-    level = f"{100 * (1 - claim.alpha):g} %"
-    advantage = found.advantage
-    if found.than:
-        margin = f" by more than {100 * claim.by:g} %" if claim.by else ""
-        against = f"`{claim.better}` is better than `{found.than}`{margin}"
-    else:
-        against = f"`{claim.better}` is better than {_value(study, what, claim.at_least or 0.0)}"
-    bounds = "" if advantage.low is None or advantage.high is None else (
-        f" [{_value(study, what, advantage.low)}, {_value(study, what, advantage.high)}]"
-    )  # fmt: skip
-    pairs = "pairs" if found.paired else "seeds" if not found.than else "seeds on the smaller side"
-    sense = "fewer" if what.in_steps and claim.lower_is_better else "lower" if claim.lower_is_better else "higher"
-    return (
-        f"Whether {against}: mean {what.title} {sense} by {_value(study, what, advantage.point)}{bounds} "
-        f"({level} interval, {found.seeds} {pairs})"
-    )
+    claim, advantage = verdict.claim, found.advantage
+    other = f"`{found.than}`" if found.than else _value(study, what, claim.at_least or 0.0)
+    if claim.by:
+        other += f" {'less' if claim.lower_is_better else 'plus'} {100 * claim.by:g} %"
+    words = f"Advantage of `{claim.better}` over {other} in {what.title}: {_value(study, what, advantage.point)}"
+    if advantage.low is not None and advantage.high is not None:
+        words += f" [{_value(study, what, advantage.low)}, {_value(study, what, advantage.high)}]"
+    kind = "pairs" if found.paired else "seeds" if not found.than else "seeds or more each"
+    return f"{words} ({100 * (1 - claim.alpha):g} % interval, {found.seeds} {kind})"
 
 
 def _table(study: Study, task: str, lines: Sequence[Line]) -> str:
@@ -103,12 +95,11 @@ def _table(study: Study, task: str, lines: Sequence[Line]) -> str:
     limits = [
         f"{what.title[0].upper()}{what.title[1:]}: restricted to the first {found.horizon:,} steps"
         for what, found in columns
-        if what.in_steps and found.horizon is not None
+        if what.in_steps and found.horizon
     ]
-    read_up_to = sorted({found.horizon for what, found in columns if what.kind in ("final", "area") and found.horizon})
-    if read_up_to:
-        limits.append(f"curves read up to step {', '.join(f'{step:,}' for step in read_up_to)}")
-    return f"{heading}{table}" + (f"\n\nMeans over runs [95 % interval]. {'; '.join(limits)}." if limits else "")
+    upto = {found.horizon for what, found in columns if what.kind in ("final", "area") and what.number is None and found.horizon}
+    limits += [f"Curves are read up to step {step:,}, which every run reached" for step in upto]
+    return f"{heading}{table}" + (f"\n\nMeans over runs [95 % interval]. {'. '.join(limits)}." if limits else "")
 
 
 def _summary(study: Study, what: Measure, found: Measured, arm: str) -> str:
