@@ -18,7 +18,7 @@ from typing import Any
 from vlmrb import __version__, jobs
 from vlmrb.analysis.agreement import auc
 from vlmrb.analysis.curves import curve_record
-from vlmrb.errors import ConfigError, RunBusyError, VlmrbError
+from vlmrb.errors import CheckpointError, ConfigError, RunBusyError
 from vlmrb.jobs.launching import MAX_RUNS
 from vlmrb.store import Store
 from vlmrb.studies.design import TRUNK, Cell, Study
@@ -93,9 +93,7 @@ def advance(store: Store, study: Study, folder: StudyFolder, resumed: set[int] |
         collect(store, study, folder)
         done, runs = folder.records(study), _runs_of(store, study)
         _launch(store, study, [cell for cell in _first(study) if cell.key not in done and cell.key not in runs])
-        if study.trunks:
-            _branch(store, study, done, runs)
-            _stop_what_has_run_long_enough(store, study, done, runs)
+        _branch(store, study, done, runs)
         for key, run in _runs_of(store, study).items():
             again = run.status in ("created", "stopped", "interrupted", "failed") and run.run_id not in resumed
             if again and key not in done and not _has_ended(study, store, key, run):
@@ -190,75 +188,47 @@ def _refuse_lost_tags(store: Store, study: Study) -> None:
 
 
 def _branch(store: Store, study: Study, done: Mapping[Key, Any], runs: Mapping[Key, RunSummary]) -> None:
-    """Branch every trunk that has got to its moment: all missing arms of it at once."""
-    branch = study.design.branch
-    assert branch is not None
+    """Branch every trunk that has got to its moment, and stop those whose branches are all made."""
     for trunk in study.trunks:
         run = runs.get(trunk.key)
         missing = [
             cell for cell in study.cells
             if (cell.task, cell.seed) == (trunk.task, trunk.seed) and cell.key not in done and cell.key not in runs
         ]  # fmt: skip
-        if missing and run is None and (done.get(trunk.key) or {}).get("moment") is not None:
-            raise ConfigError(
-                f"study: the run of {trunk.name} is no longer in this store, so that its branches cannot be made; use the store "
-                "that holds it, or delete its line and those of its branches from curves.jsonl to make them all again"
-            )
-        if run is None or not missing or _moment_of(study, store, run) is None:
-            continue
-        missing = _adopt(store, study, run, trunk, missing)
-        if not missing:
-            continue
-        from vlmrb.branching import branch as branch_off  # type: ignore[import-not-found]
+        if run is None:
+            if missing and (done.get(trunk.key) or {}).get("moment") is not None:
+                raise ConfigError(
+                    f"study: the run of {trunk.name} is no longer in this store, so that its branches cannot be made; use the "
+                    "store that holds it, or delete its line and those of its branches from curves.jsonl to make them all again"
+                )
+        elif _moment_of(study, store, run) is not None and _branched(store, study, trunk, run, missing) and run.status in LIVE:
+            with suppress(RunBusyError):  # it has just ended
+                jobs.stop(store, run.run_id)
 
-        changes = [_changes(trunk, cell) for cell in missing]
-        run_ids = branch_off(store, run.run_id, branch.at, changes, [trunk.seed])
-        for run_id, cell in zip(run_ids, missing, strict=True):
-            store.change_tags(run_id, add=_tags(study, cell))
-            store.rename_run(run_id, f"{study.name}: {cell.name}")
+
+def _branched(store: Store, study: Study, trunk: Cell, run: RunSummary, missing: Sequence[Cell]) -> bool:
+    """Make these branches; False if the trunk has yet to write the checkpoint that they start from."""
+    from vlmrb.branching import branch  # type: ignore[import-not-found]
+
+    assert study.design.branch is not None
+    at, steps = study.design.branch.at, study.design.branch.steps
+    for cell in missing:
+        try:
+            (run_id,) = branch(
+                store, run.run_id, at, [_changes(trunk, cell)], steps=steps, set_name=study.name, tags=_tags(study, cell)
+            )
+        except CheckpointError:
+            if run.status in LIVE:
+                return False
+            raise
+        store.rename_run(run_id, f"{study.name}: {cell.name}")
+    return True
 
 
 def _changes(trunk: Cell, cell: Cell) -> dict[str, Any]:
     """The settings in which an arm differs from its trunk."""
     before, after = trunk.config.model_dump(exclude={"keep_checkpoints"}), cell.config.model_dump()
     return {name: after[name] for name in before if after[name] != before[name]}
-
-
-def _adopt(store: Store, study: Study, run: RunSummary, trunk: Cell, missing: list[Cell]) -> list[Cell]:
-    """Take in branches that were made just before this study was killed, and lack their tags; returns the cells still missing."""
-    left = []
-    children = [child for child in store.runs() if getattr(child, "parent_id", None) == run.run_id]
-    orphans = [child for child in children if child.status == "created" and not any(tag.startswith("arm:") for tag in child.tags)]
-    for cell in missing:
-        wanted = {**run.config, **_changes(trunk, cell), "seed": cell.seed}
-        unclear = {"keep_checkpoints", "scorer"}  # 'embedded' is replaced by the model for the run's pictures
-        mine = [
-            child
-            for child in orphans
-            if all(child.config.get(name) == value for name, value in wanted.items() if name not in unclear)
-            and str(child.config.get("scorer")).startswith(str(wanted["scorer"]))
-        ]
-        if mine:
-            orphans.remove(mine[0])
-            store.change_tags(mine[0].run_id, add=_tags(study, cell))
-        else:
-            left.append(cell)
-    return left
-
-
-def _stop_what_has_run_long_enough(store: Store, study: Study, done: Mapping[Key, Any], runs: Mapping[Key, RunSummary]) -> None:
-    """Stop trunks whose branches are all made, and branches that the study looks no further at."""
-    for key, run in runs.items():
-        if run.status not in LIVE or key in done:
-            continue
-        task, arm, seed = key
-        enough = run.step >= _end_of(study, run)
-        if arm == TRUNK:
-            cells = [cell.key for cell in study.cells if (cell.task, cell.seed) == (task, seed)]
-            enough = _moment_of(study, store, run) is not None and all(cell in runs or cell in done for cell in cells)
-        if enough:
-            with suppress(VlmrbError):  # it has just ended
-                jobs.stop(store, run.run_id)
 
 
 def _moment_of(study: Study, store: Store, run: RunSummary) -> int | None:
@@ -275,25 +245,17 @@ def _start_of(run: RunSummary) -> int:
     return getattr(run, "parent_step", None) or 0
 
 
-def _end_of(study: Study, run: RunSummary) -> int:
-    """The step up to which the study looks at a branch."""
-    assert study.design.branch is not None
-    return min(_start_of(run) + study.design.branch.steps, run.total_steps)
-
-
 def length_of(study: Study, cell: Cell) -> int:
     """Steps of its own that a run trains."""
-    branched = study.design.branch is not None and cell.arm != TRUNK
-    return study.design.branch.steps if branched and study.design.branch is not None else cell.config.total_steps
+    branch = study.design.branch
+    return cell.config.total_steps if branch is None or cell.is_trunk else branch.steps
 
 
 def _has_ended(study: Study, store: Store, key: Key, run: RunSummary) -> bool:
-    """Whether the run got as far as the study needs it: to its end, a trunk to its moment, a branch through its steps."""
-    if run.status == "finished" or not study.trunks or run.status in LIVE:
-        return run.status == "finished"
-    if key[1] == TRUNK:
-        return run.status == "stopped" and _moment_of(study, store, run) is not None
-    return run.step >= _end_of(study, run)
+    """Whether the run got as far as the study needs it: to its end, or, a trunk, to its moment."""
+    if run.status == "stopped" and key[1] == TRUNK:
+        return _moment_of(study, store, run) is not None
+    return run.status == "finished"
 
 
 # -- lines
@@ -304,16 +266,11 @@ def _record(store: Store, study: Study, key: Key, run: RunSummary, commit: str, 
     task, arm, seed = key
     (measured,) = store.measured_runs([run.run_id], study.design.metric)
     record = curve_record(measured, study.design.metric, __version__)
-    start, trunk = _start_of(run), arm == TRUNK
-    moment = _moment_of(study, store, run) if trunk else None
-    end = _end_of(study, run) if study.trunks and not trunk else moment if moment is not None else run.total_steps
-    kept = [(step, value) for step, value in zip(record["steps"], record["values"], strict=True) if start <= step <= end]
-    record |= {"steps": [step for step, _ in kept], "values": [value for _, value in kept]}
     record = {"study": study.name, "task": task, "arm": arm, "seed": seed} | record | {"phases": _phases(store, measured)}
-    if trunk:
-        record["moment"] = moment
-    if getattr(run, "parent_id", None) is not None:
-        record["parent"] = {"seed": seed, "step": start, "moment": getattr(run, "parent_moment", "")}
+    if arm == TRUNK:
+        record["moment"] = _moment_of(study, store, run)
+    elif study.trunks:
+        record["parent"] = {"seed": seed, "step": _start_of(run), "moment": str(study.design.branch and study.design.branch.at)}
     if run.counters.positive_rate is not None:
         record["positive_rate"] = run.counters.positive_rate
     if any(each.kind == "auc" for each in study.measures):
