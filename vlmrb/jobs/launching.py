@@ -26,6 +26,7 @@ def launch(
     names: Sequence[str] | None = None,
     set_name: str = "",
     tags: Iterable[str] = (),
+    tags_of: Sequence[Iterable[str]] | None = None,
 ) -> list[int]:
     """Train in the background: check all runs, write and queue them in order, then start as many as the limit allows.
 
@@ -35,6 +36,7 @@ def launch(
         names: for people, one per run; None builds them from the settings, including those that differ.
         set_name: name of this matched set of runs.
         tags: added to every run.
+        tags_of: further tags, for each run its own.
 
     Returns:
         The ids of the runs.
@@ -47,10 +49,10 @@ def launch(
         raise ConfigError(f"launch: got {len(configs)} runs; allowed: 1 to {MAX_RUNS}")
     assert names is None or len(names) == len(configs), (names, len(configs))
     checked = check_all(configs)
-    chosen = list(tags)
+    chosen = [[*tags, *own] for own in tags_of or [()] * len(configs)]
     run_ids = [
-        write_run(run, store=store, name=name, set_name=set_name, tags=chosen)
-        for run, name in zip(checked, names or default_names(configs), strict=True)
+        write_run(run, store=store, name=name, set_name=set_name, tags=own)
+        for run, name, own in zip(checked, names or default_names(configs), chosen, strict=True)
     ]
     store.enqueue_jobs("train", run_ids)
     dispatch(store)
