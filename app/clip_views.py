@@ -9,10 +9,13 @@ from typing import Literal
 from app.colors import OTHER
 from vlmrb.events import is_progress
 from vlmrb.playback import THUMBNAIL_FRAMES
+from vlmrb.prompt_library import questions_of
 from vlmrb.replay.registry import replay_methods
 from vlmrb.types import ClipReplay, ClipScore, ClipSummary, Event, Prompt, RunSummary
 
 Label = Literal["yes", "no", "unknown", "unscored"]
+
+_LABELS: Mapping[bool | None, Label] = {True: "yes", False: "no", None: "unknown"}
 
 SHOWN_EVENTS = 8
 """Maximum number of distinct events on a card."""
@@ -62,7 +65,12 @@ class EventAt:
 
 @dataclass(frozen=True, slots=True)
 class ScoreView:
-    """One answer from a scorer; `prompt` is 'name@version', or '' for control scorers, which read no prompt."""
+    """A score of a clip.
+
+    Attributes:
+        prompt: 'name@version', or '' for control scorers, which read no prompt.
+        answers: to each question of a set; empty if there is only one, `probability`.
+    """
 
     label: Label
     probability: float | None
@@ -77,6 +85,16 @@ class ScoreView:
     frame_indices: tuple[int, ...]
     latency_s: float
     error: str
+    answers: tuple[AnswerView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerView:
+    """The answer to one question of a set."""
+
+    question: str
+    label: Label
+    probability: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +186,7 @@ def label_of(score: ClipScore | None) -> Label:
     """'unknown' means a score without a usable answer."""
     if score is None:
         return "unscored"
-    return "unknown" if score.label is None else "yes" if score.label else "no"
+    return _LABELS[score.label]
 
 
 def words_of(event: Event) -> str:
@@ -185,7 +203,7 @@ def events_at(clip: ClipSummary) -> tuple[EventAt, ...]:
 
 
 def score_view(score: ClipScore, prompts: Mapping[int, Prompt]) -> ScoreView:
-    """One answer; `prompts` by id."""
+    """One score; `prompts` by id."""
     prompt = prompts.get(score.prompt_id) if score.prompt_id is not None else None
     return ScoreView(
         label=label_of(score),
@@ -201,6 +219,14 @@ def score_view(score: ClipScore, prompts: Mapping[int, Prompt]) -> ScoreView:
         frame_indices=score.frame_indices,
         latency_s=score.latency_s,
         error=score.error,
+        answers=_answers(score, prompt) if len(score.answers) > 1 else (),
+    )
+
+
+def _answers(score: ClipScore, prompt: Prompt | None) -> tuple[AnswerView, ...]:
+    return tuple(
+        AnswerView(question, _LABELS[label], answer)
+        for question, label, answer in zip(questions_of(score, prompt), score.labels, score.answers, strict=True)
     )
 
 

@@ -421,6 +421,19 @@ def test_new_scores_are_stored_and_compared_with_events_and_earlier_labels(train
         assert store.find_prompt("custom").text == "Is there progress?"
 
 
+def test_each_answer_to_a_set_of_questions_is_listed_with_its_question(trained: Trained) -> None:
+    text = "- Does the agent pick up a key?\n- Does the agent reach the goal?"
+    scored = vlmrb("score", 1, "--prompt", text, "--limit", 2, "--store", trained.store, "--quiet")
+    assert "a clip is yes if at least one of its 2 answers is yes (rule 'any')" in scored.out
+    clips = vlmrb("clips", 1, "--limit", 1000, "--store", trained.store, "--json").json
+    [clip, _] = [clip for clip in clips if clip["score"]["scorer"] == "embedded"]
+    assert clip["score"]["probability"] == max(clip["score"]["answers"])
+    shown = vlmrb("clip", clip["clip_id"], "--store", trained.store).out
+    for question, answer in zip(text.split("\n"), clip["score"]["answers"], strict=True):
+        assert f"  {answer:.3g}  {question[2:]}" in shown
+    assert "0  goal reached" in shown or "1  goal reached" in shown  # by the oracle that the run was trained with
+
+
 def test_a_limited_number_of_clips_is_spread_over_the_whole_run(trained: Trained) -> None:
     outcome = vlmrb("score", 1, "--scorer", "reward", "--limit", 5, "--store", trained.store, "--quiet")
     assert outcome.status == 0, outcome.err

@@ -243,7 +243,10 @@ class TrainConfig(BaseModel):
         "scoring",
     )
     prompt: str = _option(
-        "games", "a prompt preset, 'name@version', or the text of a yes/no question", "scoring", max_length=8_000
+        "games",
+        "a prompt preset, 'name@version', or the text of a yes/no question or of a set of them (lines that start with '- ')",
+        "scoring",
+        max_length=8_000,
     )
     threshold: float = _option(0.5, "label a clip yes where P(yes) reaches this [paper: 0.5]", "scoring", ge=0, le=1)
     sync_scoring: bool = _option(False, "wait for every score, so that runs with the same seed repeat exactly", "scoring")

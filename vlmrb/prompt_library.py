@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from vlmrb.errors import ConfigError
+from vlmrb.events import PROGRESS_KINDS
 from vlmrb.scoring import fit_to_pictures, load_presets, pictures_of, prompt_notice, resolve_prompt
+from vlmrb.scoring.prompts import check_prompt_text
 from vlmrb.store import Store
-from vlmrb.types import Prompt
+from vlmrb.types import ClipScore, Prompt
 
 
 def prompt_presets() -> list[Prompt]:
@@ -17,14 +19,14 @@ def save_prompt(store: Store, name: str, text: str) -> Prompt:
     """Save a text as the next version of a named prompt; a text already saved under this name keeps its version.
 
     Raises:
-        ConfigError: the name is empty, contains an @ or is a preset's, or the text is empty.
+        ConfigError: the name is empty, contains an @ or is a preset's, or the text is not a prompt.
     """
     name = name.strip()
     if not name or "@" in name:
         raise ConfigError("name: enter a name without @, such as 'keys and doors'")
     if name in {prompt.name for prompt in prompt_presets()} | {"custom"}:
         raise ConfigError(f"name: {name!r} is a shipped preset and cannot be changed; choose another name")
-    return store.save_prompt(name, text)
+    return store.save_prompt(name, check_prompt_text(text))
 
 
 def find_question(store: Store, prompt: str) -> Prompt:
@@ -49,7 +51,7 @@ def unreadable(store: Store, scorer: str, prompt: str, env: str) -> str:
     Raises:
         ConfigError: the prompt is empty or the version does not exist.
     """
-    return prompt_notice(fit_to_pictures(scorer, {"kind": pictures_of(env)}), find_question(store, prompt).text)
+    return prompt_notice(fit_to_pictures(scorer, {"kind": pictures_of(env)}), find_question(store, prompt))
 
 
 def stored_prompt(store: Store, prompt: str) -> int:
@@ -62,3 +64,11 @@ def stored_prompt(store: Store, prompt: str) -> int:
     prompt_id = question.prompt_id or store.save_prompt(question.name, question.text).prompt_id
     assert prompt_id is not None
     return prompt_id
+
+
+def questions_of(score: ClipScore, prompt: Prompt | None) -> tuple[str, ...]:
+    """What each of a score's answers is about: the prompt's questions, or the kinds of progress that `oracle` reports."""
+    asked = (score.scorer,) if prompt is None else prompt.questions
+    if prompt is None and len(score.answers) == len(PROGRESS_KINDS):
+        asked = tuple(kind.replace("_", " ") for kind in PROGRESS_KINDS)
+    return tuple(asked[at] if at < len(asked) else f"question {at + 1}" for at in range(len(score.answers)))

@@ -102,6 +102,7 @@ class TrialView:
     total: int
     error: str
     notices: list[str]
+    rule: str  # how a clip's answers to a set of questions become its label; '' for a single question
     auc: float | None
     calibration_error: float | None
     auc_people: float | None
@@ -221,6 +222,7 @@ def view_of(store: Store, trial_id: int, seen: int = 0) -> TrialView:
         total=len(trial.clip_ids),
         error=trial.error or (job.error if job is not None else "") or (agreement.first_error if agreement else ""),
         notices=list(found.notices),
+        rule=agreement.rule if agreement else "",
         auc=agreement.events.auc if agreement else None,
         calibration_error=agreement.events.calibration_error if agreement else None,
         auc_people=agreement.people.auc if agreement and agreement.people else None,

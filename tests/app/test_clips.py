@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from app.widgets import answering
 from tests.store.samples import clip, filled, new_run, score
 from vlmrb import Store
 from vlmrb.errors import NotFoundError
+from vlmrb.events import PROGRESS_KINDS
 from vlmrb.types import CLIPS_PER_RUN, ClipFilter, ClipReplay
 
 Ask = Callable[..., Any]
@@ -172,6 +174,23 @@ def test_all_scores_of_a_clip_are_shown_newest_first(store: Store) -> None:
     assert view.scores[0].prompt_text == "Is it <b>good</b>?"
     assert (view.scores[0].yes_logit, view.scores[0].no_logit, view.scores[0].frame_indices) == (1.5, -0.5, (0, 3))
     assert view.card.label == "no"
+
+
+def test_each_question_of_a_set_is_shown_with_its_answer(store: Store) -> None:
+    prompt = store.save_prompt("mine", "- Is it a key?\n- Is it a door?\n- Is it a goal?")
+    writer = store.writer(1)
+    writer.add_score(replace(score(clip_id(3), 0.75, prompt_id=prompt.prompt_id), answers=(0.25, None, 0.75)))
+    writer.add_score(replace(score(clip_id(6), 1.0), answers=tuple(float(kind == "opened door") for kind in PROGRESS_KINDS)))
+    writer.flush()
+    newest, before = look_at(store, clip_id(3)).scores
+    assert [(said.question, said.label, said.probability) for said in newest.answers] == [
+        ("Is it a key?", "no", 0.25),
+        ("Is it a door?", "unknown", None),
+        ("Is it a goal?", "yes", 0.75),
+    ]
+    assert before.answers == ()  # its only answer is its probability
+    [door] = [said.question for said in look_at(store, clip_id(6)).scores[0].answers if said.label == "yes"]
+    assert door == "opened door"
 
 
 def test_events_come_with_their_frame_and_step(store: Store) -> None:

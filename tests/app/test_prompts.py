@@ -55,6 +55,27 @@ def test_a_trial_runs_in_the_background_and_does_not_change_the_clips_labels(sto
     assert [store.clip(CLIPS_PER_RUN + number).score is not None for number in range(5)] == [True, True, True, True, False]
 
 
+def test_a_set_of_questions_is_tried_and_its_rule_is_said_in_words(store: Store) -> None:
+    text = "- Does the agent pick up a key?\n- Does the agent reach the goal?"
+    view = finished(store, jobs.launch_trial(store, run_ids=[1], scorer="embedded", prompt=text, sample=2))
+    assert (view.prompt.questions, view.notices) == (("Does the agent pick up a key?", "Does the agent reach the goal?"), [])
+    assert view.rule == "a clip is yes if at least one of its 2 answers is yes (rule 'any')"
+    for score in store.trial_scores(view.trial_id):
+        assert len(score.answers) == 2
+        assert score.probability == max(score.answers)
+
+
+def test_a_set_that_is_too_large_is_refused_when_it_is_saved_tried_or_applied(store: Store) -> None:
+    text = "- Is it?\n" * 17
+    with pytest.raises(ConfigError, match="17 questions; allowed: up to 16"):
+        save_prompt(store, "mine", text)
+    with pytest.raises(ConfigError, match="17 questions; allowed: up to 16"):
+        jobs.launch_trial(store, run_ids=[1], scorer="embedded", prompt=text, sample=2)
+    store.claim_run(1, psutil.Process().pid, psutil.Process().create_time())
+    with pytest.raises(ConfigError, match="17 questions; allowed: up to 16"):
+        jobs.request_prompt(store, 1, text)
+
+
 def test_clips_are_sent_only_if_there_are_new_ones(store: Store) -> None:
     trial_id = jobs.launch_trial(store, run_ids=[1], scorer="oracle", prompt=QUESTION, sample=8)
     finished(store, trial_id)

@@ -119,12 +119,22 @@ def test_words_outside_the_vocabulary_become_one_token_and_case_does_not_matter(
 
 
 def test_a_prompt_with_unknown_words_gets_a_notice_with_the_nearest_question(folder) -> None:
-    notice = prompt_notice(f"hf:{folder}", "Does the wizard pick up a key?")
+    notice = prompt_notice(f"hf:{folder}", Prompt("custom", 1, "Does the wizard pick up a key?"))
     assert "'wizard'" in notice
     assert PICK in notice
-    assert prompt_notice(f"hf:{folder}", PICK) == ""
-    assert prompt_notice("oracle", "Does the wizard pick up a key?") == ""
-    assert prompt_notice("hf:no/such-model", "Does the wizard pick up a key?") == ""
+    assert prompt_notice(f"hf:{folder}", Prompt("custom", 1, PICK)) == ""
+    assert prompt_notice("oracle", Prompt("custom", 1, "Does the wizard pick up a key?")) == ""
+    assert prompt_notice("hf:no/such-model", Prompt("custom", 1, "Does the wizard pick up a key?")) == ""
+
+
+def test_a_notice_names_the_questions_of_a_set_that_have_unknown_words(folder) -> None:
+    notice = prompt_notice(
+        f"hf:{folder}", Prompt("custom", 1, f"- {PICK}\n- Does the wizard pick up a key?\n- {PICK} Abracadabra!")
+    )
+    assert "this word of question 2 and ignores it: 'wizard'" in notice
+    assert "this word of question 3 and ignores it: 'abracadabra'" in notice
+    assert "question 1" not in notice
+    assert prompt_notice(f"hf:{folder}", Prompt("custom", 1, f"- {PICK}\n- {PICK}")) == ""
 
 
 def test_a_run_whose_prompt_has_unknown_words_says_so_and_still_scores(folder, tmp_path, capsys) -> None:

@@ -15,6 +15,7 @@ from vlmrb.pretrain.suites import SUITES
 from vlmrb.scoring import ScorerOptions, make_scorer
 from vlmrb.scoring.embedded import embedded_folder, fit_to_pictures, picture_notice, pictures_of, prompt_notice
 from vlmrb.store import Store
+from vlmrb.types import Prompt
 
 SHORT = ["--total-steps", "1200", "--learning-starts", "2000", "--eval-episodes", "1", "--sync-scoring", "--quiet", "--json"]
 
@@ -105,9 +106,9 @@ def test_a_robot_is_recognized_by_its_environments_name(task) -> None:
     spec = {"kind": pictures_of(task)}
     assert fit_to_pictures("embedded", spec) == "embedded:robots"
     assert fit_to_pictures("oracle", spec) == "oracle"
-    assert prompt_notice(fit_to_pictures("embedded", spec), "Does the robot lift a cube?") == ""
+    assert prompt_notice(fit_to_pictures("embedded", spec), Prompt("custom", 1, "Does the robot lift a cube?")) == ""
     grid = fit_to_pictures("embedded", {"kind": pictures_of("DoorKey-5x5")})
-    assert "'cube'" in prompt_notice(grid, "Does the robot lift a cube?")
+    assert "'cube'" in prompt_notice(grid, Prompt("custom", 1, "Does the robot lift a cube?"))
 
 
 def test_each_model_has_a_warning_for_the_other_ones_pictures() -> None:

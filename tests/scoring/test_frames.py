@@ -93,8 +93,8 @@ def test_videos_are_cut_into_the_same_patches_as_by_the_library(frames: int, hei
 
     video = np.random.default_rng(0).integers(0, 256, (frames, height, width, 3), dtype=np.uint8)
     processor = FramesProcessor(None, "", VIDEO, SETTINGS)
-    processor.patches([255 - video] * 3)  # these contents must not leak into the next result
-    ours, grids = processor.patches([video[::-1], video])
+    processor.preprocess([255 - video] * 3)  # these contents must not leak into the next result
+    ours, grids = processor.preprocess([video[::-1], video])
     ours = ours[len(ours) // 2 :]
     theirs = Qwen2VLVideoProcessor(**SETTINGS, cap_pixels_per_frame=False)(
         videos=[torch.from_numpy(video).permute(0, 3, 1, 2)], return_tensors="pt", do_sample_frames=False

@@ -15,10 +15,14 @@ import numpy as np
 import pytest
 
 from vlmrb.errors import ScorerError, ScorerSetupError
-from vlmrb.scoring import loading
+from vlmrb.scoring import loading, one_look
 from vlmrb.types import Prompt
 
 PROMPT = Prompt("custom", 3, "Does the clip show a key being picked up? Answer with Yes or No.", prompt_id=17)
+
+
+QUESTIONS = ("Is a key picked up?", "Does the clip show a yes?", "No key?")
+SET = Prompt("custom", 1, "".join(f"- {question}\n" for question in QUESTIONS))
 
 
 @pytest.fixture(params=["idefics3_folder", "llava_folder"])
@@ -94,6 +98,37 @@ def test_a_batch_is_one_forward_pass_that_computes_only_the_last_logits(folder, 
     assert shapes == [(4, 1, 512)]
 
 
+def test_each_question_of_a_set_is_answered_as_if_asked_alone_and_the_frames_are_seen_once(
+    folder, scorer_of, make_request
+) -> None:
+    scorer, requests = scorer_of(folder), [make_request(1), make_request(2, frames=3)]
+    alone = [scorer.score(requests, Prompt("custom", 1, question)) for question in QUESTIONS]
+    looks = []
+    for name, module in scorer._network.named_modules():
+        if name.endswith(("vision_model", "vision_tower")):
+            module.register_forward_hook(lambda *args: looks.append(1))
+    together = scorer.score(requests, SET)
+    assert len(looks) == 1
+    for index, score in enumerate(together):
+        answers = [scores[index].probability for scores in alone]
+        assert len(set(answers)) == 3, "the questions must differ for this to prove anything"
+        assert score.answers == pytest.approx(answers, abs=1e-6)
+        deciding = alone[int(np.argmax(answers))][index]
+        assert score.probability == max(score.answers)
+        assert (score.yes_logit, score.no_logit) == pytest.approx((deciding.yes_logit, deciding.no_logit), abs=1e-6)
+    assert scorer.score(requests, Prompt("custom", 1, QUESTIONS[0])) == alone[0], "the next clips are seen anew"
+    assert scorer.score([make_request(3)], SET)[0].answers != together[0].answers
+
+
+def test_a_model_without_a_method_for_its_visual_features_answers_the_same(
+    idefics3_folder, scorer_of, make_request, monkeypatch
+) -> None:
+    scorer, request = scorer_of(idefics3_folder), make_request(1)
+    [expected] = scorer.score([request], SET)
+    monkeypatch.setattr(one_look, "_SEE", ())
+    assert scorer.score([request], SET)[0].answers == pytest.approx(expected.answers, abs=1e-6)
+
+
 def test_a_score_records_how_it_was_made(idefics3_folder, scorer_of, make_request) -> None:
     scorer = scorer_of(idefics3_folder, threshold=0.9)
     [score] = scorer.score([make_request(9)], PROMPT)
@@ -148,6 +183,26 @@ def test_non_finite_logits_make_only_their_clip_unknown(idefics3_folder, scorer_
     assert (after[1].probability, after[1].label, after[1].yes_logit) == (None, None, None)
     assert "not finite" in after[1].error
     assert [after[0], after[2]] == [before[0], before[2]]
+
+
+def test_a_question_with_non_finite_logits_leaves_the_others_answered(idefics3_folder, scorer_of, make_request) -> None:
+    scorer, request = scorer_of(idefics3_folder), make_request(1)
+    [before] = scorer.score([request], SET)
+    asked = []
+
+    def spoil(module: Any, args: Any, output: Any) -> Any:
+        asked.append(1)
+        if len(asked) in (2, 4, 5, 6):
+            output.logits[:] = float("nan")
+        return output
+
+    scorer._network.register_forward_hook(spoil)
+    [second_lost], [all_lost] = scorer.score([request], SET), scorer.score([request], SET)
+    assert second_lost.answers == (before.answers[0], None, before.answers[2])
+    assert second_lost.probability == max(before.answers[0], before.answers[2])
+    assert second_lost.error.startswith("question 2 has no usable answer: the model's logits")
+    assert (all_lost.answers, all_lost.probability, all_lost.labels) == ((None,) * 3, None, (None,) * 3)
+    assert all_lost.error.startswith("the model's logits")
 
 
 def test_a_clip_without_frames_is_unknown(idefics3_folder, scorer_of, make_request) -> None:

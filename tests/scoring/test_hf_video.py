@@ -243,3 +243,12 @@ def test_a_frame_shown_as_an_image_is_one_tile(folder, scorer_of, make_request) 
     scorer = scorer_of(folder, input="images")
     one, two = (scorer._inputs([make_request(1, frames=frames)], "?")["input_ids"].shape[1] for frames in (2, 3))
     assert two - one < 30
+
+
+def test_a_set_of_questions_is_answered_as_if_each_was_asked_alone(folder, scorer_of, make_request) -> None:
+    scorer, requests = scorer_of(folder), [make_request(1), make_request(2)]
+    questions = ("Is a key picked up?", "Does the clip show a yes?", "No key?")
+    together = scorer.score(requests, Prompt("custom", 1, "\n".join(f"- {question}" for question in questions)))
+    alone = [scorer.score(requests, Prompt("custom", 1, question)) for question in questions]
+    for index, score in enumerate(together):
+        assert score.answers == pytest.approx([scores[index].probability for scores in alone], abs=1e-6)

@@ -30,6 +30,7 @@ from vlmrb.scoring.openai import OpenAIScorer
 from vlmrb.types import Prompt
 
 PROMPT = Prompt("games", 1, "Does the clip show a goal?", prompt_id=5)
+SET = Prompt("custom", 1, "- Is it a key?\n- Is it a door?\n\n- Is it a goal?")
 KEY = "sk-a-very-secret-key"
 MODELS = {"object": "list", "data": [{"id": "tiny-vlm"}, {"id": "other"}]}
 
@@ -181,6 +182,37 @@ def connect(monkeypatch: pytest.MonkeyPatch, server: Server, pauses: list[float]
 
 
 # -- requests and answers
+
+
+def yes(probability: float) -> Script:
+    return reply(completion({"Yes": math.log(probability), "No": math.log(1 - probability)}))
+
+
+def test_a_set_is_asked_one_question_after_another_and_the_largest_answer_decides(server, connect, make_request) -> None:
+    server.script = [yes(0.25), yes(0.75), yes(0.5)]
+    [score] = connect(threshold=0.6).score([make_request(1, frames=2)], SET)
+    assert score.answers == pytest.approx((0.25, 0.75, 0.5))
+    assert (score.probability, score.yes_logit) == pytest.approx((0.75, math.log(0.75)))
+    assert (score.label, score.labels, score.error) == (True, (False, True, False), "")
+    contents = [body["messages"][0]["content"] for body in server.posts]
+    assert [content[-1]["text"] for content in contents] == ["Is it a key?", "Is it a door?", "Is it a goal?"]
+    assert all(content[:-1] == contents[0][:-1] for content in contents), "a server's prefix cache needs equal beginnings"
+
+
+def test_a_question_that_the_server_rejects_leaves_the_others_answered(server, connect, make_request) -> None:
+    server.script = [yes(0.25), reply({"error": {"message": "too odd"}}, 400), yes(0.5)]
+    [score] = connect().score([make_request(1)], SET)
+    assert score.answers == (pytest.approx(0.25), None, pytest.approx(0.5))
+    assert score.probability == pytest.approx(0.5)
+    assert "question 2 has no usable answer: the server rejected the request with status 400: too odd" in score.error
+
+
+def test_a_server_that_stops_answering_is_not_asked_the_questions_that_are_left(server, connect, make_request) -> None:
+    server.script = [yes(0.25), hang_up]
+    [score] = connect(retries=0).score([make_request(1)], SET)
+    assert score.answers == (pytest.approx(0.25), None, None)
+    assert "questions 2, 3 have no usable answer" in score.error
+    assert len(server.posts) == 2
 
 
 def test_a_request_shows_the_frames_and_asks_for_the_first_tokens_logprobs(server, connect, make_request) -> None:

@@ -18,13 +18,14 @@ from vlmrb.types import Prompt
 
 def test_presets_include_the_papers_two_prompts() -> None:
     presets = load_presets()
-    assert {"games", "manipulation", "progress"} <= set(presets)
+    assert {"games", "manipulation", "progress", "milestones"} <= set(presets)
     for name, versions in presets.items():
         assert [prompt.version for prompt in versions] == list(range(1, len(versions) + 1))
         for prompt in versions:
             assert prompt.name == name
-            assert prompt.text.endswith("Answer with one word: Yes or No.")
-            assert prompt.text.count("?") == 1
+            for question in prompt.questions:
+                assert question.endswith("Answer with one word: Yes or No.")
+                assert question.count("?") == 1
             assert prompt.prompt_id is None
 
 
@@ -36,6 +37,16 @@ def test_a_name_means_its_newest_version_unless_it_gives_one(tmp_path, monkeypat
     assert resolve_prompt("mine@1") == Prompt("mine", 1, "older?")
     with pytest.raises(ConfigError, match=r"no preset 'mine@3'; choose from mine@1, mine@2"):
         resolve_prompt("mine@3")
+
+
+def test_lines_that_all_start_with_a_dash_are_a_set_of_questions() -> None:
+    text = "- Is it a key?\n\n  -  Is it a door? \n- Is it - or not - a goal?"
+    prompt = resolve_prompt(text)
+    assert prompt == Prompt("custom", 1, text)
+    assert prompt.questions == ("Is it a key?", "Is it a door?", "Is it - or not - a goal?")
+    assert resolve_prompt("- Is it?\n" * 16).questions == ("Is it?",) * 16
+    for single in ("Is it a key?", "Look closely.\n- Is it a key?\n- Is it a door?", "-Is it a key?", "-1 or -2?"):
+        assert resolve_prompt(single).questions == (single,)
 
 
 def test_text_is_a_custom_prompt() -> None:
@@ -57,6 +68,8 @@ def test_an_unknown_name_or_version_lists_what_exists(name: str) -> None:
         ("why? " * 2000, f"has 9999 characters; allowed: up to {MAX_PROMPT_LENGTH}"),
         ("is it\0done?", "control character"),
         ("\x1b[31mred? yes", "control character"),
+        ("- Is it?\n" * 17, "is a set of 17 questions; allowed: up to 16"),
+        ("- Is it a key?\n-\n- Is it a door?", "question 2 of 3 is empty; allowed: 1 to 16 questions"),
         ("half a \ud83d smile?", "control character"),
     ],
 )

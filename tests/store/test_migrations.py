@@ -47,6 +47,17 @@ def test_migrations_can_be_undone_and_run_again(new_url: Callable[[], str]) -> N
                 assert read_version(connection) == HEAD
 
 
+def test_a_score_from_before_sets_of_questions_has_one_answer(new_url: Callable[[], str]) -> None:
+    with Store(new_url()) as store:
+        run_id = filled(store, 3)
+        before = store.scores_of_run(run_id)
+        with store._write() as connection:
+            command.downgrade(migrations.config_for(connection), "0003")
+        with Store(store.url) as after:
+            assert after.scores_of_run(run_id) == before
+            assert [found.answers for found in before] == [(0.9,), (0.1,), (None,)]
+
+
 def test_a_newer_version_is_refused_in_words_and_left_unchanged(new_url: Callable[[], str]) -> None:
     with Store(new_url()) as store:
         with store._write() as connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import psutil
@@ -72,6 +73,20 @@ def test_a_clip_has_its_newest_score_and_all_scores_are_kept(store: Store) -> No
     assert store.clip(first + 2).score.label is None
     assert len(store.scores_of_run(run_id)) == 4
     assert [s.clip_id for s in store.scores_of_run(run_id, scorer="hf:x", prompt_id=prompt.prompt_id)] == [first]
+
+
+def test_a_set_of_answers_comes_back_with_unknown_ones(store: Store) -> None:
+    run_id = filled(store, 2)
+    first = run_id * CLIPS_PER_RUN
+    several = replace(score(first, 0.75), answers=(0.25, None, 0.75))
+    spoilt = replace(score(first + 1, 0.5), answers=(math.nan, 0.5))
+    writer = store.writer(run_id)
+    for each in (several, spoilt):
+        writer.add_score(each)
+    writer.flush()
+    assert store.scores(first)[-1] == store.clip(first).score == several
+    assert several.labels == (False, None, True)
+    assert store.clip(first + 1).score.answers == (None, 0.5)
 
 
 def test_clips_are_listed_by_page_label_event_and_step(store: Store) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import psutil
 import pytest
 
@@ -30,6 +32,14 @@ def test_a_trial_keeps_its_scores_to_itself(store: Store) -> None:
     assert store.trial_scores(trial_id) == answers
     assert (store.trial(trial_id).scored, store.trial(trial_id).model, store.trial(trial_id).revision) == (2, "model", "rev")
     assert store.clips(run_id) == before and len(store.scores(first)) == 1
+
+
+def test_a_trial_keeps_the_answers_to_a_set_of_questions(store: Store) -> None:
+    first = filled(store, 1) * CLIPS_PER_RUN
+    trial_id = store.create_trial(scorer="oracle", prompt_id=None, threshold=0.5, options={}, clip_ids=[first])
+    store.add_trial_scores(trial_id, [replace(score(first, 0.75), answers=(0.75, None))])
+    store.add_trial_scores(trial_id, [replace(score(first, 1.0), answers=(0.0, 1.0))])  # scored again
+    assert [found.answers for found in store.trial_scores(trial_id)] == [(0.0, 1.0)]
 
 
 def test_an_unknown_answer_is_an_answer(store: Store) -> None:

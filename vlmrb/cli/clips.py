@@ -104,6 +104,7 @@ def list_clips(arguments: argparse.Namespace) -> int:
 
 def show_clip(arguments: argparse.Namespace) -> int:
     """`clip CLIP`: its facts and scores; with `--out`, its video."""
+    from vlmrb.prompt_library import questions_of
     from vlmrb.store import Store
 
     if arguments.out and arguments.out.suffix.lower() != ".mp4":
@@ -111,6 +112,7 @@ def show_clip(arguments: argparse.Namespace) -> int:
     with Store(arguments.store, create=False) as store:
         clip = store.clip(arguments.clip_id)
         scores = store.scores(clip.clip_id)
+        prompts = [None if score.prompt_id is None else store.prompt(score.prompt_id) for score in scores]
         if arguments.out:
             _write_video(store, clip, arguments)
     if arguments.json:
@@ -125,13 +127,16 @@ def show_clip(arguments: argparse.Namespace) -> int:
             "events": _events(clip) or "none",
         }
     )
-    for score in scores:
+    for score, prompt in zip(scores, prompts, strict=True):
         print(
             f"{label_word(score)} ({text.number(score.probability)}) by {text.plain(score.scorer)}"
             + (f", model {text.plain(score.model)}" if score.model != score.scorer else "")
             + (f", prompt {score.prompt_id}" if score.prompt_id is not None else "")
             + (f": {text.plain(score.error)}" if score.error else "")
         )
+        if len(score.answers) > 1:
+            for question, answer in zip(questions_of(score, prompt), score.answers, strict=True):
+                print(f"  {text.number(answer)}  {text.plain(question)}")
     if arguments.out:
         print(f"wrote {text.plain(arguments.out)}")
     return 0

@@ -55,7 +55,10 @@ def add_scorer_options(parser: argparse.ArgumentParser) -> None:
         "or a control scorer (oracle, reward, random:<rate>)",
     )
     parser.add_argument(
-        "--prompt", metavar="P", default="games", help="preset, 'name@version', or a yes/no question (default: games)"
+        "--prompt",
+        metavar="P",
+        default="games",
+        help="preset, 'name@version', or a yes/no question or set of them (lines that start with '- '); default: games",
     )
     parser.add_argument(
         "--threshold",
@@ -126,7 +129,7 @@ def show_progress(bar: Progress) -> Any:
 def report_json(report: AgreementReport) -> dict[str, Any]:
     """A report as flat JSON: agreement with events, then `people` (null without judgements), then flips."""
     return (
-        {"clips": report.clips, "first_error": report.first_error}
+        {"clips": report.clips, "first_error": report.first_error, "answers": report.answers}
         | agreement_json(report.events)
         | {"people": None if report.people is None else agreement_json(report.people)}
         | {"flips": report.flips, "flipped": report.flips.flipped, "kappa": report.flips.kappa}
@@ -137,7 +140,8 @@ def print_report(report: AgreementReport) -> None:
     """Print a report for people."""
     events, changes = report.events, report.flips
     text.print_pairs(
-        {
+        ({"rule": report.rule} if report.rule else {})
+        | {
             "labelled yes": f"{text.percent(events.confusion.positive_rate)}; events say {text.percent(events.truth_rate)}",
             "unknown": f"{events.confusion.unknown}" + (f" ({report.first_error})" if report.first_error else ""),
         }

@@ -19,6 +19,7 @@ class AgreementReport:
         people: agreement with people's labels, over the clips that have one; None if none has.
         flips: from the previous labels to the new ones.
         first_error: why the first unknown answer is unknown, or ''.
+        answers: number of answers per clip. Of several, the largest is the P(yes) that everything here is about.
     """
 
     clips: int
@@ -26,6 +27,12 @@ class AgreementReport:
     people: Agreement | None
     flips: Flips
     first_error: str
+    answers: int = 1
+
+    @property
+    def rule(self) -> str:
+        """How a clip's answers become its label, in words; '' if it has only one."""
+        return "" if self.answers == 1 else f"a clip is yes if at least one of its {self.answers} answers is yes (rule 'any')"
 
 
 def report(clips: Sequence[ClipSummary], scores: Sequence[ClipScore]) -> AgreementReport:
@@ -48,4 +55,5 @@ def report(clips: Sequence[ClipSummary], scores: Sequence[ClipScore]) -> Agreeme
         people=people,
         flips=flips([None if clip.score is None else clip.score.label for clip in clips], labels),
         first_error=next((score.error for score in scores if score.error), ""),
+        answers=max(len(score.answers) for score in scores),
     )

@@ -128,7 +128,7 @@ def notices(store: Store, scorer: str, run_ids: Iterable[int], prompt: Prompt | 
     Raises:
         NotFoundError: one of the runs does not exist.
     """
-    found = [prompt_notice(scorer, prompt.text)] if prompt is not None else []
+    found = [prompt_notice(scorer, prompt)] if prompt is not None else []
     found += [picture_notice(scorer, store.run(run_id).render_spec) for run_id in run_ids]
     return tuple(dict.fromkeys(filter(None, found)))
 

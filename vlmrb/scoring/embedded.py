@@ -16,6 +16,7 @@ from typing import Any
 
 from vlmrb.assets import asset_path
 from vlmrb.errors import VlmrbError
+from vlmrb.types import Prompt
 
 QUESTIONS_FILE = "questions.json"
 """Next to the weights of a model with a closed vocabulary: {"pictures": the kind that it knows, as in a run's `render_spec`,
@@ -101,12 +102,12 @@ def _folder_of(scorer: str) -> Path | None:
     return embedded_folder(rest) if kind == "embedded" else Path(rest).expanduser() if kind == "hf" and rest else None
 
 
-def prompt_notice(scorer: str, text: str) -> str:
+def prompt_notice(scorer: str, prompt: Prompt) -> str:
     """A warning about words of a prompt that this scorer's model does not know; '' if it knows all of them.
 
     Args:
         scorer: the string that selects the back end.
-        text: the prompt's text; untrusted.
+        prompt: a question or a set of them; untrusted. Of a set, each question with such words is named.
     """
     learnt, folder = _learnt(scorer), _folder_of(scorer)
     if not learnt or folder is None:
@@ -115,12 +116,22 @@ def prompt_notice(scorer: str, text: str) -> str:
         vocabulary = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
     except (OSError, ValueError, KeyError, TypeError):
         return ""  # loading it reports that
-    unknown = unknown_words(text, frozenset(vocabulary))
-    if not unknown:
+    known, found = frozenset(vocabulary), []
+    for number, question in enumerate(prompt.questions, 1):
+        if unknown := unknown_words(question, known):
+            where = "the prompt" if len(prompt.questions) == 1 else f"question {number}"
+            found.append(f"{_ignored(unknown, where)}. {_nearest(question, learnt['questions'])}")
+    if not found:
         return ""
-    words = ", ".join(repr(word) for word in unknown[:_SHOWN_WORDS]) + (", …" if len(unknown) > _SHOWN_WORDS else "")
-    return (
-        f"{scorer} does not know {'these words' if len(unknown) > 1 else 'this word'} of the prompt and ignores "
-        f"{'them' if len(unknown) > 1 else 'it'}: {words}. The nearest question it was trained on is "
-        f'"{nearest_question(text, learnt["questions"])}"; for free-form questions use a hub model'
-    )
+    return f"{scorer} does not know {'. It does not know '.join(found)}; for free-form questions use a hub model"
+
+
+def _ignored(words: Sequence[str], where: str) -> str:
+    """'this word of the prompt and ignores it: …'."""
+    shown = ", ".join(repr(word) for word in words[:_SHOWN_WORDS]) + (", …" if len(words) > _SHOWN_WORDS else "")
+    these, them = ("these words", "them") if len(words) > 1 else ("this word", "it")
+    return f"{these} of {where} and ignores {them}: {shown}"
+
+
+def _nearest(question: str, questions: Sequence[str]) -> str:
+    return f'The nearest question it was trained on is "{nearest_question(question, questions)}"'

@@ -54,7 +54,7 @@ class FramesProcessor:
         import torch
         from transformers import BatchFeature
 
-        patches, grids = self.patches([_video_of(chat) for chat in chats])
+        patches, grids = self.preprocess([_video_of(chat) for chat in chats])
         texts = [
             self._text(chat, prompt).replace(self.video_token, self.video_token * (math.prod(grid) // self._merge**2))
             for chat, grid in zip(chats, grids, strict=True)
@@ -71,7 +71,7 @@ class FramesProcessor:
             }
         )
 
-    def patches(self, videos: Sequence[np.ndarray]) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
+    def preprocess(self, videos: Sequence[np.ndarray]) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
         """Cut videos into patches.
 
         Args:

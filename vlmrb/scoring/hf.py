@@ -1,8 +1,9 @@
-"""`hf:` scorer: any vision-language checkpoint that `transformers` loads, queried with one forward pass.
+"""`hf:` scorer: any vision-language checkpoint that `transformers` loads, queried with one forward pass per question.
 
 The documented default on a GPU is facebook/Perception-LM-1B. A clip is shown as its evenly spaced frames, either as
 a video or as several images, in the model's own chat template; P(yes) is read from the logits of the first answer
-token. `torch` and `transformers` are imported when a scorer is created, not with this module.
+token. A set of questions is answered after one look at the frames (see `one_look`). `torch` and `transformers` are
+imported when a scorer is created, not with this module.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import numpy as np
 from vlmrb.config import DEFAULT_FRAMES
 from vlmrb.errors import ScorerError, ScorerSetupError
 from vlmrb.scoring.loading import load_model
-from vlmrb.scoring.yes_no import Answer, answer_from_logits, find_yes_no_tokens, unknown
+from vlmrb.scoring.one_look import one_look
+from vlmrb.scoring.yes_no import Answer, answer_from_logits, decide, find_yes_no_tokens, unknown
 from vlmrb.types import ClipScore, Prompt, ScoringRequest
 
 STEPS_PER_SECOND = 8.0
@@ -86,13 +88,13 @@ class HFScorer:
         self._batch_limit: int | None = None  # largest batch that fits on the device; None until one does not
 
     def score(self, requests: list[ScoringRequest], prompt: Prompt) -> list[ClipScore]:
-        """One score per request, in order; a clip without frames or with non-finite logits is unknown.
+        """One score per request, in order; a clip without frames is unknown, and so is an answer with non-finite logits.
 
         Raises:
             ScorerError: the model failed, or a single clip does not fit into the device's memory.
         """
-        text = self._neutral(prompt.text)
-        answers = [unknown("the clip has no frames")] * len(requests)
+        questions = [self._neutral(question) for question in prompt.questions]
+        answers = [[unknown("the clip has no frames")] * len(questions)] * len(requests)
         groups: dict[tuple[int, ...], list[int]] = {}
         for index, request in enumerate(requests):
             if len(request.frames):
@@ -100,9 +102,9 @@ class HFScorer:
                 shape = request.frames.shape if self.input == "video" else request.frames.shape[1:]
                 groups.setdefault(shape, []).append(index)
         for indices in groups.values():
-            for index, answer in zip(indices, self._answer_all([requests[i] for i in indices], text), strict=True):
-                answers[index] = answer
-        return [self._as_score(request, answer, prompt) for request, answer in zip(requests, answers, strict=True)]
+            for index, of_clip in zip(indices, self._answer_all([requests[i] for i in indices], questions), strict=True):
+                answers[index] = of_clip
+        return [self._as_score(request, of_clip, prompt) for request, of_clip in zip(requests, answers, strict=True)]
 
     def close(self) -> None:
         """Free the model's memory. The scorer cannot be used afterwards."""
@@ -112,12 +114,12 @@ class HFScorer:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _answer_all(self, requests: list[ScoringRequest], text: str) -> list[Answer]:
-        """Answers in order, in batches as large as the device's memory allows."""
-        answers: list[Answer] = []
+    def _answer_all(self, requests: list[ScoringRequest], questions: list[str]) -> list[list[Answer]]:
+        """Each clip's answers in order, in batches as large as the device's memory allows."""
+        answers: list[list[Answer]] = []
         while len(answers) < len(requests):
             batch = requests[len(answers) :][: self._batch_limit]
-            fitted = self._answer(batch, text)
+            fitted = self._answer(batch, questions)
             if fitted is not None:
                 answers += fitted
             elif len(batch) == 1:
@@ -130,27 +132,35 @@ class HFScorer:
                 self._batch_limit = len(batch) // 2
         return answers
 
-    def _answer(self, requests: list[ScoringRequest], text: str) -> list[Answer] | None:
-        """One forward pass; None if it does not fit into the device's memory."""
+    def _answer(self, requests: list[ScoringRequest], questions: list[str]) -> list[list[Answer]] | None:
+        """Each clip's answers, from one look at its frames; None if that does not fit into the device's memory."""
         import torch
 
         if self._network is None:
             raise ScorerError(f"scorer {self._scorer} has been closed")
         try:
-            with torch.inference_mode():
-                inputs = self._inputs(requests, text)
-                # [B, V]: rows are padded on the left, so the last position is the answer's first token in all of them
-                logits = self._network(**inputs, **self._savings()).logits[:, -1].float()
-                yes, no = (logits[:, ids].cpu().numpy() for ids in (self._tokens.yes, self._tokens.no))
+            with torch.inference_mode(), one_look(self._processor, self._network) as rewind:
+                by_question = []
+                for question in questions:
+                    rewind()
+                    by_question.append(self._pass(requests, question))
         except Exception as error:
             if not _is_out_of_memory(error):
                 reason = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
                 raise ScorerError(f"scorer {self._scorer} failed on {len(requests)} clips: {reason}") from error
         else:
-            return [answer_from_logits(*logits_of_clip) for logits_of_clip in zip(yes, no, strict=True)]
+            return [list(of_clip) for of_clip in zip(*by_question, strict=True)]
         if self.device.type == "cuda":  # outside the handler, whose traceback would keep the tensors alive
             torch.cuda.empty_cache()
         return None
+
+    def _pass(self, requests: list[ScoringRequest], question: str) -> list[Answer]:
+        """One forward pass: each clip's answer to one question."""
+        inputs = self._inputs(requests, question)
+        # [B, V]: rows are padded on the left, so the last position is the answer's first token in all of them
+        logits = self._network(**inputs, **self._savings()).logits[:, -1].float()
+        yes, no = (logits[:, ids].cpu().numpy() for ids in (self._tokens.yes, self._tokens.no))
+        return [answer_from_logits(*logits_of_clip) for logits_of_clip in zip(yes, no, strict=True)]
 
     def _inputs(self, requests: list[ScoringRequest], text: str) -> dict[str, Any]:
         """Chat template, pictures and tokens as tensors on the device."""
@@ -225,7 +235,8 @@ class HFScorer:
             text = text.replace(token, f"{token[:1]} {token[1:]}")
         return text
 
-    def _as_score(self, request: ScoringRequest, answer: Answer, prompt: Prompt) -> ClipScore:
+    def _as_score(self, request: ScoringRequest, answers: list[Answer], prompt: Prompt) -> ClipScore:
+        answer = decide(answers)
         return ClipScore(
             clip_id=request.clip.clip_id,
             probability=answer.probability,
@@ -238,6 +249,7 @@ class HFScorer:
             prompt_id=prompt.prompt_id,
             frame_indices=request.frame_indices,
             error=answer.error,
+            answers=tuple(each.probability for each in answers),
         )
 
 

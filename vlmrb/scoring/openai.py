@@ -1,7 +1,8 @@
 """`openai:` scorer: any server that speaks the OpenAI chat-completions protocol and returns log-probabilities.
 
-One request per clip: the evenly spaced frames as PNG data URLs, then the question. It asks for one token with the 20 most
-likely alternatives, from which P(yes) is read. Replies are untrusted: bounded in size, checked, and quoted only in part.
+One request per clip and question: the evenly spaced frames as PNG data URLs, then the question. It asks for one token with the 20
+most likely alternatives, from which P(yes) is read. A clip's questions are asked one after another, with the same frames first,
+so that the server's prefix cache works. Replies are untrusted: bounded in size, checked, and quoted only in part.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 
 from vlmrb.errors import ScorerError, ScorerSetupError, ScorerUnavailableError
 from vlmrb.scoring.http import Http, NoReplyError, Reply, excerpt
-from vlmrb.scoring.yes_no import Answer, answer_from_top_logprobs, unknown
+from vlmrb.scoring.yes_no import Answer, answer_from_top_logprobs, decide, unknown
 from vlmrb.types import ClipScore, Prompt, ScoringRequest
 
 TOP_LOGPROBS = 20  # the most that OpenAI's API and vLLM's default allow
@@ -80,7 +81,7 @@ class OpenAIScorer:
             raise
 
     def score(self, requests: list[ScoringRequest], prompt: Prompt) -> list[ClipScore]:
-        """One score per request, in order; a clip whose reply has no usable log-probabilities is unknown.
+        """One score per request, in order; an answer whose reply has no usable log-probabilities is unknown.
 
         Raises:
             ScorerSetupError: the key is rejected, the model does not exist, or the very first request is rejected.
@@ -94,24 +95,40 @@ class OpenAIScorer:
         if failures and len(failures) == len(outcomes):
             raise failures[0]
         # the server answered other clips of the batch, so the failure is specific to these
-        answers = [unknown(str(outcome)) if isinstance(outcome, ScorerError) else outcome for outcome in outcomes]
-        return [self._as_score(request, answer, prompt) for request, answer in zip(requests, answers, strict=True)]
+        count = len(prompt.questions)
+        answers = [[unknown(str(outcome))] * count if isinstance(outcome, ScorerError) else outcome for outcome in outcomes]
+        return [self._as_score(request, of_clip, prompt) for request, of_clip in zip(requests, answers, strict=True)]
 
     def close(self) -> None:
         """Cancel pending retries and close the connections."""
         self._http.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _ask(self, request: ScoringRequest, prompt: Prompt) -> Answer | ScorerError:
+    def _ask(self, request: ScoringRequest, prompt: Prompt) -> list[Answer] | ScorerError:
+        """The clip's answers, or why it has none.
+
+        Once the server no longer replies, the questions left are unknown: each would take all retries.
+        """
         if not len(request.frames):
-            return unknown("the clip has no frames")
+            return [unknown("the clip has no frames")] * len(prompt.questions)
         content = [{"type": "image_url", "image_url": {"url": _data_url(frame)}} for frame in request.frames]
+        answers: list[Answer] = []
+        for question in prompt.questions:
+            answer = self._ask_one(content, question)
+            if isinstance(answer, ScorerSetupError) or (isinstance(answer, ScorerError) and not answers):
+                return answer
+            if isinstance(answer, ScorerError):
+                return answers + [unknown(str(answer))] * (len(prompt.questions) - len(answers))
+            answers.append(answer)
+        return answers
+
+    def _ask_one(self, content: list[dict[str, Any]], question: str) -> Answer | ScorerError:
         try:
             reply = self._http.post(
                 "/chat/completions",
                 {
                     "model": self.model,
-                    "messages": [{"role": "user", "content": [*content, {"type": "text", "text": prompt.text}]}],
+                    "messages": [{"role": "user", "content": [*content, {"type": "text", "text": question}]}],
                     "max_tokens": 1,
                     "temperature": 0,
                     "logprobs": True,
@@ -195,7 +212,8 @@ class OpenAIScorer:
         names = [entry.get("id") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
         return [excerpt(name, 100) for name in names if isinstance(name, str)][:20]
 
-    def _as_score(self, request: ScoringRequest, answer: Answer, prompt: Prompt) -> ClipScore:
+    def _as_score(self, request: ScoringRequest, answers: list[Answer], prompt: Prompt) -> ClipScore:
+        answer = decide(answers)
         return ClipScore(
             clip_id=request.clip.clip_id,
             probability=answer.probability,
@@ -208,6 +226,7 @@ class OpenAIScorer:
             prompt_id=prompt.prompt_id,
             frame_indices=request.frame_indices,
             error=answer.error,
+            answers=tuple(each.probability for each in answers),
         )
 
 

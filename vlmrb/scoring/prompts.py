@@ -1,7 +1,8 @@
 """Prompts: free text, or named, versioned yes/no questions from assets/prompts.json.
 
 The presets 'games' and 'manipulation' ask what the paper's two prompts ask, in our own words; 'progress' asks about a
-milestone. A published version is never edited: a better wording is a new version of the same name.
+milestone, and 'milestones' is a set of questions, one for each milestone of a key-and-door task. A published version is never
+edited: a better wording is a new version of the same name.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from vlmrb.types import Prompt
 
 MAX_PROMPT_LENGTH = 8_000
 """Maximum number of characters in a prompt."""
+
+MAX_QUESTIONS = 16
+"""Maximum number of questions in a set."""
 
 _NAME = re.compile(r"([A-Za-z][\w-]*)(?:@(\S*))?")  # a single word is never a question
 
@@ -42,8 +46,8 @@ def resolve_prompt(text_or_name: str) -> Prompt:
     """The prompt that a setting refers to: a preset, or the text itself.
 
     Args:
-        text_or_name: 'games' (its newest version), 'games@1', or the text of a yes/no question, which becomes
-            'custom', version 1.
+        text_or_name: 'games' (its newest version), 'games@1', or the text of a yes/no question or of a set of them (one per line,
+            each after '- '), which becomes 'custom', version 1.
 
     Raises:
         ConfigError: empty, too long, not printable, or no such name or version.
@@ -67,14 +71,25 @@ def check_prompt_text(text: str) -> str:
     """The text without surrounding space.
 
     Raises:
-        ConfigError: empty, longer than MAX_PROMPT_LENGTH, or with characters that cannot be stored or shown.
+        ConfigError: empty, longer than MAX_PROMPT_LENGTH, or with characters that cannot be stored or shown; or a set of more
+            than MAX_QUESTIONS questions, or with an empty one.
     """
     text = text.strip()
     if not text:
-        raise ConfigError("prompt: is empty; give a preset (games, manipulation, progress) or the text of a yes/no question")
+        raise ConfigError(
+            "prompt: is empty; give a preset (games, manipulation, progress, milestones) or the text of a yes/no question"
+        )
     if len(text) > MAX_PROMPT_LENGTH:
         raise ConfigError(f"prompt: has {len(text)} characters; allowed: up to {MAX_PROMPT_LENGTH}")
     strange = next((c for c in text if (ord(c) < 32 and c not in "\n\r\t") or ord(c) == 127 or 0xD800 <= ord(c) <= 0xDFFF), None)
     if strange is not None:
         raise ConfigError(f"prompt: contains the control character {strange!r}; use plain text")
+    questions = Prompt("custom", 1, text).questions
+    if len(questions) > MAX_QUESTIONS:
+        raise ConfigError(f"prompt: is a set of {len(questions)} questions; allowed: up to {MAX_QUESTIONS}")
+    if "" in questions:
+        raise ConfigError(
+            f"prompt: question {questions.index('') + 1} of {len(questions)} is empty; allowed: 1 to {MAX_QUESTIONS} questions, "
+            "each with text after '- '"
+        )
     return text

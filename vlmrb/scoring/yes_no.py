@@ -7,7 +7,7 @@ scoring). Variants differ only in case or leading space: 'Yes', 'yes', 'YES', ' 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -40,6 +40,26 @@ class YesNoTokens(NamedTuple):
 def unknown(reason: str) -> Answer:
     """No usable answer."""
     return Answer(None, None, None, reason)
+
+
+def decide(answers: Sequence[Answer]) -> Answer:
+    """The answer that stands for a set of questions: the largest known one, since one yes is enough (rule 'any').
+
+    Args:
+        answers: one per question, at least one.
+
+    Returns:
+        that answer, with an error that says which questions have none; unknown only if none has an answer.
+    """
+    known = [answer for answer in answers if answer.probability is not None]
+    failed = [number for number, answer in enumerate(answers, 1) if answer.probability is None]
+    if not known:
+        return answers[0]
+    largest = max(known, key=lambda answer: answer.probability or 0.0)
+    if not failed:
+        return largest
+    which = f"question {failed[0]} has" if len(failed) == 1 else f"questions {', '.join(map(str, failed))} have"
+    return largest._replace(error=f"{which} no usable answer: {answers[failed[0] - 1].error}")
 
 
 def spelled_answer(token: str) -> Literal["yes", "no"] | None:

@@ -20,8 +20,8 @@ _FOR_FILTERS = ("event_names", "label", "probability", "prompt_id", "disagreemen
 
 SCORE_COLUMNS = [
     t.scores.c[name]
-    for name in ("clip_id", "probability", "yes_logit", "no_logit", "threshold", "scorer", "model", "revision", "prompt_id",
-                 "frame_indices", "latency_s", "error")
+    for name in ("clip_id", "probability", "answers", "yes_logit", "no_logit", "threshold", "scorer", "model", "revision",
+                 "prompt_id", "frame_indices", "latency_s", "error")
 ]  # fmt: skip
 
 MAX_EVENT_NAME, MAX_EVENT_NAMES = 60, 400
@@ -103,6 +103,7 @@ def score_row(run_id: int, score: ClipScore) -> _Rows:
         "run_id": run_id,
         "created_at": time.time(),
         "probability": probability,
+        "answers": [finite(answer) for answer in score.answers] if len(score.answers) > 1 else None,
         "yes_logit": finite(score.yes_logit),
         "no_logit": finite(score.no_logit),
         "threshold": float(score.threshold),
@@ -120,7 +121,7 @@ def score_row(run_id: int, score: ClipScore) -> _Rows:
 def trial_score_row(trial_id: int, score: ClipScore) -> _Rows:
     """The row of `trial_scores`."""
     row = score_row(0, score)
-    names = ("clip_id", "probability", "yes_logit", "no_logit", "frame_indices", "latency_s", "error")
+    names = ("clip_id", "probability", "answers", "yes_logit", "no_logit", "frame_indices", "latency_s", "error")
     return {"trial_id": trial_id, **{name: row[name] for name in names}}
 
 
@@ -182,7 +183,8 @@ def clip_score(row: Row[Any]) -> ClipScore:
 
 
 def _score(values: _Rows) -> ClipScore:
-    return ClipScore(**{**values, "frame_indices": tuple(values["frame_indices"])})
+    lists = {"frame_indices": tuple(values["frame_indices"]), "answers": tuple(values["answers"] or ())}
+    return ClipScore(**(values | lists))
 
 
 def snapshots(row: Row[Any]) -> np.ndarray:

@@ -46,6 +46,11 @@ def _clip_id(**kwargs: Any) -> Column[int]:
     return Column("clip_id", BigId, ForeignKey("clips.clip_id", ondelete="CASCADE"), nullable=False, **kwargs)
 
 
+def _answers() -> Column[Any]:
+    """P(yes) of each question as a list; NULL if `probability` is the only answer."""
+    return Column("answers", JSON(none_as_null=True))
+
+
 runs = Table(
     "runs",
     metadata,
@@ -180,6 +185,7 @@ scores = Table(
     Column("run_id", Integer, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("probability", Float),
+    _answers(),
     Column("yes_logit", Float),
     Column("no_logit", Float),
     Column("threshold", Float, nullable=False),
@@ -262,6 +268,7 @@ trial_scores = Table(
     Column("trial_id", Integer, ForeignKey("trials.trial_id", ondelete="CASCADE"), primary_key=True),
     _clip_id(primary_key=True, autoincrement=False),
     Column("probability", Float),
+    _answers(),
     Column("yes_logit", Float),
     Column("no_logit", Float),
     Column("frame_indices", JSON, nullable=False),

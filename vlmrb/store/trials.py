@@ -176,7 +176,7 @@ def _trial(row: Row[Any]) -> Trial:
 def _score(trial: Row[Any], row: Row[Any]) -> ClipScore:
     return ClipScore(
         row.clip_id, row.probability, row.yes_logit, row.no_logit, trial.threshold, trial.scorer, trial.model, trial.revision,
-        trial.prompt_id, tuple(row.frame_indices), row.latency_s, row.error,
+        trial.prompt_id, tuple(row.frame_indices), row.latency_s, row.error, tuple(row.answers or ()),
     )  # fmt: skip
 
 

@@ -177,7 +177,7 @@ class Labelling:
             self.worker.set_prompt(prompt)
 
     def _notice(self) -> str:
-        return self._pictures or ("" if self._config.scorer is None else prompt_notice(self._config.scorer, self.prompt.text))
+        return self._pictures or ("" if self._config.scorer is None else prompt_notice(self._config.scorer, self.prompt))
 
     @property
     def pending(self) -> list[int]:

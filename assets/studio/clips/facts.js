@@ -41,6 +41,7 @@ function answerSection({ scores }) {
     "What the scorer said",
     h("div.answer-line", {}, labelChip({ label: score.label, probability: null }), probabilityMeter(score)),
     score.error ? h("p.warning", {}, score.error) : null,
+    answersTable(score),
     pairs([
       [
         "raw logits",
@@ -60,6 +61,38 @@ function answerSection({ scores }) {
       ["latency", score.latency_s > 0 ? `${number(1000 * score.latency_s, 2)} ms` : null],
     ]),
     promptNode(score),
+  );
+}
+
+/** The answer to each question of a set. */
+function answersTable({ answers }) {
+  if (!answers.length) return null;
+  return h(
+    "table.table.compact.answers",
+    {},
+    h("caption", {}, "Label and P(yes) are those of the largest answer"),
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        ["question", "label", "P(yes)"].map((name) => h("th", { scope: "col" }, name)),
+      ),
+    ),
+    h(
+      "tbody",
+      {},
+      answers.map(({ question, label, probability }) =>
+        h(
+          "tr",
+          {},
+          h("td", {}, question),
+          h("td", {}, labelChip({ label, probability: null })),
+          h("td.num", {}, chance(probability)),
+        ),
+      ),
+    ),
   );
 }
 

@@ -102,6 +102,7 @@ class PromptLab {
       rows: 9,
       maxlength: this.data.max_text,
       spellcheck: "true",
+      "aria-describedby": "prompt-hint",
       oninput: () => this.changed(),
     });
     this.counter = h("span.muted.num");
@@ -119,6 +120,7 @@ class PromptLab {
       h("div.lab-head", {}, h("h2", {}, "Prompt"), h("label.visually-hidden", { for: "prompt-menu" }, "Start from"), this.menu),
       h("label.visually-hidden", { for: "prompt-text" }, "Prompt text"),
       this.text,
+      h("p.muted.lab-note", { id: "prompt-hint" }, "For a set of up to 16 questions, start every line with “- ”."),
       h(
         "div.lab-row",
         {},
@@ -153,7 +155,9 @@ class PromptLab {
   changed() {
     const edited = this.chosen && this.text.value !== this.chosen.text;
     const characters = `${count(this.text.value.length)} of ${count(this.data.max_text)} characters`;
-    this.counter.textContent = edited ? `${characters} · edited` : characters;
+    const asked = questions(this.text.value);
+    const words = [characters, asked > 1 ? `${asked} questions` : "", edited ? "edited" : ""];
+    this.counter.textContent = words.filter(Boolean).join(" · ");
   }
 
   /** The prompt in the editor: the name of a stored version, or the text. */
@@ -374,6 +378,7 @@ class PromptLab {
       view.prompt
         ? h("blockquote.asked", {}, h("strong", {}, reference(view.prompt)), " ", view.prompt.text)
         : h("p.notice", {}, `${view.scorer} is a control scorer and reads no prompt: these results do not depend on the prompt.`),
+      view.rule ? h("p.muted.lab-note", {}, `In these figures, ${view.rule}.`) : null,
       view.notices.map((words) => h("p.warning", {}, words)),
       view.error ? problem(view.error) : null,
     );
@@ -617,6 +622,12 @@ class PromptLab {
 
 function beginning(text) {
   return text.length > 50 ? `${text.slice(0, 50)}…` : text;
+}
+
+/** How many questions a text asks: a set has one per line, each after "- ". */
+function questions(text) {
+  const lines = text.split("\n").filter((line) => line.trim());
+  return lines.every((line) => /^\s*-\s/.test(`${line} `)) ? lines.length : 1;
 }
 
 function reference(prompt) {

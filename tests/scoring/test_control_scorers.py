@@ -1,0 +1,38 @@
+"""Labels from events, rewards and chance."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from vlmrb.events import PROGRESS_EVENTS, PROGRESS_KINDS, shows_progress
+from vlmrb.scoring import ScorerOptions, make_scorer
+from vlmrb.types import Event, Prompt
+
+PROMPT = Prompt("custom", 1, "- Is it a key?\n- Is it a door?")
+
+
+def test_the_oracle_answers_one_question_per_kind_of_progress(make_request) -> None:
+    request, oracle = make_request(1, frames=0), make_scorer("oracle", ScorerOptions())
+    events = ((3, Event("opened", "door", "red")), (4, Event("dropped", "key")), (31, Event("success")))
+    [none, some] = oracle.score([request, replace(request, clip=replace(request.clip, events=events))], PROMPT)
+    assert none.answers == (0.0,) * len(PROGRESS_KINDS)
+    assert (none.probability, none.label) == (0.0, False)
+    assert {kind for kind, label in zip(PROGRESS_KINDS, some.labels, strict=True) if label} == {"opened door", "goal_reached"}
+    assert (some.probability, some.label, some.prompt_id) == (1.0, True, None)
+
+
+@pytest.mark.parametrize("event", sorted(PROGRESS_EVENTS))
+def test_progress_is_any_of_its_kinds(event, make_request) -> None:
+    events = ((0, Event(*event)),)
+    request = make_request(1, frames=0)
+    [score] = make_scorer("oracle", ScorerOptions()).score([replace(request, clip=replace(request.clip, events=events))], PROMPT)
+    assert sum(score.answers) == score.probability == 1.0
+    assert shows_progress(events)
+
+
+@pytest.mark.parametrize("scorer", ["reward", "random:0.5"])
+def test_other_control_scorers_have_one_answer(scorer, make_request) -> None:
+    for score in make_scorer(scorer, ScorerOptions()).score([make_request(number, frames=0) for number in range(4)], PROMPT):
+        assert score.answers == (score.probability,)
