@@ -48,6 +48,15 @@ def test_the_defaults_with_a_scorer_are_valid() -> None:
         ({"laber_factor": 0}, ["laber_factor", "0", "1 to 64"]),
         ({"reaper_omega": 1.5}, ["reaper_omega", "1.5", "0 to 1"]),
         ({"no_such_setting": 1}, ["no_such_setting", "no such setting"]),
+        ({"enrichment": 0}, ["enrichment", "> 0", "none"]),
+        ({"enrichment": "inf"}, ["enrichment", "finite"]),
+        ({"credit": 1.0}, ["credit", "1.0", "< 1"]),
+        ({"lambda_from": "success"}, ["lambda_from", "'start' or 'first-success'"]),
+        ({"per_beta": 0.6, "per_beta_end": 0.5}, ["per_beta", "0.6", "per_beta_end 0.5"]),
+        ({"net_progress": True, "scorer": "reward"}, ["net_progress", "oracle", "reward"]),
+        ({"net_progress": True, "scorer": None}, ["net_progress", "oracle", "embedded"]),
+        ({"lambda_max": None, "lambda_from": "first-success"}, ["lambda_from", "no λ"]),
+        ({"lambda_max": None, "lambda_falls": True}, ["lambda_falls", "no λ"]),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(values: dict, words: list[str]) -> None:
@@ -71,6 +80,12 @@ def test_a_config_error_is_caught_as_ours_and_as_a_value_error() -> None:
 @pytest.mark.parametrize("word", ["none", "None", " NULL ", None])
 def test_no_mixture_can_be_said_in_words(word: str | None) -> None:
     assert config(lambda_max=word).lambda_max is None
+
+
+def test_the_bound_and_the_exponent_of_the_weights_follow_what_is_given() -> None:
+    assert config(enrichment="none").enrichment is None and config(enrichment="20").enrichment == 20.0
+    assert config(enrichment=10, lambda_max=None).lambda_max is None  # a bound on λ = 1
+    assert config(per_beta=0.7, per_beta_end=0.7).per_beta_end == 0.7
 
 
 @given(st.floats(0, 1))

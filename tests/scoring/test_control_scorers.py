@@ -36,3 +36,13 @@ def test_progress_is_any_of_its_kinds(event, make_request) -> None:
 def test_other_control_scorers_have_one_answer(scorer, make_request) -> None:
     for score in make_scorer(scorer, ScorerOptions()).score([make_request(number, frames=0) for number in range(4)], PROMPT):
         assert score.answers == (score.probability,)
+
+
+@pytest.mark.parametrize("net_progress", [False, True])
+def test_net_progress_leaves_out_what_is_undone_within_the_clip(net_progress: bool, make_request) -> None:
+    events = ((2, Event("picked_up", "key", "red")), (3, Event("opened", "door", "red")), (5, Event("dropped", "key", "red")))
+    request = make_request(1, frames=0)
+    request = replace(request, clip=replace(request.clip, events=events))
+    [score] = make_scorer("oracle", ScorerOptions(net_progress=net_progress)).score([request], PROMPT)
+    yes = {kind for kind, label in zip(PROGRESS_KINDS, score.labels, strict=True) if label}
+    assert yes == ({"opened door"} if net_progress else {"picked_up key", "opened door"})

@@ -62,6 +62,13 @@ def find_points(nodes, first_rows, points):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def add_chances(chances, leaves, slots, share, total):  # type: ignore[no-untyped-def]
+    """Add to `chances` (float64 [N]) what `share` of the draws gives each slot whose mass of `total` is its leaf."""
+    for i in range(len(slots)):
+        chances[i] += share * leaves[slots[i]] / total
+
+
+@njit(cache=True)
 def n_step_transitions(words, slots, next_item_id, n_envs, powers, boundary, terminated_at):  # type: ignore[no-untyped-def]
     """The n-step transition that begins at each slot; it ends with its episode or at the newest step of its environment.
 

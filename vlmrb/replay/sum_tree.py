@@ -43,6 +43,13 @@ class SumTree:
         """Write `masses` (float64 [N], finite, ≥ 0) at `slots` (int64 [N]). Of duplicates the last one stays."""
         self._kernels.set_masses(self._nodes, self._first_rows, slots, masses)
 
+    def add_chances(self, chances: np.ndarray, slots: np.ndarray, share: float, total: float) -> None:
+        """Add to `chances` (float64 [N]) how likely each of `slots` is drawn, where `share` of the draws go to this tree.
+
+        `total` is the sum of all masses, which the caller knows.
+        """
+        self._kernels.add_chances(chances, self._leaves, slots, share, total)
+
     def find(self, points: np.ndarray) -> np.ndarray:
         """Slots (int64 [N]) whose share of [0, total) holds each point (float64 [N]); never a slot of mass 0.
 

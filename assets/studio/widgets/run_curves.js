@@ -30,14 +30,20 @@ export const GROUPS = [
     key: "lambda",
     title: "λ: fraction of each batch drawn by VLM priority",
     range: [-0.03, 1.05],
-    curves: [{ name: "replay/vlm_weight", title: "λ" }],
+    curves: [
+      { name: "replay/vlm_weight", title: "λ" },
+      { name: "replay/vlm_share", title: "after all bounds", color: "info", dash: "dash" },
+    ],
   },
   {
     key: "yes",
-    title: "Fraction of clips labelled yes",
+    title: "Fraction labelled yes",
     range: [-0.03, 1.05],
     format: ".0%",
-    curves: [{ name: "scoring/positive_rate", title: "yes" }],
+    curves: [
+      { name: "scoring/positive_rate", title: "clips so far" },
+      { name: "replay/yes_share", title: "transitions in the buffer", color: "info" },
+    ],
   },
   {
     key: "scoring",

@@ -152,17 +152,19 @@ class MixtureSampler:
         if share > 0.0:
             lots = rng.random(batch_size)
             from_vlm = np.flatnonzero(lots < share)
-            slots[from_vlm] = self._drawn(lots[from_vlm], shares, totals, rng.random(len(from_vlm)))
+            points = rng.random(len(from_vlm))
+            if len(shares) == 1:
+                slots[from_vlm] = self._strata[0].tree.find(points * totals[0])
+            else:
+                slots[from_vlm] = self._drawn(lots[from_vlm], shares, points, totals)
             given = getattr(self.base, "conditional", None)
             other[from_vlm] = self.base.chances(slots[from_vlm], size) if given is None else given(slots[from_vlm])
-        probabilities = self._vlm_part(slots, shares, totals) + (1.0 - share) * other
+        probabilities = self._add_vlm_part((1.0 - share) * other, slots, shares, totals)
         weights = ones(batch_size) if self.beta is None else importance_weights(probabilities, size, self.beta)
         return Sample(slots, probabilities, weights)
 
-    def _drawn(self, lots: np.ndarray, shares: list[float], totals: list[float], points: np.ndarray) -> np.ndarray:
+    def _drawn(self, lots: np.ndarray, shares: list[float], points: np.ndarray, totals: list[float]) -> np.ndarray:
         """One slot per lot (float64 [n] in [0, Σ w_k)), which says the stratum; points in [0, 1) say the place in it."""
-        if len(shares) == 1:
-            return self._strata[0].tree.find(points * totals[0])
         chosen = np.searchsorted(list(accumulate(shares)), lots, "right")
         slots = np.empty(len(lots), np.int64)
         for k, stratum in enumerate(self._strata):
@@ -180,16 +182,14 @@ class MixtureSampler:
         """Both parts of q(i)."""
         shares, totals = self._shares(size)
         other = (1.0 - _whole(shares)) * self.base.chances(slots, size)
-        return Parts(self._weight(), self._vlm_part(slots, shares, totals), other)
+        return Parts(self._weight(), self._add_vlm_part(np.zeros(len(slots)), slots, shares, totals), other)
 
-    def _vlm_part(self, slots: np.ndarray, shares: list[float], totals: list[float]) -> np.ndarray:
-        """Σ_k w_k·q_k(i)."""
-        parts = [
-            share * stratum.tree.leaves.take(slots) / total
-            for stratum, share, total in zip(self._strata, shares, totals, strict=True)
-            if share > 0.0
-        ]
-        return sum(parts[1:], parts[0]) if parts else np.zeros(len(slots))
+    def _add_vlm_part(self, chances: np.ndarray, slots: np.ndarray, shares: list[float], totals: list[float]) -> np.ndarray:
+        """`chances` (float64 [N]), after adding Σ_k w_k·q_k(i) to them."""
+        for stratum, share, total in zip(self._strata, shares, totals, strict=True):
+            if share > 0.0:
+                stratum.tree.add_chances(chances, slots, share, total)
+        return chances
 
     def _weight(self) -> float:
         return 1.0 if self.vlm_weight is None else self.vlm_weight
@@ -197,7 +197,7 @@ class MixtureSampler:
     def _shares(self, size: int) -> tuple[list[float], list[float]]:
         """w_k and M_k of each stratum."""
         totals = [stratum.tree.total for stratum in self._strata]
-        equal = self._weight() / max(1, sum(total > 0.0 for total in totals))
+        equal = self._weight() / max(1, len(totals) - totals.count(0.0))
         shares = [equal if total > 0.0 else 0.0 for total in totals]
         if self.enrichment is not None:
             for k, stratum in enumerate(self._strata):
@@ -276,7 +276,9 @@ class MixtureSampler:
 
 def _whole(shares: list[float]) -> float:
     """Σ_k w_k, at most 1; summed in the order in which the strata are drawn from."""
-    *_, whole = accumulate(shares)
+    whole = 0.0
+    for share in shares:
+        whole += share
     return min(1.0, whole)
 
 
