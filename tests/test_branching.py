@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from vlmrb import kept
+from vlmrb.__main__ import main
 from vlmrb.agents import Exploration
 from vlmrb.branching import branch, branch_points, folder_of_parent
 from vlmrb.checkpoint import load_checkpoint
 from vlmrb.config import TrainConfig, make_config
 from vlmrb.errors import CheckpointError, ConfigError
-from vlmrb.jobs import delete_run
-from vlmrb.kept import kept_checkpoints
+from vlmrb.jobs import delete_run, set_job_limit
 from vlmrb.replay import kernels  # noqa: F401  compiled before anything is measured or interrupted
 from vlmrb.store import Store, runs_folder
-from vlmrb.train import Trainer, resume, train
+from vlmrb.train import Trainer, create_run, resume, train
 
 AT = 600
 TOTAL = 1_000
@@ -271,20 +273,17 @@ def test_what_cannot_be_scored_is_said_in_words(family: Store) -> None:
     assert run.status == "finished" and "600 of the 600 transitions taken over have no label" in run.error
 
 
-def test_a_lambda_held_in_the_parent_gives_way_to_the_branchs_own(family: Store) -> None:
-    folder = family.folder_of_run(2)
-    family.release_run(2, "stopped")
-    shutil.rmtree(folder / "checkpoints")
-    shutil.copytree(folder / "kept" / "every", folder / "checkpoints")
-    family.request_change(2, "lambda", 0.9)
-    resume(2, store=family)
-    kept_checkpoint = kept_checkpoints(folder)[-1]
-    assert kept_checkpoint.step == AT
-    same, other = branch(family, 2, AT, [{}, {"lambda_max": 0.25, "lambda_warmup": 0.0}])
-    assert begun(family, same)._sampler.figures()["replay/vlm_weight"] in (0.0, 0.9)
-    trainer = begun(family, other)
-    trainer._advance_schedules()
-    assert trainer._sampler.figures()["replay/vlm_weight"] == 0.25
+def test_a_lambda_held_in_the_parent_gives_way_to_the_branchs_own(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+    run_id = create_run(small(replay="vlm", scorer="oracle"), store=store)
+    store.request_change(run_id, "lambda", 0.9)
+    resume(run_id, store=store)
+    weights = []
+    for branched in branch(store, run_id, AT, [{}, {"lambda_max": 0.25, "lambda_warmup": 0.0}]):
+        trainer = begun(store, branched)
+        trainer._advance_schedules()
+        weights.append(trainer._sampler.figures()["replay/vlm_weight"])  # type: ignore[attr-defined]
+    assert weights == [0.9, 0.25]
 
 
 # -- safety
@@ -386,3 +385,67 @@ def test_a_damaged_checkpoint_makes_no_branch(family: Store) -> None:
     with pytest.raises(CheckpointError, match=r"rewards\.npy has changed"):
         branch(family, 1, AT, [{}])
     assert len(family.runs()) == before
+
+
+# -- the command line
+
+
+@pytest.fixture
+def say(family: Store, capsys: pytest.CaptureFixture[str]):
+    """Runs a command; returns its output, parsed with --json, or what it complained about. The queue does not advance."""
+    set_job_limit(family, 1)
+    (job_id,) = family.enqueue_jobs("train", [999])
+    family.take_jobs({"train": 1})
+    here = psutil.Process()
+    family.job_started(job_id, here.pid, here.create_time())
+
+    def run(*words: object, status: int = 0) -> Any:
+        assert main([*map(str, words), "--store", family.url]) == status
+        captured = capsys.readouterr()
+        return (json.loads(captured.out) if "--json" in words else captured.out) if status == 0 else captured.err
+
+    return run
+
+
+def test_branch_queues_every_method_with_every_seed(family: Store, say: Any) -> None:
+    said = say(
+        "branch", 1, "--at", AT, "--replay", "uniform", "vlm", "--scorer", "oracle", "--seeds", "0-1", "--steps", "64", "--json"
+    )
+    runs = [family.run(run_id) for run_id in said["run_ids"]]
+    assert [(run.replay, run.continuation_seed) for run in runs] == [("uniform", 0), ("vlm", 0), ("uniform", 1), ("vlm", 1)]
+    assert {(run.status, run.step, run.total_steps, run.parent_id) for run in runs} == {("queued", AT, AT + 64, 1)}
+    assert runs[3].name == "DoorKey-5x5 dqn vlm(oracle) s0 from 1@600 c1"
+    assert "1@600" in say("runs") and "of run 1 at step 600, continuation seed 1" in say("show", runs[3].run_id)
+
+
+def test_branch_trains_here_if_asked_to(family: Store, say: Any) -> None:
+    assert "finished" in say("branch", 1, "--at", "600", "--n-step", "1", "--steps", "64", "--wait", "--quiet")
+    assert family.runs()[0].status == "finished" and "n_step=1" in family.runs()[0].name
+
+
+def test_show_lists_the_kept_checkpoints_with_their_sizes(say: Any) -> None:
+    assert "step 600 (kept, " in say("show", 1)
+    (point,) = say("show", 1, "--json")["branch_points"]
+    assert (point["step"], point["moment"], point["kept"]) == (AT, "step", True) and point["size"] > 1_000
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--at", "fifth-success"], "no checkpoint to branch off at fifth-success: it can be branched off at 600"),
+        (["--at", "600", "--env", "DoorKey-6x6"], "env: a branch cannot change it"),
+        (["--at", "600", "--seeds", "a"], "seeds: got 'a'"),
+        (["--at", "600", "--steps", "5", "--total-steps", "700"], "give either how many steps more"),
+    ],
+)
+def test_branch_refuses_in_words(say: Any, words: list[str], reason: str) -> None:
+    assert reason in say("branch", 1, *words, status=2)
+
+
+def test_a_backup_holds_the_kept_checkpoints_and_branches_that_have_not_started(family: Store, say: Any, tmp_path: Path) -> None:
+    (branched,) = branch(family, 1, AT, [{}], steps=64)
+    main(["doctor", "--store", family.url, "--backup", str(tmp_path / "copy.db")])
+    with Store(str(tmp_path / "copy.db"), create=False) as copy:
+        assert resume(branched, store=copy).steps == AT + 64
+        (again,) = branch(copy, 1, AT, [{}], steps=64)
+        assert resume(again, store=copy).steps == AT + 64

@@ -92,7 +92,8 @@ def _write(folder: Path, step: int, state: dict[str, Any], tensors: dict[str, An
         (temporary / "state.json").write_text(json.dumps({**state, "step": step, "format": FORMAT}))
         torch.save(tensors, temporary / "tensors.pt")
         for name, array in arrays.items():
-            np.save(temporary / "arrays" / f"{name}.npy", array, allow_pickle=False)
+            # NumPy writes what does not lie in one piece, such as a field of records, element by element
+            np.save(temporary / "arrays" / f"{name}.npy", np.asarray(array, order="C"), allow_pickle=False)
         (temporary / _SUMS).write_text(_sums(temporary))
         for path in (*temporary.rglob("*"), temporary):
             _sync(path)

@@ -162,3 +162,18 @@ def test_asking_for_them_changes_nothing_that_is_learned(algo: str) -> None:
     learned, expected = (tensors_of(copy.deepcopy(agent.state_dict())) for agent in (asked, plain))
     assert len(learned) > 10
     assert all(torch.equal(one, other) for one, other in zip(learned, expected, strict=True))
+
+
+@pytest.mark.parametrize("algo", ALGOS)
+def test_an_agent_can_say_what_an_update_would_report_without_learning(algo: str) -> None:
+    agent, batch = practised(algo, "relo"), batch_of(algo, np.random.default_rng(2))
+    before = copy.deepcopy(agent.state_dict())
+    said = agent.feedback(batch)
+    assert repr(before) == repr(agent.state_dict())
+    reported = agent.update(batch).feedback
+    assert said.reducible_losses is not None and reported.reducible_losses is not None
+    if algo != "iqn":  # whose updates draw their fractions
+        np.testing.assert_allclose(said.td_errors, reported.td_errors, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(said.reducible_losses, reported.reducible_losses, rtol=1e-5, atol=1e-5)
+    assert np.corrcoef(said.td_errors, reported.td_errors)[0, 1] > 0.8
+    assert practised(algo, "per").feedback(batch).reducible_losses is None

@@ -321,3 +321,20 @@ def test_items_are_looked_up_by_their_ids_with_the_chance_of_a_draw() -> None:
     np.testing.assert_allclose(parts.vlm, [0.25, 0.0])
     np.testing.assert_allclose(parts.other, [0.05, 0.05])
     np.testing.assert_allclose(batch.probabilities, [0.3, 0.05])
+
+
+@pytest.mark.parametrize(("n_envs", "capacity", "steps"), [(1, 50, 30), (3, 20, 40), (4, 64, 16), (2, 21, 60)])
+def test_a_new_sampler_is_told_what_the_buffer_holds_as_the_first_one_was(
+    n_envs: int, capacity: int, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vlmrb.replay.buffer.ADDED_AT_ONCE", 7)
+    first, second = Witness(), Witness()
+    made = [ReplayBuffer(capacity, SPEC, witness, np.random.default_rng(0), n_envs=n_envs) for witness in (first, second)]
+    fill(made[0], steps, n_envs, Random(3))
+    made[1].load_state_dict(made[0].state_dict(), sampler=False)
+    made[1].add_to_sampler()
+    for field in ("item_ids", "episodes", "steps", "ended", "observations"):
+        told, again = (np.concatenate([getattr(added, field) for _, added in witness.told]) for witness in (first, second))
+        np.testing.assert_array_equal(again, told[-len(made[0]) :])
+    slots = np.concatenate([slots for slots, _ in second.told])
+    assert sorted(slots.tolist()) == list(range(len(made[0])))

@@ -27,8 +27,8 @@ from vlmrb.store import Store
 from vlmrb.train.resuming import Learned
 from vlmrb.types import ClipScore, ClipSummary, Lineage, Prompt
 
-BATCH = 4_096
-"""Items that the agent is asked about at a time."""
+BATCH = 512
+"""Items that the agent is asked about at a time: what its networks make of them should fit into the processor's cache."""
 
 LABELS = ("scorer", "prompt", "threshold", "scorer_frames", "strata", "first_in_episode", "net_progress", "credit")
 """Settings that decide labels and what they lead to, as far as they exist."""
