@@ -10,19 +10,20 @@ import numpy as np
 from app.colors import method_tokens
 from vlmrb.analysis import stats
 from vlmrb.analysis.comparison import (
+    SHOWN_PHASES,
     Comparison,
     Improvement,
     MeasuredRun,
     Method,
     MethodResult,
-    Verdict,
     beginning_of,
     by_task,
     compare,
     method_of,
-    verdicts,
+    phase_name,
 )
 from vlmrb.analysis.downsample import downsample
+from vlmrb.analysis.verdicts import Verdict, verdicts
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.store import Store
 from vlmrb.types import RunSummary
@@ -72,6 +73,7 @@ class TableRow:
         reaching: one summary per threshold.
         gains: relative gain in area over each baseline (0.1 is 10 % more), by the baseline's label; None if the
             baseline's area is 0.
+        phases: one restricted mean per column of `Panel.phases`; None if no run got that far.
     """
 
     label: str
@@ -82,17 +84,21 @@ class TableRow:
     reaching: tuple[stats.ThresholdSummary, ...]
     area: stats.Interval
     gains: dict[str, float | None]
+    phases: tuple[stats.RestrictedMean | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One environment and agent. Areas are taken up to `horizon`, the last step that all its runs reached.
+    """One task. Areas are taken up to `horizon`, the last step that all its runs reached, from the parent step in branches.
 
     Attributes:
+        title: the task, in words.
         beginning: what runs start with, such as scripted play; '' if the agent acts from the start.
         steps: steps of the table's columns.
+        phases: names of the columns of discovery and consolidation; empty if there is nothing to show in them.
     """
 
+    title: str
     env: str
     algo: str
     beginning: str
@@ -102,6 +108,7 @@ class Panel:
     curves: tuple[MethodCurve, ...]
     rows: tuple[TableRow, ...]
     improvements: tuple[Improvement, ...]
+    phases: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +171,7 @@ def compare_view(store: Store, run_ids: Sequence[int], metric: str = SUCCESS, st
         statistic=statistic,
         as_share=as_share,
         thresholds=thresholds,
-        panels=tuple(_panel(verdict, result, measured, tokens, statistic) for verdict in verdicts(result, metric)),
+        panels=tuple(_panel(verdict, result, measured, tokens, statistic, metric) for verdict in verdicts(result, metric)),
         notes=(*_missing(run_ids, measured), *result.notes),
         version=version_of(run.run for run in measured),
     )
@@ -193,24 +200,40 @@ def steps_of(measured: Sequence[MeasuredRun]) -> list[int]:
 
 
 def _panel(
-    verdict: Verdict, result: Comparison, measured: Sequence[MeasuredRun], tokens: dict[str, str], statistic: str
+    verdict: Verdict,
+    result: Comparison,
+    measured: Sequence[MeasuredRun],
+    tokens: dict[str, str],
+    statistic: str,
+    metric: str,
 ) -> Panel:
-    task = (verdict.env, verdict.algo)
-    results = [each for each in result.results if each.method[:2] == task]
+    task = verdict.task
+    results = [each for each in result.results if each.method.task == task]
     by_method = {each.method: [run for run in measured if run.run.run_id in each.run_ids] for each in results}
     all_runs = [run for runs in by_method.values() for run in runs]
     steps = steps_of(all_runs)
     areas = {each.method: each.area.point for each in results}
+    phases = _phases(results, metric)
     return Panel(
-        *task,
+        title=str(task),
+        env=task.env,
+        algo=task.algo,
         beginning=beginning_of(all_runs),
         horizon=results[0].horizon,
         steps=tuple(steps),
         verdict=verdict,
         curves=tuple(_curve(method, runs, tokens, statistic) for method, runs in by_method.items()),
-        rows=tuple(_row(each, steps, areas, tokens) for each in results),
-        improvements=tuple(each for each in result.improvements if each.method[:2] == task),
+        rows=tuple(_row(each, steps, phases, areas, tokens) for each in results),
+        improvements=tuple(each for each in result.improvements if each.method.task == task),
+        phases=tuple(phase_name(phase, bool(task.branched)) for phase in phases),
     )
+
+
+def _phases(results: Sequence[MethodResult], metric: str) -> list[str]:
+    """The phases to show: those that began in some run of the task."""
+    if metric != SUCCESS:
+        return []
+    return [phase for phase in SHOWN_PHASES if any(each.phases[phase] for each in results)]
 
 
 def _curve(method: Method, runs: Sequence[MeasuredRun], tokens: dict[str, str], statistic: str) -> MethodCurve:
@@ -229,7 +252,9 @@ def _curve(method: Method, runs: Sequence[MeasuredRun], tokens: dict[str, str], 
     return MethodCurve(method.label, token, len(runs), ids, band.steps, band.point, band.low, band.high, band.n, tuple(raw))
 
 
-def _row(result: MethodResult, steps: Sequence[int], areas: dict[Method, float], tokens: dict[str, str]) -> TableRow:
+def _row(
+    result: MethodResult, steps: Sequence[int], phases: Sequence[str], areas: dict[Method, float], tokens: dict[str, str]
+) -> TableRow:
     gains = {
         method.label: (result.area.point / area - 1 if area > 0 else None)
         for method, area in areas.items()
@@ -244,4 +269,5 @@ def _row(result: MethodResult, steps: Sequence[int], areas: dict[Method, float],
         reaching=tuple(result.reaching.values()),
         area=result.area,
         gains=gains,
+        phases=tuple(result.phases[phase] for phase in phases),
     )

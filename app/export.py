@@ -17,7 +17,8 @@ from app.figures import comparison_figure
 from app.plain import to_json
 from app.studio import Studio
 from vlmrb.analysis import stats
-from vlmrb.analysis.comparison import Improvement, MeasuredRun, method_of, unusual_settings
+from vlmrb.analysis.comparison import SHOWN_PHASES, Improvement, MeasuredRun, method_of, unusual_settings
+from vlmrb.analysis.verdicts import contrast_words, paired_words, restricted_words
 from vlmrb.errors import VlmrbError
 from vlmrb.types import ClipFilter, RunSummary
 
@@ -26,6 +27,11 @@ FORMATS: tuple[str, ...] = get_args(Format)
 MEDIA_TYPES = {"html": "text/html; charset=utf-8", "csv": "text/csv; charset=utf-8", "json": "application/json"}
 PICTURES = 6
 """Clips per label in the HTML page."""
+
+PHASES_NOTE = (
+    "Steps: mean time [95 % interval], restricted to a horizon that the methods share (censored runs, which never got there, of "
+    "those in which this time began)."
+)
 
 STYLE = """body{font:15px/1.5 Inter,system-ui,sans-serif;color:#17171c;max-width:1100px;margin:32px auto;padding:0 20px}
 h1{font-size:24px}h2{font-size:18px;margin-top:36px}table{border-collapse:collapse;font-size:13.5px;width:100%}
@@ -52,14 +58,18 @@ def export(studio: Studio, run_ids: list[int], metric: str, statistic: str, form
 
 
 def csv_of(runs: Iterable[MeasuredRun], metric: str) -> str:
-    """One line per run and step, not downsampled: env, algo, method, run, seed, step, value."""
+    """One line per run and step, not downsampled: env, algo, method, run, where it branched, its phases, step, value."""
     lines = io.StringIO()
     writer = csv.writer(lines)
-    writer.writerow(["env", "algo", "method", "run", "seed", "step", _escape_formula(metric)])
+    lineage = ["parent_id", "parent_step"]
+    head = ["env", "algo", "method", "run", "seed", *lineage, *SHOWN_PHASES, "step", _escape_formula(metric)]
+    writer.writerow(head)
     for measured in runs:
-        task = [_escape_formula(words) for words in method_of(measured.run)]
+        run, method = measured.run, method_of(measured.run)
+        cells = [*map(_escape_formula, (method.env, method.algo, method.label)), run.run_id, run.seed]
+        cells += [getattr(run, name) for name in lineage] + [getattr(measured.phases, name, None) for name in SHOWN_PHASES]
         for step, value in zip(measured.steps.tolist(), measured.values.tolist(), strict=True):
-            writer.writerow([*task, measured.run.run_id, measured.run.seed, step, value])
+            writer.writerow([*cells, step, value])
     return lines.getvalue()
 
 
@@ -102,12 +112,22 @@ def _panel_html(number: int, panel: Panel, view: CompareView) -> str:
     rows = [_row_cells(row, view) for row in panel.rows]
     odds = [_odds_cells(panel, improvement) for improvement in panel.improvements]
     beginning = f"<p>Runs start {escape(panel.beginning)}.</p>" if panel.beginning else ""
+    success = bool(panel.phases)
+    compared = ["", "runs", *["steps to 50 %, difference"] * success, "probability of a larger area", "gain in area"]
     return (
-        f"<h2>{escape(panel.env)}, {escape(panel.algo)}</h2>{beginning}"
+        f"<h2>{escape(panel.title)}</h2>{beginning}"
         f'<div class="verdict">{sentences}</div><div id="figure-{number}"></div>'
         f"{_table_html([*head, f'area to step {panel.horizon:,}'], rows)}"
-        f"{_table_html(['', 'probability of a larger area', 'gain in area'], odds) if odds else ''}"
+        f"{_phases_html(panel)}{_table_html(compared, odds) if odds else ''}"
     )
+
+
+def _phases_html(panel: Panel) -> str:
+    """When runs first succeeded, and how long they took from there."""
+    if not panel.phases:
+        return ""
+    rows = [[_name_cell(row), *(restricted_words(each) for each in row.phases)] for row in panel.rows]
+    return f'<h3>Discovery and consolidation</h3>{_table_html(["method", *panel.phases], rows)}<p class="muted">{PHASES_NOTE}</p>'
 
 
 def _table_html(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -120,17 +140,29 @@ def _table_html(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _row_cells(row: TableRow, view: CompareView) -> list[str]:
-    color = light_color(row.token)
-    cells = [f'<span class="dot" style="background:{color}"></span>{escape(row.label)}', str(len(row.run_ids))]
+    cells = [_name_cell(row), str(len(row.run_ids))]
     cells += [interval_words(each, view.as_share) for each in row.at]
     cells += [reaching_words(each) for each in row.reaching]
     return [*cells, interval_words(row.area, view.as_share)]
 
 
+def _name_cell(row: TableRow) -> str:
+    return f'<span class="dot" style="background:{light_color(row.token)}"></span>{escape(row.label)}'
+
+
 def _odds_cells(panel: Panel, found: Improvement) -> list[str]:
-    gain = next(row for row in panel.rows if row.label == found.method.label).gains.get(found.baseline.label)
+    rows = {row.label: row for row in panel.rows}
+    gain = rows[found.method.label].gains.get(found.baseline.label)
+    runs = paired_words(found) or " and ".join(str(len(rows[each.label].run_ids)) for each in (found.method, found.baseline))
+    steps = [contrast_words(found.consolidation)] if panel.phases else []
     names = f"{found.method.label} over {found.baseline.label}"
-    return [escape(names), interval_words(found.probability, False), "–" if gain is None else f"{100 * gain:+.0f} %"]
+    return [
+        escape(names),
+        runs,
+        *steps,
+        interval_words(found.probability, False),
+        "–" if gain is None else f"{100 * gain:+.0f} %",
+    ]
 
 
 def _runs_html(runs: Iterable[MeasuredRun]) -> str:

@@ -244,8 +244,10 @@ def lambda_schedule(config: TrainConfig) -> list[tuple[float, float]]:
     """λ over a run as (step, λ) points; [] without a mixture."""
     if not replay_method(config.replay).mixes or config.lambda_max is None:
         return []
-    warmup = config.lambda_warmup * config.total_steps
-    steps = sorted({config.total_steps * i / SCHEDULE_POINTS for i in range(SCHEDULE_POINTS + 1)} | {warmup})
+    warmup = config.lambda_warmup * config.horizon
+    steps = sorted(
+        {config.total_steps * i / SCHEDULE_POINTS for i in range(SCHEDULE_POINTS + 1)} | {min(warmup, config.total_steps)}
+    )
     return [(step, scheduled_weight(config, step) or 0.0) for step in steps]
 
 

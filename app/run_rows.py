@@ -114,9 +114,16 @@ def _row(item: RunListItem, job: Job | None) -> RunRow:
         steps_per_second=run.steps_per_second, best_success=item.best_success, latest_success=item.latest_success,
         positive_rate=counters.positive_rate, backlog=counters.backlog if run.scorer is not None else None,
         clips=counters.clips, created_at=run.created_at, started_at=run.started_at, ended_at=run.ended_at,
-        error=error, warning=_silence(run) or counters.scoring_error or counters.store_notice or counters.prompt_notice,
+        error=error, warning=_warning(run),
         actions=_ACTIONS.get(state, ()),
     )  # fmt: skip
+
+
+def _warning(run: RunSummary) -> str:
+    """What is wrong with a run that goes on nevertheless, or ''."""
+    counters = run.counters
+    notices = (counters.scoring_error, counters.store_notice, counters.checkpoint_notice, counters.prompt_notice)
+    return _silence(run) or next(filter(None, notices), "")
 
 
 def _silence(run: RunSummary) -> str:

@@ -356,7 +356,7 @@ def test_the_store_is_synced_before_a_checkpoint_counts(copied: Store, monkeypat
         happened.append("checkpoint")
         save(*arguments, **options)
 
-    monkeypatch.setattr("vlmrb.train.trainer.save_checkpoint", saved)
+    monkeypatch.setattr("vlmrb.train.resuming.save_checkpoint", saved)
     resume(1, store=copied)
     at = [index for index, what in enumerate(happened) if what == "checkpoint"]
     normal, full = 1, 2

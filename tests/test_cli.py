@@ -24,6 +24,7 @@ from vlmrb.__main__ import main
 from vlmrb.checkpoint import latest_step
 from vlmrb.config import make_config
 from vlmrb.store import Store
+from vlmrb.types import Episode
 
 SHORT = (
     "--env DoorKey-5x5 --scorer oracle --sync-scoring --total-steps 1600 --learning-starts 400 --eval-interval 800 "
@@ -503,6 +504,27 @@ def test_compare_prints_markdown_tables(seeds: Path) -> None:
     assert "| uniform | 5 | 0 [0, 0] % | 20 [8, 32] %" in uniform
     assert "| – (0/5) | – (0/5) |" in uniform
     assert "| vlm (oracle) | 5 | 20 [20, 20] % | 100 [100, 100] % | 200k [200k, 200k] (5/5) | 300k [300k, 300k] (5/5) |" in vlm
+
+
+def test_compare_shows_discovery_and_consolidation_and_decides_by_it(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    with Store(str(path)) as store:
+        for seed in range(5):
+            for settings in ({"values": [0.6, 0.6, 1.0]}, {"replay": "per", "scorer": None, "values": [0.0, 0.2, 0.1 * seed]}):
+                writer = store.writer(made_run(store, seed=seed, **settings))
+                for number in range(6):
+                    writer.add_episode(Episode(1_000 * (number + 1), 0, number, 0, 10, 1.0, True))
+                writer.flush()
+    outcome = vlmrb("compare", "--store", path)
+    assert "fifth success to 50 %" in outcome.out
+    assert "95,000 [95,000, 95,000] of 295,000 (0/5 censored)" in outcome.out
+    assert "vlm (oracle) is ahead of per in consolidation: 95,000 versus 295,000 steps" in outcome.out
+    found = vlmrb("compare", "--store", path, "--json").json
+    assert found["verdicts"][0]["measure"] == "consolidation"
+    assert found["improvements"][0]["consolidation"]["difference"]["point"] == -200_000
+    assert {result["method"]["label"]: result["phases"]["to_50"]["censored"] for result in found["results"]} == {
+        "vlm (oracle)": 0, "per": 5
+    }  # fmt: skip
 
 
 def test_a_task_with_short_runs_gets_its_own_column(tmp_path: Path) -> None:

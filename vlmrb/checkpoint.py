@@ -212,6 +212,86 @@ def copy_checkpoint(folder: Path, target: Path) -> int | None:
     return None
 
 
+def copy_checkpoints(folder: Path, target: Path) -> int:
+    """Copy all whole checkpoints under `folder`; returns how many there were.
+
+    Raises:
+        OSError: a copy cannot be written.
+    """
+    copied = 0
+    for _, path in list_checkpoints(folder):
+        try:
+            shutil.copytree(path, target / path.name)
+            _check(target / path.name)
+            copied += 1
+        except _DamagedError:
+            shutil.rmtree(target / path.name, ignore_errors=True)
+        except OSError:
+            shutil.rmtree(target / path.name, ignore_errors=True)
+            if path.exists():  # its run has not removed it
+                raise
+    return copied
+
+
+def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
+    """Steps and folders of the checkpoints under `folder`, newest first; whether they are damaged is not looked at.
+
+    Raises:
+        CheckpointError: the folder cannot be read.
+    """
+    return [(step, path) for step, path in _checkpoints(folder) if not path.name.startswith("replaced-")]
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a checkpoint's files; fewer if it is being removed."""
+    total = 0
+    for file in path.rglob("*"):
+        with contextlib.suppress(OSError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total
+
+
+def has_buffer(path: Path) -> bool:
+    """Whether a checkpoint holds a replay buffer; that of a finished run does not."""
+    return (path / "arrays" / "buffer.rewards.npy").exists()
+
+
+def settings_of(path: Path) -> dict[str, Any]:
+    """The settings of the run that wrote a checkpoint; {} if it is damaged or of a version that saved none."""
+    try:
+        settings = json.loads((path / "state.json").read_bytes()).get("settings", {})
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return settings if isinstance(settings, dict) else {}
+
+
+def link_checkpoint(path: Path, folder: Path) -> None:
+    """Make a checkpoint one of `folder` too, without a second copy of its files where the file system can do that.
+
+    No checkpoint's file is ever changed in place, so that both last for as long as either is wanted.
+
+    Raises:
+        CheckpointError: it is damaged or has just been removed, or the new one cannot be written.
+    """
+    target = folder / path.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(path, target, copy_function=_link)
+        _check(target)
+        for place in (target / "arrays", target, folder, folder.parent):
+            _sync(place)
+    except (OSError, _DamagedError) as error:  # copytree's error is an OSError
+        shutil.rmtree(target, ignore_errors=True)
+        raise CheckpointError(f"the checkpoint {path} cannot be taken over: {error}") from error
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target)
+
+
 def _load(path: Path, step: int) -> Loaded:
     import torch
 

@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from vlmrb.errors import ConfigError
+from vlmrb.moments import Moments
 from vlmrb.replay.registry import bases, broken_methods, replay_method, replay_methods
 from vlmrb.settings import Setting, describe
 
@@ -119,6 +120,12 @@ class TrainConfig(BaseModel):
         "dqn", "agent: dqn or iqn for discrete actions, sac or td3 for continuous ones", "agent"
     )
     total_steps: int = _option(200_000, "length of the run in environment steps", "agent", ge=1)
+    schedule_steps: int | None = _option(
+        None,
+        "steps that the schedules of ε, λ and β are laid out for (default: total_steps; in a branch: as in its parent)",
+        "agent",
+        ge=1,
+    )
     seed: int = _option(0, "seed of everything random", "agent", ge=0, lt=2**31)
     learning_starts: int = _option(2_000, "steps of random play before the first update", "agent", ge=0)
     play_steps: int = _option(
@@ -277,6 +284,13 @@ class TrainConfig(BaseModel):
     )
     log_interval: int = _option(2_000, "steps between rows of the training metrics", "evaluation", ge=1)
     checkpoint_interval: int = _option(25_000, "steps between checkpoints", "evaluation", ge=1)
+    keep_checkpoints: str = _option(
+        "",
+        "checkpoints to keep for branches, such as 'first-success,fifth-success,every:100000': at the end of the step of the "
+        "first and of the fifth successful training episode, and every so many steps (the newest 20, at most 4 GiB)",
+        "evaluation",
+        max_length=200,
+    )
     keep_clips: bool = _option(True, "store clips, so that they can be watched and scored again", "evaluation")
 
     @model_validator(mode="before")
@@ -300,6 +314,16 @@ class TrainConfig(BaseModel):
         if unknown:
             raise ValueError(f"this method reads settings that do not exist: {', '.join(unknown)}")
         return key
+
+    @field_validator("keep_checkpoints")
+    @classmethod
+    def _names_moments(cls, text: str) -> str:
+        return str(Moments.parse(text))
+
+    @property
+    def horizon(self) -> int:
+        """Steps that the schedules of ε, λ and β are laid out for."""
+        return self.schedule_steps or self.total_steps
 
     @model_validator(mode="after")
     def _settings_fit_together(self) -> TrainConfig:

@@ -11,6 +11,7 @@ from vlmrb.config import TrainConfig
 from vlmrb.envs import check_play, make_env
 from vlmrb.scoring import check_scorer, fit_to_pictures, resolve_prompt
 from vlmrb.store import Store
+from vlmrb.types import Lineage
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,15 @@ def _with_fitting_scorer(config: TrainConfig, render_spec: dict[str, Any]) -> Tr
     return config.model_copy(update={"scorer": fitting})
 
 
-def write_run(checked: CheckedRun, *, store: Store, name: str | None = None, set_name: str = "", tags: Iterable[str] = ()) -> int:
+def write_run(
+    checked: CheckedRun,
+    *,
+    store: Store,
+    name: str | None = None,
+    set_name: str = "",
+    tags: Iterable[str] = (),
+    lineage: Lineage | None = None,
+) -> int:
     """Write the row of a checked run and return its id."""
     return store.create_run(
         checked.config.model_dump(),
@@ -62,6 +71,7 @@ def write_run(checked: CheckedRun, *, store: Store, name: str | None = None, set
         success_rule=checked.success_rule,
         set_name=set_name,
         tags=tags,
+        lineage=lineage,
     )
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from vlmrb.analysis import stats
-from vlmrb.analysis.comparison import Comparison, Improvement, MeasuredRun, Method, MethodResult, compare, method_of, verdicts
+from vlmrb.analysis.comparison import Comparison, Improvement, MeasuredRun, Method, MethodResult, compare, method_of
+from vlmrb.analysis.phases import phases_of
+from vlmrb.analysis.verdicts import verdicts
 from vlmrb.config import TrainConfig, make_config
 from vlmrb.types import RunSummary
 
@@ -174,6 +176,184 @@ def test_an_interval_does_not_depend_on_what_else_is_requested() -> None:
     alone = compared(runs, at=[200_000], thresholds=[0.5]).results[0]
     among = next(result for result in compared(runs + others).results if result.method.label.startswith("vlm"))
     assert (alone.at[200_000], alone.reaching[0.5], alone.area) == (among.at[200_000], among.reaching[0.5], among.area)
+
+
+# -- discovery and consolidation
+
+SUCCESS_STEPS = np.arange(1, 11) * 10_000
+
+
+def learned(run_id: int, fifth: int | None, to_50: int | None, *, last: int = 100_000, **settings) -> MeasuredRun:
+    """A run evaluated every 10,000 steps, with its fifth success at `fifth`, and at 60 % success from `to_50` steps later."""
+    lineage = {name: settings.pop(name) for name in ("parent_id", "parent_step", "parent_moment") if name in settings}
+    start = lineage.get("parent_step", fifth)
+    steps = SUCCESS_STEPS[(last >= SUCCESS_STEPS) & (lineage.get("parent_step", 0) < SUCCESS_STEPS)]
+    values = np.where(steps >= start + to_50, 0.6, 0.0) if start is not None and to_50 is not None else np.zeros(len(steps))
+    phases = phases_of(fifth, fifth, steps, values, parent_step=lineage.get("parent_step"))
+    found = run(run_id, total_steps=100_000, **settings)
+    return MeasuredRun(replace(found, **lineage), steps, values, phases=phases)
+
+
+def method_runs(first_id: int, times: list[tuple[int | None, int | None]], **settings) -> list[MeasuredRun]:
+    return [learned(first_id + seed, fifth, to_50, seed=seed, **settings) for seed, (fifth, to_50) in enumerate(times)]
+
+
+QUICK = [(20_000, 10_000), (10_000, 20_000), (30_000, 20_000), (20_000, 10_000), (10_000, 20_000)]
+SLOW = [(20_000, 60_000), (10_000, None), (30_000, 60_000), (20_000, None), (10_000, 70_000)]
+NEVER = [(None, None)] * 5
+
+
+def judge(runs: list[MeasuredRun]):
+    comparison = compared(runs)
+    (verdict,) = verdicts(comparison)
+    return comparison, verdict
+
+
+def test_times_are_restricted_to_what_half_of_the_runs_of_every_method_were_observed_for() -> None:
+    comparison, _ = judge(method_runs(1, QUICK) + method_runs(11, SLOW, replay="per"))
+    quick, slow = ({r.method.label: r.phases for r in comparison.results}[label] for label in ("vlm (oracle)", "per"))
+    assert (quick["fifth_success"].point, quick["fifth_success"].censored) == (18_000, 0)
+    assert (quick["to_50"].point, quick["to_50"].horizon, quick["to_50"].n) == (16_000, 80_000, 5)
+    # two of the five end after 80,000 and 90,000 steps; the shorter times of observation are 70,000 and 80,000
+    assert (slow["to_50"].point, slow["to_50"].censored) == (pytest.approx((60 + 60 + 70 + 80 + 80) / 5 * 1_000), 2)
+    assert (slow["to_90"].point, slow["to_90"].censored) == (80_000, 5)
+
+
+def test_a_method_that_consolidates_sooner_is_ahead_even_if_it_discovers_later() -> None:
+    late = [(fifth + 30_000, to_50) for fifth, to_50 in QUICK]
+    early = [(10_000, 40_000)] * 3 + [(10_000, 50_000)] * 2
+    comparison, verdict = judge(method_runs(1, late) + method_runs(11, early, replay="per"))
+    (sentence,) = verdict.sentences
+    assert sentence.startswith("vlm (oracle) is ahead of per in consolidation: 16,000 versus 44,000 steps from the fifth success")
+    assert "difference −28,000 [" in sentence and "5 of 5 and 5 of 5 runs had five successes; 0 and 0 never" in sentence
+    assert (verdict.measure, verdict.decided) == ("consolidation", True)
+    assert comparison.improvements[0].consolidation.difference.high < 0
+
+
+def test_a_method_that_consolidates_later_is_behind_and_an_interval_around_zero_is_no_clear_difference() -> None:
+    _, verdict = judge(method_runs(1, SLOW) + method_runs(11, QUICK, replay="per"))
+    assert verdict.sentences[0].startswith("vlm (oracle) is behind per in consolidation")
+    _, verdict = judge(method_runs(1, QUICK) + method_runs(11, QUICK[::-1], replay="per"))
+    assert verdict.sentences[0].startswith("No clear difference between vlm (oracle) and per in consolidation")
+    assert not verdict.decided
+
+
+def test_without_five_runs_that_consolidate_on_both_sides_no_claim_is_made() -> None:
+    _, verdict = judge(method_runs(1, QUICK) + method_runs(11, [*QUICK[:3], *NEVER[:2]], replay="per"))
+    assert verdict.sentences == (
+        "Not enough seeds to tell vlm (oracle) and per apart by consolidation: 5 of 5 and 3 of 5 had five successes; "
+        "at least 5 each are needed.",
+    )
+    comparison, verdict = judge(method_runs(1, QUICK) + method_runs(11, NEVER, replay="per"))
+    assert "0 of 5 had five successes" in verdict.sentences[0]
+    assert comparison.improvements[0].consolidation is None
+    per = comparison.results[0].phases
+    assert (per["fifth_success"].censored, per["to_50"]) == (5, None)
+
+
+def test_if_no_run_has_a_fifth_success_area_decides_and_the_verdict_says_so() -> None:
+    ahead = [replace(each, values=each.values + 0.3) for each in method_runs(1, NEVER)]
+    _, verdict = judge(ahead + method_runs(11, NEVER, replay="per"))
+    (sentence,) = verdict.sentences
+    assert sentence.startswith("vlm (oracle) is ahead of per: area under the curve 0.3 versus 0 (to step 100,000)")
+    assert sentence.endswith("decided by area, since no run of this task had five successful training episodes.")
+    assert verdict.measure == "area"
+
+
+def test_for_another_metric_than_success_area_decides_and_the_verdict_says_so() -> None:
+    (verdict,) = verdicts(compared(method_runs(1, QUICK) + method_runs(11, SLOW, replay="per")), "rollout/episodic_return")
+    assert verdict.sentences[0].endswith("decided by area, since consolidation is measured in eval/success_rate alone.")
+
+
+def test_the_better_baseline_is_named_and_every_baseline_is_judged() -> None:
+    middle = [(10_000, 40_000)] * 5
+    runs = method_runs(1, QUICK) + method_runs(11, SLOW, replay="per")
+    runs += method_runs(21, middle, replay="per", importance_weights=False)
+    _, verdict = judge(runs)
+    best, *claims = verdict.sentences
+    assert best.startswith("per (no weights) is the best baseline in consolidation: 40,000 steps from the fifth success")
+    assert [words.partition(" in consolidation")[0] for words in claims] == [
+        "vlm (oracle) is ahead of per",
+        "vlm (oracle) is ahead of per (no weights)",
+    ]
+    assert verdict.best_baseline == "per (no weights)"
+    (verdict,) = verdicts(compared(runs), "eval/episodic_return")
+    assert verdict.sentences[0].startswith("per (no weights) is the best baseline by area")
+
+
+# -- branches
+
+
+def branches(first_id: int, times: list[int | None], parents: list[int], **settings) -> list[MeasuredRun]:
+    """One branch of each parent; parent p branched at its step 10,000 · p."""
+    return [
+        learned(first_id + i, None, to_50, seed=0, parent_id=parent, parent_step=10_000 * parent, **settings)
+        for i, (parent, to_50) in enumerate(zip(parents, times, strict=True))
+    ]
+
+
+FIFTH = {"parent_moment": "fifth-success"}
+PARENTS = [1, 2, 3, 4, 5]
+HARDNESS = [10_000, 20_000, 10_000, 30_000, 20_000]
+
+
+def test_branches_of_the_same_runs_are_paired() -> None:
+    slower = [each + 10_000 for each in HARDNESS]
+    comparison, verdict = judge(branches(11, HARDNESS, PARENTS, **FIFTH) + branches(21, slower, PARENTS, replay="per", **FIFTH))
+    (found,) = comparison.improvements
+    assert (found.pairs, found.parents) == (5, 5)
+    assert found.consolidation.difference == stats.Interval(5, -10_000, -10_000, -10_000)
+    assert (found.probability.n, found.probability.point, found.area.n) == (5, 1.0, 5)
+    (sentence,) = verdict.sentences
+    assert sentence.startswith(
+        "vlm (oracle) is ahead of per in consolidation: 18,000 versus 28,000 steps from the branch to 50 %"
+    )
+    assert "paired, 5 pairs from 5 runs" in sentence
+    assert (verdict.branched, str(verdict.task)) == (
+        "fifth-success",
+        "MiniGrid-DoorKey-8x8-v0, dqn, branches from the fifth success",
+    )
+
+
+def test_only_branches_with_a_counterpart_are_paired_and_fewer_than_five_pairs_make_no_claim() -> None:
+    ours = branches(11, HARDNESS, PARENTS, **FIFTH)
+    theirs = branches(21, [50_000] * 5, [2, 3, 4, 5, 6], replay="per", **FIFTH)
+    comparison, verdict = judge(ours + theirs)
+    assert (comparison.improvements[0].pairs, verdict.decided) == (4, False)
+    assert verdict.sentences == ("Not enough pairs to tell vlm (oracle) and per apart: 4; make at least 5.",)
+    apart = branches(31, [40_000] * 5, [6, 6, 6, 6, 6], replay="per", **FIFTH)
+    apart = [replace(each, run=replace(each.run, seed=seed)) for seed, each in enumerate(apart)]
+    comparison, verdict = judge(ours + apart)
+    assert (comparison.improvements[0].pairs, comparison.improvements[0].consolidation.difference.n) == (0, 10)
+
+
+def test_branches_from_different_steps_of_a_run_are_no_pair() -> None:
+    ours, theirs = branches(11, HARDNESS, PARENTS, **FIFTH), branches(21, HARDNESS, PARENTS, replay="per", **FIFTH)
+    theirs = [replace(each, run=replace(each.run, parent_step=each.run.parent_step + 1)) for each in theirs]
+    assert compared(ours + theirs).improvements[0].pairs == 0
+
+
+def test_continuation_seeds_of_one_run_are_different_branches() -> None:
+    runs = [learned(i, None, 10_000, seed=i, parent_id=1, parent_step=10_000, **FIFTH) for i in range(5)]
+    comparison = compared(runs)
+    assert (comparison.results[0].seeds, comparison.notes) == (5, [])
+
+
+def test_the_area_of_a_branch_begins_at_its_parent_step() -> None:
+    early, late = branches(11, [20_000, 20_000], [1, 5], **FIFTH)
+    (result,) = compared([early, late]).results
+    assert result.horizon == 50_000
+    assert result.area.point == pytest.approx((0.6 * 3.5 / 4 + 0.6 * 3.5 / 4) / 2)
+
+
+def test_branches_are_not_compared_with_runs_from_step_0() -> None:
+    runs = branches(11, HARDNESS, PARENTS, **FIFTH) + method_runs(21, SLOW, replay="per") + method_runs(31, QUICK)
+    comparison = compared(runs)
+    assert [(result.method.label, result.method.branched) for result in comparison.results] == [
+        ("per", ""), ("vlm (oracle)", ""), ("vlm (oracle)", "fifth-success")
+    ]  # fmt: skip
+    assert len(comparison.improvements) == 1
+    assert [verdict.branched for verdict in verdicts(comparison)] == ["", "fifth-success"]
 
 
 # -- verdicts

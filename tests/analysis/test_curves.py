@@ -37,6 +37,8 @@ def test_compare_writes_one_line_per_run_that_says_what_made_it(tmp_path: Path, 
     ]
     np.testing.assert_allclose(lines[0]["values"], [0.0, 1 / 3], atol=1e-6)
     assert lines[1]["settings"]["learning_rate"] == 1e-3 and lines[1]["settings"]["importance_weights"] is False
+    assert lines[0]["phases"] | {"first_success": None, "fifth_success": None, "to_50": None, "horizon": 20} == lines[0]["phases"]
+    assert (lines[0]["parent_id"], lines[0]["parent_step"], lines[0]["parent_moment"]) == (None, None, "")
     assert {"env", "algo", "status", "metric", "version"} <= set(lines[0]) and lines[0]["settings"]["n_step"] == 3
     assert main(["compare", "--store", url, "--curves", str(tmp_path / "none" / "x.jsonl")]) == 2
     assert "--curves" in capsys.readouterr().err

@@ -178,6 +178,144 @@ def test_median_steps_is_within_its_interval(steps: list[int | None]) -> None:
         assert summary.high is None or summary.median <= summary.high
 
 
+# -- censored times
+
+
+def times(events: list[float | None], followed: list[float] | float) -> stats.Times:
+    return stats.Times.of(events, followed if isinstance(followed, list) else [followed] * len(events))
+
+
+def slow_area(events: list[float | None], followed: list[float], horizon: float) -> float:
+    """Area under the Kaplan-Meier curve, one time after the other."""
+    pairs = [(min(t, f) if t is not None else f, t is not None and t <= f) for t, f in zip(events, followed, strict=True)]
+    area, height, last = 0.0, 1.0, 0.0
+    for time in sorted({t for t, reached in pairs if reached and t < horizon}):
+        area += height * (time - last)
+        at_risk = sum(t >= time for t, _ in pairs)
+        height *= 1 - sum(t == time and reached for t, reached in pairs) / at_risk
+        last = time
+    return area + height * (horizon - last)
+
+
+def test_a_restricted_mean_counts_a_run_that_never_got_there_with_the_horizon() -> None:
+    found = stats.restricted_mean(times([20, 60, None, None], 100), 100, rng=rng())
+    assert (found.n, found.censored, found.horizon, found.point) == (4, 2, 100, (20 + 60 + 100 + 100) / 4)
+    assert 20 <= found.low < found.point < found.high <= 100
+    assert stats.restricted_mean(times([20, 60, None, None], 100), 50, rng=rng()).point == (20 + 50 + 50 + 50) / 4
+
+
+def test_a_run_that_ends_before_the_horizon_counts_as_long_as_it_lasted() -> None:
+    # Kaplan-Meier: 1 up to 20, 3/4 up to 60 (one run of four is there), then, of the two runs left, one gets there: 3/8 up to 100
+    group = times([20, None, 60, None], [100, 40, 100, 100])
+    assert stats.restricted_mean(group, 100, rng=rng()).point == pytest.approx(20 * 1 + 40 * 3 / 4 + 40 * 3 / 8)
+
+
+def test_an_event_after_the_end_of_observation_counts_as_never() -> None:
+    assert stats.restricted_mean(times([90, 10], 50), 50, rng=rng()) == stats.restricted_mean(
+        times([None, 10], 50), 50, rng=rng()
+    )
+
+
+def test_without_a_run_that_was_observed_long_enough_there_is_no_restricted_mean() -> None:
+    assert stats.restricted_mean(times([20, None], [60, 80]), 100, rng=rng()) is None
+    assert stats.restricted_mean(times([], []), 0, rng=rng()) is None
+    assert stats.restricted_mean(times([20], 60), 60, rng=rng()) == stats.RestrictedMean(1, 0, 60, 20.0, None, None)
+
+
+censored_times = st.lists(st.tuples(st.one_of(st.none(), st.integers(0, 50)), st.integers(1, 50)), min_size=2, max_size=10)
+
+
+@given(censored_times, st.integers(1, 50))
+def test_a_restricted_mean_is_the_area_under_the_kaplan_meier_curve(runs: list[tuple[int | None, int]], horizon: int) -> None:
+    events, followed = [event for event, _ in runs], [float(limit) for _, limit in runs]
+    found = stats.restricted_mean(times(events, followed), horizon, rng=rng(), resamples=20)
+    if max(followed) < horizon:
+        assert found is None
+        return
+    assert found.point == pytest.approx(slow_area(events, followed, horizon))
+    assert -1e-9 <= found.low <= found.high <= horizon + 1e-9
+    if min(followed) >= horizon:
+        assert found.point == pytest.approx(np.mean([min(horizon if e is None else e, horizon) for e in events]))
+
+
+def test_the_interval_of_a_restricted_mean_is_that_of_resampled_runs() -> None:
+    events, followed = [10, 30, None, 45, None, 20], [60.0, 60.0, 25.0, 60.0, 60.0, 60.0]
+    found = stats.restricted_mean(times(events, followed), 60, rng=rng(), resamples=4_000)
+    generator, slow = np.random.default_rng(1), []
+    for _ in range(4_000):
+        drawn = generator.integers(0, 6, 6)
+        slow.append(slow_area([events[i] for i in drawn], [followed[i] for i in drawn], 60))
+    np.testing.assert_allclose([found.low, found.high], np.quantile(slow, [0.025, 0.975]), atol=1.5)
+
+
+def test_the_common_horizon_is_what_half_of_the_runs_of_every_group_were_observed_for() -> None:
+    groups = [times([None] * 4, [5, 90, 100, 100]), times([None] * 3, [80, 120, 130])]
+    assert stats.common_horizon(groups) == 90
+    with pytest.raises(ValueError, match="at least one run"):
+        stats.common_horizon([*groups, times([], [])])
+
+
+def test_negative_times_and_unequal_lengths_are_rejected() -> None:
+    for events, followed in (([-1], [5.0]), ([1], [-5.0]), ([1], [5.0, 6.0])):
+        with pytest.raises(ValueError, match=r"negative|events of"):
+            stats.Times.of(events, followed)
+
+
+# -- differences
+
+
+def test_a_difference_of_restricted_means_has_the_interval_of_both_sides() -> None:
+    x, y = times([10, 20, 30, None, 25], 50), times([40, 35, None, None, 45], 50)
+    found = stats.restricted_difference(x, y, 50, rng=rng())
+    assert (found.n, found.point) == (10, pytest.approx((10 + 20 + 30 + 50 + 25) / 5 - (40 + 35 + 50 + 50 + 45) / 5))
+    assert found.low < found.point < found.high < 0
+
+
+def test_pairs_take_out_what_both_runs_of_a_pair_share() -> None:
+    x, y = times([10, 110, 210, 310, 410], 500), times([20, 119, 221, 320, 421], 500)
+    apart = stats.restricted_difference(x, y, 500, rng=rng())
+    paired = stats.restricted_difference(x, y, 500, paired=True, rng=rng())
+    assert (paired.n, paired.point) == (5, pytest.approx(apart.point)) and apart.low < 0 < apart.high
+    assert -11 <= paired.low <= paired.high <= -9
+    # nothing is censored, so these are plain differences
+    plain = stats.difference([10, 110, 210, 310, 410], [20, 119, 221, 320, 421], paired=True, rng=rng(), statistic=stats.mean)
+    assert (plain.n, plain.point) == (5, pytest.approx(paired.point))
+    assert (plain.low, plain.high) == pytest.approx((paired.low, paired.high))
+
+
+def test_a_difference_is_that_of_the_statistics_and_paired_that_of_the_pairs() -> None:
+    x, y = [1.0, 2.0, 3.0, 50.0], [0.0, 2.0, 2.0, 2.0]
+    assert stats.difference(x, y, rng=rng()).point == 2.5 - 2.0  # interquartile means
+    assert stats.difference(x, y, paired=True, rng=rng()).point == 1.0  # of 1, 0, 1, 48
+    assert stats.difference([1.0], [3.0], rng=rng()) == stats.Interval(2, -2.0, None, None)
+    assert stats.difference([1.0], [3.0], paired=True, rng=rng()) == stats.Interval(1, -2.0, None, None)
+
+
+def test_differences_agree_with_scipys_bootstrap() -> None:
+    bootstrap = pytest.importorskip("scipy.stats").bootstrap
+    generator = np.random.default_rng(3)
+    x, y = generator.normal(1, 2, 12), generator.normal(0, 1, 9)
+    found = stats.difference(x, y, rng=rng(), statistic=stats.mean, resamples=10_000)
+    theirs = bootstrap((x, y), lambda a, b, axis: a.mean(axis) - b.mean(axis), method="percentile", rng=4).confidence_interval
+    np.testing.assert_allclose([found.low, found.high], theirs, atol=0.06)
+    paired = stats.difference(x[:9], y, paired=True, rng=rng(), statistic=stats.mean, resamples=10_000)
+    theirs = bootstrap((x[:9] - y,), np.mean, method="percentile", rng=4).confidence_interval
+    np.testing.assert_allclose([paired.low, paired.high], theirs, atol=0.06)
+
+
+def test_the_probability_within_pairs_counts_pairs_and_half_ties() -> None:
+    found = stats.probability_within_pairs([3, 2, 5, 1], [1, 2, 4, 9], rng=rng())
+    assert (found.n, found.point) == (4, (1 + 0.5 + 1 + 0) / 4)
+
+
+@pytest.mark.parametrize(("x", "y", "paired"), [([], [1.0], False), ([1.0, 2.0], [1.0], True)])
+def test_empty_sides_and_unequal_pairs_are_rejected(x: list[float], y: list[float], paired: bool) -> None:
+    with pytest.raises(ValueError, match=r"on both sides|at least one run"):
+        stats.difference(x, y, paired=paired, rng=rng())
+    with pytest.raises(ValueError, match=r"on both sides|at least one run"):
+        stats.restricted_difference(times(x, 9), times(y, 9), 9, paired=paired, rng=rng())
+
+
 # -- curves
 
 

@@ -216,6 +216,44 @@ def test_a_chart_of_runs_that_start_with_play_says_so_and_how_often_play_solved_
     assert html_of(view).count(f"<p>Runs start {solved}.</p>") == 1
 
 
+def add_successes(store: Store, run_id: int, steps: list[int]) -> None:
+    writer = store.writer(run_id)
+    for number, step in enumerate(steps):
+        writer.add_episode(Episode(step, 0, number, 0, 10, 1.0, True))
+    writer.flush()
+
+
+def test_the_page_and_the_exports_show_discovery_and_consolidation(five_seeds: Store) -> None:
+    for run in five_seeds.runs():
+        add_successes(five_seeds, run.run_id, [1_000, 2_000, 3_000, 4_000, 5_000 + run.seed])
+    view = compare_view(five_seeds, default_runs(five_seeds))
+    (panel,) = view.panels
+    assert panel.phases == ("first success", "fifth success", "fifth success to 50 %", "fifth success to 90 %")
+    rows = {row.label: row.phases for row in panel.rows}
+    assert (rows["vlm (oracle)"][1].point, rows["vlm (oracle)"][2].point) == (5_002, 4_998)
+    assert (rows["uniform"][2].censored, rows["uniform"][2].n) == (5, 5)
+    assert any(words.startswith("vlm (oracle) is ahead of uniform in consolidation") for words in panel.verdict.sentences)
+    page = html_of(view)
+    for words in ("Discovery and consolidation", "fifth success to 50 %", "5/5 censored", "steps to 50 %, difference"):
+        assert words in page
+    rows = list(csv.DictReader(io.StringIO(csv_of(five_seeds.measured_runs([1, 3], SUCCESS), SUCCESS))))
+    assert {(row["run"], row["first_success"], row["fifth_success"], row["to_50"]) for row in rows} == {
+        ("1", "1000", "5000", "5000"),
+        ("3", "1000", "5000", ""),
+    }
+
+
+def test_without_a_success_in_training_or_for_another_metric_there_are_no_phases_to_show(five_seeds: Store) -> None:
+    (panel,) = compare_view(five_seeds, default_runs(five_seeds)).panels
+    assert panel.phases == ("first success", "fifth success")
+    assert {row.phases[0].censored for row in panel.rows} == {5}
+    writer = five_seeds.writer(1)
+    writer.add_metric("train/td_loss", 10, 0.5)
+    writer.flush()
+    (panel,) = compare_view(five_seeds, [1], "train/td_loss").panels
+    assert panel.phases == () and "Discovery" not in html_of(compare_view(five_seeds, [1], "train/td_loss"))
+
+
 def test_figures_have_a_band_and_a_line_for_each_method(five_seeds: Store) -> None:
     (panel,) = compare_view(five_seeds, default_runs(five_seeds)).panels
     figure = comparison_figure(panel, SUCCESS, as_share=True)

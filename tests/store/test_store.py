@@ -42,6 +42,20 @@ def test_metrics_episodes_and_events_come_back(store: Store) -> None:
     assert store.events(run_id) == events
 
 
+def test_the_nth_success_of_each_run_is_found_from_a_step_on(store: Store) -> None:
+    ids = [new_run(store) for _ in range(3)]
+    for run_id, outcomes in zip(ids, [(True, False, True, None, True), (False, None), ()], strict=True):
+        writer = store.writer(run_id)
+        for number, success in enumerate(outcomes):
+            writer.add_episode(Episode(10 * number, 0, number, 0, 10, 0.0, success))
+        writer.flush()
+    assert store.early_successes(dict.fromkeys(ids, 0), (1, 3)) == dict(
+        zip(ids, [(0, 40), (None, None), (None, None)], strict=True)
+    )
+    assert store.early_successes({ids[0]: 1}, (1, 2, 3)) == {ids[0]: (20, 40, None)}
+    assert store.early_successes({}, (1,)) == {}
+
+
 @pytest.mark.parametrize("frames", [False, True])
 def test_a_clip_comes_back_exactly(store: Store, frames: bool) -> None:
     run_id = new_run(store)

@@ -8,7 +8,7 @@ import numpy as np
 
 from vlmrb.config import ACTOR_CRITIC, TrainConfig, feedback_for
 from vlmrb.errors import ConfigError
-from vlmrb.types import ActionSpec, AgentUpdate, Batch, ObservationSpec
+from vlmrb.types import ActionSpec, AgentUpdate, Batch, Feedback, ObservationSpec
 
 
 class Agent(Protocol):
@@ -25,6 +25,9 @@ class Agent(Protocol):
 
     def td_errors(self, batch: Batch) -> np.ndarray:
         """The TD errors that `update` would report, signed float32 [B]; changes neither weights nor generators."""
+
+    def feedback(self, batch: Batch) -> Feedback:
+        """What `update` would report about a batch; changes neither weights nor generators."""
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimiser and generators: tensors, numbers and dicts of them."""

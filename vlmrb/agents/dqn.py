@@ -25,8 +25,8 @@ class QNetwork(nn.Module):
         self.torso = make_torso(spec, hidden_size)
         self.head = ValueHead(hidden_size, n_actions, dueling)
 
-    def forward(self, observation: Tensor) -> Tensor:
-        """Prepared observations [B, …] → [B, A]."""
+    def forward(self, observation: Any) -> Tensor:
+        """Prepared observations → [B, A]."""
         values: Tensor = self.head(self.torso(observation))
         return values
 
@@ -94,6 +94,14 @@ class DQN:
     def td_errors(self, batch: Batch) -> np.ndarray:
         """r + γ^k · Q_target(s', argmax_a' Q(s', a')) − Q(s, a), float32 [B]."""
         return _errors(*self._value_and_target(self._learner.tensors(batch)))
+
+    @torch.no_grad()
+    def feedback(self, batch: Batch) -> Feedback:
+        """What `update` would report, without learning."""
+        data = self._learner.tensors(batch)
+        value, target = self._value_and_target(data)
+        losses = F.smooth_l1_loss(value, target, reduction="none")  # [B]
+        return Feedback(_errors(value, target), self._reducible(data, losses, target) if self._wants_reducible_losses else None)
 
     def _value_and_target(self, data: TensorBatch) -> tuple[Tensor, Tensor]:
         learner = self._learner

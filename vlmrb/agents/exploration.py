@@ -22,7 +22,7 @@ class Exploration:
     def epsilon(self, step: int) -> np.ndarray:
         """ε of each environment at `step`, float64 [E]."""
         config = self._config
-        shared = linear(config.epsilon_start, config.epsilon_end, config.epsilon_decay * config.total_steps, step)
+        shared = linear(config.epsilon_start, config.epsilon_end, config.epsilon_decay * config.horizon, step)
         return np.maximum(self._floor, shared)
 
     def choose(self, values: np.ndarray, step: int) -> np.ndarray:

@@ -32,10 +32,10 @@ class QuantileNetwork(nn.Module):
         self._frequencies: Tensor
         self.register_buffer("_frequencies", math.pi * torch.arange(1, COSINES + 1), persistent=False)
 
-    def forward(self, observation: Tensor, fractions: Tensor) -> Tensor:
-        """Prepared observations [B, …] and τ [B, N] → [B, N, A]."""
+    def forward(self, observation: Any, fractions: Tensor) -> Tensor:
+        """Prepared observations of B states and τ, [B, N] or [1, N] for the same fractions in all states → [B, N, A]."""
         features = self.torso(observation).unsqueeze(1)  # [B, 1, H]
-        cosines = torch.cos(fractions.unsqueeze(-1) * self._frequencies)  # [B, N, COSINES]
+        cosines = torch.cos(fractions.unsqueeze(-1) * self._frequencies)  # [B or 1, N, COSINES]
         quantiles: Tensor = self.head(features * F.relu(self.fraction(cosines)))
         return quantiles
 
@@ -57,7 +57,7 @@ class IQN:
         self._learner = Learner(
             lambda: QuantileNetwork(spec, n_actions, config.hidden_size, config.dueling), config, exploration, seed, device
         )
-        self._acting_fractions = (torch.arange(ACTING_QUANTILES, device=device) + 0.5) / ACTING_QUANTILES
+        self._acting_fractions = ((torch.arange(ACTING_QUANTILES, device=device) + 0.5) / ACTING_QUANTILES).unsqueeze(0)  # [1, N]
 
     def act(self, observation: np.ndarray, step: int) -> np.ndarray:
         """Actions [E], exploring."""
@@ -72,8 +72,8 @@ class IQN:
     def _values(self, observation: np.ndarray) -> np.ndarray:
         return self._mean_values(self._learner.online, self._learner.prepare(observation)).cpu().numpy()  # [N, A]
 
-    def _mean_values(self, network: nn.Module, states: Tensor) -> Tensor:
-        quantiles: Tensor = network(states, self._acting_fractions.expand(len(states), -1))  # [B, N, A]
+    def _mean_values(self, network: nn.Module, states: Any) -> Tensor:
+        quantiles: Tensor = network(states, self._acting_fractions)  # [B, N, A]
         return quantiles.mean(dim=1)  # [B, A]
 
     def update(self, batch: Batch) -> AgentUpdate:
@@ -98,8 +98,17 @@ class IQN:
     def td_errors(self, batch: Batch) -> np.ndarray:
         """Mean target quantile minus mean predicted quantile, float32 [B], over evenly spaced fractions: nothing is drawn."""
         data = self._learner.tensors(batch)
+        return _errors(*self._quantiles_and_target(data, self._acting_fractions, self._acting_fractions))
+
+    @torch.no_grad()
+    def feedback(self, batch: Batch) -> Feedback:
+        """What `update` would report, but over evenly spaced fractions: nothing is drawn."""
+        data = self._learner.tensors(batch)
         fractions = self._acting_fractions.expand(len(data.actions), -1)
-        return _errors(*self._quantiles_and_target(data, fractions, fractions))
+        quantiles, target = self._quantiles_and_target(data, fractions, fractions)
+        losses = _quantile_losses(quantiles, target, fractions)  # [B]
+        reducible = self._reducible(data, losses, target, fractions) if self._wants_reducible_losses else None
+        return Feedback(_errors(quantiles, target), reducible)
 
     def _quantiles_and_target(self, data: TensorBatch, fractions: Tensor, next_fractions: Tensor) -> tuple[Tensor, Tensor]:
         learner = self._learner

@@ -42,10 +42,9 @@ class Learner:
         self.optimizer = torch.optim.Adam(self._parameters, lr=config.learning_rate, fused=True)
         self.updates = 0
 
-    def prepare(self, observation: np.ndarray) -> Tensor:
+    def prepare(self, observation: np.ndarray) -> Any:
         """Convert observations [N, *shape] to network input."""
-        prepared: Tensor = self.online.torso.prepare(observation, self.device)  # type: ignore[union-attr, operator]
-        return prepared
+        return self.online.torso.prepare(observation, self.device)  # type: ignore[union-attr, operator]
 
     def tensors(self, batch: Batch) -> TensorBatch:
         """The batch on the device, observations prepared."""

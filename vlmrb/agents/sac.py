@@ -127,6 +127,17 @@ class SAC:
         return errors_of(networks.critics(data.observations, data.actions), target)
 
     @torch.no_grad()
+    def feedback(self, batch: Batch) -> Feedback:
+        """What `update` would report, without learning."""
+        networks, data = self._networks, self._networks.tensors(batch)
+        drawn = networks.generator.get_state()
+        target = self._target(data, self._log_alpha.exp())
+        networks.generator.set_state(drawn)
+        values = networks.critics(data.observations, data.actions)
+        reducible = networks.reducible_losses(data, values, target) if self._wants_reducible_losses else None
+        return Feedback(errors_of(values, target), reducible)
+
+    @torch.no_grad()
     def _target(self, data: TensorBatch, alpha: Tensor) -> Tensor:
         """r + γ^k · (min Q_target(s', a') − α log π(a'|s')), a' drawn from the policy: [B]."""
         networks = self._networks

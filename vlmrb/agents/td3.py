@@ -106,6 +106,17 @@ class TD3:
         return errors_of(networks.critics(data.observations, data.actions), target)
 
     @torch.no_grad()
+    def feedback(self, batch: Batch) -> Feedback:
+        """What `update` would report, without learning."""
+        networks, data = self._networks, self._networks.tensors(batch)
+        drawn = networks.generator.get_state()
+        target = self._target(data)
+        networks.generator.set_state(drawn)
+        values = networks.critics(data.observations, data.actions)
+        reducible = networks.reducible_losses(data, values, target) if self._wants_reducible_losses else None
+        return Feedback(errors_of(values, target), reducible)
+
+    @torch.no_grad()
     def _target(self, data: TensorBatch) -> Tensor:
         """r + γ^k · min Q_target(s', a'), a' from the target policy plus clipped noise: [B]."""
         networks, config = self._networks, self._config

@@ -10,15 +10,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmrb.analysis import stats
+from vlmrb.analysis.phases import Phases
 from vlmrb.config import TrainConfig, defaults_of_run, is_control, unread_settings
 from vlmrb.replay.registry import replay_methods
 from vlmrb.types import RunSummary
 
-HIGHER_IS_BETTER = ("success_rate", "episodic_return")
-"""Metrics, by the last part of their name, where higher is better. For others a verdict says 'higher' instead of 'ahead'."""
-
 ENOUGH_SEEDS = 5
 """With fewer seeds, exploration luck can decide, so no claim is made."""
+
+PHASES = {
+    "first_success": "first success",
+    "fifth_success": "fifth success",
+    "first_to_50": "first success to 50 %",
+    "first_to_90": "first success to 90 %",
+    "to_50": "fifth success to 50 %",
+    "to_90": "fifth success to 90 %",
+}
+"""Times of `Phases` that are summarised, and their names. In branches the last two count from the parent step."""
+
+SHOWN_PHASES = ("first_success", "fifth_success", "to_50", "to_90")
+"""Those of PHASES that tables show."""
+
+CONSOLIDATION = "to_50"
+"""The time of PHASES that claims about replay are made from."""
+
+MOMENTS = {
+    "first-success": "branches from the first success",
+    "fifth-success": "branches from the fifth success",
+    "step": "branches from a chosen step",
+}
+"""Where runs branched from others, and how to say so."""
 
 _WITHOUT_EFFECT_ON_LEARNING = {
     "seed",
@@ -36,12 +57,35 @@ _WITHOUT_EFFECT_ON_LEARNING = {
 }
 
 
+def phase_name(phase: str, *branched: bool) -> str:
+    """The name of one of PHASES in a table of branches (True), of runs from step 0 (False), or of both."""
+    start = "fifth success or branch" if len(set(branched)) > 1 else "branch" if any(branched) else "fifth success"
+    return PHASES[phase].replace("fifth success", start) if phase.startswith("to_") else PHASES[phase]
+
+
+class Task(NamedTuple):
+    """What methods must share to be compared."""
+
+    env: str
+    algo: str
+    branched: str = ""  # of MOMENTS; '' for runs that began at step 0
+
+    def __str__(self) -> str:
+        return ", ".join([self.env, self.algo, *([MOMENTS.get(self.branched, "branches")] if self.branched else [])])
+
+
 class Method(NamedTuple):
     """What runs must share to count as seeds of one method."""
 
     env: str
     algo: str
     label: str  # the replay method and its variant, e.g. 'per' or 'vlm (oracle)'
+    branched: str = ""  # as for Task
+
+    @property
+    def task(self) -> Task:
+        """What it is compared on."""
+        return Task(self.env, self.algo, self.branched)
 
     @property
     def replay(self) -> str:
@@ -62,6 +106,7 @@ class MeasuredRun:
     Attributes:
         edited: λ or the prompt was changed while it ran.
         play_episodes, play_successes: number of episodes of scripted play at the start of the run, and of successful ones.
+        phases: when it first succeeded, and how long it took from there; None if unknown.
     """
 
     run: RunSummary
@@ -70,6 +115,23 @@ class MeasuredRun:
     edited: bool = False
     play_episodes: int = 0
     play_successes: int = 0
+    phases: Phases | None = None
+
+    @property
+    def start(self) -> int:
+        """The step that it began at: 0, or the parent step of a branch."""
+        return self.run.parent_step or 0
+
+    @property
+    def length(self) -> int:
+        """Steps from `start` to the last evaluation; negative without one of its own."""
+        return int(self.steps[-1]) - self.start if self.steps.size else -1
+
+    @property
+    def replicate(self) -> tuple[int, ...]:
+        """What tells the runs of a method apart: the seed, and in branches also the parent and the step."""
+        parent_id, parent_step = self.run.parent_id, self.run.parent_step
+        return (self.run.seed,) if parent_id is None else (self.run.seed, parent_id, parent_step or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +140,13 @@ class MethodResult:
 
     Attributes:
         run_ids: the runs, ascending.
-        seeds: number of distinct seeds among them.
+        seeds: number of distinct seeds among them; in branches, of distinct pairs of parent and seed.
         at: for each requested step, the interval over the runs that reached it; None if none did.
         reaching: for each requested threshold, the steps needed to reach it.
-        area: mean height of the curves up to `horizon`.
-        horizon: the last step that every run of this environment and agent reached.
+        area: mean height of the curves over their first `horizon` steps.
+        horizon: the number of steps, from 0 or from the parent step, that every run of this task was evaluated for.
+        phases: for each of PHASES, the mean over the runs in which that time began, restricted to a horizon that all methods
+            of this task share; None if there is no such run.
     """
 
     method: Method
@@ -92,15 +156,44 @@ class MethodResult:
     reaching: dict[float, stats.ThresholdSummary]
     area: stats.Interval
     horizon: int
+    phases: dict[str, stats.RestrictedMean | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """Consolidation of a method and a baseline: restricted means over a horizon that both share.
+
+    Attributes:
+        difference: `method` minus `baseline`, in steps; below 0 if the method is faster.
+        seeds: number of distinct seeds on each side among the runs that began to consolidate.
+    """
+
+    method: stats.RestrictedMean
+    baseline: stats.RestrictedMean
+    difference: stats.Interval
+    seeds: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Improvement:
-    """Probability that a run of `method` has a larger area under its curve than a run of `baseline`."""
+    """A method against a baseline. All of it is paired if they have branches of the same runs with the same seeds.
+
+    Attributes:
+        probability: that a run of `method` has a larger area under its curve than a run of `baseline`, or than the other run of
+            its pair.
+        area: area of `method` minus that of `baseline`.
+        consolidation: None if on one side no run began to consolidate.
+        pairs: number of pairs; 0 if they are not paired.
+        parents: number of runs that the pairs branched from.
+    """
 
     method: Method
     baseline: Method
     probability: stats.Interval
+    area: stats.Interval | None = None
+    consolidation: Contrast | None = None
+    pairs: int = 0
+    parents: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,73 +205,17 @@ class Comparison:
     notes: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the data supports about one task, in words.
-
-    Attributes:
-        env, algo: the task.
-        sentences: one per comparison with a baseline, or the reason why there is none.
-        decided: whether any sentence declares a difference between two methods.
-    """
-
-    env: str
-    algo: str
-    sentences: tuple[str, ...]
-    decided: bool
-
-
-def verdicts(comparison: Comparison, metric: str = "eval/success_rate") -> list[Verdict]:
-    """Verdicts on each task, from the probability of improvement in area under the curve.
-
-    With fewer than 5 seeds on either side no claim is made; an interval that contains 0.5 means no clear difference.
-    """
-    found = []
-    higher_is_better = metric.rpartition("/")[2] in HIGHER_IS_BETTER
-    for task in dict.fromkeys(result.method[:2] for result in comparison.results):
-        results = {result.method: result for result in comparison.results if result.method[:2] == task}
-        improvements = [each for each in comparison.improvements if each.method[:2] == task]
-        judged = [_sentence(each, results[each.method], results[each.baseline], higher_is_better) for each in improvements]
-        sentences = tuple(words for words, _ in judged) or (_why_no_comparison(results),)
-        found.append(Verdict(*task, sentences, any(decided for _, decided in judged)))
-    return found
-
-
-def _sentence(found: Improvement, result: MethodResult, baseline: MethodResult, higher_is_better: bool) -> tuple[str, bool]:
-    """A sentence on a method and a baseline, and whether it declares a difference."""
-    names = f"{found.method.label} and {found.baseline.label}"
-    chance, fewest = found.probability, min(result.seeds, baseline.seeds)
-    if fewest < ENOUGH_SEEDS or chance.low is None or chance.high is None:
-        return (
-            f"Not enough seeds to tell {names} apart: {result.seeds} and {baseline.seeds}; run at least {ENOUGH_SEEDS} each.",
-            False,
-        )
-    areas = f"area under the curve {result.area.point:.3g} versus {baseline.area.point:.3g} (to step {result.horizon:,})"
-    odds = f"a run of {found.method.label} has the larger area with probability {chance.point:.2f}"
-    odds += f" [{chance.low:.2f}, {chance.high:.2f}]"
-    reasons = f"{areas}; {odds}; {result.seeds} and {baseline.seeds} seeds"
-    if chance.low <= 0.5 <= chance.high:
-        return f"No clear difference between {names}: {reasons}.", False
-    above, below = ("ahead of", "behind") if higher_is_better else ("higher than", "lower than")
-    return f"{found.method.label} is {above if chance.low > 0.5 else below} {found.baseline.label}: {reasons}.", True
-
-
-def _why_no_comparison(results: dict[Method, MethodResult]) -> str:
-    if all(method.is_baseline for method in results):
-        return "Only baselines so far; add VLM-RB runs to compare them with."
-    return "No baseline runs to compare with; add runs of uniform replay or PER on this task."
-
-
 def method_of(run: RunSummary) -> Method:
     """The method of a run. Its label includes the scorer and the settings that make a variant of the replay method.
 
     It leaves out the prompt for control scorers, which ignore it.
     """
+    branched = "" if run.parent_step is None else run.parent_moment or "step"
     defaults = defaults_of_run(run.config)
     config = defaults | run.config
     method = replay_methods().get(run.replay)
     if method is None:
-        return Method(run.env, run.algo, run.replay)
+        return Method(run.env, run.algo, run.replay, branched)
     unread = {"prompt"} if is_control(run.scorer) else set()
     details = [_short_scorer(run.scorer)] if method.labels else []
     details += [
@@ -186,15 +223,15 @@ def method_of(run: RunSummary) -> Method:
         for name, in_words in method.variants.items()
         if config[name] != defaults[name] and name not in unread
     ]
-    return Method(run.env, run.algo, f"{run.replay} ({', '.join(details)})" if details else run.replay)
+    return Method(run.env, run.algo, f"{run.replay} ({', '.join(details)})" if details else run.replay, branched)
 
 
-def by_task(runs: Iterable[MeasuredRun]) -> dict[tuple[str, str], list[MeasuredRun]]:
-    """The runs that have at least one evaluation, by environment and agent."""
-    tasks: dict[tuple[str, str], list[MeasuredRun]] = {}
+def by_task(runs: Iterable[MeasuredRun]) -> dict[Task, list[MeasuredRun]]:
+    """The runs that have at least one evaluation, by task."""
+    tasks: dict[Task, list[MeasuredRun]] = {}
     for measured in runs:
-        if measured.steps.size:
-            tasks.setdefault((measured.run.env, measured.run.algo), []).append(measured)
+        if measured.length >= 0:
+            tasks.setdefault(method_of(measured.run).task, []).append(measured)
     return tasks
 
 
@@ -226,30 +263,30 @@ def compare(
     groups: dict[Method, list[MeasuredRun]] = {}
     notes = []
     for measured in sorted(runs, key=lambda measured: measured.run.run_id):
-        if measured.steps.size:
+        if measured.length >= 0:
             groups.setdefault(method_of(measured.run), []).append(measured)
         else:
             notes.append(f"run {measured.run.run_id} has no evaluation yet and is left out")
     tasks = by_task(run for group in groups.values() for run in group)
-    horizons = {task: min(int(run.steps[-1]) for run in members) for task, members in tasks.items()}
-    areas = {method: [_area(run, horizons[method[:2]]) for run in group] for method, group in groups.items()}
+    horizons = {task: min(run.length for run in members) for task, members in tasks.items()}
     seed = int(rng.integers(2**63))
+    phases = _phases(groups, seed)
     results = [
-        _summarise(method, groups[method], areas[method], horizons[method[:2]], at, thresholds, seed, statistic)
+        _summarise(method, groups[method], horizons[method.task], at, thresholds, phases[method], seed, statistic)
         for method in sorted(groups)
     ]
     for method in sorted(groups):
         notes += _caveats(method, groups[method])
-    return Comparison(results, _improvements(areas, seed), notes + _mismatches(groups))
+    return Comparison(results, _improvements(groups, horizons, seed, statistic), notes + _mismatches(groups))
 
 
 def _summarise(
     method: Method,
     runs: list[MeasuredRun],
-    areas: list[float],
     horizon: int,
     at: Sequence[int],
     thresholds: Sequence[float],
+    phases: dict[str, stats.RestrictedMean | None],
     seed: int,
     statistic: stats.Statistic,
 ) -> MethodResult:
@@ -260,7 +297,7 @@ def _summarise(
     return MethodResult(
         method=method,
         run_ids=tuple(run.run.run_id for run in runs),
-        seeds=len({run.run.seed for run in runs}),
+        seeds=_seeds(runs),
         at={step: interval(found) if found else None for step, found in values.items()},
         reaching={
             threshold: stats.summarise_steps(
@@ -268,8 +305,9 @@ def _summarise(
             )
             for threshold in thresholds
         },
-        area=interval(areas),
+        area=interval(_areas(runs, horizon)),
         horizon=horizon,
+        phases=phases,
     )
 
 
@@ -280,29 +318,115 @@ def _value_at(measured: MeasuredRun, step: int) -> float | None:
     return stats.value_at(measured.steps, measured.values, step)
 
 
-def _area(measured: MeasuredRun, until: int) -> float:
-    return stats.area_under_curve(measured.steps, measured.values, until=max(until, int(measured.steps[0])))
+def _areas(runs: Iterable[MeasuredRun], horizon: int) -> list[float]:
+    """The area under each run's curve over its first `horizon` steps."""
+    areas = []
+    for run in runs:
+        own = run.steps >= run.start
+        steps, until = run.steps[own], max(run.start + horizon, int(run.steps[own][0]))
+        areas.append(stats.area_under_curve(steps, run.values[own], until=until))
+    return areas
 
 
-def _improvements(areas: dict[Method, list[float]], seed: int) -> list[Improvement]:
-    found = []
-    for method in sorted(areas):
-        for baseline in sorted(areas):
-            if baseline[:2] == method[:2] and baseline.is_baseline and not method.is_baseline:
-                rng = np.random.default_rng(seed)
-                probability = stats.probability_of_improvement([areas[method]], [areas[baseline]], rng=rng)
-                found.append(Improvement(method, baseline, probability))
+def _seeds(runs: Iterable[MeasuredRun]) -> int:
+    return len({run.replicate for run in runs})
+
+
+def _phases(groups: Mapping[Method, list[MeasuredRun]], seed: int) -> dict[Method, dict[str, stats.RestrictedMean | None]]:
+    """The restricted means of PHASES, by method."""
+    found: dict[Method, dict[str, stats.RestrictedMean | None]] = {method: {} for method in groups}
+    for task in {method.task for method in groups}:
+        methods = [method for method in groups if method.task == task]
+        for phase in PHASES:
+            times = {method: _times(_observed(groups[method], phase), phase) for method in methods}
+            begun = [group for group in times.values() if len(group)]
+            horizon = stats.common_horizon(begun) if begun else 0
+            for method, group in times.items():
+                found[method][phase] = stats.restricted_mean(group, horizon, rng=np.random.default_rng(seed))
     return found
+
+
+def _observed(runs: Iterable[MeasuredRun], phase: str) -> list[MeasuredRun]:
+    """The runs in which that time began and was observed."""
+    return [run for run in runs if run.phases is not None and run.phases.observed(phase) is not None]
+
+
+def _times(runs: Iterable[MeasuredRun], phase: str) -> stats.Times:
+    """The times of runs in which they were observed."""
+    found = [observed for run in runs if run.phases is not None and (observed := run.phases.observed(phase)) is not None]
+    return stats.Times.of([event for event, _ in found], [followed for _, followed in found])
+
+
+def _improvements(
+    groups: Mapping[Method, list[MeasuredRun]], horizons: Mapping[Task, int], seed: int, statistic: stats.Statistic
+) -> list[Improvement]:
+    """Every method against every baseline of its task."""
+    return [
+        _improvement(method, baseline, groups, horizons[method.task], seed, statistic)
+        for method in sorted(groups)
+        for baseline in sorted(groups)
+        if baseline.task == method.task and baseline.is_baseline and not method.is_baseline
+    ]
+
+
+def _improvement(
+    method: Method,
+    baseline: Method,
+    groups: Mapping[Method, list[MeasuredRun]],
+    horizon: int,
+    seed: int,
+    statistic: stats.Statistic,
+) -> Improvement:
+    pairs = _pairs(groups[method], groups[baseline])
+    ours, theirs = [list(side) for side in zip(*pairs, strict=True)] if pairs else (groups[method], groups[baseline])
+    areas = _areas(ours, horizon), _areas(theirs, horizon)
+    rng = [np.random.default_rng(seed) for _ in range(2)]
+    return Improvement(
+        method,
+        baseline,
+        stats.probability_within_pairs(*areas, rng=rng[0])
+        if pairs
+        else stats.probability_of_improvement([areas[0]], [areas[1]], rng=rng[0]),
+        area=stats.difference(*areas, paired=bool(pairs), rng=rng[1], statistic=statistic),
+        consolidation=_contrast(ours, theirs, bool(pairs), seed),
+        pairs=len(pairs),
+        parents=len({run.run.parent_id for run, _ in pairs}),
+    )
+
+
+def _pairs(ours: Iterable[MeasuredRun], theirs: Iterable[MeasuredRun]) -> list[tuple[MeasuredRun, MeasuredRun]]:
+    """Branches of the same run, at the same step and with the same seed; the newest of each side, if several share all that."""
+    left, right = (
+        {run.replicate: run for run in sorted(runs, key=lambda run: run.run.run_id) if run.run.parent_id is not None}
+        for runs in (ours, theirs)
+    )
+    return [(run, right[key]) for key, run in left.items() if key in right]
+
+
+def _contrast(ours: list[MeasuredRun], theirs: list[MeasuredRun], paired: bool, seed: int) -> Contrast | None:
+    """Consolidation of two groups, run i of one paired with run i of the other if `paired`."""
+    if paired:
+        pairs = [pair for pair in zip(ours, theirs, strict=True) if len(_observed(pair, CONSOLIDATION)) == 2]
+        ours, theirs = [run for run, _ in pairs], [run for _, run in pairs]
+    sides = [_observed(ours, CONSOLIDATION), _observed(theirs, CONSOLIDATION)]
+    x, y = (_times(side, CONSOLIDATION) for side in sides)
+    if not len(x) or not len(y):
+        return None
+    horizon = stats.common_horizon([x, y])
+    means = [stats.restricted_mean(group, horizon, rng=np.random.default_rng(seed)) for group in (x, y)]
+    difference = stats.restricted_difference(x, y, horizon, paired=paired, rng=np.random.default_rng(seed))
+    assert means[0] is not None and means[1] is not None, "a median run was observed for the whole horizon"
+    return Contrast(means[0], means[1], difference, (_seeds(sides[0]), _seeds(sides[1])))
 
 
 def _caveats(method: Method, runs: list[MeasuredRun]) -> list[str]:
     """Caveats about a group: few seeds, shared seeds, live changes, unfinished runs, unequal settings."""
-    name = f"{method.env}, {method.algo}, {method.label}"
+    name = f"{method.task}, {method.label}"
     notes = []
-    seeds = {run.run.seed for run in runs}
-    if len(seeds) < ENOUGH_SEEDS:
-        notes.append(f"{name}: only {_counted(len(seeds), 'seed')}; with fewer than {ENOUGH_SEEDS}, exploration luck can decide")
-    if len(seeds) < len(runs):
+    seeds = _seeds(runs)
+    if seeds < ENOUGH_SEEDS:
+        notes.append(f"{name}: only {_counted(seeds, 'seed')}; with fewer than {ENOUGH_SEEDS}, exploration luck can decide")
+    if seeds < len(runs):
         notes.append(f"{name}: some of its {len(runs)} runs share a seed")
     for words, chosen in (
         ("changed while running", [run for run in runs if run.edited]),
@@ -320,16 +444,16 @@ def _caveats(method: Method, runs: list[MeasuredRun]) -> list[str]:
 def _mismatches(groups: dict[Method, list[MeasuredRun]]) -> list[str]:
     """Notes on settings other than replay in which the methods of a task differ, and on how its runs start."""
     notes = []
-    for env, algo in dict.fromkeys(method[:2] for method in sorted(groups)):
-        task = {method: runs for method, runs in groups.items() if method[:2] == (env, algo)}
+    for name in dict.fromkeys(method.task for method in sorted(groups)):
+        task = {method: runs for method, runs in groups.items() if method.task == name}
         within = {name for runs in task.values() for name in _differing_settings(runs)}
         every = _differing_settings([run for runs in task.values() for run in runs])
         between = [name for name in every if name not in within]
         if between:
-            notes.append(f"{env}, {algo}: the methods also differ in {', '.join(between)}, not only in replay")
+            notes.append(f"{name}: the methods also differ in {', '.join(between)}, not only in replay")
         beginning = beginning_of(run for runs in task.values() for run in runs)
         if beginning:
-            notes.append(f"{env}, {algo}: the runs start {beginning}")
+            notes.append(f"{name}: the runs start {beginning}")
     return notes
 
 

@@ -2,8 +2,10 @@
 
 Definitions follow rliable (Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical
 Precipice", arXiv 2108.13264): the interquartile mean, percentile intervals from a stratified bootstrap (runs are drawn
-with replacement within each task), and the probability of improvement. All randomness comes from the generator that
-the caller passes in. With few seeds, bootstrap intervals are too narrow: always show n next to them.
+with replacement within each task), and the probability of improvement. Times that some runs never reach are censored;
+their restricted means are those of survival analysis (Royston and Parmar 2013, doi 10.1186/1471-2288-13-152). All
+randomness comes from the generator that the caller passes in. With few seeds, bootstrap intervals are too narrow: always
+show n next to them.
 """
 
 from __future__ import annotations
@@ -55,6 +57,59 @@ class ThresholdSummary:
     n: int
     reached: int
     median: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Times to an event of N runs, right-censored.
+
+    Attributes:
+        times: float64 [N], in steps, at least 0: when the event happened, or how long it did not.
+        reached: bool [N]: whether it happened.
+        followed: float64 [N], how long each run was observed, whatever happened; at least `times`.
+    """
+
+    times: FloatArray
+    reached: NDArray[np.bool_]
+    followed: FloatArray
+
+    @classmethod
+    def of(cls, events: Sequence[float | None], followed: Sequence[float]) -> Times:
+        """From the time of each run's event (None: never) and how long it was observed; later events count as never.
+
+        Raises:
+            ValueError: the lengths differ, or a time is negative.
+        """
+        limits = np.array(followed, dtype=np.float64)
+        found = np.array([np.inf if event is None else float(event) for event in events], dtype=np.float64)
+        if found.shape != limits.shape:
+            raise ValueError(f"{found.size} events of {limits.size} runs")
+        if np.any(found < 0) or not np.all(limits >= 0):
+            raise ValueError("a time is negative")
+        return cls(np.minimum(found, limits), found <= limits, limits)
+
+    def __len__(self) -> int:
+        return int(self.times.size)
+
+
+@dataclass(frozen=True, slots=True)
+class RestrictedMean:
+    """Mean of the time to an event, restricted to the first `horizon` steps: the mean of min(time, horizon).
+
+    Attributes:
+        n: number of runs.
+        censored: runs that never got there in the time that they were observed.
+        horizon: in steps.
+        point: the estimate, in [0, horizon].
+        low, high: bounds of its bootstrap interval over runs; None with one run.
+    """
+
+    n: int
+    censored: int
+    horizon: float
+    point: float
     low: float | None
     high: float | None
 
@@ -175,6 +230,128 @@ def summarise_steps(
     return ThresholdSummary(times.size, reached, float(median), _finite_or_none(low), _finite_or_none(high))
 
 
+def common_horizon(groups: Sequence[Times]) -> float:
+    """The horizon to compare restricted means at: what at least half of the runs of every group were observed for.
+
+    It is the smallest of the groups' median times of observation (the lower median, for an even number of runs). The
+    smallest time of observation would need no estimate beyond a run's end, but a single run that starts its phase late
+    would then shrink the horizon of all to almost nothing.
+
+    Raises:
+        ValueError: a group is empty.
+    """
+    if not groups or not all(len(group) for group in groups):
+        raise ValueError("each group needs at least one run")
+    return min(float(_lower_median(group.followed)) for group in groups)
+
+
+def restricted_mean(
+    group: Times, horizon: float, *, rng: np.random.Generator, resamples: int = 2_000, confidence: float = 0.95
+) -> RestrictedMean | None:
+    """The restricted mean of a group's times, with a bootstrap interval over its runs.
+
+    It is the area under the Kaplan-Meier curve up to `horizon`. If every run was observed that long, this is the plain
+    mean of min(time, horizon). Runs observed for a shorter time count as long as they last, which is unbiased if how long
+    a run was observed says nothing about how soon it gets there.
+
+    Returns:
+        None if no run was observed as long as `horizon`, or there is no run.
+    """
+    n = len(group)
+    if not n or float(group.followed.max()) < horizon:
+        return None
+    censored = int(np.sum(~group.reached))
+    point = float(_kaplan_meier_area(group, np.ones((1, n)), horizon)[0])
+    if n < 2:
+        return RestrictedMean(n, censored, horizon, point, None, None)
+    low, high = _percentiles(_kaplan_meier_area(group, _counts(n, resamples, rng), horizon), confidence)
+    return RestrictedMean(n, censored, horizon, point, low, high)
+
+
+def restricted_difference(
+    x: Times,
+    y: Times,
+    horizon: float,
+    *,
+    paired: bool = False,
+    rng: np.random.Generator,
+    resamples: int = 2_000,
+    confidence: float = 0.95,
+) -> Interval:
+    """Restricted mean of x minus that of y, with a bootstrap interval over runs, or over pairs if `paired`.
+
+    Args:
+        x, y: the groups; run i of one belongs to run i of the other if `paired`.
+        horizon: as for `restricted_mean`.
+        paired: resample both groups by the same draws.
+
+    Returns:
+        An `Interval` whose `n` is the number of pairs, or of runs on both sides.
+
+    Raises:
+        ValueError: a group is empty, or groups of different sizes are paired.
+    """
+
+    def difference(of_x: FloatArray, of_y: FloatArray) -> FloatArray:
+        return _kaplan_meier_area(x, of_x, horizon) - _kaplan_meier_area(y, of_y, horizon)
+
+    n = _size(len(x), len(y), paired)
+    point = float(difference(np.ones((1, len(x))), np.ones((1, len(y))))[0])
+    if max(len(x), len(y)) < 2:
+        return Interval(n, point, None, None)
+    of_x = _counts(len(x), resamples, rng)
+    low, high = _percentiles(difference(of_x, of_x if paired else _counts(len(y), resamples, rng)), confidence)
+    return Interval(n, point, low, high)
+
+
+def difference(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    paired: bool = False,
+    rng: np.random.Generator,
+    statistic: Statistic = iqm,
+    resamples: int = 2_000,
+    confidence: float = 0.95,
+) -> Interval:
+    """How much larger x is than y: `statistic` of the pairs' differences if `paired`, else the difference of `statistic`.
+
+    Args:
+        x, y: one finite value per run; run i of one belongs to run i of the other if `paired`.
+        paired: resample pairs, not runs.
+
+    Returns:
+        An `Interval` whose `n` is the number of pairs, or of runs on both sides.
+
+    Raises:
+        ValueError: a side is empty, sides of different sizes are paired, or a value is not finite.
+    """
+    a, b = _finite_values(x), _finite_values(y)
+    n = _size(a.size, b.size, paired)
+    if paired:
+        return bootstrap_interval([a - b], rng=rng, statistic=statistic, resamples=resamples, confidence=confidence)
+    point = float(statistic(a) - statistic(b))
+    if max(a.size, b.size) < 2:
+        return Interval(n, point, None, None)
+    draws = statistic(_resample(a, resamples, rng)) - statistic(_resample(b, resamples, rng))
+    low, high = _percentiles(draws, confidence)
+    return Interval(n, point, low, high)
+
+
+def probability_within_pairs(
+    x: ArrayLike, y: ArrayLike, *, rng: np.random.Generator, resamples: int = 2_000, confidence: float = 0.95
+) -> Interval:
+    """P(x is the larger one of a pair), with ties counted half and a bootstrap interval over pairs; 0.5 is no difference.
+
+    Raises:
+        ValueError: there are no pairs, the numbers of values differ, or one is not finite.
+    """
+    a, b = _finite_values(x), _finite_values(y)
+    _size(a.size, b.size, paired=True)
+    won = (a > b) + 0.5 * (a == b)
+    return bootstrap_interval([won], rng=rng, statistic=mean, resamples=resamples, confidence=confidence)
+
+
 def area_under_curve(steps: ArrayLike, values: ArrayLike, *, until: float | None = None) -> float:
     """Mean height of the curve from its first step to `until` (default: its last step), by the trapezoidal rule.
 
@@ -242,6 +419,35 @@ def _finite_values(values: ArrayLike) -> FloatArray:
 def _resample(values: FloatArray, resamples: int, rng: np.random.Generator) -> FloatArray:
     """[N] → [resamples, N], drawn with replacement."""
     return values[rng.integers(0, max(1, values.size), size=(resamples, values.size))]
+
+
+def _counts(n: int, resamples: int, rng: np.random.Generator) -> FloatArray:
+    """How often each of n runs is in each resample: float64 [resamples, n]."""
+    drawn = rng.integers(0, n, size=(resamples, n)) + n * np.arange(resamples)[:, None]
+    return np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n).astype(np.float64)
+
+
+def _size(n: int, m: int, paired: bool) -> int:
+    """Number of pairs, or of runs on both sides."""
+    if not n or not m:
+        raise ValueError("each side needs at least one run")
+    if paired and n != m:
+        raise ValueError(f"pairs need equally many runs on both sides: got {n} and {m}")
+    return n if paired else n + m
+
+
+def _kaplan_meier_area(group: Times, counts: FloatArray, horizon: float) -> FloatArray:
+    """Area under the Kaplan-Meier curve up to `horizon`, for R resamples: counts [R, N] → [R].
+
+    Where a resample has no run left to observe, its curve stays level.
+    """
+    ends = np.unique(group.times[group.reached & (group.times < horizon)])  # [M], where the curve falls
+    here = group.reached[:, None] & (group.times[:, None] == ends)  # [N, M]
+    left = counts @ (group.times[:, None] >= ends)  # [R, M], runs that had not got there before
+    falls = np.divide(counts @ here, left, out=np.zeros_like(left), where=left > 0)
+    heights = np.cumprod(np.concatenate([np.ones((len(counts), 1)), 1 - falls], axis=1), axis=1)  # [R, M + 1]
+    areas: FloatArray = heights @ np.diff(np.concatenate([[0.0], ends, [horizon]]))
+    return areas
 
 
 def _percentiles(draws: FloatArray, confidence: float) -> tuple[float, float]:

@@ -9,8 +9,19 @@ from typing import Any
 import numpy as np
 
 from vlmrb.analysis import stats
-from vlmrb.analysis.comparison import Comparison, MeasuredRun, MethodResult, by_task, compare, verdicts
+from vlmrb.analysis.comparison import (
+    MOMENTS,
+    SHOWN_PHASES,
+    Comparison,
+    MeasuredRun,
+    Method,
+    MethodResult,
+    by_task,
+    compare,
+    phase_name,
+)
 from vlmrb.analysis.curves import curve_lines
+from vlmrb.analysis.verdicts import SUCCESS, contrast_words, difference_words, restricted_words, runs_words, verdicts
 from vlmrb.cli import text
 from vlmrb.cli.options import add_command, positive_integer, step_count
 from vlmrb.errors import ConfigError, NotFoundError
@@ -29,7 +40,8 @@ def add(commands: Any) -> None:
         "compare methods across seeds: success, and steps needed to reach it",
         "python -m vlmrb compare --at 100k 200k --markdown",
         details="Runs with the same environment, agent and replay method count as seeds of one method. Brackets show 95 % "
-        "bootstrap intervals over runs.",
+        "bootstrap intervals over runs. Claims about success are made from consolidation: the steps from the fifth successful "
+        "training episode to 50 % evaluated success. Branches of the same run are paired.",
     )
     parser.add_argument(
         "run_ids", metavar="RUN", nargs="*", type=positive_integer, help="run numbers (default: all runs that have ended)"
@@ -86,10 +98,13 @@ def compare_runs(arguments: argparse.Namespace) -> int:
         )
         return 0
     _print(comparison, at, arguments)
+    if arguments.metric == SUCCESS:
+        _print_phases(comparison, arguments.markdown)
+    _print_improvements(comparison, arguments)
     print()
     for verdict in verdicts(comparison, arguments.metric):
         for sentence in verdict.sentences:
-            print(("- " if arguments.markdown else "") + text.plain(f"{verdict.env}, {verdict.algo}: {sentence}"))
+            print(("- " if arguments.markdown else "") + text.plain(f"{verdict.task}: {sentence}"))
     for note in notes:
         print(f"- {text.plain(note)}" if arguments.markdown else f"note: {text.plain(note)}")
     return 0
@@ -146,7 +161,8 @@ def _print(comparison: Comparison, at: list[int], arguments: argparse.Namespace)
         headers,
         [
             [
-                *result.method,
+                *_names(result.method),
+                result.method.label,
                 len(result.run_ids),
                 *(_interval(result, result.at[step], as_share) for step in at),
                 *(_reaching(result.reaching[threshold]) for threshold in thresholds),
@@ -161,7 +177,56 @@ def _print(comparison: Comparison, at: list[int], arguments: argparse.Namespace)
         "median [95 % interval] (runs that reached it / runs)."
     )
     horizons = ", ".join(map(text.steps, sorted({each.horizon for each in comparison.results})))
-    print(f"Area: mean height of the curve up to the last step that every run of the task reached ({horizons}).")
+    print(
+        f"Area: mean height of the curve up to the last step that every run of the task reached ({horizons}"
+        f"{', counted from the parent step in branches' if any(each.method.branched for each in comparison.results) else ''})."
+    )
+
+
+def _names(method: Method) -> tuple[str, str]:
+    """Environment, with where its runs branched, and agent."""
+    return ", ".join([method.env, *([MOMENTS[method.branched]] if method.branched in MOMENTS else [])]), method.algo
+
+
+def _print_phases(comparison: Comparison, markdown: bool) -> None:
+    """When runs first succeeded, and how long they took from there."""
+    if not any(any(each.phases.values()) for each in comparison.results):
+        return
+    kinds = {bool(each.method.branched) for each in comparison.results}
+    names = {phase: phase_name(phase, *kinds) for phase in SHOWN_PHASES if kinds != {True} or phase.startswith("to_")}
+    print()
+    text.print_table(
+        ["env", "algo", "replay", *names.values()],
+        [
+            [*_names(each.method), each.method.label, *(restricted_words(each.phases[phase]) for phase in names)]
+            for each in comparison.results
+        ],
+        markdown=markdown,
+    )
+    print(
+        "\nSteps: mean time [95 % interval], restricted to a horizon that the methods of the task share (censored runs, which "
+        "never got there, of those in which this time began)."
+    )
+
+
+def _print_improvements(comparison: Comparison, arguments: argparse.Namespace) -> None:
+    """Every method against every baseline, in both measures."""
+    if not comparison.improvements:
+        return
+    success = arguments.metric == SUCCESS
+    print()
+    text.print_table(
+        ["env", "algo", "replay", "baseline", "runs", *["steps to 50 %, difference"] * success, "area, difference",
+         "larger area, probability"],
+        [
+            [
+                *_names(each.method), each.method.label, each.baseline.label, runs_words(each, comparison.results),
+                *[contrast_words(each.consolidation)] * success, difference_words(each.area), _bounds(each.probability, False),
+            ]
+            for each in comparison.improvements
+        ],
+        markdown=arguments.markdown,
+    )  # fmt: skip
 
 
 def _interval(result: MethodResult, interval: stats.Interval | None, as_share: bool) -> str:

@@ -35,7 +35,7 @@ def add(commands: Any) -> None:
         "--backup",
         metavar="FILE",
         type=Path,
-        help="copy the store (SQLite only) to FILE, and each run's newest checkpoint to "
+        help="copy the store (SQLite only) to FILE, and each run's newest checkpoint and those kept for branches to "
         "a folder next to it; consistent even while runs are writing",
     )
 
@@ -210,7 +210,9 @@ def _store(arguments: argparse.Namespace, problems: list[str], hints: list[str])
 
 def _back_up(store: Any, target: Path) -> str:
     """Copy the checkpoints, then the database: a resume needs every row that is older than its checkpoint."""
-    from vlmrb.checkpoint import copy_checkpoint
+    from vlmrb.branching import folder_of_parent
+    from vlmrb.checkpoint import copy_checkpoint, copy_checkpoints
+    from vlmrb.kept import MOMENTS, folder_of_moment
     from vlmrb.store import runs_folder
 
     folder = runs_folder(target)
@@ -224,6 +226,11 @@ def _back_up(store: Any, target: Path) -> str:
             for run in store.runs():
                 place = Path(str(run.run_id)) / "checkpoints"
                 if copy_checkpoint(store.folder_of_run(run.run_id).parent / place, partial / place) is not None:
+                    copied.add(run.run_id)
+                theirs, ours = store.folder_of_run(run.run_id), partial / str(run.run_id)
+                for moment in MOMENTS:
+                    copy_checkpoints(folder_of_moment(theirs, moment), folder_of_moment(ours, moment))
+                if copy_checkpoints(folder_of_parent(theirs), folder_of_parent(ours)):
                     copied.add(run.run_id)
         store.backup(target)
         if partial.exists():

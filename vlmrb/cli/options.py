@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -45,10 +45,12 @@ def add_run_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_id", metavar="RUN", type=positive_integer, help="run number, as shown by 'runs'")
 
 
-def add_config_options(parser: argparse.ArgumentParser) -> None:
+def add_config_options(parser: argparse.ArgumentParser, *, without: Collection[str] = ()) -> None:
     """Add one option per setting of a run, in groups. Only options that the user gives end up in the namespace."""
     groups: dict[str, Any] = {}
     for setting in settings().values():
+        if setting.name in without:
+            continue
         if setting.group not in groups:
             groups[setting.group] = parser.add_argument_group(setting.group)
         add: Any = partial(

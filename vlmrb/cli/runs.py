@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from vlmrb.analysis.agreement import Agreement, judge
 from vlmrb.analysis.comparison import method_of
@@ -12,6 +13,10 @@ from vlmrb.cli.live import change_json, outcome
 from vlmrb.cli.options import add_command, add_run_argument, positive_integer, step_count
 from vlmrb.cli.score import agreement_json
 from vlmrb.errors import NotFoundError
+from vlmrb.types import Lineage
+
+if TYPE_CHECKING:
+    from vlmrb.branching import BranchPoint
 
 STATUSES = ("created", "running", "paused", "finished", "stopped", "failed", "interrupted")
 
@@ -63,6 +68,7 @@ def list_runs(arguments: argparse.Namespace) -> int:
         print(f"no {f'{arguments.status} ' if arguments.status else ''}runs yet; start one with: python -m vlmrb train")
     else:
         headers = ["run", "name", "status", "env", "algo", "replay", "seed", "steps", "success", "best", "steps/s", "started"]
+        headers += ["branch of"] * any(run.lineage for run, _, _ in rows)
         text.print_table(
             headers,
             [
@@ -79,7 +85,8 @@ def list_runs(arguments: argparse.Namespace) -> int:
                     text.percent(best),
                     text.number(run.steps_per_second, 4),
                     text.ago(run.started_at or run.created_at),
-                ]
+                    f"{run.parent_id}@{run.parent_step}" if run.lineage else "–",
+                ][: len(headers)]
                 for run, latest, best in rows
             ],
         )
@@ -88,6 +95,7 @@ def list_runs(arguments: argparse.Namespace) -> int:
 
 def show_run(arguments: argparse.Namespace) -> int:
     """`show RUN`: everything except curves and clips."""
+    from vlmrb.branching import branch_points
     from vlmrb.store import Store
 
     with Store(arguments.store, create=False) as store:
@@ -96,6 +104,7 @@ def show_run(arguments: argparse.Namespace) -> int:
         changes = store.live_changes(run.run_id)
         clips = store.count_clips(run.run_id)
         folder = store.folder_of_run(run.run_id)
+        points = branch_points(store, run.run_id)
         labels = _labels(store, run.run_id) if run.scorer is not None else None
     if arguments.json:
         judged = None if labels is None else agreement_json(labels)
@@ -104,6 +113,7 @@ def show_run(arguments: argparse.Namespace) -> int:
             | {
                 "clips": clips,
                 "folder": folder,
+                "branch_points": points,
                 "metrics": latest,
                 "controls": [change_json(each) for each in changes],
                 "labels": judged,
@@ -120,6 +130,8 @@ def show_run(arguments: argparse.Namespace) -> int:
             "clips": f"{clips} stored; "
             + ", ".join(f"{name} {value}" for name, value in text.to_json(run.counters).items() if value != ""),
             **({} if labels is None else {"labels": _labels_in_words(labels)}),
+            **({} if run.lineage is None else {"branch": _lineage(run.lineage)}),
+            **({"checkpoints": _points(points)} if points else {}),
             "created": text.ago(run.created_at),
             "last heartbeat": text.ago(run.heartbeat_at),
             "files": str(folder),
@@ -157,6 +169,22 @@ def show_curve(arguments: argparse.Namespace) -> int:
     for step, value in zip(steps.tolist(), values.tolist(), strict=True):
         print(f"{step}\t{value:.6g}")
     return 0
+
+
+def _lineage(lineage: Lineage) -> str:
+    seed = f", continuation seed {lineage.continuation_seed}" if lineage.continuation_seed else ""
+    moment = "" if lineage.parent_moment == "step" else f" ({lineage.parent_moment})"
+    return f"of run {lineage.parent_id} at step {lineage.parent_step}{moment}{seed}"
+
+
+def _points(points: Sequence[BranchPoint]) -> str:
+    """Where the run can be branched off, and what that takes on the disk."""
+    words = [
+        f"step {point.step} ({point.moment if point.moment != 'step' else 'kept' if point.kept else 'to resume from'}, "
+        f"{text.size(point.size)})"
+        for point in points
+    ]
+    return "; ".join(words)
 
 
 def _labels(store: Any, run_id: int) -> Agreement | None:

@@ -9,8 +9,8 @@ process does and `logs` what it writes, `live` requests changes from live runs, 
 from __future__ import annotations
 
 from vlmrb.jobs.dispatching import dispatch, job_limit, reconcile, set_job_limit
-from vlmrb.jobs.estimates import Estimate, estimate
-from vlmrb.jobs.launching import launch, resume
+from vlmrb.jobs.estimates import Estimate, Speeds, estimate, speeds, until_last_ends
+from vlmrb.jobs.launching import branch, launch, resume
 from vlmrb.jobs.live import pause, request_lambda, request_prompt, stop, unpause, why_not
 from vlmrb.jobs.logs import log_tail
 from vlmrb.jobs.presets import LaunchPreset, matched_set, parse_seeds, preset, presets
@@ -21,8 +21,10 @@ from vlmrb.rescoring import TrialReport, TrialRow, trial_report
 __all__ = [
     "Estimate",
     "LaunchPreset",
+    "Speeds",
     "TrialReport",
     "TrialRow",
+    "branch",
     "cancel",
     "delete_run",
     "dispatch",
@@ -42,9 +44,11 @@ __all__ = [
     "resume",
     "resume_trial",
     "set_job_limit",
+    "speeds",
     "stop",
     "stop_trial",
     "trial_report",
     "unpause",
+    "until_last_ends",
     "why_not",
 ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vlmrb import branching
 from vlmrb.config import TrainConfig
 from vlmrb.creation import CheckedRun, check_run, write_run
 from vlmrb.errors import CheckpointError, ConfigError, RunBusyError, VlmrbError
@@ -25,6 +26,7 @@ def launch(
     names: Sequence[str] | None = None,
     set_name: str = "",
     tags: Iterable[str] = (),
+    tags_of: Sequence[Iterable[str]] | None = None,
 ) -> list[int]:
     """Train in the background: check all runs, write and queue them in order, then start as many as the limit allows.
 
@@ -34,6 +36,7 @@ def launch(
         names: for people, one per run; None builds them from the settings, including those that differ.
         set_name: name of this matched set of runs.
         tags: added to every run.
+        tags_of: further tags, for each run its own.
 
     Returns:
         The ids of the runs.
@@ -46,10 +49,10 @@ def launch(
         raise ConfigError(f"launch: got {len(configs)} runs; allowed: 1 to {MAX_RUNS}")
     assert names is None or len(names) == len(configs), (names, len(configs))
     checked = check_all(configs)
-    chosen = list(tags)
+    chosen = [[*tags, *own] for own in tags_of or [()] * len(configs)]
     run_ids = [
-        write_run(run, store=store, name=name, set_name=set_name, tags=chosen)
-        for run, name in zip(checked, names or default_names(configs), strict=True)
+        write_run(run, store=store, name=name, set_name=set_name, tags=own)
+        for run, name, own in zip(checked, names or default_names(configs), chosen, strict=True)
     ]
     store.enqueue_jobs("train", run_ids)
     dispatch(store)
@@ -92,6 +95,28 @@ def from_anywhere(scorer: str) -> str:
     """The scorer with its model folder as an absolute path, for a process that may start in another folder."""
     kind, _, place = scorer.partition(":")
     return f"hf:{Path(place).absolute()}" if kind == "hf" and place and Path(place).is_dir() else scorer
+
+
+def branch(
+    store: Store,
+    run_id: int,
+    at: str | int,
+    changes: Sequence[Mapping[str, Any]],
+    seeds: Sequence[int] = (0,),
+    *,
+    steps: int | None = None,
+    set_name: str = "",
+    tags: Iterable[str] = (),
+) -> list[int]:
+    """Train branches of a run in the background; arguments, result and errors as in `vlmrb.branching.branch`."""
+    places = [
+        {name: from_anywhere(value) if name == "scorer" and value else value for name, value in change.items()}
+        for change in changes
+    ]
+    run_ids = branching.branch(store, run_id, at, places, seeds, steps=steps, set_name=set_name, tags=tags)
+    store.enqueue_jobs("train", run_ids)
+    dispatch(store)
+    return run_ids
 
 
 def resume(store: Store, run_id: int) -> int:

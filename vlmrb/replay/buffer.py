@@ -12,6 +12,9 @@ from vlmrb.replay.sampling import Added, Parts, Sampler, ones
 from vlmrb.replay.upgrade import one_step_state
 from vlmrb.types import Batch, Feedback, ObservationSpec, Transition
 
+ADDED_AT_ONCE = 4_096
+"""Items that `add_to_sampler` gives a sampler at a time."""
+
 _STORED = ("actions", "observations", "terminated", "rewards", "episodes", "next_observations")
 
 
@@ -100,6 +103,20 @@ class ReplayBuffer:
         """A new episode begins in every environment: no stored return grows any further (used when a run is resumed)."""
         self._begin_episodes(np.arange(self._n_envs))
 
+    def add_to_sampler(self) -> None:
+        """Give a sampler that is new all items that are held, in the order in which they came."""
+        if not hasattr(self.sampler, "add"):
+            return
+        oldest = self.next_item_id - len(self)
+        for first in range(oldest, self.next_item_id, ADDED_AT_ONCE):
+            item_ids = np.arange(first, min(first + ADDED_AT_ONCE, self.next_item_id))
+            slots, following = item_ids % self.capacity, item_ids + self._n_envs
+            episodes = self._items["episodes"][slots].astype(np.int64)
+            ahead = self._items["episodes"][following % self.capacity]
+            goes_on = np.where(following < self.next_item_id, ahead, self._episodes[item_ids % self._n_envs]) == episodes
+            steps, observations = self._item_steps[slots].astype(np.int64), self._items["observations"][slots]
+            self.sampler.add(slots, Added(item_ids, episodes, steps, ~goes_on, observations, self._n_envs))
+
     def sample(self, batch_size: int, score: Callable[[Batch], np.ndarray] | None = None) -> Batch:
         """Draw a batch with the sampler's distribution; the buffer must not be empty.
 
@@ -179,8 +196,8 @@ class ReplayBuffer:
                 state[f"sampler.{name}"] = value[:size] if isinstance(value, np.ndarray) else value
         return state
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave, also that of version 0.1."""
+    def load_state_dict(self, state: dict[str, Any], *, sampler: bool = True) -> None:
+        """Restore what `state_dict` gave, also that of version 0.1; `sampler`: with the sampler's state."""
         if "episodes" not in state:
             state = one_step_state(state, self.capacity, self._n_envs, self._n_step, self._gamma)
         self.next_item_id, self._next_episode = int(state["next_item_id"]), int(state["next_episode"])
@@ -189,7 +206,7 @@ class ReplayBuffer:
         for name in _STORED:
             self._items[name][: len(self)] = state[name]
         self._item_steps[: len(self)] = state["steps"]
-        if hasattr(self.sampler, "load_state_dict"):
+        if sampler and hasattr(self.sampler, "load_state_dict"):
             prefix = "sampler."
             self.sampler.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
 

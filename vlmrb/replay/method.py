@@ -36,6 +36,8 @@ class ReplayMethod:
         variants: settings that make it another method, in a comparison, where they are not the default: how to say so.
         feedback: what it wants from the agent's updates, of `vlmrb.replay.sampling.FEEDBACK`; the agent computes nothing else.
         live: the changes of a live run that it takes, of REPLAY_CHANGES.
+        stored: of `settings`, those that what its sampler saves depends on; where only others differ, a branch takes over the
+            parent's sampler as it is. None for all of them.
         labels: whether it replays by the scorer's labels; a run of it has a scorer.
         mixes: whether it mixes its choice with that of a base method (`--base`); such a method is no base itself.
         exact: whether it states the probability of any item, not only of candidates that one draw looked at.
@@ -53,6 +55,7 @@ class ReplayMethod:
     variants: Mapping[str, Callable[[Any], str]] = field(default_factory=dict)
     feedback: tuple[str, ...] = ()
     live: tuple[str, ...] = ()
+    stored: tuple[str, ...] | None = None
     labels: bool = False
     mixes: bool = False
     exact: bool = True
@@ -69,7 +72,7 @@ class ReplayMethod:
             ("live", self.live, REPLAY_CHANGES),
         ):
             problems += [f"{name}: got {value!r}; allowed: {', '.join(allowed)}" for value in given if value not in allowed]
-        unread = sorted((set(self.defaults) | set(self.variants)) - set(self.settings))
-        problems += [f"settings: {name!r} has a default or a variant but is not among them" for name in unread]
+        unread = sorted((set(self.defaults) | set(self.variants) | set(self.stored or ())) - set(self.settings))
+        problems += [f"settings: {name!r} has a default or a variant, or is stored, but is not among them" for name in unread]
         if problems:
             raise ValueError("; ".join(problems))

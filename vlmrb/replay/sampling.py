@@ -12,6 +12,7 @@ if it needs them; the buffer and the Trainer look at which ones are there:
     change(name, value)            a live change that the method takes (`ReplayMethod.live`)
     figures()                      numbers for the run's curves, by metric
     state_dict(), load_state_dict(state)
+    take_labels(state)            the labels, and nothing else, of what another sampler of the method saved (`labels`)
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Label sources other than a VLM, as controls for its labels. Always shown as control scorers.
 
-`oracle` reads the simulator's events and answers one question per kind of progress (`PROGRESS_KINDS`). `reward` reads
-the rewards and `random` nothing at all; they have one answer.
+`oracle` reads the simulator's events and answers one question per kind of progress (`vlmrb.events.PROGRESS_KINDS`). `reward`
+reads the rewards and `random` nothing at all, with one answer each.
 """
 
 from __future__ import annotations

@@ -21,10 +21,11 @@ from vlmrb.store.jobs import Jobs
 from vlmrb.store.live import LiveChanges
 from vlmrb.store.patience import patiently
 from vlmrb.store.prompts import Prompts
-from vlmrb.store.runs import Runs
+from vlmrb.store.runs import SUCCESS, Runs
 from vlmrb.store.scores import Scores
 from vlmrb.store.trials import Trials
 from vlmrb.store.writer import RunWriter
+from vlmrb.types import RunSummary
 
 if TYPE_CHECKING:
     from vlmrb.analysis.comparison import MeasuredRun
@@ -36,15 +37,30 @@ class Store(Runs, Curves, Clips, Browsing, Scores, Trials, Prompts, LiveChanges,
     """An open store: runs with their curves, clips with their scores, prompts and live changes."""
 
     def measured_runs(self, run_ids: Iterable[int], metric: str) -> list[MeasuredRun]:
-        """Runs with their curve of `metric`, by ascending id; missing runs are skipped."""
+        """Runs with their curve of `metric` and their phases, by ascending id; missing runs are skipped."""
         from vlmrb.analysis.comparison import MeasuredRun  # pulls in the configuration model, slow to import
+        from vlmrb.analysis.phases import FIFTH, Phases, phases_of
 
         runs = sorted(self.runs(run_ids=run_ids), key=lambda run: run.run_id)
         ids = [run.run_id for run in runs]
-        curves, edited = self.curves(ids, [metric]), self.edited_runs(ids)
-        played = self.successes_before({run.run_id: int(run.config.get("play_steps", 0)) for run in runs})
+        curves, edited = self.curves(ids, [metric, SUCCESS]), self.edited_runs(ids)
+        play_steps = {run.run_id: int(run.config.get("play_steps", 0)) for run in runs}
+        played, successes = self.successes_before(play_steps), self.early_successes(play_steps, (1, FIFTH))
+
+        def phases(run: RunSummary) -> Phases:
+            first, fifth = successes[run.run_id]
+            return phases_of(first, fifth, *_measured(*curves[run.run_id, SUCCESS]), parent_step=run.parent_step)
+
         return [
-            MeasuredRun(run, *_measured(*curves[run.run_id, metric]), run.run_id in edited, *played[run.run_id]) for run in runs
+            MeasuredRun(
+                run,
+                *_measured(*curves[run.run_id, metric]),
+                edited=run.run_id in edited,
+                play_episodes=played[run.run_id][0],
+                play_successes=played[run.run_id][1],
+                phases=phases(run),
+            )
+            for run in runs
         ]
 
     def writer(self, run_id: int) -> RunWriter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from sqlalchemy import BigInteger, Connection, Integer, Text, column, func, select, values
@@ -76,6 +76,25 @@ class Curves(Database):
                 query = select(func.count(), func.count().filter(c.success)).where(c.run_id == run_id, c.step < step)
                 ended, successes = connection.execute(query).one()
                 found[run_id] = ended, successes
+        return found
+
+    def early_successes(self, since: Mapping[int, int], numbers: Sequence[int]) -> dict[int, tuple[int | None, ...]]:
+        """By run: at which step its n-th successful episode ended, for each n in `numbers`; None if there is none.
+
+        Args:
+            since: by run, the step from which episodes count.
+            numbers: which successes, counted from 1.
+        """
+        columns = (column("run_id", Integer), column("since", BigInteger))
+        c, found = t.episodes.c, dict[int, tuple[int | None, ...]]()
+        runs = list(since.items())
+        with self._read() as connection:
+            for start in range(0, len(runs), _CURVES_PER_QUERY):
+                asked = values(*columns, name="asked").data(runs[start : start + _CURVES_PER_QUERY]).cte("asked")
+                # each stops reading the run's episodes at the success that it looks for
+                of_run = select(c.step).where(c.run_id == asked.c.run_id, c.step >= asked.c.since, c.success).order_by(c.step)
+                nth = [of_run.limit(1).offset(n - 1).correlate(asked).scalar_subquery().label(f"nth_{n}") for n in numbers]
+                found |= {row[0]: tuple(row[1:]) for row in connection.execute(select(asked.c.run_id, *nth))}
         return found
 
     def events(self, run_id: int) -> list[tuple[int, int, Event]]:

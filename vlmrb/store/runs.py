@@ -21,7 +21,7 @@ from vlmrb.store.database import Database
 from vlmrb.store.liveness import HEARTBEAT_TIMEOUT_S, is_alive
 from vlmrb.store.text import clean, clean_tags, plain
 from vlmrb.store.trials import forget_run
-from vlmrb.types import CLIPS_PER_RUN, EDITS, LIVE, RunCounters, RunListItem, RunStatus, RunSummary
+from vlmrb.types import CLIPS_PER_RUN, EDITS, LIVE, Lineage, RunCounters, RunListItem, RunStatus, RunSummary
 
 SUCCESS = "eval/success_rate"
 """The metric shown in lists of runs."""
@@ -46,6 +46,7 @@ class Runs(Database):
         success_rule: str,
         set_name: str = "",
         tags: Iterable[str] = (),
+        lineage: Lineage | None = None,
     ) -> int:
         """Add a run that has not started; returns its id. Ids count up from 1 and are never reused.
 
@@ -56,6 +57,7 @@ class Runs(Database):
             success_rule: in words.
             set_name: the matched set that it belongs to, if any.
             tags: as for `tag_run`.
+            lineage: where it comes from, if it is a branch.
 
         Raises:
             ConfigError: a value is not plain JSON data, or a tag is invalid.
@@ -66,12 +68,13 @@ class Runs(Database):
             "config": plain(config, "config"),
             "render_spec": plain(render_spec, "render_spec"),
             "success_rule": clean(success_rule),
-            "step": 0,
+            "step": 0 if lineage is None else lineage.parent_step,
             "counters": {},
             "created_at": time.time(),
             "error": "",
             "tags": clean_tags(tags),
             "set_name": clean(set_name, "set name")[:MAX_NAME],
+            **({} if lineage is None else asdict(lineage)),
         }
         with self._write() as connection:
             run_id = int(connection.execute(insert(t.runs).values(**row).returning(t.runs.c.run_id)).scalar_one())
@@ -107,12 +110,13 @@ class Runs(Database):
             _update(connection, run_id, before)
 
     def has_begun(self, run_id: int) -> bool:
-        """Whether anything is stored that the run did.
+        """Whether anything is stored that the run did; what the parent of a branch did does not count.
 
         Raises:
             NotFoundError: there is no such run.
         """
-        if self.run(run_id).step > 0:
+        run = self.run(run_id)
+        if run.step > (run.parent_step or 0):
             return True
         rows = [exists().where(table.c.run_id == run_id) for table in (t.episodes, t.metrics, t.events, t.clips)]
         with self._read() as connection:
@@ -365,5 +369,6 @@ def _summary(row: Row[Any]) -> RunSummary:
         total_steps=config.get("total_steps", 0), step=row.step, steps_per_second=row.steps_per_second,
         created_at=row.created_at, started_at=row.started_at, ended_at=row.ended_at, heartbeat_at=row.heartbeat_at,
         pid=row.pid, error=error, config=config, render_spec=row.render_spec, success_rule=row.success_rule,
-        counters=_counters(row.counters), tags=tuple(row.tags), set_name=row.set_name,
+        counters=_counters(row.counters), tags=tuple(row.tags), set_name=row.set_name, parent_id=row.parent_id,
+        parent_step=row.parent_step, parent_moment=row.parent_moment, continuation_seed=row.continuation_seed,
     )  # fmt: skip

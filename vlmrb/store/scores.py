@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from sqlalchemy import insert, select, update
 
@@ -10,9 +11,9 @@ from vlmrb.errors import ConfigError
 from vlmrb.store import tables as t
 from vlmrb.store.clips import no_clip
 from vlmrb.store.database import Database
-from vlmrb.store.records import SCORE_COLUMNS, clip_score
+from vlmrb.store.records import SCORE_COLUMNS, clip_score, score_row
 from vlmrb.store.text import clean
-from vlmrb.types import ClipScore
+from vlmrb.types import CLIPS_PER_RUN, ClipScore
 
 
 class Scores(Database):
@@ -33,6 +34,15 @@ class Scores(Database):
             query = query.where(t.scores.c.prompt_id == prompt_id)
         with self._read() as connection:
             return [clip_score(row) for row in connection.execute(query.order_by(t.scores.c.score_id))]
+
+    def add_scores(self, scores: Sequence[ClipScore]) -> None:
+        """Add scores of clips of any runs, and leave the clips' labels alone; those of a clip that is gone are passed over."""
+        clip_ids = [score.clip_id for score in scores]
+        with self._write() as connection:
+            existing = set(connection.scalars(select(t.clips.c.clip_id).where(t.clips.c.clip_id.in_(clip_ids))))
+            rows = [score_row(score.clip_id // CLIPS_PER_RUN, score) for score in scores if score.clip_id in existing]
+            if rows:
+                connection.execute(insert(t.scores), rows)
 
     def label_clip(self, clip_id: int, agrees: bool, note: str = "", *, label: bool | None = None) -> None:
         """Store a person's verdict on the clip's label. The newest verdict decides what the label should be.

@@ -73,6 +73,10 @@ runs = Table(
     Column("error", Text, nullable=False),
     Column("tags", JSON, nullable=False, server_default="[]"),
     Column("set_name", Text, nullable=False, server_default=""),
+    Column("parent_id", Integer),  # no foreign key: the number stays readable when the parent is deleted
+    Column("parent_step", BigInteger),
+    Column("parent_moment", String(40), nullable=False, server_default=""),
+    Column("continuation_seed", Integer, nullable=False, server_default="0"),
     sqlite_autoincrement=True,  # the id of a deleted run is never reused
 )
 

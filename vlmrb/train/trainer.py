@@ -1,31 +1,30 @@
 """The Trainer: the method and its bookkeeping.
 
 `Trainer._learn` is the method as described in the paper (arXiv 2602.01915, section 3); everything else in this file is
-bookkeeping around it: schedules, live changes, evaluation, checkpoints, and resuming after a crash.
+bookkeeping around it: schedules, live changes, evaluation, checkpoints.
 """
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from vlmrb.agents import make_agent
-from vlmrb.checkpoint import KEPT, load_checkpoint, remove_older, save_checkpoint
+from vlmrb.branching import folder_of_parent
+from vlmrb.checkpoint import load_checkpoint
 from vlmrb.clips import ClipRecorder
 from vlmrb.config import TrainConfig
 from vlmrb.envs import Play, VectorEnv, VectorStep, make_env
 from vlmrb.errors import (
     CheckpointError,
     ConfigError,
-    NotFoundError,
     StoreBusyError,
     StoreCorruptError,
-    StoreError,
-    StoreFullError,
     StoreUnavailableError,
     VlmrbError,
 )
@@ -36,9 +35,13 @@ from vlmrb.replay import ReplayBuffer, make_sampler, replay_method
 from vlmrb.scoring import resolve_prompt
 from vlmrb.store import Store
 from vlmrb.train import outage
+from vlmrb.train.ending import Ending
+from vlmrb.train.keeping import Keeping
 from vlmrb.train.labelling import Labelling
 from vlmrb.train.outage import Outage
+from vlmrb.train.resuming import Learned, Resuming
 from vlmrb.train.signals import Signals
+from vlmrb.train.takeover import TakeOver
 from vlmrb.types import (
     EDITS,
     LIVE,
@@ -47,7 +50,6 @@ from vlmrb.types import (
     Clip,
     Episode,
     LiveChange,
-    Prompt,
     RunCounters,
     RunFigures,
     RunStatus,
@@ -57,23 +59,6 @@ from vlmrb.types import (
 
 HOUSEKEEPING_S = 1.0
 """Seconds between heartbeats, checks for live changes, and writes of buffered rows."""
-
-_MAY_DIFFER = {
-    "total_steps",
-    "eval_interval",
-    "eval_episodes",
-    "log_interval",
-    "checkpoint_interval",
-    "keep_clips",
-    "device",
-    "scorer_device",
-    "scorer_dtype",
-    "scoring_batch_size",
-    "scoring_queue_size",
-    "sync_scoring",
-    "on_scorer_failure",
-}
-"""Settings that say how long, where or how fast a run trains, and nothing about what a checkpoint holds."""
 
 Progress = Callable[[int, int, RunFigures], None]
 """Called about once a second with the step, the total number of steps and the latest figures."""
@@ -117,11 +102,11 @@ class Trainer:
         """Whether the run has started or been resumed; before that, nothing is written to its row."""
         self._losses: list[str] = []  # what could not be resumed, in words
         self._folder = store.folder_of_run(run_id) / "checkpoints"
-        self._unwritten = store.folder_of_run(run_id) / "unwritten.jsonl"
         self._outage = Outage(store)
         self._writer = store.writer(run_id)
         self._outage.wait_until_free()
-        self._take_back()
+        self._ending = Ending(run_id, self._folder, self._writer, self._outage, self._checkpoint, self._report_progress)
+        self._ending.take_back()
         # one generator per consumer: adding a consumer does not shift the others' draws
         names = ("episodes", "replay", "agent", "evaluation", "play")
         seeds = np.random.SeedSequence(config.seed).spawn(len(names))
@@ -149,13 +134,8 @@ class Trainer:
         self._metrics, self._counters = MeanMetrics(), Counters()
         self._returns = np.zeros(config.n_envs)
         self._lengths = np.zeros(config.n_envs, int)
-        self._updates = 0
         prompt = resolve_prompt(config.prompt)
-        self._success_rate: float | None = None
         self._status: RunStatus = "running"
-        self._interrupted = False
-        self._kept = ""  # what is in the run's folder, if the store did not take the end of the run
-        self._gives_up_at: float | None = None
         self._checkpoint_due = False
         self._answers: dict[int, dict[str, Any]] = {}
         self._labelling = Labelling(
@@ -168,6 +148,8 @@ class Trainer:
             self._counters,
             self._metrics,
         )
+        self._learned = Learned(config, self._buffer, self._agent, self._recorder, self._rngs, self._counters, self._labelling)
+        self._keeping = Keeping(self._folder.parent, self._learned)
         self._start_clock()
 
     # -- the method
@@ -219,7 +201,9 @@ class Trainer:
                     self._finish()
         except (StoreUnavailableError, StoreCorruptError) as failure:
             self._status = "failed"
-            error = f"{failure}; {self._kept or self._keep_in_folder()}" if self.begun else str(failure)
+            error = str(failure)
+            if self.begun:
+                error += f"; {self._ending.kept or self._ending.keep_in_folder('failed', self.step)}"
             raise type(failure)(error) from failure
         except BaseException as failure:
             self._status, error = "failed", str(failure) or type(failure).__name__
@@ -232,19 +216,45 @@ class Trainer:
 
     def _begin(self) -> None:
         loaded = load_checkpoint(self._folder, self._losses.append)
+        resuming = Resuming(self.run_id, self._learned, self._store, self._folder, self._losses)
         if loaded is None:
             self._check_nothing_is_lost()
-            self._store.rollback_run(self.run_id, 0)
-            self._checkpoint()  # from here on, a run without a checkpoint has lost it
+            self._start(resuming)
         elif self._from_start:
             raise CheckpointError(f"run {self.run_id} has a whole checkpoint; resume it without --from-start")
-        else:
-            self._restore(*loaded)
+        elif resuming.resume(loaded):
+            self._status = "finished"
+        self._keeping.begin(self.step)
         self.begun = True
         for change in self._requested_before:
             if change.name in LIVE_CHANGES and change.name not in EDITS:
                 self._store.acknowledge_change(change.change_id, error="requested before the run was resumed")
         self._start_clock()
+
+    def _start(self, resuming: Resuming) -> None:
+        """Start at step 0, or where the branch's parent was, with a checkpoint: from here on, a run without one has lost it.
+
+        Raises:
+            CheckpointError: the checkpoint that the branch starts from is gone, damaged or of another version.
+        """
+        lineage = self._store.run(self.run_id).lineage
+        if lineage is None:
+            self._store.rollback_run(self.run_id, 0)
+            self._checkpoint(self._status)
+            return
+        folder = folder_of_parent(self._folder.parent)
+        inherited = load_checkpoint(folder, self._losses.append)
+        if inherited is None:
+            reason = "; ".join(self._losses) or f"there is none in {folder}"
+            raise CheckpointError(
+                f"run {self.run_id} is a branch of run {lineage.parent_id} and has no checkpoint to start from: {reason}. "
+                f"Delete it and branch off again: vlmrb branch {lineage.parent_id} --at {lineage.parent_step}"
+            )
+        prompt = TakeOver(lineage, self._learned, self._store, self._losses, self._tick_at_start).take(*inherited)
+        self._store.rollback_run(self.run_id, self.step)
+        self._labelling.set_prompt(prompt)
+        self._checkpoint(self._status)
+        resuming.take_up_clips(prompt, [], self._recorder.next_number)
 
     def _check_nothing_is_lost(self) -> None:
         """Starting at step 0 would erase the curves of a run that has begun.
@@ -266,6 +276,19 @@ class Trainer:
         self._started_step = self.step
         self._paused_s = self._evaluation_s = 0.0
 
+    def _tick_at_start(self) -> None:
+        """While clips are scored before the first step: show that the run is alive.
+
+        Raises:
+            KeyboardInterrupt: the run has been interrupted; its next start finds the scores that there are.
+        """
+        if self._status != "running":
+            raise KeyboardInterrupt
+        if time.monotonic() - self._last_house >= HOUSEKEEPING_S:
+            self._last_house = time.monotonic()
+            self._outage.attempt(lambda: self._store.heartbeat(self.run_id, self.step))
+            self._report_progress()
+
     def _advance_schedules(self) -> None:
         if hasattr(self._sampler, "advance"):
             self._sampler.advance(self.step)
@@ -274,10 +297,10 @@ class Trainer:
         return self._sampler.figures() if hasattr(self._sampler, "figures") else {}
 
     def _update_is_due(self) -> bool:
-        return self._updates < (self.step - self.config.learning_starts) // self.config.train_freq
+        return self._learned.updates < (self.step - self.config.learning_starts) // self.config.train_freq
 
     def _count_update(self, metrics: dict[str, float]) -> None:
-        self._updates += 1
+        self._learned.updates += 1
         for name, value in metrics.items():
             self._metrics.add(name, value)
 
@@ -316,8 +339,8 @@ class Trainer:
         self._metrics.add(f"{stage}/episodic_length", episode.length)
         if episode.success is not None:
             self._metrics.add(f"{stage}/success_rate", float(episode.success))
-        if episode.success and stage == "rollout" and hasattr(self._sampler, "succeeded"):
-            self._sampler.succeeded(step)
+        if episode.success and stage == "rollout":
+            self._learned.succeeded(step)
         self._returns[index], self._lengths[index] = 0.0, 0
 
     def _next_episode_seed(self) -> int:
@@ -334,7 +357,10 @@ class Trainer:
             self._evaluate()
         self._checkpoint_due |= _crosses(before, now, config.checkpoint_interval)
         if self._checkpoint_due and not self._outage.active:  # the store is never behind a checkpoint
-            self._checkpoint_due = not self._outage.attempt(self._checkpoint)
+            self._checkpoint_due = not self._outage.attempt(lambda: self._checkpoint(self._status))
+        for moment in self._keeping.due(before, now):
+            self._outage.attempt(self._writer.flush)  # a branch with another scorer looks for the clips
+            self._keeping.keep(moment)
         if time.monotonic() - self._last_house >= HOUSEKEEPING_S:
             self._tick()
             while self._status == "paused":
@@ -371,7 +397,7 @@ class Trainer:
         self._answer_changes()
 
     def _run_counters(self) -> RunCounters:
-        return replace(self._labelling.counters(), store_notice=self._outage.notice)
+        return replace(self._labelling.counters(), store_notice=self._outage.notice, checkpoint_notice=self._keeping.notice)
 
     def _wait(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -383,10 +409,10 @@ class Trainer:
 
     def _figures(self) -> RunFigures:
         busy = self._outage.notice if self._outage.active else ""
-        trouble = self._labelling.failure or self._outage.notice or self._labelling.notice
+        trouble = self._labelling.failure or self._outage.notice or self._keeping.notice or self._labelling.notice
         return RunFigures(
             steps_per_second=self._steps_per_second(),
-            success_rate=self._success_rate,
+            success_rate=self._learned.success_rate,
             vlm_weight=self._replay_figures().get("replay/vlm_weight"),
             positive_rate=self._counters.positive_rate,
             warning=busy or "; ".join(filter(None, (*self._losses, trouble))),
@@ -417,7 +443,7 @@ class Trainer:
         result = evaluate(
             self._agent, self._eval_envs, self.config.eval_episodes, self.config.eval_epsilon, self._rngs["evaluation"]
         )
-        self._success_rate = result.success_rate
+        self._learned.success_rate = result.success_rate
         if result.success_rate is not None:
             self._writer.add_metric("eval/success_rate", self.step, result.success_rate)
         self._writer.add_metric("eval/episodic_return", self.step, result.episodic_return)
@@ -456,9 +482,9 @@ class Trainer:
             self._sampler.change("lambda", change.weight)  # type: ignore[attr-defined]
 
     def _interrupt(self) -> None:
-        self._status, self._interrupted = "interrupted", True
+        self._status, self._ending.in_haste = "interrupted", True
 
-    # -- finishing, checkpoints, resuming
+    # -- finishing, checkpoints
 
     def _finish(self) -> None:
         for clip in self._recorder.close_open():
@@ -467,74 +493,15 @@ class Trainer:
             scored = self._labelling.finish()
             stale = [self._labelling.apply(clip, score) for clip, score in scored]
             self._labelling.record(scored, stale)
-            if self.step % self.config.eval_interval >= self.config.n_envs or self._success_rate is None:
+            if self.step % self.config.eval_interval >= self.config.n_envs or self._learned.success_rate is None:
                 self._evaluate()
             self._status = "finished"
         self._log()
-        self._save_for_good()
-
-    def _save_for_good(self) -> None:
-        """The last rows and checkpoint. If the store is busy, they go to the run's folder, and then it waits for the store.
-
-        Raises:
-            StoreBusyError: it waited in vain. The run can be resumed once the store is back.
-        """
-        if self._outage.attempt(self._checkpoint):
-            return
         ended = self._status
-        self._kept = self._keep_in_folder()
-
-        def hand_over() -> None:
-            self._writer.take_back(self._unwritten)
-            self._status = ended
-            self._checkpoint()
-
-        if not self._wait_for_store(hand_over):
-            raise StoreBusyError(f"{self._outage.reason}; run {self.run_id} ended at step {self.step} without it")
-        self._kept = ""
-
-    def _keep_in_folder(self) -> str:
-        """Save rows and a checkpoint without the store; says in words what became of them."""
-        if self._status == "finished":  # without the store, nobody learns of it: the run is to be resumed
-            self._status = "interrupted"
-        try:
-            self._writer.set_aside(self._unwritten)
-            self._checkpoint(store=False)
-        except (VlmrbError, OSError) as error:
-            return f"nor could a checkpoint be written at step {self.step} ({error})"
-        return (
-            f"a checkpoint at step {self.step} and the rows that the store did not take are in {self._folder.parent}; "
-            f"once the store is back, resume with: python -m vlmrb train --resume {self.run_id}"
-        )
-
-    def _take_back(self) -> None:
-        """Store the rows that the store did not take when the run ended, if there are any."""
-        try:
-            self._writer.take_back(self._unwritten)
-        except (StoreUnavailableError, StoreFullError):
-            raise
-        except (
-            StoreError,
-            ValueError,
-            KeyError,
-            TypeError,
-        ) as error:  # an older copy of the store lacks what they refer to, or damage
-            refused = self._unwritten.with_suffix(".refused")
-            self._unwritten.replace(refused)
-            self._outage.notice = f"the rows in {refused} do not fit the store and are left out ({error})"
-
-    def _wait_for_store(self, work: Callable[[], object]) -> bool:
-        """Attempt the work until it is done, or the time that an ended run waits for its store is up; whether it is done."""
-        while not self._outage.attempt(work):
-            now = time.monotonic()
-            patience = outage.INTERRUPTED_WAIT_S if self._interrupted else outage.FINAL_WAIT_S
-            self._gives_up_at = min(self._gives_up_at or now + patience, now + patience)
-            if now >= self._gives_up_at:
-                return False
-            self._outage.say(f"the run has ended and waits for it, at most {outage.FINAL_WAIT_S:g} s")
-            self._report_progress()
-            time.sleep(0.2)
-        return True
+        self._ending.save(ended, self.step)
+        if ended == "finished":
+            shutil.rmtree(folder_of_parent(self._folder.parent), ignore_errors=True)
+        self._status = ended  # an interruption while it waited for the store changes nothing
 
     def _close(self, error: str) -> None:
         counted = self._run_counters()
@@ -545,23 +512,7 @@ class Trainer:
         if not self.begun:
             return
         error = error or "; ".join(filter(None, (*self._losses, self._labelling.failure)))
-
-        def report() -> None:
-            try:
-                self._record_end(error, counted)
-            except StoreFullError:
-                if not remove_older(self._folder):
-                    raise
-                self._record_end(error, counted)
-
-        try:
-            if not self._wait_for_store(report) and self._status != "failed":
-                raise StoreBusyError(
-                    f"{self._outage.reason}; run {self.run_id} ended as {self._status!r}, which was not recorded"
-                )
-        except VlmrbError:
-            if self._status != "failed":  # otherwise report the first error; the run of a dead process reads as interrupted
-                raise
+        self._ending.record(self._status, lambda: self._record_end(error, counted))
 
     def _record_end(self, error: str, counted: RunCounters) -> None:
         self._answer_changes()
@@ -575,7 +526,7 @@ class Trainer:
             self.run_id,
             self._status,
             self.step,
-            self._success_rate,
+            self._learned.success_rate,
             self._steps_per_second(),
             counters.clips,
             counters.clips_scored,
@@ -585,112 +536,12 @@ class Trainer:
             counters.dropped,
         )
 
-    def _checkpoint(self, *, store: bool = True) -> None:
+    def _checkpoint(self, status: RunStatus, store: bool = True) -> None:
         """Write a checkpoint; `store`: after everything before it is in the store, not even a power cut can undo that."""
-        recorder = self._recorder.state_dict()
-        arrays = {f"recorder.{k}": recorder.pop(k) for k in [k for k in recorder if k.startswith("snapshots.")]}
-        numbers: dict[str, Any] = {}
-        if self._status != "finished":  # a finished run cannot be resumed, so its buffer is not needed
-            for key, value in self._buffer.state_dict().items():
-                (arrays if isinstance(value, np.ndarray) else numbers)[f"buffer.{key}"] = value
-        state = {
-            "settings": _settings(self.config),
-            "updates": self._updates,
-            "recorder": recorder,
-            "numbers": numbers,
-            "rngs": {name: rng.bit_generator.state for name, rng in self._rngs.items()},
-            "counters": asdict(self._labelling.counters()),
-            "pending": self._labelling.pending,
-            "label_rule": self._labelling.rule.state_dict(),
-            "prompt_id": self._labelling.prompt.prompt_id,
-            "success_rate": self._success_rate,
-        }
         if store:
             self._writer.flush()
             self._store.heartbeat(self.run_id, self.step, durable=True)
-        keep = 1 if self._status == "finished" else KEPT
-        save_checkpoint(self._folder, self.step, state, self._agent.state_dict(), arrays, keep=keep)
-
-    def _restore(self, state: dict[str, Any], tensors: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        self._check_settings(state)
-        if state.get("step") == 0:  # nothing has been learned, so a new start is the same
-            self._store.rollback_run(self.run_id, 0)
-            return
-        try:
-            self._take(state, tensors, arrays)
-            next_number, prompt_id, pending = state["recorder"]["next_number"], state["prompt_id"], list(state["pending"])
-        except (LookupError, TypeError, ValueError, AttributeError) as error:  # names, shapes or types differ
-            raise CheckpointError(
-                f"the checkpoint at step {state.get('step')} lacks something that this version needs "
-                f"({type(error).__name__}: {error}) and cannot be resumed; {self._ways_out()}"
-            ) from error
-        prompt = self._prompt_of(prompt_id)
-        self._store.rollback_run(self.run_id, self.step, next_number)
-        for clip in self._recorder.close_open():
-            self._labelling.submit(clip)
-        if missing := self._labelling.resume(prompt, pending, self._store):
-            self._losses.append(
-                f"{missing} clips that were pending at step {self.step} are missing from the store; "
-                "training continues without them"
-            )
-
-    def _ways_out(self) -> str:
-        return f"start a new run, or put this run's own checkpoint back into {self._folder}"
-
-    def _check_settings(self, state: dict[str, Any]) -> None:
-        saved, ours = state.get("settings", {}), _settings(self.config)  # earlier versions saved none
-        words = [
-            f"{name} {saved[name]!r} instead of {ours[name]!r}" for name in saved if name in ours and saved[name] != ours[name]
-        ]
-        if words:
-            raise CheckpointError(
-                f"the checkpoint at step {state['step']} is of a run with other settings ({', '.join(words[:3])}); "
-                f"{self._ways_out()}"
-            )
-
-    def _prompt_of(self, prompt_id: int) -> Prompt:
-        """The prompt in use at the checkpoint, or else that of the settings."""
-        try:
-            return self._store.prompt(prompt_id)
-        except NotFoundError:
-            self._losses.append(
-                f"prompt {prompt_id} is not in the store; training continues with {self._labelling.prompt.text!r}"
-            )
-            return self._labelling.prompt
-
-    def _take(self, state: dict[str, Any], tensors: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        """Take over everything that the checkpoint holds; nothing is stored."""
-        if state["numbers"]:
-            self._take_buffer(state, arrays)
-        else:  # training was done, and the process killed before the run's row said so
-            self._buffer.next_item_id, self._status = int(state["step"]), "finished"
-        try:
-            self._agent.load_state_dict(tensors)
-        except (KeyError, RuntimeError, ValueError) as error:  # raised by torch if names or shapes differ
-            raise CheckpointError(
-                f"the checkpoint at step {state['step']} was written by a different version (its {self.config.algo} networks "
-                "differ) and cannot be resumed; start a new run"
-            ) from error
-        for name, saved in state["rngs"].items():
-            self._rngs[name].bit_generator.state = saved
-        self._updates = int(state["updates"])
-        self._counters.restore(state["counters"])
-        self._labelling.rule.load_state_dict(state.get("label_rule", {}))
-        self._success_rate = state["success_rate"]
-        snapshots = {key.removeprefix("recorder."): value for key, value in arrays.items() if key.startswith("recorder.")}
-        self._recorder.load_state_dict({**state["recorder"], **snapshots})
-
-    def _take_buffer(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        buffer = {key: value for key, value in {**state["numbers"], **arrays}.items() if key.startswith("buffer.")}
-        if "lambda_override" in state:  # where version 0.1 kept it
-            buffer["buffer.sampler.lambda_override"] = state["lambda_override"]
-        self._buffer.load_state_dict({key.removeprefix("buffer."): value for key, value in buffer.items()})
-        self._buffer.cut_episodes()  # every environment starts a new episode
-
-
-def _settings(config: TrainConfig) -> dict[str, Any]:
-    """The settings that a checkpoint's contents depend on."""
-    return config.model_dump(mode="json", exclude=_MAY_DIFFER)
+        self._learned.save(self._folder, finished=status == "finished")
 
 
 def _crosses(before: int, now: int, interval: int) -> bool:

@@ -22,6 +22,7 @@ class RunCounters:
         scoring_error: why scoring has stopped, or ''.
         prompt_notice: what the scorer cannot interpret, or ''.
         store_notice: since when the store is busy, or how long it was; or ''.
+        checkpoint_notice: which kept checkpoints are missing, and why; or ''.
     """
 
     episodes: int = 0
@@ -35,6 +36,7 @@ class RunCounters:
     scoring_error: str = ""
     prompt_notice: str = ""
     store_notice: str = ""
+    checkpoint_notice: str = ""
 
     @property
     def positive_rate(self) -> float | None:
@@ -63,8 +65,28 @@ class RunFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class Lineage:
+    """Where a branch comes from.
+
+    Attributes:
+        parent_id: the run that it continues; it may have been deleted since.
+        parent_step: the step that it continues from.
+        parent_moment: what happened then: 'first-success', 'fifth-success' or 'step'.
+        continuation_seed: 0 for the parent's own generators; any other seeds exploration and sampling anew.
+    """
+
+    parent_id: int
+    parent_step: int
+    parent_moment: str
+    continuation_seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RunSummary:
-    """A run as lists show it. `status` accounts for dead processes: they read as 'interrupted'."""
+    """A run as lists show it. `status` accounts for dead processes: they read as 'interrupted'.
+
+    `parent_id`, `parent_step`, `parent_moment` and `continuation_seed` are those of its `Lineage`, if it is a branch.
+    """
 
     run_id: int
     name: str
@@ -89,6 +111,17 @@ class RunSummary:
     counters: RunCounters = RunCounters()
     tags: tuple[str, ...] = ()
     set_name: str = ""  # the matched set it was launched in, or ''
+    parent_id: int | None = None
+    parent_step: int | None = None
+    parent_moment: str = ""
+    continuation_seed: int = 0
+
+    @property
+    def lineage(self) -> Lineage | None:
+        """Where a branch comes from; None for any other run."""
+        if self.parent_id is None or self.parent_step is None:
+            return None
+        return Lineage(self.parent_id, self.parent_step, self.parent_moment, self.continuation_seed)
 
 
 @dataclass(frozen=True, slots=True)

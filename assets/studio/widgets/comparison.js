@@ -21,7 +21,7 @@ import {
   token,
 } from "../studio.js";
 import { comparisonTraces, jitter } from "./comparison_traces.js";
-import { interval, reaching } from "./comparison_words.js";
+import { contrast, interval, pairs, reaching, restricted } from "./comparison_words.js";
 
 const SECONDS = 10;
 const MOST_SMOOTHING = 0.95;
@@ -358,14 +358,14 @@ class Comparison {
   drawPanel(panel) {
     const node = h("div.compare-chart");
     const chart = new Chart(node, this.plotly, {
-      label: `${this.view.metric} by method on ${panel.env}`,
+      label: `${this.view.metric} by method on ${panel.title}`,
       onclick: (point) => this.openClips(panel, point),
     });
     this.charts.push([chart, panel]);
     return h(
       "section.panel.compare-panel",
       {},
-      h("h2", {}, `${panel.env}, ${panel.algo}`),
+      h("h2", {}, panel.title),
       panel.beginning ? h("p.muted.chart-words", {}, `Runs start ${panel.beginning}.`) : null,
       h(
         "div",
@@ -375,6 +375,7 @@ class Comparison {
       node,
       h("p.muted.chart-words", {}, this.chartWords()),
       this.table(panel),
+      this.phases(panel),
       this.improvements(panel),
     );
   }
@@ -466,20 +467,77 @@ class Comparison {
     );
   }
 
+  /** When runs first succeeded, and how long they took from there. */
+  phases(panel) {
+    if (!panel.phases.length) return null;
+    const horizon = (at) => panel.rows.map((row) => row.phases[at]).find(Boolean)?.horizon;
+    return h(
+      "div",
+      {},
+      h("h3", {}, "Discovery and consolidation"),
+      h(
+        "div.table-wrap",
+        {},
+        h(
+          "table.table.phase-table",
+          {},
+          h(
+            "thead",
+            {},
+            h(
+              "tr",
+              {},
+              ["method", ...panel.phases.map((name, at) => `${name}, within ${short(horizon(at))}`)].map((words) =>
+                h("th", { scope: "col" }, words),
+              ),
+            ),
+          ),
+          h(
+            "tbody",
+            {},
+            panel.rows.map((row) =>
+              h(
+                "tr",
+                {},
+                h("th", { scope: "row" }, h("span.method-dot", { style: { background: `var(--${row.token})` } }), row.label),
+                row.phases.map((each) => h("td.num", {}, restricted(each))),
+              ),
+            ),
+          ),
+        ),
+      ),
+      h(
+        "p.muted.chart-words",
+        {},
+        "Steps: mean time with 95 % intervals, restricted to a horizon that the methods share. In parentheses: censored runs, " +
+          "which never got there, of the runs in which this time began.",
+      ),
+    );
+  }
+
   improvements(panel) {
     if (!panel.improvements.length) return null;
+    const reach = panel.verdict.branched
+      ? `over the first ${count(panel.horizon)} steps of a branch`
+      : `up to step ${count(panel.horizon)}`;
     return h(
       "div.improvements",
       {},
-      h("h3", {}, `Probability of a larger area under the curve, up to step ${count(panel.horizon)}`),
-      panel.improvements.map(({ method, baseline, probability: p }) => {
+      h("h3", {}, `Probability of a larger area under the curve, ${reach}`),
+      panel.improvements.map((found) => {
+        const { method, baseline, probability: p } = found;
         const low = p.low ?? p.point,
           high = p.high ?? p.point;
         const gain = panel.rows.find((row) => row.label === method[2])?.gains[baseline[2]];
         return h(
           "div.improvement",
           {},
-          h("span.improvement-names", {}, `${method[2]} over ${baseline[2]}`),
+          h(
+            "span.improvement-names",
+            {},
+            `${method[2]} over ${baseline[2]}`,
+            found.pairs ? h("span.improvement-pairs.muted", {}, pairs(found)) : null,
+          ),
           h(
             "span.odds",
             { role: "img", "aria-label": `${number(p.point)} between ${number(low)} and ${number(high)}` },
@@ -495,7 +553,12 @@ class Comparison {
           h(
             "span.num.muted",
             {},
-            Number.isFinite(gain) ? `area ${gain >= 0 ? "+" : "−"}${Math.abs(100 * gain).toFixed(0)} %` : "",
+            [
+              Number.isFinite(gain) ? `area ${gain >= 0 ? "+" : "−"}${Math.abs(100 * gain).toFixed(0)} %` : "",
+              panel.phases.length ? contrast(found.consolidation) : "",
+            ]
+              .filter(Boolean)
+              .join("; "),
           ),
         );
       }),

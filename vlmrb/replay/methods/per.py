@@ -54,7 +54,7 @@ class PrioritizedSampler:
     @classmethod
     def of(cls, config: TrainConfig, capacity: int) -> Self:
         """The sampler of a run: α, the schedule of β, and whether batches carry weights."""
-        beta = rising(config.per_beta, config.per_beta_end, config.total_steps)
+        beta = rising(config.per_beta, config.per_beta_end, config.horizon)
         return cls(capacity, config.per_alpha, beta, weighted=config.importance_weights)
 
     def advance(self, step: int) -> None:
@@ -108,5 +108,6 @@ METHOD = ReplayMethod(
     defaults={"importance_weights": True},
     variants=VARIANTS,
     feedback=("td_errors",),
+    stored=("per_alpha",),
     usual=True,
 )

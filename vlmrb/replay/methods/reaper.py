@@ -106,11 +106,12 @@ METHOD = ReplayMethod(
         capacity,
         config.per_alpha,
         config.reaper_omega,
-        rising(config.per_beta, config.per_beta_end, config.total_steps),
+        rising(config.per_beta, config.per_beta_end, config.horizon),
         weighted=config.importance_weights,
     ),
     settings=(*SETTINGS, "reaper_omega"),
     defaults={"importance_weights": True, "per_alpha": 0.4, "per_beta": 0.5},
     variants=VARIANTS,
     feedback=("td_errors",),
+    stored=("per_alpha", "reaper_omega"),
 )

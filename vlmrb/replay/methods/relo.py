@@ -33,4 +33,5 @@ METHOD = ReplayMethod(
     defaults={"importance_weights": True},
     variants=VARIANTS,
     feedback=("reducible_losses",),
+    stored=("per_alpha",),
 )

@@ -226,11 +226,22 @@ class MixtureSampler:
     def label(self, slots: np.ndarray, priorities: np.ndarray) -> None:
         """The priorities (float64 [K] in [0, 1]) that a clip's labels give to all of its items, one per stratum."""
         assert len(priorities) <= MAX_STRATA, len(priorities)
-        self._strata += [Stratum(self._capacity) for _ in range(len(priorities) - len(self._strata))]
+        needed = 1 + int(np.flatnonzero(priorities).max(initial=0))  # a stratum costs memory and time: none before it has mass
+        self._strata += [Stratum(self._capacity) for _ in range(needed - len(self._strata))]
         for k, stratum in enumerate(self._strata):
             stratum.priorities[slots] = priorities[k] if k < len(priorities) else 0.0
             stratum.write(slots, self._td_errors)
         self._mark(slots, _YES if (priorities == 1.0).any() else _NO)
+
+    def take_labels(self, state: dict[str, Any]) -> None:
+        """Take over the labels' priorities in another sampler's `state_dict`, and nothing else."""
+        held = np.arange(len(state[_name(0)]))
+        self._strata = [Stratum(self._capacity) for k in range(MAX_STRATA) if _name(k) in state]
+        for k, stratum in enumerate(self._strata):
+            stratum.priorities[held] = state[_name(k)]
+            stratum.write(held, self._td_errors)
+        self._slots_hold[held] = state.get("slots_hold", np.where(self._strata[0].priorities[held] == 1.0, _YES, _NO))
+        self._counts = np.bincount(self._slots_hold, minlength=4)
 
     def state_dict(self) -> dict[str, Any]:
         """Priorities by stratum, |δ| where used, what λ depends on, and the base's state (prefixed 'base.')."""
@@ -251,19 +262,13 @@ class MixtureSampler:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore. States from before there were strata lack some of it; all of their items count as labelled."""
-        held = np.arange(len(state[_name(0)]))
         self._max_td_error, self._held = float(state["max_td_error"]), state.get("lambda_override", SCHEDULED)
         self.first_success, self._draws = state.get("first_success"), int(state.get("draws", 0))
         if self._td_errors is not None:
-            self._td_errors[held] = state["td_errors"]
-        self._strata = [Stratum(self._capacity) for k in range(MAX_STRATA) if _name(k) in state]
-        for k, stratum in enumerate(self._strata):
-            stratum.priorities[held] = state[_name(k)]
-            stratum.write(held, self._td_errors)
+            self._td_errors[: len(state["td_errors"])] = state["td_errors"]
+        self.take_labels(state)
         for stratum, largest in zip(self._strata, state.get("largest", ()), strict=False):
             stratum.largest = float(largest)
-        self._slots_hold[held] = state.get("slots_hold", np.where(self._strata[0].priorities[held] == 1.0, _YES, _NO))
-        self._counts = np.bincount(self._slots_hold, minlength=4)
         if hasattr(self.base, "load_state_dict"):
             prefix = "base."
             self.base.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
@@ -286,7 +291,7 @@ def scheduled_weight(config: TrainConfig, step: float) -> float | None:
     """λ of the schedule at a step of the run, or since its first success; None for no mixture at all."""
     if config.lambda_max is None:
         return None
-    return linear(0.0, config.lambda_max, config.lambda_warmup * config.total_steps, step)
+    return linear(0.0, config.lambda_max, config.lambda_warmup * config.horizon, step)
 
 
 def _make(config: TrainConfig, capacity: int) -> MixtureSampler:
@@ -297,7 +302,7 @@ def _make(config: TrainConfig, capacity: int) -> MixtureSampler:
         make_sampler(config.model_copy(update={"replay": config.base}), capacity),
         lambda step: scheduled_weight(config, step),
         config.td_boost,
-        rising(config.per_beta, config.per_beta_end, config.total_steps) if config.importance_weights else None,
+        rising(config.per_beta, config.per_beta_end, config.horizon) if config.importance_weights else None,
         enrichment=config.enrichment,
         from_success=config.lambda_from == "first-success",
         falls=config.lambda_falls,
@@ -352,6 +357,7 @@ METHOD = ReplayMethod(
         "threshold": lambda threshold: f"threshold {threshold:g}",
     },
     live=("lambda", "prompt"),
+    stored=("base", "td_boost"),
     labels=True,
     mixes=True,
     baseline=False,

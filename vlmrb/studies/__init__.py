@@ -1,0 +1,37 @@
+"""Studies: experiments written down before they start, made through the queue, and reported from a file.
+
+From low to high: `measures` reads a number off a run's curve, `design` reads and checks a study's file, `files` keeps its
+folder (the fixed file and `curves.jsonl`), `claims` compares arms, `report` and `picture` write what came out, `runs` finds a
+study's runs in a store and makes the missing ones, and `cost` says what that takes.
+"""
+
+from __future__ import annotations
+
+from vlmrb.studies.claims import Verdict, judge_claims
+from vlmrb.studies.cost import Cost, cost_of
+from vlmrb.studies.design import Cell, Claim, Study, find_study, presets
+from vlmrb.studies.files import StudyFolder, begun_studies, default_folder
+from vlmrb.studies.report import report_text, write_report
+from vlmrb.studies.runs import CellState, Progress, advance, collect, progress_of
+
+__all__ = [
+    "Cell",
+    "CellState",
+    "Claim",
+    "Cost",
+    "Progress",
+    "Study",
+    "StudyFolder",
+    "Verdict",
+    "advance",
+    "begun_studies",
+    "collect",
+    "cost_of",
+    "default_folder",
+    "find_study",
+    "judge_claims",
+    "presets",
+    "progress_of",
+    "report_text",
+    "write_report",
+]

@@ -1,0 +1,189 @@
+"""A study's report, made from its folder alone: the same file and lines give the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from vlmrb.analysis.comparison import ENOUGH_SEEDS
+from vlmrb.analysis.stats import bootstrap_interval, mean
+from vlmrb.errors import ConfigError
+from vlmrb.settings import in_words
+from vlmrb.studies.claims import Contrast, Verdict, judge_claims
+from vlmrb.studies.design import TRUNK, Study
+from vlmrb.studies.files import PICTURE, REPORT, StudyFolder, write_whole
+from vlmrb.studies.measures import Line, Measure, Measured, measure, parse_measure
+from vlmrb.studies.picture import curves_svg
+
+
+def write_report(folder: StudyFolder) -> str:
+    """Write `report.md` and `curves.svg` from `curves.jsonl`; returns the report.
+
+    Raises:
+        ConfigError: nothing has begun there, no run has ended yet, a line is damaged, or the folder cannot be written.
+    """
+    study = folder.study()
+    lines = folder.lines(study)
+    if not lines:
+        raise ConfigError(f"study: no run of {study.name!r} has ended yet; see: python -m vlmrb study status {study.name}")
+    text = report_text(study, lines)
+    try:
+        write_whole(folder.path / PICTURE, curves_svg(study, lines))
+        write_whole(folder.path / REPORT, text)
+    except OSError as error:
+        raise ConfigError(f"study: {folder.path} cannot be written ({error.strerror})") from None
+    return text
+
+
+def report_text(study: Study, lines: Sequence[Line]) -> str:
+    """The report in Markdown: verdicts first, then the design, the results and what to know about them."""
+    parts = [f"# {study.design.title}", _answers(study, lines), "## Results", f"![Curves of all arms]({PICTURE})"]
+    parts += [_table(study, task, lines) for task in study.tasks]
+    parts += ["## Design", _design(study), "## Notes", _bullets(_notes(study, lines))]
+    return "\n\n".join(parts) + "\n"
+
+
+def verdict_words(study: Study, verdict: Verdict) -> str:
+    """A verdict in one sentence."""
+    measured = parse_measure(verdict.claim.measure)
+    task = f"{verdict.task}: " if verdict.task else ""
+    reason = f" ({verdict.reason})" if verdict.reason else ""
+    found = "; ".join(_contrast(study, verdict, measured, each) for each in verdict.contrasts)
+    return f"{task}**{verdict.outcome}**{reason}" + (f". {found}." if found else ".")
+
+
+def _answers(study: Study, lines: Sequence[Line]) -> str:
+    verdicts = judge_claims(study, lines)
+    parts = []
+    for claim in study.design.claim:
+        answers = [verdict_words(study, each) for each in verdicts if each.claim is claim]
+        parts.append(f"**Claim.** {claim.text}")
+        parts.append(f"**Answer.** {answers[0]}" if len(answers) == 1 else "**Answer.**\n" + _bullets(answers))
+    return "\n\n".join(parts)
+
+
+def _contrast(study: Study, verdict: Verdict, what: Measure, found: Contrast) -> str:
+    claim, advantage = verdict.claim, found.advantage
+    other = f"`{found.than}`" if found.than else _value(study, what, claim.at_least or 0.0)
+    if claim.by:
+        other += f" {'less' if claim.lower_is_better else 'plus'} {100 * claim.by:g} %"
+    words = f"Advantage of `{claim.better}` over {other} in {what.title}: {_value(study, what, advantage.point)}"
+    if advantage.low is not None and advantage.high is not None:
+        words += f" [{_value(study, what, advantage.low)}, {_value(study, what, advantage.high)}]"
+    kind = "pairs" if found.paired else "seeds" if not found.than else "seeds or more each"
+    return f"{words} ({100 * (1 - claim.alpha):g} % interval, {found.seeds} {kind})"
+
+
+def _table(study: Study, task: str, lines: Sequence[Line]) -> str:
+    ours = [line for line in lines if line.task == task and line.arm != TRUNK]
+    columns = [(what, measure(what, ours)) for what in study.measures]
+    rates = any(line.positive_rate is not None for line in ours)
+    header = ["arm", "runs", *(what.title for what, _ in columns), *(["labels yes"] if rates else [])]
+    rows = [header, ["---"] * len(header)]
+    for arm in study.design.arms:
+        mine = [line for line in ours if line.arm == arm]
+        cells = [f"`{arm}`", f"{len(mine)} of {len(study.design.seeds)}"]
+        cells += [_summary(study, what, found, arm) for what, found in columns]
+        if rates:
+            known = [line.positive_rate for line in mine if line.positive_rate is not None]
+            cells.append(f"{100 * float(np.mean(known)):.0f} %" if known else "–")
+        rows.append(cells)
+    heading = f"### {task}\n\n" if task else ""
+    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    limits = [
+        f"{what.title[0].upper()}{what.title[1:]}: restricted to the first {found.horizon:,} steps"
+        for what, found in columns
+        if what.in_steps and found.horizon
+    ]
+    upto = {found.horizon for what, found in columns if what.kind in ("final", "area") and what.number is None and found.horizon}
+    limits += [f"Curves are read up to step {step:,}, which every run reached" for step in upto]
+    return f"{heading}{table}" + (f"\n\nMeans over runs [95 % interval]. {'. '.join(limits)}." if limits else "")
+
+
+def _summary(study: Study, what: Measure, found: Measured, arm: str) -> str:
+    values = list(found.values.get(arm, {}).values())
+    if not values:
+        return "–"
+    interval = bootstrap_interval([values], rng=np.random.default_rng(0), statistic=mean)
+    words = _value(study, what, interval.point)
+    if interval.low is not None and interval.high is not None:
+        words += f" [{_value(study, what, interval.low)}, {_value(study, what, interval.high)}]"
+    return f"{words} ({len(values) - found.censored[arm]}/{len(values)} got there)" if what.in_steps else words
+
+
+def _value(study: Study, what: Measure, value: float) -> str:
+    if what.in_steps:
+        return f"{value:,.0f}"
+    if what.kind == "auc":
+        return f"{value:.3f}"
+    return f"{100 * value:.1f} %" if study.design.metric.endswith("_rate") else f"{value:.3g}"
+
+
+def _design(study: Study) -> str:
+    design = study.design
+    parts = []
+    if study.small:
+        parts.append("This is the small version: it shows that everything works, and decides nothing.")
+    if design.branch is not None:
+        moment = (
+            f"step {design.branch.at:,}" if isinstance(design.branch.at, int) else f"its {design.branch.at.replace('-', ' ')}"
+        )
+        parts.append(
+            f"Every seed is one run ({_settings(design.trunk) or 'default settings'}) up to {moment}. Every arm continues it "
+            f"from the same networks, buffer and generators, for {design.branch.steps:,} steps, so that arms are paired."
+        )
+    parts.append(f"Metric: `{design.metric}`. Seeds: {', '.join(map(str, design.seeds))}. {_counted(len(study.every), 'run')}.")
+    parts.append(f"Settings of every run: {_settings(design.settings) or 'the defaults'}.")
+    if design.tasks:
+        parts.append(_bullets(f"`{task}`: {_settings(own) or 'nothing else'}" for task, own in design.tasks.items()))
+    parts.append("| arm | what it sets |\n| --- | --- |\n" + "\n".join(
+        f"| `{arm}` | {_settings(own) or '–'} |" for arm, own in design.arms.items()
+    ))  # fmt: skip
+    if design.note:
+        parts.append(design.note.strip())
+    return "\n\n".join(parts)
+
+
+def _settings(settings: dict[str, Any]) -> str:
+    return ", ".join(f"`{name}` {in_words(value)}" for name, value in settings.items()).replace("|", "\\|")
+
+
+def _notes(study: Study, lines: Sequence[Line]) -> list[str]:
+    found = {(line.task, line.arm, line.seed) for line in lines}
+    never = [line for line in lines if line.arm == TRUNK and line.record.get("moment") is None]
+    lost = {(line.task, line.seed) for line in never}
+    missing = [cell for cell in study.cells if cell.key not in found and (cell.task, cell.seed) not in lost]
+    notes = []
+    if missing:
+        names = "; ".join(cell.name for cell in missing[:12]) + ("; …" if len(missing) > 12 else "")
+        notes.append(f"{_counted(len(missing), 'run')} of {len(study.cells)} missing: {names}.")
+    if never:
+        names = "; ".join(filter(None, (", ".join(filter(None, (line.task, f"seed {line.seed}"))) for line in never)))
+        notes.append(f"No branches from {_counted(len(never), 'run')} that never got to where they begin: {names}.")
+    if len(study.design.seeds) < ENOUGH_SEEDS:
+        notes.append(f"Fewer than {ENOUGH_SEEDS} seeds: exploration luck can decide, so no claim is.")
+    for what in study.measures:
+        if what.kind == "consolidation_to" and study.design.branch is None:
+            left = [line for line in lines if line.arm != TRUNK and line.phases.get("fifth_success") is None]
+            if left:
+                notes.append(f"{_counted(len(left), 'run')} without a fifth success have no {what.title}.")
+    if len(study.design.claim) * len(study.tasks) > 1:
+        notes.append("Intervals are not corrected for the number of claims.")
+    for name, words in (("version", "versions of VLM-RB"), ("commit", "commits"), ("host", "machines")):
+        values = sorted({str(line.record.get(name) or "unknown") for line in lines})
+        notes.append(f"{words[0].upper()}{words[1:]}: {', '.join(values)}.")
+    speeds = [(int(line.steps[-1]) - line.start, line.record.get("steps_per_second")) for line in lines if line.steps.size]
+    hours = sum(steps / speed for steps, speed in speeds if speed) / 3600
+    if hours:
+        notes.append(f"Core-hours trained: {hours:.2g}.")
+    return notes
+
+
+def _bullets(items: Iterable[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
