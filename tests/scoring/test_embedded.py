@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
+from tests.doorkey import record_clips
 from vlmrb.__main__ import main
 from vlmrb.analysis.agreement import auc
-from vlmrb.events import shows_progress
+from vlmrb.envs.rendering import MiniGridRenderer
+from vlmrb.events import PROGRESS_KINDS, progress_by_kind, shows_progress
 from vlmrb.pretrain.evaluation import ask
 from vlmrb.pretrain.questions import preset_texts
 from vlmrb.pretrain.suites import SUITES
-from vlmrb.scoring import ScorerOptions, make_scorer
+from vlmrb.scoring import ScorerOptions, make_scorer, resolve_prompt
 from vlmrb.scoring.embedded import embedded_folder, fit_to_pictures, picture_notice, pictures_of, prompt_notice
+from vlmrb.scoring.worker import make_request
 from vlmrb.store import Store
 from vlmrb.types import Prompt
 
@@ -50,6 +54,20 @@ def test_it_recognizes_progress_in_environments_it_has_never_seen() -> None:
         score = auc(ask(scorer, exam, items, question), truths)
         assert score is not None
         assert score > 0.93, question
+
+
+def test_each_of_the_milestones_is_told_from_the_others() -> None:
+    rng = np.random.default_rng(3)
+    clips = record_clips("DoorKey-8x8", 60, lambda number: (0.2, 0.5, 0.8)[number % 3], rng)
+    renderer, scorer = MiniGridRenderer(), make_scorer("embedded", ScorerOptions(device="cpu"))
+    requests = [make_request(clip, renderer, scorer.frames_per_clip) for clip in clips]
+    answers = np.array([score.answers for score in scorer.score(requests, resolve_prompt("milestones"))])
+    truths = np.array([progress_by_kind(clip.events) for clip in clips])
+    assert answers.shape == (60, 3)
+    for number, kind in enumerate(("picked_up key", "opened door", "goal_reached")):
+        score = auc(answers[:, number].tolist(), truths[:, PROGRESS_KINDS.index(kind)].tolist())
+        assert score is not None
+        assert score > 0.93, kind
 
 
 def test_robot_clips_are_scored_by_the_robot_model_and_correctly(tmp_path, capsys) -> None:
