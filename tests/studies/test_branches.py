@@ -5,12 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from vlmrb.__main__ import main
 from vlmrb.store import Store
-
-pytest.importorskip("vlmrb.branching")
 
 FILE = """
 title = "Branches"
@@ -60,5 +56,5 @@ def test_every_arm_continues_the_same_run_which_is_stopped_then(tmp_path: Path) 
     ]
     lines = [json.loads(text) for text in (tmp_path / "studies" / "b" / "curves.jsonl").read_text("utf-8").splitlines()]
     assert [line["arm"] for line in lines] == ["trunk", "per", "uniform"]
-    assert lines[0]["moment"] is not None and lines[1]["parent"]["step"] == branches[0].parent_step
+    assert lines[0]["moment"] is not None and lines[1]["parent_step"] == branches[0].parent_step
     assert "every arm continues it" in (tmp_path / "studies" / "b" / "report.md").read_text("utf-8").lower()

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from tests.analysis.test_comparison import run
 from tests.studies.test_design import BRANCHES, TEXT
+from vlmrb.analysis import stats
+from vlmrb.analysis.comparison import MeasuredRun, compare
+from vlmrb.analysis.curves import curve_record
+from vlmrb.analysis.phases import phases_of
 from vlmrb.studies.claims import Verdict, judge_claims
 from vlmrb.studies.design import Study, read_study
-from vlmrb.studies.measures import Line, measure, parse_measure
+from vlmrb.studies.files import as_line
+from vlmrb.studies.measures import Line, Measured, measure, parse_measure
 from vlmrb.studies.picture import curves_svg
 from vlmrb.studies.report import report_text
 
@@ -19,6 +26,10 @@ def line(arm: str, seed: int, values: Sequence[float], *, start: int = 0, branch
     """A run evaluated every 100 steps after its start."""
     steps = start + 100 * np.arange(1, len(values) + 1)
     return Line(arm, "", seed, steps, np.array(values, float), start, branched, {"fifth_success": fifth})
+
+
+def numbers(found: Measured) -> dict[str, dict[int, float | None]]:
+    return {arm: {seed: value.value for seed, value in of_arm.items()} for arm, of_arm in found.values.items()}
 
 
 def study_of(text: str = TEXT, seeds: int = 8, **claim: object) -> Study:
@@ -53,27 +64,55 @@ def noisy(arm: str, level: float, seeds: int = 8) -> list[Line]:
 )
 def test_a_measure_is_one_number_of_a_curve(text: str, value: float) -> None:
     found = measure(parse_measure(text), [line("per", 0, [0.2, 0.4, 0.6, 0.9])])
-    assert found.values == {"per": {0: pytest.approx(value)}}
+    assert numbers(found) == {"per": {0: pytest.approx(value)}}
 
 
 def test_consolidation_counts_from_the_fifth_success_and_of_a_branch_from_its_start() -> None:
     what = parse_measure("consolidation_to_50")
-    assert measure(what, [line("per", 0, [0.0, 0.6], fifth=70)]).values == {"per": {0: 130.0}}
-    assert measure(what, [line("per", 0, [0.0, 0.6], start=1_000, branched=True)]).values == {"per": {0: 200.0}}
-    assert measure(what, [line("per", 0, [0.6, 0.6], fifth=150)]).values == {"per": {0: 0.0}}  # evaluated success came first
+    assert numbers(measure(what, [line("per", 0, [0.0, 0.6], fifth=70)])) == {"per": {0: 130.0}}
+    assert numbers(measure(what, [line("per", 0, [0.0, 0.6], start=1_000, branched=True)])) == {"per": {0: 200.0}}
+    assert numbers(measure(what, [line("per", 0, [0.6, 0.6], fifth=150)])) == {"per": {0: 0.0}}  # evaluated success came first
 
 
 def test_a_run_without_a_fifth_success_has_no_consolidation() -> None:
     found = measure(parse_measure("consolidation_to_50"), [line("per", 3, [0.0, 0.0], fifth=None)])
-    assert (found.values, found.left_out) == ({"per": {}}, {"per": [3]})
+    assert (found.values, found.summary("per")) == ({"per": {}}, None)
 
 
-def test_runs_that_never_get_there_restrict_everybodys_steps_to_what_they_were_watched_for() -> None:
+def test_runs_that_never_get_there_are_censored_where_they_were_last_evaluated() -> None:
     lines = [line("per", 0, [0.0, 0.0, 0.0, 0.0, 0.9]), line("per", 1, [0.0, 0.0, 0.0]), line("uniform", 0, [0.9, 0.9, 0.9])]
     found = measure(parse_measure("steps_to_50"), lines)
+    assert numbers(found) == {"per": {0: 500.0, 1: None}, "uniform": {0: 100.0}}
     assert found.horizon == 300
-    assert found.values == {"per": {0: 300.0, 1: 300.0}, "uniform": {0: 100.0}}
-    assert found.censored == {"per": 1, "uniform": 0}
+    mean = found.summary("per")
+    assert isinstance(mean, stats.RestrictedMean) and (mean.point, mean.n, mean.censored) == (300.0, 2, 1)
+
+
+def test_studies_and_compare_say_the_same_about_the_same_runs() -> None:
+    rng = np.random.default_rng(5)
+    runs = [
+        branch_of(replay, 10 * number + seed, seed, rise=float(rng.uniform(0.02, 0.12)), length=int(rng.integers(8, 14)))
+        for number, replay in enumerate(("vlm", "per"))
+        for seed in range(6)
+    ]
+    (found,) = compare(runs, at=[], thresholds=[0.5], rng=np.random.default_rng(0), statistic=stats.mean).improvements
+    lines = [as_line(curve_record(run, "eval/success_rate", "") | {"task": "", "arm": run.run.replay}) for run in runs]
+    areas, steps = (measure(parse_measure(text), lines) for text in ("area", "consolidation_to_50"))
+    arms = (found.method.replay, found.baseline.replay)
+    assert found.pairs == 6 and found.consolidation is not None
+    area, time = (each.difference(*arms) for each in (areas, steps))
+    assert area is not None and area.interval == found.area and area.paired
+    assert time is not None and time.interval == found.consolidation.difference and time.seeds == 6
+    assert any(value is None for of_arm in numbers(steps).values() for value in of_arm.values()), "none is censored"
+
+
+def branch_of(replay: str, run_id: int, seed: int, *, rise: float, length: int) -> MeasuredRun:
+    """A branch of run `100 + seed` at step 1,000, evaluated every 100 steps."""
+    steps = 1_000 + 100 * np.arange(1, length + 1)
+    values = np.minimum(rise * np.arange(1, length + 1), 1.0)
+    lineage = {"parent_id": 100 + seed, "parent_step": 1_000, "parent_moment": "fifth-success"}
+    branched = replace(run(run_id, replay=replay, seed=seed, total_steps=3_000), **lineage)
+    return MeasuredRun(branched, steps, values, phases=phases_of(None, None, steps, values, parent_step=1_000))
 
 
 # -- verdicts
@@ -123,6 +162,14 @@ def test_branches_are_paired_so_that_their_trunks_luck_cancels() -> None:
     assert verdict(study_of(), [each for each in lines if not each.branched]).outcome == "undecided"
 
 
+def test_a_share_of_another_arms_steps_is_claimed_of_its_restricted_mean() -> None:
+    text = TEXT.replace("area:200", "steps_to_50")
+    lines = [line("per", seed, [0.0, 0.9, 0.9, 0.9]) for seed in range(8)]
+    lines += [line("uniform", seed, [0.0, 0.0, 0.0, 0.9]) for seed in range(8)]
+    (found,) = verdict(study_of(text, by=0.25), lines).contrasts
+    assert found.advantage.point == 0.75 * 400 - 200
+
+
 def test_fewer_steps_are_better() -> None:
     text = TEXT.replace("area:200", "steps_to_50")
     slow, fast = [[0.0, 0.0, 0.0, 0.9]] * 8, [[0.9, 0.9, 0.9, 0.9], [0.0, 0.9, 0.9, 0.9]] * 4
@@ -148,6 +195,21 @@ def test_a_report_says_what_is_missing_and_repeats_to_the_byte() -> None:
     assert "| `uniform` | 7 of 8 |" in text
     assert "1 run of 16 missing: uniform, seed 7." in text
     assert (report_text(study, lines), curves_svg(study, lines)) == (text, curves_svg(study, lines))
+
+
+def test_every_arm_is_compared_with_every_arm_that_a_claim_names() -> None:
+    text = TEXT + '[arms.relo]\nreplay = "relo"\n'
+    report = report_text(study_of(text), noisy("per", 0.7) + noisy("uniform", 0.3) + noisy("relo", 0.4, 6))
+    assert "| arm − other | area under the curve to 200 | final success |" in report
+    assert "| `per` − `uniform` | 40.0 % [36.0 %, 44.0 %] (8 seeds or more each) |" in report
+    assert "| `relo` − `uniform` | 10.0 %" in report and "(6 seeds or more each)" in report
+    assert "− `per`" not in report and "− `relo`" not in report
+    branches = [
+        line(arm, seed, [level] * 4, start=50, branched=True)
+        for arm, level in (("per", 0.5), ("uniform", 0.4))
+        for seed in range(8)
+    ]
+    assert "10.0 % [10.0 %, 10.0 %] (8 pairs)" in report_text(study_of(BRANCHES), branches)
 
 
 def test_the_picture_has_a_line_for_every_arm_that_has_runs() -> None:

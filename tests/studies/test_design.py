@@ -124,6 +124,15 @@ def test_a_trunk_without_branches_is_refused() -> None:
         read_study(TEXT + '[trunk]\nreplay = "uniform"\n', "per")
 
 
+def test_an_arm_that_changes_what_a_branch_cannot_change_is_refused_with_the_reason() -> None:
+    text = BRANCHES.replace('replay = "per"', 'replay = "per"\nhidden_size = 32')
+    with pytest.raises(ConfigError, match=r"arms\.per: hidden_size: a branch cannot change it: it is part of the networks"):
+        read_study(text, "branches")
+    read_study(
+        text.replace("[trunk]", "[trunk]\nhidden_size = 32").replace("[settings]", "[settings]\nhidden_size = 32"), "branches"
+    )
+
+
 def test_an_unknown_study_is_refused_with_the_names_there_are(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"there is no 'replay-9x9'; give a TOML file, or choose from .*replay-8x8"):
         find_study("replay-9x9")

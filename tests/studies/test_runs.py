@@ -179,6 +179,16 @@ def test_a_line_that_is_there_twice_is_refused(copied: Path, say: Say) -> None:
     assert "line 5" in (words := say("study", "report", copied, status=2)) and "is there twice" in words
 
 
+def test_results_of_several_machines_make_one_report(copied: Path, say: Say) -> None:
+    path = copied / "curves.jsonl"
+    found = records(copied)
+    found[1] |= {"host": "64 cores, arm64, Darwin", "commit": "0000000"}
+    path.write_text("".join(json.dumps(each) + "\n" for each in found), encoding="utf-8")
+    say("study", "report", copied)
+    report = (copied / "report.md").read_text(encoding="utf-8")
+    assert "64 cores, arm64, Darwin" in report and found[0]["host"] in report
+
+
 def test_results_count_in_another_store(copied: Path, tmp_path: Path) -> None:
     """Whoever gets the folder need not train again what is in it."""
     folder = StudyFolder(copied)

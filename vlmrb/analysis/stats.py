@@ -274,11 +274,12 @@ def restricted_difference(
     horizon: float,
     *,
     paired: bool = False,
+    share: float = 1.0,
     rng: np.random.Generator,
     resamples: int = 2_000,
     confidence: float = 0.95,
 ) -> Interval:
-    """Restricted mean of x minus that of y, with a bootstrap interval over runs, or over pairs if `paired`.
+    """Restricted mean of x minus `share` times that of y, with a bootstrap interval over runs, or over pairs if `paired`.
 
     Args:
         x, y: the groups; run i of one belongs to run i of the other if `paired`.
@@ -293,7 +294,7 @@ def restricted_difference(
     """
 
     def difference(of_x: FloatArray, of_y: FloatArray) -> FloatArray:
-        return _kaplan_meier_area(x, of_x, horizon) - _kaplan_meier_area(y, of_y, horizon)
+        return _kaplan_meier_area(x, of_x, horizon) - share * _kaplan_meier_area(y, of_y, horizon)
 
     n = _size(len(x), len(y), paired)
     point = float(difference(np.ones((1, len(x))), np.ones((1, len(y))))[0])

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from vlmrb.assets import asset_path
+from vlmrb.branching import FIXED
 from vlmrb.config import TrainConfig, unread_settings
 from vlmrb.errors import ConfigError, VlmrbError
 from vlmrb.jobs import matched_set, parse_seeds
@@ -22,7 +23,6 @@ from vlmrb.studies.measures import Measure, parse_measure
 TRUNK = "trunk"
 """The arm of the runs that branch studies branch off from."""
 
-MOMENTS = ("first-success", "fifth-success")
 FILE = "study.toml"
 _NAME = re.compile(r"[\w.,=+%≤≥λ×() -]{1,30}")
 _SET_BY_STUDY = {"seed": "give the top-level key 'seeds'", "keep_checkpoints": "the study chooses what its branches need"}
@@ -215,6 +215,7 @@ def read_study(text: str, name: str, *, small: bool = False, source: str = "stud
             design, name = _shrunk(design), f"{name}-small"
         _check_words(design)
         trunks, cells = _trunks(design), _cells(design)
+        _refuse_fixed(trunks, cells)
         design = _fit_measures(design, cells, small)
     except VlmrbError as error:
         raise ConfigError("\n".join(f"{source}: {line}" for line in str(error).splitlines())) from None
@@ -313,8 +314,7 @@ def _trunks(design: Design) -> tuple[Cell, ...]:
         return ()
     branch = design.branch
     moment = branch.at if isinstance(branch.at, str) else f"every:{branch.at}"
-    # the checkpoint that its branches start from; there is no such setting before runs can branch
-    keep = {"keep_checkpoints": moment} if "keep_checkpoints" in TrainConfig.model_fields else {}
+    keep = {"keep_checkpoints": moment}
     return tuple(
         Cell(task, TRUNK, seed, _config(design, f"tasks.{task}, trunk" if task else "trunk", settings, design.trunk, seed, keep))
         for seed in design.seeds
@@ -362,3 +362,15 @@ def _refuse_unread(design: Design, settings: Mapping[str, Any], arm: str, own: M
         raise ConfigError(
             f"arms.{arm}: {', '.join(wrong)} is not read by {merged.get('replay', 'vlm')!r} replay; remove it from this arm"
         )
+
+
+def _refuse_fixed(trunks: tuple[Cell, ...], cells: tuple[Cell, ...]) -> None:
+    """A branch cannot change everything: better said before the trunks are trained than after."""
+    of_trunk = {(trunk.task, trunk.seed): trunk.config for trunk in trunks}
+    for cell in cells:
+        trunk = of_trunk.get((cell.task, cell.seed), cell.config)
+        for name, reason in FIXED.items():
+            if getattr(cell.config, name) != getattr(trunk, name):
+                raise ConfigError(
+                    f"arms.{cell.arm}: {name}: a branch cannot change it: {reason}; set it in [trunk] or [settings]"
+                )

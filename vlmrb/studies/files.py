@@ -162,15 +162,15 @@ def as_line(record: Mapping[str, Any]) -> Line:
     if steps.shape != values.shape or np.any(np.diff(steps) <= 0):
         raise ValueError("steps and values do not fit together")
     known = ~np.isnan(values)
-    parent, phases = record.get("parent"), record.get("phases") or {}
+    parent_step, phases = record.get("parent_step"), record.get("phases") or {}
     return Line(
         arm=str(record["arm"]),
         task=str(record["task"]),
         seed=int(record["seed"]),
         steps=steps[known],
         values=values[known],
-        start=int(parent["step"]) if parent else 0,
-        branched=bool(parent),
+        start=int(parent_step or 0),
+        branched=parent_step is not None,
         phases={name: phases.get(name) for name in ("first_success", "fifth_success")},
         auc=record.get("auc"),
         positive_rate=record.get("positive_rate"),

@@ -9,24 +9,29 @@
 | `consolidation_to_P` | steps from the fifth successful training episode to there; of a branch, from its beginning | lower |
 | `auc:label` | area under the ROC curve of P(yes) against the simulator's progress, over the run's clips | higher |
 
-Steps of a branch count from where it branched off. A run that does not reach P is censored: its steps are restricted to the
-shortest time for which such a run was watched, and so are everybody else's, so that means compare like with like.
+Steps of a branch count from where it branched off. A run that does not reach P is censored where it was last evaluated: steps
+are summarised and compared by restricted means. All statistics are those of `vlmrb compare`, with the mean as its statistic,
+so that both say the same about the same runs.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlmrb.analysis import stats
+from vlmrb.analysis.stats import Interval, RestrictedMean
 from vlmrb.errors import ConfigError
 
 KINDS = "final, success_at:N, area, area:N, steps_to_P, consolidation_to_P (P in %), auc:label"
+SEED = int(np.random.default_rng(0).integers(2**63))
+"""Of every bootstrap: the one that `compare` draws, so that the same runs have the same intervals."""
+
 _FORM = re.compile(r"(final|area|auc:label)|(success_at|area):([0-9_]{1,12})|(steps_to|consolidation_to)_([0-9]{1,3})")
 
 
@@ -97,21 +102,104 @@ class Measure:
         return ("success" if self.kind == "success_at" else "area under the curve") + upto
 
 
+class Value(NamedTuple):
+    """What was measured of one run.
+
+    Attributes:
+        value: of a measure in steps, when the run got there; None: never while it was watched.
+        watched: for how many steps it was watched; 0 where that does not matter.
+    """
+
+    value: float | None
+    watched: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An arm's mean minus that of another arm, or the mean of the differences within pairs.
+
+    Attributes:
+        seeds: number of pairs, else of runs on the side that has fewer.
+        paired: whether runs of the same seed are paired.
+    """
+
+    interval: Interval
+    seeds: int
+    paired: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """A measure's values of the runs of one task.
 
     Attributes:
-        values: by arm, then by seed.
-        censored: number of runs of each arm that never got there; their values are restricted.
-        horizon: the steps that values are restricted to, or that the curve is read up to; None where there is no such thing.
-        left_out: for each arm, the seeds that have no value.
+        values: by arm, then by seed; runs without one are left out.
+        horizon: what means of steps are restricted to, or how far curves are read; None where there is no such thing.
+        paired: whether arms are paired by seed: they branched off from the same runs.
     """
 
-    values: dict[str, dict[int, float]]
-    censored: dict[str, int]
-    horizon: int | None
-    left_out: dict[str, list[int]]
+    what: Measure
+    values: dict[str, dict[int, Value]]
+    horizon: float | None
+    paired: bool
+
+    def summary(self, arm: str) -> RestrictedMean | Interval | None:
+        """The mean over an arm's runs, restricted if it is one of steps; None if nothing is known of them."""
+        values = list(self.values.get(arm, {}).values())
+        if not values:
+            return None
+        if self.what.in_steps:
+            assert self.horizon is not None
+            return stats.restricted_mean(_times(values), self.horizon, rng=_rng())
+        return stats.bootstrap_interval([_numbers(values)], rng=_rng(), statistic=stats.mean)
+
+    def difference(self, arm: str, other: str, *, share: float = 1.0, confidence: float = 0.95) -> Difference | None:
+        """An arm's mean minus that of another arm times `share`; None if nothing is known of one of them.
+
+        Steps are restricted to what these two arms have in common, as in `compare`.
+        """
+        mine, theirs = self.values.get(arm, {}), self.values.get(other, {})
+        common = sorted(mine.keys() & theirs.keys()) if self.paired else []
+        x, y = ([side[seed] for seed in common or sorted(side)] for side in (mine, theirs))
+        if not x or not y:
+            return None
+        paired, rng = bool(common), _rng()
+        if self.what.in_steps:
+            a, b = _times(x), _times(y)
+            horizon = stats.common_horizon([a, b])
+            found = stats.restricted_difference(a, b, horizon, paired=paired, share=share, rng=rng, confidence=confidence)
+        else:
+            sides = _numbers(x), share * _numbers(y)
+            found = stats.difference(*sides, paired=paired, rng=rng, statistic=stats.mean, confidence=confidence)
+        return Difference(found, min(len(x), len(y)), paired)
+
+    def excess(self, arm: str, over: float, *, confidence: float = 0.95) -> Difference | None:
+        """An arm's mean minus a number; None if nothing is known of the arm."""
+        values = list(self.values.get(arm, {}).values())
+        if not values:
+            return None
+        if not self.what.in_steps:
+            interval = stats.bootstrap_interval(
+                [_numbers(values) - over], rng=_rng(), statistic=stats.mean, confidence=confidence
+            )
+            return Difference(interval, len(values), False)
+        times = _times(values)
+        found = stats.restricted_mean(times, stats.common_horizon([times]), rng=_rng(), confidence=confidence)
+        assert found is not None, "a median run was watched for the whole horizon"
+        low, high = (None if bound is None else bound - over for bound in (found.low, found.high))
+        return Difference(Interval(found.n, found.point - over, low, high), len(values), False)
+
+
+def _times(values: Sequence[Value]) -> stats.Times:
+    return stats.Times.of([value.value for value in values], [value.watched for value in values])
+
+
+def _numbers(values: Sequence[Value]) -> NDArray[np.float64]:
+    return np.array([value.value for value in values], dtype=np.float64)
+
+
+def _rng() -> np.random.Generator:
+    return np.random.default_rng(SEED)
 
 
 def parse_measure(text: str) -> Measure:
@@ -134,63 +222,46 @@ def parse_measure(text: str) -> Measure:
 
 
 def measure(what: Measure, lines: Sequence[Line]) -> Measured:
-    """The measure of each of these runs, which are all of one task. A run without a value is left out."""
+    """The measure of each of these runs, which are all of one task."""
+    paired = bool(lines) and all(line.branched for line in lines)
     if what.in_steps:
-        return _times(what, lines)
-    lines_with_curve = [line for line in lines if line.steps.size]
-    horizon = min((int(line.elapsed[-1]) for line in lines_with_curve), default=0)
+        values = _by_arm(lines, [_time(what, line) for line in lines])
+        groups = [_times(list(arm.values())) for arm in values.values() if arm]
+        return Measured(what, values, stats.common_horizon(groups) if groups else None, paired)
+    horizon = min((int(line.elapsed[-1]) for line in lines if line.steps.size), default=0)
     until = horizon if what.number is None else int(what.number)
-    found = {id(line): _height(what.kind, line, until) for line in lines}
-    return _sorted(lines, found, set(), None if what.kind == "auc" else until)
+    values = _by_arm(lines, [_height(what.kind, line, until) for line in lines])
+    return Measured(what, values, None if what.kind == "auc" else until, paired)
 
 
-def _height(kind: str, line: Line, until: int) -> float | None:
+def _height(kind: str, line: Line, until: int) -> Value | None:
     if kind == "auc":
-        return line.auc
-    if not line.steps.size or line.elapsed[0] > until:
+        return None if line.auc is None else Value(line.auc)
+    own = line.elapsed >= 0
+    elapsed, values = line.elapsed[own], line.values[own]
+    if not elapsed.size or elapsed[0] > until:
         return None
     if kind == "area":
-        return stats.area_under_curve(line.elapsed, line.values, until=until)
-    return stats.value_at(line.elapsed, line.values, until)
+        return Value(stats.area_under_curve(elapsed, values, until=until))
+    return Value(stats.value_at(elapsed, values, until))
 
 
-def _times(what: Measure, lines: Sequence[Line]) -> Measured:
-    """Steps from each run's start to the threshold, restricted to the time for which every censored run was watched."""
+def _time(what: Measure, line: Line) -> Value | None:
+    """Steps from the run's start, or from its fifth success, to the threshold; None if it was not watched from there."""
     assert what.number is not None
-    times: dict[int, float | None] = {}
-    watched: dict[int, int] = {}
-    for line in lines:
-        start = _start(what.kind, line)
-        if start is None or not line.steps.size:
-            continue
-        reached = stats.steps_to_threshold(line.steps, line.values, what.number)
-        times[id(line)] = None if reached is None else max(0.0, float(reached - start))
-        watched[id(line)] = max(0, int(line.steps[-1]) - start)
-    censored = {key for key, time in times.items() if time is None}
-    longest = max((time for time in times.values() if time is not None), default=0.0)
-    horizon = min((watched[key] for key in censored), default=int(longest))
-    restricted = {key: float(horizon) if time is None else min(time, float(horizon)) for key, time in times.items()}
-    return _sorted(lines, restricted, censored, horizon)
+    own = line.elapsed >= 0
+    steps, values = line.steps[own], line.values[own]
+    start = line.start if line.branched or what.kind == "steps_to" else line.phases.get("fifth_success")
+    if start is None or not steps.size or steps[-1] <= start:
+        return None
+    reached = stats.steps_to_threshold(steps, values, what.number)
+    return Value(None if reached is None else float(max(reached - start, 0)), float(steps[-1] - start))
 
 
-def _start(kind: str, line: Line) -> int | None:
-    if line.branched or kind == "steps_to":
-        return line.start
-    return line.phases.get("fifth_success")
-
-
-def _sorted(lines: Sequence[Line], found: Mapping[int, float | None], censored: set[int], horizon: int | None) -> Measured:
-    values: dict[str, dict[int, float]] = {}
-    never: dict[str, int] = {}
-    missing: dict[str, list[int]] = {}
-    for line in lines:
-        value = found.get(id(line))
-        values.setdefault(line.arm, {})
-        never.setdefault(line.arm, 0)
-        missing.setdefault(line.arm, [])
-        if value is None:
-            missing[line.arm].append(line.seed)
-        else:
-            values[line.arm][line.seed] = value
-            never[line.arm] += id(line) in censored
-    return Measured(values, never, horizon, missing)
+def _by_arm(lines: Iterable[Line], found: Iterable[Value | None]) -> dict[str, dict[int, Value]]:
+    values: dict[str, dict[int, Value]] = {}
+    for line, value in zip(lines, found, strict=True):
+        arm = values.setdefault(line.arm, {})
+        if value is not None:
+            arm[line.seed] = value
+    return values

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from vlmrb.analysis.comparison import ENOUGH_SEEDS
-from vlmrb.analysis.stats import bootstrap_interval, mean
+from vlmrb.analysis.stats import Interval, RestrictedMean
 from vlmrb.errors import ConfigError
 from vlmrb.settings import in_words
 from vlmrb.studies.claims import Contrast, Verdict, judge_claims
 from vlmrb.studies.design import TRUNK, Study
 from vlmrb.studies.files import PICTURE, REPORT, StudyFolder, write_whole
-from vlmrb.studies.measures import Line, Measure, Measured, measure, parse_measure
+from vlmrb.studies.measures import Difference, Line, Measure, Measured, measure, parse_measure
 from vlmrb.studies.picture import curves_svg
 
 
@@ -69,9 +69,7 @@ def _contrast(study: Study, verdict: Verdict, what: Measure, found: Contrast) ->
     other = f"`{found.than}`" if found.than else _value(study, what, claim.at_least or 0.0)
     if claim.by:
         other += f" {'less' if claim.lower_is_better else 'plus'} {100 * claim.by:g} %"
-    words = f"Advantage of `{claim.better}` over {other} in {what.title}: {_value(study, what, advantage.point)}"
-    if advantage.low is not None and advantage.high is not None:
-        words += f" [{_value(study, what, advantage.low)}, {_value(study, what, advantage.high)}]"
+    words = f"Advantage of `{claim.better}` over {other} in {what.title}: {_interval(study, what, advantage)}"
     kind = "pairs" if found.paired else "seeds" if not found.than else "seeds or more each"
     return f"{words} ({100 * (1 - claim.alpha):g} % interval, {found.seeds} {kind})"
 
@@ -92,25 +90,54 @@ def _table(study: Study, task: str, lines: Sequence[Line]) -> str:
         rows.append(cells)
     heading = f"### {task}\n\n" if task else ""
     table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-    limits = [
-        f"{what.title[0].upper()}{what.title[1:]}: restricted to the first {found.horizon:,} steps"
+    shared = [
+        f"{what.title[0].upper()}{what.title[1:]}: restricted to the first {found.horizon:,.0f} steps"
         for what, found in columns
         if what.in_steps and found.horizon
     ]
     upto = {found.horizon for what, found in columns if what.kind in ("final", "area") and what.number is None and found.horizon}
-    limits += [f"Curves are read up to step {step:,}, which every run reached" for step in upto]
-    return f"{heading}{table}" + (f"\n\nMeans over runs [95 % interval]. {'. '.join(limits)}." if limits else "")
+    shared += [f"Curves are read up to step {step:,.0f}, which every run reached" for step in upto]
+    limits = f"\n\nMeans over runs [95 % interval]. {'. '.join(shared)}." if shared else ""
+    return "\n\n".join(filter(None, (f"{heading}{table}{limits}", _differences(study, columns))))
 
 
 def _summary(study: Study, what: Measure, found: Measured, arm: str) -> str:
-    values = list(found.values.get(arm, {}).values())
-    if not values:
+    mean = found.summary(arm)
+    if mean is None:
         return "–"
-    interval = bootstrap_interval([values], rng=np.random.default_rng(0), statistic=mean)
-    words = _value(study, what, interval.point)
-    if interval.low is not None and interval.high is not None:
-        words += f" [{_value(study, what, interval.low)}, {_value(study, what, interval.high)}]"
-    return f"{words} ({len(values) - found.censored[arm]}/{len(values)} got there)" if what.in_steps else words
+    words = _interval(study, what, mean)
+    return f"{words} ({mean.n - mean.censored}/{mean.n} got there)" if isinstance(mean, RestrictedMean) else words
+
+
+def _differences(study: Study, columns: Sequence[tuple[Measure, Measured]]) -> str:
+    """Every arm against every arm that a claim is compared with; '' if no claim is."""
+    header = ["arm − other", *(what.title for what, _ in columns)]
+    rows = [header, ["---"] * len(header)]
+    others = dict.fromkeys(other for claim in study.design.claim for other in claim.than)
+    for other in others:
+        for arm in study.design.arms:
+            found = [measured.difference(arm, other) if arm != other else None for _, measured in columns]
+            if any(found):
+                cells = [
+                    "–" if each is None else f"{_interval(study, what, each.interval)} ({_number(each)})"
+                    for (what, _), each in zip(columns, found, strict=True)
+                ]
+                rows.append([f"`{arm}` − `{other}`", *cells])
+    if len(rows) == 2:
+        return ""
+    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return f"{table}\n\nDifferences of means [95 % interval]; of steps, restricted to what the two arms have in common."
+
+
+def _number(found: Difference) -> str:
+    return _counted(found.seeds, "pair") if found.paired else f"{_counted(found.seeds, 'seed')} or more each"
+
+
+def _interval(study: Study, what: Measure, found: Interval | RestrictedMean) -> str:
+    words = _value(study, what, found.point)
+    if found.low is not None and found.high is not None:
+        words += f" [{_value(study, what, found.low)}, {_value(study, what, found.high)}]"
+    return words
 
 
 def _value(study: Study, what: Measure, value: float) -> str:

@@ -11,13 +11,14 @@ import platform
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vlmrb import __version__, jobs
 from vlmrb.analysis.agreement import auc
 from vlmrb.analysis.curves import curve_record
+from vlmrb.analysis.phases import FIFTH
 from vlmrb.errors import CheckpointError, ConfigError, RunBusyError
 from vlmrb.jobs.launching import MAX_RUNS
 from vlmrb.store import Store
@@ -114,7 +115,7 @@ def progress_of(store: Store, study: Study, folder: StudyFolder) -> Progress:
         if cell.key in done:
             states.append(CellState(cell, "done", run_id, of, of))
         elif run is not None:
-            steps = max(0, run.step - (_start_of(run) if cell.arm != TRUNK else 0))
+            steps = max(0, run.step - (run.parent_step or 0))
             states.append(CellState(cell, run.status, run_id, min(steps, of), of, run.error if run.status == "failed" else ""))
         else:
             trunk = done.get((cell.task, TRUNK, cell.seed))
@@ -208,13 +209,11 @@ def _branch(store: Store, study: Study, done: Mapping[Key, Any], runs: Mapping[K
 
 def _branched(store: Store, study: Study, trunk: Cell, run: RunSummary, missing: Sequence[Cell]) -> bool:
     """Make these branches; False if the trunk has yet to write the checkpoint that they start from."""
-    from vlmrb.branching import branch  # type: ignore[import-not-found]
-
     assert study.design.branch is not None
     at, steps = study.design.branch.at, study.design.branch.steps
     for cell in missing:
         try:
-            (run_id,) = branch(
+            (run_id,) = jobs.branch(
                 store, run.run_id, at, [_changes(trunk, cell)], steps=steps, set_name=study.name, tags=_tags(study, cell)
             )
         except CheckpointError:
@@ -237,12 +236,9 @@ def _moment_of(study: Study, store: Store, run: RunSummary) -> int | None:
     assert branch is not None
     if isinstance(branch.at, int):
         return branch.at if run.step >= branch.at else None
-    return _successes(store, run)["first_success" if branch.at == "first-success" else "fifth_success"]
-
-
-def _start_of(run: RunSummary) -> int:
-    """The step at which the run branched off; 0 for others."""
-    return getattr(run, "parent_step", None) or 0
+    number = 1 if branch.at == "first-success" else FIFTH
+    ((step,),) = store.early_successes({run.run_id: int(run.config.get("play_steps", 0))}, [number]).values()
+    return step
 
 
 def length_of(study: Study, cell: Cell) -> int:
@@ -266,28 +262,14 @@ def _record(store: Store, study: Study, key: Key, run: RunSummary, commit: str, 
     task, arm, seed = key
     (measured,) = store.measured_runs([run.run_id], study.design.metric)
     record = curve_record(measured, study.design.metric, __version__)
-    record = {"study": study.name, "task": task, "arm": arm, "seed": seed} | record | {"phases": _phases(store, measured)}
+    record = {"study": study.name, "task": task, "arm": arm, "seed": seed} | record
     if arm == TRUNK:
         record["moment"] = _moment_of(study, store, run)
-    elif study.trunks:
-        record["parent"] = {"seed": seed, "step": _start_of(run), "moment": str(study.design.branch and study.design.branch.at)}
     if run.counters.positive_rate is not None:
         record["positive_rate"] = run.counters.positive_rate
     if any(each.kind == "auc" for each in study.measures):
         record["auc"] = _label_auc(store, run.run_id)
     return record | {"steps_per_second": run.steps_per_second, "commit": commit, "host": host}
-
-
-def _phases(store: Store, measured: Any) -> dict[str, Any]:
-    phases = getattr(measured, "phases", None)
-    return _successes(store, measured.run) if phases is None else asdict(phases)
-
-
-def _successes(store: Store, run: RunSummary) -> dict[str, int | None]:
-    """Steps of the first and the fifth successful training episode, scripted play apart."""
-    played = int(run.config.get("play_steps", 0))
-    found = [episode.step for episode in store.episodes(run.run_id) if episode.success and episode.step >= played]
-    return {"first_success": found[0] if found else None, "fifth_success": found[4] if len(found) > 4 else None}
 
 
 def _label_auc(store: Store, run_id: int) -> float | None:
