@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from dataclasses import asdict
 
 from vlmrb.analysis.comparison import MeasuredRun, method_of
 
@@ -13,7 +14,8 @@ def curve_lines(runs: Iterable[MeasuredRun], metric: str, version: str) -> list[
     """The lines of a `curves.jsonl`, by method and seed.
 
     A line holds env, algo, method, seed, every setting, status, the metric with its steps and values, and the version of
-    VLM-RB that wrote it (`assets/results/README.md` describes the format). Values that are not finite are null.
+    VLM-RB that wrote it, and of a branch where it comes from (`assets/results/README.md` describes the format). Values that
+    are not finite are null.
     """
     records = []
     for measured in runs:
@@ -30,6 +32,7 @@ def curve_lines(runs: Iterable[MeasuredRun], metric: str, version: str) -> list[
                 "steps": measured.steps.tolist(),
                 "values": [value if math.isfinite(value) else None for value in measured.values.tolist()],
                 "version": version,
+                **({} if run.lineage is None else {"branch": asdict(run.lineage)}),
             }
         )
     records.sort(key=lambda record: (record["env"], record["algo"], record["method"], record["seed"]))
