@@ -14,6 +14,8 @@ import pytest
 from vlmrb import kept
 from vlmrb.__main__ import main
 from vlmrb.agents import Exploration
+from vlmrb.analysis.comparison import MeasuredRun
+from vlmrb.analysis.curves import curve_lines
 from vlmrb.branching import branch, branch_points, folder_of_parent
 from vlmrb.checkpoint import load_checkpoint
 from vlmrb.config import TrainConfig, make_config
@@ -385,6 +387,14 @@ def test_a_damaged_checkpoint_makes_no_branch(family: Store) -> None:
     with pytest.raises(CheckpointError, match=r"rewards\.npy has changed"):
         branch(family, 1, AT, [{}])
     assert len(family.runs()) == before
+
+
+def test_exported_curves_say_where_a_branch_comes_from(family: Store) -> None:
+    branched = family.run(continued(family, 1, {"replay": "per"}, steps=200))
+    measured = [MeasuredRun(run, *family.metrics(run.run_id, "eval/success_rate")) for run in (family.run(1), branched)]
+    lines = {line["method"]: line for line in map(json.loads, curve_lines(measured, "eval/success_rate", "1"))}
+    assert lines["per"]["branch"] == {"parent_id": 1, "parent_step": AT, "parent_moment": "step", "continuation_seed": 0}
+    assert lines["per"]["steps"] == [AT + 200] and "branch" not in lines["uniform"]
 
 
 # -- the command line

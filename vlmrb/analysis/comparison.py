@@ -46,6 +46,7 @@ _WITHOUT_EFFECT_ON_LEARNING = {
     "device",
     "log_interval",
     "checkpoint_interval",
+    "keep_checkpoints",
     "keep_clips",
     "sync_scoring",
     "scoring_batch_size",

@@ -40,5 +40,6 @@ def curve_record(measured: MeasuredRun, metric: str, version: str) -> dict[str, 
         "parent_id": run.parent_id,
         "parent_step": run.parent_step,
         "parent_moment": run.parent_moment,
+        "continuation_seed": run.continuation_seed,
         "version": version,
     }
