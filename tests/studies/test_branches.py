@@ -39,6 +39,10 @@ replay = "uniform"
 [arms.per]
 replay = "per"
 
+[arms."per no weights"]
+replay = "per"
+importance_weights = false
+
 [arms.uniform]
 replay = "uniform"
 """
@@ -52,9 +56,12 @@ def test_every_arm_continues_the_same_run_which_is_stopped_then(tmp_path: Path) 
     assert trunk.status == "stopped" and trunk.step < 200_000
     assert [(run.replay, run.parent_id, run.step - (run.parent_step or 0)) for run in branches] == [
         ("per", trunk.run_id, 400),
+        ("per", trunk.run_id, 400),
         ("uniform", trunk.run_id, 400),
     ]
     lines = [json.loads(text) for text in (tmp_path / "studies" / "b" / "curves.jsonl").read_text("utf-8").splitlines()]
-    assert [line["arm"] for line in lines] == ["trunk", "per", "uniform"]
+    assert [line["arm"] for line in lines] == ["trunk", "per", "per no weights", "uniform"]
+    # what the trunk and an arm have in common is no default of the arm's method
+    assert [run.config["importance_weights"] for run in branches] == [True, False, False]
     assert lines[0]["moment"] is not None and lines[1]["parent_step"] == branches[0].parent_step
     assert "every arm continues it" in (tmp_path / "studies" / "b" / "report.md").read_text("utf-8").lower()

@@ -19,12 +19,17 @@ from vlmrb import __version__, jobs
 from vlmrb.analysis.agreement import auc
 from vlmrb.analysis.curves import curve_record
 from vlmrb.analysis.phases import FIFTH
-from vlmrb.errors import CheckpointError, ConfigError, RunBusyError
+from vlmrb.branching import FIXED
+from vlmrb.creation import check_run
+from vlmrb.errors import CheckpointError, ConfigError, RunBusyError, VlmrbError
 from vlmrb.jobs.launching import MAX_RUNS
 from vlmrb.store import Store
 from vlmrb.studies.design import TRUNK, Cell, Study
 from vlmrb.studies.files import StudyFolder
 from vlmrb.types import LIVE, RunSummary
+
+_OF_BRANCH = ("total_steps", "schedule_steps", "keep_checkpoints")
+"""Settings that a branch has of its own: how long it trains, and what it keeps."""
 
 CLIPS_READ_AT_ONCE = 2_000
 
@@ -202,32 +207,46 @@ def _branch(store: Store, study: Study, done: Mapping[Key, Any], runs: Mapping[K
                     f"study: the run of {trunk.name} is no longer in this store, so that its branches cannot be made; use the "
                     "store that holds it, or delete its line and those of its branches from curves.jsonl to make them all again"
                 )
-        elif _moment_of(study, store, run) is not None and _branched(store, study, trunk, run, missing) and run.status in LIVE:
+        elif _moment_of(study, store, run) is not None and _branched(store, study, run, missing) and run.status in LIVE:
             with suppress(RunBusyError):  # it has just ended
                 jobs.stop(store, run.run_id)
 
 
-def _branched(store: Store, study: Study, trunk: Cell, run: RunSummary, missing: Sequence[Cell]) -> bool:
+def _branched(store: Store, study: Study, run: RunSummary, missing: Sequence[Cell]) -> bool:
     """Make these branches; False if the trunk has yet to write the checkpoint that they start from."""
     assert study.design.branch is not None
     at, steps = study.design.branch.at, study.design.branch.steps
     for cell in missing:
         try:
             (run_id,) = jobs.branch(
-                store, run.run_id, at, [_changes(trunk, cell)], steps=steps, set_name=study.name, tags=_tags(study, cell)
+                store, run.run_id, at, [_changes(cell)], steps=steps, set_name=study.name, tags=_tags(study, cell)
             )
         except CheckpointError:
             if run.status in LIVE:
                 return False
             raise
+        _check_made(store, run_id, cell)
         store.rename_run(run_id, f"{study.name}: {cell.name}")
     return True
 
 
-def _changes(trunk: Cell, cell: Cell) -> dict[str, Any]:
-    """The settings in which an arm differs from its trunk."""
-    before, after = trunk.config.model_dump(exclude={"keep_checkpoints"}), cell.config.model_dump()
-    return {name: after[name] for name in before if after[name] != before[name]}
+def _changes(cell: Cell) -> dict[str, Any]:
+    """Every setting that a branch may choose, as the arm has it; what a method would do by default is none of its business."""
+    return {name: value for name, value in cell.config.model_dump().items() if name not in FIXED and name not in _OF_BRANCH}
+
+
+def _check_made(store: Store, run_id: int, cell: Cell) -> None:
+    """A run that is not the arm's would go into the report under its name.
+
+    Raises:
+        VlmrbError: its settings are not those of the arm.
+    """
+    made = store.run(run_id).config
+    told = check_run(cell.config).config.model_dump()  # with 'embedded' resolved
+    wrong = [name for name in told if name not in _OF_BRANCH and made[name] != told[name]]
+    if wrong:
+        words = ", ".join(f"{name} {made[name]!r} instead of {told[name]!r}" for name in wrong)
+        raise VlmrbError(f"study: run {run_id} is not what arm {cell.arm!r} says: {words}; please report this as a bug")
 
 
 def _moment_of(study: Study, store: Store, run: RunSummary) -> int | None:
