@@ -176,7 +176,7 @@ def show_status(arguments: argparse.Namespace) -> int:
 def report_study(arguments: argparse.Namespace) -> int:
     """`study report`: write report.md and curves.svg, and print the verdicts."""
     from vlmrb import studies
-    from vlmrb.studies.report import verdict_words
+    from vlmrb.studies.report import plain_verdict
 
     folder, study = _begun(arguments)
     with _store_if_there(arguments.store) as store:
@@ -190,7 +190,7 @@ def report_study(arguments: argparse.Namespace) -> int:
         return 0
     for verdict in verdicts:
         print(f"claim: {text.plain(verdict.claim.text)}")
-        print(f"  {text.plain(verdict_words(study, verdict)).replace('**', '').replace('`', '')}")
+        print(f"  {text.plain(plain_verdict(study, verdict))}")
     print(f"written: {folder.path / 'report.md'}, {folder.path / 'curves.svg'}")
     return 0
 
