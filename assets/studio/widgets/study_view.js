@@ -147,7 +147,7 @@ class StudyPage {
   drawHead() {
     const view = this.view;
     return [
-      h("div.study-head", {}, h("h2", {}, view.title), view.state ? badge(view.state) : null, h("span.spacer"), this.actions()),
+      h("div.study-head", {}, h("h2", {}, view.title), view.state ? badge(view.state) : null, this.actions()),
       view.claims.map((claim) => h("p.study-claim", {}, h("strong", {}, "Claim "), claim)),
       view.error ? problem(view.error) : null,
       view.state === "running" && !view.carried
