@@ -291,7 +291,7 @@ class StudyPage {
     // shown as a picture, so that nothing in it can run
     this.picture = URL.createObjectURL(new Blob([results.picture], { type: "image/svg+xml" }));
     return [
-      h("h2", {}, `Report on ${count(results.lines)} ${results.lines === 1 ? "run" : "runs"}`),
+      h("h2", {}, `Report on ${count(results.lines)} of ${count(this.view.cells.length)} runs`),
       this.view.claims.map((claim, i) =>
         h(
           `div.verdict${results.answers[i].some((each) => each.outcome !== "undecided") ? ".decided" : ""}`,
