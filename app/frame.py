@@ -11,7 +11,14 @@ import gradio as gr
 from app.studio import Studio
 from app.widgets import widget
 
-NAVIGATION = (("Runs", ""), ("Launch", "launch"), ("Clips", "clips"), ("Prompts", "prompts"), ("Compare", "compare"))
+NAVIGATION = (
+    ("Runs", ""),
+    ("Launch", "launch"),
+    ("Studies", "studies"),
+    ("Clips", "clips"),
+    ("Prompts", "prompts"),
+    ("Compare", "compare"),
+)
 
 
 @contextmanager

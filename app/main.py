@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from app.frame import page_frame
-from app.pages import clips, compare, launch, prompts, run, runs
+from app.pages import clips, compare, launch, prompts, run, runs, studies
 from app.studio import Studio
 
 
@@ -15,6 +15,8 @@ def build_app(studio: Studio) -> gr.Blocks:
         runs.build(studio)
     with demo.route("Launch", "/launch"), page_frame(studio, "launch", "Launch"):
         launch.build(studio)
+    with demo.route("Studies", "/studies"), page_frame(studio, "studies", "Studies"):
+        studies.build(studio)
     with demo.route("Run", "/run"), page_frame(studio, "run", "Run"):
         run.build(studio)
     with demo.route("Clips", "/clips"), page_frame(studio, "clips", "Clips"):

@@ -30,7 +30,7 @@ def ask(client: httpx.Client, function: str, request: Any) -> httpx.Response:
 
 def test_a_running_studio_is_safe(client: httpx.Client, store_copy: Path) -> None:
     # pages are served, for this machine's own names only
-    for path in ("/", "/launch", "/run", "/clips", "/prompts", "/compare"):
+    for path in ("/", "/launch", "/studies", "/run", "/clips", "/prompts", "/compare"):
         assert client.get(path).status_code == 200, path
     assert client.get("/", headers={"Host": "evil.example"}).status_code == 403
 
@@ -54,6 +54,8 @@ def test_a_running_studio_is_safe(client: httpx.Client, store_copy: Path) -> Non
         ("try_prompt", {"runs": [1], "scorer": "oracle; rm -rf /", "prompt": "x"}),
         ("comparison", {"runs": [10**30]}),
         ("trial", {"trial": -1}),
+        ("start", {"study": "../runs.db"}),
+        ("results", {"study": ["replay-8x8"]}),
     ):
         reply = ask(client, function, request)
         assert reply.status_code == 200, function

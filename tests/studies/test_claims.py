@@ -201,9 +201,9 @@ def test_every_arm_is_compared_with_every_arm_that_a_claim_names() -> None:
     text = TEXT + '[arms.relo]\nreplay = "relo"\n'
     report = report_text(study_of(text), noisy("per", 0.7) + noisy("uniform", 0.3) + noisy("relo", 0.4, 6))
     assert "| arm − other | area under the curve to 200 | final success |" in report
-    assert "| `per` − `uniform` | 40.0 % [36.0 %, 44.0 %] (8 seeds or more each) |" in report
-    assert "| `relo` − `uniform` | 10.0 %" in report and "(6 seeds or more each)" in report
-    assert "− `per`" not in report and "− `relo`" not in report
+    assert "| `per − uniform` | 40.0 % [36.0 %, 44.0 %] (8 seeds or more each) |" in report
+    assert "| `relo − uniform` | 10.0 %" in report and "(6 seeds or more each)" in report
+    assert "− per`" not in report and "− relo`" not in report
     branches = [
         line(arm, seed, [level] * 4, start=50, branched=True)
         for arm, level in (("per", 0.5), ("uniform", 0.4))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vlmrb.cli import text
 from vlmrb.cli.options import add_command, add_config_options, add_run_argument, given_config, positive_integer
 from vlmrb.errors import ConfigError
 from vlmrb.replay.registry import replay_methods, usual_methods
 from vlmrb.types import Job
+
+if TYPE_CHECKING:
+    from vlmrb.store import Store
 
 KEYS = ("quick", "compare", "lambda", "visuals", "clips", "robot")
 
@@ -126,6 +129,7 @@ def list_jobs(arguments: argparse.Namespace) -> int:
             jobs.set_job_limit(store, arguments.limit_at)
         jobs.reconcile(store)
         limit, found = jobs.job_limit(store), store.jobs(limit=arguments.limit)
+        names = _studies(store) if any(job.kind == "study" for job in found) else {}
     if arguments.json:
         text.print_json({"limit": limit, "jobs": found})
         return 0
@@ -134,12 +138,21 @@ def list_jobs(arguments: argparse.Namespace) -> int:
         print("no jobs yet; start some with: python -m vlmrb launch")
         return 0
     headers = ["job", "what", "status", "queued", "started", "ended", "error"]
-    text.print_table(headers, [_row(job) for job in found])
+    text.print_table(headers, [_row(job, names) for job in found])
     return 0
 
 
-def _row(job: Job) -> list[object]:
-    what = f"{'run' if job.kind == 'train' else job.kind} {job.target_id}"
+def _studies(store: Store) -> dict[int, str]:
+    """The names of the studies that have begun, by the number that jobs know them by."""
+    from vlmrb import studies
+
+    folders = studies.begun_studies(studies.default_folder(store.url))
+    return {studies.number_of(folder.path.name): folder.path.name for folder in folders}
+
+
+def _row(job: Job, studies: dict[int, str]) -> list[object]:
+    target = studies.get(job.target_id, job.target_id) if job.kind == "study" else job.target_id
+    what = f"{'run' if job.kind == 'train' else job.kind} {target}"
     times = [text.ago(time) for time in (job.queued_at, job.started_at, job.ended_at)]
     return [job.job_id, what, job.status, *times, text.shorten(job.error, 60)]
 

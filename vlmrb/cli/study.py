@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from vlmrb.store import Store
     from vlmrb.studies import Cost, Study, StudyFolder
     from vlmrb.studies import Progress as StudyProgress
-
-POLL_S = 2.0
 
 
 def add(commands: Any) -> None:
@@ -71,7 +68,7 @@ def list_studies(arguments: argparse.Namespace) -> int:
     for name in dict.fromkeys([*studies.presets(), *begun]):
         study = begun[name].study() if name in begun else studies.find_study(name)
         done = len(begun[name].records(study)) if name in begun else None
-        cost = studies.cost_of(None, _not_begun(study))
+        cost = studies.cost_of(None, studies.planned(study))
         rows.append((study, done, cost))
     if arguments.json:
         text.print_json([_facts(study) | {"written": done} for study, done, _ in rows])
@@ -93,7 +90,7 @@ def show_study(arguments: argparse.Namespace) -> int:
 
     study = studies.find_study(arguments.study, small=arguments.small)
     with _store_if_there(arguments.store) as store:
-        cost = studies.cost_of(store, _not_begun(study))
+        cost = studies.cost_of(store, studies.planned(study))
     if arguments.json:
         text.print_json(_facts(study) | {"cost": cost})
         return 0
@@ -129,10 +126,10 @@ def run_study(arguments: argparse.Namespace) -> int:
         if not _agreed(arguments, cost):
             print("nothing was started")
             return 0
-        resumed: set[int] = set()
-        state = studies.advance(store, study, folder, resumed)
         if arguments.wait:
-            state = _wait(store, study, folder, state, resumed, quiet=arguments.json)
+            state = _wait(store, study, folder, quiet=arguments.json)
+        else:
+            state = studies.advance(store, study, folder)
     if state.complete:
         studies.write_report(folder)
     if arguments.json:
@@ -142,22 +139,18 @@ def run_study(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _wait(
-    store: Store, study: Study, folder: StudyFolder, state: StudyProgress, resumed: set[int], *, quiet: bool
-) -> StudyProgress:
+def _wait(store: Store, study: Study, folder: StudyFolder, *, quiet: bool) -> StudyProgress:
     """Keep the study going until it is complete, or until only runs are left that have failed."""
     from vlmrb import studies
 
-    total = sum(each.of for each in state.states)
+    total = sum(each.of for each in studies.planned(study))
     with Progress(total, "steps", quiet=quiet) as bar:
-        while True:
-            state = studies.advance(store, study, folder, resumed)
-            bar.update(
-                sum(each.of if each.state == "no branch" else each.steps for each in state.states), f"{state.done} runs done"
-            )
-            if state.complete or not state.moving:
-                return state
-            time.sleep(POLL_S)
+
+        def seen(state: StudyProgress) -> None:
+            steps = sum(each.of if each.state == "no branch" else each.steps for each in state.states)
+            bar.update(steps, f"{state.done} runs done")
+
+        return studies.carry_on(store, study, folder, seen)
 
 
 def show_status(arguments: argparse.Namespace) -> int:
@@ -183,7 +176,7 @@ def show_status(arguments: argparse.Namespace) -> int:
 def report_study(arguments: argparse.Namespace) -> int:
     """`study report`: write report.md and curves.svg, and print the verdicts."""
     from vlmrb import studies
-    from vlmrb.studies.report import verdict_words
+    from vlmrb.studies.report import plain_verdict
 
     folder, study = _begun(arguments)
     with _store_if_there(arguments.store) as store:
@@ -197,7 +190,7 @@ def report_study(arguments: argparse.Namespace) -> int:
         return 0
     for verdict in verdicts:
         print(f"claim: {text.plain(verdict.claim.text)}")
-        print(f"  {text.plain(verdict_words(study, verdict)).replace('**', '').replace('`', '')}")
+        print(f"  {text.plain(plain_verdict(study, verdict))}")
     print(f"written: {folder.path / 'report.md'}, {folder.path / 'curves.svg'}")
     return 0
 
@@ -274,13 +267,6 @@ def _print_state(study: Study, folder: StudyFolder, state: StudyProgress) -> Non
 
 def _state_words(state: Any) -> str:
     return f"{100 * state.steps / state.of:.0f} %" if state.state in ("running", "paused") else str(state.state)
-
-
-def _not_begun(study: Study) -> list[Any]:
-    from vlmrb.studies import CellState
-    from vlmrb.studies.runs import length_of
-
-    return [CellState(cell, "missing", None, 0, length_of(study, cell)) for cell in study.every]
 
 
 def _settings(settings: dict[str, Any]) -> str:

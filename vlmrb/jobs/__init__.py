@@ -1,14 +1,15 @@
-"""Background jobs: processes that train runs or run trials, and outlive the process that started them.
+"""Background jobs: processes that train runs, run trials or carry studies on, and outlive the process that started them.
 
 The queue is a table of the store. There is no server: any process that adds a job, ends one or calls `reconcile` starts the
 jobs that may start. `launching` and `trials` fill the queue, `dispatching` starts processes, `executing` is what such a
-process does and `logs` what it writes, `live` requests changes from live runs, `removing` removes runs, `presets` and
-`estimates` help decide what to launch.
+process does and `logs` what it writes, `live` requests changes from live runs, `ending` ends other jobs, `removing` removes
+runs, `presets` and `estimates` help decide what to launch. Studies are jobs, too, but `vlmrb.studies` does their work.
 """
 
 from __future__ import annotations
 
 from vlmrb.jobs.dispatching import dispatch, job_limit, reconcile, set_job_limit
+from vlmrb.jobs.ending import end
 from vlmrb.jobs.estimates import Estimate, Speeds, estimate, speeds, until_last_ends
 from vlmrb.jobs.launching import branch, launch, resume
 from vlmrb.jobs.live import pause, request_lambda, request_prompt, stop, unpause, why_not
@@ -28,6 +29,7 @@ __all__ = [
     "cancel",
     "delete_run",
     "dispatch",
+    "end",
     "estimate",
     "job_limit",
     "launch",

@@ -20,6 +20,9 @@ MAX_LIMIT = 256
 TRIALS_AT_A_TIME = 1
 """Trials have their own limit, so that a prompt can be tried while training runs are queued."""
 
+STUDIES_AT_A_TIME = 16
+"""A study's job only looks after its runs, which are jobs themselves, and takes next to no time."""
+
 
 def job_limit(store: Store) -> int:
     """How many runs train at once on one machine: the setting, or two thirds of the cores, since scoring needs some too."""
@@ -41,7 +44,7 @@ def set_job_limit(store: Store, limit: int) -> None:
 
 def dispatch(store: Store) -> list[Job]:
     """Start all jobs that may start now; returns them."""
-    limits: dict[JobKind, int] = {"train": job_limit(store), "trial": TRIALS_AT_A_TIME}
+    limits: dict[JobKind, int] = {"train": job_limit(store), "trial": TRIALS_AT_A_TIME, "study": STUDIES_AT_A_TIME}
     jobs = store.take_jobs(limits)
     for job in jobs:
         try:
@@ -69,7 +72,7 @@ def _start_process(store: Store, job: Job) -> None:
     environment |= {"VLMRB_STORE": store.url, "PYTHONPATH": os.pathsep.join(search_path), "PYTHONUNBUFFERED": "1"}
     with path.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "vlmrb.jobs", str(job.job_id)],
+            [sys.executable, "-m", "vlmrb.studies" if job.kind == "study" else "vlmrb.jobs", str(job.job_id)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -21,16 +21,21 @@ Work = Callable[[Store, int], tuple[int, str]]
 """Does a job's work, given the id of its run or trial; returns the exit status and the error, if any."""
 
 
-def execute(store: Store, job_id: int) -> int:
+def execute(store: Store, job_id: int, load_work: Callable[[JobKind], Work] | None = None) -> int:
     """Do the job in this process; returns its exit status. Does nothing if the job was cancelled or another process has it.
 
     Slow imports come first, so that a job can be cancelled until its work starts.
+
+    Args:
+        store: whose queue it is.
+        job_id: the job, taken by `dispatch`.
+        load_work: what to do; by default, training or a trial.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C; during training the Trainer replaces this
     process, job = psutil.Process(), store.job(job_id)
     exit_code, error = EXIT_CRASH, "the process was terminated"
     try:
-        work = _load_work(job.kind)
+        work = (load_work or _load_work)(job.kind)
         if not patiently(lambda: store.job_started(job_id, process.pid, process.create_time())):
             say(f"job {job_id} was cancelled, or another process has it")
             exit_code = EXIT_NOT_MINE

@@ -13,7 +13,7 @@ MAX_LOG = 64_000
 def log_path(store: Store, kind: JobKind, target_id: int) -> Path:
     """The file that a job's process writes to."""
     folder = store.folder_of_run(target_id)
-    return folder / "log.txt" if kind == "train" else folder.parent / f"trial-{target_id}" / "log.txt"
+    return folder / "log.txt" if kind == "train" else folder.parent / f"{kind}-{target_id}" / "log.txt"
 
 
 def log_tail(store: Store, target_id: int, kind: JobKind = "train", max_bytes: int = MAX_LOG) -> str:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import socket
 from typing import Any
 
 from vlmrb.errors import RunBusyError
 from vlmrb.jobs.dispatching import dispatch
+from vlmrb.jobs.ending import end
 from vlmrb.jobs.launching import from_anywhere
 from vlmrb.prompt_library import find_question
 from vlmrb.rescoring import create_trial
@@ -38,16 +35,8 @@ def stop_trial(store: Store, trial_id: int) -> None:
         RunBusyError: it is neither running nor queued, or it is running on another machine.
     """
     store.trial(trial_id)
-    job = store.job_of("trial", trial_id)
-    if job is None or job.status not in ("queued", "starting", "running"):
+    if not end(store, "trial", trial_id):
         raise RunBusyError(f"trial {trial_id} is neither running nor queued")
-    if job.status != "running":
-        store.cancel_job(job.job_id)
-    elif job.pid is None or job.host != socket.gethostname():
-        raise RunBusyError(f"trial {trial_id} is running on {job.host}; stop it there")
-    else:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(job.pid, signal.SIGTERM)  # safe: the status above compared the process's id and start time
 
 
 def resume_trial(store: Store, trial_id: int) -> None:

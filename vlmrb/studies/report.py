@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,18 @@ from vlmrb.studies.design import TRUNK, Study
 from vlmrb.studies.files import PICTURE, REPORT, StudyFolder, write_whole
 from vlmrb.studies.measures import Difference, Line, Measure, Measured, measure, parse_measure
 from vlmrb.studies.picture import curves_svg
+
+Columns = Sequence[tuple[Measure, Measured]]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the report. A row starts with its arms; `title` is the task or '', `foot` explains the figures."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+    foot: str
 
 
 def write_report(folder: StudyFolder) -> str:
@@ -40,8 +53,8 @@ def write_report(folder: StudyFolder) -> str:
 def report_text(study: Study, lines: Sequence[Line]) -> str:
     """The report in Markdown: verdicts first, then the design, the results and what to know about them."""
     parts = [f"# {study.design.title}", _answers(study, lines), "## Results", f"![Curves of all arms]({PICTURE})"]
-    parts += [_table(study, task, lines) for task in study.tasks]
-    parts += ["## Design", _design(study), "## Notes", _bullets(_notes(study, lines))]
+    parts += [_in_markdown(table) for table in tables(study, lines)]
+    parts += ["## Design", _design(study), "## Notes", _bullets(notes_on(study, lines))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -52,6 +65,11 @@ def verdict_words(study: Study, verdict: Verdict) -> str:
     reason = f" ({verdict.reason})" if verdict.reason else ""
     found = "; ".join(_contrast(study, verdict, measured, each) for each in verdict.contrasts)
     return f"{task}**{verdict.outcome}**{reason}" + (f". {found}." if found else ".")
+
+
+def plain_verdict(study: Study, verdict: Verdict) -> str:
+    """The same without Markdown."""
+    return verdict_words(study, verdict).replace("**", "").replace("`", "")
 
 
 def _answers(study: Study, lines: Sequence[Line]) -> str:
@@ -74,22 +92,28 @@ def _contrast(study: Study, verdict: Verdict, what: Measure, found: Contrast) ->
     return f"{words} ({100 * (1 - claim.alpha):g} % interval, {found.seeds} {kind})"
 
 
-def _table(study: Study, task: str, lines: Sequence[Line]) -> str:
-    ours = [line for line in lines if line.task == task and line.arm != TRUNK]
-    columns = [(what, measure(what, ours)) for what in study.measures]
+def tables(study: Study, lines: Sequence[Line]) -> list[Table]:
+    """For each task the results of all arms, and their differences from the arms that claims compare with."""
+    found = []
+    for task in study.tasks:
+        ours = [line for line in lines if line.task == task and line.arm != TRUNK]
+        columns = [(what, measure(what, ours)) for what in study.measures]
+        found += [_results(study, task, ours, columns), _differences(study, columns)]
+    return [table for table in found if table is not None]
+
+
+def _results(study: Study, task: str, ours: Sequence[Line], columns: Columns) -> Table:
     rates = any(line.positive_rate is not None for line in ours)
     header = ["arm", "runs", *(what.title for what, _ in columns), *(["labels yes"] if rates else [])]
-    rows = [header, ["---"] * len(header)]
+    rows = []
     for arm in study.design.arms:
         mine = [line for line in ours if line.arm == arm]
-        cells = [f"`{arm}`", f"{len(mine)} of {len(study.design.seeds)}"]
+        cells = [arm, f"{len(mine)} of {len(study.design.seeds)}"]
         cells += [_summary(study, what, found, arm) for what, found in columns]
         if rates:
             known = [line.positive_rate for line in mine if line.positive_rate is not None]
             cells.append(f"{100 * float(np.mean(known)):.0f} %" if known else "–")
         rows.append(cells)
-    heading = f"### {task}\n\n" if task else ""
-    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     shared = [
         f"{what.title[0].upper()}{what.title[1:]}: restricted to the first {found.horizon:,.0f} steps"
         for what, found in columns
@@ -97,8 +121,7 @@ def _table(study: Study, task: str, lines: Sequence[Line]) -> str:
     ]
     upto = {found.horizon for what, found in columns if what.kind in ("final", "area") and what.number is None and found.horizon}
     shared += [f"Curves are read up to step {step:,.0f}, which every run reached" for step in upto]
-    limits = f"\n\nMeans over runs [95 % interval]. {'. '.join(shared)}." if shared else ""
-    return "\n\n".join(filter(None, (f"{heading}{table}{limits}", _differences(study, columns))))
+    return Table(task, header, rows, f"Means over runs [95 % interval]. {'. '.join(shared)}." if shared else "")
 
 
 def _summary(study: Study, what: Measure, found: Measured, arm: str) -> str:
@@ -109,12 +132,10 @@ def _summary(study: Study, what: Measure, found: Measured, arm: str) -> str:
     return f"{words} ({mean.n - mean.censored}/{mean.n} got there)" if isinstance(mean, RestrictedMean) else words
 
 
-def _differences(study: Study, columns: Sequence[tuple[Measure, Measured]]) -> str:
-    """Every arm against every arm that a claim is compared with; '' if no claim is."""
-    header = ["arm − other", *(what.title for what, _ in columns)]
-    rows = [header, ["---"] * len(header)]
-    others = dict.fromkeys(other for claim in study.design.claim for other in claim.than)
-    for other in others:
+def _differences(study: Study, columns: Columns) -> Table | None:
+    """Every arm against every arm that a claim is compared with; None if no claim is."""
+    rows = []
+    for other in dict.fromkeys(other for claim in study.design.claim for other in claim.than):
         for arm in study.design.arms:
             found = [measured.difference(arm, other) if arm != other else None for _, measured in columns]
             if any(found):
@@ -122,11 +143,15 @@ def _differences(study: Study, columns: Sequence[tuple[Measure, Measured]]) -> s
                     "–" if each is None else f"{_interval(study, what, each.interval)} ({_number(each)})"
                     for (what, _), each in zip(columns, found, strict=True)
                 ]
-                rows.append([f"`{arm}` − `{other}`", *cells])
-    if len(rows) == 2:
-        return ""
-    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-    return f"{table}\n\nDifferences of means [95 % interval]; of steps, restricted to what the two arms have in common."
+                rows.append([f"{arm} − {other}", *cells])
+    foot = "Differences of means [95 % interval]; of steps, restricted to what the two arms have in common."
+    return Table("", ["arm − other", *(what.title for what, _ in columns)], rows, foot) if rows else None
+
+
+def _in_markdown(table: Table) -> str:
+    rows = [table.header, ["---"] * len(table.header), *([f"`{first}`", *rest] for first, *rest in table.rows)]
+    body = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return "\n\n".join(filter(None, (f"### {table.title}" if table.title else "", body, table.foot)))
 
 
 def _number(found: Difference) -> str:
@@ -177,7 +202,8 @@ def _settings(settings: dict[str, Any]) -> str:
     return ", ".join(f"`{name}` {in_words(value)}" for name, value in settings.items()).replace("|", "\\|")
 
 
-def _notes(study: Study, lines: Sequence[Line]) -> list[str]:
+def notes_on(study: Study, lines: Sequence[Line]) -> list[str]:
+    """What to know about the results: what is missing, and what they were made with."""
     found = {(line.task, line.arm, line.seed) for line in lines}
     never = [line for line in lines if line.arm == TRUNK and line.record.get("moment") is None]
     lost = {(line.task, line.seed) for line in never}

@@ -97,10 +97,10 @@ def advance(store: Store, study: Study, folder: StudyFolder, resumed: set[int] |
     resumed = set() if resumed is None else resumed
     with folder.lock():
         collect(store, study, folder)
-        done, runs = folder.records(study), _runs_of(store, study)
+        done, runs = folder.records(study), runs_of(store, study)
         _launch(store, study, [cell for cell in _first(study) if cell.key not in done and cell.key not in runs])
         _branch(store, study, done, runs)
-        for key, run in _runs_of(store, study).items():
+        for key, run in runs_of(store, study).items():
             again = run.status in ("created", "stopped", "interrupted", "failed") and run.run_id not in resumed
             if again and key not in done and not _has_ended(study, store, key, run):
                 resumed.add(run.run_id)
@@ -110,9 +110,14 @@ def advance(store: Store, study: Study, folder: StudyFolder, resumed: set[int] |
         return progress_of(store, study, folder)
 
 
+def planned(study: Study) -> list[CellState]:
+    """The runs of a study that has not begun."""
+    return [CellState(cell, "missing", None, 0, length_of(study, cell)) for cell in study.every]
+
+
 def progress_of(store: Store, study: Study, folder: StudyFolder) -> Progress:
     """How far the study is; changes nothing."""
-    done, runs = folder.records(study) if folder.begun else {}, _runs_of(store, study)
+    done, runs = folder.records(study) if folder.begun else {}, runs_of(store, study)
     states = []
     for cell in study.every:
         run, of = runs.get(cell.key), length_of(study, cell)
@@ -131,7 +136,7 @@ def progress_of(store: Store, study: Study, folder: StudyFolder) -> Progress:
 def collect(store: Store, study: Study, folder: StudyFolder) -> int:
     """Write the lines of the runs that have ended; returns how many. The caller holds the folder's lock."""
     done = folder.records(study)
-    ended = {key: run for key, run in _runs_of(store, study).items() if key not in done and _has_ended(study, store, key, run)}
+    ended = {key: run for key, run in runs_of(store, study).items() if key not in done and _has_ended(study, store, key, run)}
     if ended:
         commit, host = _commit(), _machine()
         folder.add(study, {key: _record(store, study, key, run, commit, host) for key, run in ended.items()})
@@ -165,7 +170,7 @@ def _tag(study: Study) -> str:
     return f"study:{study.digest[:12]}"
 
 
-def _runs_of(store: Store, study: Study) -> dict[Key, RunSummary]:
+def runs_of(store: Store, study: Study) -> dict[Key, RunSummary]:
     """The study's runs in the store, by place; of two in one place, which a person may have made, the first."""
     found: dict[Key, RunSummary] = {}
     for run in reversed(store.runs()):

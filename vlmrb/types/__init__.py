@@ -10,7 +10,7 @@ Import from here; the files below only group the records by subject.
 from __future__ import annotations
 
 from vlmrb.types.clips import CLIPS_PER_RUN, Clip, ClipFilter, ClipOrder, ClipReplay, ClipSummary, ClosedBy, TdErrorAndScore
-from vlmrb.types.jobs import Job, JobKind, JobStatus
+from vlmrb.types.jobs import ACTIVE_JOB, Job, JobKind, JobStatus
 from vlmrb.types.live import EDITS, LIVE, LIVE_CHANGES, Change, LiveChange, SetLambda, SetPrompt, SetStatus, Unreadable
 from vlmrb.types.runs import Lineage, RunCounters, RunFigures, RunListItem, RunStatus, RunSummary
 from vlmrb.types.scoring import ClipScore, ClipScorer, FrameRenderer, Prompt, ScoringRequest
@@ -19,6 +19,7 @@ from vlmrb.types.transitions import AgentUpdate, Batch, Episode, Event, Feedback
 from vlmrb.types.trials import Trial, TrialStatus
 
 __all__ = [
+    "ACTIVE_JOB",
     "ActionSpec",
     "AgentUpdate",
     "Batch",

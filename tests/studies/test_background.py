@@ -1,0 +1,101 @@
+"""A study as a background job: it moves on by itself, can be stopped and killed, and goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.studies.test_branches import FILE as BRANCHES
+from tests.studies.test_runs import FILE
+from tests.waiting import wait_until
+from vlmrb import jobs, studies
+from vlmrb.__main__ import main
+from vlmrb.store import Store
+from vlmrb.studies.design import Study, read_study
+from vlmrb.types import LIVE
+
+LONG = FILE.replace("total_steps = 400", "total_steps = 4_000_000")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A store whose processes are ended after the test."""
+    with Store(str(tmp_path / "runs.db")) as store:
+        jobs.set_job_limit(store, 1)
+        yield store
+        for job in store.jobs(status="queued"):
+            store.cancel_job(job.job_id)
+        for job in sorted(store.jobs(status="running"), key=lambda job: job.kind):  # the study's first
+            assert job.pid is not None
+            process = psutil.Process(job.pid)
+            process.kill()
+            process.wait(20)
+
+
+def status_of(store: Store, study: Study) -> str:
+    job = studies.job_of(store, study.name)
+    return "none" if job is None else job.status
+
+
+def log_of(store: Store, study: Study) -> str:
+    return f"{study.name}; its log ends with:\n{jobs.log_tail(store, studies.number_of(study.name), 'study')}"
+
+
+def wait_for_a_live_run(store: Store, study: Study) -> None:
+    wait_until(lambda: any(run.status in LIVE for run in store.runs()), lambda: f"a run of {log_of(store, study)}")
+
+
+def test_a_study_of_branches_moves_on_by_itself_to_its_report(store: Store) -> None:
+    study = read_study(BRANCHES, "b")
+    folder = studies.start(store, study)
+    studies.start(store, study)  # a second press changes nothing
+    assert len([job for job in store.jobs() if job.kind == "study"]) == 1
+    wait_until(lambda: status_of(store, study) == "finished", lambda: log_of(store, study))
+    assert studies.progress_of(store, study, folder).complete
+    assert (folder.path / "report.md").exists()
+    assert sorted(run.replay for run in store.runs() if run.parent_id is not None) == ["per", "uniform"]
+
+
+def test_stopping_a_study_stops_its_runs_and_starting_it_again_goes_on_with_them(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = read_study(LONG, "tiny")
+    studies.start(store, study)
+    wait_for_a_live_run(store, study)
+    assert main(["jobs", "--store", store.url]) == 0
+    assert "study tiny" in capsys.readouterr().out
+    assert studies.stop(store, study) == 4
+    assert status_of(store, study) == "interrupted"
+    wait_until(lambda: not any(run.status in LIVE for run in store.runs()), "the run to stop")
+    assert sorted(run.status for run in store.runs()) == ["created", "created", "created", "stopped"]
+    studies.start(store, study)
+    wait_for_a_live_run(store, study)
+    assert len(store.runs()) == 4
+
+
+def test_a_study_whose_process_was_killed_goes_on_without_making_a_run_twice(store: Store) -> None:
+    study = read_study(LONG, "tiny")
+    studies.start(store, study)
+    wait_for_a_live_run(store, study)
+    job = studies.job_of(store, study.name)
+    assert job is not None and job.pid is not None
+    os.kill(job.pid, signal.SIGKILL)
+    wait_until(lambda: status_of(store, study) == "interrupted", "the process to end")
+    assert any(run.status in LIVE for run in store.runs()), "its runs go on"
+    studies.start(store, study)
+    wait_until(lambda: status_of(store, study) == "running", lambda: log_of(store, study))
+    assert len(store.runs()) == 4
+
+
+def test_a_study_that_cannot_start_says_why(store: Store) -> None:
+    study = read_study(LONG.replace("CartPole-v1", "no_such_module:Env-v0"), "tiny")
+    studies.start(store, study)
+    wait_until(lambda: status_of(store, study) == "failed", lambda: log_of(store, study))
+    job = studies.job_of(store, study.name)
+    assert job is not None and "no_such_module" in job.error
+    assert store.runs() == []

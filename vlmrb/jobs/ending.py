@@ -1,0 +1,42 @@
+"""Ends jobs other than those of runs, which are asked to stop (`live`)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+
+from vlmrb.errors import RunBusyError
+from vlmrb.store import Store
+from vlmrb.types import ACTIVE_JOB, JobKind
+
+
+def end(store: Store, kind: JobKind, target_id: int, *, wait_s: float = 0.0) -> bool:
+    """Take a trial's or a study's job out of the queue, or end its process; False if it has none.
+
+    Args:
+        store: whose queue it is.
+        kind, target_id: whose job.
+        wait_s: how long to wait until the process has ended.
+
+    Raises:
+        RunBusyError: it is running on another machine, or has not ended in time.
+    """
+    job = store.job_of(kind, target_id)
+    if job is None or job.status not in ACTIVE_JOB:
+        return False
+    if job.status != "running":
+        store.cancel_job(job.job_id)
+        return True
+    if job.pid is None or job.host != socket.gethostname():
+        raise RunBusyError(f"{kind} {target_id} is running on {job.host}; stop it there")
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(job.pid, signal.SIGTERM)  # safe: the status above compared the process's id and start time
+    gives_up_at = time.monotonic() + wait_s
+    while wait_s and store.job(job.job_id).status in ACTIVE_JOB:
+        if time.monotonic() > gives_up_at:
+            raise RunBusyError(f"process {job.pid} of {kind} {target_id} has not ended yet; try again")
+        time.sleep(0.1)
+    return True
