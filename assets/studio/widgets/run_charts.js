@@ -20,6 +20,8 @@ export class RunCharts {
     this.data = new Map();
     /** @type {any[]} */
     this.changes = [];
+    /** @type {[number, string][]} */
+    this.moments = [];
     /** @type {any[]} */
     this.groups = [];
     this.smoothing = smoothingWeight(query().smooth, { otherwise: SMOOTHING, most: MOST_SMOOTHING });
@@ -79,6 +81,13 @@ export class RunCharts {
       (group) =>
         (afresh || marked || !group.drawn || group.curves.some((curve) => news.has(curve.name))) && this.drawGroup(group),
     );
+  }
+
+  /** Mark these steps: [step, label]. */
+  mark(moments) {
+    if (JSON.stringify(moments) === JSON.stringify(this.moments)) return;
+    this.moments = moments;
+    this.groups.forEach((group) => this.drawGroup(group));
   }
 
   makeGroups() {
@@ -162,13 +171,14 @@ export class RunCharts {
     return curveTraces(group, curve, this.data.get(curve.name), { weight: this.smoothing, color });
   }
 
-  /** Marks of the end of scripted play, once reached, and of live changes. */
+  /** Marks of the end of scripted play, once reached, of successes or the start of a branch, and of live changes. */
   marks() {
     const newest = Math.max(...[...this.data.values()].map((curve) => curve.steps.at(-1) ?? 0));
     const ends = this.playSteps > 0 && newest >= this.playSteps ? [[this.playSteps, "end of scripted play"]] : [];
     const changes = this.changes.map((change) => [change.applied_step, `${changeLabel(change)}<br>applied`]);
     return [
       ...verticals("end of play", ends, { color: token("info"), width: 1.5, dash: "dash" }),
+      ...verticals("milestone", this.moments, { color: token("good"), width: 1.5, dash: "dashdot" }),
       ...verticals("live change", changes, { color: token("warn"), width: 1.5, dash: "dot" }),
     ];
   }
