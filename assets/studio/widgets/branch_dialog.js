@@ -5,8 +5,8 @@ import { noPoints } from "./run_family.js";
 import { byGroup, methodChoices, pressId, ratioWords, SettingFields } from "./setting_fields.js";
 
 const REPLAY = ["importance_weights", "train_freq", "batch_size"];
-const GUIDANCE = ["scorer", "base", "lambda_max", "enrichment", "strata"];
-const IN_FRONT = [...REPLAY, "prompt", ...GUIDANCE];
+const GUIDANCE = ["base", "lambda_max", "enrichment", "strata"];
+const IN_FRONT = [...REPLAY, "scorer", "prompt", ...GUIDANCE];
 const LABELS = {
   importance_weights: "Importance weights",
   train_freq: "Steps per update",
@@ -38,6 +38,8 @@ class BranchDialog {
     this.run = run;
     this.start = start;
     this.done = done;
+    /** @type {any} */
+    this.methods = new Map();
     this.fields = new SettingFields(start.settings, (name) => this.changed(name));
     this.check = debounce(() => this.ask(), 300);
     const known = (wanted) => start.points.find((point) => point.at === wanted);
@@ -82,8 +84,9 @@ class BranchDialog {
       "section.labels-only",
       {},
       h("h4", {}, "VLM guidance"),
-      h("div.grid-2", {}, GUIDANCE.map(of)),
+      of("scorer"),
       of("prompt"),
+      h("div.grid-2", {}, GUIDANCE.map(of)),
     );
     const part = (title, ...children) => h("section", {}, h("h4", {}, title), children);
     const form = h(
@@ -98,8 +101,8 @@ class BranchDialog {
       part("Replay methods: a branch for each", methods.node, this.fields.slot("methods"), this.varyFields()),
       part(
         "What else to change",
-        h("p.muted", {}, `What is left as it is stays as in run ${this.run}; a new method starts with its own defaults.`),
-        h("div.grid-2", {}, REPLAY.map(of)),
+        h("p.muted", {}, `Fields left empty stay as in run ${this.run}. A new replay method starts with its own defaults.`),
+        h("div.branch-three", {}, REPLAY.map(of)),
       ),
       this.guidance,
       this.moreSettings(),
@@ -146,8 +149,10 @@ class BranchDialog {
     const now = this.start.now[setting.name];
     const front = IN_FRONT.includes(setting.name);
     const control = this.fields.control(setting, now === undefined ? "the method's default" : `unchanged: ${now}`);
-    const hint = [setting.description, setting.range].filter(Boolean).join(" · ");
-    const field = this.fields.field(setting.name, front ? LABELS[setting.name] : setting.name, control, hint);
+    const label = front ? LABELS[setting.name] : setting.name;
+    const says = ["scorer", "prompt"].includes(setting.name) || setting.description === label.toLowerCase();
+    const hint = [says ? "" : setting.description, setting.range].filter(Boolean).join(" · ");
+    const field = this.fields.field(setting.name, label, control, hint);
     if (setting.name === "scorer") field.append(this.fields.scorerHint(this.start.scorers));
     if (setting.name === "prompt") field.append(this.fields.promptHint(this.start.prompts));
     if (setting.name === "train_freq") field.append(this.ratio);

@@ -27,6 +27,8 @@ class LaunchForm {
     this.call = call;
     /** @type {any[]} */
     this.lists = [];
+    /** @type {any} */
+    this.methods = new Map();
     this.cards = new Map();
     this.fields = new SettingFields(data.settings, (name) => this.changed(name));
     this.settings = this.fields.settings;

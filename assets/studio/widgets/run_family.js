@@ -74,7 +74,7 @@ export class FamilyPanel {
   }
 
   pointTable(points) {
-    return h(
+    const table = h(
       "table.table.run-points",
       {},
       h(
@@ -111,6 +111,7 @@ export class FamilyPanel {
         ),
       ),
     );
+    return h("div.run-points-wrap", {}, table);
   }
 }
 
