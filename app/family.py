@@ -131,9 +131,11 @@ def altered(run: RunSummary, parent: RunSummary) -> list[Altered]:
     label, label_before = (method_of(each).label for each in (run, parent))
     found = [Altered("", label, label_before)] if label != label_before else []
     unsaid = _NO_CHANGE | (_said_by(run) if found else set())
-    usual: dict[str, Any] = {}
+    usual: dict[str, Any] = {}  # what settings of replay methods are after a change of the method
     if (run.replay, mine["base"]) != (parent.replay, before["base"]):
-        usual = defaults_for(run.algo, run.replay, mine["base"])
+        of_methods = {name for method in replay_methods().values() for name in method.settings}
+        defaults = defaults_for(run.algo, run.replay, mine["base"])
+        usual = {name: value for name, value in defaults.items() if name in of_methods}
     for name, value in mine.items():
         if name not in unsaid and value != before.get(name) and value != usual.get(name, before.get(name)):
             found.append(Altered(name, as_words(value), as_words(before.get(name))))

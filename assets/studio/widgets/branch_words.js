@@ -38,12 +38,14 @@ export function byStart(rows) {
   return [...groups.values()].sort((a, b) => b.step - a.step);
 }
 
-/** Steps of a run's curves to mark: [step, label]. */
+/** What to mark in a run's curves: { successes, start }, each a list of [step, label]. */
 export function momentsOf({ origin, first_success: first, fifth_success: fifth }) {
-  /** @type {[number, string][]} */
-  const marks = [];
-  if (origin) marks.push([origin.step, `branched off run ${origin.parent_id}`]);
-  if (first !== null) marks.push([first, "first success"]);
-  if (fifth !== null) marks.push([fifth, "fifth success"]);
-  return marks;
+  const successes = [
+    [first, "first success"],
+    [fifth, "fifth success"],
+  ];
+  return {
+    successes: successes.filter(([step]) => step !== null),
+    start: origin ? [[origin.step, `branched off run ${origin.parent_id}`]] : [],
+  };
 }

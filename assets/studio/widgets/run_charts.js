@@ -20,8 +20,8 @@ export class RunCharts {
     this.data = new Map();
     /** @type {any[]} */
     this.changes = [];
-    /** @type {[number, string][]} */
-    this.moments = [];
+    /** @type {{ successes: any[], start: any[] }} */
+    this.moments = { successes: [], start: [] };
     /** @type {any[]} */
     this.groups = [];
     this.smoothing = smoothingWeight(query().smooth, { otherwise: SMOOTHING, most: MOST_SMOOTHING });
@@ -83,7 +83,7 @@ export class RunCharts {
     );
   }
 
-  /** Mark these steps: [step, label]. */
+  /** Mark successes and, in a branch, its start, where its curves begin. */
   mark(moments) {
     if (JSON.stringify(moments) === JSON.stringify(this.moments)) return;
     this.moments = moments;
@@ -133,7 +133,11 @@ export class RunCharts {
     group.node.setAttribute("aria-label", `${group.title}. ${there.map((curve) => this.inWords(curve)).join("; ")}`);
     const hidden = { overlaying: "y", range: [0, 1], fixedrange: true, visible: false };
     const layout = {
-      xaxis: { title: { text: "steps", standoff: 6, font: { size: 12 } }, tickformat: "~s", rangemode: "tozero" },
+      xaxis: {
+        title: { text: "steps", standoff: 6, font: { size: 12 } },
+        tickformat: "~s",
+        rangemode: this.moments.start.length ? "normal" : "tozero",
+      },
       yaxis: {
         range: group.range,
         tickformat: group.format,
@@ -178,7 +182,8 @@ export class RunCharts {
     const changes = this.changes.map((change) => [change.applied_step, `${changeLabel(change)}<br>applied`]);
     return [
       ...verticals("end of play", ends, { color: token("info"), width: 1.5, dash: "dash" }),
-      ...verticals("milestone", this.moments, { color: token("good"), width: 1.5, dash: "dashdot" }),
+      ...verticals("start of the branch", this.moments.start, { color: token("info"), width: 1.5, dash: "dash" }),
+      ...verticals("first and fifth success", this.moments.successes, { color: token("good"), width: 1.5, dash: "dashdot" }),
       ...verticals("live change", changes, { color: token("warn"), width: 1.5, dash: "dot" }),
     ];
   }

@@ -116,11 +116,7 @@ function drawName(row) {
 
 function branchTag(row) {
   const words = `Branch of run ${row.parent_id} at ${whereWords(row.parent_moment, row.parent_step)}`;
-  return h(
-    "a.tag.branch-tag",
-    { href: page("run", { run: row.parent_id }), title: words, "aria-label": words },
-    `⑂ ${row.parent_id}`,
-  );
+  return h("a.tag.branch-tag", { href: page("run", { run: row.parent_id }), title: words }, `branch of ${row.parent_id}`);
 }
 
 function drawState(row) {
