@@ -249,8 +249,8 @@ def test_changes_name_the_method_and_what_its_defaults_do_not_say(store: Store) 
     found = [[(each.name, each.value) for each in altered(store.run(run_id), store.run(2))] for run_id in ids]
     assert found == [
         [("", "per (no weights)"), ("train_freq", "4")],
-        [("", "vlm (reward, base per)")],
-        [("", "vlm (oracle, base per, λ=0.25)")],
+        [("", "vlm (reward, base per, L=8)")],
+        [("", "vlm (oracle, base per, λ=0.25, L=8)")],
         [("gamma", "0.9")],
         [("", "uniform")],
         [],
