@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,19 @@ MAX_VALUES = 20
 SCHEDULE_POINTS = 60
 NOT_IN_FORM = ("seed", "replay")
 """The form has separate fields for these, which take several values."""
+
+SCORERS = (
+    ("embedded", "the small models shipped with VLM-RB, for MiniGrid and OGBench's robot arm; they run on any machine"),
+    ("oracle", "a control scorer, which reads no prompt: yes if the simulator saw progress"),
+    ("reward", "a control scorer, which reads no prompt: yes if the clip contains a positive reward"),
+    ("random:0.25", "a control scorer, which reads no prompt: yes at random, at this rate"),
+    (
+        "hf:facebook/Perception-LM-1B",
+        "a model from the Hugging Face Hub or a local folder; this one is the paper's choice, for a GPU",
+    ),
+    ("openai:http://127.0.0.1:8000/v1#model", "an OpenAI-compatible server that returns log-probabilities"),
+)
+"""Suggestions for the field of the scorer, with what to know about each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +195,18 @@ def _ranges(seeds: Sequence[int]) -> str:
 
 def check(form: Filled) -> Checked:
     """The runs of a form, or its problems by field."""
-    problems = {}
+    seeds, problems = form_problems(form)
+    if problems:
+        return Checked(problems=_problems_of(form) | problems)
+    try:
+        return Checked(configs=matched_set(given_values(form.settings), _variations(form), seeds))
+    except ConfigError as error:
+        return Checked(problems=by_field(str(error), form.vary))
+
+
+def form_problems(form: Filled) -> tuple[list[int], dict[str, str]]:
+    """The seeds, and what is wrong with the fields that are no settings."""
+    problems: dict[str, str] = {}
     seeds: list[int] = []
     try:
         seeds = parse_seeds(form.seeds)
@@ -197,45 +221,47 @@ def check(form: Filled) -> Checked:
         problems["values"] = "give at least one value; separate several with commas"
     if len(form.values) > MAX_VALUES:
         problems["values"] = f"got {len(form.values)} values; at most {MAX_VALUES} are allowed"
-    if problems:
-        return Checked(problems=_problems_of(form) | problems)
-    try:
-        return Checked(configs=matched_set(_values(form.settings), _variations(form), seeds))
-    except ConfigError as error:
-        return Checked(problems=_by_field(str(error), form))
+    return seeds, problems
 
 
 def _problems_of(form: Filled) -> dict[str, str]:
     """The problems of the settings alone."""
     try:
-        matched_set(_values(form.settings), _variations(form) or [{"replay": "uniform"}], [0])
+        matched_set(given_values(form.settings), _variations(form) or [{"replay": "uniform"}], [0])
     except ConfigError as error:
-        return _by_field(str(error), form)
+        return by_field(str(error), form.vary)
     return {}
 
 
-def _values(settings: Mapping[str, Any]) -> dict[str, Any]:
+def given_values(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The form's texts as values for the configuration model, which converts and checks them; '' counts as not given."""
-    return {name: _value(name, value) for name, value in settings.items() if value != ""}
+    return {name: a_value(name, value) for name, value in settings.items() if value != ""}
 
 
-def _value(name: str, value: Any) -> Any:
+def a_value(name: str, value: Any) -> Any:
+    """A form's text as a value: 'none' is None where a setting can be None."""
     return None if settings()[name].optional and isinstance(value, str) and value.strip().lower() == "none" else value
 
 
 def _variations(form: Filled) -> list[dict[str, Any]]:
     if not form.vary:
         return [{"replay": method} for method in form.methods]
-    return [{"replay": method, form.vary: _value(form.vary, value)} for method in form.methods for value in form.values]
+    return [{"replay": method, form.vary: a_value(form.vary, value)} for method in form.methods for value in form.values]
 
 
-def _by_field(message: str, form: Filled) -> dict[str, str]:
-    """The message of a ConfigError, which has one line per setting, split up by form field."""
+def by_field(message: str, vary: str = "", own: Collection[str] = ("seeds",)) -> dict[str, str]:
+    """The message of an error, which has one line per setting, split up by form field.
+
+    Args:
+        message: of a ConfigError.
+        vary: the setting that takes several values; its field is 'values'.
+        own: fields of the form that are no settings.
+    """
     problems: dict[str, str] = {}
     for part in re.split(r"\n|; (?=\w+: )", message):
         name, colon, words = part.partition(": ")
-        belongs = bool(colon) and (name in settings() or name in ("seeds", "launch"))
-        key = "values" if belongs and name == form.vary else name if belongs and name != "launch" else ""
+        belongs = bool(colon) and (name in settings() or name in (*own, "launch"))
+        key = "values" if belongs and name == vary else name if belongs and name != "launch" else ""
         problems[key] = "; ".join(filter(None, [problems.get(key, ""), words if belongs else part]))
     return problems
 

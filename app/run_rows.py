@@ -38,6 +38,7 @@ class RunRow:
         eta_s: seconds left at the current speed, without evaluations; None if the run makes no progress.
         positive_rate: fraction of yes among clips with an answer; None before the first.
         backlog: clips waiting to be scored; None without a scorer.
+        parent_id, parent_step, parent_moment: where it comes from if it is a branch; else None, None and ''.
         warning: a problem that did not end the run, or what the scorer cannot read of the prompt.
         actions: what can be done with the run now.
     """
@@ -66,6 +67,9 @@ class RunRow:
     error: str
     warning: str
     actions: tuple[str, ...]
+    parent_id: int | None
+    parent_step: int | None
+    parent_moment: str
 
     @property
     def version(self) -> str:
@@ -115,7 +119,7 @@ def _row(item: RunListItem, job: Job | None) -> RunRow:
         positive_rate=counters.positive_rate, backlog=counters.backlog if run.scorer is not None else None,
         clips=counters.clips, created_at=run.created_at, started_at=run.started_at, ended_at=run.ended_at,
         error=error, warning=_warning(run),
-        actions=_ACTIONS.get(state, ()),
+        actions=_ACTIONS.get(state, ()), parent_id=run.parent_id, parent_step=run.parent_step, parent_moment=run.parent_moment,
     )  # fmt: skip
 
 
@@ -164,6 +168,13 @@ def settings_of(run: RunSummary) -> list[Setting]:
         default = defaults.get(name)
         settings.append(Setting(name, _group(name), _description(name), as_words(value), as_words(default), value != default))
     return sorted(settings, key=lambda setting: not setting.changed)
+
+
+def replay_ratio(run: RunSummary) -> float | None:
+    """Samples drawn per stored transition: batch_size / train_freq. None if a setting is missing."""
+    config = defaults_of_run(run.config) | run.config
+    batch_size, train_freq = config.get("batch_size"), config.get("train_freq")
+    return batch_size / train_freq if batch_size and train_freq else None
 
 
 def as_words(value: Any) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
 from app.checks import a_text
 from app.launch_form import (
+    SCORERS,
     Filled,
     check,
     command,
@@ -18,10 +17,10 @@ from app.launch_form import (
     methods_of_form,
     settings_of_form,
 )
+from app.presses import Launched, Presses
 from app.studio import Studio
 from app.widgets import widget
 from vlmrb import jobs
-from vlmrb.errors import ConfigError
 from vlmrb.jobs import Estimate
 from vlmrb.prompt_library import prompt_presets, unreadable
 from vlmrb.store import Store
@@ -33,22 +32,6 @@ ENVIRONMENTS = (
     "puzzle-3x3-singletask-task1-v0",
 )  # fmt: skip
 """Suggestions for the environment field; any other id can be typed."""
-
-SCORERS = (
-    ("embedded", "the small models shipped with VLM-RB, for MiniGrid and OGBench's robot arm; they run on any machine"),
-    ("oracle", "a control scorer, which reads no prompt: yes if the simulator saw progress"),
-    ("reward", "a control scorer, which reads no prompt: yes if the clip contains a positive reward"),
-    ("random:0.25", "a control scorer, which reads no prompt: yes at random, at this rate"),
-    (
-        "hf:facebook/Perception-LM-1B",
-        "a model from the Hugging Face Hub or a local folder; this one is the paper's choice, for a GPU",
-    ),
-    ("openai:http://127.0.0.1:8000/v1#model", "an OpenAI-compatible server that returns log-probabilities"),
-)
-
-
-MAX_PRESSES = 200
-"""Number of recent presses remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +61,6 @@ class Verdict:
     schedules: list[list[tuple[float, float]]]
     command: str
     notices: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Launched:
-    """The launched runs, or the form's problems."""
-
-    run_ids: list[int]
-    set_name: str
-    problems: dict[str, str]
 
 
 def build(studio: Studio) -> None:
@@ -134,8 +108,7 @@ class Launcher:
     """
 
     def __init__(self, store: Store) -> None:
-        self._store, self._lock = store, threading.Lock()
-        self._done: OrderedDict[str, Launched] = OrderedDict()
+        self._store, self._presses = store, Presses()
 
     def launch(self, form: Filled, press: str) -> Launched:
         """Launch the form's runs, or return its problems.
@@ -143,14 +116,7 @@ class Launcher:
         Raises:
             VlmrbError: a run's environment or scorer cannot be used here; nothing was written.
         """
-        if not press:
-            raise ConfigError("press: missing; reload the page")
-        with self._lock:
-            if press not in self._done:
-                self._done[press] = self._launch(form)
-            while len(self._done) > MAX_PRESSES:
-                self._done.popitem(last=False)
-            return self._done[press]
+        return self._presses.once(press, lambda: self._launch(form))
 
     def _launch(self, form: Filled) -> Launched:
         checked = check(form)

@@ -1,4 +1,4 @@
-"""The page of one run: live curves, log, settings, and controls that change λ and the prompt while it trains."""
+"""The page of one run: live curves, log, settings, its branches, and controls that change λ and the prompt while it trains."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from app.branch_form import BranchForm, BranchVerdict, asked_from, branch_form, check_branches, make_branches
 from app.checks import MAX_ID, a_choice, a_count, a_number, a_text, an_id
 from app.colors import method_tokens
+from app.family import Family, family_of
+from app.presses import Launched, Presses
 from app.prompt_library import known_prompts
 from app.run_actions import jobs_of_idle, run_actions
-from app.run_rows import RunRow, Setting, run_rows, settings_of
+from app.run_rows import RunRow, Setting, replay_ratio, run_rows, settings_of
 from app.studio import Studio
 from app.widgets import widget
 from vlmrb import jobs
@@ -75,12 +78,18 @@ class RunLook:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What does not change while a run trains; `color` is its method's colour token."""
+    """What does not change while a run trains.
+
+    Attributes:
+        color: its method's colour token.
+        replay_ratio: samples drawn per stored transition; None if its settings do not say.
+    """
 
     color: str
     settings: list[Setting]
     success_rule: str
     play_steps: int
+    replay_ratio: float | None
     eval_interval: int
     keeps_clips: bool
     has_scorer: bool
@@ -130,7 +139,27 @@ def build(studio: Studio) -> None:
         """Presets and stored prompts, newest version of each name last."""
         return known_prompts(store)
 
-    widget("run_view", facts, look, log, change_lambda, change_prompt, prompts, *run_actions(studio))
+    def family(request: dict[str, Any]) -> Family:
+        """The run's parent, siblings, branches and kept checkpoints, and when it succeeded."""
+        return family_of(store, an_id(request, "run"))
+
+    def branching(request: dict[str, Any]) -> BranchForm:
+        """Where the run can be branched off, and what a branch can change."""
+        return branch_form(store, an_id(request, "run"))
+
+    def check_branch(request: dict[str, Any]) -> BranchVerdict:
+        """The dialog's problems by field, or the size of the launch."""
+        return check_branches(store, asked_from(request))
+
+    presses = Presses()
+
+    def branch(request: dict[str, Any]) -> Launched:
+        """Make and queue branches; `press` identifies one press of the button."""
+        asked = asked_from(request)
+        return presses.once(a_text(request, "press", 60), lambda: make_branches(store, asked))
+
+    functions = (facts, look, log, change_lambda, change_prompt, prompts, family, branching, check_branch, branch)
+    widget("run_view", *functions, *run_actions(studio))
 
 
 def facts_of(store: Store, run_id: int) -> RunFacts:
@@ -146,6 +175,7 @@ def facts_of(store: Store, run_id: int) -> RunFacts:
         settings=settings_of(run),
         success_rule=run.success_rule,
         play_steps=int(run.config.get("play_steps", 0)),
+        replay_ratio=replay_ratio(run),
         eval_interval=int(run.config.get("eval_interval", 1)),
         keeps_clips=run.scorer is not None and bool(run.config.get("keep_clips", True)),
         has_scorer=run.scorer is not None,

@@ -1,13 +1,7 @@
 // The launch page: presets, the main settings, all others collapsed, and one button.
 import { button, count, debounce, duration, fill, h, page, problem, query, setQuery, short, toast } from "../studio.js";
+import { byGroup, methodChoices, pressId, ratioWords, SettingFields } from "./setting_fields.js";
 
-const GROUP_TITLES = {
-  environment: "Environment",
-  agent: "Agent",
-  replay: "Replay",
-  scoring: "Clips and scoring",
-  evaluation: "Evaluation and logging",
-};
 const IN_FRONT = ["env", "algo", "total_steps", "scorer", "prompt", "base", "lambda_max", "lambda_warmup", "clip_length"];
 const LABELS = {
   env: "Environment",
@@ -31,15 +25,15 @@ class LaunchForm {
   constructor(data, call) {
     this.data = data;
     this.call = call;
-    this.inputs = new Map();
-    this.slots = new Map();
     /** @type {any[]} */
     this.lists = [];
     /** @type {any} */
     this.methods = new Map();
     this.cards = new Map();
-    this.settings = new Map(data.settings.map((setting) => [setting.name, setting]));
+    this.fields = new SettingFields(data.settings, (name) => this.changed(name));
+    this.settings = this.fields.settings;
     this.check = debounce(() => this.ask(), 300);
+    this.ratio = h("span.setting-hint");
     this.node = h(
       "div.launch",
       {},
@@ -138,77 +132,44 @@ class LaunchForm {
   }
 
   value(name) {
-    const input = this.inputs.get(name);
-    return input.type === "checkbox" ? input.checked : input.value.trim();
+    return this.fields.value(name);
   }
 
   write(name, value) {
-    const input = this.inputs.get(name);
-    if (input.type === "checkbox") input.checked = value === true;
-    else input.value = value === null || value === undefined ? "" : String(value);
+    this.fields.write(name, value);
     this.markChanged(name);
+  }
+
+  /** A setting was changed by hand. */
+  changed(name) {
+    if (name === "algo") this.agentChosen();
+    this.markChanged(name);
+    this.markPreset(null);
+    this.check();
   }
 
   markChanged(name) {
     const setting = this.settings.get(name);
     const changed = this.value(name) !== this.default(setting) && this.value(name) !== "";
-    this.inputs.get(name).closest(".setting")?.classList.toggle("changed", changed);
+    this.fields.inputs.get(name).closest(".setting")?.classList.toggle("changed", changed);
     if (name === "scorer") this.describeScorer();
+    if (["batch_size", "train_freq"].includes(name)) this.ratio.textContent = this.ratioWords();
   }
 
   // -- fields
 
-  /** A labelled control with a place for its error message. */
-  field(name, label, control, hint) {
-    const slot = h("span.field-problem", { id: `problem-${name}`, role: "alert" });
-    this.slots.set(name, slot);
-    control.id = control.id || `field-${name}`;
-    control.setAttribute("aria-describedby", `problem-${name}`);
-    return h(
-      "div.setting",
-      { data: { setting: name } },
-      h("label", { for: control.id }, label),
-      control,
-      slot,
-      hint ? h("span.setting-hint", {}, hint) : null,
-    );
-  }
-
-  control(setting) {
-    const changed = () => {
-      if (setting.name === "algo") this.agentChosen();
-      this.markChanged(setting.name);
-      this.markPreset(null);
-      this.check();
-    };
-    let input;
-    if (setting.kind === "flag") input = h("input", { type: "checkbox", onchange: changed });
-    else if (setting.kind === "choice")
-      input = h(
-        "select",
-        { onchange: changed },
-        setting.choices.map((choice) => h("option", { value: choice }, choice)),
-      );
-    else if (setting.name === "prompt") input = h("textarea", { rows: 3, oninput: changed, maxlength: 8000, spellcheck: "true" });
-    else
-      input = h("input", {
-        type: "text",
-        inputmode: setting.kind === "whole" ? "numeric" : setting.kind === "number" ? "decimal" : null,
-        oninput: changed,
-        autocomplete: "off",
-        spellcheck: "false",
-      });
-    this.inputs.set(setting.name, input);
-    return input;
+  ratioWords() {
+    const given = (name) => this.value(name) || this.default(this.settings.get(name));
+    return ratioWords(given("batch_size"), given("train_freq"));
   }
 
   front() {
     const of = (name) => {
       const setting = this.settings.get(name);
-      return this.field(
+      return this.fields.field(
         name,
         LABELS[name],
-        this.control(setting),
+        this.fields.control(setting),
         ["algo", "prompt", "scorer"].includes(name) ? null : settingHint(setting),
       );
     };
@@ -219,38 +180,15 @@ class LaunchForm {
     );
     const scorer = of("scorer");
     this.scorerNote = h("span", { role: "status" });
-    scorer.append(
-      h("span.setting-hint", {}, this.shortcuts("scorer", this.data.scorers)),
-      h("span.setting-hint", {}, this.scorerNote),
-    );
+    scorer.append(this.fields.scorerHint(this.data.scorers), h("span.setting-hint", {}, this.scorerNote));
     const prompt = of("prompt");
-    prompt.append(
-      h(
-        "span.setting-hint",
-        {},
-        "a preset (",
-        this.shortcuts(
-          "prompt",
-          this.data.prompts.map((each) => [each.name, each.text]),
-        ),
-        ") or your own yes/no question",
-      ),
-    );
+    prompt.append(this.fields.promptHint(this.data.prompts));
     this.picture = h("div.schedule", { "aria-live": "polite" });
-    this.methods = new Map(
-      this.data.methods.map(({ key }) => [
-        key,
-        h("input", {
-          type: "checkbox",
-          id: `method-${key}`,
-          onchange: () => {
-            this.markPreset(null);
-            this.check();
-          },
-        }),
-      ]),
-    );
-    this.slots.set("methods", h("span.field-problem", { role: "alert" }));
+    const methods = methodChoices(this.data.methods, () => {
+      this.markPreset(null);
+      this.check();
+    });
+    this.methods = methods.boxes;
     this.seeds = h("input", { type: "text", placeholder: "0-4", oninput: this.check, autocomplete: "off" });
     this.setName = h("input", {
       type: "text",
@@ -279,7 +217,7 @@ class LaunchForm {
           env,
           of("algo"),
           of("total_steps"),
-          this.field(
+          this.fields.field(
             "seeds",
             "Seeds per method",
             this.seeds,
@@ -287,28 +225,7 @@ class LaunchForm {
           ),
         ),
       ),
-      h(
-        "section.panel",
-        {},
-        h("h2", {}, "Replay methods"),
-        h(
-          "fieldset.methods",
-          {},
-          h("legend.visually-hidden", {}, "Replay methods"),
-          this.data.methods.map(({ key, title, text, token }) =>
-            h(
-              "label.method",
-              { for: `method-${key}` },
-              this.methods.get(key),
-              h("span.method-dot", { style: { background: `var(--${token})` } }),
-              h("strong", {}, title),
-              h("span.muted", {}, text),
-            ),
-          ),
-        ),
-        this.slots.get("methods"),
-        this.varyFields(),
-      ),
+      h("section.panel", {}, h("h2", {}, "Replay methods"), methods.node, this.fields.slot("methods"), this.varyFields()),
       h(
         "section.panel.labels-only",
         {},
@@ -322,22 +239,14 @@ class LaunchForm {
         "section.panel",
         {},
         h("h2", {}, "Name"),
-        h("div.grid-2", {}, this.field("set_name", "Name of the set", this.setName), this.field("tags", "Tags", this.tags)),
+        h(
+          "div.grid-2",
+          {},
+          this.fields.field("set_name", "Name of the set", this.setName),
+          this.fields.field("tags", "Tags", this.tags),
+        ),
       ),
     );
-  }
-
-  /** Buttons that fill in a field; each explains its value in a tooltip. */
-  shortcuts(name, choices) {
-    const choose = (value) => {
-      this.write(name, value);
-      this.markPreset(null);
-      this.check();
-    };
-    return choices.flatMap(([value, words], i) => [
-      i ? ", " : "",
-      h("button.linklike", { type: "button", title: words, onclick: () => choose(value) }, value),
-    ]);
   }
 
   /** Describe the scorer in its field. */
@@ -353,7 +262,7 @@ class LaunchForm {
       { id: `suggestions-${name}` },
       choices.map(([value, label]) => h("option", { value, label: label || null })),
     );
-    this.inputs.get(name).setAttribute("list", list.id);
+    this.fields.inputs.get(name).setAttribute("list", list.id);
     this.lists.push(list);
   }
 
@@ -372,7 +281,7 @@ class LaunchForm {
       names.map((name) => h("option", { value: name }, name)),
     );
     this.values = h("input", { type: "text", placeholder: "0.25, 0.5, none", oninput: this.check, autocomplete: "off" });
-    this.valuesField = this.field(
+    this.valuesField = this.fields.field(
       "values",
       "Values",
       this.values,
@@ -381,7 +290,7 @@ class LaunchForm {
     return h(
       "div.grid-2.vary",
       {},
-      this.field("vary", "Also vary", this.vary, "one setting that takes several values, for an ablation"),
+      this.fields.field("vary", "Also vary", this.vary, "one setting that takes several values, for an ablation"),
       this.valuesField,
     );
   }
@@ -391,30 +300,19 @@ class LaunchForm {
   }
 
   allSettings() {
-    const groups = new Map();
-    for (const setting of this.settings.values()) {
-      if (IN_FRONT.includes(setting.name)) continue;
-      if (!groups.has(setting.group)) groups.set(setting.group, []);
-      groups.get(setting.group).push(setting);
-    }
+    const rest = [...this.settings.values()].filter((setting) => !IN_FRONT.includes(setting.name));
+    const field = (setting) => {
+      const node = this.fields.field(setting.name, setting.name, this.fields.control(setting), settingHint(setting));
+      if (setting.name === "train_freq") node.append(this.ratio);
+      return node;
+    };
     this.changedCount = h("span.muted");
     return h(
       "details.panel.all-settings",
       {},
       h("summary", {}, h("strong", {}, "All settings"), " ", this.changedCount),
       this.lists,
-      [...groups].map(([group, settings]) =>
-        h(
-          "section",
-          {},
-          h("h3", {}, GROUP_TITLES[group] ?? group),
-          h(
-            "div.grid-2",
-            {},
-            settings.map((setting) => this.field(setting.name, setting.name, this.control(setting), settingHint(setting))),
-          ),
-        ),
-      ),
+      byGroup(rest).map(([title, settings]) => h("section", {}, h("h3", {}, title), h("div.grid-2", {}, settings.map(field)))),
       h(
         "p",
         {},
@@ -506,15 +404,10 @@ class LaunchForm {
   }
 
   showProblems(problems) {
-    for (const [name, slot] of this.slots) {
-      slot.textContent = problems[name] ?? "";
-      slot.closest(".setting")?.classList.toggle("wrong", name in problems);
-      if (name in problems && slot.closest("details") && !IN_FRONT.includes(name)) slot.closest("details").open = true;
-    }
-    const rest = Object.entries(problems)
-      .filter(([name]) => !this.slots.has(name))
-      .map(([name, words]) => problem(name ? `${name}: ${words}` : words));
-    fill(this.trouble, rest);
+    fill(
+      this.trouble,
+      this.fields.showProblems(problems).map((words) => problem(words)),
+    );
   }
 
   async launch() {
@@ -542,9 +435,7 @@ class LaunchForm {
   /** One press of the button. A form whose answer never came keeps its press, because it may have been launched. */
   pressOf(form) {
     const content = JSON.stringify(form);
-    return this.press?.content === content
-      ? this.press
-      : { content, id: Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-") };
+    return this.press?.content === content ? this.press : { content, id: pressId() };
   }
 
   ready() {

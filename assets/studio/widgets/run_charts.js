@@ -20,6 +20,8 @@ export class RunCharts {
     this.data = new Map();
     /** @type {any[]} */
     this.changes = [];
+    /** @type {{ successes: any[], start: any[] }} */
+    this.moments = { successes: [], start: [] };
     /** @type {any[]} */
     this.groups = [];
     this.smoothing = smoothingWeight(query().smooth, { otherwise: SMOOTHING, most: MOST_SMOOTHING });
@@ -81,6 +83,13 @@ export class RunCharts {
     );
   }
 
+  /** Mark successes and, in a branch, its start, where its curves begin. */
+  mark(moments) {
+    if (JSON.stringify(moments) === JSON.stringify(this.moments)) return;
+    this.moments = moments;
+    this.groups.forEach((group) => this.drawGroup(group));
+  }
+
   makeGroups() {
     const known = new Set(GROUPS.flatMap((group) => group.curves.map((curve) => curve.name)));
     const others = [...this.data.keys()]
@@ -124,7 +133,11 @@ export class RunCharts {
     group.node.setAttribute("aria-label", `${group.title}. ${there.map((curve) => this.inWords(curve)).join("; ")}`);
     const hidden = { overlaying: "y", range: [0, 1], fixedrange: true, visible: false };
     const layout = {
-      xaxis: { title: { text: "steps", standoff: 6, font: { size: 12 } }, tickformat: "~s", rangemode: "tozero" },
+      xaxis: {
+        title: { text: "steps", standoff: 6, font: { size: 12 } },
+        tickformat: "~s",
+        rangemode: this.moments.start.length ? "normal" : "tozero",
+      },
       yaxis: {
         range: group.range,
         tickformat: group.format,
@@ -162,13 +175,15 @@ export class RunCharts {
     return curveTraces(group, curve, this.data.get(curve.name), { weight: this.smoothing, color });
   }
 
-  /** Marks of the end of scripted play, once reached, and of live changes. */
+  /** Marks of the end of scripted play, once reached, of successes or the start of a branch, and of live changes. */
   marks() {
     const newest = Math.max(...[...this.data.values()].map((curve) => curve.steps.at(-1) ?? 0));
     const ends = this.playSteps > 0 && newest >= this.playSteps ? [[this.playSteps, "end of scripted play"]] : [];
     const changes = this.changes.map((change) => [change.applied_step, `${changeLabel(change)}<br>applied`]);
     return [
       ...verticals("end of play", ends, { color: token("info"), width: 1.5, dash: "dash" }),
+      ...verticals("start of the branch", this.moments.start, { color: token("info"), width: 1.5, dash: "dash" }),
+      ...verticals("first and fifth success", this.moments.successes, { color: token("good"), width: 1.5, dash: "dashdot" }),
       ...verticals("live change", changes, { color: token("warn"), width: 1.5, dash: "dot" }),
     ];
   }

@@ -1,5 +1,6 @@
 // The columns of the run table.
 import { ago, badge, bar, count, duration, h, page, percent } from "../studio.js";
+import { whereWords } from "./branch_words.js";
 
 /** MiniGrid-DoorKey-8x8-v0 → DoorKey-8x8. */
 export function shortEnv(env) {
@@ -23,7 +24,13 @@ export function methodLabel(method, color) {
  *  click on the header sorts the largest first. */
 export const COLUMNS = [
   { key: "id", title: "#", by: (row) => row.run_id, of: (row) => row.run_id, right: true, hide: 4, descending: true },
-  { key: "name", title: "Run", by: (row) => row.name.toLowerCase(), of: (row) => [row.name, row.tags], draw: drawName },
+  {
+    key: "name",
+    title: "Run",
+    by: (row) => row.name.toLowerCase(),
+    of: (row) => [row.name, row.tags, row.parent_id],
+    draw: drawName,
+  },
   { key: "state", title: "State", by: (row) => row.state, of: (row) => [row.state, row.error, row.warning], draw: drawState },
   { key: "env", title: "Environment", by: (row) => row.env, of: (row) => shortEnv(row.env), hide: 3 },
   {
@@ -102,8 +109,14 @@ export const COLUMNS = [
 function drawName(row) {
   return [
     h("a.run-name", { href: page("run", { run: row.run_id }), title: row.name }, row.name),
+    row.parent_id ? branchTag(row) : null,
     row.tags.map((tag) => h("span.tag", {}, tag)),
   ];
+}
+
+function branchTag(row) {
+  const words = `Branch of run ${row.parent_id} at ${whereWords(row.parent_moment, row.parent_step)}`;
+  return h("a.tag.branch-tag", { href: page("run", { run: row.parent_id }), title: words }, `branch of ${row.parent_id}`);
 }
 
 function drawState(row) {

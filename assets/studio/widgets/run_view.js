@@ -1,13 +1,17 @@
 // The page of one run: header, live changes, curves, log and settings.
 import { ago, badge, bar, button, count, empty, fill, h, number, page, percent, poll, problem, query } from "../studio.js";
+import { branchRun } from "./branch_dialog.js";
+import { momentsOf } from "./branch_words.js";
 import { ACTIONS, askTags, editName, perform } from "./run_actions.js";
 import { RunCharts } from "./run_charts.js";
 import { methodLabel, progressWords, share, shortEnv } from "./run_columns.js";
 import { LiveControls } from "./run_controls.js";
 import { lastSteps } from "./run_curves.js";
 import { LogView, settingsView } from "./run_details.js";
+import { FamilyPanel, originLine } from "./run_family.js";
 
 const SECONDS = 2;
+const FAMILY_SECONDS = 10;
 
 export async function mount({ node, call, plotly }) {
   const run = query().run;
@@ -17,6 +21,7 @@ export async function mount({ node, call, plotly }) {
     const view = new RunView(call, run, facts, plotly);
     fill(node, view.node);
     view.refresh = poll(() => view.tick(), SECONDS);
+    view.refreshFamily = poll(() => view.readFamily(), FAMILY_SECONDS);
   } catch (error) {
     fill(
       node,
@@ -34,7 +39,10 @@ class RunView {
     this.keys = {};
     /** Refresh the run right away; set when polling starts. */
     this.refresh = () => {};
+    /** Read branches and checkpoints right away. */
+    this.refreshFamily = () => {};
     this.trouble = h("div");
+    this.origin = h("div");
     this.title = h("h1.run-title");
     this.state = h("span");
     this.tags = h("span.run-tags");
@@ -45,6 +53,7 @@ class RunView {
     const clips = facts.keeps_clips ? (step) => location.assign(this.clipsAround(step)) : null;
     this.charts = new RunCharts(plotly, facts.color, facts.play_steps, clips);
     this.controls = new LiveControls(call, run, facts, () => this.refresh());
+    this.family = new FamilyPanel((at) => this.branch(at));
     this.log = new LogView(call, run);
     this.node = h(
       "div.run-page",
@@ -54,11 +63,13 @@ class RunView {
         "header.panel.run-head",
         {},
         h("div.run-top", {}, this.title, this.state, this.tags, h("span.spacer"), this.actions),
+        this.origin,
         this.progress,
         this.figures,
         this.words,
       ),
       this.controls.node,
+      this.family.node,
       this.charts.node,
       this.log.node,
       settingsView(facts),
@@ -79,6 +90,21 @@ class RunView {
     this.drawHead(look.row);
     this.controls.update(look, this.charts.data.get("replay/vlm_weight")?.values.at(-1));
     if (!this.started) this.start(look);
+  }
+
+  /** What changes more slowly than the run: its parent, branches and checkpoints, and when it succeeded. */
+  async readFamily() {
+    const found = await this.call("family", { run: this.run }).catch(() => null); // `tick` says what is wrong
+    if (!found) return;
+    this.relatives = found;
+    this.once("family", found, () => this.family.draw(found));
+    this.once("origin", found.origin, () => fill(this.origin, originLine(this.run, found.origin)));
+    this.charts.mark(momentsOf(found));
+    if (this.row) this.drawHead(this.row);
+  }
+
+  branch(at) {
+    branchRun(this.call, this.run, at, () => this.refreshFamily());
   }
 
   start(look) {
@@ -159,17 +185,24 @@ class RunView {
 
   /** [name, text, nodes shown in place of the text, if any]. */
   factsOf(row) {
+    const ratio = h(
+      "span",
+      { title: "Samples drawn per stored transition: batch_size / train_freq" },
+      number(this.facts.replay_ratio),
+    );
     /** @type {(any[] | null)[]} */
     const facts = [
       ["Environment", shortEnv(row.env)],
       ["Method", row.method, methodLabel(row.method, this.facts.color)],
       ["Agent", row.algo.toUpperCase()],
       ["Seed", String(row.seed)],
+      ["Replay ratio", number(this.facts.replay_ratio), ratio],
       row.set_name ? ["Set", row.set_name, h("a", { href: page("", { set: row.set_name }) }, row.set_name)] : null,
       ["Started", row.started_at ? ago(row.started_at) : "not yet"],
       row.ended_at ? ["Ended", ago(row.ended_at)] : null,
       ["Latest success", percent(row.latest_success)],
       ["Best success", percent(row.best_success)],
+      ...this.phases(),
       ["Steps/s", number(row.steps_per_second, 4)],
       ...(this.facts.has_scorer
         ? [
@@ -186,9 +219,25 @@ class RunView {
     return facts.filter((fact) => fact !== null);
   }
 
+  /** When the run succeeded, and how long it took from there. */
+  phases() {
+    const found = this.relatives;
+    if (!found) return [];
+    const since = found.origin ? "the branch" : "fifth";
+    return [
+      found.origin ? null : ["First success", found.first_success === null ? "none yet" : `step ${count(found.first_success)}`],
+      found.origin || found.first_success === null
+        ? null
+        : ["Fifth success", found.fifth_success === null ? "none yet" : `step ${count(found.fifth_success)}`],
+      found.to_50 === null ? null : [`From ${since} to 50 %`, `${count(found.to_50)} steps`],
+      found.to_90 === null ? null : [`From ${since} to 90 %`, `${count(found.to_90)} steps`],
+    ];
+  }
+
   actionButtons() {
     const row = this.row;
     const links = [
+      button("Branch…", () => this.branch()),
       h("a.button", { href: page("compare", { runs: row.run_id }) }, "Compare"),
       button("Tags…", () => this.changeTags()),
     ];
