@@ -133,7 +133,7 @@ def test_a_live_run_is_watched_changed_paused_stopped_and_resumed(
     expect(requests.get_by_text(re.compile("applied at step"))).to_have_count(2, timeout=UPDATES_MS)
     expect(requests).to_contain_text("Is the <b>door</b> open?")
     expect(loss.locator(".legendtext", has_text="live change")).to_be_visible(timeout=UPDATES_MS)
-    expect(page.get_by_label("Log", exact=True)).to_contain_text("job 1 begins")
+    expect(page.get_by_label("Log", exact=True)).to_contain_text("job 1 started")
     screenshot("run-live")
 
     page.get_by_role("button", name="Pause", exact=True).click()
