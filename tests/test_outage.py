@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -121,6 +122,15 @@ def test_training_waits_when_the_rows_that_it_keeps_fill_their_memory(store: Sto
     assert train(tiny(), store=store, progress=progress).status == "finished"
     assert len(steps) == 3 and len(set(steps)) == 1
     assert_clips_tile(store, 1, 400)
+
+
+def test_a_run_waits_for_its_store_when_it_is_claimed(store: Store, lock: Lock) -> None:
+    run_id = create_run(tiny(total_steps=80), store=store)
+    lock.take()
+    timer = threading.Timer(0.4, lock.release)  # eight times as long as a write waits
+    timer.start()
+    assert resume(run_id, store=store).status == "finished"
+    timer.join()
 
 
 def test_a_run_that_has_ended_waits_for_its_store(store: Store, lock: Lock) -> None:

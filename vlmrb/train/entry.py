@@ -7,7 +7,7 @@ import psutil
 from vlmrb.config import TrainConfig, make_config
 from vlmrb.creation import create_run
 from vlmrb.errors import CheckpointError
-from vlmrb.store import Store
+from vlmrb.store import Store, patiently
 from vlmrb.train.trainer import Progress, Trainer, TrainResult
 
 
@@ -45,7 +45,7 @@ def resume(run_id: int, *, store: Store, progress: Progress | None = None, from_
 
 def _run(run_id: int, config: TrainConfig, store: Store, progress: Progress | None, from_start: bool = False) -> TrainResult:
     process = psutil.Process()
-    before = store.claim_run(run_id, process.pid, process.create_time())
+    before = patiently(lambda: store.claim_run(run_id, process.pid, process.create_time()))
     trainer = None
     try:
         trainer = Trainer(run_id, config, store, progress, from_start=from_start)
@@ -54,9 +54,10 @@ def _run(run_id: int, config: TrainConfig, store: Store, progress: Progress | No
         if trainer is not None and trainer.begun:  # it has recorded why it ended
             raise
         if before["status"] != "created":
-            store.unclaim_run(run_id, before)
+            patiently(lambda: store.unclaim_run(run_id, before))
         elif isinstance(error, KeyboardInterrupt):
-            store.release_run(run_id, "interrupted")
+            patiently(lambda: store.release_run(run_id, "interrupted"))
         else:
-            store.release_run(run_id, "failed", f"{type(error).__name__}: {error}")
+            words = f"{type(error).__name__}: {error}"
+            patiently(lambda: store.release_run(run_id, "failed", words))
         raise
