@@ -76,31 +76,32 @@ class _OnCPU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, patches: Patches, *weights: Tensor) -> Tensor:
-        kind, color, state, extras, *layers = weights
-        one, one_bias, two, two_bias, dense, dense_bias = layers
+        kind, color, state, extras, one, one_bias, two, two_bias, dense, dense_bias = weights
         numbers = [each.numpy() for each in patches]
-        columns = torch.from_numpy(_embed(*(each.detach().numpy() for each in (kind, color, state)), numbers[0]))
-        first = torch.addmm(one_bias, columns, one.flatten(1).t())  # [U, C]
+        columns = torch.from_numpy(_embed(*map(_array, (kind, color, state)), numbers[0]))
+        first = columns @ one.flatten(1).t()  # [U, C]
+        _rectify(first.numpy(), _array(one_bias))
         second_columns = torch.from_numpy(_gather(first.numpy(), numbers[1], 0))
-        second = torch.addmm(two_bias, second_columns, two.flatten(1).t())  # [V, D]
-        rest = extras.shape[1] * numbers[3].shape[1]
-        array = _gather(second.numpy(), numbers[2], rest)
-        _lay_extras(extras.detach().numpy(), numbers[3], array)
-        features = torch.from_numpy(array)
-        hidden = torch.addmm(dense_bias, features, dense.t()).relu_()
-        ctx.patches = patches
-        ctx.save_for_backward(columns, first, second_columns, second, features, hidden, *weights)
+        second = second_columns @ two.flatten(1).t()  # [V, D]
+        _rectify(second.numpy(), _array(two_bias))
+        features = torch.from_numpy(_gather(second.numpy(), numbers[2], extras.shape[1] * numbers[3].shape[1]))
+        _lay_extras(_array(extras), numbers[3], features.numpy())
+        hidden = features @ dense.t()
+        _rectify(hidden.numpy(), _array(dense_bias))
+        ctx.patches, ctx.weights = patches, weights
+        ctx.save_for_backward(columns, first, second_columns, second, features, hidden)
         return hidden
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        columns, first, second_columns, second, features, hidden, kind, color, state, extras, *layers = ctx.saved_tensors
-        one, _, two, _, dense, _ = layers
+        columns, first, second_columns, second, features, hidden = ctx.saved_tensors
+        kind, color, state, extras, one, _, two, _, dense, _ = ctx.weights
         numbers = [each.numpy() for each in ctx.patches]
         of_hidden = torch.ops.aten.threshold_backward(gradient, hidden, 0)
         of_features = (of_hidden @ dense).numpy()
-        of_second = torch.from_numpy(_scatter(of_features, numbers[2], second.numpy()))
-        of_first = torch.from_numpy(_scatter((of_second @ two.flatten(1)).numpy(), numbers[1], first.numpy()))
+        of_second, of_two_bias = map(torch.from_numpy, _scatter(of_features, numbers[2], second.numpy()))
+        of_second_columns = (of_second @ two.flatten(1)).numpy()
+        of_first, of_one_bias = map(torch.from_numpy, _scatter(of_second_columns, numbers[1], first.numpy()))
         of_kind, of_color, of_state = _of_tables((of_first @ one.flatten(1)).numpy(), numbers[0], kind.shape[-1])
         return (
             None,
@@ -109,12 +110,17 @@ class _OnCPU(torch.autograd.Function):
             torch.from_numpy(of_state).view_as(state),
             torch.from_numpy(_of_extras(of_features, numbers[3], *extras.shape)),
             (of_first.t() @ columns).view_as(one),
-            of_first.sum(0),
+            of_one_bias,
             (of_second.t() @ second_columns).view_as(two),
-            of_second.sum(0),
+            of_two_bias,
             of_hidden.t() @ features,
             of_hidden.sum(0),
         )
+
+
+def _array(weight: Tensor) -> np.ndarray:
+    array: np.ndarray = weight.detach().numpy()
+    return array
 
 
 @njit(cache=True)
@@ -155,8 +161,17 @@ def _parts(cell):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def _rectify(values, bias):  # type: ignore[no-untyped-def]
+    """Add bias [C] to values [M, C] and set what is negative to 0, in place."""
+    for row in range(len(values)):
+        for c in range(len(bias)):
+            value = values[row, c] + bias[c]
+            values[row, c] = value if value > 0 else 0
+
+
+@njit(cache=True)
 def _gather(values, numbers, rest):  # type: ignore[no-untyped-def]
-    """ReLU of values [M, C] at numbers [N, K], 0 where these are M: [N, C·K + rest], the rest left free."""
+    """values [M, C] at numbers [N, K], 0 where these are M: [N, C·K + rest], the rest left free."""
     count, width, rows = numbers.shape[1], values.shape[1], numbers.view(np.uint32)  # unsigned: never from the end
     result = np.empty((len(numbers), width * count + rest), values.dtype)
     for n in range(len(numbers)):
@@ -164,7 +179,7 @@ def _gather(values, numbers, rest):  # type: ignore[no-untyped-def]
             row = rows[n, k]
             if row < len(values):
                 for c in range(width):
-                    result[n, c * count + k] = max(values[row, c], np.float32(0))
+                    result[n, c * count + k] = values[row, c]
             else:
                 for c in range(width):
                     result[n, c * count + k] = 0
@@ -173,9 +188,9 @@ def _gather(values, numbers, rest):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _scatter(gradient, numbers, values):  # type: ignore[no-untyped-def]
-    """The gradient of `_gather`'s values [M, C] by that of its result."""
+    """The gradient before `_rectify` of what `_gather` took from values [M, C], and its sum (the bias's): [M, C], [C]."""
     count, width, rows = numbers.shape[1], values.shape[1], numbers.view(np.uint32)
-    result = np.zeros_like(values)
+    result, total = np.zeros_like(values), np.zeros(width, values.dtype)
     for n in range(len(numbers)):
         for k in range(count):
             row = rows[n, k]
@@ -184,9 +199,9 @@ def _scatter(gradient, numbers, values):  # type: ignore[no-untyped-def]
                     result[row, c] += gradient[n, c * count + k]
     for row in range(len(values)):
         for c in range(width):
-            if values[row, c] <= 0:
-                result[row, c] = 0
-    return result
+            result[row, c] = result[row, c] if values[row, c] > 0 else 0
+            total[c] += result[row, c]
+    return result, total
 
 
 @njit(cache=True)
