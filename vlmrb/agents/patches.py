@@ -71,6 +71,17 @@ def _dense(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return F.relu(F.linear(inputs, weight.flatten(1), bias))
 
 
+def _by_cell(weight: Tensor) -> Tensor:
+    """A convolution's weights [out, in, 3, 3] as [out, 9·in]."""
+    return weight.permute(0, 2, 3, 1).flatten(1)
+
+
+def _by_channel(gradient: Tensor, weight: Tensor) -> Tensor:
+    """The reverse, for the gradient of `weight`."""
+    count, channels, *_ = weight.shape
+    return gradient.view(count, 3, 3, channels).permute(0, 3, 1, 2).contiguous()
+
+
 class _OnCPU(torch.autograd.Function):
     """The same with few calls."""
 
@@ -79,13 +90,12 @@ class _OnCPU(torch.autograd.Function):
         kind, color, state, extras, one, one_bias, two, two_bias, dense, dense_bias = weights
         numbers = [each.numpy() for each in patches]
         columns = torch.from_numpy(_embed(*map(_array, (kind, color, state)), numbers[0]))
-        first = columns @ one.flatten(1).t()  # [U, C]
+        first = columns @ _by_cell(one).t()  # [U, C]
         _rectify(first.numpy(), _array(one_bias))
-        second_columns = torch.from_numpy(_gather(first.numpy(), numbers[1], 0))
-        second = second_columns @ two.flatten(1).t()  # [V, D]
+        second_columns = torch.from_numpy(_gather(first.numpy(), numbers[1]))
+        second = second_columns @ _by_cell(two).t()  # [V, D]
         _rectify(second.numpy(), _array(two_bias))
-        features = torch.from_numpy(_gather(second.numpy(), numbers[2], extras.shape[1] * numbers[3].shape[1]))
-        _lay_extras(_array(extras), numbers[3], features.numpy())
+        features = torch.from_numpy(_lay_out(second.numpy(), numbers[2], _array(extras), numbers[3]))
         hidden = features @ dense.t()
         _rectify(hidden.numpy(), _array(dense_bias))
         ctx.patches, ctx.weights = patches, weights
@@ -99,20 +109,21 @@ class _OnCPU(torch.autograd.Function):
         numbers = [each.numpy() for each in ctx.patches]
         of_hidden = torch.ops.aten.threshold_backward(gradient, hidden, 0)
         of_features = (of_hidden @ dense).numpy()
-        of_second, of_two_bias = map(torch.from_numpy, _scatter(of_features, numbers[2], second.numpy()))
-        of_second_columns = (of_second @ two.flatten(1)).numpy()
-        of_first, of_one_bias = map(torch.from_numpy, _scatter(of_second_columns, numbers[1], first.numpy()))
-        of_kind, of_color, of_state = _of_tables((of_first @ one.flatten(1)).numpy(), numbers[0], kind.shape[-1])
+        of_second, of_extras = _of_places(of_features, numbers[2], second.numpy(), _array(extras), numbers[3])
+        of_two_bias, of_second = _unrectify(of_second, second.numpy()), torch.from_numpy(of_second)
+        of_first = _scatter((of_second @ _by_cell(two)).numpy(), numbers[1], first.numpy())
+        of_one_bias, of_first = _unrectify(of_first, first.numpy()), torch.from_numpy(of_first)
+        of_kind, of_color, of_state = _of_tables((of_first @ _by_cell(one)).numpy(), numbers[0], kind.shape[-1])
         return (
             None,
             torch.from_numpy(of_kind).view_as(kind),
             torch.from_numpy(of_color).view_as(color),
             torch.from_numpy(of_state).view_as(state),
-            torch.from_numpy(_of_extras(of_features, numbers[3], *extras.shape)),
-            (of_first.t() @ columns).view_as(one),
-            of_one_bias,
-            (of_second.t() @ second_columns).view_as(two),
-            of_two_bias,
+            torch.from_numpy(of_extras),
+            _by_channel(of_first.t() @ columns, one),
+            torch.from_numpy(of_one_bias),
+            _by_channel(of_second.t() @ second_columns, two),
+            torch.from_numpy(of_two_bias),
             of_hidden.t() @ features,
             of_hidden.sum(0),
         )
@@ -125,7 +136,7 @@ def _array(weight: Tensor) -> np.ndarray:
 
 @njit(cache=True)
 def _embed(kind, color, state, numbers):  # type: ignore[no-untyped-def]
-    """Sums of vectors of the cells at numbers [N, 9]: float32 [N, W·9]."""
+    """Sums of vectors of the cells at numbers [N, 9]: float32 [N, 9·W]."""
     width = kind.shape[3]
     columns = np.zeros((len(numbers), width * 9), kind.dtype)
     for n in range(len(numbers)):
@@ -133,7 +144,7 @@ def _embed(kind, color, state, numbers):  # type: ignore[no-untyped-def]
             if numbers[n, k] < CELLS:
                 one, two, three = _parts(numbers[n, k])
                 for c in range(width):
-                    columns[n, c * 9 + k] = kind[one, 0, 0, c] + color[0, two, 0, c] + state[0, 0, three, c]
+                    columns[n, k * width + c] = kind[one, 0, 0, c] + color[0, two, 0, c] + state[0, 0, three, c]
     return columns
 
 
@@ -147,7 +158,7 @@ def _of_tables(gradient, numbers, width):  # type: ignore[no-untyped-def]
             if numbers[n, k] < CELLS:
                 one, two, three = _parts(numbers[n, k])
                 for c in range(width):
-                    value = gradient[n, c * 9 + k]
+                    value = gradient[n, k * width + c]
                     of_kind[one, c] += value
                     of_color[two, c] += value
                     of_state[three, c] += value
@@ -170,61 +181,71 @@ def _rectify(values, bias):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _gather(values, numbers, rest):  # type: ignore[no-untyped-def]
-    """values [M, C] at numbers [N, K], 0 where these are M: [N, C·K + rest], the rest left free."""
-    count, width, rows = numbers.shape[1], values.shape[1], numbers.view(np.uint32)  # unsigned: never from the end
-    result = np.empty((len(numbers), width * count + rest), values.dtype)
+def _unrectify(gradient, values):  # type: ignore[no-untyped-def]
+    """Turn the gradient by `_rectify`'s result into that by what it was given, in place, and return that by the bias."""
+    total = np.zeros(values.shape[1], values.dtype)
+    for row in range(len(values)):
+        for c in range(len(total)):
+            gradient[row, c] = gradient[row, c] if values[row, c] > 0 else 0
+            total[c] += gradient[row, c]
+    return total
+
+
+@njit(cache=True)
+def _gather(values, numbers):  # type: ignore[no-untyped-def]
+    """values [M, C] at numbers [N, 9], 0 where these are M: [N, 9·C]."""
+    width, rows = values.shape[1], numbers.view(np.uint32)  # unsigned: never counted from the end
+    result = np.zeros((len(numbers), 9 * width), values.dtype)
     for n in range(len(numbers)):
-        for k in range(count):
-            row = rows[n, k]
-            if row < len(values):
+        for k in range(9):
+            if rows[n, k] < len(values):
                 for c in range(width):
-                    result[n, c * count + k] = values[row, c]
-            else:
-                for c in range(width):
-                    result[n, c * count + k] = 0
+                    result[n, k * width + c] = values[rows[n, k], c]
     return result
 
 
 @njit(cache=True)
 def _scatter(gradient, numbers, values):  # type: ignore[no-untyped-def]
-    """The gradient before `_rectify` of what `_gather` took from values [M, C], and its sum (the bias's): [M, C], [C]."""
-    count, width, rows = numbers.shape[1], values.shape[1], numbers.view(np.uint32)
-    result, total = np.zeros_like(values), np.zeros(width, values.dtype)
+    """The gradient of `_gather`'s values by that of its result."""
+    width, rows, result = values.shape[1], numbers.view(np.uint32), np.zeros_like(values)
     for n in range(len(numbers)):
-        for k in range(count):
-            row = rows[n, k]
-            if row < len(values):
+        for k in range(9):
+            if rows[n, k] < len(values):
                 for c in range(width):
-                    result[row, c] += gradient[n, c * count + k]
-    for row in range(len(values)):
-        for c in range(width):
-            result[row, c] = result[row, c] if values[row, c] > 0 else 0
-            total[c] += result[row, c]
-    return result, total
-
-
-@njit(cache=True)
-def _lay_extras(extras, numbers, features):  # type: ignore[no-untyped-def]
-    """Write the extras' vectors, of numbers [B, E], at the end of features."""
-    width, count = extras.shape[1], numbers.shape[1]
-    start = features.shape[1] - width * count
-    for b in range(len(numbers)):
-        for e in range(count):
-            for c in range(width):
-                features[b, start + e * width + c] = extras[numbers[b, e], c]
-
-
-@njit(cache=True)
-def _of_extras(gradient, numbers, length, width):  # type: ignore[no-untyped-def]
-    """The gradient of the extras' table by that of the features."""
-    count = numbers.shape[1]
-    start, result = gradient.shape[1] - width * count, np.zeros((length, width), gradient.dtype)
-    for b in range(len(numbers)):
-        for e in range(count):
-            for c in range(width):
-                result[numbers[b, e], c] += gradient[b, start + e * width + c]
+                    result[rows[n, k], c] += gradient[n, k * width + c]
     return result
+
+
+@njit(cache=True)
+def _lay_out(values, places, extras, numbers):  # type: ignore[no-untyped-def]
+    """values [V, D] at places [B, P], channel by channel, then extras [·, W] at numbers [B, E]: [B, D·P + E·W]."""
+    (count, size), channels, (extra, width) = places.shape, values.shape[1], (numbers.shape[1], extras.shape[1])
+    rows = places.view(np.uint32)
+    result = np.empty((count, channels * size + extra * width), values.dtype)
+    for b in range(count):
+        for p in range(size):
+            for c in range(channels):
+                result[b, c * size + p] = values[rows[b, p], c]
+        for e in range(extra):
+            for c in range(width):
+                result[b, channels * size + e * width + c] = extras[numbers[b, e], c]
+    return result
+
+
+@njit(cache=True)
+def _of_places(gradient, places, values, extras, numbers):  # type: ignore[no-untyped-def]
+    """The gradients of `_lay_out`'s values and extras by that of its result."""
+    (count, size), channels, (extra, width) = places.shape, values.shape[1], (numbers.shape[1], extras.shape[1])
+    rows = places.view(np.uint32)
+    of_values, of_extras = np.zeros_like(values), np.zeros_like(extras)
+    for b in range(count):
+        for p in range(size):
+            for c in range(channels):
+                of_values[rows[b, p], c] += gradient[b, c * size + p]
+        for e in range(extra):
+            for c in range(width):
+                of_extras[numbers[b, e], c] += gradient[b, channels * size + e * width + c]
+    return of_values, of_extras
 
 
 @njit(cache=True)
