@@ -60,13 +60,15 @@ class DQN:
 
     def act(self, observation: np.ndarray, step: int) -> np.ndarray:
         """Actions [E], exploring."""
-        learner = self._learner
-        return learner.exploration.choose(self._values(learner.online, learner.prepare(observation)), step)
+        return self._learner.exploration.choose(self._values(observation), step)
 
     def best_action(self, observation: np.ndarray) -> np.ndarray:
         """argmax_a Q(s, a), int64 [N]."""
-        best: np.ndarray = self._values(self._learner.online, self._learner.prepare(observation)).argmax(axis=1)
+        best: np.ndarray = self._values(observation).argmax(axis=1)
         return best
+
+    def _values(self, observation: np.ndarray) -> np.ndarray:
+        return _values(self._learner.online, self._learner.prepare(observation))  # [N, A]
 
     def update(self, batch: Batch) -> AgentUpdate:
         """Huber loss between Q(s, a) and r + γ^k · Q_target(s', argmax_a' Q(s', a'))."""
@@ -81,7 +83,7 @@ class DQN:
         gradient[rows, batch.actions] = -batch.weights * errors.clip(-1, 1) / len(rows)
         reducible = None
         if self._wants_reducible_losses:
-            reducible = losses - _huber(target - self._values(learner.target, observations)[rows, batch.actions])
+            reducible = losses - _huber(target - _values(learner.target, observations)[rows, batch.actions])
         learner.descend(values, torch.from_numpy(gradient).to(learner.device))
         metrics = {"train/td_loss": float((batch.weights * losses).mean()), "train/mean_q": float(value.mean())}
         return AgentUpdate(Feedback(errors, reducible), metrics)
@@ -89,7 +91,7 @@ class DQN:
     def td_errors(self, batch: Batch) -> np.ndarray:
         """r + γ^k · Q_target(s', argmax_a' Q(s', a')) − Q(s, a), float32 [B]."""
         learner = self._learner
-        values = self._values(learner.online, learner.prepare(batch.observations))
+        values = _values(learner.online, learner.prepare(batch.observations))
         errors: np.ndarray = self._target(batch) - values[np.arange(len(values)), batch.actions]
         return errors
 
@@ -97,15 +99,10 @@ class DQN:
         """float32 [B]."""
         learner = self._learner
         observations = learner.prepare(batch.next_observations)
-        values = self._values(learner.target, observations)  # [B, A]
-        best = (self._values(learner.online, observations) if self._double else values).argmax(axis=1)
+        values = _values(learner.target, observations)  # [B, A]
+        best = (_values(learner.online, observations) if self._double else values).argmax(axis=1)
         target: np.ndarray = batch.rewards + batch.discounts * (1 - batch.terminated) * values[np.arange(len(best)), best]
         return target
-
-    @torch.no_grad()
-    def _values(self, network: nn.Module, observations: Any) -> np.ndarray:
-        """Of prepared observations, float32 [B, A]."""
-        return _array(network(observations))
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimiser, generator."""
@@ -114,6 +111,12 @@ class DQN:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore."""
         self._learner.load_state_dict(state)
+
+
+@torch.no_grad()
+def _values(network: nn.Module, observations: Any) -> np.ndarray:
+    """Q(s, ·) of prepared observations, float32 [B, A]."""
+    return _array(network(observations))
 
 
 def _array(values: Tensor) -> np.ndarray:

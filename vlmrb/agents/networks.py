@@ -51,7 +51,7 @@ class GridTorso(nn.Module):
     def forward(self, patches: Patches) -> Tensor:
         """Prepared observations → [B, hidden_size]."""
         first, _, second, _ = self.convolutions
-        layers = (first.weight, first.bias, second.weight, second.bias, self.hidden.weight, self.hidden.bias)
+        layers: Any = (first.weight, first.bias, second.weight, second.bias, self.hidden.weight, self.hidden.bias)
         return convolve_patches(patches, self.kind, self.color, self.state, self.extras, *layers)
 
 

@@ -50,9 +50,13 @@ def convolve_patches(patches: Patches, *weights: Tensor) -> Tensor:
         weights: of objects [KINDS, 1, 1, W], colours [1, COLORS, 1, W], states [1, 1, STATES, W] and extras [·, W], of the
             convolutions [C, W, 3, 3], [C], [D, C, 3, 3], [D] and the dense layer [hidden_size, D·P + E·W], [hidden_size].
     """
-    if weights[0].device.type == "cpu":
-        hidden: Tensor = _OnCPU.apply(patches, *weights)  # type: ignore[no-untyped-call]
-        return hidden
+    convolve: Any = _OnCPU.apply if weights[0].device.type == "cpu" else plainly
+    hidden: Tensor = convolve(patches, *weights)
+    return hidden
+
+
+def plainly(patches: Patches, *weights: Tensor) -> Tensor:
+    """`convolve_patches` on any device, in PyTorch's own operations."""
     kind, color, state, extras, *layers = weights
     blank = kind.new_zeros(1, kind.shape[-1])
     cells = torch.cat([(kind + color + state).flatten(0, 2), blank])
@@ -83,13 +87,13 @@ def _by_channel(gradient: Tensor, weight: Tensor) -> Tensor:
 
 
 class _OnCPU(torch.autograd.Function):
-    """The same with few calls."""
+    """`convolve_patches` on a CPU, in few calls."""
 
     @staticmethod
     def forward(ctx: Any, patches: Patches, *weights: Tensor) -> Tensor:
         kind, color, state, extras, one, one_bias, two, two_bias, dense, dense_bias = weights
         numbers = [each.numpy() for each in patches]
-        columns = torch.from_numpy(_embed(*map(_array, (kind, color, state)), numbers[0]))
+        columns = torch.from_numpy(_embed(_array(kind), _array(color), _array(state), numbers[0]))
         first = columns @ _by_cell(one).t()  # [U, C]
         _rectify(first.numpy(), _array(one_bias))
         second_columns = torch.from_numpy(_gather(first.numpy(), numbers[1]))
@@ -103,7 +107,7 @@ class _OnCPU(torch.autograd.Function):
         return hidden
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         columns, first, second_columns, second, features, hidden = ctx.saved_tensors
         kind, color, state, extras, one, _, two, _, dense, _ = ctx.weights
         numbers = [each.numpy() for each in ctx.patches]
