@@ -19,6 +19,7 @@ from app.widgets import widget
 from vlmrb import jobs
 from vlmrb.analysis.comparison import method_of
 from vlmrb.analysis.downsample import downsample
+from vlmrb.config import replay_ratio
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.store import Store
 from vlmrb.types import LiveChange, Prompt, RunSummary
@@ -79,6 +80,7 @@ class RunFacts:
 
     color: str
     settings: list[Setting]
+    replay_ratio: float
     success_rule: str
     play_steps: int
     eval_interval: int
@@ -144,6 +146,7 @@ def facts_of(store: Store, run_id: int) -> RunFacts:
     return RunFacts(
         color=tokens[method_of(run).label],
         settings=settings_of(run),
+        replay_ratio=replay_ratio(run.config),
         success_rule=run.success_rule,
         play_steps=int(run.config.get("play_steps", 0)),
         eval_interval=int(run.config.get("eval_interval", 1)),

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from tests.whole_convolutions import convolved
 from vlmrb.agents import patches as compiled
 from vlmrb.agents.networks import GridTorso
 from vlmrb.types import ObservationSpec
@@ -29,21 +29,6 @@ def observations_of(count: int, grid: tuple[int, int], extras: tuple[int, ...], 
     rng = np.random.default_rng(3)
     cells = rng.integers(0, kinds, (count, grid[0] * grid[1], 3))
     return np.concatenate([cells.reshape(count, -1), rng.integers(0, 13, (count, len(extras)))], axis=1).astype(np.uint8)
-
-
-def convolved(torso: GridTorso, grid: tuple[int, int], extras: tuple[int, ...], observations: np.ndarray) -> Tensor:
-    """The network in words: embed every cell, convolve every grid, append the extras, apply the dense layer."""
-    cells = torch.from_numpy(observations[:, : grid[0] * grid[1] * 3]).long().reshape(-1, *grid, 3)
-    kind, color, state = (cells[..., n].clamp(max=size - 1) for n, size in enumerate((11, 6, 4)))
-    image = (torso.kind[kind, 0, 0] + torso.color[0, color, 0] + torso.state[0, 0, state]).permute(0, 3, 1, 2)
-    padding = 0 if min(grid) >= 5 else 1
-    for convolution in (torso.convolutions[0], torso.convolutions[2]):
-        image = F.relu(F.conv2d(image, convolution.weight, convolution.bias, padding=padding))
-    features = [image.flatten(1)]
-    for n, (size, start) in enumerate(zip(extras, np.cumsum((0, *extras)), strict=False)):
-        chosen = torch.from_numpy(observations[:, grid[0] * grid[1] * 3 + n]).long().clamp(max=size - 1)
-        features.append(torso.extras[int(start) + chosen])
-    return F.relu(torso.hidden(torch.cat(features, dim=1)))
 
 
 def values_and_gradients(torso: GridTorso, forward: Callable[[], Tensor]) -> list[Tensor]:

@@ -164,6 +164,7 @@ class RunView {
       ["Environment", shortEnv(row.env)],
       ["Method", row.method, methodLabel(row.method, this.facts.color)],
       ["Agent", row.algo.toUpperCase()],
+      ["Replay ratio", number(this.facts.replay_ratio, 4)],
       ["Seed", String(row.seed)],
       row.set_name ? ["Set", row.set_name, h("a", { href: page("", { set: row.set_name }) }, row.set_name)] : null,
       ["Started", row.started_at ? ago(row.started_at) : "not yet"],
