@@ -308,7 +308,7 @@ def _without_ratio(given: Mapping[str, Any], values: dict[str, Any]) -> dict[str
 
 def replay_ratio(config: Mapping[str, Any]) -> float:
     """Samples drawn per stored transition, of a run with these settings, as they were stored."""
-    settings = defaults_of_run(config) | config
+    settings = {**defaults_of_run(config), **config}
     return float(settings["batch_size"] / settings["train_freq"])
 
 
