@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from vlmrb.analysis.comparison import method_of
-from vlmrb.config import defaults_of_run
+from vlmrb.config import defaults_of_run, replay_ratio
 from vlmrb.config import settings as described
 from vlmrb.types import LIVE, Job, RunListItem, RunSummary
 
@@ -154,7 +154,7 @@ def eta_s(run: RunSummary) -> float | None:
 
 def differences(runs: Sequence[RunSummary]) -> list[Difference]:
     """Settings that differ between the runs, in configuration order; settings that an older run lacks have their defaults."""
-    configs = [defaults_of_run(run.config) | run.config for run in runs]
+    configs = [_with_ratio(defaults_of_run(run.config) | run.config) for run in runs]
     names = list(dict.fromkeys(name for config in configs for name in config))
     shown = {name: tuple(as_words(config.get(name)) for config in configs) for name in names}
     return [Difference(name, _description(name), values) for name, values in shown.items() if len(set(values)) > 1]
@@ -162,19 +162,22 @@ def differences(runs: Sequence[RunSummary]) -> list[Difference]:
 
 def settings_of(run: RunSummary) -> list[Setting]:
     """All settings of a run, non-default ones first."""
-    defaults = defaults_of_run(run.config)
-    settings = []
-    for name, value in (defaults | run.config).items():
+    usual = defaults_of_run(run.config)
+    defaults, settings = _with_ratio(usual), []
+    for name, value in _with_ratio(usual | run.config).items():
         default = defaults.get(name)
         settings.append(Setting(name, _group(name), _description(name), as_words(value), as_words(default), value != default))
     return sorted(settings, key=lambda setting: not setting.changed)
 
 
-def replay_ratio(run: RunSummary) -> float | None:
-    """Samples drawn per stored transition: batch_size / train_freq. None if a setting is missing."""
-    config = defaults_of_run(run.config) | run.config
-    batch_size, train_freq = config.get("batch_size"), config.get("train_freq")
-    return batch_size / train_freq if batch_size and train_freq else None
+def _with_ratio(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, with the replay ratio after the two that decide it."""
+    settings = {}
+    for name, value in config.items():
+        settings[name] = value
+        if name == "batch_size":
+            settings["replay_ratio"] = replay_ratio(config)
+    return settings
 
 
 def as_words(value: Any) -> str:
@@ -187,10 +190,12 @@ def as_words(value: Any) -> str:
 
 
 def _description(name: str) -> str:
+    if name == "replay_ratio":
+        return "samples drawn per stored transition: batch_size / train_freq"
     setting = described().get(name)
     return setting.description if setting else "a setting of another version of VLM-RB"
 
 
 def _group(name: str) -> str:
-    setting = described().get(name)
+    setting = described().get("train_freq" if name == "replay_ratio" else name)
     return setting.group if setting else ""

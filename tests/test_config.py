@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmrb.config import TrainConfig, defaults_for, defaults_of_run, feedback_for, make_config, settings, unread_settings
+from vlmrb.config import (
+    TrainConfig,
+    defaults_for,
+    defaults_of_run,
+    feedback_for,
+    make_config,
+    replay_ratio,
+    settings,
+    unread_settings,
+)
 from vlmrb.errors import ConfigError, VlmrbError
 
 
@@ -176,3 +185,49 @@ def test_a_setting_knows_who_reads_it_and_whose_default_is_another() -> None:
     kinds = {name: settings()[name].kind for name in ("double", "n_envs", "gamma", "lambda_max", "env", "replay")}
     assert list(kinds.values()) == ["flag", "whole", "number", "number", "text", "choice"]
     assert settings()["lambda_max"].optional and not settings()["gamma"].optional
+
+
+# -- replay ratio
+
+
+@pytest.mark.parametrize(
+    ("given", "train_freq", "ratio"),
+    [
+        ({}, 4, 32),
+        ({"replay_ratio": 8}, 16, 8),
+        ({"replay_ratio": "8"}, 16, 8),
+        ({"replay_ratio": 0.5, "batch_size": "64"}, 128, 0.5),
+        ({"replay_ratio": 7.11111}, 18, 128 / 18),  # as it is shown
+        ({"replay_ratio": 128, "algo": "sac", "env": "Pendulum-v1"}, 2, 128),
+        ({"replay_ratio": 8, "train_freq": "16"}, 16, 8),
+        ({"replay_ratio": None, "train_freq": 2}, 2, 64),
+    ],
+)
+def test_the_replay_ratio_can_be_given_in_place_of_train_freq(given, train_freq, ratio) -> None:
+    stored = config(**given).model_dump()
+    assert stored["train_freq"] == train_freq
+    assert "replay_ratio" not in stored
+    assert replay_ratio(stored) == ratio
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"replay_ratio": 7}, ["replay_ratio: got 7", "batch_size 128", "6.73684 (train_freq 19) and 7.11111 (train_freq 18)"]),
+        ({"replay_ratio": 200}, ["replay_ratio: got 200", "128 (train_freq 1)"]),
+        ({"replay_ratio": 8, "train_freq": 4}, ["replay_ratio: 8", "is train_freq 16", "train_freq is given as 4"]),
+        ({"replay_ratio": "lots"}, ["replay_ratio: got 'lots'", "> 0"]),
+        ({"replay_ratio": 0}, ["replay_ratio: got 0", "> 0"]),
+    ],
+)
+def test_a_replay_ratio_that_cannot_be_says_what_can(given, words) -> None:
+    with pytest.raises(ConfigError) as error:
+        config(**given)
+    for word in words:
+        assert word in str(error.value)
+    assert "batch_size: " not in str(error.value)
+
+
+def test_the_replay_ratio_of_an_older_run_comes_from_the_defaults_of_its_agent() -> None:
+    assert replay_ratio({"algo": "sac"}) == 256
+    assert replay_ratio({"batch_size": 64}) == 16

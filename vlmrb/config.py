@@ -131,7 +131,9 @@ class TrainConfig(BaseModel):
     play_steps: int = _option(
         0, "steps of scripted play at the start of the run, before the agent acts (OGBench's manipulation tasks)", "agent", ge=0
     )
-    train_freq: int = _option(4, "steps per update", "agent", ge=1)
+    train_freq: int = _option(
+        4, "steps per update; the replay ratio (samples drawn per stored transition) is batch_size / train_freq", "agent", ge=1
+    )
     batch_size: int = _option(128, "transitions per update", "agent", ge=1, le=65_536)
     learning_rate: float = _option(3e-4, "learning rate of Adam", "agent", gt=0, le=1)
     gamma: float = _option(0.99, "discount per step", "agent", ge=0, le=1)
@@ -301,7 +303,7 @@ class TrainConfig(BaseModel):
         if values.get("scorer") is None:  # then that of the method, if it needs one
             values = {name: value for name, value in values.items() if name != "scorer"}
         chosen = (str(values.get(name, cls.model_fields[name].default)) for name in ("algo", "replay", "base"))
-        return {**_own_defaults(*chosen), **values}
+        return _without_ratio(values, {**_own_defaults(*chosen), **values})
 
     @field_validator("replay", "base")
     @classmethod
@@ -356,6 +358,41 @@ class TrainConfig(BaseModel):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+
+def _without_ratio(given: Mapping[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """The values with `train_freq` in place of `replay_ratio`.
+
+    Args:
+        given: what was asked for.
+        values: that, and the defaults of agent and method.
+    """
+    ratio = values.pop("replay_ratio", None)
+    if ratio is None:
+        return values
+    try:
+        wanted, batch_size = float(ratio), int(values.get("batch_size", TrainConfig.model_fields["batch_size"].default))
+    except (TypeError, ValueError):
+        wanted, batch_size = math.nan, 1
+    if not (math.isfinite(wanted) and wanted > 0 and batch_size > 0):
+        raise ValueError(f"replay_ratio: got {ratio!r}; must be a number > 0, samples drawn per stored transition")
+    train_freq = max(1, round(batch_size / wanted))
+    if not math.isclose(batch_size / train_freq, wanted, rel_tol=1e-5):
+        fewer = math.floor(batch_size / wanted)
+        nearest = " and ".join(f"{batch_size / steps:g} (train_freq {steps})" for steps in (fewer + 1, fewer) if steps)
+        raise ValueError(f"replay_ratio: got {ratio!r}; with batch_size {batch_size}, the nearest allowed are {nearest}")
+    if str(given.get("train_freq", train_freq)).strip() != str(train_freq):
+        raise ValueError(
+            f"replay_ratio: {wanted:g} with batch_size {batch_size} is train_freq {train_freq}, but train_freq is given as "
+            f"{given['train_freq']}; leave one of them out"
+        )
+    return {**values, "train_freq": train_freq}
+
+
+def replay_ratio(config: Mapping[str, Any]) -> float:
+    """Samples drawn per stored transition, of a run with these settings, as they were stored."""
+    settings = {**defaults_of_run(config), **config}
+    return float(settings["batch_size"] / settings["train_freq"])
 
 
 def _own_defaults(algo: str, replay: str, base: str) -> dict[str, Any]:

@@ -16,12 +16,13 @@ from app.family import Family, family_of
 from app.presses import Launched, Presses
 from app.prompt_library import known_prompts
 from app.run_actions import jobs_of_idle, run_actions
-from app.run_rows import RunRow, Setting, replay_ratio, run_rows, settings_of
+from app.run_rows import RunRow, Setting, run_rows, settings_of
 from app.studio import Studio
 from app.widgets import widget
 from vlmrb import jobs
 from vlmrb.analysis.comparison import method_of
 from vlmrb.analysis.downsample import downsample
+from vlmrb.config import replay_ratio
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.store import Store
 from vlmrb.types import LiveChange, Prompt, RunSummary
@@ -82,14 +83,14 @@ class RunFacts:
 
     Attributes:
         color: its method's colour token.
-        replay_ratio: samples drawn per stored transition; None if its settings do not say.
+        replay_ratio: samples drawn per stored transition.
     """
 
     color: str
     settings: list[Setting]
+    replay_ratio: float
     success_rule: str
     play_steps: int
-    replay_ratio: float | None
     eval_interval: int
     keeps_clips: bool
     has_scorer: bool
@@ -173,9 +174,9 @@ def facts_of(store: Store, run_id: int) -> RunFacts:
     return RunFacts(
         color=tokens[method_of(run).label],
         settings=settings_of(run),
+        replay_ratio=replay_ratio(run.config),
         success_rule=run.success_rule,
         play_steps=int(run.config.get("play_steps", 0)),
-        replay_ratio=replay_ratio(run),
         eval_interval=int(run.config.get("eval_interval", 1)),
         keeps_clips=run.scorer is not None and bool(run.config.get("keep_clips", True)),
         has_scorer=run.scorer is not None,

@@ -148,6 +148,13 @@ def test_unequal_settings_and_shared_seeds_get_notes() -> None:
     assert any("share a seed" in note for note in notes)
 
 
+def test_a_difference_in_train_freq_is_also_said_as_replay_ratios() -> None:
+    runs = [measured(i, [0.1], train_freq=16 if i else 4) for i in range(5)]
+    assert any("differ in train_freq (replay ratios 8, 32)" in note for note in compared(runs).notes)
+    runs = [measured(i, [0.1], replay=replay, train_freq=steps) for replay, steps in (("per", 16), ("vlm", 4)) for i in range(5)]
+    assert any("also differ in train_freq (replay ratios 8, 32), not only" in note for note in compared(runs).notes)
+
+
 def test_scoring_settings_are_no_difference_between_runs_without_a_scorer() -> None:
     runs = [measured(i, [0.1], replay="per", clip_length=8 + i) for i in range(5)]
     assert compared(runs).notes == []

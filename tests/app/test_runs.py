@@ -200,6 +200,16 @@ def test_non_default_settings_come_first(store: Store, add_run: AddRun) -> None:
     assert next((one.value, one.default) for one in settings if one.name == "gamma") == ("0.5", "0.99")
 
 
+def test_the_replay_ratio_is_listed_with_the_settings_that_decide_it(store: Store, add_run: AddRun) -> None:
+    usual, other = (store.run(add_run(**given)) for given in ({}, {"train_freq": 16}))
+    ratio = next(one for one in settings_of(other) if one.name == "replay_ratio")
+    assert (ratio.value, ratio.default, ratio.changed, ratio.group) == ("8", "32", True, "agent")
+    assert {one.name: one.values for one in differences([usual, other])} == {
+        "train_freq": ("4", "16"),
+        "replay_ratio": ("32", "8"),
+    }
+
+
 # -- colours
 
 

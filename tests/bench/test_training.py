@@ -18,7 +18,10 @@ import numpy as np
 import psutil
 import pytest
 
+from tests.whole_convolutions import convolved
+from vlmrb.agents.networks import GridTorso
 from vlmrb.config import TrainConfig, make_config
+from vlmrb.envs.factory import make_env
 from vlmrb.store import Store
 from vlmrb.train import Trainer, create_run
 from vlmrb.types import ClipScore
@@ -264,6 +267,28 @@ def test_where_the_time_of_a_step_goes(benchmark, tmp_path: Path, capsys, replay
     shares = ", ".join(f"{name} {value / total:.1%}" for name, value in sorted(spent.items()))
     with capsys.disabled():
         print(f"\n{replay}: {total / STEPS * 1e6:,.0f} µs per step: {shares}, everything else {rest / total:.1%}")
+
+
+@pytest.mark.parametrize(("env", "observation"), [("DoorKey-8x8", "egocentric"), ("DoorKey-12x12", "full")])
+def test_convolving_each_different_patch_once_against_convolving_whole_grids(compare, env: str, observation: str) -> None:
+    """A forward and a backward pass, on states of random play."""
+    import torch
+
+    torch.set_num_threads(1)
+    world = make_env(config(env=env, observation=observation))
+    rng, seen = np.random.default_rng(0), []
+    for episode in range(32):
+        world.reset(episode)
+        seen += [world.step(int(rng.integers(7))).observation for _ in range(40)]
+    spec, batch = world.observation_spec, np.stack(seen)[rng.choice(len(seen), 128, replace=False)]
+    assert spec.grid_shape is not None
+    torso, size = GridTorso(spec, 128), (spec.grid_shape[0], spec.grid_shape[1])
+    prepare = partial(torso.prepare, batch, torch.device("cpu"))
+    compare(
+        f"{env}, {observation}, batch of 128",
+        lambda: torso(prepare()).sum().backward(),
+        lambda: convolved(torso, size, spec.extras, batch).sum().backward(),
+    )
 
 
 class BusyScorer:

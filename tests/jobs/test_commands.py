@@ -70,6 +70,12 @@ def test_given_settings_override_a_presets(say: Say) -> None:
     assert {(config["total_steps"], config["seed"]) for config in output["configs"]} == {(500, 7)}
 
 
+def test_a_launch_takes_a_replay_ratio_and_says_it(say: Say) -> None:
+    assert "replay ratio 8" in say("launch", *SETTINGS, "--replay-ratio", "8", "--dry-run")
+    configs = say("launch", *SETTINGS, "--replay-ratio", "8", "--dry-run", "--json")["configs"]
+    assert {config["train_freq"] for config in configs} == {16}
+
+
 def test_a_dry_run_launches_nothing(store: Store, say: Say) -> None:
     assert "3 runs, 1 at a time" in say("launch", *SETTINGS, "--dry-run")
     assert store.runs() == []

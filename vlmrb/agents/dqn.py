@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vlmrb.agents.exploration import Exploration
-from vlmrb.agents.learner import Learner, TensorBatch
+from vlmrb.agents.learner import Learner
 from vlmrb.agents.networks import ValueHead, make_torso
 from vlmrb.config import TrainConfig
 from vlmrb.types import AgentUpdate, Batch, Feedback, ObservationSpec
@@ -68,49 +67,51 @@ class DQN:
         best: np.ndarray = self._values(observation).argmax(axis=1)
         return best
 
-    @torch.no_grad()
     def _values(self, observation: np.ndarray) -> np.ndarray:
-        values: np.ndarray = self._learner.online(self._learner.prepare(observation)).cpu().numpy()  # [N, A]
-        return values
+        return _values(self._learner.online, self._learner.prepare(observation))  # [N, A]
 
     def update(self, batch: Batch) -> AgentUpdate:
         """Huber loss between Q(s, a) and r + γ^k · Q_target(s', argmax_a' Q(s', a'))."""
-        learner, data = self._learner, self._learner.tensors(batch)
-        value, target = self._value_and_target(data)
-        losses = F.smooth_l1_loss(value, target, reduction="none")  # [B]
-        reducible = self._reducible(data, losses, target) if self._wants_reducible_losses else None
-        loss = (data.weights * losses).mean()
-        learner.descend(loss)
-        metrics = {"train/td_loss": loss.item(), "train/mean_q": value.mean().item()}
-        return AgentUpdate(Feedback(_errors(value, target), reducible), metrics)
+        learner, rows = self._learner, np.arange(len(batch.actions))
+        observations, target = learner.prepare(batch.observations), self._target(batch)
+        values = learner.online(observations)  # [B, A]
+        value = _array(values)[rows, batch.actions]
+        errors = target - value
+        reducible = self._reducible_losses(batch, observations, target, errors)  # before the networks change
+        gradient = np.zeros(values.shape, np.float32)
+        gradient[rows, batch.actions] = -batch.weights * errors.clip(-1, 1) / len(rows)
+        learner.descend(values, torch.from_numpy(gradient).to(learner.device))
+        metrics = {"train/td_loss": float((batch.weights * _huber(errors)).mean()), "train/mean_q": float(value.mean())}
+        return AgentUpdate(Feedback(errors, reducible), metrics)
 
-    @torch.no_grad()
-    def _reducible(self, data: TensorBatch, losses: Tensor, target: Tensor) -> np.ndarray:
-        """Loss of the online network minus that of the target network, float32 [B]."""
-        value = _of_actions(self._learner.target(data.observations), data.actions)
-        return (losses - F.smooth_l1_loss(value, target, reduction="none")).cpu().numpy()
-
-    @torch.no_grad()
     def td_errors(self, batch: Batch) -> np.ndarray:
         """r + γ^k · Q_target(s', argmax_a' Q(s', a')) − Q(s, a), float32 [B]."""
-        return _errors(*self._value_and_target(self._learner.tensors(batch)))
+        values = self._values(batch.observations)
+        errors: np.ndarray = self._target(batch) - values[np.arange(len(values)), batch.actions]
+        return errors
 
-    @torch.no_grad()
     def feedback(self, batch: Batch) -> Feedback:
         """What `update` would report, without learning."""
-        data = self._learner.tensors(batch)
-        value, target = self._value_and_target(data)
-        losses = F.smooth_l1_loss(value, target, reduction="none")  # [B]
-        return Feedback(_errors(value, target), self._reducible(data, losses, target) if self._wants_reducible_losses else None)
+        observations, target = self._learner.prepare(batch.observations), self._target(batch)
+        errors = target - _values(self._learner.online, observations)[np.arange(len(target)), batch.actions]
+        return Feedback(errors, self._reducible_losses(batch, observations, target, errors))
 
-    def _value_and_target(self, data: TensorBatch) -> tuple[Tensor, Tensor]:
+    def _reducible_losses(self, batch: Batch, observations: Any, target: np.ndarray, errors: np.ndarray) -> np.ndarray | None:
+        """Losses of the online network minus those of the target network, float32 [B]; None if nobody wants them."""
+        if not self._wants_reducible_losses:
+            return None
+        values = _values(self._learner.target, observations)
+        reducible: np.ndarray = _huber(errors) - _huber(target - values[np.arange(len(target)), batch.actions])
+        return reducible
+
+    def _target(self, batch: Batch) -> np.ndarray:
+        """float32 [B]."""
         learner = self._learner
-        with torch.no_grad():
-            next_values = learner.target(data.next_observations)  # [B, A]
-            chooser = learner.online(data.next_observations) if self._double else next_values
-            best = chooser.argmax(dim=1, keepdim=True)  # [B, 1]
-            target = data.rewards + data.discounts * next_values.gather(1, best).squeeze(1)  # [B]
-        return _of_actions(learner.online(data.observations), data.actions), target  # [B], [B]
+        observations = learner.prepare(batch.next_observations)
+        values = _values(learner.target, observations)  # [B, A]
+        best = (_values(learner.online, observations) if self._double else values).argmax(axis=1)
+        target: np.ndarray = batch.rewards + batch.discounts * (1 - batch.terminated) * values[np.arange(len(best)), best]
+        return target
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimiser, generator."""
@@ -121,10 +122,20 @@ class DQN:
         self._learner.load_state_dict(state)
 
 
-def _of_actions(values: Tensor, actions: Tensor) -> Tensor:
-    """[B, A] and [B] → [B]."""
-    return values.gather(1, actions.unsqueeze(1)).squeeze(1)
+@torch.no_grad()
+def _values(network: nn.Module, observations: Any) -> np.ndarray:
+    """Q(s, ·) of prepared observations, float32 [B, A]."""
+    return _array(network(observations))
 
 
-def _errors(value: Tensor, target: Tensor) -> np.ndarray:
-    return (target - value).detach().cpu().numpy()
+def _array(values: Tensor) -> np.ndarray:
+    array: np.ndarray = values.detach().cpu().numpy()
+    return array
+
+
+def _huber(errors: np.ndarray) -> np.ndarray:
+    """[B] → [B]."""
+    size = np.abs(errors)
+    inner = np.minimum(size, np.float32(1))
+    losses: np.ndarray = inner * (size - inner / 2)
+    return losses

@@ -50,11 +50,16 @@ class Learner:
         """The batch on the device, observations prepared."""
         return TensorBatch(batch, self.online.torso, self.device)
 
-    def descend(self, loss: Tensor) -> None:
-        """One gradient step on `loss`, then a soft update of the target network when due."""
+    def descend(self, output: Tensor, gradient: Tensor | None = None) -> None:
+        """One gradient step, then a soft update of the target network when due.
+
+        Args:
+            output: the loss, or what it depends on.
+            gradient: of the loss by `output`, if that is not the loss itself.
+        """
         for parameter in self._parameters:
             parameter.grad = None
-        loss.backward()  # type: ignore[no-untyped-call]
+        output.backward(gradient)  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.updates += 1
         if self.updates % self.config.target_update_interval == 0:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vlmrb.analysis import stats
 from vlmrb.analysis.phases import Phases
-from vlmrb.config import TrainConfig, defaults_of_run, is_control, unread_settings
+from vlmrb.config import TrainConfig, defaults_of_run, is_control, replay_ratio, unread_settings
 from vlmrb.replay.registry import replay_methods
 from vlmrb.types import RunSummary
 
@@ -438,7 +438,7 @@ def _caveats(method: Method, runs: list[MeasuredRun]) -> list[str]:
             notes.append(f"{name}: {words}: run{'s' if len(chosen) > 1 else ''} {ids}")
     differing = _differing_settings(runs)
     if differing:
-        notes.append(f"{name}: its runs differ in {', '.join(differing)}")
+        notes.append(f"{name}: its runs differ in {_with_ratios(differing, runs)}")
     return notes
 
 
@@ -451,11 +451,20 @@ def _mismatches(groups: dict[Method, list[MeasuredRun]]) -> list[str]:
         every = _differing_settings([run for runs in task.values() for run in runs])
         between = [name for name in every if name not in within]
         if between:
-            notes.append(f"{name}: the methods also differ in {', '.join(between)}, not only in replay")
+            words = _with_ratios(between, [run for runs in task.values() for run in runs])
+            notes.append(f"{name}: the methods also differ in {words}, not only in replay")
         beginning = beginning_of(run for runs in task.values() for run in runs)
         if beginning:
             notes.append(f"{name}: the runs start {beginning}")
     return notes
+
+
+def _with_ratios(names: list[str], runs: list[MeasuredRun]) -> str:
+    """Names of settings in which runs differ, with the replay ratios that these give."""
+    ratios = sorted({replay_ratio(run.run.config) for run in runs})
+    if len(ratios) == 1 or not {"train_freq", "batch_size"} & set(names):
+        return ", ".join(names)
+    return f"{', '.join(names)} (replay ratios {', '.join(f'{ratio:g}' for ratio in ratios)})"
 
 
 def beginning_of(runs: Iterable[MeasuredRun]) -> str:

@@ -60,11 +60,18 @@ def add_config_options(parser: argparse.ArgumentParser, *, without: Collection[s
             add(action=argparse.BooleanOptionalAction)
         else:
             add(metavar=_metavar(setting))
+        if setting.name == "train_freq":
+            groups[setting.group].add_argument(
+                "--replay-ratio",
+                metavar="X",
+                default=argparse.SUPPRESS,
+                help="samples drawn per stored transition, batch_size / train_freq; can be given in place of --train-freq",
+            )
 
 
 def given_config(arguments: argparse.Namespace) -> dict[str, Any]:
     """The settings given by the user, as text; the configuration model checks and converts them."""
-    given = {name: getattr(arguments, name) for name in settings() if hasattr(arguments, name)}
+    given = {name: getattr(arguments, name) for name in (*settings(), "replay_ratio") if hasattr(arguments, name)}
     return {name: None if _means_none(name, value) else value for name, value in given.items()}
 
 
@@ -103,7 +110,7 @@ def share(text: str) -> float:
 
 
 def _means_none(name: str, value: Any) -> bool:
-    return settings()[name].optional and isinstance(value, str) and value.strip().lower() == "none"
+    return name in settings() and settings()[name].optional and isinstance(value, str) and value.strip().lower() == "none"
 
 
 def _metavar(setting: Setting) -> str:

@@ -12,6 +12,7 @@ from vlmrb.cli import text
 from vlmrb.cli.live import change_json, outcome
 from vlmrb.cli.options import add_command, add_run_argument, positive_integer, step_count
 from vlmrb.cli.score import agreement_json
+from vlmrb.config import replay_ratio
 from vlmrb.errors import NotFoundError
 from vlmrb.types import Lineage
 
@@ -67,7 +68,21 @@ def list_runs(arguments: argparse.Namespace) -> int:
     elif not rows:
         print(f"no {f'{arguments.status} ' if arguments.status else ''}runs yet; start one with: python -m vlmrb train")
     else:
-        headers = ["run", "name", "status", "env", "algo", "replay", "seed", "steps", "success", "best", "steps/s", "started"]
+        headers = [
+            "run",
+            "name",
+            "status",
+            "env",
+            "algo",
+            "replay",
+            "ratio",
+            "seed",
+            "steps",
+            "success",
+            "best",
+            "steps/s",
+            "started",
+        ]
         headers += ["branch of"] * any(run.lineage for run, _, _ in rows)
         text.print_table(
             headers,
@@ -79,6 +94,7 @@ def list_runs(arguments: argparse.Namespace) -> int:
                     run.env,
                     run.algo,
                     text.shorten(method_of(run).label, 40),
+                    f"{replay_ratio(run.config):g}",
                     run.seed,
                     f"{run.step}/{run.total_steps}",
                     text.percent(latest),
@@ -111,6 +127,7 @@ def show_run(arguments: argparse.Namespace) -> int:
         text.print_json(
             text.to_json(run)
             | {
+                "replay_ratio": replay_ratio(run.config),
                 "clips": clips,
                 "folder": folder,
                 "branch_points": points,
@@ -125,6 +142,7 @@ def show_run(arguments: argparse.Namespace) -> int:
             "run": f"{run.run_id} ({run.name})",
             "status": run.status + (f": {run.error}" if run.error else ""),
             "task": f"{run.env}, {run.algo}, {method_of(run).label}, seed {run.seed}",
+            "replay ratio": f"{replay_ratio(run.config):g} samples drawn per stored transition",
             "steps": f"{run.step} of {run.total_steps}, {text.number(run.steps_per_second, 4)} per second",
             "success": run.success_rule or "–",
             "clips": f"{clips} stored; "
