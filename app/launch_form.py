@@ -61,7 +61,7 @@ class FormSetting:
         range: the allowed range as text, or ''.
         optional: whether 'none' is allowed.
         default: text, or a bool for a 'flag'.
-        by_agent: defaults of agents whose default differs.
+        by_agent, by_method: defaults of agents and of replay methods whose default differs.
         readers: the agents or replay methods that use it, if not all do.
     """
 
@@ -74,6 +74,7 @@ class FormSetting:
     optional: bool
     default: str | bool
     by_agent: dict[str, str | bool]
+    by_method: dict[str, str | bool]
     readers: tuple[str, ...]
 
 
@@ -124,6 +125,7 @@ def settings_of_form() -> list[FormSetting]:
 
 
 def _form_setting(setting: Setting) -> FormSetting:
+    others = {key: _default(setting, value) for key, value in setting.other_defaults.items()}
     return FormSetting(
         setting.name,
         setting.group,
@@ -133,9 +135,8 @@ def _form_setting(setting: Setting) -> FormSetting:
         setting.range,
         setting.optional,
         default=_default(setting, setting.default),
-        by_agent={
-            agent: _default(setting, setting.other_defaults[agent]) for agent in AGENT_DEFAULTS if agent in setting.other_defaults
-        },
+        by_agent={key: value for key, value in others.items() if key in AGENT_DEFAULTS},
+        by_method={key: value for key, value in others.items() if key not in AGENT_DEFAULTS},
         readers=setting.agents or setting.methods,
     )
 
@@ -292,7 +293,7 @@ def command(form: Filled) -> str:
     defaults = {name: _default(setting, setting.default_for(agent)) for name, setting in settings().items()}
     words = ["python", "-m", "vlmrb", "launch"]
     for name, value in form.settings.items():
-        if value != "" and value != defaults[name] and name != form.vary:
+        if value != "" and name != form.vary and (isinstance(value, bool) or value != defaults[name]):
             words += _option(name, value)
     words += ["--methods", *form.methods, "--seeds", *[word for word in re.split(r"[\s,]+", form.seeds) if word]]
     words += ["--set-name", form.set_name] if form.set_name else []

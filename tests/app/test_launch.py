@@ -54,6 +54,7 @@ def test_every_setting_but_replay_and_seed_is_in_the_form_with_description_and_r
     assert (settings["double"].kind, settings["double"].default) == ("flag", True)
     assert settings["algo"].choices == ("dqn", "iqn", "sac", "td3")
     assert (settings["train_freq"].default, settings["train_freq"].by_agent) == ("4", {"sac": "1", "td3": "1"})
+    assert settings["importance_weights"].by_method["per"] is True
     assert (settings["td_boost"].default, settings["td_boost"].by_agent["td3"]) == (False, True)
     lambda_max = settings["lambda_max"]
     assert (lambda_max.kind, lambda_max.range, lambda_max.optional) == ("number", "0 to 1", True)
@@ -136,6 +137,7 @@ def test_a_preset_in_the_form_gives_exactly_the_runs_of_the_preset(preset: jobs.
     "filled",
     [
         form(settings={"double": False, "env": "DoorKey-6x6", "prompt": "Does it; rm -rf $HOME 'open'?"}),
+        form(settings={"importance_weights": False}, methods=["uniform", "per"]),  # the field's default is not the method's
         form(settings={"lambda_max": "none"}, tags="", set_name=""),
         form(methods=["vlm"], vary="lambda_max", values="0.25, none"),
     ],

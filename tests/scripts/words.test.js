@@ -84,11 +84,15 @@ test("steps to a threshold say how many runs reached it", () => {
   assert.equal(reaching({ median: 20000, low: null, high: null, reached: 5, n: 5 }), "20k (5/5)");
 });
 
-test("a setting's hint contains its description, range and the agents' defaults", () => {
+test("a setting's hint contains its description, range and the defaults of agents and methods", () => {
   const setting = { description: "Discount", kind: "number", default: 0.99, by_agent: { sac: 0.95, dqn: 0.99 } };
   assert.equal(settingHint({ ...setting, range: "0 to 1" }), "Discount · 0 to 1; default 0.99, sac 0.95");
   assert.equal(settingHint({ ...setting, range: "> 0", by_agent: {} }), "Discount · > 0; default 0.99");
-  assert.equal(settingHint({ ...setting, range: "", kind: "flag", by_agent: {} }), "Discount");
+  assert.equal(settingHint({ ...setting, range: "", kind: "flag", default: false, by_agent: {} }), "Discount · default no");
+  assert.equal(
+    settingHint({ ...setting, range: "", by_agent: {}, by_method: { per: true } }),
+    "Discount · default 0.99, per yes",
+  );
 });
 
 test("progress includes the time left if it is known", () => {

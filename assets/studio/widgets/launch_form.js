@@ -87,7 +87,7 @@ class LaunchForm {
   fillIn(form) {
     this.write("algo", form.settings.algo ?? this.settings.get("algo").default);
     this.agent = this.value("algo");
-    for (const [name, setting] of this.settings) this.write(name, form.settings[name] ?? this.default(setting));
+    for (const [name, setting] of this.settings) this.write(name, form.settings[name] ?? this.usual(setting));
     this.data.methods.forEach(({ key }) => {
       this.methods.get(key).checked = form.methods.includes(key);
     });
@@ -103,7 +103,7 @@ class LaunchForm {
     const settings = {};
     for (const [name, setting] of this.settings) {
       const value = this.value(name);
-      if (value !== this.default(setting) && value !== "") settings[name] = value;
+      if (value !== this.default(setting) && value !== "") settings[name] = setting.kind === "flag" ? value === "yes" : value;
     }
     return {
       settings,
@@ -119,6 +119,11 @@ class LaunchForm {
   /** A setting's default for an agent, by default the one chosen in the form. */
   default(setting, agent = this.agent) {
     return setting.by_agent[agent] ?? setting.default;
+  }
+
+  /** What a field holds where nobody has chosen. */
+  usual(setting) {
+    return setting.kind === "flag" ? "" : this.default(setting);
   }
 
   /** After a change of agent: fields that still have the old agent's default get the new one's. */
@@ -319,7 +324,7 @@ class LaunchForm {
         button(
           "Reset all to defaults",
           () => {
-            this.settings.forEach((setting, name) => IN_FRONT.includes(name) || this.write(name, this.default(setting)));
+            this.settings.forEach((setting, name) => IN_FRONT.includes(name) || this.write(name, this.usual(setting)));
             this.check();
           },
           { kind: "small" },
@@ -479,9 +484,13 @@ function schedulePicture(schedules) {
 
 /** A setting's description, range and defaults, in one line below its field. */
 export function settingHint(setting) {
-  const others = Object.entries(setting.by_agent)
+  const others = Object.entries({ ...setting.by_agent, ...setting.by_method })
     .filter(([, value]) => value !== setting.default)
-    .map(([agent, value]) => `${agent} ${value}`);
-  const base = setting.kind === "flag" ? "" : [`default ${setting.default}`, ...others].join(", ");
+    .map(([key, value]) => `${key} ${asWords(value)}`);
+  const base = [`default ${asWords(setting.default)}`, ...others].join(", ");
   return [setting.description, [setting.range, base].filter(Boolean).join("; ")].filter(Boolean).join(" · ");
+}
+
+function asWords(value) {
+  return typeof value === "boolean" ? (value ? "yes" : "no") : value;
 }

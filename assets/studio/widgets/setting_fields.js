@@ -43,13 +43,15 @@ export class SettingFields {
     return this.slots.get(name);
   }
 
-  /** The input of a setting. With `unchanged`, a text, it may be left as it is: then its value is "". */
-  control(setting, unchanged = "") {
+  /**
+   * The input of a setting. With `unchanged`, a text, it may be left as it is: then its value is "". A flag always may: what
+   * it is by default can depend on the replay method.
+   */
+  control(setting, unchanged = setting.kind === "flag" ? "by default" : "") {
     const changed = () => this.onchange(setting.name);
     const options = setting.kind === "flag" ? ["yes", "no"] : setting.choices;
     let input;
-    if (setting.kind === "flag" && !unchanged) input = h("input", { type: "checkbox", onchange: changed });
-    else if (setting.kind === "flag" || setting.kind === "choice")
+    if (setting.kind === "flag" || setting.kind === "choice")
       input = h(
         "select",
         { onchange: changed },
@@ -78,14 +80,12 @@ export class SettingFields {
   }
 
   value(name) {
-    const input = this.inputs.get(name);
-    return input.type === "checkbox" ? input.checked : input.value.trim();
+    return this.inputs.get(name).value.trim();
   }
 
   write(name, value) {
-    const input = this.inputs.get(name);
-    if (input.type === "checkbox") input.checked = value === true;
-    else input.value = value === null || value === undefined ? "" : String(value);
+    const text = typeof value === "boolean" ? (value ? "yes" : "no") : (value ?? "");
+    this.inputs.get(name).value = String(text);
   }
 
   /** Buttons that fill in a field; each explains its value in a tooltip. `choices`: [value, words]. */
