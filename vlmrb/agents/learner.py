@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 from vlmrb.agents.exploration import Exploration
 from vlmrb.config import TrainConfig
@@ -60,11 +61,36 @@ class Learner:
         for parameter in self._parameters:
             parameter.grad = None
         output.backward(gradient)  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        self._step()
         self.updates += 1
         if self.updates % self.config.target_update_interval == 0:
             with torch.no_grad():
                 torch._foreach_lerp_(self._target_parameters, self._parameters, self.config.tau)
+
+    def _step(self) -> None:
+        """`self.optimizer.step()`, whose bookkeeping takes longer than its arithmetic."""
+        if not self.optimizer.state:
+            self.optimizer.step()
+            return
+        group = self.optimizer.param_groups[0]
+        states = [self.optimizer.state[parameter] for parameter in self._parameters]
+        with torch.no_grad():
+            adam(
+                self._parameters,
+                [parameter.grad for parameter in self._parameters if parameter.grad is not None],
+                [state["exp_avg"] for state in states],
+                [state["exp_avg_sq"] for state in states],
+                [],
+                [state["step"] for state in states],
+                fused=True,
+                amsgrad=False,
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
+                lr=group["lr"],
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                maximize=False,
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """All state that learning changes."""

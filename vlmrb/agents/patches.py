@@ -94,30 +94,29 @@ class _OnCPU(torch.autograd.Function):
         kind, color, state, extras, one, one_bias, two, two_bias, dense, dense_bias = weights
         numbers = [each.numpy() for each in patches]
         columns = torch.from_numpy(_embed(_array(kind), _array(color), _array(state), numbers[0]))
-        first = columns @ _by_cell(one).t()  # [U, C]
-        _rectify(first.numpy(), _array(one_bias))
-        second_columns = torch.from_numpy(_gather(first.numpy(), numbers[1]))
-        second = second_columns @ _by_cell(two).t()  # [V, D]
-        _rectify(second.numpy(), _array(two_bias))
-        features = torch.from_numpy(_lay_out(second.numpy(), numbers[2], _array(extras), numbers[3]))
+        one_by_cell, two_by_cell = _by_cell(one), _by_cell(two)
+        first = columns @ one_by_cell.t()  # [U, C]
+        second_columns = torch.from_numpy(_gather(first.numpy(), _array(one_bias), numbers[1]))
+        second = second_columns @ two_by_cell.t()  # [V, D]
+        features = torch.from_numpy(_lay_out(second.numpy(), _array(two_bias), numbers[2], _array(extras), numbers[3]))
         hidden = features @ dense.t()
         _rectify(hidden.numpy(), _array(dense_bias))
         ctx.patches, ctx.weights = patches, weights
-        ctx.save_for_backward(columns, first, second_columns, second, features, hidden)
+        ctx.save_for_backward(columns, first, second_columns, second, features, hidden, one_by_cell, two_by_cell)
         return hidden
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        columns, first, second_columns, second, features, hidden = ctx.saved_tensors
+        columns, first, second_columns, second, features, hidden, one_by_cell, two_by_cell = ctx.saved_tensors
         kind, color, state, extras, one, _, two, _, dense, _ = ctx.weights
         numbers = [each.numpy() for each in ctx.patches]
         of_hidden = torch.ops.aten.threshold_backward(gradient, hidden, 0)
         of_features = (of_hidden @ dense).numpy()
         of_second, of_extras = _of_places(of_features, numbers[2], second.numpy(), _array(extras), numbers[3])
         of_two_bias, of_second = _unrectify(of_second, second.numpy()), torch.from_numpy(of_second)
-        of_first = _scatter((of_second @ _by_cell(two)).numpy(), numbers[1], first.numpy())
+        of_first = _scatter((of_second @ two_by_cell).numpy(), numbers[1], first.numpy())
         of_one_bias, of_first = _unrectify(of_first, first.numpy()), torch.from_numpy(of_first)
-        of_kind, of_color, of_state = _of_tables((of_first @ _by_cell(one)).numpy(), numbers[0], kind.shape[-1])
+        of_kind, of_color, of_state = _of_tables((of_first @ one_by_cell).numpy(), numbers[0], kind.shape[-1])
         return (
             None,
             torch.from_numpy(of_kind).view_as(kind),
@@ -196,8 +195,9 @@ def _unrectify(gradient, values):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _gather(values, numbers):  # type: ignore[no-untyped-def]
-    """values [M, C] at numbers [N, 9], 0 where these are M: [N, 9·C]."""
+def _gather(values, bias, numbers):  # type: ignore[no-untyped-def]
+    """`_rectify` values [M, C] and look them up at numbers [N, 9], 0 where these are M: [N, 9·C]."""
+    _rectify(values, bias)
     width, rows = values.shape[1], numbers.view(np.uint32)  # unsigned: never counted from the end
     result = np.zeros((len(numbers), 9 * width), values.dtype)
     for n in range(len(numbers)):
@@ -221,8 +221,12 @@ def _scatter(gradient, numbers, values):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _lay_out(values, places, extras, numbers):  # type: ignore[no-untyped-def]
-    """values [V, D] at places [B, P], channel by channel, then extras [·, W] at numbers [B, E]: [B, D·P + E·W]."""
+def _lay_out(values, bias, places, extras, numbers):  # type: ignore[no-untyped-def]
+    """`_rectify` values [V, D]; look them up at places [B, P], and extras [·, W] at numbers [B, E]: [B, D·P + E·W].
+
+    A channel of all places comes before the next channel, as the dense layer's weights have them.
+    """
+    _rectify(values, bias)
     (count, size), channels, (extra, width) = places.shape, values.shape[1], (numbers.shape[1], extras.shape[1])
     rows = places.view(np.uint32)
     result = np.empty((count, channels * size + extra * width), values.dtype)
