@@ -141,6 +141,7 @@ def test_scripted_play_does_not_count_as_a_success(store: Store) -> None:
     assert [point.step for point in branch_points(store, 1)] == [first // 4 * 4 + 4]
 
 
+@pytest.mark.slow
 def test_of_the_regular_checkpoints_the_oldest_go_and_the_run_says_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "MAX_COUNT", 3)
     monkeypatch.setattr("vlmrb.train.keeping.MAX_COUNT", 3)

@@ -48,7 +48,7 @@ def test_invalid_values_are_marked_at_their_fields_and_prevent_a_launch(
     page.get_by_label("Agent", exact=True).select_option("sac")
     expect(page.locator("[data-setting='train_freq'] input")).to_have_value("1")
     expect(page.locator("[data-setting='batch_size'] input")).to_have_value("64")
-    expect(page.locator("[data-setting='td_boost'] input")).to_be_checked()
+    expect(page.locator("[data-setting='td_boost'] select")).to_have_value("")  # by default, which is on for sac
     expect(page.get_by_label("Equivalent command")).to_contain_text(
         "--algo sac --total-steps 30000 --batch-size 64 --epsilon-decay"
     )

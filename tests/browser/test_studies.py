@@ -59,4 +59,4 @@ def test_a_study_goes_on_is_stopped_and_shows_its_report_as_text(
     page.get_by_role("link", name="replay-8x8").click()
     expect(page).to_have_url(f"{studio.url}studies?study=replay-8x8")
     expect(page.get_by_role("button", name="Run small version")).to_be_visible()
-    expect(page.get_by_text("108 runs, at most")).to_be_visible()
+    expect(page.get_by_text("90 runs, at most")).to_be_visible()

@@ -50,6 +50,7 @@ def wait_for_a_live_run(store: Store, study: Study) -> None:
     wait_until(lambda: any(run.status in LIVE for run in store.runs()), lambda: f"a run of {log_of(store, study)}")
 
 
+@pytest.mark.slow
 def test_a_study_of_branches_moves_on_by_itself_to_its_report(store: Store) -> None:
     study = read_study(BRANCHES, "b")
     folder = studies.start(store, study)
@@ -58,7 +59,7 @@ def test_a_study_of_branches_moves_on_by_itself_to_its_report(store: Store) -> N
     wait_until(lambda: status_of(store, study) == "finished", lambda: log_of(store, study))
     assert studies.progress_of(store, study, folder).complete
     assert (folder.path / "report.md").exists()
-    assert sorted(run.replay for run in store.runs() if run.parent_id is not None) == ["per", "uniform"]
+    assert sorted(run.replay for run in store.runs() if run.parent_id is not None) == ["per", "per", "uniform"]
 
 
 def test_stopping_a_study_stops_its_runs_and_starting_it_again_goes_on_with_them(
