@@ -43,7 +43,7 @@ def test_every_preset_is_listed_and_shows_its_claim_and_cost_before_it_begins(st
     view = view_of(store, "replay-8x8")
     assert (view.state, view.carried, view.folder, view.small, view.small_begun) == ("", False, "", "replay-8x8-small", False)
     assert len(view.claims) == 4 and "fifth success" in view.branch
-    assert view.cost.runs == len(view.cells) == 12 * 9 and view.cost.core_hours > 1
+    assert view.cost.runs == len(view.cells) == 10 * 9 and view.cost.core_hours > 1
     small = view_of(store, "replay-8x8-small")
     assert small.cost.core_hours < 0.2 and small.full == "replay-8x8"
     assert not studies.default_folder(store.url).exists(), "nothing is written by looking"
