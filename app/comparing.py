@@ -26,9 +26,8 @@ from vlmrb.analysis.downsample import downsample
 from vlmrb.analysis.verdicts import Verdict, verdicts
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.store import Store
-from vlmrb.types import RunSummary
+from vlmrb.types import SUCCESS, RunSummary
 
-SUCCESS = "eval/success_rate"
 STATISTICS = {"iqm": stats.iqm, "mean": stats.mean}
 THRESHOLDS = (0.5, 0.9)
 USUAL_STEPS = (50_000, 100_000, 200_000, 300_000, 500_000, 1_000_000)

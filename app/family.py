@@ -15,9 +15,7 @@ from vlmrb.config import defaults_for, defaults_of_run, unread_settings
 from vlmrb.errors import CheckpointError, NotFoundError
 from vlmrb.replay.registry import replay_methods
 from vlmrb.store import Store
-from vlmrb.types import RunSummary
-
-SUCCESS = "eval/success_rate"
+from vlmrb.types import SUCCESS, RunSummary
 
 _NO_CHANGE = {"replay", "base", "scorer", "seed", "total_steps", "schedule_steps", "keep_checkpoints"}
 """Settings that the method's label says, or that decide only how long a run is and what it keeps."""

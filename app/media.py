@@ -14,12 +14,13 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from app.checks import a_choice, a_text, ids
-from app.comparing import STATISTICS, SUCCESS
+from app.comparing import STATISTICS
 from app.export import FORMATS, Format, export
 from app.export import MEDIA_TYPES as EXPORT_TYPES
 from app.studio import Studio
 from vlmrb.assets import asset_path
 from vlmrb.errors import ConfigError, NotFoundError, VlmrbError
+from vlmrb.types import SUCCESS
 
 FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 """For content that never changes under its URL: clips, and files with a fingerprint in the URL."""

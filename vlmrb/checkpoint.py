@@ -199,17 +199,8 @@ def copy_checkpoint(folder: Path, target: Path) -> int | None:
     """
     for _ in range(3):  # a live run may remove a checkpoint while it is being copied; it has newer ones then
         for step, path in _checkpoints(folder):
-            copied = target / f"step-{step:012d}"
-            try:
-                shutil.copytree(path, copied)
-                _check(copied)
+            if _copy(path, target / f"step-{step:012d}"):
                 return step
-            except _DamagedError:
-                shutil.rmtree(copied, ignore_errors=True)
-            except OSError:
-                shutil.rmtree(copied, ignore_errors=True)
-                if path.exists():  # its run has not removed it
-                    raise
     return None
 
 
@@ -219,19 +210,24 @@ def copy_checkpoints(folder: Path, target: Path) -> int:
     Raises:
         OSError: a copy cannot be written.
     """
-    copied = 0
-    for _, path in list_checkpoints(folder):
-        try:
-            shutil.copytree(path, target / path.name)
-            _check(target / path.name)
-            copied += 1
-        except _DamagedError:
-            shutil.rmtree(target / path.name, ignore_errors=True)
-        except OSError:
-            shutil.rmtree(target / path.name, ignore_errors=True)
-            if path.exists():  # its run has not removed it
-                raise
-    return copied
+    return sum(_copy(path, target / path.name) for _, path in list_checkpoints(folder))
+
+
+def _copy(path: Path, copied: Path) -> bool:
+    """Copy a checkpoint; False, and no copy, if it is damaged or its run has just removed it.
+
+    Raises:
+        OSError: the copy cannot be written.
+    """
+    try:
+        shutil.copytree(path, copied)
+        _check(copied)
+    except (_DamagedError, OSError) as error:
+        shutil.rmtree(copied, ignore_errors=True)
+        if isinstance(error, OSError) and path.exists():
+            raise
+        return False
+    return True
 
 
 def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:

@@ -7,12 +7,12 @@ from typing import Any
 
 from app.checks import a_choice, a_text, ids
 from app.colors import method_tokens
-from app.comparing import MAX_RUNS, STATISTICS, SUCCESS, CompareView, compare_view, default_runs, version_of
+from app.comparing import MAX_RUNS, STATISTICS, CompareView, compare_view, default_runs, version_of
 from app.studio import Studio
 from app.widgets import widget
 from vlmrb.analysis.comparison import method_of
 from vlmrb.store import Store
-from vlmrb.types import TdErrorAndScore
+from vlmrb.types import SUCCESS, TdErrorAndScore
 
 SCATTER_POINTS = 2_000
 LISTED_RUNS = 1_000

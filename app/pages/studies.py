@@ -151,7 +151,7 @@ def build(studio: Studio) -> None:
         return results_of(store, a_text(request, "study", MAX_NAME), a_text(request, "version", 60))
 
     def start(request: dict[str, Any]) -> None:
-        """Begin the study, or go on with it, in the background."""
+        """Begin or continue the study in the background."""
         study, _ = find(store, a_text(request, "study", MAX_NAME))
         studies.start(store, study)
 

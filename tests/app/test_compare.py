@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from app.colors import light_color, method_tokens, style_sheet
-from app.comparing import MAX_POINTS, SUCCESS, compare_view, default_runs, steps_of, version_of
+from app.comparing import MAX_POINTS, compare_view, default_runs, steps_of, version_of
 from app.export import csv_of, html_of, interval_words, reaching_words
 from app.figures import comparison_figure
 from app.media import media_routes
@@ -25,7 +25,7 @@ from vlmrb.analysis import stats
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.replay.registry import replay_methods
 from vlmrb.store import Store
-from vlmrb.types import Episode
+from vlmrb.types import SUCCESS, Episode
 
 STEPS = (10_000, 20_000, 30_000)
 

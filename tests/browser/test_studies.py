@@ -1,4 +1,4 @@
-"""The studies page in a real browser: go on with a study, stop it, and read its report."""
+"""The studies page in a real browser: continue a study, stop it, and read its report."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def test_a_study_goes_on_is_stopped_and_shows_its_report_as_text(
     expect(report.get_by_role("img")).to_be_visible()
     assert page.evaluate("window.hacked") is None
 
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     page.get_by_role("button", name="Start").click()
     expect(page.get_by_role("link", name="seed 0: running")).to_be_visible()
     screenshot("studies")
     page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+    expect(page.get_by_role("button", name="Continue")).to_be_visible()
 
     page.get_by_role("link", name="replay-8x8").click()
     expect(page).to_have_url(f"{studio.url}studies?study=replay-8x8")

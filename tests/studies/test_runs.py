@@ -17,7 +17,7 @@ import pytest
 from tests.waiting import wait_until
 from vlmrb import jobs
 from vlmrb.__main__ import main
-from vlmrb.errors import ConfigError
+from vlmrb.errors import ConfigError, VlmrbError
 from vlmrb.store import Store
 from vlmrb.studies import StudyFolder, advance, collect, cost_of, find_study, progress_of
 
@@ -208,6 +208,23 @@ def test_a_run_whose_tags_were_edited_is_not_made_again(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"run 1 .* its tags were changed.*vlmrb tag 1 study:"):
             advance(store, study, folder)
         assert len(store.runs()) == 4
+
+
+def test_a_run_that_is_not_what_its_place_says_gets_no_line(home: Path, tmp_path: Path) -> None:
+    """Whoever edits tags, or a fault of ours, must not bring a run into the report under another arm's name."""
+    (tmp_path / "tiny.toml").write_text(FILE, encoding="utf-8")
+    study, folder = find_study(str(tmp_path / "tiny.toml")), StudyFolder(tmp_path / "results")
+    folder.begin(study)
+    shutil.copytree(home, tmp_path / "home")
+    with Store(str(tmp_path / "home" / "runs.db")) as store:
+        runs = {(run.replay, run.seed): run for run in store.runs()}
+        per, uniform = runs["per", 0], runs["uniform", 0]
+        store.tag_run(per.run_id, uniform.tags)
+        store.delete_run(uniform.run_id)
+        words = rf"run {per.run_id} is not what uniform, seed 0 says: .*'per' instead of 'uniform'"
+        with pytest.raises(VlmrbError, match=words):
+            collect(store, study, folder)
+        assert not folder.lines(study)
 
 
 def test_a_study_says_what_it_costs_from_earlier_runs_or_documented_speeds(tmp_path: Path) -> None:

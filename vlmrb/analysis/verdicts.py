@@ -8,12 +8,10 @@ from typing import Literal, NamedTuple
 
 from vlmrb.analysis import stats
 from vlmrb.analysis.comparison import CONSOLIDATION, ENOUGH_SEEDS, Comparison, Contrast, Improvement, Method, MethodResult, Task
+from vlmrb.types import SUCCESS
 
 HIGHER_IS_BETTER = ("success_rate", "episodic_return")
 """Metrics, by the last part of their name, where higher is better. For others a verdict says 'higher' instead of 'ahead'."""
-
-SUCCESS = "eval/success_rate"
-"""The metric that consolidation is about."""
 
 Measure = Literal["consolidation", "area"]
 

@@ -21,11 +21,11 @@ from vlmrb.analysis.comparison import (
     phase_name,
 )
 from vlmrb.analysis.curves import curve_lines
-from vlmrb.analysis.verdicts import SUCCESS, contrast_words, difference_words, restricted_words, runs_words, verdicts
+from vlmrb.analysis.verdicts import contrast_words, difference_words, restricted_words, runs_words, verdicts
 from vlmrb.cli import text
 from vlmrb.cli.options import add_command, positive_integer, step_count
 from vlmrb.errors import ConfigError, NotFoundError
-from vlmrb.types import LIVE
+from vlmrb.types import LIVE, SUCCESS
 
 DEFAULT_STEPS = (100_000, 200_000, 300_000)
 _ALIVE = ("created", "queued", *LIVE)

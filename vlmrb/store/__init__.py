@@ -21,11 +21,11 @@ from vlmrb.store.jobs import Jobs
 from vlmrb.store.live import LiveChanges
 from vlmrb.store.patience import patiently
 from vlmrb.store.prompts import Prompts
-from vlmrb.store.runs import SUCCESS, Runs
+from vlmrb.store.runs import Runs
 from vlmrb.store.scores import Scores
 from vlmrb.store.trials import Trials
 from vlmrb.store.writer import RunWriter
-from vlmrb.types import RunSummary
+from vlmrb.types import SUCCESS, RunSummary
 
 if TYPE_CHECKING:
     from vlmrb.analysis.comparison import MeasuredRun

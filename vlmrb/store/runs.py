@@ -21,10 +21,7 @@ from vlmrb.store.database import Database
 from vlmrb.store.liveness import HEARTBEAT_TIMEOUT_S, is_alive
 from vlmrb.store.text import clean, clean_tags, plain
 from vlmrb.store.trials import forget_run
-from vlmrb.types import CLIPS_PER_RUN, EDITS, LIVE, Lineage, RunCounters, RunListItem, RunStatus, RunSummary
-
-SUCCESS = "eval/success_rate"
-"""The metric shown in lists of runs."""
+from vlmrb.types import CLIPS_PER_RUN, EDITS, LIVE, SUCCESS, Lineage, RunCounters, RunListItem, RunStatus, RunSummary
 
 MAX_NAME = 200
 

@@ -62,7 +62,7 @@ def start(store: Store, study: Study) -> StudyFolder:
 
 
 def stop(store: Store, study: Study) -> int:
-    """End the study's job and stop its runs after a checkpoint; returns how many were stopped. `start` goes on with it.
+    """End the study's job and stop its runs after a checkpoint; returns how many were stopped. `start` continues it.
 
     Raises:
         RunBusyError: its job runs on another machine, or does not end.

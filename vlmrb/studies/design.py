@@ -19,6 +19,7 @@ from vlmrb.config import TrainConfig, unread_settings
 from vlmrb.errors import ConfigError, VlmrbError
 from vlmrb.jobs import matched_set, parse_seeds
 from vlmrb.studies.measures import Measure, parse_measure
+from vlmrb.types import SUCCESS
 
 TRUNK = "trunk"
 """The arm of the runs that branch studies branch off from."""
@@ -91,7 +92,7 @@ class Design(_Table):
 
     title: str = Field(min_length=1)
     note: str = ""
-    metric: str = "eval/success_rate"
+    metric: str = SUCCESS
     measures: list[str] = []
     seeds: Seeds
     claim: Annotated[list[Claim], BeforeValidator(_listed), Field(min_length=1)]

@@ -20,9 +20,9 @@ from vlmrb.analysis.agreement import auc
 from vlmrb.analysis.curves import curve_record
 from vlmrb.analysis.phases import FIFTH
 from vlmrb.branching import FIXED
-from vlmrb.creation import check_run
+from vlmrb.config import defaults_of_run
 from vlmrb.errors import CheckpointError, ConfigError, RunBusyError, VlmrbError
-from vlmrb.jobs.launching import MAX_RUNS
+from vlmrb.jobs.launching import MAX_RUNS, check_all
 from vlmrb.store import Store
 from vlmrb.studies.design import TRUNK, Cell, Study
 from vlmrb.studies.files import StudyFolder
@@ -137,6 +137,9 @@ def collect(store: Store, study: Study, folder: StudyFolder) -> int:
     """Write the lines of the runs that have ended; returns how many. The caller holds the folder's lock."""
     done = folder.records(study)
     ended = {key: run for key, run in runs_of(store, study).items() if key not in done and _has_ended(study, store, key, run)}
+    for cell in study.every:
+        if cell.key in ended:
+            _check_made(ended[cell.key], cell)
     if ended:
         commit, host = _commit(), _machine()
         folder.add(study, {key: _record(store, study, key, run, commit, host) for key, run in ended.items()})
@@ -230,7 +233,7 @@ def _branched(store: Store, study: Study, run: RunSummary, missing: Sequence[Cel
             if run.status in LIVE:
                 return False
             raise
-        _check_made(store, run_id, cell)
+        _check_made(store.run(run_id), cell)
         store.rename_run(run_id, f"{study.name}: {cell.name}")
     return True
 
@@ -240,18 +243,21 @@ def _changes(cell: Cell) -> dict[str, Any]:
     return {name: value for name, value in cell.config.model_dump().items() if name not in FIXED and name not in _OF_BRANCH}
 
 
-def _check_made(store: Store, run_id: int, cell: Cell) -> None:
-    """A run that is not the arm's would go into the report under its name.
+def _check_made(run: RunSummary, cell: Cell) -> None:
+    """A run that is not what its place says would go into the report under that name.
 
     Raises:
         VlmrbError: its settings are not those of the arm.
     """
-    made = store.run(run_id).config
-    told = check_run(cell.config).config.model_dump()  # with 'embedded' resolved
-    wrong = [name for name in told if name not in _OF_BRANCH and made[name] != told[name]]
+    (told,) = check_all([cell.config])  # with the scorer resolved, as when the run was made
+    made, arm = defaults_of_run(run.config) | run.config, told.config.model_dump()
+    wrong = [name for name in arm if name not in _OF_BRANCH and made[name] != arm[name]]
     if wrong:
-        words = ", ".join(f"{name} {made[name]!r} instead of {told[name]!r}" for name in wrong)
-        raise VlmrbError(f"study: run {run_id} is not what arm {cell.arm!r} says: {words}; please report this as a bug")
+        words = ", ".join(f"{name} {made[name]!r} instead of {arm[name]!r}" for name in wrong)
+        raise VlmrbError(
+            f"study: run {run.run_id} is not what {cell.name} says: {words}. Its line is not written; delete the run, and it "
+            "is made again"
+        )
 
 
 def _moment_of(study: Study, store: Store, run: RunSummary) -> int | None:

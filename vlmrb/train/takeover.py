@@ -31,9 +31,9 @@ BATCH = 512
 """Items that the agent is asked about at a time: what its networks make of them should fit into the processor's cache."""
 
 LABELS = ("scorer", "prompt", "threshold", "scorer_frames", "strata", "first_in_episode", "net_progress", "credit")
-"""Settings that decide labels and what they lead to, as far as they exist."""
+"""Settings that decide labels and what they lead to."""
 
-_LAMBDA = ("lambda_max", "lambda_warmup")
+_LAMBDA = ("lambda_max", "lambda_warmup", "lambda_from", "lambda_falls")
 
 
 def parts_in_common(parent: TrainConfig, branch: TrainConfig) -> tuple[bool, bool, bool]:
@@ -55,7 +55,7 @@ def _stored(key: str) -> tuple[str, ...]:
 
 
 def _alike(one: TrainConfig, other: TrainConfig, names: tuple[str, ...]) -> bool:
-    return all(getattr(one, name, None) == getattr(other, name, None) for name in names)
+    return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
 class TakeOver:

@@ -46,6 +46,7 @@ from vlmrb.types import (
     EDITS,
     LIVE,
     LIVE_CHANGES,
+    SUCCESS,
     Change,
     Clip,
     Episode,
@@ -445,7 +446,7 @@ class Trainer:
         )
         self._learned.success_rate = result.success_rate
         if result.success_rate is not None:
-            self._writer.add_metric("eval/success_rate", self.step, result.success_rate)
+            self._writer.add_metric(SUCCESS, self.step, result.success_rate)
         self._writer.add_metric("eval/episodic_return", self.step, result.episodic_return)
         self._writer.add_metric("eval/episodic_length", self.step, result.episodic_length)
         self._evaluation_s += time.monotonic() - started

@@ -12,7 +12,7 @@ from __future__ import annotations
 from vlmrb.types.clips import CLIPS_PER_RUN, Clip, ClipFilter, ClipOrder, ClipReplay, ClipSummary, ClosedBy, TdErrorAndScore
 from vlmrb.types.jobs import ACTIVE_JOB, Job, JobKind, JobStatus
 from vlmrb.types.live import EDITS, LIVE, LIVE_CHANGES, Change, LiveChange, SetLambda, SetPrompt, SetStatus, Unreadable
-from vlmrb.types.runs import Lineage, RunCounters, RunFigures, RunListItem, RunStatus, RunSummary
+from vlmrb.types.runs import SUCCESS, Lineage, RunCounters, RunFigures, RunListItem, RunStatus, RunSummary
 from vlmrb.types.scoring import ClipScore, ClipScorer, FrameRenderer, Prompt, ScoringRequest
 from vlmrb.types.spaces import ActionSpec, ObservationSpec
 from vlmrb.types.transitions import AgentUpdate, Batch, Episode, Event, Feedback, ItemId, Transition
@@ -20,6 +20,7 @@ from vlmrb.types.trials import Trial, TrialStatus
 
 __all__ = [
     "ACTIVE_JOB",
+    "SUCCESS",
     "ActionSpec",
     "AgentUpdate",
     "Batch",

@@ -9,6 +9,9 @@ RunStatus = Literal["created", "queued", "running", "paused", "finished", "stopp
 """A live run never writes 'interrupted': a dead process's 'running' or 'paused' reads as that. A run reads as 'queued' while
 its job is waiting."""
 
+SUCCESS = "eval/success_rate"
+"""The metric that lists of runs show, comparisons start with, and phases are about."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunCounters:

@@ -213,7 +213,7 @@ class BranchDialog {
         "seeds",
         "Continuation seeds",
         this.seeds,
-        "such as 0-4; 0 goes on with the run's generators, others explore and sample anew, alike in all branches",
+        "such as 0-4; 0 keeps the run's generators, any other seed gives new exploration and sampling, the same in every branch",
       ),
       this.stepsField,
       this.fields.field("set_name", "Name of the set", this.setName),

@@ -151,7 +151,7 @@ class StudyPage {
       view.claims.map((claim) => h("p.study-claim", {}, h("strong", {}, "Claim "), claim)),
       view.error ? problem(view.error) : null,
       view.state === "running" && !view.carried
-        ? h("p.notice", {}, "Its runs train, but no process makes the ones that follow. Press “Go on”.")
+        ? h("p.notice", {}, "Its runs train, but no process makes the ones that follow. Press “Continue”.")
         : null,
       view.state
         ? [
@@ -193,7 +193,7 @@ class StudyPage {
         button("Stop", () => this.stop(), { kind: "danger" }),
       );
     if (view.state === "finished") return h("div.buttons-row", {}, full, small, this.compare());
-    const words = view.state ? "Go on" : "Run";
+    const words = view.state ? "Continue" : "Run";
     return h(
       "div.buttons-row",
       {},
@@ -213,7 +213,7 @@ class StudyPage {
     return runs.length ? h("a.button", { href: page("compare", { runs: runs.join(",") }) }, "Compare its runs") : null;
   }
 
-  /** Begin a study or go on with it; an expensive one asks first. */
+  /** Begin or continue a study; an expensive one asks first. */
   async begin(name, cost) {
     if (cost && cost.core_hours > this.data.ask_above) {
       const question = `This trains ${costWords(cost)}. It can be stopped at any time.`;
@@ -225,7 +225,7 @@ class StudyPage {
 
   async stop() {
     const stopped = await this.ask("stop", this.name);
-    if (stopped !== undefined) toast(`${count(stopped)} runs are stopped; each keeps a checkpoint. “Go on” resumes them.`);
+    if (stopped !== undefined) toast(`${count(stopped)} runs are stopped; each keeps a checkpoint. “Continue” resumes them.`);
   }
 
   async ask(what, name) {
