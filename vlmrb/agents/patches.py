@@ -1,6 +1,6 @@
 """Convolutions over symbolic grids, computed once for each different patch of a batch.
 
-Grids are mostly floor and wall: of the 3×3 and 5×5 patches that two convolutions see in a batch of DoorKey, 5 to 30 % are
+Grids are mostly floor and wall: of the 3×3 and 5×5 patches that two convolutions see in a batch of DoorKey, 2 to 30 % are
 different ones. Convolving these and looking the results up gives the same values and gradients as convolving whole grids.
 
 Networks of this size cost more in calls of PyTorch than in arithmetic, so that on a CPU the look-ups are compiled and the
