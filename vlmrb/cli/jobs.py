@@ -16,7 +16,7 @@ from vlmrb.types import Job
 if TYPE_CHECKING:
     from vlmrb.store import Store
 
-KEYS = ("quick", "compare", "lambda", "visuals", "clips", "robot")
+KEYS = ("quick", "compare", "recommended", "lambda", "visuals", "clips", "robot")
 
 
 def add(commands: Any) -> None:

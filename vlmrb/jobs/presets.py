@@ -65,6 +65,23 @@ def presets() -> list[LaunchPreset]:
             _comparison(),
         ),
         LaunchPreset(
+            "recommended",
+            "Recommended VLM-RB vs PER",
+            "The setting that did best from the first successes on (study replay-8x8): three questions, one stratum each, over PER, at "
+            "most 10 times as often as by chance. All without importance weights, since PER is the stronger baseline without them.",
+            {
+                **doorkey,
+                "base": "per",
+                "importance_weights": False,
+                "prompt": "milestones",
+                "strata": True,
+                "enrichment": 10.0,
+                "first_in_episode": True,
+                "lambda_max": 0.25,
+            },
+            _comparison(),
+        ),
+        LaunchPreset(
             "lambda",
             "λ ablation",
             "How much of each batch the VLM should choose: λ from 0.1 to 1, and no mixture at all.",
