@@ -33,16 +33,18 @@ THRESHOLDS = (0.5, 0.9)
 USUAL_STEPS = (50_000, 100_000, 200_000, 300_000, 500_000, 1_000_000)
 MAX_RUNS = 300
 MAX_POINTS = 300
+BRANCH_POINTS = 60
 RESAMPLES_SEED = 0
 """Seed of the bootstrap: the same runs give the same intervals, here and on the command line."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawCurve:
-    """One run's curve, drawn faintly behind its method's curve."""
+    """One run's curve, drawn faintly behind its method's curve. `steps` count from `start`, the parent step of a branch or 0."""
 
     run_id: int
     seed: int
+    start: int
     steps: np.ndarray
     values: np.ndarray
 
@@ -88,10 +90,11 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One task. Areas are taken up to `horizon`, the last step that all its runs reached, from the parent step in branches.
+    """One task. Areas are taken up to `horizon`, the last step that all its runs reached.
 
     Attributes:
         title: the task, in words.
+        branched: whether its runs are branches. Then all steps count from the parent step.
         beginning: what runs start with, such as scripted play; '' if the agent acts from the start.
         steps: steps of the table's columns.
         phases: names of the columns of discovery and consolidation; empty if there is nothing to show in them.
@@ -100,6 +103,7 @@ class Panel:
     title: str
     env: str
     algo: str
+    branched: bool
     beginning: str
     horizon: int
     steps: tuple[int, ...]
@@ -191,7 +195,7 @@ def version_of(runs: Iterable[RunSummary]) -> str:
 
 def steps_of(measured: Sequence[MeasuredRun]) -> list[int]:
     """The last three usual steps that some run reached; if there are fewer, also the last step that all runs reached."""
-    ends = [int(run.steps[-1]) for run in measured if run.steps.size]
+    ends = [run.length for run in measured if run.length >= 0]
     if not ends:
         return []
     usual = [step for step in USUAL_STEPS if step <= max(ends)]
@@ -217,6 +221,7 @@ def _panel(
         title=str(task),
         env=task.env,
         algo=task.algo,
+        branched=bool(task.branched),
         beginning=beginning_of(all_runs),
         horizon=results[0].horizon,
         steps=tuple(steps),
@@ -238,14 +243,16 @@ def _phases(results: Sequence[MethodResult], metric: str) -> list[str]:
 def _curve(method: Method, runs: Sequence[MeasuredRun], tokens: dict[str, str], statistic: str) -> MethodCurve:
     """A method's curve, up to the end of its shortest run: beyond that, the change in runs would make the line jump.
 
-    Long curves are downsampled first: intervals at thousands of steps would take seconds and not be visible.
+    Long curves are downsampled first: intervals at thousands of steps would take seconds and not be visible. Branches of
+    several runs are evaluated at different steps after their parents', so they are brought to common ones.
     """
-    thinned = [downsample(run.steps, run.values, MAX_POINTS) for run in runs]
+    thinned = [downsample(*run.elapsed, MAX_POINTS) for run in runs]
     rng = np.random.default_rng(RESAMPLES_SEED)
-    common = min(int(run.steps[-1]) for run in runs)
+    common = min(run.length for run in runs)
     shared = [(steps[steps <= common], values[steps <= common]) for steps, values in thinned]
-    band = stats.aggregate_curves(shared, rng=rng, statistic=STATISTICS[statistic])
-    raw = [RawCurve(run.run.run_id, run.run.seed, *curve) for run, curve in zip(runs, thinned, strict=True)]
+    aligned = stats.on_common_steps(shared, BRANCH_POINTS) if method.branched else shared
+    band = stats.aggregate_curves(aligned, rng=rng, statistic=STATISTICS[statistic])
+    raw = [RawCurve(run.run.run_id, run.run.seed, run.start, *curve) for run, curve in zip(runs, thinned, strict=True)]
     token = tokens.get(method.label, "method-other")
     ids = tuple(run.run.run_id for run in runs)
     return MethodCurve(method.label, token, len(runs), ids, band.steps, band.point, band.low, band.high, band.n, tuple(raw))

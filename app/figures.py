@@ -13,7 +13,11 @@ def comparison_figure(panel: Panel, metric: str, *, as_share: bool) -> dict[str,
     traces = [trace for curve in panel.curves for trace in _curve_traces(curve)]
     axis = {"title": {"text": metric}, "gridcolor": "#e3e3e9", "zerolinecolor": "#8b8b98"}
     layout = {
-        "xaxis": {"title": {"text": "steps"}, "rangemode": "tozero", "gridcolor": "#e3e3e9"},
+        "xaxis": {
+            "title": {"text": "steps since the branch" if panel.branched else "steps"},
+            "rangemode": "tozero",
+            "gridcolor": "#e3e3e9",
+        },
         "yaxis": axis | ({"tickformat": ".0%", "range": [-0.02, 1.04]} if as_share else {}),
         "plot_bgcolor": "#ffffff",
         "paper_bgcolor": "#ffffff",

@@ -166,6 +166,21 @@ def test_a_run_without_evaluations_is_left_out_with_a_note() -> None:
     assert "run 1 has no evaluation" in comparison.notes[0]
 
 
+@pytest.mark.parametrize("status", ["running", "paused"])
+def test_a_live_run_that_has_only_begun_does_not_shorten_what_is_compared(status: str) -> None:
+    begun = measured(4, [0.0], status=status, step=130_000)
+    comparison = compared([measured(1, [0.5, 1.0, 1.0]), measured(2, [0.5, 1.0, 1.0]), measured(3, [0.5, 1.0]), begun])
+    assert [(result.run_ids, result.horizon) for result in comparison.results] == [((1, 2, 3), 200_000)]
+    assert "run 4 has only begun (100,000 steps) and is left out" in comparison.notes
+
+
+def test_live_runs_that_are_about_as_far_as_the_others_count_and_so_do_runs_that_ended_early() -> None:
+    live = [measured(i, [0.5] * i, status="running") for i in (2, 3, 3)]
+    assert [result.run_ids for result in compared(live).results] == [(2, 3, 3)]
+    ended = [measured(1, [0.5], status="failed"), measured(2, [0.5] * 4), measured(3, [0.5] * 4)]
+    assert [result.run_ids for result in compared(ended).results] == [(1, 2, 3)]
+
+
 def test_methods_that_differ_in_more_than_replay_get_a_note() -> None:
     runs = [
         measured(i, [0.1], replay=replay, learning_rate=rate) for replay, rate in (("per", 1e-3), ("vlm", 3e-4)) for i in range(5)
@@ -351,6 +366,13 @@ def test_the_area_of_a_branch_begins_at_its_parent_step() -> None:
     (result,) = compared([early, late]).results
     assert result.horizon == 50_000
     assert result.area.point == pytest.approx((0.6 * 3.5 / 4 + 0.6 * 3.5 / 4) / 2)
+
+
+def test_steps_of_branches_count_from_the_parent_step() -> None:
+    early, late = branches(11, [20_000, 20_000], [1, 5], **FIFTH)
+    (result,) = compared([early, late], at=(10_000, 20_000, 90_000), thresholds=(0.5,)).results
+    assert [None if found is None else (found.point, found.n) for found in result.at.values()] == [(0.0, 2), (0.6, 2), (0.6, 1)]
+    assert (result.reaching[0.5].median, result.reaching[0.5].reached) == (20_000, 2)
 
 
 def test_branches_are_not_compared_with_runs_from_step_0() -> None:

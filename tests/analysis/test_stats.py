@@ -359,6 +359,20 @@ def test_curves_are_aligned_on_their_steps_with_n_at_each() -> None:
     np.testing.assert_allclose(band.high, [1.0, 0.5, np.nan])
 
 
+def test_curves_measured_at_different_steps_share_the_latest_values_at_common_ones() -> None:
+    curves = [([5, 15, 25], [0.1, 0.2, 0.3]), ([10, 20], [0.6, 0.8])]
+    (x, first), (y, second) = stats.on_common_steps(curves, 60)
+    assert (x.tolist(), first.tolist()) == ([5, 10, 15, 20, 25], [0.1, 0.1, 0.2, 0.2, 0.3])
+    assert (y.tolist(), second.tolist()) == ([10, 15, 20], [0.6, 0.6, 0.8])  # nothing is made up before or after its own steps
+
+
+def test_many_common_steps_are_thinned_evenly_and_keep_both_ends() -> None:
+    steps = np.arange(1, 1_001)
+    ((x, values),) = stats.on_common_steps([(steps, steps / 1_000)], 60)
+    assert (len(x), x[0], x[-1]) == (60, 1, 1_000)
+    np.testing.assert_array_equal(values, x / 1_000)
+
+
 def test_no_curves_give_an_empty_band() -> None:
     band = stats.aggregate_curves([], rng=rng())
     assert band.steps.shape == band.point.shape == (0,)

@@ -25,7 +25,7 @@ from vlmrb.analysis import stats
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.replay.registry import replay_methods
 from vlmrb.store import Store
-from vlmrb.types import SUCCESS, Episode
+from vlmrb.types import SUCCESS, Episode, Lineage
 
 STEPS = (10_000, 20_000, 30_000)
 
@@ -128,6 +128,24 @@ def test_a_line_ends_where_its_shortest_run_ends(store: Store) -> None:
     (curve,) = panel.curves
     assert (curve.steps.tolist(), curve.point.tolist()) == ([10_000, 20_000], [0.5, 0.5])
     assert [len(run.steps) for run in curve.raw] == [3, 2]
+
+
+def test_branches_of_different_runs_lie_above_each_other(store: Store) -> None:
+    ids = []
+    for parent_step in (7_000, 43_000):
+        parent = add_run(store, "uniform", 0, (0.0,))
+        lineage = Lineage(parent, parent_step, "fifth-success", 0)
+        ids.append(store.create_run({"env": "DoorKey-8x8", "algo": "dqn", "replay": "per", "seed": 0, "total_steps": 90_000},
+                                    render_spec={}, success_rule="", lineage=lineage))  # fmt: skip
+        writer = store.writer(ids[-1])
+        for elapsed, value in ((3_000, 0.2), (8_000, 0.4), (13_000, 1.0)):
+            writer.add_metric(SUCCESS, parent_step + elapsed, value)
+        writer.flush()
+    (panel,) = compare_view(store, ids).panels
+    (curve,) = panel.curves
+    assert (curve.steps.tolist(), curve.point.tolist()) == ([3_000, 8_000, 13_000], pytest.approx([0.2, 0.4, 1.0]))
+    assert (curve.counts.tolist(), [run.start for run in curve.raw]) == ([2, 2, 2], [7_000, 43_000])
+    assert comparison_figure(panel, SUCCESS, as_share=True)["layout"]["xaxis"]["title"]["text"] == "steps since the branch"
 
 
 def test_new_results_change_the_version(five_seeds: Store) -> None:

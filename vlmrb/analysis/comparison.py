@@ -13,7 +13,7 @@ from vlmrb.analysis import stats
 from vlmrb.analysis.phases import Phases
 from vlmrb.config import TrainConfig, defaults_of_run, is_control, replay_ratio, unread_settings
 from vlmrb.replay.registry import replay_methods
-from vlmrb.types import RunSummary
+from vlmrb.types import LIVE, RunSummary
 
 ENOUGH_SEEDS = 5
 """With fewer seeds, exploration luck can decide, so no claim is made."""
@@ -124,6 +124,12 @@ class MeasuredRun:
         return self.run.parent_step or 0
 
     @property
+    def elapsed(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The curve from `start` on: steps counted from there, and values."""
+        own = self.steps >= self.start
+        return self.steps[own] - self.start, self.values[own]
+
+    @property
     def length(self) -> int:
         """Steps from `start` to the last evaluation; negative without one of its own."""
         return int(self.steps[-1]) - self.start if self.steps.size else -1
@@ -142,7 +148,8 @@ class MethodResult:
     Attributes:
         run_ids: the runs, ascending.
         seeds: number of distinct seeds among them; in branches, of distinct pairs of parent and seed.
-        at: for each requested step, the interval over the runs that reached it; None if none did.
+        at: for each requested step, the interval over the runs that reached it; None if none did. Here and in `reaching`, steps
+            of branches count from the parent step.
         reaching: for each requested threshold, the steps needed to reach it.
         area: mean height of the curves over their first `horizon` steps.
         horizon: the number of steps, from 0 or from the parent step, that every run of this task was evaluated for.
@@ -228,11 +235,17 @@ def method_of(run: RunSummary) -> Method:
 
 
 def by_task(runs: Iterable[MeasuredRun]) -> dict[Task, list[MeasuredRun]]:
-    """The runs that have at least one evaluation, by task."""
+    """The runs that can be compared, by task: those with an evaluation, except live ones that have only begun.
+
+    What is compared ends with the shortest run, so a live run counts once it is half as long as the median run of its task.
+    """
     tasks: dict[Task, list[MeasuredRun]] = {}
     for measured in runs:
         if measured.length >= 0:
             tasks.setdefault(method_of(measured.run).task, []).append(measured)
+    for task, members in tasks.items():
+        enough = float(np.median([run.length for run in members])) / 2
+        tasks[task] = [run for run in members if run.length >= enough or run.run.status not in LIVE]
     return tasks
 
 
@@ -251,24 +264,24 @@ def compare(
     rng: np.random.Generator,
     statistic: stats.Statistic = stats.iqm,
 ) -> Comparison:
-    """Group runs by method and summarise each group. Runs without an evaluation are left out, with a note.
+    """Group runs by method and summarise each group. Runs that `by_task` leaves out get a note.
 
     Args:
         runs: the runs to compare.
-        at: report the metric at these steps; a run counts only at steps that it reached.
+        at: report the metric at these steps, which count from the parent step in branches; a run counts only at steps that it
+            reached.
         thresholds: report the steps needed to first reach these values.
         rng: random generator of the bootstrap. One draw from it seeds every interval, so that no interval depends on
             which others are requested.
         statistic: point estimate of values and areas.
     """
+    runs = sorted(runs, key=lambda measured: measured.run.run_id)
+    tasks = by_task(runs)
     groups: dict[Method, list[MeasuredRun]] = {}
-    notes = []
-    for measured in sorted(runs, key=lambda measured: measured.run.run_id):
-        if measured.length >= 0:
-            groups.setdefault(method_of(measured.run), []).append(measured)
-        else:
-            notes.append(f"run {measured.run.run_id} has no evaluation yet and is left out")
-    tasks = by_task(run for group in groups.values() for run in group)
+    for measured in (run for members in tasks.values() for run in members):
+        groups.setdefault(method_of(measured.run), []).append(measured)
+    compared = {run.run.run_id for group in groups.values() for run in group}
+    notes = [_left_out(run) for run in runs if run.run.run_id not in compared]
     horizons = {task: min(run.length for run in members) for task, members in tasks.items()}
     seed = int(rng.integers(2**63))
     phases = _phases(groups, seed)
@@ -279,6 +292,11 @@ def compare(
     for method in sorted(groups):
         notes += _caveats(method, groups[method])
     return Comparison(results, _improvements(groups, horizons, seed, statistic), notes + _mismatches(groups))
+
+
+def _left_out(measured: MeasuredRun) -> str:
+    why = "has no evaluation yet" if measured.length < 0 else f"has only begun ({measured.length:,} steps)"
+    return f"run {measured.run.run_id} {why} and is left out"
 
 
 def _summarise(
@@ -302,7 +320,7 @@ def _summarise(
         at={step: interval(found) if found else None for step, found in values.items()},
         reaching={
             threshold: stats.summarise_steps(
-                [stats.steps_to_threshold(run.steps, run.values, threshold) for run in runs], rng=np.random.default_rng(seed)
+                [stats.steps_to_threshold(*run.elapsed, threshold) for run in runs], rng=np.random.default_rng(seed)
             )
             for threshold in thresholds
         },
@@ -314,18 +332,17 @@ def _summarise(
 
 def _value_at(measured: MeasuredRun, step: int) -> float | None:
     """The latest value at or before `step`; None if the run did not get that far."""
-    if max(measured.run.step, int(measured.steps[-1])) < step:
+    if max(measured.run.step - measured.start, measured.length) < step:
         return None
-    return stats.value_at(measured.steps, measured.values, step)
+    return stats.value_at(*measured.elapsed, step)
 
 
 def _areas(runs: Iterable[MeasuredRun], horizon: int) -> list[float]:
     """The area under each run's curve over its first `horizon` steps."""
     areas = []
     for run in runs:
-        own = run.steps >= run.start
-        steps, until = run.steps[own], max(run.start + horizon, int(run.steps[own][0]))
-        areas.append(stats.area_under_curve(steps, run.values[own], until=until))
+        steps, values = run.elapsed
+        areas.append(stats.area_under_curve(steps, values, until=max(horizon, int(steps[0]))))
     return areas
 
 

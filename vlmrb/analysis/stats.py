@@ -375,6 +375,23 @@ def area_under_curve(steps: ArrayLike, values: ArrayLike, *, until: float | None
     return float(np.sum((y[1:] + y[:-1]) / 2 * np.diff(x)) / (x[-1] - x[0]))
 
 
+def on_common_steps(curves: Sequence[tuple[ArrayLike, ArrayLike]], points: int) -> list[tuple[FloatArray, FloatArray]]:
+    """Curves that were measured at different steps, each as its latest value at steps that all share.
+
+    Args:
+        curves: (steps, values) of each run, steps ascending.
+        points: number of shared steps at most, evenly chosen from all steps.
+    """
+    grid = np.unique(np.concatenate([np.asarray(steps, dtype=np.float64) for steps, _ in curves]))
+    grid = grid[np.unique(np.linspace(0, grid.size - 1, points).astype(int))]
+    found = []
+    for steps, values in curves:
+        x, y = np.asarray(steps), np.asarray(values, dtype=np.float64)
+        shared = grid[(grid >= x[0]) & (grid <= x[-1])]
+        found.append((shared, y[np.searchsorted(x, shared, side="right") - 1]))
+    return found
+
+
 def aggregate_curves(
     curves: Sequence[tuple[ArrayLike, ArrayLike]],
     *,

@@ -50,7 +50,11 @@ def add(commands: Any) -> None:
         "--metric", metavar="M", default="eval/success_rate", help="metric to compare (default: eval/success_rate)"
     )
     parser.add_argument(
-        "--at", metavar="STEP", nargs="+", type=step_count, help="report the metric at these steps (default: 100k 200k 300k)"
+        "--at",
+        metavar="STEP",
+        nargs="+",
+        type=step_count,
+        help="report the metric at these steps, which count from the parent step in branches (default: 100k 200k 300k)",
     )
     parser.add_argument(
         "--thresholds",
@@ -139,7 +143,7 @@ def _default_steps(runs: list[MeasuredRun]) -> list[int]:
     """For each task, the default steps that any of its runs reached; if none, the last step that all of them reached."""
     steps: set[int] = set()
     for task in by_task(runs).values():
-        ends = [int(run.steps[-1]) for run in task]
+        ends = [run.length for run in task]
         steps.update([step for step in DEFAULT_STEPS if step <= max(ends)] or [min(ends)])
     return sorted(steps)
 
@@ -175,12 +179,10 @@ def _print(comparison: Comparison, at: list[int], arguments: argparse.Namespace)
     print(
         f"\n{arguments.statistic.upper() if arguments.statistic == 'iqm' else 'Mean'} across seeds [95 % interval]. Steps: "
         "median [95 % interval] (runs that reached it / runs)."
+        + (" Steps of branches count from the parent step." if any(each.method.branched for each in comparison.results) else "")
     )
     horizons = ", ".join(map(text.steps, sorted({each.horizon for each in comparison.results})))
-    print(
-        f"Area: mean height of the curve up to the last step that every run of the task reached ({horizons}"
-        f"{', counted from the parent step in branches' if any(each.method.branched for each in comparison.results) else ''})."
-    )
+    print(f"Area: mean height of the curve up to the last step that every run of the task reached ({horizons}).")
 
 
 def _names(method: Method) -> tuple[str, str]:

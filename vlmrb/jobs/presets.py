@@ -67,8 +67,9 @@ def presets() -> list[LaunchPreset]:
         LaunchPreset(
             "recommended",
             "Recommended VLM-RB vs PER",
-            "The setting that did best from the first successes on (study replay-8x8): three questions, one stratum each, over PER, at "
-            "most 10 times as often as by chance. All without importance weights, since PER is the stronger baseline without them.",
+            "The setting that made the most of the first successes (study replay-8x8): three questions, one stratum each, over "
+            "PER, at most 10 times as often as by chance. All without importance weights, as PER is the stronger baseline "
+            "without them.",
             {
                 **doorkey,
                 "base": "per",

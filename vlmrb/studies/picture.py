@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from vlmrb.analysis.stats import bootstrap_interval, mean, value_at
+from vlmrb.analysis.stats import aggregate_curves, mean, on_common_steps
 from vlmrb.studies.design import Study
 from vlmrb.studies.measures import Line
 
@@ -76,18 +76,10 @@ def _points(lines: Sequence[Line]) -> list[Point]:
     lines = [line for line in lines if line.steps.size]
     if not lines:
         return []
-    grid = sorted({int(step) for line in lines for step in line.elapsed})
-    if len(grid) > POINTS:
-        grid = [grid[index] for index in np.linspace(0, len(grid) - 1, POINTS).astype(int)]
-    points = []
-    for step in grid:
-        found = [value_at(line.elapsed, line.values, step) for line in lines if step <= line.elapsed[-1]]
-        values = [value for value in found if value is not None]
-        if values:
-            interval = bootstrap_interval([values], rng=np.random.default_rng(0), statistic=mean, resamples=RESAMPLES)
-            low, high = (interval.point if bound is None else bound for bound in (interval.low, interval.high))
-            points.append((float(step), interval.point, low, high))
-    return points
+    curves = on_common_steps([(line.elapsed, line.values) for line in lines], POINTS)
+    band = aggregate_curves(curves, rng=np.random.default_rng(0), statistic=mean, resamples=RESAMPLES)
+    low, high = (np.where(np.isnan(bound), band.point, bound) for bound in (band.low, band.high))
+    return list(zip(band.steps.astype(float).tolist(), band.point.tolist(), low.tolist(), high.tolist(), strict=True))
 
 
 def _range(points: Sequence[Point]) -> tuple[float, float]:

@@ -393,7 +393,7 @@ class Comparison {
     const how = { share: this.view.as_share, raw: this.raw.checked, weight, colorOf: methodColor };
     for (const [chart, panel] of this.charts) {
       chart.draw(() => comparisonTraces(panel, how), {
-        xaxis: { title: { text: "steps" }, rangemode: "tozero" },
+        xaxis: { title: { text: panel.branched ? "steps since the branch" : "steps" }, rangemode: "tozero" },
         yaxis: { title: { text: this.view.metric }, ...(this.view.as_share ? { tickformat: ".0%", range: [-0.02, 1.04] } : {}) },
         uirevision: this.view.run_ids.join(",") + this.view.metric,
         height: 400,
@@ -417,11 +417,16 @@ class Comparison {
   }
 
   openClips(panel, point) {
-    const ids = point.data.meta?.runs;
+    const { runs: ids, start } = point.data.meta ?? {};
     if (!ids) return;
-    const step = Number(point.x);
+    const runs = ids.join(",");
+    if (start === undefined) {
+      location.href = page("clips", { runs });
+      return;
+    }
+    const step = start + Number(point.x);
     const around = Math.max(1, Math.round((panel.curves[0].steps[1] ?? 20000) - (panel.curves[0].steps[0] ?? 0)));
-    location.href = page("clips", { runs: ids.join(","), min_step: Math.max(0, step - around), max_step: step });
+    location.href = page("clips", { runs, min_step: Math.max(0, step - around), max_step: step });
   }
 
   table(panel) {

@@ -25,7 +25,7 @@ export function comparisonTraces(panel, { share, raw, weight, colorOf }) {
           line: { color, width: 1 },
           opacity: 0.28,
           showlegend: false,
-          meta: { runs: [run.run_id] },
+          meta: { runs: [run.run_id], start: run.start },
           hovertemplate: `run ${run.run_id}, seed ${run.seed}: %{y${shown}}<extra></extra>`,
         });
     const known = curve.steps.map((_, i) => i).filter((i) => curve.low[i] !== null);
@@ -52,7 +52,7 @@ export function comparisonTraces(panel, { share, raw, weight, colorOf }) {
       y: smoothed(curve.point, weight),
       line: { color, width: 2.5 },
       marker: { size: 5, color },
-      meta: { runs: curve.run_ids },
+      meta: { runs: curve.run_ids, start: panel.branched ? undefined : 0 }, // branches begin at different steps
       customdata: curve.steps.map((_, i) => [curve.counts[i], curve.low[i], curve.high[i]]),
       hovertemplate: `${escapeWords(curve.label)} at %{x:,}: %{y${shown}}${band}, n=%{customdata[0]}<extra></extra>`,
     });
