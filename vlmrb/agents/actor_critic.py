@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vlmrb.agents.adam import Adam
 from vlmrb.agents.learner import TensorBatch
 from vlmrb.agents.networks import make_torso
 from vlmrb.config import TrainConfig
@@ -74,6 +75,7 @@ class ActorCritic:
         seed: of the initial weights and of all randomness in updates.
         device: where the networks live.
         target_policy: whether the policy has a target network too.
+        more_parameters: that the policy's optimiser trains as well.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class ActorCritic:
         device: torch.device,
         *,
         target_policy: bool = False,
+        more_parameters: Iterable[Tensor] = (),
     ) -> None:
         self.device, self._tau = device, config.tau
         with torch.random.fork_rng(devices=[]):
@@ -101,8 +104,8 @@ class ActorCritic:
             target.load_state_dict(online.state_dict())
             target.requires_grad_(False)
         self.generator = torch.Generator(device=device).manual_seed(seed)
-        self.policy_optimizer = torch.optim.Adam(self.policy.parameters(), lr=config.learning_rate, fused=True)
-        self.critic_optimizer = torch.optim.Adam(self.critics.parameters(), lr=config.learning_rate, fused=True)
+        self.policy_optimizer = Adam([*self.policy.parameters(), *more_parameters], config.learning_rate)
+        self.critic_optimizer = Adam(self.critics.parameters(), config.learning_rate)
         self.updates = 0
 
     def prepare(self, observation: np.ndarray) -> Tensor:
@@ -118,7 +121,7 @@ class ActorCritic:
         """One weighted step of both critics towards `target` [B]; returns their values [2, B] before it, and the loss."""
         values = self.critics(data.observations, data.actions)
         loss = (data.weights * (values - target) ** 2).mean(dim=1).sum() / 2
-        descend(self.critic_optimizer, loss)
+        self.critic_optimizer.descend(loss)
         return values.detach(), loss.detach()
 
     @torch.no_grad()
@@ -167,13 +170,6 @@ class ActorCritic:
             "critic_optimizer": self.critic_optimizer,
         }
         return parts if self.target_policy is None else parts | {"target_policy": self.target_policy}
-
-
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One gradient step."""
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
 
 
 def random_actions(count: int, size: int, rng: np.random.Generator) -> np.ndarray:

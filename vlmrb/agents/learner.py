@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.adam import adam
 
+from vlmrb.agents.adam import Adam
 from vlmrb.agents.exploration import Exploration
 from vlmrb.config import TrainConfig
 from vlmrb.types import Batch
@@ -40,7 +40,7 @@ class Learner:
         self.target.requires_grad_(False)
         self.generator = torch.Generator(device=device).manual_seed(seed)
         self._parameters, self._target_parameters = list(self.online.parameters()), list(self.target.parameters())
-        self.optimizer = torch.optim.Adam(self._parameters, lr=config.learning_rate, fused=True)
+        self.optimizer = Adam(self._parameters, config.learning_rate)
         self.updates = 0
 
     def prepare(self, observation: np.ndarray) -> Any:
@@ -58,39 +58,11 @@ class Learner:
             output: the loss, or what it depends on.
             gradient: of the loss by `output`, if that is not the loss itself.
         """
-        for parameter in self._parameters:
-            parameter.grad = None
-        output.backward(gradient)  # type: ignore[no-untyped-call]
-        self._step()
+        self.optimizer.descend(output, gradient)
         self.updates += 1
         if self.updates % self.config.target_update_interval == 0:
             with torch.no_grad():
                 torch._foreach_lerp_(self._target_parameters, self._parameters, self.config.tau)
-
-    def _step(self) -> None:
-        """`self.optimizer.step()`, whose bookkeeping takes longer than its arithmetic."""
-        if not self.optimizer.state:
-            self.optimizer.step()
-            return
-        group = self.optimizer.param_groups[0]
-        states = [self.optimizer.state[parameter] for parameter in self._parameters]
-        with torch.no_grad():
-            adam(
-                self._parameters,
-                [parameter.grad for parameter in self._parameters if parameter.grad is not None],
-                [state["exp_avg"] for state in states],
-                [state["exp_avg_sq"] for state in states],
-                [],
-                [state["step"] for state in states],
-                fused=True,
-                amsgrad=False,
-                beta1=group["betas"][0],
-                beta2=group["betas"][1],
-                lr=group["lr"],
-                weight_decay=group["weight_decay"],
-                eps=group["eps"],
-                maximize=False,
-            )
 
     def state_dict(self) -> dict[str, Any]:
         """All state that learning changes."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vlmrb.agents.actor_critic import ActorCritic, descend, errors_of, random_actions
+from vlmrb.agents.actor_critic import ActorCritic, errors_of, random_actions
 from vlmrb.agents.learner import TensorBatch
 from vlmrb.agents.networks import make_torso
 from vlmrb.config import TrainConfig
@@ -74,12 +74,17 @@ class SAC:
     ) -> None:
         self._config, self._rng, self._action_size = config, rng, action_size
         self._wants_reducible_losses = "reducible_losses" in feedback
+        self._log_alpha = torch.zeros(1, device=device, requires_grad=True)
         self._networks = ActorCritic(
-            lambda: GaussianPolicy(spec, action_size, config.hidden_size), config, spec, action_size, seed, device
+            lambda: GaussianPolicy(spec, action_size, config.hidden_size),
+            config,
+            spec,
+            action_size,
+            seed,
+            device,
+            more_parameters=[self._log_alpha],
         )
         self._target_entropy = -float(action_size) if config.target_entropy is None else config.target_entropy
-        self._log_alpha = torch.zeros(1, device=device, requires_grad=True)
-        self._networks.policy_optimizer.add_param_group({"params": [self._log_alpha]})
 
     @torch.no_grad()
     def act(self, observation: np.ndarray, step: int) -> np.ndarray:
@@ -110,7 +115,7 @@ class SAC:
             loss = (alpha * log_prob - networks.critics(data.observations, action).amin(dim=0)).mean()
             log_prob = log_prob.detach()
             alpha_loss = -(self._log_alpha * (log_prob.mean() + self._target_entropy)).sum()
-            descend(networks.policy_optimizer, loss + alpha_loss)  # neither loss has a gradient for the other's parameters
+            networks.policy_optimizer.descend(loss + alpha_loss)  # neither loss has a gradient for the other's parameters
         networks.follow()
         networks.updates += 1
         names = ("train/td_loss", "train/mean_q", "train/policy_loss", "train/entropy", "train/alpha")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vlmrb.agents.actor_critic import ActorCritic, descend, errors_of, random_actions
+from vlmrb.agents.actor_critic import ActorCritic, errors_of, random_actions
 from vlmrb.agents.learner import TensorBatch
 from vlmrb.agents.networks import make_torso
 from vlmrb.config import TrainConfig
@@ -91,7 +91,7 @@ class TD3:
         if networks.updates % self._config.policy_delay == 0:
             with networks.fixed_critics():
                 loss = -networks.critics.first_value(data.observations, networks.policy(data.observations)).mean()
-                descend(networks.policy_optimizer, loss)
+                networks.policy_optimizer.descend(loss)
             networks.follow()
             metrics["train/policy_loss"] = loss.item()
         return AgentUpdate(Feedback(errors_of(values, target), reducible), metrics)
