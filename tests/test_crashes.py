@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import os
 import random
 import struct
@@ -19,39 +18,17 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.endless import PROCESSES, assert_whole, endless_run
 from tests.waiting import has_ended, wait_until
-from vlmrb.config import make_config
 from vlmrb.store import Store
-from vlmrb.train import create_run, resume
+from vlmrb.train import resume
 
 KILLS = int(os.environ.get("VLMRB_KILLS", "1000"))
 POWER_CUTS = int(os.environ.get("VLMRB_POWER_CUTS", "100"))
 CHECK_EVERY = 25
 DATABASE, SYNCED = "store.db", "synced.json"
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["vlmrb.train", "vlmrb.train.trainer"])
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(4 * 3600)]
-
-
-def endless_run(store: Store) -> int:
-    """A run that evaluates, writes checkpoints and scores clips all the time."""
-    config = make_config(
-        env="DoorKey-5x5",
-        scorer="oracle",
-        total_steps=10**7,
-        n_envs=4,
-        learning_starts=200,
-        batch_size=16,
-        hidden_size=16,
-        clip_length=8,
-        eval_interval=400,
-        eval_episodes=2,
-        log_interval=100,
-        checkpoint_interval=200,
-        buffer_size=2_000,
-    )
-    return create_run(config, store=store)
 
 
 def _train(database: str, run_id: int, synced: str) -> None:
@@ -132,16 +109,8 @@ def check_end(store: Store, run_id: int, folder: Path) -> None:
     wait_until(lambda: store.run(run_id).step > before + 1_000 or not process.is_alive(), "1,000 more steps", 600)
     store.request_change(run_id, "stop")
     process.join()
-    run = store.run(run_id)
-    assert (process.exitcode, run.status) == (0, "stopped")
-    covered: list[int] = []
-    for summary in store.clips(run_id, limit=10**6, order="oldest"):
-        clip = store.load_clip(summary.clip_id)
-        assert len(clip.snapshots) == len(clip) == summary.length and summary.score is not None
-        covered += clip.item_ids.tolist()
-    assert sorted(covered) == list(range(run.step))
-    steps, _ = store.metrics(run_id, "eval/success_rate")
-    assert steps.tolist() == list(range(400, run.step + 1, 400))
+    assert (process.exitcode, store.run(run_id).status) == (0, "stopped")
+    assert_whole(store, run_id)
 
 
 def test_a_run_that_is_killed_a_thousand_times_loses_and_doubles_nothing(tmp_path: Path) -> None:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.postgres import BINARIES, Server
 from vlmrb.store import Store
 from vlmrb.store.tables import metadata
-
-BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
 
 
 @pytest.fixture(scope="session")
@@ -27,40 +23,13 @@ def postgres() -> Iterator[str]:
         return
     if not BINARIES:
         pytest.skip("no PostgreSQL: name one in VLMRB_TEST_POSTGRES, or install Debian's package postgresql")
-    folder = Path(tempfile.mkdtemp(prefix="vlmrb-postgres-"))
+    server = Server()
     try:
-        yield from _server(BINARIES[-1].parent, folder)
+        server.start()
+        yield server.url
+        server.stop("immediate")
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _server(binaries: Path, folder: Path) -> Iterator[str]:
-    user = {}
-    if os.geteuid() == 0:  # the server refuses to run as root
-        shutil.chown(folder, "postgres")
-        user = {"user": "postgres"}
-
-    def run(*words: object) -> None:
-        done = subprocess.run([str(word) for word in words], cwd=folder, capture_output=True, text=True, check=False, **user)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    control = [binaries / "pg_ctl", "-D", folder / "data", "-w", "-l", folder / "log"]
-    run(
-        binaries / "initdb",
-        "--auth=trust",
-        "--no-sync",
-        "--encoding=UTF8",
-        "--locale=C",
-        "--username=postgres",
-        "-D",
-        folder / "data",
-    )
-    settings = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
-    run(*control, "start", "-o", settings)
-    try:
-        yield f"postgresql://postgres@/postgres?host={folder}"
-    finally:
-        run(*control, "stop", "-m", "immediate")
+        server.remove()
 
 
 @pytest.fixture(scope="session")
