@@ -16,8 +16,8 @@ from tests.waiting import wait_until
 from vlmrb import jobs, studies
 from vlmrb.__main__ import main
 from vlmrb.store import Store
-from vlmrb.studies.design import Study, read_study
-from vlmrb.types import LIVE
+from vlmrb.studies.design import Study, find_study, read_study
+from vlmrb.types import ACTIVE_JOB, LIVE
 
 LONG = FILE.replace("total_steps = 400", "total_steps = 4_000_000")
 
@@ -62,15 +62,19 @@ def test_a_study_of_branches_moves_on_by_itself_to_its_report(store: Store) -> N
     assert sorted(run.replay for run in store.runs() if run.parent_id is not None) == ["per", "per", "uniform"]
 
 
-def test_stopping_a_study_stops_its_runs_and_starting_it_again_goes_on_with_them(
-    store: Store, capsys: pytest.CaptureFixture[str]
+def test_a_study_run_from_a_terminal_goes_on_in_the_background_until_it_is_stopped_and_can_be_continued(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    study = read_study(LONG, "tiny")
-    studies.start(store, study)
+    file = tmp_path / "tiny.toml"
+    file.write_text(LONG, encoding="utf-8")
+    study = find_study(str(file))
+    assert main(["study", "run", str(file), "--store", store.url]) == 0
     wait_for_a_live_run(store, study)
+    assert status_of(store, study) in ACTIVE_JOB
     assert main(["jobs", "--store", store.url]) == 0
     assert "study tiny" in capsys.readouterr().out
-    assert studies.stop(store, study) == 4
+    assert main(["study", "stop", str(file), "--store", store.url]) == 0
+    assert "stopped 4 runs; continue with: " in capsys.readouterr().out
     assert status_of(store, study) == "interrupted"
     wait_until(lambda: not any(run.status in LIVE for run in store.runs()), "the run to stop")
     assert sorted(run.status for run in store.runs()) == ["created", "created", "created", "stopped"]

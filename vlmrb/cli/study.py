@@ -37,6 +37,7 @@ def add(commands: Any) -> None:
         ("show", show_study, "show what a study makes, measures and claims, and what it costs"),
         ("run", run_study, "make the runs of a study that are missing, in the background"),
         ("status", show_status, "show how far a study is"),
+        ("stop", stop_study, "stop a study and its runs after a checkpoint; 'run' continues it"),
         ("report", report_study, "write a study's report and picture from its curves.jsonl"),
     ):
         sub = add_command(inner, name, run, summary, f"python -m vlmrb study {name} replay-8x8", details=_DETAILS.get(name, ""))
@@ -52,9 +53,9 @@ def add(commands: Any) -> None:
 
 
 _DETAILS = {
-    "run": "Fixes the study's file in its folder, says what it costs, and queues its runs. Stop it at any time: run it again to "
-    "continue. Runs keep training without it, but branches are only made, and long ones only stopped in time, while it waits or "
-    "whenever it is run again.",
+    "run": "Fixes the study's file in its folder, says what it costs, and queues its runs. A background job branches and resumes "
+    "them and writes the report; with --wait this process does. With --results and without --wait nobody does: run it again to "
+    "continue.",
     "report": "The same curves.jsonl gives the same report. Runs that have ended are added to it first if the store is there.",
 }
 
@@ -130,12 +131,29 @@ def run_study(arguments: argparse.Namespace) -> int:
             state = _wait(store, study, folder, quiet=arguments.json)
         else:
             state = studies.advance(store, study, folder)
+            if not state.complete and _is_default(arguments, study):
+                studies.start(store, study)
     if state.complete:
         studies.write_report(folder)
     if arguments.json:
         text.print_json(_state_facts(study, folder, state))
         return 0
     _print_state(study, folder, state)
+    return 0
+
+
+def stop_study(arguments: argparse.Namespace) -> int:
+    """`study stop`."""
+    from vlmrb import studies
+    from vlmrb.store import Store
+
+    folder, study = _begun(arguments)
+    with Store(arguments.store, create=False) as store:
+        stopped = studies.stop(store, study)
+    if arguments.json:
+        text.print_json({"name": study.name, "folder": folder.path, "stopped": stopped})
+        return 0
+    print(f"stopped {stopped} run{'' if stopped == 1 else 's'}; continue with: python -m vlmrb study run {study.name}")
     return 0
 
 
@@ -201,6 +219,13 @@ def _folder(arguments: argparse.Namespace, study: Study) -> StudyFolder:
     return studies.StudyFolder(arguments.results or studies.default_folder(arguments.store, study.name))
 
 
+def _is_default(arguments: argparse.Namespace, study: Study) -> bool:
+    """Whether the study's folder is where background jobs look for it."""
+    from vlmrb import studies
+
+    return _folder(arguments, study).path.absolute() == studies.default_folder(arguments.store, study.name).absolute()
+
+
 def _begun(arguments: argparse.Namespace) -> tuple[StudyFolder, Study]:
     """The folder of a study that has begun: --results, a folder given in place of the name, or the default one."""
     from vlmrb import studies
@@ -262,7 +287,7 @@ def _print_state(study: Study, folder: StudyFolder, state: StudyProgress) -> Non
         print(f"run {each.run_id} ({each.cell.name}) failed: {text.shorten(each.error, 120)}")
     print(f"{state.done} of {len(state.states)} runs done; results: {folder.path}")
     if not state.complete:
-        print("continue with --wait, or run it again: python -m vlmrb study run … --wait")
+        print("'study status' shows how far it is, 'study stop' stops it, and 'study run' continues it")
 
 
 def _state_words(state: Any) -> str:
