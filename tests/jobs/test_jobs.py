@@ -80,6 +80,19 @@ def test_runs_are_trained_one_after_another_without_supervision(store: Store) ->
     assert "finished at step 400" in jobs.log_tail(store, first)
 
 
+def test_jobs_that_start_the_next_one_do_not_lengthen_its_search_path(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["/further", str(ROOT)]))
+    _, second = launch(store, 0, 1)
+
+    def path_of_second() -> str:
+        job = store.job_of("train", second)
+        if job is None or job.pid is None:
+            return ""
+        return psutil.Process(job.pid).environ()["PYTHONPATH"]
+
+    assert wait_until(path_of_second, "the first run to end and the second to start") == os.pathsep.join([str(ROOT), "/further"])
+
+
 def test_two_dispatchers_at_once_start_no_job_twice(store: Store) -> None:
     jobs.set_job_limit(store, 8)
     script = (

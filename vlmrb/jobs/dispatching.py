@@ -67,7 +67,8 @@ def _start_process(store: Store, job: Job) -> None:
     path = log_path(store, job.kind, job.target_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     package_folder = str(Path(__file__).resolve().parents[2])
-    search_path = [package_folder, *filter(None, [os.environ.get("PYTHONPATH")])]
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    search_path = dict.fromkeys(filter(None, [package_folder, *given]))  # without repetition, as jobs start further jobs
     environment = {"OMP_NUM_THREADS": "1", "LP_NUM_THREADS": "0"} | os.environ  # one thread per run: several run at once
     environment |= {"VLMRB_STORE": store.url, "PYTHONPATH": os.pathsep.join(search_path), "PYTHONUNBUFFERED": "1"}
     with path.open("ab") as log:
