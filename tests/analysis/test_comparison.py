@@ -375,6 +375,16 @@ def test_steps_of_branches_count_from_the_parent_step() -> None:
     assert (result.reaching[0.5].median, result.reaching[0.5].reached) == (20_000, 2)
 
 
+def test_branches_that_train_equally_long_do_not_differ_in_their_last_step() -> None:
+    def branch(run_id: int, start: int, end: int) -> MeasuredRun:
+        found = learned(run_id, None, 20_000, seed=0, parent_id=run_id, parent_step=start, **FIFTH)
+        return replace(found, run=replace(found.run, config=found.run.config | {"total_steps": end}))
+
+    runs = [branch(1, 10_000, 110_000), branch(2, 50_000, 150_000), branch(3, 50_000, 160_000)]
+    assert not [note for note in compared(runs[:2]).notes if "total_steps" in note]
+    assert [note for note in compared(runs).notes if "total_steps" in note]
+
+
 def test_branches_are_not_compared_with_runs_from_step_0() -> None:
     runs = branches(11, HARDNESS, PARENTS, **FIFTH) + method_runs(21, SLOW, replay="per") + method_runs(31, QUICK)
     comparison = compared(runs)

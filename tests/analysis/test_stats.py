@@ -360,17 +360,23 @@ def test_curves_are_aligned_on_their_steps_with_n_at_each() -> None:
 
 
 def test_curves_measured_at_different_steps_share_the_latest_values_at_common_ones() -> None:
-    curves = [([5, 15, 25], [0.1, 0.2, 0.3]), ([10, 20], [0.6, 0.8])]
-    (x, first), (y, second) = stats.on_common_steps(curves, 60)
-    assert (x.tolist(), first.tolist()) == ([5, 10, 15, 20, 25], [0.1, 0.1, 0.2, 0.2, 0.3])
-    assert (y.tolist(), second.tolist()) == ([10, 15, 20], [0.6, 0.6, 0.8])  # nothing is made up before or after its own steps
+    curves = [([5, 15, 25], [0.1, 0.2, 0.3]), ([14, 24], [0.6, 0.8]), ([10, 20], [0.4, 0.5])]
+    first, second, third = ((x.tolist(), y.tolist()) for x, y in stats.on_common_steps(curves, 60))
+    assert first == ([10, 20, 30], [0.1, 0.2, 0.3])
+    assert second == ([20, 30], [0.6, 0.8])  # nothing is made up before its first value
+    assert third == ([10, 20], [0.4, 0.5])  # or an interval after its last one
 
 
-def test_many_common_steps_are_thinned_evenly_and_keep_both_ends() -> None:
+def test_many_common_steps_are_thinned_evenly_and_keep_the_end() -> None:
     steps = np.arange(1, 1_001)
-    ((x, values),) = stats.on_common_steps([(steps, steps / 1_000)], 60)
-    assert (len(x), x[0], x[-1]) == (60, 1, 1_000)
-    np.testing.assert_array_equal(values, x / 1_000)
+    ((x, values),) = stats.on_common_steps([(steps, steps / 1_000)], 50)
+    assert (len(x), x[0], x[-1]) == (50, 20, 1_000)
+    np.testing.assert_allclose(values, x / 1_000)
+
+
+def test_single_points_share_the_last_one() -> None:
+    (_, first), (_, second) = stats.on_common_steps([([90], [0.5]), ([100], [0.7])], 60)
+    assert (first.tolist(), second.tolist()) == ([0.5], [0.7])
 
 
 def test_no_curves_give_an_empty_band() -> None:

@@ -143,7 +143,7 @@ def test_branches_of_different_runs_lie_above_each_other(store: Store) -> None:
         writer.flush()
     (panel,) = compare_view(store, ids).panels
     (curve,) = panel.curves
-    assert (curve.steps.tolist(), curve.point.tolist()) == ([3_000, 8_000, 13_000], pytest.approx([0.2, 0.4, 1.0]))
+    assert (curve.steps.tolist(), curve.point.tolist()) == ([5_000, 10_000, 15_000], pytest.approx([0.2, 0.4, 1.0]))
     assert (curve.counts.tolist(), [run.start for run in curve.raw]) == ([2, 2, 2], [7_000, 43_000])
     assert comparison_figure(panel, SUCCESS, as_share=True)["layout"]["xaxis"]["title"]["text"] == "steps since the branch"
 

@@ -508,6 +508,8 @@ def _differing_settings(runs: list[MeasuredRun]) -> list[str]:
     Excludes the seed, what a method's label names, and settings that the replay method of at least one run ignores.
     """
     configs = [defaults_of_run(run.run.config) | run.run.config for run in runs]
+    for run, config in zip(runs, configs, strict=True):
+        config["total_steps"] -= run.start
     methods = [replay_methods().get(run.run.replay) for run in runs]
     ignored = _WITHOUT_EFFECT_ON_LEARNING | {"env", "algo", "replay", "scorer", "base"}
     ignored |= {name for method in methods if method is not None for name in method.variants}

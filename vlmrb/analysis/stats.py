@@ -378,16 +378,21 @@ def area_under_curve(steps: ArrayLike, values: ArrayLike, *, until: float | None
 def on_common_steps(curves: Sequence[tuple[ArrayLike, ArrayLike]], points: int) -> list[tuple[FloatArray, FloatArray]]:
     """Curves that were measured at different steps, each as its latest value at steps that all share.
 
+    These are multiples of the usual interval between measurements, or of a longer one. A curve ends less than an interval after
+    its last measurement.
+
     Args:
-        curves: (steps, values) of each run, steps ascending.
-        points: number of shared steps at most, evenly chosen from all steps.
+        curves: (steps, values) of each run, steps ascending and above 0.
+        points: number of shared steps at most.
     """
-    grid = np.unique(np.concatenate([np.asarray(steps, dtype=np.float64) for steps, _ in curves]))
-    grid = grid[np.unique(np.linspace(0, grid.size - 1, points).astype(int))]
+    measured = [(np.asarray(steps, dtype=np.float64), np.asarray(values, dtype=np.float64)) for steps, values in curves]
+    last = max(float(x[-1]) for x, _ in measured)
+    gaps = np.concatenate([np.diff(x, prepend=0.0) for x, _ in measured])
+    interval = max(float(np.median(gaps)), last / points, 1.0)
+    grid = interval * np.arange(1, points + 1)
     found = []
-    for steps, values in curves:
-        x, y = np.asarray(steps), np.asarray(values, dtype=np.float64)
-        shared = grid[(grid >= x[0]) & (grid <= x[-1])]
+    for x, y in measured:
+        shared = grid[(grid >= x[0]) & (grid < x[-1] + interval)]
         found.append((shared, y[np.searchsorted(x, shared, side="right") - 1]))
     return found
 
