@@ -26,7 +26,7 @@ import pytest
 from tests.waiting import wait_until
 from vlmrb.errors import ScorerError, ScorerSetupError, ScorerUnavailableError
 from vlmrb.scoring import http
-from vlmrb.scoring.openai import OpenAIScorer
+from vlmrb.scoring.openai import WITHOUT_THINKING, OpenAIScorer
 from vlmrb.types import Prompt
 
 PROMPT = Prompt("games", 1, "Does the clip show a goal?", prompt_id=5)
@@ -222,7 +222,8 @@ def test_a_request_shows_the_frames_and_asks_for_the_first_tokens_logprobs(serve
     assert path == "/v1/chat/completions"
     assert headers["Authorization"] == f"Bearer {KEY}"
     [message] = body.pop("messages")
-    assert body == {"model": "tiny-vlm", "max_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": 20}
+    asked = {"model": "tiny-vlm", "max_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": 20}
+    assert body == asked | WITHOUT_THINKING[0]
     *images, text = message["content"]
     assert (message["role"], text) == ("user", {"type": "text", "text": PROMPT.text})
     assert len(images) == 3
@@ -298,8 +299,25 @@ UNUSABLE: dict[str, tuple[Script, str]] = {
     "an error with status 200": (reply({"error": {"message": "overloaded\x1b[31m"}}), "contains no logprobs: .*overloaded"),
     "neither yes nor no": (reply(completion({"Maybe": -0.1, "Yesterday": -3.0})), "neither yes nor no is among the 2"),
     "both below what is known": (reply(completion({"Well": -0.01, "Yes": -9999.0, "No": -9999.0})), "neither yes nor no"),
-    "log-probabilities are text": (reply(completion({"Yes": "high", "No": True})), "neither yes nor no"),
-    "log-probabilities are NaN": (reply(completion({"Yes": math.nan, "No": math.nan})), "neither yes nor no"),
+    "log-probabilities are text": (reply(completion({"Yes": "high", "No": True})), "are not numbers"),
+    "one is text": (reply(completion({"Yes": "high", "No": -0.1})), "are not numbers"),
+    "one is null": (reply(completion({"Yes": None, "No": -0.1})), "are not numbers"),
+    "log-probabilities are NaN": (reply(completion({"Yes": math.nan, "No": math.nan})), "are not numbers"),
+    "one is NaN": (reply(completion({"Yes": math.nan, "No": -0.1})), "are not numbers"),
+    "one is infinite": (reply(completion({"Yes": math.inf, "No": -0.1})), "are not numbers"),
+    "one is positive": (reply(completion({"Yes": 3.0, "No": -0.1})), "are not numbers"),
+    "one has 400 digits": (reply(completion({"Yes": -(10**400), "No": -0.1})), "are not numbers"),
+    "one has 5,000 digits": (
+        reply(json.dumps(completion({"Yes": 0})).replace('"logprob": 0', '"logprob": 1' + "0" * 5_000).encode()),
+        "is not a JSON object",
+    ),
+    "certain of both": (reply(completion({"Yes": -0.01, "No": -0.01})), "add up to 1.98"),
+    "thinking": (reply(completion({"<think>": -0.01, "Yes": -5.0})), "thinks before it answers: its first token is '<think>'"),
+    "thinking in another way": (reply(completion({"[THINK]": -0.1, "Yes": -4.0, "No": -3.0})), "switch thinking off"),
+    "about to say something else": (
+        reply(completion({"The": math.log(0.6), "Yes": math.log(0.3), "No": math.log(0.05)})),
+        "yes and no together have probability 0.35 .* 'The'",
+    ),
     "one side and too much left over": (
         reply(completion({"Well": math.log(0.5), "Yes": math.log(0.01)})),
         "could decide either way",
