@@ -239,8 +239,8 @@ class HFScorer:
         last = _LAST_TAG.search(self._render([{"type": "text", "text": "?"}]).rstrip())
         if last is not None and opens_thinking(last[0]):
             raise ScorerSetupError(
-                f"scorer {self._scorer}: its chat template makes the model think before it answers, so that its first token is no "
-                "answer; use a checkpoint that answers at once, such as the 'Instruct' one of its family"
+                f"scorer {self._scorer}: its chat template makes the model think before it answers, so that its first token is "
+                "no answer; use a checkpoint that answers at once, such as the 'Instruct' one of its family"
             )
         return picked
 

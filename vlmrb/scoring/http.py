@@ -8,7 +8,7 @@ import random
 import threading
 import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpcore
@@ -49,7 +49,7 @@ class Reply:
     status: int
     body: bytes
     retry_after_s: float | None = None
-    mask: Mask = Mask()
+    mask: Mask = field(default_factory=Mask)
 
     def json(self) -> Any:
         """The decoded body; None if it is not JSON."""

@@ -1,7 +1,7 @@
 """What the HTTP client runs on: sockets that keep one deadline per call, the way to a server, and certificates.
 
-A time-out per read never ends a server that sends a byte now and then. Here every wait of a call (name resolution, connecting, TLS,
-sending, headers, body) gets what is left until its deadline.
+A time-out per read never ends a server that sends a byte now and then. Here every wait of a call (name resolution, connecting,
+TLS, sending, headers, body) gets what is left until its deadline.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import ipaddress
 import os
 import socket
 import ssl
-import stat
 import threading
 import time
 import urllib.request
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpcore
@@ -66,7 +66,7 @@ class DeadlineBackend(httpcore.NetworkBackend):
         self,
         host: str,
         port: int,
-        timeout: float | None = None,  # noqa: ARG002 - the deadline stands for it
+        timeout: float | None = None,
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
@@ -85,10 +85,10 @@ class _Stream(httpcore.NetworkStream):
     def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
         self._stream, self._deadline = stream, deadline
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return self._stream.read(max_bytes, self._deadline.left())
 
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _PIECE):
             self._stream.write(buffer[start : start + _PIECE], self._deadline.left())
 
@@ -99,7 +99,7 @@ class _Stream(httpcore.NetworkStream):
         self,
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ARG002
+        timeout: float | None = None,
     ) -> httpcore.NetworkStream:
         return _Stream(self._stream.start_tls(ssl_context, server_hostname, self._deadline.left()), self._deadline)
 
@@ -190,7 +190,7 @@ def certificate_problem() -> str:
     if not file:
         return ""
     try:
-        if not stat.S_ISREG(os.stat(file).st_mode):  # a pipe would be waited for
+        if Path(file).exists() and not Path(file).is_file():  # a pipe would be waited for
             raise OSError("not a regular file")
         ssl.create_default_context(cafile=file)
     except (OSError, ValueError) as error:  # SSLError is an OSError

@@ -39,8 +39,8 @@ and those get the next."""
 
 _NO_LOGPROBS = "the server's reply contains no logprobs"
 _LOGPROBS_NEEDED = (
-    "it must support logprobs and top_logprobs, as vLLM, SGLang, llama.cpp and Ollama 0.12.11 or later do; use one of these, or a "
-    "local model with hf:<folder>"
+    "it must support logprobs and top_logprobs, as vLLM, SGLang, llama.cpp and Ollama 0.12.11 or later do; use one of these, or "
+    "a local model with hf:<folder>"
 )
 
 

@@ -220,8 +220,8 @@ class ScoringWorker:
         theirs.close()
         if not self._connection.poll(self._start_timeout_s):
             raise TimeoutError(
-                f"it was not ready within {self._start_timeout_s:g} s and was ended; check that its model's files and chat template "
-                "can be read to the end, or download a large model beforehand"
+                f"it was not ready within {self._start_timeout_s:g} s and was ended; check that its model's files and chat "
+                "template can be read to the end, or download a large model beforehand"
             )
         _unwrap(self._connection.recv())  # 'ready' or an error
 
@@ -285,7 +285,7 @@ def _run(connection: Connection, make_backend: Callable[[], ClipScorer], make_re
 
 
 def _end_with_the_trainer() -> None:
-    """End this process if the trainer has died and something that never ends (a model file, a template) keeps it from noticing."""
+    """End this process after the trainer's death, even if something that never ends (a template) keeps it from noticing."""
     trainer = multiprocessing.parent_process()
     if trainer is not None:
         trainer.join()

@@ -3,8 +3,8 @@
 P(yes) = mass of the first answer token on all yes variants / mass on all yes and no variants (paper, section on
 scoring). Variants differ only in case or leading space: 'Yes', 'yes', 'YES', ' Yes', …
 
-An answer is unknown rather than guessed if its numbers are none, or if the model was about to say something else: a server's answer
-counts only if yes and no together have MIN_MASS of the probability, a local model's only if it does not begin to think.
+An answer is unknown rather than guessed if its numbers are none, or if the model was about to say something else: a server's
+answer counts only if yes and no together have MIN_MASS of the probability, a local model's only if it does not begin to think.
 """
 
 from __future__ import annotations
@@ -196,7 +196,8 @@ def answer_from_top_logprobs(top: Iterable[tuple[str, float]], threshold: float)
         found = _one_sided(sides["yes"] if has_yes else sides["no"], has_yes, max(0.0, 1.0 - total), threshold, len(entries))
     if found.probability is not None and mass < MIN_MASS - 1e-6:
         return unknown(
-            f"yes and no together have probability {mass:.2g} as the first token, and less than {MIN_MASS:g} tells nothing{instead}"
+            f"yes and no together have probability {mass:.2g} as the first token, and less than {MIN_MASS:g} tells nothing"
+            f"{instead}"
         )
     return found
 

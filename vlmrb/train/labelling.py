@@ -197,13 +197,12 @@ class Labelling:
 
     @property
     def unanswered(self) -> str:
-        """That the scorer answers about hardly any clip, with the reason; ''. Without numbers, which would change all the time."""
+        """That most clips have no usable answer, with the reason; or ''. Without numbers, which would change all the time."""
         counted = self.counters()
         if counted.clips_scored < _ENOUGH_CLIPS or (counted.unknown_rate or 0.0) < 0.5:
             return ""
-        return (
-            f"the scorer gives no usable answer about most clips, so that labels hardly change replay: {counted.unknown_reason}"
-        )
+        why = f": {counted.unknown_reason}" if counted.unknown_reason else ""
+        return f"the scorer gives no usable answer about most clips, so that labels hardly change replay{why}"
 
     def resume(self, prompt: Prompt, clip_ids: list[int], store: Store) -> int:
         """Apply scores that were stored after the checkpoint to its pending clips, and submit the others again.
