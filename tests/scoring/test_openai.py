@@ -826,10 +826,6 @@ def test_a_broken_ssl_cert_file_is_told_in_words_and_only_where_it_matters(
     assert connect().score([make_request(1, frames=1)], PROMPT)[0].error == ""
     with pytest.raises(ScorerSetupError, match=r"SSL_CERT_FILE names '.*certificates.pem'.*PEM format, or unset it"):
         connect(server.url.replace("http:", "https:"))
-    from vlmrb.scoring.loading import load_model
-
-    with pytest.raises(ScorerSetupError, match="SSL_CERT_FILE names"):
-        load_model("no-such-owner/no-such-model")
 
 
 # -- a real server

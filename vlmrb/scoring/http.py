@@ -161,7 +161,7 @@ class Http:
     def _try(self, method: str, path: str, content: bytes | None) -> Reply:
         url = self._url.copy_with(path=self._url.path.rstrip("/") + path)
         target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-        given = self._headers | ({"Content-Type": "application/json"} if content is not None else {})
+        given = [*self._headers.items(), *([("Content-Type", "application/json")] if content is not None else [])]
         with self._pool.stream(method, target, headers=given, content=content) as response:
             body = bytearray()
             for chunk in response.iter_stream():
