@@ -226,13 +226,11 @@ def test_a_local_model_that_thinks_before_it_answers_is_unknown(tiny, variant: P
 @pytest.mark.parametrize(
     ("ending", "refused"), [("Assistant: <think>\n", True), ("<|im_end|>◁think▷", True), ("<think>\n\n</think>\n\n", False)]
 )
-def test_a_chat_template_that_makes_the_model_think_is_refused(
-    ending: str, refused: bool, tiny, variant: Path, scorer_of
-) -> None:
+def test_a_chat_template_that_opens_a_chain_of_thought_is_refused(ending: str, refused: bool, tiny, variant, scorer_of) -> None:
     template = tiny.template("<image>").replace("Assistant:", ending)
     (variant / "chat_template.jinja").write_text(template)
     if refused:
-        with pytest.raises(ScorerSetupError, match="makes the model think before it answers.*at once"):
+        with pytest.raises(ScorerSetupError, match=r"makes the model think before it answers.*at once"):
             scorer_of(variant)
     else:
         scorer_of(variant)

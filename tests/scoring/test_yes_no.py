@@ -236,7 +236,7 @@ def test_a_token_without_probability_is_absent(absent: float) -> None:
 
 @given(st.floats(0.001, 0.999), st.floats(0.001, 0.999), st.floats(0, 1), st.sampled_from(["<think>", "The", " ", "<|im_end|>"]))
 def test_an_answer_counts_only_if_yes_and_no_have_most_of_the_probability(
-    yes: float, part: float, rest: float, word: str
+    yes: float, part: float, rest: float, other: str
 ) -> None:
     no = (1 - yes) * part
     scale = (1 - rest) / (yes + no)

@@ -15,7 +15,7 @@ MAX_KINDS = 20
 """Kinds of reasons that are told; a server could make up new ones without end."""
 
 _PART_OF_SET = re.compile(r"questions? [\d, ]+ ha(s|ve) no usable answer: ")
-_VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|[-+]?(\d[\d.,]*(e[-+]?\d+)?|\b(nan|inf)\b)")
+_VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|[-+]?(\d+([.,]\d+)*(e[-+]?\d+)?|\b(nan|inf)\b)")
 
 
 def kind_of(reason: str) -> str:
