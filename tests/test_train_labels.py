@@ -82,9 +82,7 @@ def test_a_resumed_run_knows_its_first_success_and_the_labels_of_open_episodes(s
     assert (weights[steps > success] > 0).any()
 
 
-def test_a_run_whose_scorer_answers_nothing_says_so_in_its_log_and_when_it_is_shown(
-    store: Store, monkeypatch, caplog, capsys
-) -> None:
+def test_a_run_whose_scorer_answers_nothing_says_so(store: Store, monkeypatch, caplog, capsys) -> None:
     monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     server = Server()
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()

@@ -521,6 +521,13 @@ def test_hub_errors_are_explained_in_plain_words(error: Exception, message: str)
     assert message in str(loading._explain("owner/model", None, error))
 
 
+def test_a_token_that_the_hub_echoes_is_masked(monkeypatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_aVerySecretToken")
+    for error in (OSError("no hf_aVerySecretToken here"), OSError("x" * 190 + " hf_aVerySecretToken")):
+        explained = str(loading._explain("somebody/model", None, error))
+        assert "aVery" not in explained and "***" in explained
+
+
 def test_a_broken_ssl_cert_file_is_named_when_a_hub_model_is_asked_for(monkeypatch, tmp_path: Path, scorer_of) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     with pytest.raises(ScorerSetupError, match=r"SSL_CERT_FILE names '.*none\.pem'.*unset it"):

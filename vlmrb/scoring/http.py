@@ -25,7 +25,14 @@ MAX_WAIT_S = 60.0
 """Longest pause that a server can request with Retry-After."""
 
 _RETRIED = frozenset({408, 409, 425, 429, *range(500, 600)})
-_FAILURES = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError, OSError)
+_FAILURES = (
+    OSError,
+    RuntimeError,  # closed in the meantime
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+)
 _ENCODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 _MASKED = 10_000  # characters: more of a text is never quoted
 _LEAST_QUERY_SECRET = 8  # characters: shorter values in an address are versions and the like

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from vlmrb.errors import ScorerError, ScorerSetupError
 from vlmrb.scoring import frames
+from vlmrb.scoring.masking import Mask
 from vlmrb.scoring.network import certificate_problem
 
 _log = logging.getLogger(__name__)
@@ -233,7 +234,7 @@ def _hub_commit(name: str) -> tuple[str, bool]:
     except (HFValidationError, RepositoryNotFoundError):
         raise
     except Exception as error:  # noqa: BLE001 - offline mode, no network, hub down: a cached model still works
-        unreachable = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        unreachable = _without_token(f"{type(error).__name__}: {' '.join(str(error).split())}")[:220]
     try:  # also records the commit in the cache, for when the hub cannot be reached
         return api.resolve_revision(name, local_files_only=unreachable is not None).resolved, unreachable is not None
     except Exception as error:
@@ -349,6 +350,13 @@ _REASONS = (
 _PACKAGES = re.compile(r"(?i)\b(torchvision|timm|num2words|sentencepiece|protobuf|tiktoken|mistral[-_]common|einops)\b")
 
 
+def _without_token(text: str) -> str:
+    """What the hub said, without the token that we sent."""
+    from huggingface_hub import get_token
+
+    return Mask(get_token() or "")(text[:10_000])
+
+
 def _explain(name: str, folder: Path | None, error: Exception) -> ScorerSetupError:
     """A readable error: what is wrong, then the start of the library's own message."""
     chain: list[str] = []  # the cause is often in a wrapped error
@@ -357,7 +365,7 @@ def _explain(name: str, folder: Path | None, error: Exception) -> ScorerSetupErr
         chain.append(f"{type(link).__name__}: {link}")
         link = link.__cause__ or link.__context__
     text = "\n".join(chain)
-    detail = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    detail = _without_token(f"{type(error).__name__}: {' '.join(str(error).split())}")[:220]
     package = _PACKAGES.search(text)
     if package and (isinstance(error, ImportError) or "requires the" in text or "torchvision::" in text):
         return ScorerSetupError(f"scorer hf:{name} needs the package {package[1].lower()}: {_EXTRA} ({detail})")

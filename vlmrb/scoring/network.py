@@ -152,7 +152,7 @@ def proxy_for(url: httpx.URL) -> httpcore.Proxy | None:
     """
     proxies = urllib.request.getproxies()
     given = proxies.get(url.scheme) or proxies.get("all")
-    if not given or is_loopback(url.host) or urllib.request.proxy_bypass(url.host):
+    if not given or is_loopback(url.host) or urllib.request.proxy_bypass(url.netloc.decode()):
         return None
     variable = f"{url.scheme}_proxy" if proxies.get(url.scheme) else "all_proxy"
     where = f"the environment variable {variable.upper()} (or {variable})"
