@@ -144,6 +144,14 @@ def is_loopback(host: str) -> bool:
     return (mapped or address).is_loopback or (mapped or address).is_unspecified
 
 
+def keep_loopback_direct() -> None:
+    """Tell this process's other HTTP clients, which read the environment, not to ask a proxy for this machine."""
+    spared = urllib.request.getproxies().get("no", "").split(",")
+    missing = [host for host in ("localhost", "127.0.0.1", "::1") if host not in spared]
+    if missing and "*" not in spared:
+        os.environ["no_proxy"] = ",".join(filter(None, [*spared, *missing]))
+
+
 def proxy_for(url: httpx.URL) -> httpcore.Proxy | None:
     """The proxy that the environment names for an address; never one for this machine, nor for hosts in NO_PROXY.
 
