@@ -96,7 +96,7 @@ def test_a_run_whose_scorer_answers_nothing_says_so(store: Store, monkeypatch, c
     assert result.status == "finished" and counters.unknown == counters.clips_scored > 20
     count = counters.clips_scored
     notice = (
-        f"the scorer gave no usable answer about {count} of {count} clips (100%); without labels, replay is that of its base: "
+        f"the scorer gave no usable answer about {count} of {count} clips (100 %); without labels, replay is that of its base: "
     )
     assert counters.unknown_notice.startswith(f"{notice}the server's reply contains no logprobs; it must support")
     assert any(words.startswith("the scorer gives no usable answer about most clips") for words in warnings)
