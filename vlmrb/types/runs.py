@@ -65,7 +65,8 @@ class RunCounters:
             return ""
         all_of_them = "; without labels, replay is that of its base" if self.unknown == self.clips_scored else ""
         return (
-            f"the scorer gave no usable answer about {self.unknown:,} of {self.clips_scored:,} clips ({100 * rate:.0f} %){all_of_them}"
+            f"the scorer gave no usable answer about {self.unknown:,} of {self.clips_scored:,} clips ({100 * rate:.0f} %)"
+            + all_of_them
             + (f": {self.unknown_reason}" if self.unknown_reason else "")
         )
 
