@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.scoring.test_openai import Server, completion, reply
 from tests.test_train import small
+from vlmrb.__main__ import main
 from vlmrb.analysis.comparison import method_of
 from vlmrb.checkpoint import load_checkpoint
 from vlmrb.labels import LabelRule
@@ -77,3 +80,28 @@ def test_a_resumed_run_knows_its_first_success_and_the_labels_of_open_episodes(s
     assert success in taken and state["label_rule"] in taken
     steps, weights = store.metrics(1, "replay/vlm_weight")
     assert (weights[steps > success] > 0).any()
+
+
+def test_a_run_whose_scorer_answers_nothing_says_so(store: Store, monkeypatch, caplog, capsys) -> None:
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+    server = Server()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    server.script = [reply(completion(None))]  # no logprobs
+    warnings: set[str] = set()
+    options = {"scorer": f"openai:{server.url}#m", "sync_scoring": True, "total_steps": 240, "scorer_frames": 1}
+    result = train(small(**options), store=store, progress=lambda *now: warnings.add(now[2].warning))
+    server.shutdown()
+    server.server_close()
+    counters = store.run(1).counters
+    assert result.status == "finished" and counters.unknown == counters.clips_scored > 20
+    count = counters.clips_scored
+    notice = (
+        f"the scorer gave no usable answer about {count} of {count} clips (100 %); without labels, replay is that of its base: "
+    )
+    assert counters.unknown_notice.startswith(f"{notice}the server's reply contains no logprobs; it must support")
+    assert any(words.startswith("the scorer gives no usable answer about most clips") for words in warnings)
+    assert len(warnings) <= 2, "a warning without figures comes once"
+    [told] = [words for words in caplog.messages if "no logprobs" in words]
+    assert told.startswith("clip ")
+    main(["show", "1", "--store", store.url])
+    assert f"warning: {notice}" in capsys.readouterr().out

@@ -283,11 +283,15 @@ def test_tags_that_several_people_change_at_once_are_all_kept(store: Store, add_
     assert set(store.run(run_id).tags) == {f"{name} 29" for name in people}
 
 
-def test_a_live_run_that_is_silent_or_whose_store_was_busy_says_so(store: Store, add_run: AddRun) -> None:
+def test_a_live_run_that_is_silent_or_has_trouble_with_its_store_or_scorer_says_so(store: Store, add_run: AddRun) -> None:
     run_id = add_run("running")
     assert row_of(store, run_id).warning == ""
     store.heartbeat(run_id, 5, counters=RunCounters(store_notice="the store was busy from 10:00 to 10:05; nothing was lost"))
     assert "was busy from" in row_of(store, run_id).warning
+    store.heartbeat(run_id, 5, counters=RunCounters(clips_scored=40, unknown=20, unknown_reason="no logprobs"))
+    assert row_of(store, run_id).warning == "the scorer gave no usable answer about 20 of 40 clips (50 %): no logprobs"
+    store.heartbeat(run_id, 5, counters=RunCounters(clips_scored=400, unknown=20, unknown_reason="no logprobs"))
+    assert row_of(store, run_id).warning == ""
     with store._write() as connection:
         connection.exec_driver_sql("UPDATE runs SET heartbeat_at = heartbeat_at - 100")
     assert "no heartbeat since" in row_of(store, run_id).warning

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -135,3 +138,13 @@ def test_each_model_has_a_warning_for_the_other_ones_pictures() -> None:
     assert "only on pictures of MiniGrid" in picture_notice("embedded", {"kind": "frames"})
     assert "only on pictures of OGBench's robot" in picture_notice(f"hf:{embedded_folder('robots')}", {"kind": "frames"})
     assert embedded_folder("other") is None
+
+
+@pytest.mark.timeout(60)  # a pipe would be waited for
+@pytest.mark.parametrize("name", ["questions.json", "tokenizer.json"])
+def test_a_notice_waits_for_no_pipe(name: str, tmp_path: Path) -> None:
+    folder = shutil.copytree(embedded_folder(), tmp_path / "model")
+    assert "does not know" in prompt_notice(f"hf:{folder}", Prompt("custom", 1, "Is the zebra striped?"))
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    assert prompt_notice(f"hf:{folder}", Prompt("custom", 1, "Is the zebra striped?")) == ""

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import multiprocessing
+import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.waiting import wait_until
 from vlmrb.errors import ScorerError, ScorerSetupError
-from vlmrb.scoring import loading, one_look
+from vlmrb.scoring import ScoringWorker, hf, loading, one_look
 from vlmrb.types import Prompt
 
 PROMPT = Prompt("custom", 3, "Does the clip show a key being picked up? Answer with Yes or No.", prompt_id=17)
@@ -183,6 +188,52 @@ def test_non_finite_logits_make_only_their_clip_unknown(idefics3_folder, scorer_
     assert (after[1].probability, after[1].label, after[1].yes_logit) == (None, None, None)
     assert "not finite" in after[1].error
     assert [after[0], after[2]] == [before[0], before[2]]
+
+
+def test_logits_that_are_not_finite_anywhere_make_their_clip_unknown(idefics3_folder, scorer_of, make_request) -> None:
+    scorer = scorer_of(idefics3_folder)
+    other = next(number for number in range(3, 400) if number not in scorer._tokens.yes + scorer._tokens.no)
+
+    def spoil(module: Any, args: Any, output: Any) -> Any:
+        output.logits[0, ..., other] = float("inf")
+        output.logits[1, ..., other] = float("-inf")
+        return output
+
+    scorer._network.register_forward_hook(spoil)
+    spoilt, masked = scorer.score([make_request(index) for index in range(2)], PROMPT)
+    assert (spoilt.probability, masked.error) == (None, "")
+    assert "not finite" in spoilt.error
+
+
+def test_a_local_model_that_thinks_before_it_answers_is_unknown(tiny, variant: Path, scorer_of, make_request) -> None:
+    special = ["<image>", "<fake_token_around_image>", "<end_of_utterance>", "<global-img>", "<think>", "</think>"]
+    tiny.tokenizer(special).save_pretrained(variant)
+    scorer = scorer_of(variant)
+    [opens] = scorer._thinking_tokens
+    assert scorer._processor.tokenizer.decode([opens]) == "<think>"
+    assert scorer.score([make_request(1)], PROMPT)[0].error == ""
+
+    def think(module: Any, args: Any, output: Any) -> Any:
+        output.logits[..., opens] = 50.0
+        return output
+
+    scorer._network.register_forward_hook(think)
+    [score] = scorer.score([make_request(1)], PROMPT)
+    assert (score.probability, score.label) == (None, None)
+    assert "thinks before it answers" in score.error
+
+
+@pytest.mark.parametrize(
+    ("ending", "refused"), [("Assistant: <think>\n", True), ("<|im_end|>◁think▷", True), ("<think>\n\n</think>\n\n", False)]
+)
+def test_a_chat_template_that_opens_a_chain_of_thought_is_refused(ending: str, refused: bool, tiny, variant, scorer_of) -> None:
+    template = tiny.template("<image>").replace("Assistant:", ending)
+    (variant / "chat_template.jinja").write_text(template)
+    if refused:
+        with pytest.raises(ScorerSetupError, match=r"makes the model think before it answers.*at once"):
+            scorer_of(variant)
+    else:
+        scorer_of(variant)
 
 
 def test_a_question_with_non_finite_logits_leaves_the_others_answered(idefics3_folder, scorer_of, make_request) -> None:
@@ -360,6 +411,49 @@ def test_a_damaged_folder_is_refused_in_plain_words(damage: str, variant: Path, 
         scorer_of(variant)
 
 
+@pytest.mark.timeout(60)  # a pipe would be waited for
+@pytest.mark.parametrize("name", ["tokenizer.json", "config.json", "model.safetensors", "additional_chat_templates/x.jinja"])
+def test_a_pipe_in_a_model_folder_is_refused_instead_of_read(name: str, variant: Path, scorer_of) -> None:
+    (variant / name).unlink(missing_ok=True)
+    (variant / name).parent.mkdir(exist_ok=True)
+    os.mkfifo(variant / name)
+    with pytest.raises(ScorerSetupError, match=rf"{name} is not a regular file but a pipe, socket or device; remove it"):
+        scorer_of(variant)
+
+
+def test_a_file_that_is_too_large_to_read_whole_is_refused(variant: Path, scorer_of) -> None:
+    os.truncate(variant / "tokenizer.json", 2**40)  # takes no space
+    with pytest.raises(ScorerSetupError, match=r"tokenizer.json has 1.02e\+03 GiB, and up to 1 is read"):
+        scorer_of(variant)
+
+
+@pytest.mark.timeout(60)
+def test_what_does_not_end_in_time_is_told_and_not_waited_for() -> None:
+    over = threading.Event()
+    with pytest.raises(ScorerSetupError, match=r"the template of m has not ended after 0\.1 s; correct it"):
+        loading.within(0.1, over.wait, "the template of m")
+    over.set()
+    assert loading.within(60, lambda: 7, "…") == 7
+    with pytest.raises(ZeroDivisionError):
+        loading.within(60, lambda: 1 // 0, "…")
+
+
+def impatient(folder: str) -> Any:
+    """In the scoring process: a scorer that gives its chat template half a second."""
+    hf.TEMPLATE_S = 0.5
+    return hf.HFScorer(folder, scorer=f"hf:{folder}")
+
+
+@pytest.mark.slow
+def test_a_chat_template_that_never_ends_is_told_in_words_and_its_process_ends(variant: Path) -> None:
+    loop = "{% for a in range(99999) %}" * 3 + "{% endfor %}" * 3
+    (variant / "chat_template.jinja").write_text(loop)
+    before = set(multiprocessing.active_children())
+    with pytest.raises(ScorerSetupError, match=r"its chat template has not ended after 0\.5 s"):
+        ScoringWorker(partial(impatient, str(variant)), dict, PROMPT)
+    wait_until(lambda: set(multiprocessing.active_children()) <= before, "the scoring process to end")
+
+
 def test_weights_that_lack_a_layer_are_refused_rather_than_randomly_initialized(variant: Path, scorer_of) -> None:
     from safetensors.torch import load_file, save_file
 
@@ -425,6 +519,19 @@ def test_impossible_options_are_refused(options: dict[str, str], message: str, i
 )
 def test_hub_errors_are_explained_in_plain_words(error: Exception, message: str) -> None:
     assert message in str(loading._explain("owner/model", None, error))
+
+
+def test_a_token_that_the_hub_echoes_is_masked(monkeypatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_aVerySecretToken")
+    for error in (OSError("no hf_aVerySecretToken here"), OSError("x" * 190 + " hf_aVerySecretToken")):
+        explained = str(loading._explain("somebody/model", None, error))
+        assert "aVery" not in explained and "***" in explained
+
+
+def test_a_broken_ssl_cert_file_is_named_when_a_hub_model_is_asked_for(monkeypatch, tmp_path: Path, scorer_of) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(ScorerSetupError, match=r"SSL_CERT_FILE names '.*none\.pem'.*unset it"):
+        scorer_of("no-such-owner/no-such-model")
 
 
 def test_importing_the_back_ends_loads_neither_torch_nor_transformers() -> None:

@@ -77,6 +77,8 @@ def test_a_hub_model_is_pinned_to_its_commit_and_loads_from_the_cache_when_the_h
         "HF_HUB_OFFLINE": "0",
         "HF_HUB_CACHE": str(tmp_path),
         "HF_HUB_DISABLE_XET": "1",
+        "ALL_PROXY": "http://127.0.0.1:9",  # this machine is never reached through it
+        "HTTP_PROXY": "http://127.0.0.1:9",
     }
 
     def load(*names: str) -> list[str]:

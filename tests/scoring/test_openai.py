@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import importlib.util
 import io
 import json
@@ -14,6 +15,9 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
+import urllib.parse
+import zlib
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,7 +30,8 @@ import pytest
 from tests.waiting import wait_until
 from vlmrb.errors import ScorerError, ScorerSetupError, ScorerUnavailableError
 from vlmrb.scoring import http
-from vlmrb.scoring.openai import OpenAIScorer
+from vlmrb.scoring.network import is_loopback
+from vlmrb.scoring.openai import WITHOUT_THINKING, OpenAIScorer
 from vlmrb.types import Prompt
 
 PROMPT = Prompt("games", 1, "Does the clip show a goal?", prompt_id=5)
@@ -136,6 +141,26 @@ def trickle(handler: Handler) -> None:
         handler.wfile.write(b" ")
 
 
+def drip_headers(handler: Handler) -> None:
+    """Headers that never end but always move."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+    while not handler.server.test_is_over.wait(0.05):
+        handler.wfile.write(b"x")
+
+
+def drip_hints(handler: Handler) -> None:
+    """Provisional replies that never end."""
+    while not handler.server.test_is_over.wait(0.05):
+        handler.wfile.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+
+
+def drip_an_error(handler: Handler) -> None:
+    """An error whose body never ends, in chunks."""
+    handler.wfile.write(b"HTTP/1.1 400 Bad Request\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while not handler.server.test_is_over.wait(0.05):
+        handler.wfile.write(b"1\r\nx\r\n")
+
+
 def hang_up(handler: Handler) -> None:
     handler.close_connection = True
     handler.connection.shutdown(socket.SHUT_RDWR)
@@ -222,7 +247,8 @@ def test_a_request_shows_the_frames_and_asks_for_the_first_tokens_logprobs(serve
     assert path == "/v1/chat/completions"
     assert headers["Authorization"] == f"Bearer {KEY}"
     [message] = body.pop("messages")
-    assert body == {"model": "tiny-vlm", "max_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": 20}
+    asked = {"model": "tiny-vlm", "max_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": 20}
+    assert body == asked | WITHOUT_THINKING[0]
     *images, text = message["content"]
     assert (message["role"], text) == ("user", {"type": "text", "text": PROMPT.text})
     assert len(images) == 3
@@ -298,8 +324,25 @@ UNUSABLE: dict[str, tuple[Script, str]] = {
     "an error with status 200": (reply({"error": {"message": "overloaded\x1b[31m"}}), "contains no logprobs: .*overloaded"),
     "neither yes nor no": (reply(completion({"Maybe": -0.1, "Yesterday": -3.0})), "neither yes nor no is among the 2"),
     "both below what is known": (reply(completion({"Well": -0.01, "Yes": -9999.0, "No": -9999.0})), "neither yes nor no"),
-    "log-probabilities are text": (reply(completion({"Yes": "high", "No": True})), "neither yes nor no"),
-    "log-probabilities are NaN": (reply(completion({"Yes": math.nan, "No": math.nan})), "neither yes nor no"),
+    "log-probabilities are text": (reply(completion({"Yes": "high", "No": True})), "are not numbers"),
+    "one is text": (reply(completion({"Yes": "high", "No": -0.1})), "are not numbers"),
+    "one is null": (reply(completion({"Yes": None, "No": -0.1})), "are not numbers"),
+    "log-probabilities are NaN": (reply(completion({"Yes": math.nan, "No": math.nan})), "are not numbers"),
+    "one is NaN": (reply(completion({"Yes": math.nan, "No": -0.1})), "are not numbers"),
+    "one is infinite": (reply(completion({"Yes": math.inf, "No": -0.1})), "are not numbers"),
+    "one is positive": (reply(completion({"Yes": 3.0, "No": -0.1})), "are not numbers"),
+    "one has 400 digits": (reply(completion({"Yes": -(10**400), "No": -0.1})), "are not numbers"),
+    "one has 5,000 digits": (
+        reply(json.dumps(completion({"Yes": 0})).replace('"logprob": 0', '"logprob": 1' + "0" * 5_000).encode()),
+        "is not a JSON object",
+    ),
+    "certain of both": (reply(completion({"Yes": -0.01, "No": -0.01})), "add up to 1.98"),
+    "thinking": (reply(completion({"<think>": -0.01, "Yes": -5.0})), "thinks before it answers: its first token is '<think>'"),
+    "thinking in another way": (reply(completion({"[THINK]": -0.1, "Yes": -4.0, "No": -3.0})), "switch thinking off"),
+    "about to say something else": (
+        reply(completion({"The": math.log(0.6), "Yes": math.log(0.3), "No": math.log(0.05)})),
+        "yes and no together have probability 0.35 .* 'The'",
+    ),
     "one side and too much left over": (
         reply(completion({"Well": math.log(0.5), "Yes": math.log(0.01)})),
         "could decide either way",
@@ -348,7 +391,7 @@ def test_a_temporary_failure_is_retried(trouble: list[Script], server, connect, 
 
 
 @pytest.mark.timeout(60)  # without a deadline there would be no second try: neither reply ever ends
-@pytest.mark.parametrize("trouble", [hang, trickle])
+@pytest.mark.parametrize("trouble", [hang, trickle, drip_headers, drip_hints, drip_an_error])
 def test_a_try_ends_at_its_deadline(trouble: Script, server, connect, make_request) -> None:
     server.script = [trouble, reply(GOOD)]
     [score] = connect(timeout_s=0.3).score([make_request(1)], PROMPT)
@@ -425,6 +468,107 @@ def test_closing_cancels_a_pending_retry(server, connect, monkeypatch, make_requ
     assert len(caught) == 1
 
 
+@pytest.mark.timeout(60)
+def test_a_name_that_is_never_resolved_ends_at_the_deadline(monkeypatch) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: over.wait() and [])
+    client = http.Http("http://somewhere.invalid/v1", api_key="", timeout_s=0.2, retries=0)
+    with pytest.raises(http.NoReplyError, match=r"the name somewhere\.invalid was not resolved within 0\.\d+ s"):
+        client.get("/models")
+    over.set()
+    client.close()
+
+
+# -- decompression
+
+
+def bomb(size: int, times: int) -> bytes:
+    """Zeros that gzip has made small, so many times over."""
+    made = bytes(size)
+    for _ in range(times):
+        made = gzip.compress(made)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [(bomb(200_000_000, 1), "gzip"), (bomb(200_000_000, 2), "gzip, gzip"), (zlib.compress(bytes(200_000_000)), "deflate")],
+    ids=["gzip", "gzip twice", "deflate"],
+)
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_reply_that_decodes_to_more_than_allowed_is_not_decoded_further(
+    status: int, body: bytes, encoding: str, server, connect, make_request
+) -> None:
+    server.script = [reply(GOOD), reply(body, status, Content_Encoding=encoding)]
+    scorer = connect()
+    scorer.score([make_request(1)], PROMPT)
+    tracemalloc.start()
+    [score] = scorer.score([make_request(2, frames=1)], PROMPT)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert score.probability is None
+    assert "a reply of more than 2097152 bytes" in score.error
+    assert peak < 20_000_000
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"), [("br", "in the encoding 'br'"), ("zstd", "'zstd'"), ("gzip", "not in the encoding")]
+)
+def test_a_reply_in_an_encoding_that_cannot_be_bounded_or_is_none_is_unknown(
+    encoding: str, words: str, server, connect, make_request
+) -> None:
+    server.script = [reply(b"\x1b\x03\x00", Content_Encoding=encoding)]
+    [score] = connect().score([make_request(1)], PROMPT)
+    assert score.probability is None
+    assert words in score.error
+    assert server.seen[-1][1]["Accept-Encoding"] == "identity"
+
+
+def test_a_reply_that_is_compressed_unasked_is_read(server, connect, make_request) -> None:
+    server.script = [reply(gzip.compress(json.dumps(GOOD).encode()), Content_Encoding="GZIP, identity")]
+    [score] = connect().score([make_request(1)], PROMPT)
+    assert score.probability == pytest.approx(7 / 9)
+
+
+# -- models that think before they answer
+
+THINKS = reply(completion({"<think>": -0.001, "Yes": -8.0, "No": -9.0}))
+
+
+def test_thinking_is_switched_off_where_the_server_allows_it(server, connect, make_request) -> None:
+    def think_unless_told(handler: Handler) -> None:
+        (reply(GOOD) if server.posts[-1].get("reasoning_effort") == "none" else THINKS)(handler)
+
+    server.script = [think_unless_told]
+    [score] = connect().score([make_request(1)], PROMPT)
+    assert score.probability == pytest.approx(7 / 9)
+
+
+@pytest.mark.parametrize("accepted", [{"chat_template_kwargs"}, {"reasoning_effort"}, set()])
+@pytest.mark.parametrize("status", [400, 422])
+def test_fields_that_a_server_rejects_are_not_sent_again(status: int, accepted: set[str], server, connect, make_request) -> None:
+    known = {"model", "messages", "max_tokens", "temperature", "logprobs", "top_logprobs"} | accepted
+
+    def reject_what_is_unknown(handler: Handler) -> None:
+        strange = set(server.posts[-1]) - known
+        (reply({"error": {"message": f"unknown: {strange}"}}, status) if strange else reply(GOOD))(handler)
+
+    server.script = [reject_what_is_unknown]
+    scorer = connect(concurrency=1)
+    assert scorer.score([make_request(1)], PROMPT)[0].probability == pytest.approx(7 / 9)
+    rejected = len(server.posts) - 1
+    assert all(score.error == "" for score in scorer.score([make_request(2), make_request(3)], PROMPT))
+    assert len(server.posts) == rejected + 3
+    assert set(server.posts[-1]) == known
+
+
+def test_a_model_that_thinks_all_the_same_is_unknown(server, connect, make_request) -> None:
+    server.script = [THINKS]
+    [score] = connect().score([make_request(1)], PROMPT)
+    assert (score.probability, score.label) == (None, None)
+    assert "thinks before it answers" in score.error
+
+
 # -- errors that no retry can fix
 
 
@@ -439,6 +583,71 @@ def test_a_rejected_key_is_reported_at_once_and_never_shown(status: int, server,
     server.models = reply(f"no {KEY}".encode(), status)
     with pytest.raises(ScorerSetupError, match=r"denied access .*no \*\*\*"):
         connect()
+
+
+ECHOES: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "in capitals": str.upper,
+    "cut short": lambda key: key[:-6],
+    "URL-encoded": lambda key: urllib.parse.quote(key, safe=""),
+    "URL-encoded throughout": lambda key: "".join(f"%{ord(c):02X}" for c in key),
+    "URL-encoded twice": lambda key: urllib.parse.quote(urllib.parse.quote(key, safe=""), safe=""),
+    "in base64": lambda key: base64.b64encode(key.encode()).decode(),
+    "in a header in base64": lambda key: base64.b64encode(f"Bearer {key}".encode()).decode(),
+    "in base64 for URLs": lambda key: base64.urlsafe_b64encode(f"Be {key}".encode()).decode(),
+    "in hexadecimal": lambda key: key.encode().hex(),
+    "escaped": lambda key: "".join(f"\\u{ord(c):04x}" for c in key),
+    "as HTML": lambda key: "".join(f"&#{ord(c)};" for c in key),
+    "in two lines": lambda key: f"{key[:9]}\n{key[9:]}",
+}
+
+
+@pytest.mark.parametrize("form", ECHOES)
+def test_a_key_that_the_server_echoes_is_masked_everywhere(form: str, server, connect, monkeypatch, make_request) -> None:
+    key = "sk-A+very/secret=key?~42"
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    echo = ECHOES[form](key)
+    secret = re.sub(r"\s", "", echo)
+    server.models = reply({"data": [{"id": f"for-{echo}"}]})
+    scorer = connect(retries=0)
+    said: list[str] = []
+
+    def ask(script: Script) -> None:
+        server.script = [script]
+        try:
+            [score] = scorer.score([make_request(1, frames=1)], PROMPT)
+        except ScorerError as error:
+            said.append(str(error))
+        else:
+            said.append(f"{score.error} {score.revision}")
+
+    ask(reply(completion({"Yes": -0.1, "No": -3.0}, system_fingerprint=f"fp {echo}")))
+    ask(reply(completion({f"x{echo}": -0.1})))
+    ask(reply({"error": {"code": 3, "what": echo}}))
+    ask(reply(f"your key is {echo}".encode()))
+    for status in (400, 401, 404, 500):
+        ask(reply({"error": {"message": f"{echo} is bad"}}, status))
+        ask(reply({"detail": [{"input": echo}]}, status))
+    ask(lambda handler: handler.wfile.write(f"HTTP/1.1 200 {echo}\r\n{echo} x: y\r\n\r\n".encode()))
+    for text in said:
+        assert secret not in re.sub(r"\s", "", text)
+        assert key not in text
+        assert "***" in text
+        assert text.isprintable()
+
+
+@pytest.mark.parametrize("key", ["", "x", "ollama"])
+def test_a_short_or_missing_key_leaves_messages_readable(key: str, server, connect, monkeypatch, make_request) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    server.script = [reply({"error": {"message": "expected at most 4 images"}}, 400)]
+    with pytest.raises(ScorerSetupError, match="expected at most 4 images"):
+        connect().score([make_request(1)], PROMPT)
+
+
+def test_a_token_in_the_query_that_the_server_echoes_is_masked(server, connect, make_request) -> None:
+    server.script = [reply({"error": "bad token hush-hush-hush"}, 400)]
+    with pytest.raises(ScorerSetupError, match=r"bad token \*\*\*"):
+        connect(f"{server.url}?token=hush-hush-hush").score([make_request(1)], PROMPT)
 
 
 def test_an_unknown_model_lists_the_served_ones(server, connect, make_request) -> None:
@@ -530,6 +739,93 @@ def test_the_query_of_the_address_is_sent_and_not_shown(server, connect, make_re
 def test_the_endpoints_full_address_is_accepted(server, connect, make_request) -> None:
     connect(f"{server.url}/chat/completions/").score([make_request(1)], PROMPT)
     assert server.seen[-1][0] == "/v1/chat/completions"
+
+
+# -- proxies and certificates
+
+PROXIES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "http_proxy", "https_proxy")
+
+
+@pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*PROXIES, "NO_PROXY", "no_proxy", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("no_proxies")
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "0.0.0.0"])
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9", "nonsense://", "127.0.0.1:9"])
+def test_this_machine_is_never_reached_through_a_proxy(proxy: str, host: str, server, connect, monkeypatch, make_request) -> None:
+    for name in PROXIES:
+        monkeypatch.setenv(name, proxy)
+    url = server.url.replace("127.0.0.1", host)
+    [score] = connect(url, retries=0).score([make_request(1, frames=1)], PROMPT)
+    assert score.error == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("localhost", True), ("a.localhost", True), ("LOCALHOST.", True), ("127.0.0.1", True), ("127.8.9.10", True),
+        ("::1", True), ("[::1]", True), ("::ffff:127.0.0.1", True), ("0.0.0.0", True), ("::", True), ("0x7f000001", True),
+        ("localhost.example.com", False), ("127.example.com", False), ("10.0.0.1", False), ("::2", False), ("", False),
+    ],
+)  # fmt: skip
+def test_addresses_of_this_machine_are_known(host: str, expected: bool) -> None:
+    assert is_loopback(host) == expected
+
+
+@pytest.mark.usefixtures("no_proxies")
+def test_another_machine_is_reached_through_the_proxy_unless_no_proxy_names_it(
+    server, connect, monkeypatch, make_request
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://me:s3cret-password@127.0.0.1:{server.server_address[1]}")
+    scorer = connect("http://scorer.invalid/v1")
+    assert scorer.score([make_request(1, frames=1)], PROMPT)[0].error == ""
+    path, headers, _ = server.seen[-1]
+    assert path == "http://scorer.invalid/v1/chat/completions"
+    assert headers["Proxy-Authorization"] == f"Basic {base64.b64encode(b'me:s3cret-password').decode()}"
+    server.script = [reply({"error": "who is s3cret-password?"}, 400)]
+    assert scorer.score([make_request(2, frames=1)], PROMPT)[0].error.endswith("who is ***?")
+    monkeypatch.setenv("NO_PROXY", "scorer.invalid")
+    with pytest.raises(ScorerUnavailableError, match="ConnectError"):
+        connect("http://scorer.invalid/v1", retries=0)
+
+
+@pytest.mark.usefixtures("no_proxies")
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [
+        ("ftp://127.0.0.1:9", r"is 'ftp://127.0.0.1:9'; a proxy is one of http, https"),
+        ("http://:9:9", "is not a valid address"),
+        pytest.param("socks5://me:hush@127.0.0.1:9", "pip install socksio", marks=pytest.mark.skipif(
+            importlib.util.find_spec("socksio") is not None, reason="socksio is installed")),
+    ],
+)  # fmt: skip
+def test_a_proxy_that_cannot_be_used_is_told_in_words(proxy: str, words: str, monkeypatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(ScorerSetupError, match=rf"ALL_PROXY.*{words}.*add scorer.invalid to NO_PROXY") as caught:
+        OpenAIScorer("http://scorer.invalid/v1", "m", scorer="openai:x")
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("no_proxies")
+@pytest.mark.timeout(60)  # a pipe would be waited for
+@pytest.mark.parametrize("kind", ["missing", "no certificates", "a folder", "a pipe"])
+def test_a_broken_ssl_cert_file_is_told_in_words_and_only_where_it_matters(
+    kind: str, server, connect, monkeypatch, make_request, tmp_path: Path
+) -> None:
+    file = tmp_path / "certificates.pem"
+    if kind == "no certificates":
+        file.write_text("none here")
+    elif kind == "a folder":
+        file.mkdir()
+    elif kind == "a pipe":
+        os.mkfifo(file)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    assert connect().score([make_request(1, frames=1)], PROMPT)[0].error == ""
+    with pytest.raises(ScorerSetupError, match=r"SSL_CERT_FILE names '.*certificates.pem'.*PEM format, or unset it"):
+        connect(server.url.replace("http:", "https:"))
 
 
 # -- a real server

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import math
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from vlmrb.config import make_config
 from vlmrb.envs import make_env, make_renderer
 from vlmrb.errors import ScorerDiedError, ScorerError, ScorerSetupError
 from vlmrb.scoring import ScorerOptions, ScoringWorker, check_scorer, make_scorer
+from vlmrb.scoring import worker as scoring_worker
+from vlmrb.scoring.reasons import MAX_KINDS, UnknownAnswers, kind_of
 from vlmrb.scoring.worker import make_request
 from vlmrb.types import Clip, ClipScore, Event, Prompt
 
@@ -148,6 +152,105 @@ def test_a_process_that_does_not_start_in_time_is_ended() -> None:
     with pytest.raises(ScorerDiedError, match=r"did not start: it was not ready within 0\.1 s"):
         ScoringWorker(partial(time.sleep, 600), PlainRenderer, PROMPT, start_timeout_s=0.1)
     assert set(multiprocessing.active_children()) <= before
+
+
+def waits_for_a_pipe(pipe: Path) -> None:
+    pipe.read_text()
+
+
+def test_a_process_that_reads_a_file_without_end_is_ended_at_the_deadline(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    before = set(multiprocessing.active_children())
+    with pytest.raises(ScorerDiedError, match=r"not ready within 0\.1 s and was ended; check that its model's files"):
+        ScoringWorker(partial(waits_for_a_pipe, tmp_path / "pipe"), PlainRenderer, PROMPT, start_timeout_s=0.1)
+    assert set(multiprocessing.active_children()) <= before
+
+
+def never_starts() -> None:
+    scoring_worker._LAST_SECONDS = 0.1
+    print("starting", os.getpid(), flush=True)
+    while True:
+        time.sleep(60)
+
+
+def test_a_process_that_never_starts_ends_when_its_trainer_is_killed() -> None:
+    command = [sys.executable, "-c", TRAINER, "never_starts", "0"]
+    trainer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    scoring = psutil.Process(int(trainer.stdout.readline().split()[1]))
+    trainer.kill()
+    trainer.communicate(timeout=60)
+    try:
+        wait_until(lambda: has_ended(scoring), "the scoring process to end")
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            scoring.kill()
+
+
+@dataclass
+class Returns:
+    """Answers with these probabilities, by the clips' ids, and not at all about further clips."""
+
+    answers: list[tuple[float | None, ...]]
+    frames_per_clip = 0
+
+    def score(self, requests, prompt):
+        made = []
+        for request in requests:
+            if request.clip.clip_id >= len(self.answers):
+                continue
+            answers = self.answers[request.clip.clip_id]
+            known = [answer for answer in answers if answer is not None]
+            largest = max(known, default=None)
+            made.append(ClipScore(request.clip.clip_id, largest, 1.0, 1.0, 0.5, "own", "", "", None, answers=answers))
+        return made
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_probability_that_is_none_is_unknown_and_told_once_per_kind(closing, caplog) -> None:
+    returned = [(math.nan,), (1.5,), (-math.inf,), (0.75,), (0.25, math.nan), (None, 0.0)]
+    one = ScoringWorker(partial(Returns, returned), PlainRenderer, PROMPT)
+    closing(one)
+    with caplog.at_level(logging.WARNING):
+        for number in range(len(returned)):
+            one.submit(clip(number))
+        scores = [score for _, score in one.drain(wait=True, timeout_s=30)]
+    assert [score.probability for score in scores] == [None, None, None, 0.75, 0.25, 0.0]
+    assert [score.label for score in scores] == [None, None, None, True, False, False]
+    assert scores[4].answers == (0.25, None)
+    assert [bool(score.error) for score in scores] == [True, True, True, False, True, False]
+    [told] = caplog.messages
+    assert told.startswith("clip 0: the scorer's P(yes) is nan, which is not between 0 and 1")
+    assert one.unknown.reason == "the scorer's P(yes) is nan, which is not between 0 and 1"
+
+
+def test_a_back_end_that_loses_a_clip_is_told_so(closing) -> None:
+    one = ScoringWorker(partial(Returns, []), PlainRenderer, PROMPT)
+    closing(one)
+    one.submit(clip(0))
+    with pytest.raises(ScorerError, match=r"returned 0 scores for 1 clips; it must return one per clip"):
+        one.drain(wait=True, timeout_s=30)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("status 400: no room", "status 400: too odd", True),
+        ("status 400: no room", "question 2 has no usable answer: status 413: what?", True),
+        ("the first token is 'The' (0.6): ask", "the first token is 'A' (0.55): ask", True),
+        ("the reply contains no logprobs; it must", "the reply is not a JSON object: <html>", False),
+        ("log-probabilities are not numbers ≤ 0: nan for 'Yes'", "log-probabilities are none: they add up to 2", False),
+    ],
+)
+def test_reasons_are_of_one_kind_if_only_numbers_and_quotations_differ(one: str, other: str, same: bool) -> None:
+    assert (kind_of(one) == kind_of(other)) == same
+
+
+def test_a_server_that_makes_up_new_reasons_is_told_of_only_so_often() -> None:
+    unknown = UnknownAnswers()
+    made_up = [ClipScore(1, None, None, None, 0.5, "own", "", "", None, error=f"reason {'x' * number}") for number in range(100)]
+    assert sum(bool(unknown.add(score)) for score in made_up) == MAX_KINDS
 
 
 def test_a_scorer_that_cannot_be_created_fails_at_once_with_its_own_message() -> None:

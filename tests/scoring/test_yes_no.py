@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlmrb.errors import ScorerSetupError
-from vlmrb.scoring.yes_no import answer_from_logits, answer_from_top_logprobs, find_yes_no_tokens, spelled_answer
+from vlmrb.scoring.yes_no import (
+    MIN_MASS,
+    answer_from_logits,
+    answer_from_top_logprobs,
+    find_yes_no_tokens,
+    opens_thinking,
+    spelled_answer,
+)
 
 LOGITS = st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=8)
 
@@ -127,6 +134,30 @@ def test_a_logit_that_is_not_finite_makes_the_answer_unknown(bad: float, side: i
     assert answer_from_logits(f32(-np.inf), f32(-np.inf)).probability is None
 
 
+@pytest.mark.parametrize("total", [math.nan, math.inf, -math.inf])
+def test_logits_of_other_tokens_that_are_not_finite_make_the_answer_unknown(total: float) -> None:
+    assert "not finite" in answer_from_logits(f32(1.0), f32(2.0), total=total).error
+
+
+def test_a_chain_of_thought_that_is_most_likely_makes_the_answer_unknown() -> None:
+    assert answer_from_logits(f32(1.0), f32(2.0), total=9.0, thinking=0.4).probability is not None
+    answer = answer_from_logits(f32(1.0), f32(2.0), total=9.0, thinking=0.6)
+    assert (answer.probability, answer.yes_logit) == (None, None)
+    assert "thinks before it answers (probability 0.6)" in answer.error
+
+
+@pytest.mark.parametrize(
+    ("token", "opens"),
+    [
+        ("<think>", True), ("<thinking>", True), ("[THINK]", True), ("◁think▷", True), ("<|START_THINKING|>", True),
+        ("<seed:think>", True), ("<reasoning>", True), ("Ġ<think>", True),
+        ("</think>", False), ("think", False), ("Reason", False), ("<image>", False), ("<|END_THINKING|>", False), ("", False),
+    ],
+)  # fmt: skip
+def test_tokens_that_open_a_chain_of_thought_are_known(token: str, opens: bool) -> None:
+    assert opens_thinking(token) == opens
+
+
 # -- from top log-probabilities
 
 
@@ -184,7 +215,32 @@ def test_no_answer_among_the_top_tokens_is_unknown_and_not_zero(entries: list[tu
     assert "neither yes nor no" in answer.error
 
 
-@pytest.mark.parametrize("logprob", [1.0, math.inf])
-def test_log_probabilities_above_zero_are_unusable(logprob: float) -> None:
-    assert answer_from_top_logprobs([("Yes", logprob), ("No", -1.0)], 0.5).probability is None
-    assert answer_from_top_logprobs([("Yes", math.nan), ("No", math.nan)], 0.5).probability is None
+@pytest.mark.parametrize("logprob", [1.0, math.inf, math.nan, 1e308])
+@pytest.mark.parametrize("token", ["Yes", "No", "Maybe"])
+@pytest.mark.parametrize("others", [{}, {"Yes": -0.1}, {"No": -0.1}, {"Yes": -0.7, "No": -0.7}])
+def test_log_probabilities_that_are_none_are_unusable(others: dict[str, float], token: str, logprob: float) -> None:
+    answer = answer_from_top_logprobs([*others.items(), (token, logprob)], 0.5)
+    assert (answer.probability, answer.yes_logit, answer.no_logit) == (None, None, None)
+    assert "are not numbers ≤ 0" in answer.error
+
+
+def test_probabilities_that_add_up_to_more_than_one_are_unusable() -> None:
+    assert "add up to 1.8" in answer_from_top_logprobs(top(Yes=0.9, No=0.9), 0.5).error
+    assert answer_from_top_logprobs([("Yes", 0.004), ("No", -8.0)], 0.5).probability > 0.99  # rounding
+
+
+@pytest.mark.parametrize("absent", [-math.inf, -9999.0, -3.4e38])
+def test_a_token_without_probability_is_absent(absent: float) -> None:
+    assert answer_from_top_logprobs([("Yes", math.log(0.9)), ("No", absent)], 0.5).probability == pytest.approx(0.9)
+
+
+@given(st.floats(0.001, 0.999), st.floats(0.001, 0.999), st.floats(0, 1), st.sampled_from(["<think>", "The", " ", "<|im_end|>"]))
+def test_an_answer_counts_only_if_yes_and_no_have_most_of_the_probability(
+    yes: float, part: float, rest: float, other: str
+) -> None:
+    no = (1 - yes) * part
+    scale = (1 - rest) / (yes + no)
+    entries = [("Yes", math.log(yes * scale + 1e-300)), ("No", math.log(no * scale + 1e-300)), (other, math.log(rest + 1e-300))]
+    known = answer_from_top_logprobs(entries, 0.5).probability is not None
+    if abs(rest - 0.5) > 1e-3:
+        assert known == (rest < MIN_MASS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vlmrb.analysis.agreement import Agreement, judge
@@ -14,7 +15,7 @@ from vlmrb.cli.options import add_command, add_run_argument, positive_integer, s
 from vlmrb.cli.score import agreement_json
 from vlmrb.config import replay_ratio
 from vlmrb.errors import NotFoundError
-from vlmrb.types import Lineage
+from vlmrb.types import Lineage, RunCounters
 
 if TYPE_CHECKING:
     from vlmrb.branching import BranchPoint
@@ -137,6 +138,7 @@ def show_run(arguments: argparse.Namespace) -> int:
             }
         )
         return 0
+    counted = text.to_json(replace(run.counters, unknown_reason=""))  # which has a line of its own
     text.print_pairs(
         {
             "run": f"{run.run_id} ({run.name})",
@@ -145,8 +147,8 @@ def show_run(arguments: argparse.Namespace) -> int:
             "replay ratio": f"{replay_ratio(run.config):g} samples drawn per stored transition",
             "steps": f"{run.step} of {run.total_steps}, {text.number(run.steps_per_second, 4)} per second",
             "success": run.success_rule or "–",
-            "clips": f"{clips} stored; "
-            + ", ".join(f"{name} {value}" for name, value in text.to_json(run.counters).items() if value != ""),
+            "clips": f"{clips} stored; " + ", ".join(f"{name} {value}" for name, value in counted.items() if value != ""),
+            **({"unknown": _unknown(run.counters)} if run.counters.unknown else {}),
             **({} if labels is None else {"labels": _labels_in_words(labels)}),
             **({} if run.lineage is None else {"branch": _lineage(run.lineage)}),
             **({"checkpoints": _points(points)} if points else {}),
@@ -187,6 +189,14 @@ def show_curve(arguments: argparse.Namespace) -> int:
     for step, value in zip(steps.tolist(), values.tolist(), strict=True):
         print(f"{step}\t{value:.6g}")
     return 0
+
+
+def _unknown(counters: RunCounters) -> str:
+    """How many of the clips scored have no usable answer, and why; as a warning if they are many."""
+    if counters.unknown_notice:
+        return f"warning: {counters.unknown_notice}"
+    share = f"{counters.unknown} of {counters.clips_scored} scored clips ({text.percent(counters.unknown_rate)})"
+    return share + (f": {counters.unknown_reason}" if counters.unknown_reason else "")
 
 
 def _lineage(lineage: Lineage) -> str:

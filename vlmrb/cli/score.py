@@ -143,7 +143,8 @@ def print_report(report: AgreementReport) -> None:
         ({"rule": report.rule} if report.rule else {})
         | {
             "labelled yes": f"{text.percent(events.confusion.positive_rate)}; events say {text.percent(events.truth_rate)}",
-            "unknown": f"{events.confusion.unknown}" + (f" ({report.first_error})" if report.first_error else ""),
+            "unknown": f"{events.confusion.unknown} of {report.clips}"
+            + (f" ({report.first_error})" if report.first_error else ""),
         }
     )
     print()

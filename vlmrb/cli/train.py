@@ -61,7 +61,8 @@ def train_run(arguments: argparse.Namespace) -> int:
         result = _train(store, config, arguments)
         run = store.run(result.run_id)
     # even when quiet: a run whose scoring failed, or whose scores mean nothing, is not what the user asked for
-    if warning := run.error or (arguments.quiet and run.counters.prompt_notice):
+    counters = run.counters
+    for warning in filter(None, (run.error or (arguments.quiet and counters.prompt_notice), counters.unknown_notice)):
         text.complain(f"warning: {warning}")
     _report(result, arguments)
     return EXIT_INTERRUPTED if result.status == "interrupted" else 0

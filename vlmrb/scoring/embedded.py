@@ -30,6 +30,7 @@ _WORLDS = {"minigrid": "MiniGrid", "ogbench": "OGBench's robot"}
 _ROBOT_ENV = re.compile(r"(cube|puzzle|scene)-([\w-]+-)?singletask(-task\d)?-v\d+")
 _WORD = re.compile(r"\w+|[^\w\s]")
 _SHOWN_WORDS = 8
+_LARGEST = 64 * 2**20  # bytes; a closed vocabulary takes kilobytes
 
 
 def embedded_folder(name: str = "") -> Path | None:
@@ -90,11 +91,22 @@ def _learnt(scorer: str) -> dict[str, Any]:
     """Content of the QUESTIONS_FILE in a scorer's folder; {} if there is none."""
     folder = _folder_of(scorer)
     try:
-        found = json.loads((folder / QUESTIONS_FILE).read_text(encoding="utf-8")) if folder is not None else {}
+        found = _read_json(folder / QUESTIONS_FILE) if folder is not None else {}
     except (OSError, ValueError, RuntimeError):
         return {}  # no closed vocabulary, or no model folder at all: loading it reports that
     is_whole = isinstance(found, dict) and isinstance(found.get("pictures"), str) and isinstance(found.get("questions"), list)
     return found if is_whole and all(isinstance(question, str) for question in found["questions"]) else {}
+
+
+def _read_json(path: Path) -> Any:
+    """Content of a file that need not be what it seems: a pipe never ends, and this is read where nothing may wait.
+
+    Raises:
+        OSError, ValueError, RuntimeError: it cannot be read.
+    """
+    if not path.is_file() or path.stat().st_size > _LARGEST:
+        raise OSError(f"{path} is missing, not a regular file, or too large")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _folder_of(scorer: str) -> Path | None:
@@ -113,10 +125,10 @@ def prompt_notice(scorer: str, prompt: Prompt) -> str:
     if not learnt or folder is None:
         return ""
     try:
-        vocabulary = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
-    except (OSError, ValueError, KeyError, TypeError):
+        known = frozenset(_read_json(folder / "tokenizer.json")["model"]["vocab"])
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError):
         return ""  # loading it reports that
-    known, found = frozenset(vocabulary), []
+    found = []
     for number, question in enumerate(prompt.questions, 1):
         if unknown := unknown_words(question, known):
             where = "the prompt" if len(prompt.questions) == 1 else f"question {number}"

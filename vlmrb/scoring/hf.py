@@ -9,19 +9,34 @@ imported when a scorer is created, not with this module.
 from __future__ import annotations
 
 import inspect
+import re
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
 from vlmrb.config import DEFAULT_FRAMES
 from vlmrb.errors import ScorerError, ScorerSetupError
-from vlmrb.scoring.loading import load_model
+from vlmrb.scoring.loading import load_model, within
 from vlmrb.scoring.one_look import one_look
-from vlmrb.scoring.yes_no import Answer, answer_from_logits, decide, find_yes_no_tokens, unknown
+from vlmrb.scoring.yes_no import (
+    Answer,
+    answer_from_logits,
+    decide,
+    find_thinking_tokens,
+    find_yes_no_tokens,
+    opens_thinking,
+    unknown,
+)
 from vlmrb.types import ClipScore, Prompt, ScoringRequest
 
 STEPS_PER_SECOND = 8.0
 """Frame rate given to models that read time stamps, the same as in a clip's MP4: 32 steps take 4 seconds."""
+
+TEMPLATE_S = 60.0
+"""Seconds for a chat template to render one message, which takes milliseconds unless it never ends."""
+
+_LAST_TAG = re.compile(r"[<\[◁][^<>\[\]◁▷]*[>\]▷]$")
 
 _ONE_TILE = {"do_image_splitting": False, "crop_to_patches": False, "vision_input_type": "vanilla"}
 """Settings that keep image processors from cutting images into tiles: frames are small, and eight of them would take
@@ -84,6 +99,7 @@ class HFScorer:
         self.input = self._pick_input(input)
         vocabulary_size = getattr(self._network.config.get_text_config(), "vocab_size", None)
         self._tokens = find_yes_no_tokens(self._processor.tokenizer, vocabulary_size)
+        self._thinking_tokens = find_thinking_tokens(self._processor.tokenizer, vocabulary_size)
         self._control_tokens = _control_tokens(self._processor)
         self._batch_limit: int | None = None  # largest batch that fits on the device; None until one does not
 
@@ -159,8 +175,11 @@ class HFScorer:
         inputs = self._inputs(requests, question)
         # [B, V]: rows are padded on the left, so the last position is the answer's first token in all of them
         logits = self._network(**inputs, **self._savings()).logits[:, -1].float()
-        yes, no = (logits[:, ids].cpu().numpy() for ids in (self._tokens.yes, self._tokens.no))
-        return [answer_from_logits(*logits_of_clip) for logits_of_clip in zip(yes, no, strict=True)]
+        total = logits.logsumexp(-1)  # [B]; not finite if a logit is NaN or +∞
+        yes, no = (logits[:, ids].cpu().numpy() for ids in self._tokens)
+        thinking = (logits[:, self._thinking_tokens] - total[:, None]).exp().sum(-1)
+        of_clip = zip(yes, no, total.tolist(), thinking.tolist(), strict=True)
+        return [answer_from_logits(yes, no, total=total, thinking=share) for yes, no, total, share in of_clip]
 
     def _inputs(self, requests: list[ScoringRequest], text: str) -> dict[str, Any]:
         """Chat template, pictures and tokens as tensors on the device."""
@@ -173,8 +192,6 @@ class HFScorer:
             options |= {name: value for name, value in _ONE_TILE.items() if name in known}
         question = {"type": "text", "text": text}
         chats = [[{"role": "user", "content": [*self._pictures(request.frames), question]}] for request in requests]
-        # a model that reasons aloud first would not answer with its first token
-        thinking = {"enable_thinking": False} if "enable_thinking" in str(self._processor.chat_template) else {}
         inputs = self._processor.apply_chat_template(
             chats,
             add_generation_prompt=True,
@@ -182,11 +199,15 @@ class HFScorer:
             return_dict=True,
             return_tensors="pt",
             processor_kwargs=options,
-            **thinking,
+            **self._without_thinking(),
         )
         inputs = inputs.to(self.device, dtype=self.dtype)
         # some tokenizers always add token_type_ids; few models accept them
         return {name: value for name, value in inputs.items() if name != "token_type_ids" or name in self._forward_parameters}
+
+    def _without_thinking(self) -> dict[str, bool]:
+        """What keeps the chat template from opening a chain of thought: a model in one would not answer with its first token."""
+        return {"enable_thinking": False} if "enable_thinking" in str(self._processor.chat_template) else {}
 
     def _pictures(self, frames: np.ndarray) -> list[dict[str, Any]]:
         """Frames uint8 [F, H, W, 3] as content of a chat message; a video has at least two (Qwen3-VL requires it)."""
@@ -215,19 +236,33 @@ class HFScorer:
                 f"scorer {self._scorer}: the model's processor ({type(self._processor).__name__}) or its chat "
                 f"template does not accept {picked}; use {other}"
             )
+        last = _LAST_TAG.search(self._render([{"type": "text", "text": "?"}]).rstrip())
+        if last is not None and opens_thinking(last[0]):
+            raise ScorerSetupError(
+                f"scorer {self._scorer}: its chat template makes the model think before it answers, so that its first token is "
+                "no answer; use a checkpoint that answers at once, such as the 'Instruct' one of its family"
+            )
         return picked
 
     def _has_place_for(self, kind: str) -> bool:
         """Whether the chat template renders a block of this type."""
         question = {"type": "text", "text": "?"}
         try:
-            texts = [
-                self._processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-                for content in ([{"type": kind}, question], [question])
-            ]
+            return self._render([{"type": kind}, question]) != self._render([question])
+        except ScorerError:  # it never ends
+            raise
         except Exception:  # noqa: BLE001 - templates raise anything for an unknown type
             return False
-        return texts[0] != texts[1]
+
+    def _render(self, content: list[dict[str, str]]) -> str:
+        """The chat template's text for one message.
+
+        Raises:
+            ScorerSetupError: it does not end.
+        """
+        chat = [{"role": "user", "content": content}]
+        render = partial(self._processor.apply_chat_template, chat, add_generation_prompt=True, **self._without_thinking())
+        return str(within(TEMPLATE_S, render, f"scorer {self._scorer}: its chat template"))
 
     def _neutral(self, text: str) -> str:
         """Prompt text without the model's control tokens: it is untrusted, and '<image>' would request a picture."""

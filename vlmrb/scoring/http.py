@@ -1,4 +1,4 @@
-"""A JSON client that does not trust its server: bounded replies, a deadline per try, retries with back-off."""
+"""A JSON client that does not trust its server: bounded replies, one deadline per try, retries with back-off, secrets masked."""
 
 from __future__ import annotations
 
@@ -7,18 +7,35 @@ import json
 import random
 import threading
 import time
-from dataclasses import dataclass
+import zlib
+from dataclasses import dataclass, field
 from typing import Any
 
+import httpcore
 import httpx
 
 from vlmrb.errors import ScorerSetupError
+from vlmrb.scoring.masking import Mask
+from vlmrb.scoring.network import Deadline, DeadlineBackend, certificates, proxy_for
 
 MAX_REPLY_BYTES = 2 * 2**20
+"""Of a body, as sent and after each decoding."""
+
 MAX_WAIT_S = 60.0
 """Longest pause that a server can request with Retry-After."""
 
 _RETRIED = frozenset({408, 409, 425, 429, *range(500, 600)})
+_FAILURES = (
+    OSError,
+    RuntimeError,  # closed in the meantime
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+)
+_ENCODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+_MASKED = 10_000  # characters: more of a text is never quoted
+_LEAST_QUERY_SECRET = 8  # characters: shorter values in an address are versions and the like
 
 
 class NoReplyError(Exception):
@@ -31,15 +48,15 @@ class Reply:
 
     Attributes:
         status: HTTP status.
-        body: the raw body.
+        body: the decoded body.
         retry_after_s: seconds that the server asks us to wait, or None.
-        secret: text that must never be quoted, or ''.
+        mask: hides secrets; what is shown of a reply goes through `quote`.
     """
 
     status: int
     body: bytes
     retry_after_s: float | None = None
-    secret: str = ""
+    mask: Mask = field(default_factory=Mask)
 
     def json(self) -> Any:
         """The decoded body; None if it is not JSON."""
@@ -49,25 +66,29 @@ class Reply:
             return None
 
     def text(self) -> str:
-        """The body as text, without the secret."""
-        text = self.body[:10_000].decode(errors="replace")
-        return text.replace(self.secret, "***") if self.secret else text
+        """The start of the body as text; untrusted and with secrets."""
+        return self.body[:_MASKED].decode(errors="replace")
 
     def message(self) -> str:
-        """The server's error message as one short line."""
+        """The server's error message as one short line, without secrets."""
         body = self.json()
         error = body.get("error", body) if isinstance(body, dict) else None
         said = error.get("message") or error.get("detail") if isinstance(error, dict) else error
-        if not isinstance(said, str):
-            return excerpt(self.text())
-        return excerpt(said.replace(self.secret, "***") if self.secret else said)
+        return self.quote(said if isinstance(said, str) else self.text())
+
+    def quote(self, text: str, length: int = 200) -> str:
+        """The start of a text of this reply as one printable line, without secrets."""
+        return excerpt(self.mask(text[:_MASKED]), length)
 
 
 class Http:
     """Requests to one server, safe to use from several threads.
 
+    An address on this machine is never reached through a proxy, others through the one in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY.
+
     Attributes:
         shown_url: the base address without its query, safe to show.
+        mask: hides the key, long values of the address's query, and the proxy's password.
     """
 
     def __init__(self, base_url: str, *, api_key: str, timeout_s: float, retries: int) -> None:
@@ -76,21 +97,33 @@ class Http:
         Args:
             base_url: http or https, without user name and password.
             api_key: sent as a bearer token unless empty.
-            timeout_s: total seconds allowed per try.
+            timeout_s: total seconds allowed per try, from resolving the name to the last byte.
             retries: further tries after the first.
 
         Raises:
-            ScorerSetupError: invalid address or key.
+            ScorerSetupError: invalid address or key, or an unusable proxy or SSL_CERT_FILE in the environment.
         """
         self._url = _checked_url(base_url)
         self.shown_url = str(self._url.copy_with(query=None, fragment=None))
-        self._api_key = api_key.strip()
-        if not self._api_key.isascii() or not self._api_key.isprintable():
+        api_key = api_key.strip()
+        if not api_key.isascii() or not api_key.isprintable():
             raise ScorerSetupError("the environment variable OPENAI_API_KEY contains invalid characters; set it again")
         self._timeout_s, self._retries = timeout_s, retries
-        headers = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=32)
-        self._client = httpx.Client(headers=headers, timeout=timeout_s, limits=limits, follow_redirects=False)
+        self._headers = {"Accept-Encoding": "identity", "User-Agent": "vlmrb"}
+        if api_key:
+            self._headers["Authorization"] = f"Bearer {api_key}"
+        proxy = proxy_for(self._url)
+        in_query = (value for _, value in self._url.params.multi_items() if len(value) >= _LEAST_QUERY_SECRET)
+        self.mask = Mask(api_key, *in_query, *((proxy.auth[1].decode(errors="replace"),) if proxy and proxy.auth else ()))
+        self._deadline = Deadline()
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=certificates() if self._url.scheme == "https" else None,
+            proxy=proxy,
+            max_connections=None,
+            max_keepalive_connections=32,
+            keepalive_expiry=5.0,
+            network_backend=DeadlineBackend(self._deadline),
+        )
         self._closing = threading.Event()
 
     def get(self, path: str) -> Reply:
@@ -112,17 +145,18 @@ class Http:
     def close(self) -> None:
         """Cancel pending retries and close the connections."""
         self._closing.set()
-        self._client.close()
+        self._pool.close()
 
     def _request(self, method: str, path: str, content: bytes | None, retried: frozenset[int]) -> Reply:
         failure, asked_pause = "", 0.0
         for attempt in range(self._retries + 1):
-            if attempt and self._closing.wait(_pause(attempt, asked_pause)):
+            if self._closing.wait(_pause(attempt, asked_pause) if attempt else 0.0):
                 break
             try:
-                reply = self._try(method, path, content)
-            except (httpx.HTTPError, RuntimeError) as error:  # RuntimeError: closed in the meantime
-                failure, asked_pause = excerpt(f"{type(error).__name__}: {error}"), 0.0
+                with self._deadline.within(self._timeout_s):
+                    reply = self._try(method, path, content)
+            except _FAILURES as error:
+                failure, asked_pause = excerpt(self.mask(f"{type(error).__name__}: {error}")), 0.0
                 continue
             if reply.status not in retried:
                 return reply
@@ -133,17 +167,43 @@ class Http:
 
     def _try(self, method: str, path: str, content: bytes | None) -> Reply:
         url = self._url.copy_with(path=self._url.path.rstrip("/") + path)
-        deadline = time.monotonic() + self._timeout_s
-        headers = {"Content-Type": "application/json"} if content is not None else {}
-        with self._client.stream(method, url, content=content, headers=headers) as response:
+        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        given = [*self._headers.items(), *([("Content-Type", "application/json")] if content is not None else [])]
+        with self._pool.stream(method, target, headers=given, content=content) as response:
             body = bytearray()
-            for chunk in response.iter_bytes():  # as it arrives: with a chunk size, httpx waits for full chunks
+            for chunk in response.iter_stream():
                 body += chunk
                 if len(body) > MAX_REPLY_BYTES:
-                    return Reply(response.status_code, b"a reply of more than %d bytes" % MAX_REPLY_BYTES)
-                if time.monotonic() > deadline:  # httpx's timeout is per read, so a trickle never hits it
-                    raise httpx.ReadTimeout(f"no complete reply within {self._timeout_s:g} s")
-            return Reply(response.status_code, bytes(body), _seconds(response.headers.get("Retry-After")), self._api_key)
+                    return Reply(response.status, _TOO_LONG)
+        encodings, retry_after = (_header(response, name) for name in (b"content-encoding", b"retry-after"))
+        return Reply(response.status, _decoded(bytes(body), encodings), _seconds(retry_after), self.mask)
+
+
+_TOO_LONG = b"a reply of more than %d bytes" % MAX_REPLY_BYTES
+
+
+def _header(response: httpcore.Response, name: bytes) -> str:
+    """A header's value; several are joined with commas."""
+    return ",".join(value.decode("latin-1") for key, value in response.headers if key.lower() == name)
+
+
+def _decoded(body: bytes, encodings: str) -> bytes:
+    """The body without its encodings (we ask for none, and some proxies do not listen), or words that say why it is unreadable.
+
+    A few bytes can decode to gigabytes: no more than MAX_REPLY_BYTES of them are made, and only by decoders that can be stopped.
+    """
+    for encoding in reversed(encodings.lower().split(",")):
+        if (name := encoding.strip()) in ("", "identity"):
+            continue
+        if name not in _ENCODINGS:
+            return f"a reply in the encoding {excerpt(name, 40)!r}; only gzip and deflate are read".encode()
+        try:
+            body = zlib.decompressobj(_ENCODINGS[name]).decompress(body, MAX_REPLY_BYTES + 1)
+        except zlib.error:
+            return f"a reply that is not in the encoding {name} that it names".encode()
+        if len(body) > MAX_REPLY_BYTES:
+            return _TOO_LONG
+    return body
 
 
 def _pause(attempt: int, asked: float) -> float:
@@ -176,7 +236,7 @@ def _checked_url(base_url: str) -> httpx.URL:
     return url
 
 
-def _seconds(retry_after: str | None) -> float | None:
+def _seconds(retry_after: str) -> float | None:
     """Parse Retry-After: seconds or a date."""
     if not retry_after:
         return None
@@ -185,6 +245,6 @@ def _seconds(retry_after: str | None) -> float | None:
     except ValueError:
         try:
             seconds = email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time()
-        except ValueError:
+        except (ValueError, TypeError, OverflowError):
             return None
     return max(0.0, seconds) if seconds == seconds else None

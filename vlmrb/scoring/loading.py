@@ -10,12 +10,16 @@ import hashlib
 import logging
 import os
 import re
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vlmrb.errors import ScorerError, ScorerSetupError
 from vlmrb.scoring import frames
+from vlmrb.scoring.masking import Mask
+from vlmrb.scoring.network import certificate_problem, keep_loopback_direct
 
 _log = logging.getLogger(__name__)
 
@@ -24,6 +28,7 @@ _EXAMPLE = "give a folder, or a hub model as hf:<owner>/<model>, such as hf:face
 _EXTRA = "pip install 'vlmrb[hub]'"
 _DTYPES = ("float32", "bfloat16", "float16")
 _FINGERPRINTED = (".json", ".safetensors", ".jinja", ".model", ".txt", ".py")
+_LONGEST_TEXT = 2**30  # bytes of a configuration, tokenizer or template, which are read whole
 _HASHED_WHOLE = 64 * 2**20  # bytes; larger files are sampled
 _SAMPLES, _SAMPLE_BYTES = 64, 64 * 2**10
 
@@ -90,6 +95,57 @@ def load_model(name: str, *, device: str = "auto", dtype: str = "auto", trust_re
     return LoadedModel(processor, model, revision, torch_device, torch_dtype)
 
 
+_T = TypeVar("_T")
+
+
+def within(seconds: float, call: Callable[[], _T], what: str) -> _T:
+    """The result of `call`, which runs in another thread: nothing can stop it, but it need not be waited for.
+
+    Args:
+        seconds: how long to wait.
+        call: returns or raises.
+        what: it is about, at the start of the message.
+
+    Raises:
+        ScorerSetupError: it has not ended in time.
+    """
+    outcome: list[tuple[_T | None, BaseException | None]] = []
+
+    def run() -> None:
+        try:
+            outcome.append((call(), None))
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            outcome.append((None, error))
+
+    running = threading.Thread(target=run, name="vlmrb-within", daemon=True)
+    running.start()
+    running.join(seconds)
+    if not outcome:
+        raise ScorerSetupError(f"{what} has not ended after {seconds:g} s; correct it, or use another checkpoint")
+    result, error = outcome[0]
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]
+
+
+def _check_files(folder: Path, name: str) -> None:
+    """Everything that is read of a folder ends: pipes and devices do not.
+
+    Raises:
+        ScorerSetupError: something in it does.
+    """
+    for path in sorted([*folder.iterdir(), *folder.glob("*chat_templates/*")]):
+        if path.is_dir():
+            continue
+        way_out = "remove it, or give a folder written by `save_pretrained` or downloaded from the hub"
+        if path.exists() and not path.is_file():
+            raise ScorerSetupError(f"scorer hf:{name}: {path} is not a regular file but a pipe, socket or device; {way_out}")
+        if path.suffix != ".safetensors" and path.suffix in _FINGERPRINTED and path.exists():
+            size = path.stat().st_size
+            if size > _LONGEST_TEXT:
+                raise ScorerSetupError(f"scorer hf:{name}: {path} has {size / 2**30:.3g} GiB, and up to 1 is read; {way_out}")
+
+
 def folder_fingerprint(folder: Path) -> str:
     """'sha256:' and 32 hex digits over the names, sizes and contents of a model folder's files.
 
@@ -122,6 +178,8 @@ def _local_folder(name: str) -> Path | None:
     except (OSError, ValueError, RuntimeError) as error:  # too long, a null byte, an unknown ~user
         raise ScorerSetupError(f"scorer hf:{name[:200]!r} is not a usable path ({error}); {_EXAMPLE}") from error
     if is_folder:
+        if (path / "config.json").exists():
+            _check_files(path, name)
         if (path / "config.json").is_file():
             return path
         raise ScorerSetupError(
@@ -169,13 +227,15 @@ def _hub_commit(name: str) -> tuple[str, bool]:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
-    api, unreachable = HfApi(), None
+    keep_loopback_direct()
+    api, unreachable = HfApi(), certificate_problem() or None
     try:
-        api.model_info(name, timeout=10)
+        if unreachable is None:
+            api.model_info(name, timeout=10)
     except (HFValidationError, RepositoryNotFoundError):
         raise
     except Exception as error:  # noqa: BLE001 - offline mode, no network, hub down: a cached model still works
-        unreachable = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        unreachable = _without_token(f"{type(error).__name__}: {' '.join(str(error).split())}")[:220]
     try:  # also records the commit in the cache, for when the hub cannot be reached
         return api.resolve_revision(name, local_files_only=unreachable is not None).resolved, unreachable is not None
     except Exception as error:
@@ -291,6 +351,13 @@ _REASONS = (
 _PACKAGES = re.compile(r"(?i)\b(torchvision|timm|num2words|sentencepiece|protobuf|tiktoken|mistral[-_]common|einops)\b")
 
 
+def _without_token(text: str) -> str:
+    """What the hub said, without the token that we sent."""
+    from huggingface_hub import get_token
+
+    return Mask(get_token() or "")(text[:10_000])
+
+
 def _explain(name: str, folder: Path | None, error: Exception) -> ScorerSetupError:
     """A readable error: what is wrong, then the start of the library's own message."""
     chain: list[str] = []  # the cause is often in a wrapped error
@@ -299,7 +366,7 @@ def _explain(name: str, folder: Path | None, error: Exception) -> ScorerSetupErr
         chain.append(f"{type(link).__name__}: {link}")
         link = link.__cause__ or link.__context__
     text = "\n".join(chain)
-    detail = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    detail = _without_token(f"{type(error).__name__}: {' '.join(str(error).split())}")[:220]
     package = _PACKAGES.search(text)
     if package and (isinstance(error, ImportError) or "requires the" in text or "torchvision::" in text):
         return ScorerSetupError(f"scorer hf:{name} needs the package {package[1].lower()}: {_EXTRA} ({detail})")

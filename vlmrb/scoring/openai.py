@@ -3,12 +3,16 @@
 One request per clip and question: the evenly spaced frames as PNG data URLs, then the question. It asks for one token with the 20
 most likely alternatives, from which P(yes) is read. A clip's questions are asked one after another, with the same frames first,
 so that the server's prefix cache works. Replies are untrusted: bounded in size, checked, and quoted only in part.
+
+A model that thinks before it answers would not answer with its first token. Thinking is switched off with the fields that servers
+have for it, as long as they accept them.
 """
 
 from __future__ import annotations
 
 import base64
 import io
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,11 +20,28 @@ from typing import Any
 import numpy as np
 
 from vlmrb.errors import ScorerError, ScorerSetupError, ScorerUnavailableError
-from vlmrb.scoring.http import Http, NoReplyError, Reply, excerpt
-from vlmrb.scoring.yes_no import Answer, answer_from_top_logprobs, decide, unknown
+from vlmrb.scoring.http import Http, NoReplyError, Reply
+from vlmrb.scoring.yes_no import Answer, answer_from_top_logprobs, decide, spelled_answer, unknown
 from vlmrb.types import ClipScore, Prompt, ScoringRequest
 
 TOP_LOGPROBS = 20  # the most that OpenAI's API and vLLM's default allow
+
+_TEMPLATE = {"chat_template_kwargs": {"enable_thinking": False}}
+WITHOUT_THINKING: tuple[dict[str, Any], ...] = (
+    {**_TEMPLATE, "think": False, "reasoning_effort": "none"},  # Ollama and recent vLLM
+    _TEMPLATE,  # vLLM, SGLang, llama.cpp
+    {"reasoning_effort": "none"},  # OpenAI
+    {},
+)
+"""Fields that switch thinking off, from most to least. Many servers ignore unknown ones; some reject them with status 400 or 422,
+and those get the next."""
+
+
+_NO_LOGPROBS = "the server's reply contains no logprobs"
+_LOGPROBS_NEEDED = (
+    "it must support logprobs and top_logprobs, as vLLM, SGLang, llama.cpp and Ollama 0.12.11 or later do; use one of these, or "
+    "a local model with hf:<folder>"
+)
 
 
 class OpenAIScorer:
@@ -74,6 +95,8 @@ class OpenAIScorer:
         self._shown = f"scorer openai:{self._http.shown_url}#{model}"  # safe to show: no query, which can hold a secret
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="vlmrb-openai")
         self._answered = False  # whether the server has ever accepted a request
+        self._without_thinking = 0  # index of the fields to send, and whether the server has accepted them
+        self._accepts_them = False
         try:
             self._served = self._list_models()
         except BaseException:
@@ -123,21 +146,27 @@ class OpenAIScorer:
         return answers
 
     def _ask_one(self, content: list[dict[str, Any]], question: str) -> Answer | ScorerError:
-        try:
-            reply = self._http.post(
-                "/chat/completions",
-                {
-                    "model": self.model,
-                    "messages": [{"role": "user", "content": [*content, {"type": "text", "text": question}]}],
-                    "max_tokens": 1,
-                    "temperature": 0,
-                    "logprobs": True,
-                    "top_logprobs": TOP_LOGPROBS,
-                },
-            )
-        except NoReplyError as failure:
-            return self._unavailable(failure)
-        return self._read(reply)
+        body = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": [*content, {"type": "text", "text": question}]}],
+            "max_tokens": 1,
+            "temperature": 0,
+            "logprobs": True,
+            "top_logprobs": TOP_LOGPROBS,
+        }
+        while True:
+            tried = self._without_thinking
+            try:
+                reply = self._http.post("/chat/completions", body | WITHOUT_THINKING[tried])
+            except NoReplyError as failure:
+                return self._unavailable(failure)
+            if reply.status == 200 and not self._accepts_them:
+                self._without_thinking, self._accepts_them = tried, True
+            last_try = self._without_thinking if self._accepts_them else len(WITHOUT_THINKING) - 1
+            if reply.status not in (400, 422) or tried == last_try:  # it is not these fields that it rejects
+                return self._read(reply)
+            if not self._accepts_them:
+                self._without_thinking = max(self._without_thinking, tried + 1)
 
     def _read(self, reply: Reply) -> Answer | ScorerError:
         """The answer in a reply, an unknown one, or the reason why no request can succeed."""
@@ -179,10 +208,10 @@ class OpenAIScorer:
     def _answer_in(self, reply: Reply) -> Answer:
         body = reply.json()
         if not isinstance(body, dict):
-            return unknown(f"the server's reply is not a JSON object: {excerpt(reply.text())}")
+            return unknown(f"the server's reply is not a JSON object: {reply.quote(reply.text())}")
         fingerprint = body.get("system_fingerprint")
         if isinstance(fingerprint, str):
-            self.revision = excerpt(fingerprint, 100)
+            self.revision = reply.quote(fingerprint, 100)
         try:
             first = body["choices"][0]["logprobs"]["content"][0]
             entries = [(entry["token"], entry["logprob"]) for entry in first["top_logprobs"][: 10 * TOP_LOGPROBS]]
@@ -190,13 +219,14 @@ class OpenAIScorer:
                 entries.append((first["token"], first["logprob"]))
         except (LookupError, TypeError):
             error = body.get("error")
-            return unknown(
-                f"the server's reply contains no logprobs: {excerpt(str(error))}"
-                if error
-                else "the server's reply contains no logprobs; it must support logprobs and top_logprobs"
-            )
-        top = [(token, float(logprob)) for token, logprob in entries if isinstance(token, str) and _is_number(logprob)]
-        return answer_from_top_logprobs(top, self._threshold)
+            return unknown(f"{_NO_LOGPROBS}: {reply.quote(str(error))}" if error else f"{_NO_LOGPROBS}; {_LOGPROBS_NEEDED}")
+        top = [
+            (token, _as_number(value))
+            for token, value in entries
+            if isinstance(token, str) and (value is not None or spelled_answer(token))  # null: no probability, or no number
+        ]
+        answer = answer_from_top_logprobs(top, self._threshold)
+        return answer._replace(error=reply.mask(answer.error))
 
     def _list_models(self) -> list[str]:
         """Up to 20 model ids listed by the server; empty if it has no such list."""
@@ -210,7 +240,7 @@ class OpenAIScorer:
         body = reply.json()
         entries = body.get("data") if isinstance(body, dict) else None
         names = [entry.get("id") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-        return [excerpt(name, 100) for name in names if isinstance(name, str)][:20]
+        return [reply.quote(name, 100) for name in names[:20] if isinstance(name, str)]
 
     def _as_score(self, request: ScoringRequest, answers: list[Answer], prompt: Prompt) -> ClipScore:
         answer = decide(answers)
@@ -239,5 +269,11 @@ def _data_url(frame: np.ndarray) -> str:
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _as_number(value: Any) -> float:
+    """A number of a reply; NaN if it is none, or too large for one."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan

@@ -23,6 +23,7 @@ import numpy as np
 
 from vlmrb import errors
 from vlmrb.errors import ScorerDiedError, ScorerError
+from vlmrb.scoring.reasons import UnknownAnswers, checked
 from vlmrb.types import Clip, ClipScore, ClipScorer, FrameRenderer, Prompt, ScoringRequest
 
 STARTS = 4
@@ -30,6 +31,9 @@ STARTS = 4
 
 START_TIMEOUT_S = 1_800.0
 """Seconds that a scoring process has to load its model."""
+
+_LAST_SECONDS = 10.0
+"""How long a scoring process may take to end after its trainer has died."""
 
 
 class ScoringWorker:
@@ -69,6 +73,7 @@ class ScoringWorker:
         self._changed = threading.Condition()
         self._failure: ScorerError | None = None
         self._closing = False
+        self.unknown = UnknownAnswers()
         self.dropped = 0
         self.restarts = 0
         try:
@@ -164,6 +169,7 @@ class ScoringWorker:
             except ScorerError as error:
                 self._fail(error)
                 return
+            self.unknown.warn(scores)
             with self._changed:
                 self._answers.extend(zip([clip for clip, _ in self._in_flight], scores, strict=True))
                 self._in_flight = []
@@ -213,7 +219,10 @@ class ScoringWorker:
         self._process.start()
         theirs.close()
         if not self._connection.poll(self._start_timeout_s):
-            raise TimeoutError(f"it was not ready within {self._start_timeout_s:g} s")
+            raise TimeoutError(
+                f"it was not ready within {self._start_timeout_s:g} s and was ended; check that its model's files and chat "
+                "template can be read to the end, or download a large model beforehand"
+            )
         _unwrap(self._connection.recv())  # 'ready' or an error
 
     def _why(self, error: BaseException) -> str:
@@ -248,6 +257,7 @@ def _unwrap(message: tuple[str, Any]) -> Any:
 
 def _run(connection: Connection, make_backend: Callable[[], ClipScorer], make_renderer: Callable[[], FrameRenderer]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trainer handles Ctrl-C
+    threading.Thread(target=_end_with_the_trainer, name="vlmrb-orphan", daemon=True).start()
     _leave_the_learner_a_core()
     try:
         backend, renderer = make_backend(), make_renderer()
@@ -274,6 +284,15 @@ def _run(connection: Connection, make_backend: Callable[[], ClipScorer], make_re
             return
 
 
+def _end_with_the_trainer() -> None:
+    """End this process after the trainer's death, even if something that never ends (a template) keeps it from noticing."""
+    trainer = multiprocessing.parent_process()
+    if trainer is not None:
+        trainer.join()
+        time.sleep(_LAST_SECONDS)
+        os._exit(1)
+
+
 def _leave_the_learner_a_core() -> None:
     """Limit the threads of the networks and of Mesa's software renderer, unless the user has set their number.
 
@@ -288,6 +307,7 @@ def _leave_the_learner_a_core() -> None:
 def _score(backend: ClipScorer, renderer: FrameRenderer, clips: list[Clip], prompt: Prompt) -> list[ClipScore]:
     started = time.perf_counter()
     scores = backend.score([make_request(clip, renderer, backend.frames_per_clip) for clip in clips], prompt)
+    scores = checked(scores, len(clips))
     latency_s = (time.perf_counter() - started) / len(clips)
     return [replace(score, latency_s=latency_s) for score in scores]
 

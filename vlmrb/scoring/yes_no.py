@@ -2,11 +2,15 @@
 
 P(yes) = mass of the first answer token on all yes variants / mass on all yes and no variants (paper, section on
 scoring). Variants differ only in case or leading space: 'Yes', 'yes', 'YES', ' Yes', …
+
+An answer is unknown rather than guessed if its numbers are none, or if the model was about to say something else: a server's
+answer counts only if yes and no together have MIN_MASS of the probability, a local model's only if it does not begin to think.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -18,7 +22,17 @@ _SPACES = " \t\r\n\u00a0\u0120\u010a\u2581"
 """Leading space as tokenizers spell it: byte-level BPE writes 'Ġ' (space) and 'Ċ' (newline), SentencePiece '▁'."""
 
 _ABSENT_LOGPROB = -9000.0
-"""Servers write −9999 for a token of unknown probability; real values are far above this."""
+"""Servers write −9999, the lowest float or −∞ for a token without probability; real values are far above this."""
+
+MIN_MASS = 0.5
+"""Least probability that yes and no must have together as a server's first token. Below it, the model most likely says something
+else ('<think>', 'The', …), and what it would have answered cannot be read from the remainder."""
+
+_ROUNDING = 0.01
+"""How far above 0 a log-probability, and (five times) above 1 the sum of probabilities, can be by rounding."""
+
+_THINKING = re.compile(r"[^\w/]+(seed:)?(start_)?(think|thinking|thought|reason|reasoning)[^\w/]+", re.IGNORECASE)
+"""What opens a chain of thought: '<think>', '[THINK]', '◁think▷', '<|START_THINKING|>', …; not a bare word, not '</think>'."""
 
 
 class Answer(NamedTuple):
@@ -70,6 +84,11 @@ def spelled_answer(token: str) -> Literal["yes", "no"] | None:
     return "no" if word == "no" else None
 
 
+def opens_thinking(token: str) -> bool:
+    """Whether a token's text opens a chain of thought."""
+    return _THINKING.fullmatch(token.strip(_SPACES)) is not None
+
+
 def find_yes_no_tokens(tokenizer: Any, vocabulary_size: int | None = None) -> YesNoTokens:
     """Search the vocabulary of a `transformers` tokenizer for every single-token yes and no.
 
@@ -101,19 +120,30 @@ def find_yes_no_tokens(tokenizer: Any, vocabulary_size: int | None = None) -> Ye
     return YesNoTokens(tuple(sorted(found["yes"])), tuple(sorted(found["no"])))
 
 
-def answer_from_logits(yes: np.ndarray, no: np.ndarray) -> Answer:
+def find_thinking_tokens(tokenizer: Any, vocabulary_size: int | None = None) -> tuple[int, ...]:
+    """Ids of the tokens that open a chain of thought, ascending; most tokenizers have none."""
+    limit = math.inf if vocabulary_size is None else vocabulary_size
+    return tuple(sorted(number for piece, number in tokenizer.get_vocab().items() if number < limit and opens_thinking(piece)))
+
+
+def answer_from_logits(yes: np.ndarray, no: np.ndarray, *, total: float | None = None, thinking: float = 0.0) -> Answer:
     """P(yes) from raw logits.
 
     Args:
         yes: float32 [Y], logits of the yes variants.
         no: float32 [N], logits of the no variants.
+        total: log-sum-exp of the logits of all tokens: NaN or ∞ if one of them is. None if unknown.
+        thinking: probability, among all tokens, of those that open a chain of thought.
 
     Returns:
-        the answer; unknown if a logit is NaN or +∞, or all of them are −∞.
+        the answer; unknown if a logit is NaN or +∞, if all those of yes and no are −∞, or if the model most likely thinks first.
     """
     logits = np.concatenate([yes, no]).astype(np.float64)
-    if np.isnan(logits).any() or np.isposinf(logits).any() or np.isneginf(logits).all():
-        return unknown("the model's logits for yes and no are not finite; try another dtype (bfloat16 or float32)")
+    others = np.array([0.0 if total is None else total])
+    if not np.isfinite(others).all() or np.isnan(logits).any() or np.isposinf(logits).any() or np.isneginf(logits).all():
+        return unknown("the model's logits are not finite; try another dtype (bfloat16 or float32)")
+    if thinking > MIN_MASS:
+        return unknown(f"the model thinks before it answers (probability {thinking:.2g}); use a model that answers at once")
     return _answer(_log_sum_exp(yes), _log_sum_exp(no))
 
 
@@ -126,35 +156,64 @@ def answer_from_top_logprobs(top: Iterable[tuple[str, float]], threshold: float)
     logit of the missing answer is None.
 
     Args:
-        top: pairs of token text and log-probability (natural logarithm, ≤ 0).
+        top: pairs of token text and log-probability (natural logarithm, ≤ 0; −∞ or about −9999 for none at all).
         threshold: the label is yes if P(yes) ≥ threshold.
 
     Returns:
-        the answer, with log-sum-exp of the log-probabilities in place of logits; unknown if the list is empty, has
-        neither answer, or has one that does not settle the label.
+        the answer, with log-sum-exp of the log-probabilities in place of logits; unknown if a number is NaN, above 0 or +∞, the
+        probabilities add up to more than 1, the list has neither answer or one that does not settle the label, or yes and no
+        have less than MIN_MASS.
     """
-    entries = [(token, logprob) for token, logprob in top if logprob > _ABSENT_LOGPROB]
-    if any(not logprob <= 0.01 for _, logprob in entries):  # slightly above 0 is rounding; NaN fails too
-        return unknown("the server's log-probabilities are not numbers ≤ 0")
+    entries = list(top)
+    if strange := [pair for pair in entries if not pair[1] <= _ROUNDING]:  # NaN fails too
+        token, logprob = strange[0]
+        return unknown(f"the server's log-probabilities are not numbers ≤ 0: {logprob:g} for {token[:20]!r}")
+    entries = [(token, logprob) for token, logprob in entries if logprob > _ABSENT_LOGPROB]
+    total = sum(math.exp(logprob) for _, logprob in entries)
+    if total > 1.0 + 5 * _ROUNDING:
+        return unknown(f"the server's log-probabilities are none: as probabilities, they add up to {total:.3g}")
+    leader, highest = max(entries, key=lambda pair: pair[1], default=("", -math.inf))
+    if opens_thinking(leader) and math.exp(highest) > MIN_MASS:
+        return unknown(
+            f"the model thinks before it answers: its first token is {leader[:20]!r} (probability {math.exp(highest):.2g}); "
+            "switch thinking off at the server, or use a model that answers at once"
+        )
     sides = {
         answer: np.array([logprob for token, logprob in entries if spelled_answer(token) == answer]) for answer in ("yes", "no")
     }
+    instead = (
+        f"; the most likely is {leader[:20]!r} ({math.exp(highest):.2g}): ask for the single word yes or no, or use another model"
+        if entries
+        else ""
+    )
     has_yes, has_no = bool(sides["yes"].size), bool(sides["no"].size)
-    if has_yes and has_no:
-        return _answer(_log_sum_exp(sides["yes"]), _log_sum_exp(sides["no"]))
     if not has_yes and not has_no:
-        return unknown(f"neither yes nor no is among the {len(entries)} most likely first tokens")
-    left_over = max(0.0, 1.0 - sum(math.exp(logprob) for _, logprob in entries))
-    present = _log_sum_exp(sides["yes"] if has_yes else sides["no"])
-    share = math.exp(present) / (math.exp(present) + left_over)
-    bound = share if has_yes else 1.0 - share
-    if (bound >= threshold) != has_yes:
-        here, absent = ("yes", "no") if has_yes else ("no", "yes")
+        return unknown(f"neither yes nor no is among the {len(entries)} most likely first tokens{instead}")
+    mass = sum(float(np.exp(side).sum()) for side in sides.values())
+    if has_yes and has_no:
+        found = _answer(_log_sum_exp(sides["yes"]), _log_sum_exp(sides["no"]))
+    else:
+        found = _one_sided(sides["yes"] if has_yes else sides["no"], has_yes, max(0.0, 1.0 - total), threshold, len(entries))
+    if found.probability is not None and mass < MIN_MASS - 1e-6:
         return unknown(
-            f"'{here}' is among the {len(entries)} most likely first tokens and '{absent}' is not, and the "
+            f"yes and no together have probability {mass:.2g} as the first token, and less than {MIN_MASS:g} tells nothing"
+            f"{instead}"
+        )
+    return found
+
+
+def _one_sided(present: np.ndarray, is_yes: bool, left_over: float, threshold: float, tokens: int) -> Answer:
+    """The answer if only yes (or only no) is among the most likely tokens."""
+    logprob = _log_sum_exp(present)
+    share = math.exp(logprob) / (math.exp(logprob) + left_over)
+    bound = share if is_yes else 1.0 - share
+    if (bound >= threshold) != is_yes:
+        here, absent = ("yes", "no") if is_yes else ("no", "yes")
+        return unknown(
+            f"'{here}' is among the {tokens} most likely first tokens and '{absent}' is not, and the "
             f"remaining probability ({left_over:.2g}) could decide either way"
         )
-    return Answer(bound, present if has_yes else None, None if has_yes else present)
+    return Answer(bound, logprob if is_yes else None, None if is_yes else logprob)
 
 
 def _answer(yes: float, no: float) -> Answer:

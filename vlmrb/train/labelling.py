@@ -25,6 +25,8 @@ from vlmrb.types import Clip, ClipReplay, ClipScore, Prompt, RunCounters
 FINAL_SCORES_S = 120.0
 """Seconds that a finished run waits for the scores of its last clips."""
 
+_ENOUGH_CLIPS = 4  # scored before anything is said about most of them
+
 
 class Labelling:
     """Takes the clips of one run from recording to label; without a scorer it only stores them.
@@ -190,7 +192,17 @@ class Labelling:
         dropped = self._dropped_before + (worker.dropped if worker is not None else 0)
         backlog = len(self._earlier) + (worker.backlog if worker is not None else 0)
         counted = replace(self._counters, dropped=dropped)
-        return counted.taken(backlog=backlog, scoring_error=self.failure, prompt_notice=self.notice)
+        reason = worker.unknown.reason if worker is not None else ""
+        return counted.taken(backlog=backlog, unknown_reason=reason, scoring_error=self.failure, prompt_notice=self.notice)
+
+    @property
+    def unanswered(self) -> str:
+        """That most clips have no usable answer, with the reason; or ''. Without numbers, which would change all the time."""
+        counted = self.counters()
+        if counted.clips_scored < _ENOUGH_CLIPS or (counted.unknown_rate or 0.0) < 0.5:
+            return ""
+        why = f": {counted.unknown_reason}" if counted.unknown_reason else ""
+        return f"the scorer gives no usable answer about most clips, so that labels hardly change replay{why}"
 
     def resume(self, prompt: Prompt, clip_ids: list[int], store: Store) -> int:
         """Apply scores that were stored after the checkpoint to its pending clips, and submit the others again.

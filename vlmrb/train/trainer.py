@@ -410,7 +410,8 @@ class Trainer:
 
     def _figures(self) -> RunFigures:
         busy = self._outage.notice if self._outage.active else ""
-        trouble = self._labelling.failure or self._outage.notice or self._keeping.notice or self._labelling.notice
+        labelling = self._labelling
+        trouble = labelling.failure or self._outage.notice or self._keeping.notice or labelling.notice or labelling.unanswered
         return RunFigures(
             steps_per_second=self._steps_per_second(),
             success_rate=self._learned.success_rate,

@@ -12,6 +12,9 @@ its job is waiting."""
 SUCCESS = "eval/success_rate"
 """The metric that lists of runs show, comparisons start with, and phases are about."""
 
+MANY_UNKNOWN = 0.1
+"""Fraction of unknown answers from which on they are worth a warning."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunCounters:
@@ -22,6 +25,7 @@ class RunCounters:
         stale: scores that arrived after some of their items had been overwritten.
         dropped: clips dropped unscored because the scorer could not keep up or had failed.
         backlog: clips waiting for their score.
+        unknown_reason: why most of the unknown answers are unknown, or ''.
         scoring_error: why scoring has stopped, or ''.
         prompt_notice: what the scorer cannot interpret, or ''.
         store_notice: since when the store is busy, or how long it was; or ''.
@@ -36,6 +40,7 @@ class RunCounters:
     stale: int = 0
     dropped: int = 0
     backlog: int = 0
+    unknown_reason: str = ""
     scoring_error: str = ""
     prompt_notice: str = ""
     store_notice: str = ""
@@ -46,6 +51,24 @@ class RunCounters:
         """Fraction of yes among the clips with a known answer; None before the first."""
         known = self.clips_scored - self.unknown
         return self.positive / known if known > 0 else None
+
+    @property
+    def unknown_rate(self) -> float | None:
+        """Fraction of clips without a usable answer among those scored; None before the first."""
+        return self.unknown / self.clips_scored if self.clips_scored > 0 else None
+
+    @property
+    def unknown_notice(self) -> str:
+        """That the scorer answers too little, with the reason; '' below MANY_UNKNOWN."""
+        rate = self.unknown_rate
+        if rate is None or rate < MANY_UNKNOWN:
+            return ""
+        all_of_them = "; without labels, replay is that of its base" if self.unknown == self.clips_scored else ""
+        return (
+            f"the scorer gave no usable answer about {self.unknown:,} of {self.clips_scored:,} clips ({100 * rate:.0f} %)"
+            + all_of_them
+            + (f": {self.unknown_reason}" if self.unknown_reason else "")
+        )
 
 
 @dataclass(frozen=True, slots=True)
