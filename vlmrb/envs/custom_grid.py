@@ -20,8 +20,15 @@ from minigrid.wrappers import FullyObsWrapper
 from vlmrb.envs.base import Action, EnvStep
 from vlmrb.envs.gymnasium_env import GymnasiumEnvironment
 from vlmrb.envs.minigrid import (
-    CELL_VALUES, MISSION_WORDS, WORD_NUMBERS, check_size, has_own_codes, is_plain, lay_out, limit_placements,
-)  # fmt: skip
+    CELL_VALUES,
+    MISSION_WORDS,
+    WORD_NUMBERS,
+    check_size,
+    has_own_codes,
+    is_plain,
+    lay_out,
+    limit_placements,
+)
 from vlmrb.envs.minigrid_events import GridEvents
 from vlmrb.envs.minigrid_view import EMPTY
 from vlmrb.envs.wrapping import wrappers_of
@@ -52,20 +59,20 @@ class CustomGridEnvironment(GymnasiumEnvironment):
         full = observation == "full"
         reading = _Reading(_with_full_grid(env, name) if full else env, full)
         super().__init__(reading, success_return)
-        self.observation_spec = reading.spec or self.observation_spec
+        self.observation_spec = reading.layout or self.observation_spec
         self._events = GridEvents(task)
         if plain:
             self.render_spec = self.render_spec | {"pictures": "minigrid"}
         self._reward = 0.0  # of the last step, before any wrapper
-        self._step, task.step = task.step, self._note_reward
+        self._own_step, task.step = task.step, self._note_reward
 
     def _note_reward(self, action: Any) -> Any:
-        outcome = self._step(action)
+        outcome = self._own_step(action)
         self._reward = float(outcome[1])
         return outcome
 
     def _rule_in_words(self) -> str:
-        if self._success_return is not None and not self._own_rule:
+        if self._success_return is not None:
             return super()._rule_in_words()
         return (
             "info['is_success'] or info['success'] where reported, otherwise the episode terminated with a positive reward, "
@@ -97,19 +104,20 @@ class _Reading(gym.Wrapper):
     """Turns observations into one array: cells first where there are any, as `MiniGridEnvironment` lays them out.
 
     Attributes:
-        spec: of the observation, if it holds cells.
+        layout: of the observation if it holds cells, otherwise None.
     """
 
     def __init__(self, env: gym.Env, full: bool) -> None:
         super().__init__(env)
-        space, self.spec = env.observation_space, None
+        space = env.observation_space
+        self.layout: ObservationSpec | None = None
         parts = dict(space.spaces) if isinstance(space, gym.spaces.Dict) else {"image": space}
         if set(parts) <= {"image", "direction", "mission"} and _holds_cells(env, parts.get("image")):
             self._read, extras = self._cells(parts, full)
             shape = parts["image"].shape
             kind, dtype = ("grid", "uint8") if has_own_codes() else ("vector", "float32")
             length = int(np.prod(shape)) + len(extras)
-            self.spec = ObservationSpec(
+            self.layout = ObservationSpec(
                 kind, (length,), dtype, shape if kind == "grid" else None, extras if kind == "grid" else ()
             )
             self.observation_space = gym.spaces.Box(0, 255, (length,), np.uint8)
