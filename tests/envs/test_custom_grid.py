@@ -8,6 +8,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.wrappers import TransformReward
+from minigrid.core import constants
+from minigrid.core.world_object import WorldObj
+from minigrid.envs import EmptyEnv
+from minigrid.utils.rendering import fill_coords, point_in_circle
 
 from tests.envs.custom_grids import DOORKEY, Registered, registered, wrapper
 from vlmrb.agents.networks import make_torso
@@ -16,6 +20,7 @@ from vlmrb.envs import make_env, make_renderer
 from vlmrb.envs.custom_grid import CustomGridEnvironment, word_numbers
 from vlmrb.envs.minigrid import MiniGridEnvironment
 from vlmrb.errors import EnvironmentSetupError
+from vlmrb.scoring.embedded import picture_notice
 
 
 def environment(env_id: str, **settings: Any) -> Any:
@@ -158,3 +163,38 @@ def test_a_full_grid_is_refused_where_there_is_none_to_replace() -> None:
 def test_missions_that_differ_only_in_words_unknown_to_minigrid_differ() -> None:
     missions = [f"find the {word}" for word in ("zebra", "lion", "1", "2", "ball")]
     assert len({word_numbers(mission).tobytes() for mission in missions}) == len(missions)
+
+
+def test_types_and_colours_that_a_module_adds_are_read_as_numbers(monkeypatch) -> None:
+    for table, other, name, index in (
+        (constants.OBJECT_TO_IDX, constants.IDX_TO_OBJECT, "mine", 11),
+        (constants.COLOR_TO_IDX, constants.IDX_TO_COLOR, "orange", 6),
+    ):
+        monkeypatch.setitem(table, name, index)
+        monkeypatch.setitem(other, index, name)
+    monkeypatch.setitem(constants.COLORS, "orange", np.array([255, 128, 0]))
+    with registered("Own-v0", entry_point=Mined, kwargs={"size": 6}) as env_id:
+        play_both(env_id, 30)
+        spec = environment(env_id).observation_spec
+    assert (spec.kind, spec.dtype) == ("vector", "float32")
+
+
+class Mined(EmptyEnv):
+    """With an object of a new type and a new colour."""
+
+    def _gen_grid(self, width: int, height: int) -> None:
+        super()._gen_grid(width, height)
+        self.put_obj(Mine("mine", "orange"), 2, 2)
+
+
+class Mine(WorldObj):
+    """Drawn as a dot."""
+
+    def render(self, img: np.ndarray) -> None:
+        fill_coords(img, point_in_circle(0.5, 0.5, 0.2), constants.COLORS[self.color])
+
+
+def test_the_embedded_scorer_knows_plain_minigrid_below_wrappers_only() -> None:
+    for name, known in (("four actions", True), ("changing", False)):
+        with registered("Own-v0", **Registered.entries[name]) as env_id:
+            assert (picture_notice("embedded", environment(env_id).render_spec) == "") == known

@@ -38,6 +38,11 @@ from vlmrb.types import ObservationSpec
 _WORD_VALUES = 256
 _FIRST_SPARE = max(WORD_NUMBERS.values()) + 1  # for words that MiniGrid does not use
 
+_OWN_RULE = (
+    "info['is_success'] or info['success'] where reported, otherwise the episode terminated with a positive reward, before or "
+    "after the wrappers"
+)
+
 
 class CustomGridEnvironment(GymnasiumEnvironment):
     """A MiniGrid environment that is not plain MiniGrid.
@@ -54,41 +59,26 @@ class CustomGridEnvironment(GymnasiumEnvironment):
 
     def __init__(self, env: gym.Env, name: str, observation: str = "egocentric", success_return: float | None = None) -> None:
         task: Any = env.unwrapped
-        plain = is_plain(task)
+        is_plain_below = is_plain(task)
         limit_placements(task)
         full = observation == "full"
-        reading = _Reading(_with_full_grid(env, name) if full else env, full)
-        super().__init__(reading, success_return)
-        self.observation_spec = reading.layout or self.observation_spec
-        self._events = GridEvents(task)
-        if plain:
+        self._reading = _Reading(_with_full_grid(env, name) if full else env, full)
+        super().__init__(self._reading, success_return)
+        self.observation_spec = self._reading.layout or self.observation_spec
+        if self._success_return is None:
+            self.success_rule = _OWN_RULE
+        if is_plain_below:
             self.render_spec = self.render_spec | {"pictures": "minigrid"}
-        self._reward = 0.0  # of the last step, before any wrapper
-        self._own_step, task.step = task.step, self._note_reward
-
-    def _note_reward(self, action: Any) -> Any:
-        outcome = self._own_step(action)
-        self._reward = float(outcome[1])
-        return outcome
-
-    def _rule_in_words(self) -> str:
-        if self._success_return is not None:
-            return super()._rule_in_words()
-        return (
-            "info['is_success'] or info['success'] where reported, otherwise the episode terminated with a positive reward, "
-            "before or after the wrappers"
-        )
+        self._events = GridEvents(task)
 
     def step(self, action: Action) -> EnvStep:
         """Act, and derive the events by comparing the state before and after."""
         self._events.watch()
         result = super().step(action)
-        events, success = self._events.seen(), result.success
+        events = self._events.seen()
         if result.terminated or result.truncated:
-            if self._own_rule and success is None:
-                success = result.terminated and max(result.reward, self._reward) > 0
-            events += self._events.ending(bool(success), result.terminated)
-        return result._replace(success=success, events=tuple(events))
+            events += self._events.ending(result.terminated and self._reading.rewarded, result.terminated)
+        return result._replace(events=(*events, *result.events))
 
 
 def _with_full_grid(env: gym.Env, name: str) -> gym.Env:
@@ -105,21 +95,25 @@ class _Reading(gym.Wrapper):
 
     Attributes:
         layout: of the observation if it holds cells, otherwise None.
+        rewarded: whether the last step had a positive reward, from the wrappers or below them.
     """
 
     def __init__(self, env: gym.Env, full: bool) -> None:
         super().__init__(env)
+        task: Any = self.unwrapped
+        self.rewarded, self._reward_below = False, 0.0
+        self._step_below, task.step = task.step, self._note_reward
         space = env.observation_space
         self.layout: ObservationSpec | None = None
         parts = dict(space.spaces) if isinstance(space, gym.spaces.Dict) else {"image": space}
         if set(parts) <= {"image", "direction", "mission"} and _holds_cells(env, parts.get("image")):
             self._read, extras = self._cells(parts, full)
             shape = parts["image"].shape
-            kind, dtype = ("grid", "uint8") if has_own_codes() else ("vector", "float32")
             length = int(np.prod(shape)) + len(extras)
-            self.layout = ObservationSpec(
-                kind, (length,), dtype, shape if kind == "grid" else None, extras if kind == "grid" else ()
-            )
+            if has_own_codes():
+                self.layout = ObservationSpec("grid", (length,), "uint8", shape, extras)
+            else:  # the network for grids knows MiniGrid's object types and colours only
+                self.layout = ObservationSpec("vector", (length,), "float32")
             self.observation_space = gym.spaces.Box(0, 255, (length,), np.uint8)
         else:
             self._read = self._others(space)
@@ -173,8 +167,16 @@ class _Reading(gym.Wrapper):
         return self._read(observation), info
 
     def step(self, action: Any) -> Any:
-        observation, *rest = self.env.step(action)
-        return self._read(observation), *rest
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        self.rewarded = max(float(reward), self._reward_below) > 0
+        if not {"is_success", "success"} & info.keys():
+            info = info | {"is_success": self.rewarded and bool(terminated or not truncated)}
+        return self._read(observation), reward, terminated, truncated, info
+
+    def _note_reward(self, action: Any) -> Any:
+        outcome = self._step_below(action)
+        self._reward_below = float(outcome[1])
+        return outcome
 
 
 def _holds_cells(env: gym.Env, space: gym.Space | None) -> bool:

@@ -18,7 +18,7 @@ from vlmrb.envs.minigrid_events import GridEvents
 from vlmrb.envs.minigrid_view import COLORS, EMPTY, OBJECTS, border_of_walls, egocentric_view
 from vlmrb.envs.wrapping import only_watched, wrappers_of
 from vlmrb.errors import EnvironmentSetupError
-from vlmrb.types import ActionSpec, ObservationSpec
+from vlmrb.types import ActionSpec, Event, ObservationSpec
 
 _DOORKEY = re.compile(r"(?:MiniGrid-)?DoorKey-(\d+)x(\d+)(?:-v0)?")
 CELL_VALUES = (11, 6, 4)  # object types, colours, states (the fourth state: the agent facing up)
@@ -104,7 +104,8 @@ class MiniGridEnvironment:
         events, success = self._events.seen(), None
         if terminated or truncated:
             success = bool(terminated and reward > 0)
-            events += self._events.ending(success, terminated)
+            events += self._events.ending(success, bool(terminated))
+            events += [Event("success")] * success
         return EnvStep(self._observe(), float(reward), bool(terminated), bool(truncated), success, tuple(events))
 
     def snapshot(self) -> np.ndarray:
@@ -230,7 +231,7 @@ def make_doorkey(size: int) -> gym.Env:
     return DoorKeyEnv(size=size, render_mode="rgb_array")
 
 
-def lay_out(env: gym.Env, seed: int) -> Any:
+def lay_out(env: gym.Env, seed: int | None) -> Any:
     """Reset until a layout succeeds; MiniGrid gives up on a layout with a RecursionError. Returns what `reset` does.
 
     Raises:

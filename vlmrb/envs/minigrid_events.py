@@ -50,19 +50,14 @@ class GridEvents:
             events.append(Event("opened", "box", front.color))
         return events
 
-    def ending(self, success: bool, terminated: bool) -> list[Event]:
-        """The events of an episode's end."""
+    def ending(self, good: bool, terminated: bool) -> list[Event]:
+        """The events of an episode's end; `good` if it terminated with a positive reward."""
         under = self._at((int(self._env.agent_pos[0]), int(self._env.agent_pos[1])))
-        events = []
-        if success and isinstance(under, Goal):
-            events.append(Event("goal_reached", "goal", under.color))
-        if success:
-            events.append(Event("success"))
-        elif terminated and under is not None and under.type == "lava":
-            events.append(Event("died", "lava", under.color))
-        elif terminated:
-            events.append(Event("failed"))
-        return events
+        if good:
+            return [Event("goal_reached", "goal", under.color)] if isinstance(under, Goal) else []
+        if terminated and under is not None and under.type == "lava":
+            return [Event("died", "lava", under.color)]
+        return [Event("failed")] if terminated else []
 
 
 def _carrying_events(before: WorldObj | None, after: WorldObj | None) -> list[Event]:
