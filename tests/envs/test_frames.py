@@ -125,7 +125,6 @@ def _raise() -> None:
     ("paint", "words"),
     [
         (lambda time: None, r"returned no picture \(None\)"),
-        (lambda time: _raise(), "fails with RuntimeError: no window"),
         (lambda time: "a picture", "shape"),
         (lambda time: [bar(time), bar(time)], r"shape \[2, 24, 24, 3\]"),
         (lambda time: [[1], [1, 2]], "is no array"),
@@ -140,3 +139,10 @@ def _raise() -> None:
 def test_what_is_no_picture_is_named_with_what_is_allowed(paint: Any, words: str) -> None:
     with pytest.raises(EnvironmentSetupError, match=rf"Painter: render\(\) .*{words}.*; allowed: an array \[H, W, 3\]"):
         clip_of(paint)
+
+
+def test_a_render_that_fails_is_told_with_a_way_out() -> None:
+    with pytest.raises(
+        EnvironmentSetupError, match=r"Painter: render\(\) fails with RuntimeError: no window\. .*--no-keep-clips"
+    ):
+        clip_of(lambda time: _raise())

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from vlmrb.envs.headless import cannot_draw
 from vlmrb.errors import EnvironmentSetupError
 
 _ALLOWED = "allowed: an array [H, W, 3] of bytes 0 to 255, or of floats 0 to 1; grey and RGBA pictures are converted"
@@ -39,7 +40,11 @@ class FrameMaker:
         try:
             picture = env.render()
         except Exception as error:  # the environment's own code
-            raise self._error(f"fails with {type(error).__name__}: {error}") from error
+            if hasattr(env.unwrapped, "mujoco_renderer"):
+                raise cannot_draw(error) from error
+            raise EnvironmentSetupError(
+                f"{self._name}: render() fails with {type(error).__name__}: {error}. {_WITHOUT}"
+            ) from error
         return self.frame(picture)
 
     def frame(self, picture: Any) -> np.ndarray:
