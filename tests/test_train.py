@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from tests.checkpoints import make_old
+from tests.envs.custom_grids import Registered, registered
 from tests.foreign_rows import write_change
 from tests.waiting import has_ended, wait_until
 from vlmrb.checkpoint import latest_step
@@ -267,6 +268,23 @@ def test_a_second_trainer_on_the_same_run_is_refused(store: Store) -> None:
         other.kill()
         other.communicate()
     assert store.run(run_id).status == "interrupted"
+
+
+def test_a_grid_with_wrappers_trains_on_what_they_give(store: Store) -> None:
+    with registered("Own-v0", **Registered.entries["four actions"]) as env_id:
+        run_id = train(small(env=env_id, total_steps=800, eval_interval=800), store=store).run_id
+    assert_clips_tile(store, run_id, 800)
+    clips = [store.load_clip(clip.clip_id) for clip in live_clips(store, run_id)]
+    assert all((clip.rewards < 0).all() and clip.snapshots.shape[1:] == (160, 160, 3) for clip in clips)
+    assert Playback(store).sheet(clips[0].clip_id).frames == len(clips[0])
+
+
+def test_a_run_whose_clips_were_kept_in_another_way_is_not_resumed(store: Store) -> None:
+    with registered("Own-v0", **Registered.entries["four actions"]) as env_id:
+        earlier = {"kind": "minigrid", "tile_size": 32}
+        run_id = store.create_run(small(env=env_id).model_dump(), render_spec=earlier, success_rule="")
+        with pytest.raises(CheckpointError, match="kept clips of Own-v0 as 'minigrid' and not as 'frames'"):
+            resume(run_id, store=store)
 
 
 def test_a_finished_run_cannot_be_resumed(store: Store) -> None:

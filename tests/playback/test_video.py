@@ -7,6 +7,7 @@ import io
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
 from vlmrb.errors import ConfigError
 from vlmrb.playback.video import encode_mp4
@@ -60,3 +61,31 @@ def test_an_mp4_starts_with_its_index_so_that_it_plays_while_loading(count: int)
 def test_an_out_of_range_frame_rate_is_rejected(fps: float) -> None:
     with pytest.raises(ConfigError, match=r"fps: got .*allowed: 0\.1 to 240"):
         encode_mp4(noise(2, 16, 16), 2, fps)
+
+
+COLOURS = [
+    (0, 0, 0),
+    (255, 255, 255),
+    (255, 0, 0),
+    (0, 255, 0),
+    (0, 0, 255),
+    (200, 30, 30),
+    (60, 60, 200),
+    (112, 39, 195),
+    (100, 100, 100),
+]
+
+
+@pytest.mark.parametrize("lines", [64, 480, 720, 1080])
+def test_an_mp4_says_how_to_read_its_colours_and_keeps_them_at_any_size(lines: int) -> None:
+    frame = np.zeros((lines, 9 * 32, 3), np.uint8)
+    for at, colour in enumerate(COLOURS):
+        frame[:, at * 32 : (at + 1) * 32] = colour
+    stream, decoded = decoded_mp4(encode_mp4([frame] * 2, 2, scale=1))
+    context = stream.codec_context
+    tags = (context.colorspace, context.color_range, context.color_primaries, context.color_trc)
+    assert tags == (Colorspace.ITU601, ColorRange.MPEG, ColorPrimaries.BT709, ColorTrc.IEC61966_2_1)
+    assert b"colrnclx" in encode_mp4([frame], 1, scale=1)  # the container says so too
+    for picture in decoded:
+        shown = picture[lines // 2, 16::32].astype(int)
+        assert np.abs(shown - np.array(COLOURS)).max() <= 2, shown.tolist()

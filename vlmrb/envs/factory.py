@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vlmrb.config import TrainConfig
 from vlmrb.envs.base import Environment
 from vlmrb.envs.registered import make_registered, register_ids
 from vlmrb.errors import EnvironmentSetupError
+
+if TYPE_CHECKING:
+    import gymnasium as gym
 
 
 def make_env(config: TrainConfig) -> Environment:
@@ -17,29 +22,43 @@ def make_env(config: TrainConfig) -> Environment:
     """
     from minigrid.minigrid_env import MiniGridEnv
 
+    from vlmrb.envs.custom_grid import CustomGridEnvironment
     from vlmrb.envs.gymnasium_env import GymnasiumEnvironment
-    from vlmrb.envs.minigrid import MiniGridEnvironment, doorkey_size, make_doorkey
-    from vlmrb.envs.mujoco_env import MuJoCoEnvironment, is_mujoco
+    from vlmrb.envs.minigrid import MiniGridEnvironment, is_plain
+    from vlmrb.envs.mujoco_env import MuJoCoEnvironment, is_gymnasiums_own
 
     if _is_manipulation(config.env):
         from vlmrb.envs.ogbench_env import OGBenchEnvironment
 
         _only_normal_visuals(config)
         return OGBenchEnvironment(config.env)
-    size = doorkey_size(config.env)
-    env = make_doorkey(size) if size is not None else make_registered(config.env)
+    env = _make(config.env)
     if isinstance(env.unwrapped, MiniGridEnv):
-        return MiniGridEnvironment(env, config.observation, config.visuals)
+        if is_plain(env):
+            return MiniGridEnvironment(env, config.observation, config.visuals)
+        _only_normal_visuals(config)
+        return CustomGridEnvironment(env, config.env, config.observation, config.success_return)
     _only_normal_visuals(config)
-    if is_mujoco(env):
+    if is_gymnasiums_own(env):
         return MuJoCoEnvironment(env, config.env, config.success_return)
     return GymnasiumEnvironment(env, config.success_return)
+
+
+def _make(env_id: str) -> gym.Env:
+    """The environment of this id; a DoorKey that nobody registered is made here."""
+    import gymnasium as gym
+
+    from vlmrb.envs.minigrid import doorkey_size, make_doorkey
+
+    size = None if env_id in gym.registry else doorkey_size(env_id)
+    return make_registered(env_id) if size is None else make_doorkey(size)
 
 
 def _only_normal_visuals(config: TrainConfig) -> None:
     if config.visuals != "normal":
         raise EnvironmentSetupError(
-            f"visuals: {config.visuals!r} is for MiniGrid environments; {config.env} supports only 'normal'"
+            f"visuals: {config.visuals!r} is for MiniGrid's own environments, without wrappers or classes of your own; "
+            f"{config.env} supports only 'normal'"
         )
 
 
@@ -47,4 +66,5 @@ def _is_manipulation(env_id: str) -> bool:
     import gymnasium as gym
 
     register_ids()
-    return env_id in gym.registry and str(gym.spec(env_id).entry_point).startswith("ogbench.manipspace.")
+    spec = gym.registry.get(env_id)
+    return spec is not None and str(spec.entry_point).startswith("ogbench.manipspace.") and not spec.additional_wrappers

@@ -9,6 +9,7 @@ import numpy as np
 
 from vlmrb.envs.actions import BoxActions
 from vlmrb.envs.base import Action, EnvStep
+from vlmrb.envs.frames import FrameMaker
 from vlmrb.errors import EnvironmentSetupError
 from vlmrb.types import ActionSpec, Event, ObservationSpec
 
@@ -41,6 +42,7 @@ class GymnasiumEnvironment:
         self._own_rule = success_return is None
         self.success_rule = self._rule_in_words()
         self.render_spec: dict[str, Any] = {"kind": "frames"}
+        self._frames = FrameMaker(name)
         self._return = 0.0
 
     def _rule_in_words(self) -> str:
@@ -53,6 +55,7 @@ class GymnasiumEnvironment:
     def reset(self, seed: int) -> np.ndarray:
         """Start the episode with this seed."""
         self._return = 0.0
+        self._frames.begin_episode()
         observation, _ = self._env.reset(seed=seed)
         return self._shape(observation)
 
@@ -79,7 +82,7 @@ class GymnasiumEnvironment:
 
     def snapshot(self) -> np.ndarray:
         """The frame itself, uint8 [H, W, 3]."""
-        return np.ascontiguousarray(self._env.render(), dtype=np.uint8)
+        return self._frames.draw(self._env)
 
     def close(self) -> None:
         """Close the environment."""

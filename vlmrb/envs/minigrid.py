@@ -8,18 +8,19 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX
-from minigrid.core.world_object import Box, Door, Goal, WorldObj
+from minigrid.core.constants import COLOR_NAMES, COLOR_TO_IDX, OBJECT_TO_IDX
+from minigrid.core.world_object import Ball, Box, Door, Floor, Goal, Key, Lava, Wall, WorldObj
 from minigrid.envs.doorkey import DoorKeyEnv
 from minigrid.minigrid_env import MiniGridEnv
 
 from vlmrb.envs.base import Action, EnvStep
-from vlmrb.envs.minigrid_view import EMPTY, border_of_walls, egocentric_view
+from vlmrb.envs.minigrid_events import GridEvents
+from vlmrb.envs.minigrid_view import COLORS, EMPTY, OBJECTS, border_of_walls, egocentric_view
+from vlmrb.envs.wrapping import only_watched, wrappers_of
 from vlmrb.errors import EnvironmentSetupError
 from vlmrb.types import ActionSpec, Event, ObservationSpec
 
 _DOORKEY = re.compile(r"(?:MiniGrid-)?DoorKey-(\d+)x(\d+)(?:-v0)?")
-_FORWARD = ((1, 0), (0, 1), (-1, 0), (0, -1))
 CELL_VALUES = (11, 6, 4)  # object types, colours, states (the fourth state: the agent facing up)
 MISSION_WORDS = 24  # maximum number of mission words that are read
 
@@ -60,22 +61,20 @@ class MiniGridEnvironment:
 
     def __init__(self, env: gym.Env, observation: str = "egocentric", visuals: str = "normal") -> None:
         unwrapped = env.unwrapped
-        assert isinstance(unwrapped, MiniGridEnv)
-        if unwrapped.agent_pov:
-            raise EnvironmentSetupError("agent_pov=True does not support snapshots; create the environment with agent_pov=False")
+        assert isinstance(unwrapped, MiniGridEnv) and not unwrapped.agent_pov
         # without a TimeLimit the wrappers only check usage: call MiniGrid directly
-        self._env = env if any(isinstance(w, gym.wrappers.TimeLimit) for w in _wrappers(env)) else unwrapped
+        self._env = env if any(isinstance(w, gym.wrappers.TimeLimit) for w in wrappers_of(env)) else unwrapped
         self._grid_env = unwrapped
         self._full = observation == "full"
         self._view = unwrapped.agent_view_size
         self._reads_mission = bool(getattr(unwrapped.observation_space["mission"], "ordered_placeholders", None)) or (
             type(unwrapped.observation_space["mission"]).__name__ != "MissionSpace"
         )
-        self._tracker = GridTracker(self._view)
+        self._tracker, self._events = GridTracker(self._view), GridEvents(unwrapped)
         self._image = np.zeros((self._view, self._view, 3), np.uint8)
         self._mask = np.zeros((self._view, self._view), np.uint8)
         unwrapped.gen_obs = self._gen_obs  # the compiled view replaces MiniGrid's own
-        _limit_placements(unwrapped)
+        limit_placements(unwrapped)
         self.action_spec = ActionSpec(n=int(unwrapped.action_space.n))
         self.render_spec = {
             "kind": "minigrid",
@@ -90,61 +89,24 @@ class MiniGridEnvironment:
 
     def reset(self, seed: int) -> np.ndarray:
         """Start the episode with this seed."""
-        self._lay_out(seed)
+        lay_out(self._env, seed)
         self._mission = mission_words(self._grid_env.mission) if self._reads_mission else ()
         grid = self._grid_env.grid
         expected = self.observation_spec.grid_shape
-        if self._full and expected is not None and (grid.width, grid.height, 3) != expected:
-            raise EnvironmentSetupError(
-                f"the grid is now {grid.width}×{grid.height}, but was {expected[0]}×{expected[1]}: "
-                "this environment changes size between episodes; use --observation egocentric"
-            )
+        if self._full:
+            check_size((grid.width, grid.height, 3), expected)
         return self._observe()
-
-    def _lay_out(self, seed: int) -> None:
-        """Generate layouts until one succeeds; MiniGrid gives up on a layout with a RecursionError."""
-        for attempt in range(_MAX_LAYOUTS):
-            with contextlib.suppress(RecursionError):
-                self._env.reset(seed=None if attempt else seed)
-                return
-        raise EnvironmentSetupError(f"no layout succeeded in {_MAX_LAYOUTS} attempts; is there room for all objects?")
 
     def step(self, action: Action) -> EnvStep:
         """Act, and derive the events by comparing the state before and after."""
-        action = int(action)  # MiniGrid compares it several times, which is slower for NumPy scalars
-        env = self._grid_env
-        carried = env.carrying
-        x, y = int(env.agent_pos[0]), int(env.agent_pos[1])
-        step_x, step_y = _FORWARD[env.agent_dir]
-        front = env.grid.grid[(y + step_y) * env.grid.width + x + step_x]
-        door_state = (front.is_locked, front.is_open) if isinstance(front, Door) else None
-        _, reward, terminated, truncated, _ = self._env.step(action)
-        events = []
-        if env.carrying is not carried:
-            events += _carrying_events(carried, env.carrying)
-        if door_state is not None and door_state != (front.is_locked, front.is_open):
-            events += _door_events(front, *door_state)
-        if isinstance(front, Box) and action == env.actions.toggle:
-            events.append(Event("opened", "box", front.color))
-        success = None
+        self._events.watch()
+        _, reward, terminated, truncated, _ = self._env.step(int(action))  # MiniGrid is slower with NumPy's scalars
+        events, success = self._events.seen(), None
         if terminated or truncated:
             success = bool(terminated and reward > 0)
-            events += self._ending_events(success, terminated)
+            events += self._events.ending(success, bool(terminated))
+            events += [Event("success")] * success
         return EnvStep(self._observe(), float(reward), bool(terminated), bool(truncated), success, tuple(events))
-
-    def _ending_events(self, success: bool, terminated: bool) -> list[Event]:
-        env = self._grid_env
-        under = env.grid.get(*env.agent_pos)
-        events = []
-        if success and isinstance(under, Goal):
-            events.append(Event("goal_reached", "goal", under.color))
-        if success:
-            events.append(Event("success"))
-        elif terminated and under is not None and under.type == "lava":
-            events.append(Event("died", "lava", under.color))
-        elif terminated:
-            events.append(Event("failed"))
-        return events
 
     def snapshot(self) -> np.ndarray:
         """uint8 [S]: width, height, agent x, y, direction; the packed visibility mask; the grid's cells."""
@@ -248,24 +210,6 @@ def door_state(door: Door) -> int:
     return 0 if door.is_open else 2 if door.is_locked else 1
 
 
-def _carrying_events(before: WorldObj | None, after: WorldObj | None) -> list[Event]:
-    events = []
-    if before is not None:
-        events.append(Event("dropped", before.type, before.color))
-    if after is not None:
-        events.append(Event("picked_up", after.type, after.color))
-    return events
-
-
-def _door_events(door: Door, was_locked: bool, was_open: bool) -> list[Event]:
-    events = []
-    if was_locked and not door.is_locked:
-        events.append(Event("unlocked", "door", door.color))
-    if door.is_open != was_open:
-        events.append(Event("opened" if door.is_open else "closed", "door", door.color))
-    return events
-
-
 WORDS = tuple(
     "a after agent and avoid ball behind blue box by cell closed colour door drop find fetch front from get go goal green grey "
     "hallway if in is it key lava left locked make match matching maze must near next object of on one open opening or order "
@@ -273,12 +217,12 @@ WORDS = tuple(
     "using with yellow you your".split()
 )
 """Words of MiniGrid and BabyAI missions. Number 0 is 'no word', 1 any other word."""
-_WORD_NUMBERS = {word: number + 2 for number, word in enumerate(WORDS)}
+WORD_NUMBERS = {word: number + 2 for number, word in enumerate(WORDS)}
 
 
 def mission_words(mission: str) -> np.ndarray:
     """uint8 [MISSION_WORDS]: the mission's words as numbers, truncated or padded with 0."""
-    numbers = [_WORD_NUMBERS.get(word, 1) for word in re.findall(r"[a-z]+", mission.lower())][:MISSION_WORDS]
+    numbers = [WORD_NUMBERS.get(word, 1) for word in re.findall(r"[a-z]+", mission.lower())][:MISSION_WORDS]
     return np.array(numbers + [0] * (MISSION_WORDS - len(numbers)), np.uint8)
 
 
@@ -287,14 +231,57 @@ def make_doorkey(size: int) -> gym.Env:
     return DoorKeyEnv(size=size, render_mode="rgb_array")
 
 
-def _wrappers(env: gym.Env) -> list[gym.Env]:
-    chain = [env]
-    while isinstance(chain[-1], gym.Wrapper):
-        chain.append(chain[-1].env)
-    return chain
+def lay_out(env: gym.Env, seed: int | None) -> Any:
+    """Reset until a layout succeeds; MiniGrid gives up on a layout with a RecursionError. Returns what `reset` does.
+
+    Raises:
+        EnvironmentSetupError: none did.
+    """
+    for attempt in range(_MAX_LAYOUTS):
+        with contextlib.suppress(RecursionError):
+            return env.reset(seed=None if attempt else seed)
+    raise EnvironmentSetupError(f"no layout succeeded in {_MAX_LAYOUTS} attempts; is there room for all objects?")
 
 
-def _limit_placements(env: MiniGridEnv) -> None:
+def check_size(found: tuple[int, ...], expected: tuple[int, ...] | None) -> None:
+    """Check that a full grid still has the size that the network was made for.
+
+    Raises:
+        EnvironmentSetupError: it has not.
+    """
+    if found != expected and expected is not None:
+        raise EnvironmentSetupError(
+            f"the grid is now {found[0]}×{found[1]}, but was {expected[0]}×{expected[1]}: "
+            "this environment changes size between episodes; use --observation egocentric"
+        )
+
+
+_OBJECTS = (Ball, Box, Door, Floor, Goal, Key, Lava, Wall)
+
+
+def is_plain(env: gym.Env) -> bool:
+    """Whether `MiniGridEnvironment` is proven to do the same as this environment.
+
+    That is so for MiniGrid's own classes (a test compares every id) with its own objects, types and colours, if nothing is
+    replaced in them and no wrapper changes anything.
+    """
+    task: Any = env.unwrapped
+    return (
+        only_watched(env)
+        and type(task).__module__.partition(".")[0] == "minigrid"
+        and not task.agent_pov
+        and not any(callable(getattr(type(task), name, None)) for name in vars(task))
+        and all(kind in _OBJECTS for kind in vars(task).values() if isinstance(kind, type) and issubclass(kind, WorldObj))
+        and has_own_codes()
+    )
+
+
+def has_own_codes() -> bool:
+    """Whether MiniGrid's object types and colours are its own, without any that were added."""
+    return len(OBJECT_TO_IDX) == OBJECTS + 1 and len(COLOR_TO_IDX) == len(COLOR_NAMES) == COLORS
+
+
+def limit_placements(env: MiniGridEnv) -> None:
     """Limit the attempts to place the agent.
 
     BabyAI's rooms search for a cell with nothing in front of it, forever if a full room has none. They treat a

@@ -14,14 +14,26 @@ import numpy as np
 from vlmrb.envs.drawing import PackedState, ThreadedRenderer, check_side, leave_out_costly
 from vlmrb.envs.gymnasium_env import GymnasiumEnvironment
 from vlmrb.envs.headless import cannot_draw
+from vlmrb.envs.wrapping import only_watched
 
 FRAME_SIDE = 240
 """Side of the frames shown to the scorer, in pixels."""
 
 
-def is_mujoco(env: gym.Env) -> bool:
-    """Whether this is one of Gymnasium's own tasks, whose frames depend only on positions."""
-    return any(base.__module__ == "gymnasium.envs.mujoco.mujoco_env" for base in type(env.unwrapped).__mro__)
+def is_gymnasiums_own(env: gym.Env) -> bool:
+    """Whether this is one of Gymnasium's own tasks as it is registered, whose frames depend only on positions.
+
+    Other classes, functions that make an environment, and wrappers may change the model, the camera or the picture.
+    """
+    task = type(env.unwrapped)
+    module, _, name = str(env.spec.entry_point if env.spec else "").partition(":")
+    return (
+        only_watched(env)
+        and any(base.__module__ == "gymnasium.envs.mujoco.mujoco_env" for base in task.__mro__)
+        and task.__module__.startswith("gymnasium.envs.mujoco.")
+        and module.startswith("gymnasium.envs.mujoco")
+        and name == task.__name__
+    )
 
 
 class MuJoCoEnvironment(GymnasiumEnvironment):

@@ -79,7 +79,7 @@ def picture_notice(scorer: str, render_spec: Mapping[str, Any]) -> str:
         render_spec: how the run's frames are rendered.
     """
     learnt = _learnt(scorer)
-    if not learnt or render_spec.get("kind") == learnt["pictures"]:
+    if not learnt or render_spec.get("pictures", render_spec.get("kind")) == learnt["pictures"]:
         return ""
     return (
         f"{scorer} was trained only on pictures of {_WORLDS.get(learnt['pictures'], 'another world')}, so its labels mean "

@@ -10,6 +10,7 @@ import functools
 import io
 import logging
 import zlib
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -164,29 +165,33 @@ def _h264(pictures: np.ndarray, codec: str, layout: str) -> bytes:
     target = io.BytesIO()
     with av.open(target, "w", format="matroska") as container:
         options = {"qp": "0", "preset": "fast" if layout == "gray" else "veryfast"}
-        add_video(container, pictures, codec, layout, layout, options, 8)
+        add_video(container, (_frame(picture, layout) for picture in pictures), codec, options, 8)
     return target.getvalue()
 
 
-def add_video(container: Any, pictures: Any, codec: str, layout: str, stored: str, options: dict[str, str], fps: float) -> None:
-    """Encode pictures (each contiguous, all the same size) as the container's only stream."""
-    from fractions import Fraction
-
+def _frame(picture: np.ndarray, layout: str) -> Any:
     import av
     from av.video.reformatter import ColorRange
 
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=layout)
+    if layout == "gray":
+        frame.color_range = ColorRange.JPEG  # full range: 0–255 stay as they are
+    return frame
+
+
+def add_video(container: Any, frames: Iterable[Any], codec: str, options: dict[str, str], fps: float) -> None:
+    """Encode `av.VideoFrame`s, all of one size, pixel format and colour space, as the container's only stream."""
+    from fractions import Fraction
+
     stream = None
-    for picture in pictures:
+    for frame in frames:
         if stream is None:
             stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1000), options=options)
-            stream.height, stream.width = picture.shape[:2]
-            stream.pix_fmt = stored
-            stream.codec_context.thread_count = 1  # leave the other cores to the learner and the scorer
-            if layout == "gray":
-                stream.codec_context.color_range = ColorRange.JPEG  # full range: 0–255 stay as they are
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=layout)
-        if layout == "gray":
-            frame.color_range = ColorRange.JPEG
+            stream.height, stream.width, stream.pix_fmt = frame.height, frame.width, frame.format.name
+            context = stream.codec_context
+            context.thread_count = 1  # leave the other cores to the learner and the scorer
+            for tag in ("color_range", "colorspace", "color_primaries", "color_trc"):
+                setattr(context, tag, getattr(frame, tag))
         container.mux(stream.encode(frame))
     assert stream is not None, "a video has at least one frame"
     container.mux(stream.encode())

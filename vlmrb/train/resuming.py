@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from vlmrb.metrics import Counters
 from vlmrb.replay import ReplayBuffer
 from vlmrb.store import Store
 from vlmrb.train.labelling import Labelling
-from vlmrb.types import Prompt
+from vlmrb.types import Prompt, RunSummary
 
 _MAY_DIFFER = {
     "total_steps",
@@ -224,3 +225,17 @@ class Resuming:
 def _settings(config: TrainConfig) -> dict[str, Any]:
     """The settings that a checkpoint's contents depend on."""
     return config.model_dump(mode="json", exclude=_MAY_DIFFER)
+
+
+def check_pictures(run: RunSummary, render_spec: Mapping[str, Any]) -> None:
+    """Check that this version keeps a run's clips in the way that its row says.
+
+    Raises:
+        CheckpointError: it does not: of environments that are not MiniGrid's or Gymnasium's own, earlier versions kept states.
+    """
+    before, now = run.render_spec.get("kind"), render_spec.get("kind")
+    if before is not None and before != now:
+        raise CheckpointError(
+            f"run {run.run_id} was created by a different version, which kept clips of {run.config['env']} as {before!r} and not "
+            f"as {now!r}, and cannot be resumed; its clips can still be watched. Start a new run"
+        )

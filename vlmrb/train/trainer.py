@@ -39,7 +39,7 @@ from vlmrb.train.ending import Ending
 from vlmrb.train.keeping import Keeping
 from vlmrb.train.labelling import Labelling
 from vlmrb.train.outage import Outage
-from vlmrb.train.resuming import Learned, Resuming
+from vlmrb.train.resuming import Learned, Resuming, check_pictures
 from vlmrb.train.signals import Signals
 from vlmrb.train.takeover import TakeOver
 from vlmrb.types import (
@@ -115,6 +115,7 @@ class Trainer:
         self._record_frames = config.keep_clips or config.scorer is not None
         self._envs = VectorEnv([make_env(config) for _ in range(config.n_envs)], self._next_episode_seed, self._record_frames)
         first = self._envs.envs[0]
+        check_pictures(store.run(run_id), first.render_spec)
         self._agent = make_agent(config, first.observation_spec, first.action_spec, self._rngs["agent"])
         self._play = Play(self._envs.envs, self._rngs["play"]) if config.play_steps else None
         self._method = replay_method(config.replay)
