@@ -21,19 +21,20 @@ def make_env(config: TrainConfig) -> Environment:
     from vlmrb.envs.minigrid import MiniGridEnvironment, doorkey_size, make_doorkey
     from vlmrb.envs.mujoco_env import MuJoCoEnvironment, is_mujoco
 
+    rule = config.success_return, config.success_step
     if _is_manipulation(config.env):
         from vlmrb.envs.ogbench_env import OGBenchEnvironment
 
         _only_normal_visuals(config)
-        return OGBenchEnvironment(config.env)
+        return OGBenchEnvironment(config.env, *rule)
     size = doorkey_size(config.env)
     env = make_doorkey(size) if size is not None else make_registered(config.env)
     if isinstance(env.unwrapped, MiniGridEnv):
-        return MiniGridEnvironment(env, config.observation, config.visuals)
+        return MiniGridEnvironment(env, config.observation, config.visuals, *rule)
     _only_normal_visuals(config)
     if is_mujoco(env):
-        return MuJoCoEnvironment(env, config.env, config.success_return)
-    return GymnasiumEnvironment(env, config.success_return)
+        return MuJoCoEnvironment(env, config.env, *rule)
+    return GymnasiumEnvironment(env, *rule)
 
 
 def _only_normal_visuals(config: TrainConfig) -> None:

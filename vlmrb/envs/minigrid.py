@@ -14,7 +14,9 @@ from minigrid.envs.doorkey import DoorKeyEnv
 from minigrid.minigrid_env import MiniGridEnv
 
 from vlmrb.envs.base import Action, EnvStep
+from vlmrb.envs.checks import as_reward
 from vlmrb.envs.minigrid_view import EMPTY, border_of_walls, egocentric_view
+from vlmrb.envs.success import SuccessRule
 from vlmrb.errors import EnvironmentSetupError
 from vlmrb.types import ActionSpec, Event, ObservationSpec
 
@@ -54,11 +56,19 @@ class MiniGridEnvironment:
         env: a MiniGrid environment created with render_mode='rgb_array'.
         observation: 'egocentric' or 'full'.
         visuals: how frames are rendered: 'normal', 'swapped' or 'abstract'.
+        success_return: return at which a step counts as a success, or None for a positive reward (at the last step: if it
+            terminates the episode).
+        success_step: 'last' if the last step of an episode decides, 'any' if any step does.
     """
 
-    success_rule = "the episode terminated with a positive reward"
-
-    def __init__(self, env: gym.Env, observation: str = "egocentric", visuals: str = "normal") -> None:
+    def __init__(
+        self,
+        env: gym.Env,
+        observation: str = "egocentric",
+        visuals: str = "normal",
+        success_return: float | None = None,
+        success_step: str = "last",
+    ) -> None:
         unwrapped = env.unwrapped
         assert isinstance(unwrapped, MiniGridEnv)
         if unwrapped.agent_pov:
@@ -77,6 +87,11 @@ class MiniGridEnvironment:
         unwrapped.gen_obs = self._gen_obs  # the compiled view replaces MiniGrid's own
         _limit_placements(unwrapped)
         self.action_spec = ActionSpec(n=int(unwrapped.action_space.n))
+        self.time_limit, self.notice = int(unwrapped.max_steps), ""
+        self._any_step = success_step == "any"
+        own = "a positive reward" if self._any_step else "the episode terminated with a positive reward"
+        self._success = SuccessRule(own, success_return, success_step)
+        self.success_rule = self._success.words
         self.render_spec = {
             "kind": "minigrid",
             "tile_size": unwrapped.tile_size,
@@ -90,6 +105,7 @@ class MiniGridEnvironment:
 
     def reset(self, seed: int) -> np.ndarray:
         """Start the episode with this seed."""
+        self._success.begin()
         self._lay_out(seed)
         self._mission = mission_words(self._grid_env.mission) if self._reads_mission else ()
         grid = self._grid_env.grid
@@ -118,7 +134,8 @@ class MiniGridEnvironment:
         step_x, step_y = _FORWARD[env.agent_dir]
         front = env.grid.grid[(y + step_y) * env.grid.width + x + step_x]
         door_state = (front.is_locked, front.is_open) if isinstance(front, Door) else None
-        _, reward, terminated, truncated, _ = self._env.step(action)
+        _, given, terminated, truncated, _ = self._env.step(action)
+        reward = as_reward(given)
         events = []
         if env.carrying is not carried:
             events += _carrying_events(carried, env.carrying)
@@ -126,21 +143,23 @@ class MiniGridEnvironment:
             events += _door_events(front, *door_state)
         if isinstance(front, Box) and action == env.actions.toggle:
             events.append(Event("opened", "box", front.color))
-        success = None
-        if terminated or truncated:
-            success = bool(terminated and reward > 0)
-            events += self._ending_events(success, terminated)
-        return EnvStep(self._observe(), float(reward), bool(terminated), bool(truncated), success, tuple(events))
+        ended = bool(terminated or truncated)
+        success = self._success.step(reward > 0 and bool(terminated or self._any_step), reward, ended)
+        if ended:
+            events += self._ending_events(bool(terminated and reward > 0), terminated)
+        if self._success.came_now:
+            events.append(Event("success"))
+        return EnvStep(self._observe(), reward, bool(terminated), bool(truncated), success, tuple(events))
 
-    def _ending_events(self, success: bool, terminated: bool) -> list[Event]:
+    def _ending_events(self, good: bool, terminated: bool) -> list[Event]:
         env = self._grid_env
         under = env.grid.get(*env.agent_pos)
         events = []
-        if success and isinstance(under, Goal):
+        if good and isinstance(under, Goal):
             events.append(Event("goal_reached", "goal", under.color))
-        if success:
-            events.append(Event("success"))
-        elif terminated and under is not None and under.type == "lava":
+        if good:
+            return events
+        if terminated and under is not None and under.type == "lava":
             events.append(Event("died", "lava", under.color))
         elif terminated:
             events.append(Event("failed"))
