@@ -126,7 +126,13 @@ def _row(item: RunListItem, job: Job | None) -> RunRow:
 def _warning(run: RunSummary) -> str:
     """What is wrong with a run that goes on nevertheless, or ''."""
     counters = run.counters
-    notices = (counters.scoring_error, counters.store_notice, counters.checkpoint_notice, counters.prompt_notice)
+    notices = (
+        counters.scoring_error,
+        counters.store_notice,
+        counters.checkpoint_notice,
+        counters.environment_notice,
+        counters.prompt_notice,
+    )
     return _silence(run) or next(filter(None, notices), "")
 
 

@@ -60,8 +60,9 @@ def train_run(arguments: argparse.Namespace) -> int:
     with Store(arguments.store, create=not arguments.resume) as store:
         result = _train(store, config, arguments)
         run = store.run(result.run_id)
-    # even when quiet: a run whose scoring failed, or whose scores mean nothing, is not what the user asked for
-    if warning := run.error or (arguments.quiet and run.counters.prompt_notice):
+    # even when quiet: a run whose scoring failed, or whose scores or success rates mean something else, is not what was asked for
+    notices = (run.counters.environment_notice, run.counters.prompt_notice) if arguments.quiet else ()
+    if warning := run.error or "; ".join(filter(None, notices)):
         text.complain(f"warning: {warning}")
     _report(result, arguments)
     return EXIT_INTERRUPTED if result.status == "interrupted" else 0
