@@ -131,6 +131,7 @@ def _warning(run: RunSummary) -> str:
         counters.unknown_notice,
         counters.store_notice,
         counters.checkpoint_notice,
+        counters.environment_notice,
         counters.prompt_notice,
     )
     return _silence(run) or next(filter(None, notices), "")

@@ -15,7 +15,7 @@ from typing import Any
 
 from vlmrb.checkpoint import has_buffer, link_checkpoint, list_checkpoints, settings_of, size_of
 from vlmrb.config import TrainConfig, defaults_for, make_config, unread_settings
-from vlmrb.creation import CheckedRun, check_run, write_run
+from vlmrb.creation import CheckedRun, Tried, check_run, write_run
 from vlmrb.errors import CheckpointError, ConfigError
 from vlmrb.kept import kept_checkpoints
 from vlmrb.moments import EVERY, SUCCESSES
@@ -30,12 +30,14 @@ MAX_BRANCHES = 500
 _TASK = "the buffer and the networks were made for the parent's task"
 _NETWORKS = "it is part of the networks, which the branch takes over"
 _BUFFER = "it decides where items lie in the buffer, which the branch takes over"
+_SUCCESS = "a success has to mean the same before and after"
 _START = "it concerns the start of the run, which is over"
 
 FIXED: Mapping[str, str] = {
     "env": _TASK,
     "observation": _TASK,
-    "success_return": "a success has to mean the same before and after",
+    "success_return": _SUCCESS,
+    "success_step": _SUCCESS,
     "visuals": "the parent's clips are stored as it drew them",
     "n_envs": _BUFFER,
     "buffer_size": _BUFFER,
@@ -132,7 +134,8 @@ def branch(
         raise ConfigError(f"branch: got {len(changes) * len(seeds)} branches; allowed: 1 to {MAX_BRANCHES}")
     point = _find(branch_points(store, run_id), parent, at)
     config = make_config(**parent.config)
-    checked = [check_run(_changed(config, dict(change), point.step, steps)) for change in changes]
+    tried: Tried = {}
+    checked = [check_run(_changed(config, dict(change), point.step, steps), tried) for change in changes]
     if len({run.config.model_dump_json() for run in checked}) < len(checked):
         raise ConfigError("branch: two of the branches are the same; change a setting of one, or give each seed once")
     chosen, run_ids = list(tags), list[int]()

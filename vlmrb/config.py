@@ -111,7 +111,16 @@ class TrainConfig(BaseModel):
         "environment",
     )
     success_return: float | None = _option(
-        None, "count an episode as a success when its return reaches this (default: the environment's own rule)", "environment"
+        None,
+        "count a step as a success when the episode's return so far reaches this (default: the environment's own rule: what it "
+        "reports as info['is_success'] or info['success'], else its registered reward threshold; MiniGrid: the episode "
+        "terminated with a positive reward); anything but true or false is unknown and left out of success rates",
+        "environment",
+    )
+    success_step: Literal["last", "any"] = _option(
+        "last",
+        "which steps decide whether an episode is a success: its last one, or any",
+        "environment",
     )
     n_envs: int = _option(8, "number of parallel environments", "environment", ge=1, le=1024)
 
@@ -281,6 +290,14 @@ class TrainConfig(BaseModel):
     # -- bookkeeping
     eval_interval: int = _option(20_000, "steps between evaluations on held-out seeds", "evaluation", ge=1)
     eval_episodes: int = _option(40, "episodes per evaluation", "evaluation", ge=1, le=10_000)
+    eval_max_steps: int | None = _option(
+        None,
+        "maximum length of an evaluation episode; one that reaches it counts as not successful, and the run says so (default: "
+        "10000, or the environment's own time limit where that is longer)",
+        "evaluation",
+        ge=1,
+        le=10_000_000,
+    )
     eval_epsilon: float = _option(
         0.05, "probability of a random action during evaluation", "evaluation", ge=0, le=1, agents=VALUE_BASED
     )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from vlmrb.agents import check_agent
 from vlmrb.config import TrainConfig
-from vlmrb.envs import check_play, make_env
+from vlmrb.envs import TriedEnvironment, try_env, what_is_tried
+from vlmrb.errors import ConfigError
+from vlmrb.memory import available_memory, in_gib
+from vlmrb.replay.buffer import bytes_per_item
 from vlmrb.scoring import check_scorer, fit_to_pictures, resolve_prompt
 from vlmrb.store import Store
-from vlmrb.types import Lineage
+from vlmrb.types import ActionSpec, Lineage, ObservationSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,26 +31,66 @@ class CheckedRun:
         return replace(self, config=self.config.model_copy(update={"seed": seed}))
 
 
-def check_run(config: TrainConfig) -> CheckedRun:
-    """Check that a run of `config` can start here; creates its environment once.
+WEIGHT_BYTES = 20
+"""A weight of the network that acts, with its gradient, the optimiser's two numbers, and the target network's."""
+
+Tried = dict[tuple[Any, ...], TriedEnvironment]
+"""Environments that have been tried, by what was tried of them."""
+
+
+def check_run(config: TrainConfig, tried: Tried | None = None) -> CheckedRun:
+    """Check that a run of `config` can start here: its environment is tried once, and its replay buffer has to fit.
+
+    Args:
+        config: its settings.
+        tried: the environments of runs that were checked just before; this one's is added.
 
     Raises:
-        VlmrbError: the environment, scorer or prompt cannot be used, or the agent does not support its actions.
+        VlmrbError: the environment, scorer or prompt cannot be used, the agent does not support its actions, or the replay
+            buffer is larger than the memory.
     """
     if config.scorer is not None:
         check_scorer(config.scorer)
     resolve_prompt(config.prompt)
-    env = make_env(config)
-    try:
-        check_agent(config, env.action_spec)
-        if config.play_steps:
-            check_play(env)
-        return CheckedRun(_with_fitting_scorer(config, env.render_spec), env.render_spec, env.success_rule)
-    finally:
-        env.close()
+    tried = {} if tried is None else tried
+    key = what_is_tried(config)
+    if key not in tried:
+        tried[key] = try_env(config)
+    env = tried[key]
+    check_agent(config, env.action_spec)
+    check_memory(config, env.observation_spec, env.action_spec)
+    return CheckedRun(with_fitting_scorer(config, env.render_spec), env.render_spec, env.success_rule)
 
 
-def _with_fitting_scorer(config: TrainConfig, render_spec: dict[str, Any]) -> TrainConfig:
+def check_memory(config: TrainConfig, observations: ObservationSpec, actions: ActionSpec) -> None:
+    """Check that there is memory for what the run will put into its replay buffer, and for its networks.
+
+    Raises:
+        ConfigError: there is not; the message has the sizes and the ways out.
+    """
+    available = available_memory()
+    seen = math.prod(observations.shape) if observations.kind == "vector" else 0
+    networks = (seen + actions.n) * config.hidden_size * WEIGHT_BYTES
+    if networks > available:
+        raise ConfigError(
+            f"hidden_size: with {config.hidden_size}, the networks for {config.env} ({seen:,} observed numbers, {actions.n:,} "
+            f"choices of an action) take about {in_gib(networks)}, and {in_gib(available)} of memory are available here. Give a "
+            "smaller hidden_size, or wrap the environment so that it has fewer"
+        )
+    size = bytes_per_item(observations, actions)
+    held = min(config.buffer_size, config.total_steps)
+    if held * size <= available:
+        return
+    shape = "×".join(map(str, observations.shape))
+    kind = f"images of {shape}" if observations.kind == "image" else f"{shape} numbers"
+    raise ConfigError(
+        f"buffer_size: {held:,} transitions of {config.env} ({kind} each before and after the step) take {in_gib(held * size)}, "
+        f"and {in_gib(available)} of memory are available here. Give at most {available // size:,}, or shrink the observations "
+        "(for images: gymnasium.wrappers.ResizeObservation or GrayscaleObservation)"
+    )
+
+
+def with_fitting_scorer(config: TrainConfig, render_spec: dict[str, Any]) -> TrainConfig:
     """Replace 'embedded' by the model made for the run's frames."""
     if config.scorer is None or (fitting := fit_to_pictures(config.scorer, render_spec)) == config.scorer:
         return config

@@ -3,6 +3,8 @@
     VlmrbError
     ├── ConfigError              a setting is out of range or conflicts with another (also a ValueError)
     ├── EnvironmentSetupError    an environment does not exist, or cannot be created or used
+    │   └── EnvironmentFailedError   it fails in a run, or gives something that nothing can be learned from
+    ├── DivergedError            learning gives numbers that are NaN or infinite
     ├── StoreError               the database cannot do what was asked
     │   ├── StoreUnavailableError    unreachable, read-only, deleted while in use, or its folder does not exist
     │   │   └── StoreBusyError           locked or unreachable at the moment; trying again later may succeed
@@ -33,6 +35,14 @@ class ConfigError(VlmrbError, ValueError):
 
 class EnvironmentSetupError(VlmrbError):
     """An environment does not exist, or cannot be created or used."""
+
+
+class EnvironmentFailedError(EnvironmentSetupError):
+    """An environment fails in a run, or gives something that nothing can be learned from, such as a NaN reward."""
+
+
+class DivergedError(VlmrbError):
+    """Learning gives numbers that are NaN or infinite."""
 
 
 class StoreError(VlmrbError):

@@ -43,7 +43,7 @@ class Corridor(gym.Env):
         return self._observation(), {}
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Move. `is_success` is what the success rate is counted by."""
+        """Move. `is_success`, at the last step of an episode, is what the success rate is counted by."""
         self._agent = int(np.clip(self._agent + (1 if action == 1 else -1), 0, CELLS - 1))
         at_lamp = self._agent == self._lamp
         return self._observation(), float(at_lamp), at_lamp, False, {"is_success": at_lamp}

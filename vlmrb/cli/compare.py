@@ -46,9 +46,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "run_ids", metavar="RUN", nargs="*", type=positive_integer, help="run numbers (default: all runs that have ended)"
     )
-    parser.add_argument(
-        "--metric", metavar="M", default="eval/success_rate", help="metric to compare (default: eval/success_rate)"
-    )
+    parser.add_argument("--metric", metavar="M", default=SUCCESS, help=f"metric to compare (default: {SUCCESS})")
     parser.add_argument(
         "--at",
         metavar="STEP",

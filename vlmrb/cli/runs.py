@@ -15,7 +15,7 @@ from vlmrb.cli.options import add_command, add_run_argument, positive_integer, s
 from vlmrb.cli.score import agreement_json
 from vlmrb.config import replay_ratio
 from vlmrb.errors import NotFoundError
-from vlmrb.types import Lineage, RunCounters
+from vlmrb.types import SUCCESS, Lineage, RunCounters
 
 if TYPE_CHECKING:
     from vlmrb.branching import BranchPoint
@@ -49,8 +49,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--metric",
         metavar="M",
-        default="eval/success_rate",
-        help="name of the metric, as shown by 'show' (default: eval/success_rate)",
+        default=SUCCESS,
+        help=f"name of the metric, as shown by 'show' (default: {SUCCESS})",
     )
     parser.add_argument("--since", type=step_count, metavar="STEP", default=0, help="only from this step on")
 

@@ -60,9 +60,10 @@ def train_run(arguments: argparse.Namespace) -> int:
     with Store(arguments.store, create=not arguments.resume) as store:
         result = _train(store, config, arguments)
         run = store.run(result.run_id)
-    # even when quiet: a run whose scoring failed, or whose scores mean nothing, is not what the user asked for
+    # even when quiet: a run whose scoring failed, or whose scores or success rates mean something else, is not what was asked for
     counters = run.counters
-    for warning in filter(None, (run.error or (arguments.quiet and counters.prompt_notice), counters.unknown_notice)):
+    quiet = (counters.environment_notice, counters.prompt_notice) if arguments.quiet and not run.error else ()
+    for warning in filter(None, (run.error, *quiet, counters.unknown_notice)):
         text.complain(f"warning: {warning}")
     _report(result, arguments)
     return EXIT_INTERRUPTED if result.status == "interrupted" else 0

@@ -10,12 +10,14 @@ from vlmrb.envs.factory import make_env
 from vlmrb.envs.headless import cannot_draw, choose_gl
 from vlmrb.envs.play import Play, check_play
 from vlmrb.envs.rendering import make_renderer
+from vlmrb.envs.trying import TriedEnvironment, try_env, what_is_tried
 from vlmrb.envs.vector import VectorEnv, VectorStep
 
 __all__ = [
     "EnvStep",
     "Environment",
     "Play",
+    "TriedEnvironment",
     "VectorEnv",
     "VectorStep",
     "cannot_draw",
@@ -23,4 +25,6 @@ __all__ = [
     "choose_gl",
     "make_env",
     "make_renderer",
+    "try_env",
+    "what_is_tried",
 ]

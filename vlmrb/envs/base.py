@@ -19,7 +19,7 @@ class EnvStep(NamedTuple):
     reward: float
     terminated: bool
     truncated: bool
-    success: bool | None  # known at the end of an episode; None if the environment has no notion of it
+    success: bool | None  # of the episode: known at its end, if at all; True as soon as nothing can change that
     events: tuple[Event, ...]  # ground truth, never shown to the learner
 
 
@@ -32,6 +32,14 @@ class Environment(Protocol):
     """JSON recipe for `make_renderer`: turns snapshots into frames in any process."""
     success_rule: str
     """When an episode counts as a success, in words."""
+
+    @property
+    def time_limit(self) -> int | None:
+        """Steps after which it ends an episode by itself, as far as it says so."""
+
+    @property
+    def notice(self) -> str:
+        """What it reported that cannot be used, in words; '' if nothing. The run goes on."""
 
     def reset(self, seed: int) -> np.ndarray:
         """Start the episode with this seed and return its first observation."""

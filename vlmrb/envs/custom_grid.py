@@ -31,6 +31,7 @@ from vlmrb.envs.minigrid import (
 )
 from vlmrb.envs.minigrid_events import GridEvents
 from vlmrb.envs.minigrid_view import EMPTY
+from vlmrb.envs.success import SuccessRule
 from vlmrb.envs.wrapping import wrappers_of
 from vlmrb.errors import EnvironmentSetupError
 from vlmrb.types import ObservationSpec
@@ -51,22 +52,30 @@ class CustomGridEnvironment(GymnasiumEnvironment):
         env: created with render_mode='rgb_array'.
         name: its id, for errors.
         observation: 'egocentric' for its own observation, or 'full' for the whole grid.
-        success_return: return at which an episode counts as a success, or None for the environment's own rule.
+        success_return: return at which a step counts as a success, or None for the environment's own rule.
+        success_step: 'last' if the last step of an episode decides, 'any' if any step does.
 
     Raises:
         EnvironmentSetupError: the agents cannot use the action or observation space.
     """
 
-    def __init__(self, env: gym.Env, name: str, observation: str = "egocentric", success_return: float | None = None) -> None:
+    def __init__(
+        self,
+        env: gym.Env,
+        name: str,
+        observation: str = "egocentric",
+        success_return: float | None = None,
+        success_step: str = "last",
+    ) -> None:
         task: Any = env.unwrapped
         is_plain_below = is_plain(task)
         limit_placements(task)
         full = observation == "full"
         self._reading = _Reading(_with_full_grid(env, name) if full else env, full)
-        super().__init__(self._reading, success_return)
+        super().__init__(self._reading, success_return, success_step)
         self.observation_spec = self._reading.layout or self.observation_spec
-        if self._success_return is None:
-            self.success_rule = _OWN_RULE
+        self._success = SuccessRule(_OWN_RULE, success_return, success_step)
+        self.success_rule = self._success.words
         if is_plain_below:
             self.render_spec = self.render_spec | {"pictures": "minigrid"}
         self._events = GridEvents(task)

@@ -27,21 +27,22 @@ def make_env(config: TrainConfig) -> Environment:
     from vlmrb.envs.minigrid import MiniGridEnvironment, is_plain
     from vlmrb.envs.mujoco_env import MuJoCoEnvironment, is_gymnasiums_own
 
+    rule = config.success_return, config.success_step
     if _is_manipulation(config.env):
         from vlmrb.envs.ogbench_env import OGBenchEnvironment
 
         _only_normal_visuals(config)
-        return OGBenchEnvironment(config.env)
+        return OGBenchEnvironment(config.env, *rule)
     env = _make(config.env)
     if isinstance(env.unwrapped, MiniGridEnv):
         if is_plain(env):
-            return MiniGridEnvironment(env, config.observation, config.visuals)
+            return MiniGridEnvironment(env, config.observation, config.visuals, *rule)
         _only_normal_visuals(config)
-        return CustomGridEnvironment(env, config.env, config.observation, config.success_return)
+        return CustomGridEnvironment(env, config.env, config.observation, *rule)
     _only_normal_visuals(config)
     if is_gymnasiums_own(env):
-        return MuJoCoEnvironment(env, config.env, config.success_return)
-    return GymnasiumEnvironment(env, config.success_return)
+        return MuJoCoEnvironment(env, config.env, *rule)
+    return GymnasiumEnvironment(env, *rule)
 
 
 def _make(env_id: str) -> gym.Env:

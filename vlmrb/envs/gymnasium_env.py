@@ -9,76 +9,65 @@ import numpy as np
 
 from vlmrb.envs.actions import BoxActions
 from vlmrb.envs.base import Action, EnvStep
+from vlmrb.envs.checks import as_reward
 from vlmrb.envs.frames import FrameMaker
+from vlmrb.envs.observations import Observations
+from vlmrb.envs.success import SuccessRule
 from vlmrb.errors import EnvironmentSetupError
-from vlmrb.types import ActionSpec, Event, ObservationSpec
+from vlmrb.types import ActionSpec, Event
 
 
 class GymnasiumEnvironment:
     """One Gymnasium environment.
 
-    With `success_return`, an episode is a success if its return reaches it. Otherwise success is `info['is_success']` or
-    `info['success']` if the environment reports one, else whether the return reaches the registered reward threshold,
-    else unknown (None).
+    A success is what a step reports as `info['is_success']` or `info['success']`; where it reports none, a return of at least
+    the registered reward threshold; if there is none, unknown (`SuccessRule`).
 
     Args:
         env: created with render_mode='rgb_array'.
-        success_return: return at which an episode counts as a success, or None for the environment's own rule.
+        success_return: return at which a step counts as a success, or None for the environment's own rule.
+        success_step: 'last' if the last step of an episode decides, 'any' if any step does.
     """
 
-    def __init__(self, env: gym.Env, success_return: float | None = None) -> None:
+    def __init__(self, env: gym.Env, success_return: float | None = None, success_step: str = "last") -> None:
         name = env.spec.id if env.spec else type(env.unwrapped).__name__
         self._box = BoxActions(env.action_space, name) if isinstance(env.action_space, gym.spaces.Box) else None
         if self._box is None and not isinstance(env.action_space, gym.spaces.Discrete):
             raise EnvironmentSetupError(f"{name}: the action space is {env.action_space}; agents need Discrete or Box")
-        if not isinstance(env.observation_space, gym.spaces.Box):
-            env = gym.wrappers.FlattenObservation(env)
         self._env = env
         self._first_action = 0 if self._box else int(env.action_space.start)
         self.action_spec = self._box.spec if self._box else ActionSpec(n=int(env.action_space.n))
-        self.observation_spec = _spec(env.observation_space, name)
+        self._observations = Observations(env.observation_space, name)
+        self.observation_spec = self._observations.spec
         registered = env.spec.reward_threshold if env.spec else None
-        self._success_return = success_return if success_return is not None else registered
-        self._own_rule = success_return is None
-        self.success_rule = self._rule_in_words()
+        otherwise = "unknown" if registered is None else f"a return of at least {registered:g}"
+        own = f"info['is_success'] or info['success'] where reported, otherwise {otherwise}"
+        self._success = SuccessRule(own, success_return, success_step, registered)
+        self.success_rule = self._success.words
+        self.time_limit = _time_limit(env)
         self.render_spec: dict[str, Any] = {"kind": "frames"}
         self._frames = FrameMaker(name)
-        self._return = 0.0
 
-    def _rule_in_words(self) -> str:
-        if not self._own_rule:
-            return f"the episode's return reached {self._success_return:g}"
-        if self._success_return is None:
-            return "info['is_success'] or info['success'] where reported, otherwise unknown"
-        return f"info['is_success'] or info['success'] where reported, otherwise a return of at least {self._success_return:g}"
+    @property
+    def notice(self) -> str:
+        """What it reported as success that is no truth value; '' if nothing."""
+        return self._success.notice
 
     def reset(self, seed: int) -> np.ndarray:
         """Start the episode with this seed."""
-        self._return = 0.0
+        self._success.begin()
         self._frames.begin_episode()
         observation, _ = self._env.reset(seed=seed)
-        return self._shape(observation)
+        return self._observations.read(observation)
 
     def step(self, action: Action) -> EnvStep:
         """Act."""
         own = self._first_action + int(action) if self._box is None else self._box.map(np.asarray(action))
-        observation, reward, terminated, truncated, info = self._env.step(own)
-        self._return += float(reward)
-        success: bool | None = None
-        events: tuple[Event, ...] = ()
-        if terminated or truncated:
-            success = self._success(info)
-            events = (Event("success"),) if success else ()
-        return EnvStep(self._shape(observation), float(reward), bool(terminated), bool(truncated), success, events)
-
-    def _success(self, info: dict) -> bool | None:
-        reported = info.get("is_success", info.get("success"))
-        if self._own_rule and reported is not None:
-            return bool(reported)
-        return None if self._success_return is None else self._return >= self._success_return
-
-    def _shape(self, observation: np.ndarray) -> np.ndarray:
-        return np.asarray(observation, self.observation_spec.dtype).reshape(self.observation_spec.shape)
+        observation, given, terminated, truncated, info = self._env.step(own)
+        reward, ended = as_reward(given), bool(terminated or truncated)
+        success = self._success.step(_reported(info), reward, ended)
+        events = (Event("success"),) if self._success.came_now else ()
+        return EnvStep(self._observations.read(observation), reward, bool(terminated), bool(truncated), success, events)
 
     def snapshot(self) -> np.ndarray:
         """The frame itself, uint8 [H, W, 3]."""
@@ -89,9 +78,17 @@ class GymnasiumEnvironment:
         self._env.close()
 
 
-def _spec(space: gym.spaces.Box, name: str) -> ObservationSpec:
-    if len(space.shape) == 3 and space.dtype == np.uint8:
-        return ObservationSpec("image", tuple(space.shape), "uint8")
-    if len(space.shape) > 3 or 0 in space.shape:
-        raise EnvironmentSetupError(f"{name}: observations of shape {space.shape}; allowed: vectors and (H, W, C) images")
-    return ObservationSpec("vector", (int(np.prod(space.shape)),), "float32")
+def _reported(info: Any) -> Any:
+    """What a step reports of success, None for nothing."""
+    reported = info.get("is_success")
+    return info.get("success") if reported is None else reported
+
+
+def _time_limit(env: gym.Env) -> int | None:
+    """Steps after which Gymnasium itself ends an episode, as far as it says so."""
+    limits = [env.spec.max_episode_steps] if env.spec else []
+    while isinstance(env, gym.Wrapper):
+        if isinstance(env, gym.wrappers.TimeLimit):
+            limits.append(env._max_episode_steps)
+        env = env.env
+    return max((int(limit) for limit in limits if limit is not None and limit > 0), default=None)

@@ -14,8 +14,10 @@ from minigrid.envs.doorkey import DoorKeyEnv
 from minigrid.minigrid_env import MiniGridEnv
 
 from vlmrb.envs.base import Action, EnvStep
+from vlmrb.envs.checks import as_reward
 from vlmrb.envs.minigrid_events import GridEvents
 from vlmrb.envs.minigrid_view import COLORS, EMPTY, OBJECTS, border_of_walls, egocentric_view
+from vlmrb.envs.success import SuccessRule
 from vlmrb.envs.wrapping import only_watched, wrappers_of
 from vlmrb.errors import EnvironmentSetupError
 from vlmrb.types import ActionSpec, Event, ObservationSpec
@@ -55,11 +57,19 @@ class MiniGridEnvironment:
         env: a MiniGrid environment created with render_mode='rgb_array'.
         observation: 'egocentric' or 'full'.
         visuals: how frames are rendered: 'normal', 'swapped' or 'abstract'.
+        success_return: return at which a step counts as a success, or None for a positive reward (at the last step: if it
+            terminates the episode).
+        success_step: 'last' if the last step of an episode decides, 'any' if any step does.
     """
 
-    success_rule = "the episode terminated with a positive reward"
-
-    def __init__(self, env: gym.Env, observation: str = "egocentric", visuals: str = "normal") -> None:
+    def __init__(
+        self,
+        env: gym.Env,
+        observation: str = "egocentric",
+        visuals: str = "normal",
+        success_return: float | None = None,
+        success_step: str = "last",
+    ) -> None:
         unwrapped = env.unwrapped
         assert isinstance(unwrapped, MiniGridEnv) and not unwrapped.agent_pov
         # without a TimeLimit the wrappers only check usage: call MiniGrid directly
@@ -76,6 +86,11 @@ class MiniGridEnvironment:
         unwrapped.gen_obs = self._gen_obs  # the compiled view replaces MiniGrid's own
         limit_placements(unwrapped)
         self.action_spec = ActionSpec(n=int(unwrapped.action_space.n))
+        self.time_limit, self.notice = int(unwrapped.max_steps), ""
+        self._any_step = success_step == "any"
+        own = "a positive reward" if self._any_step else "the episode terminated with a positive reward"
+        self._success = SuccessRule(own, success_return, success_step)
+        self.success_rule = self._success.words
         self.render_spec = {
             "kind": "minigrid",
             "tile_size": unwrapped.tile_size,
@@ -89,6 +104,7 @@ class MiniGridEnvironment:
 
     def reset(self, seed: int) -> np.ndarray:
         """Start the episode with this seed."""
+        self._success.begin()
         lay_out(self._env, seed)
         self._mission = mission_words(self._grid_env.mission) if self._reads_mission else ()
         grid = self._grid_env.grid
@@ -100,13 +116,15 @@ class MiniGridEnvironment:
     def step(self, action: Action) -> EnvStep:
         """Act, and derive the events by comparing the state before and after."""
         self._events.watch()
-        _, reward, terminated, truncated, _ = self._env.step(int(action))  # MiniGrid is slower with NumPy's scalars
-        events, success = self._events.seen(), None
-        if terminated or truncated:
-            success = bool(terminated and reward > 0)
-            events += self._events.ending(success, bool(terminated))
-            events += [Event("success")] * success
-        return EnvStep(self._observe(), float(reward), bool(terminated), bool(truncated), success, tuple(events))
+        _, given, terminated, truncated, _ = self._env.step(int(action))  # MiniGrid is slower with NumPy's scalars
+        reward, ended = as_reward(given), bool(terminated or truncated)
+        events = self._events.seen()
+        success = self._success.step(reward > 0 and bool(terminated or self._any_step), reward, ended)
+        if ended:
+            events += self._events.ending(bool(terminated and reward > 0), bool(terminated))
+        if self._success.came_now:
+            events.append(Event("success"))
+        return EnvStep(self._observe(), reward, bool(terminated), bool(truncated), success, tuple(events))
 
     def snapshot(self) -> np.ndarray:
         """uint8 [S]: width, height, agent x, y, direction; the packed visibility mask; the grid's cells."""

@@ -42,11 +42,11 @@ class MuJoCoEnvironment(GymnasiumEnvironment):
     Args:
         env: created with render_mode='rgb_array'.
         env_id: its registered id, with the module prefix if there is one.
-        success_return: as for any Gymnasium environment.
+        success_return, success_step: as for any Gymnasium environment.
     """
 
-    def __init__(self, env: gym.Env, env_id: str, success_return: float | None = None) -> None:
-        super().__init__(env, success_return)
+    def __init__(self, env: gym.Env, env_id: str, success_return: float | None = None, success_step: str = "last") -> None:
+        super().__init__(env, success_return, success_step)
         self._state = _state_of(env.unwrapped.data)  # type: ignore[attr-defined]
         self.render_spec = {"kind": "mujoco", "env": env_id, "side": FRAME_SIDE}
 

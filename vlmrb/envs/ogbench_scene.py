@@ -32,11 +32,17 @@ def make_scene(env_id: str) -> Any:
     """OGBench's environment for this id without wrappers, exactly reproducible by seed; call `reset` before using it.
 
     Raises:
-        EnvironmentSetupError: MuJoCo or OGBench cannot be imported, or the id is unknown.
+        EnvironmentSetupError: MuJoCo or OGBench cannot be imported, the id is unknown, or the environment cannot be created.
     """
     spec = spec_of(env_id)
-    scene = gym.envs.registration.load_env_creator(str(spec.entry_point))
-    return type(f"Repeatable{scene.__name__}", (_Repeatable, scene), {})(**spec.kwargs)
+    try:
+        scene = gym.envs.registration.load_env_creator(str(spec.entry_point))
+        return type(f"Repeatable{scene.__name__}", (_Repeatable, scene), {})(**spec.kwargs)
+    except Exception as error:  # its code is gone, or has changed
+        raise EnvironmentSetupError(
+            f"{env_id} is registered, but the installed OGBench cannot create it ({type(error).__name__}: {error}); install a "
+            "version that has it"
+        ) from error
 
 
 @dataclass(slots=True)

@@ -34,18 +34,29 @@ def make_registered(env_id: str, **settings: Any) -> gym.Env:
     if separator:
         try:
             importlib.import_module(module)
-        except ImportError as error:
+        except (ImportError, ValueError) as error:  # ValueError: not a name
             raise EnvironmentSetupError(
                 f"{env_id}: the module {module!r} cannot be imported ({error}); it must be on PYTHONPATH"
+            ) from error
+        except (Exception, SystemExit) as error:  # its own code
+            raise EnvironmentSetupError(
+                f"{env_id}: the module {module!r} cannot be imported: it fails with {type(error).__name__}: {error}"
             ) from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # 'a newer version exists' and the like
             env = gym.make(env_id.rpartition(":")[2], render_mode="rgb_array", disable_env_checker=True, **settings)
+    except gym.error.DeprecatedEnv as error:
+        raise EnvironmentSetupError(f"{env_id} is no longer in the installed version of its package: {error}") from error
     except gym.error.UnregisteredEnv as error:
         raise EnvironmentSetupError(_no_such_id(env_id)) from error
     except gym.error.Error as error:
         raise EnvironmentSetupError(f"{env_id}: {error}") from error
+    except ModuleNotFoundError as error:
+        raise EnvironmentSetupError(
+            f"{env_id} is registered, but the installed packages lack what it needs ({error}). Install its package, or a version "
+            "that has this environment"
+        ) from error
     except (TypeError, ImportError) as error:
         raise EnvironmentSetupError(f"{env_id} cannot be created with render_mode='rgb_array': {error}") from error
     except Exception as error:  # third-party code, such as a dm_control that does not match the installed MuJoCo

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from vlmrb.envs.base import Environment
+from vlmrb.envs.checks import failed
+from vlmrb.errors import DivergedError
 from vlmrb.types import Event, Transition
 
 _NO_SNAPSHOT = np.zeros(0, np.uint8)
@@ -44,25 +46,47 @@ class VectorEnv:
         self._observation = np.zeros((len(self.envs), *self.envs[0].observation_spec.shape), self.envs[0].observation_spec.dtype)
 
     def reset(self) -> np.ndarray:
-        """Start an episode in every environment; returns [E, *shape]."""
+        """Start an episode in every environment; returns [E, *shape].
+
+        Raises:
+            EnvironmentFailedError: one of them cannot; the message says which, and in which episode.
+        """
         for index in range(len(self.envs)):
             self._reset_one(index)
         return self._observation.copy()
 
     def _reset_one(self, index: int) -> None:
         self._seeds[index] = self._next_seed()
-        self._observation[index] = self.envs[index].reset(self._seeds[index])
+        try:
+            self._observation[index] = self.envs[index].reset(self._seeds[index])
+        except Exception as error:
+            raise failed(error, self._where(index, self._seeds[index]), "reset") from error
+
+    def _where(self, index: int, seed: int) -> str:
+        return f"environment {index + 1} of {len(self.envs)}, episode with seed {seed}"
 
     def step(self, action: np.ndarray) -> VectorStep:
-        """Act in every environment with its action: int64 [E], or float32 [E, A] in [−1, 1]."""
+        """Act in every environment with its action: int64 [E], or float32 [E, A] in [−1, 1].
+
+        Raises:
+            EnvironmentFailedError: one of them fails, or gives numbers that nothing can be learned from.
+            DivergedError: the actions are NaN.
+        """
+        if action.dtype.kind == "f" and not np.isfinite(action).all():
+            raise DivergedError("the agent's actions are NaN: its networks have diverged")
         steps, snapshots = [], []
         before, seeds = self._observation.copy(), list(self._seeds)
         after = np.empty_like(before)
         for index, env in enumerate(self.envs):
-            result = env.step(action[index])
-            steps.append(result)
-            after[index] = result.observation
-            snapshots.append(env.snapshot() if self._snapshots else _NO_SNAPSHOT)
+            doing = "step"
+            try:
+                result = env.step(action[index])
+                steps.append(result)
+                after[index] = result.observation
+                doing = "render"
+                snapshots.append(env.snapshot() if self._snapshots else _NO_SNAPSHOT)
+            except Exception as error:
+                raise failed(error, self._where(index, seeds[index]), doing) from error
             if result.terminated or result.truncated:
                 self._reset_one(index)
             else:

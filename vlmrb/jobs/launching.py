@@ -8,7 +8,7 @@ from typing import Any
 
 from vlmrb import branching
 from vlmrb.config import TrainConfig
-from vlmrb.creation import CheckedRun, check_run, write_run
+from vlmrb.creation import CheckedRun, Tried, check_run, with_fitting_scorer, write_run
 from vlmrb.errors import CheckpointError, ConfigError, RunBusyError, VlmrbError
 from vlmrb.jobs.dispatching import dispatch
 from vlmrb.store import Store
@@ -75,20 +75,29 @@ def _apart(settings: dict[str, Any], others: list[dict[str, Any]]) -> list[str]:
 
 
 def check_all(configs: Sequence[TrainConfig]) -> list[CheckedRun]:
-    """Check each distinct run once: seeds of the same run share a check."""
+    """Check each distinct run once: seeds of the same run share a check, and runs of the same environment its trial."""
     found: dict[str, CheckedRun] = {}
+    tried: Tried = {}
     runs = []
     for number, config in enumerate(configs, 1):
-        if config.scorer is not None:
-            config = config.model_copy(update={"scorer": from_anywhere(config.scorer)})
+        config = _with_scorer_from_anywhere(config)
         apart_from_seed = config.model_copy(update={"seed": 0}).model_dump_json()
         try:
             if apart_from_seed not in found:
-                found[apart_from_seed] = check_run(config)
+                found[apart_from_seed] = check_run(config, tried)
         except VlmrbError as error:
             raise type(error)(f"run {number} of {len(configs)} ({config.replay}, seed {config.seed}): {error}") from error
         runs.append(found[apart_from_seed].with_seed(config.seed))
     return runs
+
+
+def as_made(config: TrainConfig, render_spec: Mapping[str, Any]) -> TrainConfig:
+    """The settings that a run of `config` whose frames are drawn like this has in the store; nothing is checked or tried."""
+    return with_fitting_scorer(_with_scorer_from_anywhere(config), dict(render_spec))
+
+
+def _with_scorer_from_anywhere(config: TrainConfig) -> TrainConfig:
+    return config if config.scorer is None else config.model_copy(update={"scorer": from_anywhere(config.scorer)})
 
 
 def from_anywhere(scorer: str) -> str:

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from vlmrb.replay.memory import aligned_zeros
-from vlmrb.replay.sampling import Added, Parts, Sampler, ones
+from vlmrb.replay.sampling import FEEDBACK, Added, Parts, Sampler, check_finite, ones
 from vlmrb.replay.upgrade import one_step_state
-from vlmrb.types import Batch, Feedback, ObservationSpec, Transition
+from vlmrb.types import ActionSpec, Batch, Feedback, ObservationSpec, Transition
 
 ADDED_AT_ONCE = 4_096
 """Items that `add_to_sampler` gives a sampler at a time."""
+
+SAMPLER_BYTES = 64
+"""What a sampler takes per item, and the buffer besides the transition itself, roughly."""
 
 _STORED = ("actions", "observations", "terminated", "rewards", "episodes", "next_observations")
 
@@ -122,11 +125,14 @@ class ReplayBuffer:
 
         Args:
             score: gives the TD errors (float32 [N]) of a batch, for samplers that look at items before they choose.
+
+        Raises:
+            DivergedError: a TD error is NaN or infinite.
         """
 
         def score_slots(slots: np.ndarray) -> np.ndarray:
             assert score is not None, "this replay method scores candidates: give sample a score"
-            return score(self._batch(slots, np.full(len(slots), np.nan), ones(len(slots))))
+            return check_finite(score(self._batch(slots, np.full(len(slots), np.nan), ones(len(slots)))), "a TD error")
 
         return self._batch(*self.sampler.sample(batch_size, len(self), self._rng, score_slots))
 
@@ -157,9 +163,16 @@ class ReplayBuffer:
         )
 
     def update_priorities(self, item_ids: np.ndarray, feedback: Feedback) -> None:
-        """Give the sampler what the agent found out about items (int64 [N]); those overwritten meanwhile are passed over."""
+        """Give the sampler what the agent found out about items (int64 [N]); those overwritten meanwhile are passed over.
+
+        Raises:
+            DivergedError: some of it is NaN or infinite; the sampler has got none of it.
+        """
         if not hasattr(self.sampler, "feedback"):
             return
+        for name, values in zip(FEEDBACK, feedback, strict=True):
+            if values is not None:
+                check_finite(values, f"one of the {name.replace('_', ' ').replace('td', 'TD')}")
         if item_ids.min(initial=self.next_item_id) < self.next_item_id - self.capacity:  # seldom: worth a look of its own
             held = self.holds(item_ids)
             item_ids = item_ids[held]
@@ -209,6 +222,11 @@ class ReplayBuffer:
         if sampler and hasattr(self.sampler, "load_state_dict"):
             prefix = "sampler."
             self.sampler.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+
+
+def bytes_per_item(observations: ObservationSpec, actions: ActionSpec) -> int:
+    """What one transition takes in memory, with what a sampler knows of it."""
+    return _record(actions.dtype, actions.shape, observations).itemsize + SAMPLER_BYTES
 
 
 def _record(action_dtype: str, action_shape: tuple[int, ...], spec: ObservationSpec) -> np.dtype[Any]:

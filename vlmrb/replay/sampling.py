@@ -22,6 +22,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from vlmrb.errors import DivergedError
 from vlmrb.types import Feedback
 
 Score = Callable[[np.ndarray], np.ndarray]
@@ -73,6 +74,24 @@ class Sampler(Protocol):
     def chances(self, slots: np.ndarray, size: int) -> np.ndarray:
         """The probability that one draw chooses each of `slots` (int64 [N], below `size`): float64 [N]."""
         ...
+
+
+def check_finite(values: np.ndarray, what: str) -> np.ndarray:
+    """The values (float32 [N]), unchanged.
+
+    Raises:
+        DivergedError: one of them is NaN or infinite.
+    """
+    finite = np.isfinite(values)
+    if not finite.all():
+        raise DivergedError(f"{what} is {values[~finite][0]}")
+    return values
+
+
+def finite_only(slots: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slots (int64 [N]) and their values (float64 [N]) without those that are NaN or infinite, so that no priority is."""
+    finite = np.isfinite(values)
+    return (slots, values) if finite.all() else (slots[finite], values[finite])
 
 
 def importance_weights(probabilities: np.ndarray, size: int, beta: float) -> np.ndarray:

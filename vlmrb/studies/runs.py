@@ -22,7 +22,7 @@ from vlmrb.analysis.phases import FIFTH
 from vlmrb.branching import FIXED
 from vlmrb.config import defaults_of_run
 from vlmrb.errors import CheckpointError, ConfigError, RunBusyError, VlmrbError
-from vlmrb.jobs.launching import MAX_RUNS, check_all
+from vlmrb.jobs.launching import MAX_RUNS, as_made
 from vlmrb.store import Store
 from vlmrb.studies.design import TRUNK, Cell, Study
 from vlmrb.studies.files import StudyFolder
@@ -249,8 +249,8 @@ def _check_made(run: RunSummary, cell: Cell) -> None:
     Raises:
         VlmrbError: its settings are not those of the arm.
     """
-    (told,) = check_all([cell.config])  # with the scorer resolved, as when the run was made
-    made, arm = defaults_of_run(run.config) | run.config, told.config.model_dump()
+    told = as_made(cell.config, run.render_spec)
+    made, arm = defaults_of_run(run.config) | run.config, told.model_dump()
     wrong = [name for name in arm if name not in _OF_BRANCH and made[name] != arm[name]]
     if wrong:
         words = ", ".join(f"{name} {made[name]!r} instead of {arm[name]!r}" for name in wrong)

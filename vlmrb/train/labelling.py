@@ -18,6 +18,7 @@ from vlmrb.errors import NotFoundError, ScorerError, StoreBusyError
 from vlmrb.labels import LabelRule
 from vlmrb.metrics import Counters, MeanMetrics
 from vlmrb.replay import ReplayBuffer
+from vlmrb.replay.sampling import check_finite
 from vlmrb.scoring import ScorerOptions, ScoringWorker, make_scorer, picture_notice, prompt_notice
 from vlmrb.store import RunWriter, Store
 from vlmrb.types import Clip, ClipReplay, ClipScore, Prompt, RunCounters
@@ -239,6 +240,9 @@ def replay_of(clips: list[Clip], buffer: ReplayBuffer, agent: Agent) -> list[Cli
     """Current replay statistics of clips, over their transitions still in the buffer; clips without any are left out.
 
     All clips go through the networks in one batch. Nothing is learned or drawn.
+
+    Raises:
+        DivergedError: a TD error is NaN or infinite.
     """
     item_ids = np.concatenate([clip.item_ids for clip in clips])
     clip_of = np.repeat(np.arange(len(clips)), [len(clip) for clip in clips])
@@ -250,7 +254,8 @@ def replay_of(clips: list[Clip], buffer: ReplayBuffer, agent: Agent) -> list[Cli
     def total(values: np.ndarray) -> np.ndarray:
         return np.bincount(clip_of, values, minlength=len(clips))
 
-    counts, td_errors = np.bincount(clip_of, minlength=len(clips)), total(np.abs(agent.td_errors(batch)))
+    counts = np.bincount(clip_of, minlength=len(clips))
+    td_errors = total(np.abs(check_finite(agent.td_errors(batch), "a TD error")))
     step, weight, vlm, other = buffer.next_item_id, parts.vlm_weight, total(parts.vlm), total(parts.other)
     return [
         ClipReplay(clip.clip_id, step, float(td_errors[i] / counts[i]), weight, float(vlm[i]), float(other[i]))

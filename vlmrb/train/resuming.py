@@ -17,6 +17,7 @@ from vlmrb.errors import CheckpointError, NotFoundError
 from vlmrb.metrics import Counters
 from vlmrb.replay import ReplayBuffer
 from vlmrb.store import Store
+from vlmrb.train.finite import check_networks
 from vlmrb.train.labelling import Labelling
 from vlmrb.types import Prompt, RunSummary
 
@@ -24,6 +25,7 @@ _MAY_DIFFER = {
     "total_steps",
     "eval_interval",
     "eval_episodes",
+    "eval_max_steps",
     "log_interval",
     "checkpoint_interval",
     "keep_checkpoints",
@@ -48,6 +50,7 @@ class Learned:
         buffer, agent, recorder, counters, labelling: its parts.
         rngs: its generators, by consumer.
         updates: gradient steps so far.
+        evaluation_due: whether the evaluation of this step was begun and not finished.
         success_rate: of the last evaluation.
         successes: training episodes that have succeeded; scripted play does not count.
         first_success: step at which the first of them ended.
@@ -63,6 +66,7 @@ class Learned:
     counters: Counters
     labelling: Labelling
     updates: int = 0
+    evaluation_due: bool = False
     success_rate: float | None = None
     successes: int = 0
     first_success: int | None = None
@@ -82,7 +86,10 @@ class Learned:
 
         Raises:
             CheckpointError: it cannot be written.
+            DivergedError: the networks hold numbers that are NaN or infinite; nothing is written.
         """
+        step, tensors = self.buffer.next_item_id, self.agent.state_dict()
+        check_networks(tensors)
         recorder = self.recorder.state_dict()
         arrays = {f"recorder.{k}": recorder.pop(k) for k in [k for k in recorder if k.startswith("snapshots.")]}
         numbers: dict[str, Any] = {}
@@ -99,12 +106,12 @@ class Learned:
             "pending": self.labelling.pending,
             "label_rule": self.labelling.rule.state_dict(),
             "prompt_id": self.labelling.prompt.prompt_id,
+            "evaluation_due": self.evaluation_due,
             "success_rate": self.success_rate,
             "successes": self.successes,
             "first_success": self.first_success,
             "sources": self.sources,
         }
-        step, tensors = self.buffer.next_item_id, self.agent.state_dict()
         save_checkpoint(folder, step, state, tensors, arrays, keep=1 if finished else keep)
 
     def take(
@@ -178,6 +185,7 @@ class Resuming:
             return False
         try:
             self._learned.take(state, tensors, arrays)
+            self._learned.evaluation_due = bool(state.get("evaluation_due", False))
             next_number, prompt_id, pending = state["recorder"]["next_number"], state["prompt_id"], list(state["pending"])
         except (LookupError, TypeError, ValueError, AttributeError) as error:  # names, shapes or types differ
             raise CheckpointError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,19 +17,21 @@ import numpy as np
 
 from vlmrb.agents import make_agent
 from vlmrb.branching import folder_of_parent
-from vlmrb.checkpoint import load_checkpoint
+from vlmrb.checkpoint import latest_step, load_checkpoint
 from vlmrb.clips import ClipRecorder
 from vlmrb.config import TrainConfig
 from vlmrb.envs import Play, VectorEnv, VectorStep, make_env
 from vlmrb.errors import (
     CheckpointError,
     ConfigError,
+    DivergedError,
+    EnvironmentFailedError,
     StoreBusyError,
     StoreCorruptError,
     StoreUnavailableError,
     VlmrbError,
 )
-from vlmrb.evaluation import FIRST_HELD_OUT_SEED, evaluate, max_parallel
+from vlmrb.evaluation import FIRST_HELD_OUT_SEED, evaluate, longest_episode, max_parallel
 from vlmrb.live import parse_change
 from vlmrb.metrics import Counters, MeanMetrics
 from vlmrb.replay import ReplayBuffer, make_sampler, replay_method
@@ -36,6 +39,7 @@ from vlmrb.scoring import resolve_prompt
 from vlmrb.store import Store
 from vlmrb.train import outage
 from vlmrb.train.ending import Ending
+from vlmrb.train.finite import check_metrics, check_networks
 from vlmrb.train.keeping import Keeping
 from vlmrb.train.labelling import Labelling
 from vlmrb.train.outage import Outage
@@ -119,21 +123,26 @@ class Trainer:
         self._agent = make_agent(config, first.observation_spec, first.action_spec, self._rngs["agent"])
         self._play = Play(self._envs.envs, self._rngs["play"]) if config.play_steps else None
         self._method = replay_method(config.replay)
-        self._sampler = make_sampler(config, config.buffer_size)
-        self._buffer = ReplayBuffer(
-            config.buffer_size,
-            first.observation_spec,
-            self._sampler,
-            self._rngs["replay"],
-            n_envs=config.n_envs,
-            n_step=config.n_step,
-            gamma=config.gamma,
-            action_shape=first.action_spec.shape,
-            action_dtype=first.action_spec.dtype,
-        )
+        try:
+            self._sampler = make_sampler(config, config.buffer_size)
+            self._buffer = ReplayBuffer(
+                config.buffer_size,
+                first.observation_spec,
+                self._sampler,
+                self._rngs["replay"],
+                n_envs=config.n_envs,
+                n_step=config.n_step,
+                gamma=config.gamma,
+                action_shape=first.action_spec.shape,
+                action_dtype=first.action_spec.dtype,
+            )
+        except MemoryError as error:
+            raise ConfigError(f"buffer_size: {config.buffer_size:,} transitions do not fit into memory here ({error})") from error
         self._recorder = ClipRecorder(config.n_envs, config.clip_length, run_id, store.next_clip_number(run_id))
         self._eval_envs = [make_env(config) for _ in range(min(config.eval_episodes, max_parallel(first.action_spec)))]
         self._metrics, self._counters = MeanMetrics(), Counters()
+        self._cut_off = ""
+        """That evaluation cut episodes off, in words, or ''."""
         self._returns = np.zeros(config.n_envs)
         self._lengths = np.zeros(config.n_envs, int)
         prompt = resolve_prompt(config.prompt)
@@ -158,6 +167,8 @@ class Trainer:
 
     def _learn(self) -> None:
         config, buffer, agent, envs, labelling = self.config, self._buffer, self._agent, self._envs, self._labelling
+        if self._learned.evaluation_due and self.step < config.total_steps:
+            self._evaluate()
         observation = envs.reset()
         while self.step < config.total_steps and self._status == "running":
             actor = agent if self._play is None or self.step >= config.play_steps else self._play
@@ -173,6 +184,7 @@ class Trainer:
             while self._update_is_due():
                 batch = buffer.sample(config.batch_size, agent.td_errors)
                 update = agent.update(batch)
+                check_metrics(update.metrics)
                 buffer.update_priorities(batch.item_ids, update.feedback)
                 self._count_update(update.metrics)
             observation = result.observation
@@ -207,6 +219,12 @@ class Trainer:
             if self.begun:
                 error += f"; {self._ending.kept or self._ending.keep_in_folder('failed', self.step)}"
             raise type(failure)(error) from failure
+        except (EnvironmentFailedError, DivergedError) as failure:
+            self._status, error = "failed", self._where_it_failed(failure)
+            raise type(failure)(error) from failure
+        except KeyboardInterrupt:  # a second Ctrl-C
+            self._status, error = "interrupted", f"ended at once at step {self.step:,}, without a checkpoint of that step"
+            raise
         except BaseException as failure:
             self._status, error = "failed", str(failure) or type(failure).__name__
             raise
@@ -215,6 +233,17 @@ class Trainer:
             torch.set_flush_denormal(False)
             self._close(error)
         return self._result()
+
+    def _where_it_failed(self, failure: VlmrbError) -> str:
+        """What was not a number, or failed, in which step of which environment, and what to do."""
+        kept = latest_step(self._folder)
+        checkpoint = "there is no checkpoint" if kept is None else f"the last checkpoint is of step {kept:,}"
+        advice = (
+            "Learning has diverged: start a new run with a lower learning_rate, or with smaller rewards"
+            if isinstance(failure, DivergedError)
+            else f"Mend the environment, then: python -m vlmrb train --resume {self.run_id}"
+        )
+        return f"{self.config.env}, step {self.step:,}: {failure}. Nothing of this step is kept; {checkpoint}. {advice}"
 
     def _begin(self) -> None:
         loaded = load_checkpoint(self._folder, self._losses.append)
@@ -363,6 +392,10 @@ class Trainer:
         for moment in self._keeping.due(before, now):
             self._outage.attempt(self._writer.flush)  # a branch with another scorer looks for the clips
             self._keeping.keep(moment)
+        self._keep_in_touch()
+
+    def _keep_in_touch(self) -> None:
+        """About once a second: a heartbeat, rows, and live changes; while the run is paused, this does not return."""
         if time.monotonic() - self._last_house >= HOUSEKEEPING_S:
             self._tick()
             while self._status == "paused":
@@ -399,7 +432,16 @@ class Trainer:
         self._answer_changes()
 
     def _run_counters(self) -> RunCounters:
-        return replace(self._labelling.counters(), store_notice=self._outage.notice, checkpoint_notice=self._keeping.notice)
+        return replace(
+            self._labelling.counters(),
+            store_notice=self._outage.notice,
+            checkpoint_notice=self._keeping.notice,
+            environment_notice=self._environment_notice(),
+        )
+
+    def _environment_notice(self) -> str:
+        reported = next((env.notice for env in (*self._envs.envs, *self._eval_envs) if env.notice), "")
+        return "; ".join(filter(None, (self._cut_off, reported)))
 
     def _wait(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -418,7 +460,7 @@ class Trainer:
             success_rate=self._learned.success_rate,
             vlm_weight=self._replay_figures().get("replay/vlm_weight"),
             positive_rate=self._counters.positive_rate,
-            warning=busy or "; ".join(filter(None, (*self._losses, trouble))),
+            warning=busy or "; ".join(filter(None, (*self._losses, self._environment_notice(), trouble))),
         )
 
     def _steps_per_second(self) -> float:
@@ -442,16 +484,43 @@ class Trainer:
             self._writer.add_metric(name, self.step, value)
 
     def _evaluate(self) -> None:
-        started = time.monotonic()
+        """Evaluate, unless the run is stopped or interrupted meanwhile: then the evaluation is due again when it is resumed."""
+        config, rng = self.config, self._rngs["evaluation"]
+        check_networks(self._agent.state_dict())
+        before = rng.bit_generator.state
+        self._learned.evaluation_due, self._evaluating_since = True, time.monotonic()
         result = evaluate(
-            self._agent, self._eval_envs, self.config.eval_episodes, self.config.eval_epsilon, self._rngs["evaluation"]
+            self._agent,
+            self._eval_envs,
+            config.eval_episodes,
+            config.eval_epsilon,
+            rng,
+            max_steps=config.eval_max_steps,
+            goes_on=self._goes_on_evaluating,
         )
-        self._learned.success_rate = result.success_rate
+        self._evaluation_s += time.monotonic() - self._evaluating_since
+        if result is None:
+            rng.bit_generator.state = before
+            return
+        self._learned.evaluation_due, self._learned.success_rate = False, result.success_rate
+        if result.cut_off and not self._cut_off:
+            limit = longest_episode(config.eval_max_steps, self._eval_envs[0].time_limit)
+            self._cut_off = (
+                f"evaluation episodes are cut off after {limit:,} steps, for the first time at step {self.step:,}; they count as "
+                "not successful (eval_max_steps allows longer ones)"
+            )
         if result.success_rate is not None:
             self._writer.add_metric(SUCCESS, self.step, result.success_rate)
         self._writer.add_metric("eval/episodic_return", self.step, result.episodic_return)
         self._writer.add_metric("eval/episodic_length", self.step, result.episodic_length)
-        self._evaluation_s += time.monotonic() - started
+
+    def _goes_on_evaluating(self) -> bool:
+        """Between two steps of an evaluation: what is done between two steps of training; whether to go on."""
+        if self._status == "running":
+            self._evaluation_s += time.monotonic() - self._evaluating_since
+            self._keep_in_touch()
+            self._evaluating_since = time.monotonic()
+        return self._status == "running"
 
     # -- live changes
 
@@ -496,9 +565,11 @@ class Trainer:
             scored = self._labelling.finish()
             stale = [self._labelling.apply(clip, score) for clip, score in scored]
             self._labelling.record(scored, stale)
-            if self.step % self.config.eval_interval >= self.config.n_envs or self._learned.success_rate is None:
+            due = self._learned.evaluation_due or self._learned.success_rate is None
+            if due or self.step % self.config.eval_interval >= self.config.n_envs:
                 self._evaluate()
-            self._status = "finished"
+            if self._status == "running":
+                self._status = "finished"
         self._log()
         ended = self._status
         self._ending.save(ended, self.step)
@@ -508,14 +579,15 @@ class Trainer:
 
     def _close(self, error: str) -> None:
         counted = self._run_counters()
-        self._labelling.close()
-        self._envs.close()
-        for env in self._eval_envs:
-            env.close()
-        if not self.begun:
-            return
-        error = error or "; ".join(filter(None, (*self._losses, self._labelling.failure)))
-        self._ending.record(self._status, lambda: self._record_end(error, counted))
+        try:
+            self._labelling.close()
+            for env in (*self._envs.envs, *self._eval_envs):
+                with suppress(Exception):  # the run has ended, whatever the environment makes of it
+                    env.close()
+        finally:  # also if Ctrl-C cuts the closing short
+            if self.begun:
+                error = error or "; ".join(filter(None, (*self._losses, self._labelling.failure)))
+                self._ending.record(self._status, lambda: self._record_end(error, counted))
 
     def _record_end(self, error: str, counted: RunCounters) -> None:
         self._answer_changes()

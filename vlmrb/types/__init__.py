@@ -14,7 +14,7 @@ from vlmrb.types.jobs import ACTIVE_JOB, Job, JobKind, JobStatus
 from vlmrb.types.live import EDITS, LIVE, LIVE_CHANGES, Change, LiveChange, SetLambda, SetPrompt, SetStatus, Unreadable
 from vlmrb.types.runs import SUCCESS, Lineage, RunCounters, RunFigures, RunListItem, RunStatus, RunSummary
 from vlmrb.types.scoring import ClipScore, ClipScorer, FrameRenderer, Prompt, ScoringRequest
-from vlmrb.types.spaces import ActionSpec, ObservationSpec
+from vlmrb.types.spaces import MIN_IMAGE_SIDE, ActionSpec, ObservationSpec
 from vlmrb.types.transitions import AgentUpdate, Batch, Episode, Event, Feedback, ItemId, Transition
 from vlmrb.types.trials import Trial, TrialStatus
 
@@ -47,6 +47,7 @@ __all__ = [
     "LIVE_CHANGES",
     "Lineage",
     "LiveChange",
+    "MIN_IMAGE_SIDE",
     "ObservationSpec",
     "Prompt",
     "RunCounters",

@@ -30,6 +30,7 @@ class RunCounters:
         prompt_notice: what the scorer cannot interpret, or ''.
         store_notice: since when the store is busy, or how long it was; or ''.
         checkpoint_notice: which kept checkpoints are missing, and why; or ''.
+        environment_notice: which episodes were cut off in evaluation, or which reports of success cannot be used; or ''.
     """
 
     episodes: int = 0
@@ -45,6 +46,7 @@ class RunCounters:
     prompt_notice: str = ""
     store_notice: str = ""
     checkpoint_notice: str = ""
+    environment_notice: str = ""
 
     @property
     def positive_rate(self) -> float | None:
@@ -80,7 +82,7 @@ class RunFigures:
         success_rate: of the last evaluation, in [0, 1]; None before the first, or if the task has no notion of success.
         vlm_weight: λ in effect; None without a mixture.
         positive_rate: fraction of yes among the clips with a known answer; None before the first.
-        warning: what is wrong with the store or scoring, or ''.
+        warning: what is wrong with the store, scoring or the environment, or ''.
     """
 
     steps_per_second: float

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+MIN_IMAGE_SIDE = 36
+"""Pixels of the smallest side that an image may have: what is left of fewer after the network's convolutions is nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class ObservationSpec:
     """What the agent sees.
 
     Attributes:
-        kind: 'grid' (categorical cells and extras, flat), 'vector' (numbers) or 'image' (H, W, C).
+        kind: 'grid' (categorical cells and extras, flat), 'vector' (numbers) or 'image' (H, W, C), no side below MIN_IMAGE_SIDE.
         shape: shape of one observation in the replay buffer.
         dtype: NumPy dtype name, 'uint8' or 'float32'.
         grid_shape: for 'grid', (width, height, 3): the first width·height·3 values are cells

@@ -32,7 +32,8 @@ class LargeBatchSampler:
         """Draw candidates, score them, keep `batch_size`."""
         assert score is not None, "LaBER scores its candidates: give sample a score"
         candidates = rng.integers(0, size, size=self.factor * batch_size)
-        priorities = np.abs(score(candidates), dtype=np.float64) + self.epsilon
+        errors = np.abs(score(candidates), dtype=np.float64)
+        priorities = np.where(np.isfinite(errors), errors, 0.0) + self.epsilon
         total = priorities.sum()
         chosen = np.minimum(np.searchsorted(np.cumsum(priorities), rng.random(batch_size) * total, "right"), len(candidates) - 1)
         self._candidates, places = np.unique(candidates, return_inverse=True)

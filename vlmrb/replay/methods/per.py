@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from vlmrb.replay.method import ReplayMethod
-from vlmrb.replay.sampling import Added, Sample, Score, importance_weights, ones
+from vlmrb.replay.sampling import Added, Sample, Score, finite_only, importance_weights, ones
 from vlmrb.replay.sum_tree import SumTree
 from vlmrb.schedules import Schedule, rising
 from vlmrb.types import Feedback
@@ -83,9 +83,10 @@ class PrioritizedSampler:
         self.prioritize(slots, np.abs(feedback.td_errors, dtype=np.float64))
 
     def prioritize(self, slots: np.ndarray, priorities: np.ndarray) -> None:
-        """Write (priority + ε)^α for priorities (float64 [N], ≥ 0) of `slots`."""
+        """Write (priority + ε)^α for priorities (float64 [N], ≥ 0) of `slots`; what is not finite changes nothing."""
+        slots, priorities = finite_only(slots, priorities)
         masses = (priorities + self.epsilon) ** self.alpha
-        self._max_mass = max(self._max_mass, float(masses.max()))
+        self._max_mass = max(self._max_mass, float(masses.max(initial=0.0)))
         self._tree.set(slots, masses)
 
     def state_dict(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from vlmrb.replay.method import ReplayMethod
 from vlmrb.replay.methods.per import SETTINGS, VARIANTS, PrioritizedSampler
-from vlmrb.replay.sampling import Added
+from vlmrb.replay.sampling import Added, finite_only
 from vlmrb.schedules import Schedule, rising
 from vlmrb.types import Feedback
 
@@ -64,7 +64,10 @@ class ReliabilitySampler(PrioritizedSampler):
 
     def feedback(self, slots: np.ndarray, feedback: Feedback) -> None:
         """New |δ| of some items, and with them the reliability of all items of their episodes."""
-        self._errors[slots] = np.abs(feedback.td_errors, dtype=np.float64) + self.epsilon
+        slots, errors = finite_only(slots, np.abs(feedback.td_errors, dtype=np.float64))
+        if not len(slots):
+            return
+        self._errors[slots] = errors + self.epsilon
         self._max_error = max(self._max_error, float(self._errors[slots].max()))
         self._rate_episodes(slots)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmrb.replay.method import ReplayMethod
-from vlmrb.replay.sampling import Added, Parts, Sample, Sampler, Score, importance_weights, ones
+from vlmrb.replay.sampling import Added, Parts, Sample, Sampler, Score, finite_only, importance_weights, ones
 from vlmrb.replay.strata import Stratum
 from vlmrb.schedules import Schedule, linear, rising
 from vlmrb.types import Feedback
@@ -215,11 +215,11 @@ class MixtureSampler:
     def feedback(self, slots: np.ndarray, feedback: Feedback) -> None:
         """|δ| where it boosts the priority; the base takes what it wants."""
         if self._td_errors is not None:
-            magnitudes = np.abs(feedback.td_errors)
-            self._max_td_error = max(self._max_td_error, float(magnitudes.max()))
-            self._td_errors[slots] = magnitudes
+            known, magnitudes = finite_only(slots, np.abs(feedback.td_errors))
+            self._max_td_error = max(self._max_td_error, float(magnitudes.max(initial=0.0)))
+            self._td_errors[known] = magnitudes
             for stratum in self._strata:
-                stratum.write(slots[stratum.priorities[slots] > 0.0], self._td_errors)
+                stratum.write(known[stratum.priorities[known] > 0.0], self._td_errors)
         if hasattr(self.base, "feedback"):
             self.base.feedback(slots, feedback)
 
