@@ -210,7 +210,9 @@ def test_a_run_is_running_only_while_its_process_is_alive(store: Store) -> None:
     assert (store.run(run_id).status, store.run(run_id).error) == ("stopped", "why")
     store.claim_run(run_id, 2**22 - 3, 1.0)  # a process that does not exist
     assert store.run(run_id).status == "interrupted" and store.runs(status="interrupted")[0].run_id == run_id
-    store.claim_run(run_id, me.pid, me.create_time() - 3600)  # another process with the same id
+    store.claim_run(run_id, me.pid, me.create_time())
+    with store._write() as connection:
+        connection.exec_driver_sql("UPDATE runs SET pid_identity = 'of another process with the same id'")
     assert store.run(run_id).status == "interrupted"
 
 

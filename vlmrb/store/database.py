@@ -16,7 +16,7 @@ from vlmrb.store.engine import default_store_url, describe, make_engine, parse_u
 from vlmrb.store.failures import plain_errors
 from vlmrb.store.tables import metadata
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration. A test compares it with `migrations/versions`."""
 
 VERSION_TABLE = "vlmrb_version"
