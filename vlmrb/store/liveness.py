@@ -94,7 +94,7 @@ def _is_alive_by_clock(pid: int, started_at: float, last_sign: float) -> bool:
     except psutil.Error:
         return False
     # a process that was there when the row's owner gave its last sign of life, and has the owner's id, is the owner
-    return abs(now_said - started_at) < START_TOLERANCE_S or now_said < last_sign
+    return bool(abs(now_said - started_at) < START_TOLERANCE_S or now_said < last_sign)
 
 
 def _is_hidden(pid: int) -> bool:

@@ -19,7 +19,7 @@ from vlmrb.store import tables as t
 from vlmrb.store.batches import delete_some, in_batches
 from vlmrb.store.database import Database
 from vlmrb.store.liveness import HEARTBEAT_TIMEOUT_S, holder, is_alive, silence_s, watch
-from vlmrb.store.text import clean, clean_tags, plain
+from vlmrb.store.text import clean, clean_name, clean_tags, plain
 from vlmrb.store.trials import forget_run
 from vlmrb.types import CLIPS_PER_RUN, EDITS, LIVE, SUCCESS, Lineage, RunCounters, RunListItem, RunStatus, RunSummary
 
@@ -60,7 +60,7 @@ class Runs(Database):
             ConfigError: a value is not plain JSON data, or a tag is invalid.
         """
         row = {
-            "name": clean(name or default_name(config), "name")[:MAX_NAME],
+            "name": clean_name((name or default_name(config))[:MAX_NAME], "name"),
             "status": "created",
             "config": plain(config, "config"),
             "render_spec": plain(render_spec, "render_spec"),
@@ -70,7 +70,7 @@ class Runs(Database):
             "created_at": time.time(),
             "error": "",
             "tags": clean_tags(tags),
-            "set_name": clean(set_name, "set name")[:MAX_NAME],
+            "set_name": clean_name(set_name[:MAX_NAME], "set name") if set_name else "",
             **({} if lineage is None else asdict(lineage)),
         }
         with self._write() as connection:
@@ -200,8 +200,13 @@ class Runs(Database):
         return _summary(row)
 
     def rename_run(self, run_id: int, name: str) -> None:
-        """Rename the run."""
-        values = {"name": clean(name, "name")[:MAX_NAME]}
+        """Rename the run.
+
+        Raises:
+            ConfigError: the name contains invalid characters, or nothing that can be seen.
+            NotFoundError: there is no such run.
+        """
+        values = {"name": clean_name(name[:MAX_NAME], "name")}
         with self._write() as connection:
             _update(connection, run_id, values)
 
