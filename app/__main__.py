@@ -36,7 +36,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m app",
         description="VLM-RB Studio: launch training, watch it, browse scored clips, change prompts and λ, compare methods.",
         epilog="Runs continue after the studio is closed. For access from other machines, set VLMRB_STUDIO_PASSWORD "
-        "(and VLMRB_STUDIO_USER), give --host, and put HTTPS in front of it.",
+        "(and VLMRB_STUDIO_USER), give --host, and put HTTPS in front of it. VLMRB_STUDIO_MODULES names the modules that the "
+        "launch form may import for environments of your own.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -44,31 +45,43 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
     parser.add_argument("--port", type=_port, default=7860, help="port, 0 for any free one (default: %(default)s)")
+    parser.add_argument(
+        "--root-path",
+        metavar="PATH",
+        default="",
+        help="where a reverse proxy serves the studio: a path such as /vlmrb, or an address such as https://lab.example/vlmrb",
+    )
     parser.add_argument("--no-open", dest="open", action="store_false", help="do not open a browser")
     return parser
 
 
 def _serve(arguments: argparse.Namespace) -> None:
+    from app.address import parse_address
+    from app.environment import certificate_problems, no_proxies
     from app.gate import login_for
 
+    address = parse_address(arguments.root_path)
     login = login_for(arguments.host)
+    for problem in certificate_problems():
+        print(f"app: {problem}", file=sys.stderr)
 
-    from app.server import listen, make_server, serve
-    from app.studio import Studio
+    with no_proxies():
+        from app.server import listen, make_server, serve
+        from app.studio import Studio
 
     listening = listen(arguments.host, arguments.port)
     studio = Studio.open(arguments.store)
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    address = f"http://{'localhost' if shown in ('0.0.0.0', '[::]') else shown}:{port}/"
+    url = f"http://{'localhost' if shown in ('0.0.0.0', '[::]') else shown}:{port}/"
 
     def announce() -> None:
-        print(f"VLM-RB Studio: {address}  (store: {studio.store.name}; Ctrl-C stops the studio, runs continue)", flush=True)
+        print(f"VLM-RB Studio: {url}  (store: {studio.store.name}; Ctrl-C stops the studio, runs continue)", flush=True)
         if arguments.open:
-            webbrowser.open(address)
+            webbrowser.open(url)
 
     try:
-        serve(make_server(studio, host=arguments.host, login=login), listening, on_ready=announce)
+        serve(make_server(studio, host=arguments.host, login=login, address=address), listening, on_ready=announce)
     finally:
         studio.close()
 

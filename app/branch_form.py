@@ -228,7 +228,7 @@ def changes_of(form: Filled, parent: RunSummary) -> list[dict[str, Any]]:
 def _problems_of_settings(form: Filled) -> dict[str, str]:
     """What is wrong with each value by itself."""
     given = [(name, name, value) for name, value in form.settings.items() if value != ""]
-    given += [("values", form.vary, value) for value in form.values]
+    given += [("values", form.vary, value) for value in form.values if form.vary]
     problems: dict[str, str] = {}
     for field, name, value in given:
         try:
@@ -245,7 +245,7 @@ def _steps(asked: Asked) -> tuple[int | None, str]:
     text = asked.steps.replace(",", "").replace("_", "")
     if not text:
         return None, ""
-    steps = int(text) if text.isascii() and text.isdecimal() else 0
+    steps = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 0
     return (steps, "") if 0 < steps <= MAX_STEPS else (None, f"got {asked.steps!r}; expected a number of steps, at least 1")
 
 

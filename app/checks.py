@@ -44,7 +44,7 @@ def a_number(request: dict[str, Any], name: str, low: float, high: float) -> flo
         return None
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not low <= number <= high:
         raise ConfigError(f"{name}: got {_shown(value)}; expected a number from {low:g} to {high:g}")
@@ -66,7 +66,7 @@ def a_choice(request: dict[str, Any], name: str, allowed: Collection[str]) -> st
     value = request.get(name)
     if value is None or value == "":
         return None
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise ConfigError(f"{name}: got {_shown(value)}; allowed: {', '.join(sorted(allowed))}")
     return str(value)
 

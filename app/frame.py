@@ -38,6 +38,7 @@ def page_frame(studio: Studio, path: str, title: str) -> Iterator[None]:
         running = len(studio.store.runs(status="running")) + len(trials)
         return {"running": running, "queued": len(studio.store.jobs(status="queued"))}
 
-    widget("top", activity, navigation=NAVIGATION, path=path, title=title, store=studio.store.name)
+    shown = f"{studio.store.name} (read-only)" if studio.store.read_only else studio.store.name
+    widget("top", activity, navigation=NAVIGATION, path=path, title=title, store=shown)
     with gr.Column(elem_classes="page", elem_id="page"):
         yield

@@ -6,22 +6,30 @@ requests for another host name (DNS rebinding) and changes requested by another 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
-import ipaddress
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.address import Address, host_name, host_of, is_loopback
+from app.attempts import Attempts, network_of
 from vlmrb.errors import ConfigError
 
 USER_VARIABLE, PASSWORD_VARIABLE = "VLMRB_STUDIO_USER", "VLMRB_STUDIO_PASSWORD"
 MIN_PASSWORD = 8
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+METHODS = ("GET", "HEAD", "OPTIONS", "POST")
+SAFE_METHODS = ("GET", "HEAD")
+PASSED_ON = ("host", "accept", "accept-encoding", "content-type", "content-length", "transfer-encoding", "user-agent")
+"""The headers that the studio behind the gate gets to see. It needs no other, and Gradio fails for some values of others."""
+
+COOKIE = "vlmrb-studio"
+NOWHERE = Address()
 
 SECURITY_HEADERS = {
     b"x-content-type-options": b"nosniff",
@@ -71,66 +79,113 @@ def login_for(host: str) -> Login | None:
     return Login(user, password)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether `host` is reachable from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
 class Gate:
-    """ASGI middleware: passes a request on, or answers it with 401 or 403 and the reason as plain text.
+    """ASGI middleware: passes a request on, or answers it with 400, 401, 403 or 429 and the reason as plain text.
 
     Args:
-        app: the wrapped application.
-        loopback_only: refuse host names other than this machine's own.
+        app: the wrapped application. It gets only the headers that it needs, well-formed.
+        loopback_only: refuse host names other than this machine's own and the proxy's.
         login: required of everyone, or None.
+        address: where a proxy serves the studio.
     """
 
-    def __init__(self, app: ASGIApp, *, loopback_only: bool, login: Login | None) -> None:
-        self._app, self._loopback_only, self._login = app, loopback_only, login
+    def __init__(self, app: ASGIApp, *, loopback_only: bool, login: Login | None, address: Address = NOWHERE) -> None:
+        self._app, self._loopback_only, self._login, self._address = app, loopback_only, login, address
+        self._attempts = Attempts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on or refuse it."""
-        if scope["type"] not in ("http", "websocket"):
+        if scope["type"] == "websocket":  # the studio has none
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        refusal = self._refusal(scope)
-        if refusal is None:
-            await self._app(scope, receive, _with_security_headers(send))
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-        else:
-            await refusal(scope, receive, send)
-
-    def _refusal(self, scope: Scope) -> PlainTextResponse | None:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        host = headers.get("host", "")
-        if self._loopback_only and not is_loopback(_name_of(host)):
+        refusal = self._refusal(scope["method"], headers)
+        added = dict(SECURITY_HEADERS)
+        if refusal is None and self._login is not None:
+            refusal = await self._refusal_of_login(self._login, scope, headers, added)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        passed = [(name.encode(), headers[name].encode("latin-1")) for name in PASSED_ON if name in headers]
+        await self._app({**scope, "headers": passed}, receive, _with_headers(send, added))
+
+    def _refusal(self, method: str, headers: Mapping[str, str]) -> Response | None:
+        host, origin = headers.get("host", ""), headers.get("origin")
+        name = host_name(host)
+        if self._loopback_only and not (name is not None and is_loopback(name)) and not self._is_proxy(host):
             return PlainTextResponse(
-                f"The studio only answers to this machine's own name, such as localhost, not to {host!r}.", 403
+                f"The studio only answers to this machine's own name, such as localhost, not to {host[:100]!r}. "
+                "If a proxy serves it under that name, start it with --root-path and the proxy's address.",
+                403,
             )
-        origin = headers.get("origin")
-        if scope.get("method") not in SAFE_METHODS and origin is not None and urlsplit(origin).netloc != host:
-            return PlainTextResponse("Pages of other sites may not change anything here.", 403)
-        if self._login is not None and not self._login.admits(headers.get("authorization", "")):
-            challenge = {"WWW-Authenticate": 'Basic realm="VLM-RB Studio", charset="UTF-8"'}
+        if name is None:
+            return PlainTextResponse(f"The Host header {host[:100]!r} is not a host name, with or without a port.", 400)
+        own = origin is None or self._is_own(origin, headers)
+        if method == "OPTIONS":  # asked before a request across origins; the studio's own pages make none
+            return Response(status_code=204) if own else PlainTextResponse("Pages of other sites may not use the studio.", 403)
+        if method not in SAFE_METHODS and not own:
+            return PlainTextResponse(
+                "Pages of other sites may not change anything here. If this is the studio's own page behind a proxy, "
+                "start the studio with --root-path and the proxy's address.",
+                403,
+            )
+        return None if method in METHODS else PlainTextResponse(f"The studio only answers to {', '.join(METHODS)}.", 405)
+
+    def _is_proxy(self, host: str) -> bool:
+        return bool(self._address.host) and host.lower() == self._address.host
+
+    def _is_own(self, origin: str, headers: Mapping[str, str]) -> bool:
+        """Whether a page of this origin is the studio's. Pages of others can set none of these headers."""
+        if headers.get("sec-fetch-site") == "same-origin":  # the browser says so, whatever a proxy did to the host
+            return True
+        found = host_of(origin)
+        hosts = (headers.get("host", ""), headers.get("x-forwarded-host", ""), self._address.host)
+        return found is not None and found in [host.lower() for host in hosts]
+
+    async def _refusal_of_login(
+        self, login: Login, scope: Scope, headers: Mapping[str, str], added: dict[bytes, bytes]
+    ) -> Response | None:
+        """Check the password, but not more often than `Attempts` allows."""
+        challenge = {"WWW-Authenticate": 'Basic realm="VLM-RB Studio", charset="UTF-8"'}
+        given = headers.get("authorization", "")
+        if not given:
             return PlainTextResponse("Log in to use the studio.", 401, challenge)
-        return None
+        known, who = self._attempts.knows(_session_of(headers.get("cookie", ""))), _sender(scope, headers)
+        if not known:
+            wait = self._attempts.reserve(who)
+            if wait is None:
+                return PlainTextResponse("Too many wrong passwords; try again in a few seconds.", 429, {"Retry-After": "5"})
+            await asyncio.sleep(wait)
+        if login.admits(given):
+            if not known:
+                self._attempts.forgive(who)
+                added[b"set-cookie"] = f"{COOKIE}={self._attempts.new_session()}; HttpOnly; SameSite=Strict; Path=/".encode()
+            return None
+        return PlainTextResponse("Wrong user name or password.", 401, challenge)
 
 
-def _name_of(host: str) -> str:
-    """'localhost:7860' → 'localhost', '[::1]:7860' → '::1'."""
-    return urlsplit(f"//{host}").hostname or ""
+def _sender(scope: Scope, headers: Mapping[str, str]) -> str:
+    """The address that a request comes from; behind a proxy on this machine, the last one that the proxy says."""
+    peer = str((scope.get("client") or ("",))[0])
+    forwarded = headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+    return forwarded if is_loopback(peer) and network_of(forwarded) else peer
 
 
-def _with_security_headers(send: Send) -> Send:
+def _session_of(cookies: str) -> str:
+    for cookie in cookies.split(";"):
+        name, _, value = cookie.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return ""
+
+
+def _with_headers(send: Send, added: Mapping[bytes, bytes]) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", []), *SECURITY_HEADERS.items()]
+            message["headers"] = [*message.get("headers", []), *added.items()]
         await send(message)
 
     return sending

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.checks import MAX_TEXT, a_text
+from app.env_modules import refusal
 from vlmrb.config import AGENT_DEFAULTS, TrainConfig, settings
 from vlmrb.errors import ConfigError
 from vlmrb.jobs import LaunchPreset, matched_set, parse_seeds
@@ -200,9 +201,11 @@ def check(form: Filled) -> Checked:
     if problems:
         return Checked(problems=_problems_of(form) | problems)
     try:
-        return Checked(configs=matched_set(given_values(form.settings), _variations(form), seeds))
+        configs = matched_set(given_values(form.settings), _variations(form), seeds)
     except ConfigError as error:
         return Checked(problems=by_field(str(error), form.vary))
+    refused = next(filter(None, (refusal(env) for env in dict.fromkeys(config.env for config in configs))), "")
+    return Checked(problems={"values" if form.vary == "env" else "env": refused}) if refused else Checked(configs=configs)
 
 
 def form_problems(form: Filled) -> tuple[list[int], dict[str, str]]:

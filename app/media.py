@@ -33,8 +33,10 @@ def media_routes(studio: Studio) -> list[Route]:
 
     async def clip(request: Request) -> Response:
         clip_id, kind = request.path_params["clip_id"], request.path_params["kind"]
+        if not (clip_id.isascii() and clip_id.isdecimal() and len(clip_id) < 20):
+            return PlainTextResponse(f"There is no clip {clip_id[:40]!r}.", 404)
         try:
-            return await run_in_threadpool(_clip, studio, clip_id, kind)
+            return await run_in_threadpool(_clip, studio, int(clip_id), kind)
         except NotFoundError as error:
             return PlainTextResponse(str(error), 404)
         except VlmrbError as error:
@@ -54,7 +56,7 @@ def media_routes(studio: Studio) -> list[Route]:
         Route("/studio/export", exported),
         Route("/studio/assets/{name:path}", _asset),
         Route("/studio/plotly.js", _plotly),
-        Route("/studio/clip/{clip_id:int}/{kind:str}", clip),
+        Route("/studio/clip/{clip_id:str}/{kind:str}", clip),
         Route("/gradio_api/upload", _refuse_upload, methods=["POST"]),  # before Gradio's own route, which accepts files
     ]
 
@@ -87,12 +89,22 @@ def _export(studio: Studio, query: dict[str, str]) -> Response:
 
 
 async def _asset(request: Request) -> Response:
-    root = assets_folder()
-    path = (root / request.path_params["name"]).resolve()
-    if not path.is_relative_to(root) or path.suffix not in MEDIA_TYPES or not path.is_file():
+    name = request.path_params["name"]
+    if not is_asset(name):
         return PlainTextResponse("No such file.", 404)
+    path = assets_folder() / name
     fresh = FOREVER if request.query_params.get("v") else {"Cache-Control": "no-cache"}
     return FileResponse(path, media_type=MEDIA_TYPES[path.suffix], headers=fresh)
+
+
+def is_asset(name: str) -> bool:
+    """Whether a path below /studio/assets is one of the styles and scripts."""
+    root = assets_folder()
+    try:
+        path = (root / name).resolve()
+        return path.is_relative_to(root) and path.suffix in MEDIA_TYPES and path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 async def _refuse_upload(_: Request) -> Response:

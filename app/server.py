@@ -14,8 +14,11 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
+from app.address import Address, is_loopback
+from app.calls import call_routes
 from app.colors import style_sheet
-from app.gate import Gate, Login, is_loopback
+from app.front import Front
+from app.gate import NOWHERE, Gate, Login
 from app.main import build_app
 from app.media import assets_folder, assets_version, media_routes
 from app.studio import Studio
@@ -30,13 +33,14 @@ MAX_UPLOAD = "1mb"
 """Gradio's limit; the studio itself refuses uploads."""
 
 
-def make_server(studio: Studio, *, host: str = "127.0.0.1", login: Login | None = None) -> FastAPI:
+def make_server(studio: Studio, *, host: str = "127.0.0.1", login: Login | None = None, address: Address = NOWHERE) -> FastAPI:
     """The whole studio as one ASGI application.
 
     Args:
         studio: the open store.
         host: the address it will listen on; on loopback, requests for other host names are refused.
         login: required of everyone, or None.
+        address: where a proxy serves the studio.
     """
 
     @asynccontextmanager
@@ -48,14 +52,18 @@ def make_server(studio: Studio, *, host: str = "127.0.0.1", login: Login | None 
         finally:
             stop()
 
-    gate = Middleware(Gate, loopback_only=is_loopback(host), login=login)
-    server = FastAPI(title="VLM-RB Studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan, middleware=[gate])
-    server.router.routes.extend(media_routes(studio))
+    pages = build_app(studio)
+    gate = Middleware(Gate, loopback_only=is_loopback(host), login=login, address=address)
+    front = Middleware(Front, pages=[path for path, *_ in pages.pages], prefix=address.path)
+    server = FastAPI(
+        title="VLM-RB Studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan, middleware=[gate, front]
+    )
+    server.router.routes.extend([*media_routes(studio), *call_routes(pages)])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "SSR mode")  # it is off, see below
         return gr.mount_gradio_app(
             server,
-            build_app(studio),
+            pages,
             path="/",
             server_name=host,
             theme=studio_theme(),
@@ -82,12 +90,18 @@ def keep_queue_moving(studio: Studio) -> Callable[[], None]:
     stopped = threading.Event()
 
     def reconcile() -> None:
+        said = ""
         while not stopped.wait(RECONCILE_S):
             try:
                 jobs.reconcile(studio.store)
+                said = ""
             except VlmrbError as error:
-                logging.getLogger(__name__).warning("cannot update the queue: %s", error)
+                if str(error) != said:
+                    logging.getLogger(__name__).warning("cannot update the queue: %s", error)
+                said = str(error)
 
+    if studio.store.read_only:
+        return lambda: None
     thread = threading.Thread(target=reconcile, name="queue", daemon=True)
     thread.start()
 
@@ -127,5 +141,5 @@ def serve(app: ASGIApp, listening: socket.socket, *, on_ready: Callable[[], None
             await super().startup(sockets)
             on_ready()
 
-    settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, ws="none")
+    settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, ws="none", proxy_headers=False)
     Server(settings).run(sockets=[listening])

@@ -389,7 +389,7 @@ def _without_ratio(given: Mapping[str, Any], values: dict[str, Any]) -> dict[str
         return values
     try:
         wanted, batch_size = float(ratio), int(values.get("batch_size", TrainConfig.model_fields["batch_size"].default))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         wanted, batch_size = math.nan, 1
     if not (math.isfinite(wanted) and wanted > 0 and batch_size > 0):
         raise ValueError(f"replay_ratio: got {ratio!r}; must be a number > 0, samples drawn per stored transition")
@@ -506,7 +506,7 @@ def parse_lambda(value: Any) -> float | None | str:
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if not 0.0 <= number <= 1.0:
         raise ConfigError(f"lambda: got {value!r}; allowed: a number from 0 to 1, 'none' or 'schedule'")

@@ -38,7 +38,7 @@ def find_question(store: Store, prompt: str) -> Prompt:
     if not prompt.strip():
         raise ConfigError("prompt: is empty; give a preset (games, manipulation) or the text of a yes/no question")
     name, at, version = prompt.strip().rpartition("@")
-    if at and version.isdecimal() and (found := store.find_prompt(name, int(version))):
+    if at and version.isdecimal() and len(version) < 10 and (found := store.find_prompt(name, int(version))):
         return found
     return resolve_prompt(prompt)
 

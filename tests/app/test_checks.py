@@ -38,7 +38,7 @@ def test_invalid_lists_of_ids_are_refused(value: Any) -> None:
 def test_numbers_stay_in_their_range() -> None:
     assert checks.a_number({"x": "0.25"}, "x", 0, 1) == 0.25
     assert checks.a_number({}, "x", 0, 1) is None
-    for value in (-0.1, 1.1, "nan", float("inf"), "x", True, [1]):
+    for value in (-0.1, 1.1, 10**400, -(10**400), "9" * 5_000, "nan", float("inf"), "x", True, [1]):
         with pytest.raises(ConfigError, match=re.escape("expected a number from 0 to 1")):
             checks.a_number({"x": value}, "x", 0, 1)
 
@@ -46,7 +46,7 @@ def test_numbers_stay_in_their_range() -> None:
 def test_counts_are_integers() -> None:
     assert checks.a_count({"n": 5}, "n", 10, default=3) == 5
     assert checks.a_count({}, "n", 10, default=3) == 3
-    for value in (2.5, 11, -1):
+    for value in (2.5, 11, -1, 10**400, "9" * 5_000):
         with pytest.raises(ConfigError, match="n: got"):
             checks.a_count({"n": value}, "n", 10, default=3)
 
@@ -54,7 +54,7 @@ def test_counts_are_integers() -> None:
 def test_a_choice_is_one_of_those_offered() -> None:
     assert checks.a_choice({"order": "newest"}, "order", ("newest", "oldest")) == "newest"
     assert checks.a_choice({"order": ""}, "order", ("newest", "oldest")) is None
-    for value in ("random", 5, ["newest"]):
+    for value in ("random", 5, ["newest"], {}):
         with pytest.raises(ConfigError, match="allowed: newest, oldest"):
             checks.a_choice({"order": value}, "order", ("newest", "oldest"))
 
@@ -73,3 +73,9 @@ def test_flags_are_true_or_false() -> None:
     for value in (1, "true", None):
         with pytest.raises(ConfigError, match="true or false"):
             checks.a_flag({"f": value}, "f")
+
+
+@pytest.mark.parametrize("value", [[], {}, ["newest"]])
+def test_a_choice_from_a_table_is_a_text(value: Any) -> None:
+    with pytest.raises(ConfigError, match="allowed: newest"):
+        checks.a_choice({"order": value}, "order", {"newest": 1})

@@ -11,7 +11,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from app.gate import PASSWORD_VARIABLE, USER_VARIABLE, Gate, Login, is_loopback, login_for
+from app.address import is_loopback
+from app.gate import PASSWORD_VARIABLE, USER_VARIABLE, Gate, Login, login_for
 from vlmrb.errors import ConfigError
 
 HOME = "http://127.0.0.1:7860"

@@ -66,11 +66,11 @@ def store_copy(recorded_store: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start_studio() -> Iterator[Callable[..., StudioProcess]]:
-    """Start a studio on a store: `start_studio(path, port=0)`. All are stopped after the test."""
+    """Start a studio on a store: `start_studio(path, port=0, *options)`. All are stopped after the test."""
     started: list[StudioProcess] = []
 
-    def start(store: Path, port: int = 0) -> StudioProcess:
-        command = [sys.executable, "-m", "app", "--store", str(store), "--port", str(port), "--no-open"]
+    def start(store: Path, port: int = 0, *options: str) -> StudioProcess:
+        command = [sys.executable, "-m", "app", "--store", str(store), "--port", str(port), "--no-open", *options]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -232,6 +232,6 @@ def test_a_run_on_another_machine_is_alive_until_its_heartbeat_stops(store: Stor
     with pytest.raises(RunBusyError, match="on elsewhere, last heartbeat"):
         store.claim_run(run_id, os.getpid(), 1.0)
     with monkeypatch.context() as later:
-        now = time.time()
-        later.setattr("time.time", lambda: now + 301)
+        now = time.monotonic()
+        later.setattr("time.monotonic", lambda: now + 301)
         assert store.run(run_id).status == "interrupted"

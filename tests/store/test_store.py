@@ -210,7 +210,9 @@ def test_a_run_is_running_only_while_its_process_is_alive(store: Store) -> None:
     assert (store.run(run_id).status, store.run(run_id).error) == ("stopped", "why")
     store.claim_run(run_id, 2**22 - 3, 1.0)  # a process that does not exist
     assert store.run(run_id).status == "interrupted" and store.runs(status="interrupted")[0].run_id == run_id
-    store.claim_run(run_id, me.pid, me.create_time() - 3600)  # another process with the same id
+    store.claim_run(run_id, me.pid, me.create_time())
+    with store._write() as connection:
+        connection.exec_driver_sql("UPDATE runs SET pid_identity = 'of another process with the same id'")
     assert store.run(run_id).status == "interrupted"
 
 
@@ -392,3 +394,44 @@ def test_the_check_finds_nothing_wrong_with_a_used_store(store: Store) -> None:
     store.rollback_run(run_id, 50)
     store.delete_run(filled(store))
     assert store.check() == []
+
+
+INVISIBLE = [
+    "",
+    "  ",
+    "\u200b",
+    "\u200e\u200f",
+    "\u2060\ufeff",
+    "\u3164",
+    "\u2800",
+    "\u00ad",
+    "\u034f",
+    "\U000e0041",
+    "\u115f \u1160",
+    "\x07",
+]
+
+
+@pytest.mark.parametrize("name", INVISIBLE)
+def test_a_name_has_something_that_can_be_seen(store: Store, name: str) -> None:
+    run_id = new_run(store)
+    refused = [lambda: store.rename_run(run_id, name), lambda: store.save_prompt(name, "Is it?")]
+    refused += [lambda: store.save_prompt("mine", name), lambda: store.rename_run(run_id, name * 200 + "x")] if name else []
+    if name.strip():
+        refused += [
+            lambda: store.tag_run(run_id, [name]),
+            lambda: store.change_tags(run_id, add=[name]),
+            lambda: store.create_run({}, name=name, render_spec={}, success_rule=""),
+            lambda: store.create_run({}, set_name=name, render_spec={}, success_rule=""),
+        ]
+    for change in refused:
+        with pytest.raises(ConfigError, match=r"no visible character|is empty"):
+            change()
+    assert store.run(run_id).tags == () and len(store.runs()) == 1 and store.prompts() == []
+
+
+@pytest.mark.parametrize("name", ["λ", "دروازه‌بان", "👩‍🔬", "e\u0301", "-", "名"])
+def test_a_name_may_be_in_any_script(store: Store, name: str) -> None:
+    run_id = new_run(store)
+    store.rename_run(run_id, name)
+    assert store.run(run_id).name == name

@@ -12,11 +12,19 @@ from typing import Any, Self
 from sqlalchemy import Connection, Engine, inspect, text
 
 from vlmrb.errors import NotFoundError, StoreCorruptError, StoreUnavailableError
-from vlmrb.store.engine import default_store_url, describe, make_engine, parse_url, refuse_network_disk, sqlite_path
+from vlmrb.store.engine import (
+    default_store_url,
+    describe,
+    make_engine,
+    parse_url,
+    read_only_uri,
+    refuse_network_disk,
+    sqlite_path,
+)
 from vlmrb.store.failures import plain_errors
 from vlmrb.store.tables import metadata
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration. A test compares it with `migrations/versions`."""
 
 VERSION_TABLE = "vlmrb_version"
@@ -42,6 +50,7 @@ class Database:
         path = sqlite_path(self._url)
         if path is not None:
             self._prepare_file(path, create)
+        self._read_only = None if path is None else read_only_uri(path)
         self._file: tuple[int, int] | None = None
         self._connect()
         try:
@@ -62,9 +71,14 @@ class Database:
         refuse_network_disk(path)
 
     def _connect(self) -> None:
-        self._reading = make_engine(self._url, writes=False)
-        self._writing = make_engine(self._url, writes=True)
+        self._reading = make_engine(self._url, writes=False, read_only=self._read_only)
+        self._writing = make_engine(self._url, writes=True, read_only=self._read_only)
         self._pid = os.getpid()
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it is an SQLite file that this process may read but not change."""
+        return self._read_only is not None
 
     @property
     def url(self) -> str:
@@ -144,7 +158,7 @@ class Database:
             with self._write() as connection:
                 yield connection
             return
-        self.check_file()
+        self._check_writable()
         self._after_fork()
         with plain_errors(self._url), self._writing.connect() as connection:
             settings: Any = connection.connection.dbapi_connection  # a transaction cannot change them, so set them before it
@@ -161,14 +175,33 @@ class Database:
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
+        if self.read_only:
+            self._follow_writers()
         with self._transaction("_reading") as connection:
             yield connection
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        self.check_file()
+        self._check_writable()
         with self._transaction("_writing") as connection:
             yield connection
+
+    def _follow_writers(self) -> None:
+        """A store that is read-only here may be changed from elsewhere: then its log appears, and has to be read."""
+        path = sqlite_path(self._url)
+        found = None if path is None else read_only_uri(path)
+        if found is not None and found != self._read_only:
+            self.close()
+            self._read_only = found
+            self._connect()
+
+    def _check_writable(self) -> None:
+        if self.read_only:
+            raise StoreUnavailableError(
+                f"store: {self.name} is read-only, so nothing in it can be changed; "
+                "make the file and its folder writable and open it again, or use another store"
+            )
+        self.check_file()
 
     @contextmanager
     def _transaction(self, engine: str) -> Iterator[Connection]:
@@ -193,6 +226,11 @@ class Database:
                 self._refuse_foreign_tables(connection)
                 if not create:
                     raise NotFoundError(f"store: {self.name} holds no runs yet; train one first, or choose another store")
+            if self.read_only and (version is None or version < HEAD):
+                raise StoreUnavailableError(
+                    f"store: {self.name} is read-only, and was written by an older version of vlmrb: it has to be upgraded; "
+                    "make the file and its folder writable, or copy it to a writable folder"
+                )
         from vlmrb.store.migrations import upgrade  # alembic is slow to import and rarely needed
 
         with self._writing.begin() as connection:  # if two processes create a store at once, one waits and finds it ready

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,36 @@ def _file_system(folder: Path) -> str | None:
     return str(nearest.fstype)
 
 
-def make_engine(url: URL, *, writes: bool) -> Engine:
+def read_only_uri(path: Path) -> str | None:
+    """How to open an SQLite store that this process may read but not change; None if it may change it, or there is none.
+
+    Raises:
+        StoreUnavailableError: its newest rows are in its log, which cannot be read without writing next to it.
+    """
+    log, index = (path.with_name(path.name + end) for end in ("-wal", "-shm"))
+    folder_is_writable = os.access(path.parent, os.W_OK)
+    if not path.is_file() or not os.access(path, os.R_OK):  # opening it says why not
+        return None
+    if os.access(path, os.W_OK) and (folder_is_writable or all(os.access(each, os.W_OK) for each in (log, index))):
+        return None
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    if log.exists() and (index.exists() or folder_is_writable):
+        return uri
+    if log.exists() and log.stat().st_size:
+        raise StoreUnavailableError(
+            f"store: {path} is in a read-only folder, and its newest rows are in {log.name}, which cannot be read there; "
+            "copy both files to a writable folder"
+        )
+    return f"{uri}&immutable=1"  # nobody has it open for writing, and so SQLite needs no files next to it
+
+
+def make_engine(url: URL, *, writes: bool, read_only: str | None = None) -> Engine:
     """Create an engine. A writing one uses IMMEDIATE transactions, so that none is refused halfway.
+
+    Args:
+        url: the database.
+        writes: whether it is for transactions that write.
+        read_only: of an SQLite file that may only be read: what `read_only_uri` gave.
 
     Raises:
         StoreUnavailableError: the database's driver is not installed.
@@ -112,22 +141,28 @@ def make_engine(url: URL, *, writes: bool) -> Engine:
         options |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_TIMEOUT_S}}
         if not writes:
             options["isolation_level"] = "REPEATABLE READ"  # all queries of a transaction see one snapshot, as in SQLite
+    if read_only is not None:
+        options["creator"] = lambda: sqlite3.connect(read_only, uri=True, check_same_thread=False)
     try:
         engine = create_engine(url, **options)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise StoreUnavailableError(f"store: no driver for {describe(url)} ({error}); pip install 'vlmrb[postgres]'") from error
     if sqlite:
-        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "connect", _set_up_sqlite if read_only is None else _set_up_read_only)
         event.listen(engine, "begin", _begin_immediate if writes else _begin)
     else:
         event.listen(engine, "connect", _set_up_postgresql)
     return engine
 
 
-def _set_up_sqlite(connection: Any, _: Any) -> None:
+def _set_up_read_only(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # the driver's own transactions would start too late
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+
+
+def _set_up_sqlite(connection: Any, _: Any) -> None:
+    _set_up_read_only(connection, _)
     cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, Select, case, insert, select, text, upda
 from vlmrb.errors import NotFoundError, RunBusyError
 from vlmrb.store import tables as t
 from vlmrb.store.database import Database
-from vlmrb.store.liveness import is_alive
+from vlmrb.store.liveness import holder, is_alive
 from vlmrb.store.records import upsert
 from vlmrb.store.text import clean, plain
 from vlmrb.types import Job, JobKind, JobStatus
@@ -76,7 +76,7 @@ class Jobs(Database):
             if _job(row).status == "interrupted":
                 error = "its process ended before the work started; see its log" if row.status == "starting" else ""
                 values: dict[str, Any] = {"status": "ended", "ended_at": time.time(), "exit_code": None, "error": error}
-            elif row.pid is None and time.time() - row.claimed_at > CLAIM_TIMEOUT_S:
+            elif row.pid is None and abs(time.time() - row.claimed_at) > CLAIM_TIMEOUT_S:  # abs: the clock may be set back
                 values = {"status": "queued", "claimed_at": None, "host": None}
             else:
                 continue
@@ -87,13 +87,12 @@ class Jobs(Database):
         c = t.jobs.c
         with self._write() as connection:
             statement = update(t.jobs).where(c.job_id == job_id, c.status == "starting")
-            connection.execute(statement.values(pid=pid, pid_started_at=pid_started_at))
+            connection.execute(statement.values(**holder(pid, pid_started_at)))
 
     def job_started(self, job_id: int, pid: int, pid_started_at: float) -> bool:
         """The process reports its start; False if it must not start: the job was cancelled, or another process has it."""
         c = t.jobs.c
-        values = {"status": "running", "pid": pid, "pid_started_at": pid_started_at, "host": socket.gethostname(),
-                  "started_at": time.time()}  # fmt: skip
+        values = {"status": "running", **holder(pid, pid_started_at), "started_at": time.time()}
         with self._write() as connection:
             statement = update(t.jobs).where(c.job_id == job_id, c.status == "starting").values(**values)
             return connection.execute(statement).rowcount == 1
@@ -199,11 +198,10 @@ def _job(row: Row[Any]) -> Job:
 
 
 def _true_status(row: Row[Any]) -> JobStatus:
-    if row.status in _TAKEN and row.pid is not None:
-        # another machine's job is judged by the heartbeat of its run or trial, which may still be that of an earlier job
-        seen_at = max(row.claimed_at or 0.0, row.started_at or 0.0, row.heartbeat_at or 0.0)
-        if not is_alive(row.pid, row.pid_started_at, row.host, seen_at):
-            return "interrupted"
+    # another machine's job is judged by the heartbeat of its run or trial, which may still be that of an earlier job
+    signs = row.claimed_at, row.started_at, row.heartbeat_at
+    if row.status in _TAKEN and row.pid is not None and not is_alive(row, *signs):
+        return "interrupted"
     if row.status == "ended":
         return "interrupted" if row.exit_code in (None, EXIT_INTERRUPTED) else "failed" if row.exit_code else "finished"
     status: JobStatus = row.status

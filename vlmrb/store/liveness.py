@@ -1,11 +1,22 @@
-"""Whether a process recorded in the store is still alive."""
+"""Whether a process recorded in the store is still alive.
+
+The wall clock is set now and then, by hand or by a time server, and psutil derives start times from it. So processes are
+told apart by what does not move, and heartbeats of other machines are judged by this process's own monotonic clock.
+"""
 
 from __future__ import annotations
 
+import functools
+import math
+import os
 import socket
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import psutil
+from sqlalchemy import Row
 
 START_TOLERANCE_S = 2.0
 """Start times of one process differ by less than this, those of two processes with the same id by more."""
@@ -13,17 +24,114 @@ START_TOLERANCE_S = 2.0
 HEARTBEAT_TIMEOUT_S = 300.0
 """A process on another machine is considered dead after this long without a heartbeat; a local one is checked directly."""
 
+WATCH_S = 5.0
+"""How long to watch for a heartbeat before taking work from another machine: a run has one about every second."""
 
-def is_alive(pid: int | None, started_at: float | None, host: str | None, heartbeat_at: float | None) -> bool:
-    """Whether the process (same id and start time) is still alive."""
-    if pid is None or started_at is None:
+MAX_WATCHED = 10_000
+
+_seen: dict[tuple[Any, ...], tuple[tuple[float | None, ...], float, float]] = {}
+"""What this process knows of others: their signs of life, how old the last was when it was noticed, and when that was."""
+
+
+def holder(pid: int, started_at: float) -> dict[str, Any]:
+    """The columns that say which process has a run, trial or job.
+
+    Args:
+        pid: a process on this machine.
+        started_at: its creation time as psutil reports it, seconds since the epoch.
+    """
+    return {"pid": pid, "pid_started_at": started_at, "pid_identity": identity(pid), "host": socket.gethostname()}
+
+
+def identity(pid: int) -> str | None:
+    """What a local process shares with no other, whatever the wall clock does: this boot's id and its start in ticks since.
+
+    None if there is no such process, it has ended, or the system has no /proc. Where there is none, creation times are
+    recorded at the start of a process and do not move either.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()  # the name may hold blanks and brackets
+    except OSError:
+        return None
+    if len(fields) < 20 or fields[0] in (b"Z", b"X"):
+        return None
+    return f"{_boot_id()} {int(fields[19])}"
+
+
+@functools.cache
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def is_alive(row: Row[Any], *signs: float | None) -> bool:
+    """Whether the process recorded in a row is alive.
+
+    Args:
+        row: with the columns of `holder`.
+        signs: when the process gave signs of life, seconds since the epoch by its own clock.
+    """
+    if row.pid is None or row.pid_started_at is None:
         return False
-    if host != socket.gethostname():
-        return heartbeat_at is not None and time.time() - heartbeat_at < HEARTBEAT_TIMEOUT_S
+    if row.host != socket.gethostname():
+        return silence_s(row, *signs) < HEARTBEAT_TIMEOUT_S
+    if row.pid_identity is None:
+        return _is_alive_by_clock(row.pid, row.pid_started_at, max(filter(None, signs), default=0.0))
+    return identity(row.pid) == row.pid_identity or _is_hidden(row.pid)
+
+
+def _is_alive_by_clock(pid: int, started_at: float, last_sign: float) -> bool:
+    """For rows of a version that recorded the creation time only, which moves when the clock is set."""
     try:
         process = psutil.Process(pid)
-        return bool(abs(process.create_time() - started_at) < START_TOLERANCE_S and process.status() != psutil.STATUS_ZOMBIE)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        now_said = process.create_time()
     except psutil.AccessDenied:  # it exists but belongs to another user
         return True
     except psutil.Error:
         return False
+    # a process that was there when the row's owner gave its last sign of life, and has the owner's id, is the owner
+    return bool(abs(now_said - started_at) < START_TOLERANCE_S or now_said < last_sign)
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether the process exists, but belongs to another user and is not shown to this one."""
+    if Path(f"/proc/{pid}").exists():
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def silence_s(row: Row[Any], *signs: float | None) -> float:
+    """Seconds since the last sign of life of the process in a row, as far as this process can tell.
+
+    The first look has only the difference of two wall clocks. Later ones compare with what was seen before, so that
+    setting a clock makes no process look dead, or alive.
+    """
+    key, now = (row.host, row.pid, row.pid_started_at, len(signs)), time.monotonic()  # runs have fewer signs than their jobs
+    before = _seen.get(key)
+    if before is not None and before[0] == signs:
+        return before[1] + now - before[2]
+    by_the_clocks = max(0.0, time.time() - max(filter(None, signs), default=0.0))
+    age = min(by_the_clocks, now - before[2] if before is not None else math.inf)
+    while len(_seen) >= MAX_WATCHED:
+        _seen.pop(next(iter(_seen)), None)
+    _seen[key] = signs, age, now
+    return age
+
+
+def watch(row: Row[Any], is_live: Callable[[], bool]) -> None:
+    """Before a process on another machine is taken for dead: wait a little for a sign of life."""
+    if row.pid is None or row.host in (None, socket.gethostname()):
+        return
+    gives_up_at = time.monotonic() + WATCH_S
+    while not is_live() and time.monotonic() < gives_up_at:
+        time.sleep(0.2)

@@ -9,7 +9,7 @@ from sqlalchemy import func, insert, select
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.store import tables as t
 from vlmrb.store.database import Database
-from vlmrb.store.text import clean
+from vlmrb.store.text import clean, clean_name, has_visible
 from vlmrb.types import Prompt
 
 _PROMPT = (t.prompts.c.name, t.prompts.c.version, t.prompts.c.text, t.prompts.c.prompt_id)
@@ -22,10 +22,10 @@ class Prompts(Database):
         """Save a prompt as the next version of its name; a text already saved under this name keeps its version.
 
         Raises:
-            ConfigError: the text is empty or contains invalid characters.
+            ConfigError: name or text contain invalid characters, or nothing that can be seen.
         """
-        name, text = clean(name, "prompt name"), clean(text, "prompt")
-        if not text.strip():
+        name, text = clean_name(name, "prompt name"), clean(text, "prompt")
+        if not has_visible(text):
             raise ConfigError("prompt: the text is empty; write a question that can be answered with yes or no")
         c = t.prompts.c
         same = select(*_PROMPT).where(c.name == name, c.text == text).order_by(c.version)

@@ -18,8 +18,8 @@ from vlmrb.replay.registry import replay_methods
 from vlmrb.store import tables as t
 from vlmrb.store.batches import delete_some, in_batches
 from vlmrb.store.database import Database
-from vlmrb.store.liveness import HEARTBEAT_TIMEOUT_S, is_alive
-from vlmrb.store.text import clean, clean_tags, plain
+from vlmrb.store.liveness import HEARTBEAT_TIMEOUT_S, holder, is_alive, silence_s, watch
+from vlmrb.store.text import clean, clean_name, clean_tags, plain
 from vlmrb.store.trials import forget_run
 from vlmrb.types import CLIPS_PER_RUN, EDITS, LIVE, SUCCESS, Lineage, RunCounters, RunListItem, RunStatus, RunSummary
 
@@ -60,7 +60,7 @@ class Runs(Database):
             ConfigError: a value is not plain JSON data, or a tag is invalid.
         """
         row = {
-            "name": clean(name or default_name(config), "name")[:MAX_NAME],
+            "name": clean_name((name or default_name(config))[:MAX_NAME], "name"),
             "status": "created",
             "config": plain(config, "config"),
             "render_spec": plain(render_spec, "render_spec"),
@@ -70,7 +70,7 @@ class Runs(Database):
             "created_at": time.time(),
             "error": "",
             "tags": clean_tags(tags),
-            "set_name": clean(set_name, "set name")[:MAX_NAME],
+            "set_name": clean_name(set_name[:MAX_NAME], "set name") if set_name else "",
             **({} if lineage is None else asdict(lineage)),
         }
         with self._write() as connection:
@@ -90,16 +90,24 @@ class Runs(Database):
             NotFoundError: there is no such run.
             RunBusyError: a live process is training it.
         """
+        self._watch(run_id)
         with self._write() as connection:
             row = _locked(connection, run_id)
             _refuse_live(row, "stop it first")
             if row.status == _DELETING:
                 raise RunBusyError(f"run {run_id} is being deleted; {_DELETE_AGAIN}")
             now = time.time()
-            values = {"status": "running", "pid": pid, "pid_started_at": pid_started_at, "host": socket.gethostname(),
-                      "started_at": row.started_at or now, "ended_at": None, "heartbeat_at": now, "error": ""}  # fmt: skip
+            values = {"status": "running", **holder(pid, pid_started_at), "started_at": row.started_at or now, "ended_at": None,
+                      "heartbeat_at": now, "error": ""}  # fmt: skip
             _update(connection, run_id, values)
         return {name: getattr(row, name) for name in values}
+
+    def _watch(self, run_id: int) -> None:
+        """See whether a machine that seems dead is: its clock, or ours, may just have been set."""
+        with self._read() as connection:
+            row = connection.execute(select(t.runs).where(t.runs.c.run_id == run_id)).one_or_none()
+        if row is not None and row.status in LIVE:
+            watch(row, lambda: self.run(run_id).status in LIVE)
 
     def unclaim_run(self, run_id: int, before: dict[str, Any]) -> None:
         """Make the run's row what it was before `claim_run`, which returned `before`."""
@@ -192,8 +200,13 @@ class Runs(Database):
         return _summary(row)
 
     def rename_run(self, run_id: int, name: str) -> None:
-        """Rename the run."""
-        values = {"name": clean(name, "name")[:MAX_NAME]}
+        """Rename the run.
+
+        Raises:
+            ConfigError: the name contains invalid characters, or nothing that can be seen.
+            NotFoundError: there is no such run.
+        """
+        values = {"name": clean_name(name[:MAX_NAME], "name")}
         with self._write() as connection:
             _update(connection, run_id, values)
 
@@ -224,6 +237,7 @@ class Runs(Database):
             NotFoundError: there is no such run.
             RunBusyError: it is being trained.
         """
+        self._watch(run_id)
         with self._write() as connection:
             _refuse_live(_locked(connection, run_id), "stop it before deleting it")
             forget_run(connection, run_id)
@@ -324,14 +338,14 @@ def _no_run(run_id: int) -> NotFoundError:
 
 
 def _is_live(row: Row[Any]) -> bool:
-    return row.status in LIVE and is_alive(row.pid, row.pid_started_at, row.host, row.heartbeat_at)
+    return row.status in LIVE and is_alive(row, row.heartbeat_at)
 
 
 def _refuse_live(row: Row[Any], way_out: str) -> None:
     if not _is_live(row):
         return
     if row.host != socket.gethostname():
-        ago, limit = time.time() - row.heartbeat_at, HEARTBEAT_TIMEOUT_S
+        ago, limit = silence_s(row, row.heartbeat_at), HEARTBEAT_TIMEOUT_S
         who = f"process {row.pid} on {row.host}, last heartbeat {ago:.0f} s ago (considered dead after {limit:.0f} s)"
     elif row.pid == os.getpid():
         who = f"this process ({row.pid})"

@@ -69,6 +69,7 @@ runs = Table(
     Column("heartbeat_at", Float),
     Column("pid", Integer),
     Column("pid_started_at", Float),
+    Column("pid_identity", String(80)),  # NULL in rows of earlier versions; see `liveness`
     Column("host", String(255)),
     Column("error", Text, nullable=False),
     Column("tags", JSON, nullable=False, server_default="[]"),
@@ -261,6 +262,7 @@ trials = Table(
     Column("revision", Text, nullable=False),
     Column("pid", Integer),
     Column("pid_started_at", Float),
+    Column("pid_identity", String(80)),  # NULL in rows of earlier versions; see `liveness`
     Column("host", String(255)),
     Column("error", Text, nullable=False),
     sqlite_autoincrement=True,
@@ -295,6 +297,7 @@ jobs = Table(
     Column("ended_at", Float),
     Column("pid", Integer),
     Column("pid_started_at", Float),
+    Column("pid_identity", String(80)),  # NULL in rows of earlier versions; see `liveness`
     Column("host", String(255)),
     Column("exit_code", Integer),  # NULL if the process ended without reporting
     Column("error", Text, nullable=False),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,6 +27,30 @@ def clean(text: str, name: str = "") -> str:
     if name and cleaned != text:
         raise ConfigError(f"{name}: {text[:40]!r} contains invalid characters (NUL or a lone surrogate); remove them")
     return cleaned
+
+
+_BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Hangul fillers and the empty Braille pattern: letters and symbols to Unicode, nothing to a reader."""
+
+
+def has_visible(text: str) -> bool:
+    """Whether a reader sees anything of a text: blanks, controls, directions, joiners and lone accents do not count."""
+    return any(unicodedata.category(c)[0] not in "CZM" and c not in _BLANK_LETTERS for c in text)
+
+
+def clean_name(text: str, name: str) -> str:
+    """Like `clean`, for what people recognise something by.
+
+    Args:
+        text: the name.
+        name: what it is the name of, for the message.
+
+    Raises:
+        ConfigError: it contains invalid characters, or nothing that can be seen.
+    """
+    if not has_visible(text):
+        raise ConfigError(f"{name}: {text[:40]!r} has no visible character; give at least one")
+    return clean(text, name)
 
 
 def finite(number: float | None) -> float | None:
@@ -64,10 +89,9 @@ def clean_tags(tags: Iterable[str]) -> list[str]:
     """Tags without surrounding blanks and duplicates, in the given order; empty ones are dropped.
 
     Raises:
-        ConfigError: more than 20 tags, one of more than 40 characters, or invalid characters.
+        ConfigError: more than 20 tags, one of more than 40 characters, or one with invalid or without visible characters.
     """
-    cleaned = [clean(tag, "tag").strip() for tag in tags]
-    found = list(dict.fromkeys(tag for tag in cleaned if tag))
+    found = list(dict.fromkeys(clean_name(tag, "tag").strip() for tag in tags if tag.strip()))
     if too_long := [tag for tag in found if len(tag) > MAX_TAG]:
         raise ConfigError(f"tag: {too_long[0][:MAX_TAG]!r}… has {len(too_long[0])} characters; allowed: up to {MAX_TAG}")
     if len(found) > MAX_TAGS:

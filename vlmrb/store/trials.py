@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -12,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, delete, func, insert, select, up
 from vlmrb.errors import ConfigError, NotFoundError, RunBusyError
 from vlmrb.store import tables as t
 from vlmrb.store.database import Database
-from vlmrb.store.liveness import is_alive
+from vlmrb.store.liveness import holder, is_alive, watch
 from vlmrb.store.records import trial_score_row, upsert
 from vlmrb.store.text import clean, plain
 from vlmrb.types import CLIPS_PER_RUN, ClipScore, Trial, TrialStatus
@@ -70,11 +69,24 @@ class Trials(Database):
             NotFoundError: there is no such trial.
             RunBusyError: a live process is running it.
         """
+        self._watch_trial(trial_id)
         with self._write() as connection:
             _lock(connection, trial_id)
-            values = {"status": "running", "pid": pid, "pid_started_at": pid_started_at, "host": socket.gethostname(),
-                      "heartbeat_at": time.time(), "ended_at": None, "error": ""}  # fmt: skip
+            values = {
+                "status": "running",
+                **holder(pid, pid_started_at),
+                "heartbeat_at": time.time(),
+                "ended_at": None,
+                "error": "",
+            }
             _update(connection, trial_id, values)
+
+    def _watch_trial(self, trial_id: int) -> None:
+        """See whether a machine that seems dead is: its clock, or ours, may just have been set."""
+        with self._read() as connection:
+            row = connection.execute(select(t.trials).where(t.trials.c.trial_id == trial_id)).one_or_none()
+        if row is not None and row.status == "running":
+            watch(row, lambda: self.trial(trial_id).status == "running")
 
     def end_trial(self, trial_id: int, status: Literal["finished", "failed", "interrupted"], error: str = "") -> None:
         """Record that the process is done with the trial.
@@ -139,6 +151,7 @@ class Trials(Database):
             NotFoundError: there is no such trial.
             RunBusyError: a live process is running it.
         """
+        self._watch_trial(trial_id)
         with self._write() as connection:
             _lock(connection, trial_id)
             connection.execute(delete(t.trials).where(t.trials.c.trial_id == trial_id))
@@ -181,7 +194,7 @@ def _score(trial: Row[Any], row: Row[Any]) -> ClipScore:
 
 
 def _is_live(row: Row[Any]) -> bool:
-    return row.status == "running" and is_alive(row.pid, row.pid_started_at, row.host, row.heartbeat_at)
+    return row.status == "running" and is_alive(row, row.heartbeat_at)
 
 
 def _lock(connection: Connection, trial_id: int) -> None:
