@@ -65,7 +65,7 @@ def test_a_channel_first_image_is_turned_around_and_a_dict_flattened() -> None:
         ("TwoRewardsAtOnce", r"cannot be used: the reward is \[1. 2.\]; it must be one number"),
         ("OldStep", "cannot be used: step fails with ValueError: not enough values"),
         ("LostFile", r"cannot be used: reset fails with FileNotFoundError: .*maze.png.*odd_environments.py, line \d+"),
-        ("NoPicture", "cannot be used: render fails with RuntimeError: no display"),
+        ("NoPicture", "NoPicture-v0 cannot be used: render.. fails with RuntimeError: no display"),
         ("Gone", "cannot be created.*ThereWasOne"),
         ("GonePackage", "installed packages lack what it needs.*there_was_a_package"),
     ],

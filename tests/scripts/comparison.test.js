@@ -30,9 +30,10 @@ test("a single run has a line and no band", () => {
   assert.doesNotMatch(traces[0].hovertemplate, /customdata\[1\]/);
 });
 
-test("each run has an optional faint line that links to that run", () => {
-  const [run] = comparisonTraces({ curves: [curve] }, { ...how, raw: true });
-  assert.deepEqual(run.meta, { runs: [1] });
+test("each run has an optional faint line that links to that run, whose steps count from its start", () => {
+  const branch = { ...curve, raw: curve.raw.map((run) => ({ ...run, start: 700 })) };
+  const [run] = comparisonTraces({ curves: [branch] }, { ...how, raw: true });
+  assert.deepEqual(run.meta, { runs: [1], start: 700 });
   assert.equal(run.showlegend, false);
 });
 

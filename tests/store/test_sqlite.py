@@ -216,11 +216,15 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(tmp_path)], check=True)
 
 
-def test_a_disk_that_is_mounted_read_only_says_so(disk: Path) -> None:
+def test_a_disk_that_is_mounted_read_only_says_so_and_its_store_can_be_read(disk: Path) -> None:
     with Store(str(disk / "store.db")) as store:
-        filled(store)
+        run_id = filled(store)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    for path in ("store.db", "other.db", "new/store.db"):
+    with Store(str(disk / "store.db")) as store:
+        assert store.count_clips(run_id) == 6
+        with pytest.raises(StoreUnavailableError, match="is read-only, so nothing in it can be changed"):
+            store.rename_run(run_id, "another")
+    for path in ("other.db", "new/store.db"):
         with pytest.raises(StoreUnavailableError, match=r"read-only|cannot be opened|Read-only"):
             Store(str(disk / path))
 

@@ -64,7 +64,8 @@ def _use(env: Environment, config: TrainConfig) -> None:
             if _shows_frames(config):
                 make_renderer(env.render_spec).render(snapshot[None])
     except Exception as error:
-        raise EnvironmentSetupError(f"{config.env} cannot be used: {in_words(error, doing)}") from error
+        words = in_words(error, doing).removeprefix(f"{config.env.rpartition(':')[2]}: ")
+        raise EnvironmentSetupError(f"{config.env} cannot be used: {words}") from error
 
 
 def _records_frames(config: TrainConfig) -> bool:
