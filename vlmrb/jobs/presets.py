@@ -67,7 +67,7 @@ def presets() -> list[LaunchPreset]:
         LaunchPreset(
             "recommended",
             "Recommended VLM-RB vs PER",
-            "The setting that made the most of the first successes (study replay-8x8): three questions, one stratum each, over "
+            "The setting that made the most of the first successes (study confirm-8x8): three questions, one stratum each, over "
             "PER, at most 10 times as often as by chance. All without importance weights, as PER is the stronger baseline "
             "without them.",
             {
