@@ -374,6 +374,12 @@ def test_many_common_steps_are_thinned_evenly_and_keep_the_end() -> None:
     np.testing.assert_allclose(values, x / 1_000)
 
 
+def test_curves_without_a_measurement_stay_empty() -> None:
+    (x, _), (_, second) = stats.on_common_steps([([], []), ([100, 200], [0.5, 0.7])], 60)
+    assert (x.tolist(), second.tolist()) == ([], [0.5, 0.7])
+    assert [len(steps) for steps, _ in stats.on_common_steps([([], [])], 60)] == [0]
+
+
 def test_single_points_share_the_last_one() -> None:
     (_, first), (_, second) = stats.on_common_steps([([90], [0.5]), ([100], [0.7])], 60)
     assert (first.tolist(), second.tolist()) == ([0.5], [0.7])

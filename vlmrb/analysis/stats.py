@@ -382,17 +382,17 @@ def on_common_steps(curves: Sequence[tuple[ArrayLike, ArrayLike]], points: int) 
     its last measurement.
 
     Args:
-        curves: (steps, values) of each run, steps ascending and above 0.
+        curves: (steps, values) of each run, steps ascending and above 0; a run may have none.
         points: number of shared steps at most.
     """
     measured = [(np.asarray(steps, dtype=np.float64), np.asarray(values, dtype=np.float64)) for steps, values in curves]
-    last = max(float(x[-1]) for x, _ in measured)
+    last = max((float(x[-1]) for x, _ in measured if x.size), default=0.0)
     gaps = np.concatenate([np.diff(x, prepend=0.0) for x, _ in measured])
-    interval = max(float(np.median(gaps)), last / points, 1.0)
+    interval = max(float(np.median(gaps)) if gaps.size else 0.0, last / points, 1.0)
     grid = interval * np.arange(1, points + 1)
     found = []
     for x, y in measured:
-        shared = grid[(grid >= x[0]) & (grid < x[-1] + interval)]
+        shared = grid[(grid >= x[0]) & (grid < x[-1] + interval)] if x.size else grid[:0]
         found.append((shared, y[np.searchsorted(x, shared, side="right") - 1]))
     return found
 
