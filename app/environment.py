@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+
+from vlmrb.certificates import VARIABLES, certificate_problem
 
 _PROXIES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 @contextmanager
 def no_proxies() -> Iterator[None]:
     """Without the settings of proxies and certificates: Gradio makes HTTP clients when it is imported, and fails with some."""
-    names = {*_PROXIES, *(name.lower() for name in _PROXIES), *CERTIFICATES}
+    names = {*_PROXIES, *(name.lower() for name in _PROXIES), *VARIABLES}
     kept = {name: os.environ.pop(name) for name in names if name in os.environ}
     try:
         yield
@@ -25,24 +24,9 @@ def no_proxies() -> Iterator[None]:
 
 def certificate_problems() -> list[str]:
     """What is wrong with the certificates that the environment names, each with the way out."""
-    return [words for name in CERTIFICATES if (words := _problem(name, os.environ.get(name, "")))]
-
-
-def _problem(name: str, value: str) -> str:
-    if not value:
-        return ""
-    path = Path(value)
-    reason = ""
-    try:
-        if not path.exists():
-            reason = "does not exist"
-        elif name == "SSL_CERT_FILE":
-            ssl.create_default_context(cafile=value)
-        elif not path.is_dir():
-            reason = "is not a folder"
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        reason = f"cannot be used ({getattr(error, 'strerror', None) or error})"
-    return reason and (
-        f"{name}={value!r} {reason}: the studio works, but runs cannot reach HTTPS servers, "
+    return [
+        f"{name}={os.environ[name]!r} {reason}: the studio works, but runs cannot reach HTTPS servers, "
         "such as the Hugging Face Hub; correct it or unset it"
-    )
+        for name in VARIABLES
+        if (reason := certificate_problem(name))
+    ]

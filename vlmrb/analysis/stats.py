@@ -389,10 +389,10 @@ def on_common_steps(curves: Sequence[tuple[ArrayLike, ArrayLike]], points: int) 
     last = max((float(x[-1]) for x, _ in measured if x.size), default=0.0)
     gaps = np.concatenate([np.diff(x, prepend=0.0) for x, _ in measured])
     interval = max(float(np.median(gaps)) if gaps.size else 0.0, last / points, 1.0)
-    grid = interval * np.arange(1, points + 1)
+    grid: FloatArray = interval * np.arange(1, points + 1)
     found = []
     for x, y in measured:
-        shared = grid[(grid >= x[0]) & (grid < x[-1] + interval)] if x.size else grid[:0]
+        shared: FloatArray = grid[(grid >= x[0]) & (grid < x[-1] + interval)] if x.size else grid[:0]
         found.append((shared, y[np.searchsorted(x, shared, side="right") - 1]))
     return found
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from vlmrb.errors import ScorerError, ScorerSetupError
 from vlmrb.scoring import frames
 from vlmrb.scoring.masking import Mask
-from vlmrb.scoring.network import certificate_problem, keep_loopback_direct
+from vlmrb.scoring.network import keep_loopback_direct, unusable_certificates
 
 _log = logging.getLogger(__name__)
 
@@ -228,7 +228,7 @@ def _hub_commit(name: str) -> tuple[str, bool]:
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
     keep_loopback_direct()
-    api, unreachable = HfApi(), certificate_problem() or None
+    api, unreachable = HfApi(), unusable_certificates() or None
     try:
         if unreachable is None:
             api.model_info(name, timeout=10)

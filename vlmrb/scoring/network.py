@@ -16,12 +16,12 @@ import time
 import urllib.request
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpcore
 import httpx
 
+from vlmrb.certificates import certificate_problem
 from vlmrb.errors import ScorerSetupError
 
 _PIECE = 2**14  # bytes sent per wait
@@ -187,23 +187,15 @@ def certificates() -> ssl.SSLContext:
     Raises:
         ScorerSetupError: SSL_CERT_FILE does not hold certificates.
     """
-    if problem := certificate_problem():
+    if problem := unusable_certificates():
         raise ScorerSetupError(problem)
     return httpx.create_ssl_context()
 
 
-def certificate_problem() -> str:
+def unusable_certificates() -> str:
     """What is wrong with the file that SSL_CERT_FILE names, with the way out; '' if it is usable or not set."""
-    file = os.environ.get("SSL_CERT_FILE", "")
-    if not file:
-        return ""
-    try:
-        if Path(file).exists() and not Path(file).is_file():  # a pipe would be waited for
-            raise OSError("not a regular file")
-        ssl.create_default_context(cafile=file)
-    except (OSError, ValueError) as error:  # SSLError is an OSError
-        return (
-            f"the environment variable SSL_CERT_FILE names {file!r}, from which no certificates can be read ({error}); "
-            "give a file with certificates in PEM format, or unset it"
-        )
-    return ""
+    reason = certificate_problem("SSL_CERT_FILE")
+    return reason and (
+        f"the environment variable SSL_CERT_FILE names {os.environ['SSL_CERT_FILE']!r}, which {reason}; "
+        "give a file with certificates in PEM format, or unset it"
+    )
