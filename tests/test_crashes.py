@@ -1,6 +1,6 @@
 """A thousand kills and a hundred power cuts, at random moments of a run: nothing is lost, nothing doubled, and it resumes.
 
-Slow: about an hour. `VLMRB_KILLS` and `VLMRB_POWER_CUTS` set other numbers.
+Slow. `VLMRB_KILLS` and `VLMRB_POWER_CUTS` set other numbers.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def _train(url: str, run_id: int) -> None:
 
 
 def _launch(url: str, number: int, run_ids: list[int], over: Event) -> None:
-    """Launch runs that are cancelled at once, and tag other runs, as somebody at a page does; ends with the number of tags."""
+    """Launch runs that are cancelled at once, and replace a tag of this launcher on other runs, one after another."""
     config = make_config(env="DoorKey-5x5", replay="uniform", total_steps=200, learning_starts=100, eval_interval=200)
     tags = 0
     with Store(url) as store:

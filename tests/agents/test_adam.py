@@ -67,7 +67,7 @@ def test_the_gradient_of_an_output_can_be_given() -> None:
 
 
 def test_a_run_does_not_import_the_compiler_of_torch(tmp_path: Path) -> None:
-    """It would take as long as everything else that a run needs before its first step."""
+    """That would take a third more processor time before the first step."""
     code = (
         "import sys\nfrom vlmrb.config import make_config\nfrom vlmrb.store import Store\nfrom vlmrb.train import train\n"
         "settings = dict(total_steps=200, learning_starts=50, eval_interval=200, eval_episodes=1, n_envs=2, hidden_size=16)\n"

@@ -1,7 +1,7 @@
 """Adam (Kingma and Ba, arXiv 1412.6980) without what `torch.optim.Adam` has around PyTorch's own fused kernel.
 
-Making a `torch.optim` optimizer imports PyTorch's compiler, half of the time that a run takes to start; and `step` keeps books
-for longer than it computes. The arithmetic is the same, and so is the layout of the state.
+Making a `torch.optim` optimizer imports PyTorch's compiler, a quarter of the processor time that a run takes to start, and its
+`step` does much besides the arithmetic, which is the same here. So is the layout of the state.
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ class Learner:
         self.target.load_state_dict(self.online.state_dict())
         self.target.requires_grad_(False)
         self.generator = torch.Generator(device=device).manual_seed(seed)
-        self._parameters, self._target_parameters = list(self.online.parameters()), list(self.target.parameters())
-        self.optimizer = Adam(self._parameters, config.learning_rate)
+        self.optimizer = Adam(self.online.parameters(), config.learning_rate)
+        self._target_parameters = list(self.target.parameters())
         self.updates = 0
 
     def prepare(self, observation: np.ndarray) -> Any:
@@ -62,7 +62,7 @@ class Learner:
         self.updates += 1
         if self.updates % self.config.target_update_interval == 0:
             with torch.no_grad():
-                torch._foreach_lerp_(self._target_parameters, self._parameters, self.config.tau)
+                torch._foreach_lerp_(self._target_parameters, self.optimizer.parameters, self.config.tau)
 
     def state_dict(self) -> dict[str, Any]:
         """All state that learning changes."""

@@ -389,7 +389,7 @@ def on_common_steps(curves: Sequence[tuple[ArrayLike, ArrayLike]], points: int) 
     last = max((float(x[-1]) for x, _ in measured if x.size), default=0.0)
     gaps = np.concatenate([np.diff(x, prepend=0.0) for x, _ in measured])
     interval = max(float(np.median(gaps)) if gaps.size else 0.0, last / points, 1.0)
-    grid: FloatArray = interval * np.arange(1, points + 1)
+    grid = interval * np.arange(1, points + 1, dtype=np.float64)
     found = []
     for x, y in measured:
         shared: FloatArray = grid[(grid >= x[0]) & (grid < x[-1] + interval)] if x.size else grid[:0]

@@ -130,7 +130,7 @@ class _Reading(gym.Wrapper):
     def _cells(self, parts: dict[str, gym.Space], full: bool) -> tuple[Callable[[Any], np.ndarray], tuple[int, ...]]:
         """A function from an observation to uint8 [N], and how many values each of its extras can take."""
         shape, alone = parts["image"].shape, not isinstance(self.env.observation_space, gym.spaces.Dict)
-        own_view = not full and shape[0] == shape[1] == self._view_size()  # the agent's cell shows what it carries
+        own_view = not full and shape[0] == shape[1] == _view_sizes(self.env)[0]  # the agent's cell shows what it carries
         task: Any = self.unwrapped
         extras = (
             (4,) * ("direction" in parts)
@@ -155,12 +155,6 @@ class _Reading(gym.Wrapper):
             return np.concatenate(values).astype(np.uint8)
 
         return read, extras
-
-    def _view_size(self) -> int:
-        """Side of the observed view, in cells."""
-        sizes = [vars(env)["agent_view_size"] for env in wrappers_of(self.env) if "agent_view_size" in vars(env)]
-        task: Any = self.unwrapped
-        return int([*sizes, task.agent_view_size][0])
 
     def _others(self, space: gym.Space) -> Callable[[Any], Any]:
         """A function that leaves only missions to be read; Gymnasium flattens the rest."""
@@ -191,9 +185,15 @@ class _Reading(gym.Wrapper):
 def _holds_cells(env: gym.Env, space: gym.Space | None) -> bool:
     """Whether an image is of MiniGrid's cells (object, colour, state), rather than of pixels or places."""
     task: Any = env.unwrapped
-    sides = {vars(each)["agent_view_size"] for each in wrappers_of(env) if "agent_view_size" in vars(each)}
-    shapes = {(side, side, 3) for side in sides | {task.agent_view_size}} | {(task.width, task.height, 3)}
+    shapes = {(side, side, 3) for side in _view_sizes(env)} | {(task.width, task.height, 3)}
     return isinstance(space, gym.spaces.Box) and space.dtype == np.uint8 and space.shape in shapes and (space.high == 255).all()
+
+
+def _view_sizes(env: gym.Env) -> list[int]:
+    """Sides of the views, in cells: those of wrappers, the outermost first, then the task's own."""
+    own = [vars(each)["agent_view_size"] for each in wrappers_of(env) if "agent_view_size" in vars(each)]
+    task: Any = env.unwrapped
+    return [int(side) for side in (*own, task.agent_view_size)]
 
 
 @functools.lru_cache(1_000)

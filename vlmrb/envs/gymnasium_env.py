@@ -13,6 +13,7 @@ from vlmrb.envs.checks import as_reward
 from vlmrb.envs.frames import FrameMaker
 from vlmrb.envs.observations import Observations
 from vlmrb.envs.success import SuccessRule
+from vlmrb.envs.wrapping import wrappers_of
 from vlmrb.errors import EnvironmentSetupError
 from vlmrb.types import ActionSpec, Event
 
@@ -87,8 +88,5 @@ def _reported(info: Any) -> Any:
 def _time_limit(env: gym.Env) -> int | None:
     """Steps after which Gymnasium itself ends an episode, as far as it says so."""
     limits = [env.spec.max_episode_steps] if env.spec else []
-    while isinstance(env, gym.Wrapper):
-        if isinstance(env, gym.wrappers.TimeLimit):
-            limits.append(env._max_episode_steps)
-        env = env.env
+    limits += [wrapper._max_episode_steps for wrapper in wrappers_of(env) if isinstance(wrapper, gym.wrappers.TimeLimit)]
     return max((int(limit) for limit in limits if limit is not None and limit > 0), default=None)

@@ -129,7 +129,7 @@ def silence_s(row: Row[Any], *signs: float | None) -> float:
 
 
 def watch(row: Row[Any], is_live: Callable[[], bool]) -> None:
-    """Before a process on another machine is taken for dead: wait a little for a sign of life."""
+    """Watch a process on another machine for a heartbeat, briefly, before treating it as dead."""
     if row.pid is None or row.host in (None, socket.gethostname()):
         return
     gives_up_at = time.monotonic() + WATCH_S
