@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,6 +62,9 @@ def test_the_pages_work_behind_a_proxy(page, store_copy, start_studio, removes_p
         expect(page.get_by_text("DoorKey-5x5 dqn uniform s0").first).to_be_visible()
         page.goto(f"{address}/run?run=3")
         expect(page.get_by_text("DoorKey-5x5 dqn vlm").first).to_be_visible()
-        page.goto(f"{address}/clips")
-        expect(page.locator(".widget-clip_browser img, .widget-clip_browser canvas").first).to_be_visible()
-        assert failed == [] or all(url.rstrip("/") == address for url in failed)
+        with page.expect_response(lambda reply: "/studio/clip/" in reply.url and "thumbnail" in reply.url) as picture:
+            page.goto(f"{address}/clips")
+        assert picture.value.ok and picture.value.url.startswith(f"{address}/")
+        expect(page.get_by_role("link", name=re.compile("^Clip [0-9]+")).first).to_be_visible()
+        # until the page has added the missing slash, the browser may ask for its files one folder higher, where nothing is
+        assert [url for url in failed if url.startswith(f"{address}/")] == []
