@@ -24,6 +24,7 @@ from app.front import Front
 from app.gate import COOKIE, Login
 from app.server import make_server
 from app.studio import Studio
+from tests.ending import end_jobs
 from tests.store.samples import filled
 from vlmrb import Store
 
@@ -41,6 +42,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
         filled(store)
     studio = Studio.open(str(path))
     yield studio
+    end_jobs(studio.store)  # values of fields can launch runs
     studio.close()
 
 

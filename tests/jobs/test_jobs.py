@@ -7,13 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from tests.ending import end_jobs
 from tests.waiting import wait_until
 from vlmrb import jobs
 from vlmrb.checkpoint import latest_step
@@ -34,19 +34,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     with Store(str(tmp_path / "runs.db")) as store:
         jobs.set_job_limit(store, 1)
         yield store
-        wait_until(lambda: end_all(store), "every job to end")
-
-
-def end_all(store: Store) -> bool:
-    """End all queued and running jobs; returns whether there were none left."""
-    active = [job for job in store.jobs() if job.status in ("queued", "starting", "running")]
-    for job in active:
-        with suppress(RunBusyError, ProcessLookupError):  # it has started or ended in the meantime
-            if job.status == "running" and job.pid is not None:
-                os.kill(job.pid, signal.SIGKILL)
-            else:
-                store.cancel_job(job.job_id)
-    return not active
+        end_jobs(store)
 
 
 def launch(store: Store, *seeds: int, settings: dict[str, Any] = SHORT) -> list[int]:
