@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection
 from typing import Any
 
-from vlmrb.errors import ConfigError
+from vlmrb.errors import ConfigError, shown
 
 MAX_ID = 2**62
 MAX_IDS = 500
@@ -23,7 +23,7 @@ def an_id(request: dict[str, Any], name: str) -> int:
     if isinstance(value, str) and value.isascii() and value.isdecimal():
         value = int(value) if len(value) < 20 else 0
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < MAX_ID:
-        raise ConfigError(f"{name}: got {_shown(value)}; expected a positive integer")
+        raise ConfigError(f"{name}: got {shown(value)}; expected a positive integer")
     return value
 
 
@@ -33,7 +33,7 @@ def ids(request: dict[str, Any], name: str) -> list[int]:
     if isinstance(value, str):
         value = [part for part in value.split(",") if part.strip()]
     if not isinstance(value, list) or len(value) > MAX_IDS:
-        raise ConfigError(f"{name}: got {_shown(value)}; expected a list of at most {MAX_IDS} numbers")
+        raise ConfigError(f"{name}: got {shown(value)}; expected a list of at most {MAX_IDS} numbers")
     return list(dict.fromkeys(an_id({name: item.strip() if isinstance(item, str) else item}, name) for item in value))
 
 
@@ -47,7 +47,7 @@ def a_number(request: dict[str, Any], name: str, low: float, high: float) -> flo
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not low <= number <= high:
-        raise ConfigError(f"{name}: got {_shown(value)}; expected a number from {low:g} to {high:g}")
+        raise ConfigError(f"{name}: got {shown(value)}; expected a number from {low:g} to {high:g}")
     return number
 
 
@@ -57,7 +57,7 @@ def a_count(request: dict[str, Any], name: str, high: int, default: int) -> int:
     if number is None:
         return default
     if number != int(number):
-        raise ConfigError(f"{name}: got {_shown(request[name])}; expected an integer")
+        raise ConfigError(f"{name}: got {shown(request[name])}; expected an integer")
     return int(number)
 
 
@@ -67,7 +67,7 @@ def a_choice(request: dict[str, Any], name: str, allowed: Collection[str]) -> st
     if value is None or value == "":
         return None
     if not isinstance(value, str) or value not in allowed:
-        raise ConfigError(f"{name}: got {_shown(value)}; allowed: {', '.join(sorted(allowed))}")
+        raise ConfigError(f"{name}: got {shown(value)}; allowed: {', '.join(sorted(allowed))}")
     return str(value)
 
 
@@ -85,10 +85,5 @@ def a_flag(request: dict[str, Any], name: str) -> bool:
     """True or False; False if missing."""
     value = request.get(name, False)
     if not isinstance(value, bool):
-        raise ConfigError(f"{name}: got {_shown(value)}; expected true or false")
+        raise ConfigError(f"{name}: got {shown(value)}; expected true or false")
     return value
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:59] + "…"

@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from vlmrb.errors import ConfigError
+from vlmrb.errors import ConfigError, shown
 from vlmrb.moments import Moments
 from vlmrb.replay.registry import bases, broken_methods, replay_method, replay_methods
 from vlmrb.settings import Setting, describe
@@ -392,12 +392,12 @@ def _without_ratio(given: Mapping[str, Any], values: dict[str, Any]) -> dict[str
     except (TypeError, ValueError, OverflowError):
         wanted, batch_size = math.nan, 1
     if not (math.isfinite(wanted) and wanted > 0 and batch_size > 0):
-        raise ValueError(f"replay_ratio: got {ratio!r}; must be a number > 0, samples drawn per stored transition")
+        raise ValueError(f"replay_ratio: got {shown(ratio)}; must be a number > 0, samples drawn per stored transition")
     train_freq = max(1, round(batch_size / wanted))
     if not math.isclose(batch_size / train_freq, wanted, rel_tol=1e-5):
         fewer = math.floor(batch_size / wanted)
         nearest = " and ".join(f"{batch_size / steps:g} (train_freq {steps})" for steps in (fewer + 1, fewer) if steps)
-        raise ValueError(f"replay_ratio: got {ratio!r}; with batch_size {batch_size}, the nearest allowed are {nearest}")
+        raise ValueError(f"replay_ratio: got {shown(ratio)}; with batch_size {batch_size}, the nearest allowed are {nearest}")
     if str(given.get("train_freq", train_freq)).strip() != str(train_freq):
         raise ValueError(
             f"replay_ratio: {wanted:g} with batch_size {batch_size} is train_freq {train_freq}, but train_freq is given as "
@@ -483,7 +483,7 @@ def _explain(item: Any) -> str:
         return str(message)
     if item["type"] == "extra_forbidden":
         return f"{name}: there is no such setting"
-    return f"{name}: got {item['input']!r}; {message[0].lower()}{message[1:]}{_allowed(name)}"
+    return f"{name}: got {shown(item['input'])}; {message[0].lower()}{message[1:]}{_allowed(name)}"
 
 
 def _allowed(name: str) -> str:
@@ -509,5 +509,5 @@ def parse_lambda(value: Any) -> float | None | str:
     except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if not 0.0 <= number <= 1.0:
-        raise ConfigError(f"lambda: got {value!r}; allowed: a number from 0 to 1, 'none' or 'schedule'")
+        raise ConfigError(f"lambda: got {shown(value)}; allowed: a number from 0 to 1, 'none' or 'schedule'")
     return number

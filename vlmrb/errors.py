@@ -24,6 +24,11 @@ traceback and exits with status 2.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+_SHOWN = 60  # characters of a rejected value that a message repeats
+
 
 class VlmrbError(Exception):
     """Base class: catch this to catch everything the engine raises on purpose."""
@@ -91,3 +96,18 @@ class ScorerUnavailableError(ScorerError):
 
 class ScorerDiedError(ScorerError):
     """The scoring process died and could not be restarted."""
+
+
+def shown(value: Any, length: int = _SHOWN, form: Callable[[Any], str] = repr) -> str:
+    """A value of any kind and size, in one line and shortened, for a message.
+
+    Args:
+        value: anything, also what cannot be printed: an integer of thousands of digits, lists thousands deep.
+        length: maximum number of characters before the ellipsis.
+        form: repr or str.
+    """
+    try:
+        words = " ".join(form(value).split()) or repr(value)
+    except Exception:  # noqa: BLE001  whatever an object's own method does
+        return f"a value of type {type(value).__name__} that cannot be shown"
+    return words if len(words) <= length else f"{words[:length]}…"

@@ -7,11 +7,10 @@ from numbers import Integral, Real
 from typing import Any
 
 from vlmrb.config import parse_lambda
-from vlmrb.errors import ConfigError
+from vlmrb.errors import ConfigError, shown
 from vlmrb.types import LIVE_CHANGES, Change, SetLambda, SetPrompt, SetStatus, Unreadable
 
 MAX_ID = 2**63 - 1
-_SHOWN = 60  # maximum number of characters of a rejected name or value that its message repeats
 
 
 def parse_change(name: Any, value: Any) -> Change:
@@ -64,12 +63,4 @@ def _without_value(name: str, value: Any, status: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """A value of any size, shortened for a message."""
-    if isinstance(value, Unreadable):
-        return f"{_shown(value.text)}, which is not JSON"
-    try:
-        words = repr(value)
-    except (ValueError, RecursionError):  # an integer of thousands of digits, or lists thousands deep
-        words = f"an {type(value).__name__}" if isinstance(value, int) else f"a {type(value).__name__}"
-        words += " that is too large to show"
-    return words if len(words) <= _SHOWN else f"{words[:_SHOWN]}…"
+    return f"{shown(value.text)}, which is not JSON" if isinstance(value, Unreadable) else shown(value)

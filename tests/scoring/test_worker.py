@@ -323,7 +323,7 @@ class HeldUpUntilTheTrainerDies:
     frames_per_clip = 0
 
     def score(self, requests, prompt):
-        print("scoring", flush=True)
+        os.write(1, b"scoring\n")  # in one piece: the trainer writes to the same pipe
         multiprocessing.parent_process().join()
         return [ClipScore(r.clip.clip_id, 1.0, None, None, 0.5, "late", "", "", None) for r in requests]
 
@@ -332,7 +332,7 @@ class HeldUpUntilTheTrainerDies:
 
 
 TRAINER = """
-import sys
+import os, sys
 from tests.scoring import test_worker as tests
 from vlmrb.scoring import ScoringWorker
 
@@ -340,7 +340,7 @@ backend, clips = getattr(tests, sys.argv[1]), int(sys.argv[2])
 one = ScoringWorker(backend, tests.PlainRenderer, tests.PROMPT)
 for number in range(clips):
     one.submit(tests.clip(number))
-print(one.pid, flush=True)
+os.write(1, f"{one.pid}\n".encode())
 sys.stdin.read()
 """
 
@@ -352,15 +352,18 @@ def test_the_process_ends_when_its_trainer_is_killed(backend: str, clips: int) -
     command = [sys.executable, "-c", TRAINER, backend, str(clips)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     trainer = subprocess.Popen(command, cwd=ROOT, **pipes)
-    said = sorted(trainer.stdout.readline().strip() for _ in range(1 + clips))
-    scoring = psutil.Process(int(said[0]))
-    assert said[1:] == ["scoring"] * clips and not has_ended(scoring)
-    trainer.kill()
+    scoring = None
     try:
+        said = sorted(trainer.stdout.readline().strip() for _ in range(1 + clips))
+        scoring = psutil.Process(int(said[0]))
+        assert said[1:] == ["scoring"] * clips and not has_ended(scoring)
+        trainer.kill()
         wait_until(lambda: has_ended(scoring), "the scoring process to end", timeout_s=60)
     finally:
+        trainer.kill()
         with contextlib.suppress(psutil.NoSuchProcess):
-            scoring.kill()
+            if scoring is not None:
+                scoring.kill()
         _, errors = trainer.communicate(timeout=60)
     assert trainer.returncode == -signal.SIGKILL
     assert errors == ""

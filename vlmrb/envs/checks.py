@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from vlmrb.errors import EnvironmentFailedError, VlmrbError
+from vlmrb.errors import EnvironmentFailedError, VlmrbError, shown
 
 MAX_NUMBER = float(np.finfo(np.float32).max)
 """The largest reward: the replay buffer holds float32."""
-
-_SHOWN = 80  # maximum number of characters of a value that a message repeats
 
 
 def as_reward(reward: Any) -> float:
@@ -24,12 +22,17 @@ def as_reward(reward: Any) -> float:
         EnvironmentFailedError: it is not one number, NaN, infinite, or too large for float32.
     """
     if not isinstance(reward, Real):
-        given = np.asarray(reward)
+        try:
+            given = np.asarray(reward)
+        except ValueError:  # lists of different lengths, or nested too deep
+            given = np.empty(0)
         if given.size != 1 or given.dtype.kind not in "biuf":
-            raise EnvironmentFailedError(f"the reward is {shown(reward)}; it must be one number")
+            raise EnvironmentFailedError(f"the reward is {shown(reward, form=str)}; it must be one number")
         reward = given.item()
     if not -MAX_NUMBER <= reward <= MAX_NUMBER:
-        raise EnvironmentFailedError(f"the reward is {shown(reward)}; it must be a finite number (of at most {MAX_NUMBER:.2g})")
+        raise EnvironmentFailedError(
+            f"the reward is {shown(reward, form=str)}; it must be a finite number (of at most {MAX_NUMBER:.2g})"
+        )
     return float(reward)
 
 
@@ -58,7 +61,7 @@ def in_words(error: Exception, doing: str) -> str:
         return str(error)
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"{doing} fails with {type(error).__name__}: {shown(error, 300)}{place}"
+    return f"{doing} fails with {type(error).__name__}: {shown(error, 300, str)}{place}"
 
 
 def failed(error: Exception, where: str, doing: str) -> EnvironmentFailedError:
@@ -70,9 +73,3 @@ def failed(error: Exception, where: str, doing: str) -> EnvironmentFailedError:
         doing: as for `in_words`.
     """
     return EnvironmentFailedError(f"{where}: {in_words(error, doing)}")
-
-
-def shown(value: Any, length: int = _SHOWN) -> str:
-    """A value in one line, shortened for a message."""
-    words = " ".join(str(value).split()) or repr(value)
-    return words if len(words) <= length else f"{words[:length]}…"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vlmrb.envs.checks import shown
+from vlmrb.errors import shown
 
 
 def as_success(reported: Any) -> bool | None:
@@ -89,7 +89,7 @@ class SuccessRule:
         if success is None:
             self._unusable = True
             self.notice = self.notice or (
-                f"the environment reported success as {shown(reported)}; allowed: True, False, 0 or 1. "
+                f"the environment reported success as {shown(reported, form=str)}; allowed: True, False, 0 or 1. "
                 "Such episodes count as unknown"
             )
         return success

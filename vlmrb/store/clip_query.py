@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
-from vlmrb.errors import ConfigError
+from vlmrb.errors import ConfigError, shown
 from vlmrb.store import tables as t
 from vlmrb.store.records import clip_summary, event_pattern, summaries
 from vlmrb.store.text import clean
@@ -101,5 +101,5 @@ def count(connection: Connection, matching: Sequence[Condition]) -> int:
 def _choice(name: str, value: str | None, choices: dict[Any, Any]) -> Any:
     if value not in choices:
         allowed = ", ".join(repr(choice) for choice in choices if choice is not None)
-        raise ConfigError(f"{name}: got {value!r}; allowed: {allowed}")
+        raise ConfigError(f"{name}: got {shown(value)}; allowed: {allowed}")
     return choices[value]

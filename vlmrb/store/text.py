@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
-from vlmrb.errors import ConfigError
+from vlmrb.errors import ConfigError, shown
 
 to_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 """Compact JSON. NaN is not JSON, and PostgreSQL refuses it."""
@@ -76,13 +76,21 @@ def plain(value: Any, name: str = "") -> Any:
     if isinstance(value, list | tuple):
         return [plain(entry, name) for entry in value]
     value = value.item() if hasattr(value, "item") else value  # a NumPy or torch number
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, int | float) and not _is_finite(value):
         if name:
-            raise ConfigError(f"{name}: got {value}; allowed: finite numbers")
+            raise ConfigError(f"{name}: got {shown(value)}; allowed: finite numbers")
         return None
     if not isinstance(value, bool | int | float):
-        raise ConfigError(f"{name or 'value'}: got {value!r}; allowed: JSON data (text, numbers, lists, tables)")
+        raise ConfigError(f"{name or 'value'}: got {shown(value)}; allowed: JSON data (text, numbers, lists, tables)")
     return value
+
+
+def _is_finite(number: float) -> bool:
+    """Whether a number is finite, also as a float."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
 
 
 def clean_tags(tags: Iterable[str]) -> list[str]:
