@@ -73,6 +73,6 @@ def test_a_value_that_is_hard_to_show_is_rejected_in_words(reject: Callable[[Any
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), 10**400, -(10**4_000)])
 def test_numbers_that_no_database_holds_are_refused_before_they_are_written(number: float) -> None:
-    with pytest.raises(VlmrbError, match="size: got .*; allowed: finite numbers"):
+    with pytest.raises(VlmrbError, match=r"size: got .*; allowed: finite numbers"):
         plain(number, "size")
     assert plain([number]) == [None]

@@ -340,7 +340,7 @@ backend, clips = getattr(tests, sys.argv[1]), int(sys.argv[2])
 one = ScoringWorker(backend, tests.PlainRenderer, tests.PROMPT)
 for number in range(clips):
     one.submit(tests.clip(number))
-os.write(1, f"{one.pid}\n".encode())
+os.write(1, f"{one.pid}\\n".encode())
 sys.stdin.read()
 """
 
