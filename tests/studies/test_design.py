@@ -133,6 +133,15 @@ def test_an_arm_that_changes_what_a_branch_cannot_change_is_refused_with_the_rea
     )
 
 
+def test_a_trunk_has_what_its_branches_cannot_change_even_if_its_own_replay_does_not_read_it() -> None:
+    tasks = '[tasks.a]\nvisuals = "swapped"\n[tasks.b]\nvisuals = "abstract"\n'
+    study = read_study(
+        BRANCHES.replace('"CartPole-v1"', '"DoorKey-5x5"').replace('replay = "per"', 'replay = "vlm"') + tasks, "b"
+    )
+    drawn = {(cell.task, cell.config.replay, cell.config.visuals) for cell in study.cells + study.trunks}
+    assert drawn == {(task, replay, how) for task, how in (("a", "swapped"), ("b", "abstract")) for replay in ("vlm", "uniform")}
+
+
 def test_an_unknown_study_is_refused_with_the_names_there_are(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"there is no 'replay-9x9'; give a TOML file, or choose from .*replay-8x8"):
         find_study("replay-9x9")

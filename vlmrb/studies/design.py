@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from vlmrb.assets import asset_path
 from vlmrb.branching import FIXED
-from vlmrb.config import TrainConfig, unread_settings
+from vlmrb.config import TrainConfig, make_config, unread_settings
 from vlmrb.errors import ConfigError, VlmrbError
 from vlmrb.jobs import matched_set, parse_seeds
 from vlmrb.studies.measures import Measure, parse_measure
@@ -346,8 +346,11 @@ def _config(
     for name, way_out in _SET_BY_STUDY.items():
         if name in merged:
             raise ConfigError(f"{where}: {name} is not for a study's settings; {way_out}")
+    # what no branch can change is the trunk's, also where its replay does not read it
+    fixed = {name: merged[name] for name in FIXED if name in merged} if design.branch else {}
     try:
-        return matched_set({**merged, **keep}, [{}], [seed])[0]
+        config = matched_set({**merged, **keep}, [{}], [seed])[0]
+        return make_config(**(config.model_dump() | fixed))
     except VlmrbError as error:
         raise ConfigError("\n".join(f"{where}: {line}" for line in str(error).splitlines())) from None
 
