@@ -19,7 +19,7 @@ from app.export import FORMATS, Format, export
 from app.export import MEDIA_TYPES as EXPORT_TYPES
 from app.studio import Studio
 from vlmrb.assets import asset_path
-from vlmrb.errors import ConfigError, NotFoundError, VlmrbError
+from vlmrb.errors import ConfigError, NotFoundError, StoreUnavailableError, VlmrbError
 from vlmrb.types import SUCCESS
 
 FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
@@ -37,20 +37,14 @@ def media_routes(studio: Studio) -> list[Route]:
             return PlainTextResponse(f"There is no clip {clip_id[:40]!r}.", 404)
         try:
             return await run_in_threadpool(_clip, studio, int(clip_id), kind)
-        except NotFoundError as error:
-            return PlainTextResponse(str(error), 404)
         except VlmrbError as error:
-            return PlainTextResponse(str(error), 500)
+            return PlainTextResponse(str(error), _status(error))
 
     async def exported(request: Request) -> Response:
         try:
             return await run_in_threadpool(_export, studio, dict(request.query_params))
-        except NotFoundError as error:
-            return PlainTextResponse(str(error), 404)
-        except ConfigError as error:
-            return PlainTextResponse(str(error), 400)
         except VlmrbError as error:
-            return PlainTextResponse(str(error), 500)
+            return PlainTextResponse(str(error), _status(error))
 
     return [
         Route("/studio/export", exported),
@@ -59,6 +53,12 @@ def media_routes(studio: Studio) -> list[Route]:
         Route("/studio/clip/{clip_id:str}/{kind:str}", clip),
         Route("/gradio_api/upload", _refuse_upload, methods=["POST"]),  # before Gradio's own route, which accepts files
     ]
+
+
+def _status(error: VlmrbError) -> int:
+    """The HTTP status of an error; 422 where what was asked for exists and is unusable, such as a damaged clip."""
+    kinds = ((NotFoundError, 404), (ConfigError, 400), (StoreUnavailableError, 503))
+    return next((status for kind, status in kinds if isinstance(error, kind)), 422)
 
 
 def _clip(studio: Studio, clip_id: int, kind: str) -> Response:

@@ -216,7 +216,7 @@ def test_clips_that_a_failed_scorer_left_are_scored_when_the_run_is_resumed(stor
     trainer = Trainer(run_id, config.model_copy(update={"scoring_queue_size": 8}), store)  # too small for all of them at once
     trainer._begin()
     assert set(left) <= set(trainer._labelling.pending)
-    scored = trainer._labelling.finish()
+    scored = trainer._labelling.finish(lambda: True)
     trainer._labelling.record(scored, [0] * len(scored))
     trainer._close("")
     assert store.unscored_clips(run_id) == [] and store.run(run_id).counters.dropped == 0

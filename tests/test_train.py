@@ -243,6 +243,9 @@ def test_iqn_and_environments_without_snapshots_train_too(store: Store) -> None:
         ({"env": "NoSuchEnv-v0"}, EnvironmentSetupError),
         ({"scorer": "psychic"}, ScorerError),
         ({"prompt": "games@99"}, ConfigError),
+        ({"device": "abacus"}, ConfigError),
+        ({"device": "cuda:99"}, ConfigError),
+        ({"scorer_device": "cuda:99"}, ConfigError),
     ],
 )
 def test_a_run_that_cannot_start_is_refused_before_anything_is_written(store: Store, settings: dict, error: type) -> None:
@@ -342,6 +345,34 @@ def test_pause_holds_the_run_and_stop_leaves_it_ready_to_resume(store: Store, mo
     result = resume(1, store=store)
     assert (result.status, result.steps) == ("finished", 1_600)
     assert_clips_tile(store, 1, 1_600)
+
+
+class NeverAnswers:
+    frames_per_clip = 0
+
+    def score(self, requests, prompt):
+        time.sleep(3_600)
+
+    def close(self) -> None:
+        pass
+
+
+def _never_answers(scorer, options):
+    return NeverAnswers()
+
+
+def test_a_run_that_waits_for_its_last_labels_can_be_stopped(store: Store, monkeypatch) -> None:
+    def progress(step: int, *_: object) -> None:
+        if step >= 400:
+            store.request_change(1, "stop")
+
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+    with monkeypatch.context() as patched:
+        patched.setattr("vlmrb.train.labelling.make_scorer", _never_answers)
+        result = train(small(total_steps=400), store=store, progress=progress)
+    assert (result.status, result.steps, result.clips_scored) == ("stopped", 400, 0)
+    assert resume(1, store=store).status == "finished"
+    assert store.unscored_clips(1) == []
 
 
 MALFORMED = [

@@ -1,4 +1,4 @@
-"""Create runs. Every check happens before a run's row is written; nothing is trained and torch is not loaded."""
+"""Create runs. Every check happens before a run's row is written; nothing is trained. Torch is only loaded to try a GPU."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from vlmrb.agents import check_agent
 from vlmrb.config import TrainConfig
+from vlmrb.devices import pick_device
 from vlmrb.envs import TriedEnvironment, try_env, what_is_tried
 from vlmrb.errors import ConfigError
 from vlmrb.memory import available_memory, in_gib
@@ -46,12 +47,15 @@ def check_run(config: TrainConfig, tried: Tried | None = None) -> CheckedRun:
         tried: the environments of runs that were checked just before; this one's is added.
 
     Raises:
-        VlmrbError: the environment, scorer or prompt cannot be used, the agent does not support its actions, or the replay
-            buffer is larger than the memory.
+        VlmrbError: the environment, scorer, prompt or device cannot be used, the agent does not support the environment's
+            actions, or the replay buffer is larger than the memory.
     """
     if config.scorer is not None:
         check_scorer(config.scorer)
     resolve_prompt(config.prompt)
+    for setting, device in (("device", config.device), ("scorer_device", config.scorer_device)):
+        if device not in ("auto", "cpu"):
+            pick_device(device, setting)
     tried = {} if tried is None else tried
     key = what_is_tried(config)
     if key not in tried:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,21 @@ def test_a_clip_is_served_as_a_video_download(client: TestClient) -> None:
 )
 def test_anything_but_a_clip_is_not_found(client: TestClient, path: str) -> None:
     assert client.get(f"/studio/clip/{path}").status_code == 404
+
+
+def test_a_clip_that_cannot_be_drawn_is_answered_in_words_and_is_no_failure_of_the_server(
+    store_path: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "copy.db"
+    with Store(str(store_path)) as store:
+        store.backup(path)
+    with closing(sqlite3.connect(path)) as changed, changed:
+        changed.execute("UPDATE runs SET render_spec = ?", (json.dumps({"kind": "hologram"}),))
+    studio = Studio.open(str(path))
+    with TestClient(Starlette(routes=media_routes(studio))) as client:
+        reply = client.get("/studio/clip/10000000/sheet")
+    studio.close()
+    assert (reply.status_code, "hologram" in reply.text) == (422, True), reply.text
 
 
 @pytest.mark.parametrize(

@@ -495,8 +495,8 @@ def test_a_missing_package_names_the_extra(variant: Path, scorer_of) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"device": "abacus"}, "device 'abacus' cannot be used here"),
-        ({"device": "cuda:99"}, "device 'cuda:99' cannot be used here"),
+        ({"device": "abacus"}, "scorer_device: 'abacus' cannot be used here"),
+        ({"device": "cuda:99"}, "scorer_device: 'cuda:99' cannot be used here"),
         ({"dtype": "int8"}, "dtype 'int8' is unknown; use auto, float32, bfloat16, float16"),
         ({"input": "audio"}, "input 'audio' is unknown; use auto, images or video"),
         ({"input": "video"}, "does not accept video; use input='auto'"),

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vlmrb.config import ACTOR_CRITIC, TrainConfig, feedback_for
+from vlmrb.devices import pick_device
 from vlmrb.errors import ConfigError
 from vlmrb.types import ActionSpec, AgentUpdate, Batch, Feedback, ObservationSpec
 
@@ -55,15 +56,7 @@ def make_agent(config: TrainConfig, spec: ObservationSpec, actions: ActionSpec, 
         ConfigError: the device is not available, or the agent does not support these actions.
     """
     check_agent(config, actions)
-
-    import torch
-
-    try:
-        device = torch.device(config.device)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        available = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
-        raise ConfigError(f"device: {config.device!r} cannot be used here ({error}); available: {', '.join(available)}") from None
+    device = pick_device(config.device)
     return (
         _continuous(config, spec, actions, rng, device) if actions.continuous else _discrete(config, spec, actions, rng, device)
     )

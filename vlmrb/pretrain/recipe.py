@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from vlmrb.checkpoint import latest_step, load_checkpoint, save_checkpoint
+from vlmrb.devices import pick_device
 from vlmrb.errors import CheckpointError, ConfigError
 from vlmrb.pretrain.batches import BatchMaker, BatchOrder, BatchStream, PackedBatch
 from vlmrb.pretrain.model import ModelShape, build_model, build_tokenizer, save_folder
@@ -127,7 +128,7 @@ def pretrain(
     import torch
 
     checkpoints = out / CHECKPOINTS
-    picked = _pick_device(device)
+    picked = pick_device(device)
     if resume:
         _check_begun(recipe, checkpoints)
     else:
@@ -316,16 +317,3 @@ def _rate(share: float) -> float:
     """The learning rate as a share of its peak: a cosine, with linear warm-ups at the start and with the first questions."""
     begun = min((share - begin for begin in (0.0, SEE_UNTIL) if share >= begin), default=0.0)
     return max(0.01, min(1.0, begun / _WARM_UP) * 0.5 * (1 + math.cos(math.pi * share)))
-
-
-def _pick_device(device: str) -> Any:
-    import torch
-
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        picked = torch.device(device)
-        torch.zeros(1, device=picked)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"--device {device} cannot be used here: {str(error).splitlines()[0][:200]}") from error
-    return picked

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vlmrb.errors import ScorerError, ScorerSetupError
+from vlmrb.devices import pick_device
+from vlmrb.errors import ConfigError, ScorerError, ScorerSetupError
 from vlmrb.scoring import frames
 from vlmrb.scoring.masking import Mask
 from vlmrb.scoring.network import keep_loopback_direct, unusable_certificates
@@ -71,7 +72,10 @@ def load_model(name: str, *, device: str = "auto", dtype: str = "auto", trust_re
         import transformers
     except ImportError as error:
         raise ScorerSetupError(f"scorer hf:{name} needs torch and transformers ({error}); install them: {_EXTRA}") from error
-    torch_device = _pick_device(device)
+    try:
+        torch_device = pick_device(device, "scorer_device")
+    except ConfigError as error:
+        raise ScorerSetupError(str(error)) from None
     torch_dtype = _pick_dtype(dtype, torch_device)
     bars = transformers.logging.is_progress_bar_enabled()
     transformers.logging.disable_progress_bar()  # it would interfere with the training run's bar
@@ -191,23 +195,6 @@ def _local_folder(name: str) -> Path | None:
     if name.startswith((os.sep, ".", "~")) or not _HUB_ID.fullmatch(name):
         raise ScorerSetupError(f"scorer hf:{name}: there is no folder {path}; check the path: {_EXAMPLE}")
     return None
-
-
-def _pick_device(device: str) -> Any:
-    import torch
-
-    if device == "auto":
-        has_mps = torch.backends.mps.is_available()
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu")
-    try:
-        picked = torch.device(device)
-        torch.empty(0, device=picked)  # fails for a device that this machine or this torch does not have
-    except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
-        reason = str(error).split("\n")[0]
-        raise ScorerSetupError(
-            f"scorer device {device!r} cannot be used here ({reason}); use auto, cpu, cuda, cuda:<n> or mps"
-        ) from error
-    return picked
 
 
 def _pick_dtype(dtype: str, device: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -26,6 +27,7 @@ from vlmrb.types import Clip, ClipReplay, ClipScore, Prompt, RunCounters
 FINAL_SCORES_S = 120.0
 """Seconds that a finished run waits for the scores of its last clips."""
 
+_PATIENCE_S = 1.0  # between two looks at whether the run is to be stopped
 _ENOUGH_CLIPS = 4  # scored before anything is said about most of them
 
 
@@ -98,12 +100,15 @@ class Labelling:
         """
         return self._collect(wait=self._config.sync_scoring)
 
-    def finish(self) -> list[tuple[Clip, ClipScore]]:
-        """Wait for the last scores, at most FINAL_SCORES_S."""
-        gives_up_at = time.monotonic() + FINAL_SCORES_S
-        scored = self._collect(wait=True, timeout_s=FINAL_SCORES_S)
-        while self._earlier and not self.failure and (left := gives_up_at - time.monotonic()) > 0:
-            scored += self._collect(wait=True, timeout_s=left)
+    def finish(self, goes_on: Callable[[], bool]) -> list[tuple[Clip, ClipScore]]:
+        """Wait for the last scores, at most FINAL_SCORES_S.
+
+        Args:
+            goes_on: asked about once a second whether to wait any longer; clips left unscored then stay pending.
+        """
+        gives_up_at, scored = time.monotonic() + FINAL_SCORES_S, self._collect(wait=False)
+        while self.pending and not self.failure and (left := gives_up_at - time.monotonic()) > 0 and goes_on():
+            scored += self._collect(wait=True, timeout_s=min(left, _PATIENCE_S))
         if self.failure and self.worker is not None:
             self.worker.give_up()
             self._dropped_before += len(self._earlier)

@@ -516,10 +516,15 @@ class Trainer:
 
     def _goes_on_evaluating(self) -> bool:
         """Between two steps of an evaluation: what is done between two steps of training; whether to go on."""
+        self._evaluation_s += time.monotonic() - self._evaluating_since
+        goes_on = self._goes_on()
+        self._evaluating_since = time.monotonic()
+        return goes_on
+
+    def _goes_on(self) -> bool:
+        """While something else than training takes its time: what is done between two steps of it; whether to go on."""
         if self._status == "running":
-            self._evaluation_s += time.monotonic() - self._evaluating_since
             self._keep_in_touch()
-            self._evaluating_since = time.monotonic()
         return self._status == "running"
 
     # -- live changes
@@ -562,7 +567,7 @@ class Trainer:
         for clip in self._recorder.close_open():
             self._labelling.submit(clip)
         if self._status == "running":
-            scored = self._labelling.finish()
+            scored = self._labelling.finish(self._goes_on)
             stale = [self._labelling.apply(clip, score) for clip, score in scored]
             self._labelling.record(scored, stale)
             due = self._learned.evaluation_due or self._learned.success_rate is None
