@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from vlmrb.errors import ConfigError
 from vlmrb.live import parse_change
-from vlmrb.types import LIVE_CHANGES, Change, SetLambda, SetPrompt, SetStatus, Unreadable
+from vlmrb.types import LIVE_CHANGES, Change, SetLambda, SetPrompt, SetQuestion, SetStatus, Unreadable
 
 scalars = st.none() | st.booleans() | st.integers() | st.integers(10**300, 10**310) | st.floats() | st.text()
 values = (
@@ -41,6 +41,9 @@ def assert_follows(change: Change, name: Any, value: Any) -> None:
     if isinstance(change, SetLambda):
         assert name == "lambda" and (change.weight in (None, "schedule") or 0 <= change.weight <= 1)
         assert not isinstance(value, bool | None)
+    elif isinstance(change, SetQuestion):
+        assert name == "question" and (value == "schedule" if change.number is None else 1 <= change.number == value <= 16)
+        assert not isinstance(value, bool | float)
     elif isinstance(change, SetPrompt):
         assert name == "prompt" and type(change.prompt_id) is int and change.prompt_id == value >= 1
         assert not isinstance(value, bool | float)
@@ -58,6 +61,8 @@ def assert_follows(change: Change, name: Any, value: Any) -> None:
         ("lambda", "schedule", SetLambda("schedule")),
         ("lambda", np.float32(0.5), SetLambda(0.5)),
         ("prompt", 3, SetPrompt(3)),
+        ("question", 2, SetQuestion(2)),
+        ("question", "schedule", SetQuestion(None)),
         ("prompt", np.int64(3), SetPrompt(3)),
         ("pause", None, SetStatus("paused")),
         ("unpause", None, SetStatus("running")),

@@ -91,7 +91,7 @@ def test_a_report_compares_with_events_people_and_previous_labels(store: Store) 
     scores = [
         ClipScore(clip.clip_id, float(clip.progress), None, None, 0.5, "oracle", "oracle", "", None) for clip in clips[:-1]
     ] + [ClipScore(clips[-1].clip_id, None, None, None, 0.5, "oracle", "oracle", "", None, error="no answer")]
-    found = report(clips, scores)
+    found = report(clips, scores, None)
     progress = [clip.progress for clip in clips[:-1]]
     assert any(progress) and not all(progress)
     assert (found.clips, found.events.auc, found.events.confusion.precision, found.first_error) == (12, 1, 1, "no answer")

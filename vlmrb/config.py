@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from vlmrb.curriculum import Curriculum
 from vlmrb.errors import ConfigError, shown
 from vlmrb.moments import Moments
 from vlmrb.replay.registry import bases, broken_methods, replay_method, replay_methods
@@ -208,6 +209,14 @@ class TrainConfig(BaseModel):
         "has any yes; otherwise any yes makes a clip a yes [paper: one question]",
         "replay",
     )
+    curriculum: str = _option(
+        "",
+        "which question of a set decides the labels when; the answers to the others are only stored: 'yes-rate:0.8' (the next "
+        "question takes over once more than 80 % of the last 100 answers were yes), 'steps:20000,60000' or 'success:0.2,0.6' "
+        "(the success rate of an evaluation) [paper: one question]",
+        "replay",
+        max_length=300,
+    )
     first_in_episode: bool = _option(
         False, "a yes to a question counts only in the first clip of an episode that has one [paper: off]", "replay"
     )
@@ -338,6 +347,11 @@ class TrainConfig(BaseModel):
     @classmethod
     def _names_moments(cls, text: str) -> str:
         return str(Moments.parse(text))
+
+    @field_validator("curriculum")
+    @classmethod
+    def _is_a_curriculum(cls, text: str) -> str:
+        return str(Curriculum.parse(text))
 
     @property
     def horizon(self) -> int:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vlmrb.agents import check_agent
-from vlmrb.config import TrainConfig
+from vlmrb.config import TrainConfig, is_control
+from vlmrb.curriculum import Curriculum
 from vlmrb.devices import pick_device
 from vlmrb.envs import TriedEnvironment, try_env, what_is_tried
 from vlmrb.errors import ConfigError
@@ -16,7 +17,7 @@ from vlmrb.memory import available_memory, in_gib
 from vlmrb.replay.buffer import bytes_per_item
 from vlmrb.scoring import check_scorer, fit_to_pictures, resolve_prompt
 from vlmrb.store import Store
-from vlmrb.types import ActionSpec, Lineage, ObservationSpec
+from vlmrb.types import ActionSpec, Lineage, ObservationSpec, Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,12 @@ def check_run(config: TrainConfig, tried: Tried | None = None) -> CheckedRun:
         tried: the environments of runs that were checked just before; this one's is added.
 
     Raises:
-        VlmrbError: the environment, scorer, prompt or device cannot be used, the agent does not support the environment's
-            actions, or the replay buffer is larger than the memory.
+        VlmrbError: the environment, scorer, prompt, curriculum or device cannot be used, the agent does not support the
+            environment's actions, or the replay buffer is larger than the memory.
     """
     if config.scorer is not None:
         check_scorer(config.scorer)
-    resolve_prompt(config.prompt)
+    check_curriculum(config, resolve_prompt(config.prompt))
     for setting, device in (("device", config.device), ("scorer_device", config.scorer_device)):
         if device not in ("auto", "cpu"):
             pick_device(device, setting)
@@ -64,6 +65,24 @@ def check_run(config: TrainConfig, tried: Tried | None = None) -> CheckedRun:
     check_agent(config, env.action_spec)
     check_memory(config, env.observation_spec, env.action_spec)
     return CheckedRun(with_fitting_scorer(config, env.render_spec), env.render_spec, env.success_rule)
+
+
+def check_curriculum(config: TrainConfig, prompt: Prompt) -> None:
+    """Check that there are questions enough for the curriculum. How many answers a control scorer gives is its own affair.
+
+    Raises:
+        ConfigError: there are not.
+    """
+    curriculum, questions = Curriculum.parse(config.curriculum), len(prompt.questions)
+    if not curriculum.by or config.scorer is None or is_control(config.scorer):
+        return
+    needed = 1 + len(curriculum.bounds)
+    if questions < needed:
+        asks = "asks one question" if questions == 1 else f"is a set of {questions} questions"
+        raise ConfigError(
+            f"curriculum: {config.curriculum!r} needs a set of at least {needed} questions, and the prompt {asks}; give a set, "
+            "one question per line after '- ', such as the preset 'milestones'"
+        )
 
 
 def check_memory(config: TrainConfig, observations: ObservationSpec, actions: ActionSpec) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 from vlmrb.config import parse_lambda
 from vlmrb.errors import ConfigError, shown
-from vlmrb.types import LIVE_CHANGES, Change, SetLambda, SetPrompt, SetStatus, Unreadable
+from vlmrb.types import LIVE_CHANGES, Change, SetLambda, SetPrompt, SetQuestion, SetStatus, Unreadable
 
 MAX_ID = 2**63 - 1
+MAX_QUESTION = 16
 
 
 def parse_change(name: Any, value: Any) -> Change:
@@ -27,6 +28,8 @@ def parse_change(name: Any, value: Any) -> Change:
         return SetLambda(_weight(value))
     if name == "prompt":
         return SetPrompt(_prompt_id(value))
+    if name == "question":
+        return SetQuestion(_question(value))
     if name == "pause":
         return SetStatus(_without_value(name, value, "paused"))
     if name == "unpause":
@@ -53,6 +56,17 @@ def _prompt_id(value: Any) -> int:
     raise ConfigError(
         f"prompt: got {_shown(value)}; allowed: the id of a stored prompt, a whole number from 1 up. "
         "Try: vlmrb control RUN --prompt TEXT"
+    )
+
+
+def _question(value: Any) -> int | None:
+    if value == "schedule":
+        return None
+    if isinstance(value, Integral) and not isinstance(value, bool) and 1 <= int(value) <= MAX_QUESTION:
+        return int(value)
+    raise ConfigError(
+        f"question: got {_shown(value)}; allowed: the number of a question of the set, from 1 to {MAX_QUESTION}, or 'schedule'. "
+        "Try: vlmrb control RUN --question 2"
     )
 
 

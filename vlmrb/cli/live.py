@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
         commands,
         "control",
         control_run,
-        "change a run while it trains: λ, prompt, pause, unpause, stop",
+        "change a run while it trains: λ, prompt, ruling question, pause, unpause, stop",
         "python -m vlmrb control 3 --lambda 0.25 --wait 30",
         details="The run applies the change within seconds and records the step at which it took effect.",
     )
@@ -45,6 +45,11 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--prompt", metavar="TEXT", help="new prompt: a preset, 'name@version', or the text of a yes/no question")
     parser.add_argument(
+        "--question",
+        metavar="N",
+        help="let question N of the set, from 1, decide the labels of new clips; 'schedule': as configured (--curriculum)",
+    )
+    parser.add_argument(
         "--wait", type=float, metavar="S", default=0.0, help="wait up to S seconds for the run to apply the change"
     )
 
@@ -53,8 +58,9 @@ def control_run(arguments: argparse.Namespace) -> int:
     """`control RUN`: reject what cannot work, else store a request; `--wait` waits for the outcome."""
     from vlmrb.store import Store
 
-    if sum(given is not None for given in (arguments.action, arguments.vlm_weight, arguments.prompt)) != 1:
-        raise ConfigError("control: give exactly one of pause, unpause, stop, --lambda X or --prompt TEXT")
+    given = (arguments.action, arguments.vlm_weight, arguments.prompt, arguments.question)
+    if sum(each is not None for each in given) != 1:
+        raise ConfigError("control: give exactly one of pause, unpause, stop, --lambda X, --prompt TEXT or --question N")
     if not 0 <= arguments.wait < math.inf:
         raise ConfigError(f"--wait: got {arguments.wait}; give 0 or more seconds")
     with Store(arguments.store, create=False) as store:
@@ -77,6 +83,8 @@ def _request(store: Store, arguments: argparse.Namespace) -> int | None:
         return jobs.request_lambda(store, arguments.run_id, arguments.vlm_weight)
     if arguments.prompt is not None:
         return jobs.request_prompt(store, arguments.run_id, arguments.prompt)
+    if arguments.question is not None:
+        return jobs.request_question(store, arguments.run_id, arguments.question)
     ask = {"pause": jobs.pause, "unpause": jobs.unpause, "resume": jobs.unpause, "stop": jobs.stop}[arguments.action]
     return ask(store, arguments.run_id)
 

@@ -12,7 +12,7 @@ from vlmrb.jobs.dispatching import dispatch, job_limit, reconcile, set_job_limit
 from vlmrb.jobs.ending import end
 from vlmrb.jobs.estimates import Estimate, Speeds, estimate, speeds, until_last_ends
 from vlmrb.jobs.launching import branch, launch, resume
-from vlmrb.jobs.live import pause, request_lambda, request_prompt, stop, unpause, why_not
+from vlmrb.jobs.live import pause, request_lambda, request_prompt, request_question, stop, unpause, why_not
 from vlmrb.jobs.logs import log_tail
 from vlmrb.jobs.presets import LaunchPreset, matched_set, parse_seeds, preset, presets
 from vlmrb.jobs.removing import cancel, delete_run
@@ -43,6 +43,7 @@ __all__ = [
     "reconcile",
     "request_lambda",
     "request_prompt",
+    "request_question",
     "resume",
     "resume_trial",
     "set_job_limit",

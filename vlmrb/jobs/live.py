@@ -7,10 +7,11 @@ from typing import Literal
 from vlmrb.config import parse_lambda
 from vlmrb.errors import ConfigError, RunBusyError
 from vlmrb.jobs.removing import cancel
+from vlmrb.live import parse_change
 from vlmrb.prompt_library import stored_prompt
 from vlmrb.replay.registry import replay_method
 from vlmrb.store import Store
-from vlmrb.types import LIVE, RunSummary
+from vlmrb.types import LIVE, RunSummary, SetQuestion
 
 
 def request_lambda(store: Store, run_id: int, value: float | str | None) -> int:
@@ -37,12 +38,27 @@ def request_prompt(store: Store, run_id: int, prompt: str | int) -> int:
     return store.request_change(run_id, "prompt", prompt_id)
 
 
-def why_not(run: RunSummary, what: Literal["lambda", "prompt"]) -> str:
-    """Why λ or the prompt of this run cannot be changed; '' if it can."""
+def request_question(store: Store, run_id: int, value: int | str) -> int:
+    """Let one question of a live run's prompt decide its labels: its number, from 1, or 'schedule'; returns the request's id.
+
+    Raises:
+        ConfigError: the value is not one of these, or the run reads no answers.
+        NotFoundError, RunBusyError: there is no such run, or no process is training it.
+    """
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
+        value = int(value)
+    change = parse_change("question", value)
+    _refuse(why_not(_live(store, run_id), "question"))
+    assert isinstance(change, SetQuestion)
+    return store.request_change(run_id, "question", "schedule" if change.number is None else change.number)
+
+
+def why_not(run: RunSummary, what: Literal["lambda", "prompt", "question"]) -> str:
+    """Why λ, the prompt or the ruling question of this run cannot be changed; '' if it can."""
     if run.status not in LIVE:
         return f"run {run.run_id} is {run.status}: no process listens for changes"
     if what not in replay_method(run.replay).live:
-        name = "λ" if what == "lambda" else "the prompt"
+        name = {"lambda": "λ", "prompt": "the prompt", "question": "the ruling question"}[what]
         return f"run {run.run_id} uses {run.replay!r} replay: {name} has no effect; only pause, unpause and stop do"
     return ""
 

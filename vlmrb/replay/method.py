@@ -17,7 +17,7 @@ COLORS = (
 )  # fmt: skip
 """Colours that a method may take; `app.colors` knows their shades on light and dark ground."""
 
-REPLAY_CHANGES = ("lambda", "prompt")
+REPLAY_CHANGES = ("lambda", "prompt", "question")
 """Live changes that concern replay, for `ReplayMethod.live`."""
 
 

@@ -6,6 +6,7 @@ if it needs them; the buffer and the Trainer look at which ones are there:
     add(slots, context)            new items lie at these slots; whatever was there is gone
     feedback(slots, feedback)      what the agent found out about items that it has just learned from
     label(slots, priorities)       what a clip's labels make of its items: float64 [K] in [0, 1], 1 for yes and 0 for no
+    weigh(weights)                 how λ is shared among the strata: floats ≥ 0, one per stratum; () for equal shares
     succeeded(step)                a training episode has succeeded, with this step
     advance(step)                  follow the schedules to this step of the run
     parts(slots, size)             `chances` split into what the labels lead to and the rest (`Parts`)

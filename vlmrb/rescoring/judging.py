@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vlmrb.analysis.agreement import Agreement, Flips, flips, judge
-from vlmrb.types import ClipScore, ClipSummary
+from vlmrb.types import ClipScore, ClipSummary, Prompt, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class AgreementReport:
         people: agreement with people's labels, over the clips that have one; None if none has.
         flips: from the previous labels to the new ones.
         first_error: why the first unknown answer is unknown, or ''.
-        answers: number of answers per clip. Of several, the largest is the P(yes) that everything here is about.
+        answers: number of answers per clip. Of several, everything here is about the one P(yes) that the set's rule makes.
+        by: the set's rule.
     """
 
     clips: int
@@ -28,19 +29,26 @@ class AgreementReport:
     flips: Flips
     first_error: str
     answers: int = 1
+    by: Rule = "any"
 
     @property
     def rule(self) -> str:
         """How a clip's answers become its label, in words; '' if it has only one."""
-        return "" if self.answers == 1 else f"a clip is yes if at least one of its {self.answers} answers is yes (rule 'any')"
+        words = {
+            "any": "at least one of its {} answers is yes",
+            "all": "all of its {} answers are yes",
+            "mean": "the mean of its {} answers, by weight, reaches the threshold",
+        }
+        return "" if self.answers == 1 else f"a clip is yes if {words[self.by].format(self.answers)} (rule '{self.by}')"
 
 
-def report(clips: Sequence[ClipSummary], scores: Sequence[ClipScore]) -> AgreementReport:
+def report(clips: Sequence[ClipSummary], scores: Sequence[ClipScore], prompt: Prompt | None) -> AgreementReport:
     """Compare new scores with the simulator's events, people's labels and the clips' previous labels.
 
     Args:
         clips: the clips with their previous labels; at least one.
         scores: of the same clips, in the same order.
+        prompt: what was asked; None for control scorers.
     """
     labels, probabilities = [score.label for score in scores], [score.probability for score in scores]
     judged = [(clip.human_label, score) for clip, score in zip(clips, scores, strict=True) if clip.human_label is not None]
@@ -56,4 +64,5 @@ def report(clips: Sequence[ClipSummary], scores: Sequence[ClipScore]) -> Agreeme
         flips=flips([None if clip.score is None else clip.score.label for clip in clips], labels),
         first_error=next((score.error for score in scores if score.error), ""),
         answers=max(len(score.answers) for score in scores),
+        by="any" if prompt is None else prompt.rule,
     )

@@ -173,7 +173,7 @@ def trial_report(store: Store, trial_id: int) -> TrialReport:
     return TrialReport(
         trial=trial,
         prompt=prompt,
-        agreement=report(clips, scores) if scores else None,
+        agreement=report(clips, scores, prompt) if scores else None,
         rows=tuple(TrialRow(clip, score) for clip, score in zip(clips, scores, strict=True)),
         notices=notices(store, trial.scorer, trial.run_ids, prompt),
     )

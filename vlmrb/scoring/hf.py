@@ -271,7 +271,7 @@ class HFScorer:
         return text
 
     def _as_score(self, request: ScoringRequest, answers: list[Answer], prompt: Prompt) -> ClipScore:
-        answer = decide(answers)
+        answer = decide(answers, prompt, self._threshold)
         return ClipScore(
             clip_id=request.clip.clip_id,
             probability=answer.probability,

@@ -243,7 +243,7 @@ class OpenAIScorer:
         return [reply.quote(name, 100) for name in names[:20] if isinstance(name, str)]
 
     def _as_score(self, request: ScoringRequest, answers: list[Answer], prompt: Prompt) -> ClipScore:
-        answer = decide(answers)
+        answer = decide(answers, prompt, self._threshold)
         return ClipScore(
             clip_id=request.clip.clip_id,
             probability=answer.probability,

@@ -20,6 +20,9 @@ MAX_PROMPT_LENGTH = 8_000
 MAX_QUESTIONS = 16
 """Maximum number of questions in a set."""
 
+MAX_WEIGHT = 100.0
+"""Largest weight of a question."""
+
 _NAME = re.compile(r"([A-Za-z][\w-]*)(?:@(\S*))?")  # a single word is never a question
 
 
@@ -72,7 +75,7 @@ def check_prompt_text(text: str) -> str:
 
     Raises:
         ConfigError: empty, longer than MAX_PROMPT_LENGTH, or with characters that cannot be stored or shown; or a set of more
-            than MAX_QUESTIONS questions, or with an empty one.
+            than MAX_QUESTIONS questions, with an empty one, or with a weight that is not in (0, MAX_WEIGHT].
     """
     text = text.strip()
     if not text:
@@ -84,7 +87,14 @@ def check_prompt_text(text: str) -> str:
     strange = next((c for c in text if (ord(c) < 32 and c not in "\n\r\t") or ord(c) == 127 or 0xD800 <= ord(c) <= 0xDFFF), None)
     if strange is not None:
         raise ConfigError(f"prompt: contains the control character {strange!r}; use plain text")
-    questions = Prompt("custom", 1, text).questions
+    prompt = Prompt("custom", 1, text)
+    questions = prompt.questions
+    for number, weight in enumerate(prompt.weights, 1):
+        if not 0.0 < weight <= MAX_WEIGHT:
+            raise ConfigError(
+                f"prompt: question {number} has the weight {weight:g}; allowed: above 0, up to {MAX_WEIGHT:g}, such as "
+                "'- [0.5] Does the agent open a door?'"
+            )
     if len(questions) > MAX_QUESTIONS:
         raise ConfigError(f"prompt: is a set of {len(questions)} questions; allowed: up to {MAX_QUESTIONS}")
     if "" in questions:

@@ -7,7 +7,8 @@ import re
 from dataclasses import replace
 
 from vlmrb.errors import ScorerError
-from vlmrb.types import ClipScore
+from vlmrb.scoring.yes_no import Answer, decide
+from vlmrb.types import ClipScore, Prompt
 
 _log = logging.getLogger(__name__)
 
@@ -23,26 +24,26 @@ def kind_of(reason: str) -> str:
     return _VARYING.sub("…", _PART_OF_SET.sub("", reason)).partition(": ")[0]
 
 
-def checked(scores: list[ClipScore], clips: int) -> list[ClipScore]:
-    """The scores that a back end returned for so many clips; a probability outside [0, 1], or NaN, is no answer.
+def checked(scores: list[ClipScore], clips: int, prompt: Prompt) -> list[ClipScore]:
+    """The scores that a back end returned for so many clips and a prompt; a probability outside [0, 1], or NaN, is no answer.
 
     Raises:
         ScorerError: they are not one per clip.
     """
     if len(scores) != clips:
         raise ScorerError(f"the scorer returned {len(scores)} scores for {clips} clips; it must return one per clip, in order")
-    return [_checked(score) for score in scores]
+    return [_checked(score, prompt) for score in scores]
 
 
-def _checked(score: ClipScore) -> ClipScore:
+def _checked(score: ClipScore, prompt: Prompt) -> ClipScore:
     strange = [answer for answer in (score.probability, *score.answers) if answer is not None and not 0.0 <= answer <= 1.0]
     if not strange:
         return score
     answers = tuple(None if answer is None or not 0.0 <= answer <= 1.0 else answer for answer in score.answers)
     error = f"the scorer's P(yes) is {strange[0]:g}, which is not between 0 and 1"
-    known = [answer for answer in answers if answer is not None]
+    decided = decide([Answer(answer, None, None, error) for answer in answers], prompt, score.threshold)
     return replace(
-        score, probability=max(known, default=None), yes_logit=None, no_logit=None, answers=answers, error=score.error or error
+        score, probability=decided.probability, yes_logit=None, no_logit=None, answers=answers, error=score.error or error
     )
 
 

@@ -307,7 +307,7 @@ def _leave_the_learner_a_core() -> None:
 def _score(backend: ClipScorer, renderer: FrameRenderer, clips: list[Clip], prompt: Prompt) -> list[ClipScore]:
     started = time.perf_counter()
     scores = backend.score([make_request(clip, renderer, backend.frames_per_clip) for clip in clips], prompt)
-    scores = checked(scores, len(clips))
+    scores = checked(scores, len(clips), prompt)
     latency_s = (time.perf_counter() - started) / len(clips)
     return [replace(score, latency_s=latency_s) for score in scores]
 

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from vlmrb.errors import ScorerSetupError
+from vlmrb.types import Prompt
 
 _SPACES = " \t\r\n\u00a0\u0120\u010a\u2581"
 """Leading space as tokenizers spell it: byte-level BPE writes 'Ġ' (space) and 'Ċ' (newline), SentencePiece '▁'."""
@@ -56,24 +57,39 @@ def unknown(reason: str) -> Answer:
     return Answer(None, None, None, reason)
 
 
-def decide(answers: Sequence[Answer]) -> Answer:
-    """The answer that stands for a set of questions: the largest known one, since one yes is enough (rule 'any').
+def decide(answers: Sequence[Answer], prompt: Prompt, threshold: float) -> Answer:
+    """The answer that stands for a set of questions, by the set's rule.
+
+    With 'any' it is the largest known one, since one yes is enough; with 'all' the smallest, which a single no decides; with
+    'mean' the mean of the known ones by weight, which has no logits.
 
     Args:
         answers: one per question, at least one.
+        prompt: its rule and weights; a question of weight 0 is left out. Ignored if there is one answer.
+        threshold: the label is yes if P(yes) ≥ threshold.
 
     Returns:
-        that answer, with an error that says which questions have none; unknown only if none has an answer.
+        that answer, with an error that says which questions have none; unknown if none has an answer, or if with 'all' those
+        without one would decide.
     """
-    known = [answer for answer in answers if answer.probability is not None]
-    failed = [number for number, answer in enumerate(answers, 1) if answer.probability is None]
+    weights = prompt.weights if len(prompt.weights) == len(answers) else (1.0,) * len(answers)
+    asked = [(number, *pair) for number, pair in enumerate(zip(answers, weights, strict=True), 1) if pair[1] > 0.0]
+    known = [(answer.probability, weight, answer) for _, answer, weight in asked if answer.probability is not None]
+    failed = [number for number, answer, _ in asked if answer.probability is None]
     if not known:
-        return answers[0]
-    largest = max(known, key=lambda answer: answer.probability or 0.0)
+        return asked[0][1] if asked else answers[0]
+    if prompt.rule == "mean":
+        whole = sum(weight for _, weight, _ in known)
+        found = Answer(sum(probability * weight for probability, weight, _ in known) / whole, None, None)
+    else:
+        found = (min if prompt.rule == "all" else max)(known, key=lambda each: each[0])[2]
     if not failed:
-        return largest
+        return found
     which = f"question {failed[0]} has" if len(failed) == 1 else f"questions {', '.join(map(str, failed))} have"
-    return largest._replace(error=f"{which} no usable answer: {answers[failed[0] - 1].error}")
+    error = f"{which} no usable answer: {answers[failed[0] - 1].error}"
+    if prompt.rule == "all" and found.probability is not None and found.probability >= threshold:
+        return unknown(error)
+    return found._replace(error=error)
 
 
 def spelled_answer(token: str) -> Literal["yes", "no"] | None:

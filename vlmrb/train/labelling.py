@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from vlmrb.agents import Agent
-from vlmrb.config import TrainConfig
+from vlmrb.config import TrainConfig, is_control
+from vlmrb.curriculum import Curriculum, Ruling
 from vlmrb.envs import make_renderer
-from vlmrb.errors import NotFoundError, ScorerError, StoreBusyError
-from vlmrb.labels import LabelRule
+from vlmrb.errors import ConfigError, NotFoundError, ScorerError, StoreBusyError
+from vlmrb.labels import LabelRule, Labels
 from vlmrb.metrics import Counters, MeanMetrics
 from vlmrb.replay import ReplayBuffer
 from vlmrb.replay.sampling import check_finite
@@ -62,6 +63,8 @@ class Labelling:
         self._counters, self._metrics = counters, metrics
         self.prompt = prompt
         self.rule = LabelRule.of(config)
+        self.ruling = Ruling(Curriculum.parse(config.curriculum))
+        """Which question of the prompt rules; of a control scorer, which of its answers."""
         self.failure = ""
         """Why scoring has stopped, or ''."""
         self._pictures = "" if config.scorer is None else picture_notice(config.scorer, render_spec)
@@ -71,6 +74,7 @@ class Labelling:
         self._store: Store | None = None
         self._earlier: deque[int] = deque()  # clips left unscored before the run was resumed, not submitted again yet
         self.worker = self._start(render_spec)
+        self._ask()
 
     def _start(self, render_spec: dict[str, Any]) -> ScoringWorker | None:
         config = self._config
@@ -120,7 +124,7 @@ class Labelling:
             return []
         try:
             self._submit_earlier(self.worker)
-            return self.worker.drain(wait, timeout_s)
+            return [(clip, self._ruled(score)) for clip, score in self.worker.drain(wait, timeout_s)]
         except ScorerError as error:
             if self._config.on_scorer_failure == "stop":
                 raise
@@ -139,6 +143,50 @@ class Labelling:
                     return
             self._earlier.popleft()
 
+    def _ruled(self, score: ClipScore) -> ClipScore:
+        """The score with the answer to the ruling question standing for the clip, if one rules."""
+        self.ruling.advance(self._buffer.next_item_id)
+        if len(score.answers) != self.ruling.questions and self.controlled:
+            self.ruling.ask(len(score.answers))  # nobody knows in advance how many answers a control scorer gives
+        if (ruling := self.ruling.question) is not None and len(score.answers) == self.ruling.questions:
+            score = replace(score, probability=score.answers[ruling], yes_logit=None, no_logit=None)
+            self.ruling.hear(score.label)
+        self._weigh()
+        return score
+
+    @property
+    def controlled(self) -> bool:
+        """Whether the scorer is a control scorer, which reads no prompt."""
+        return self._config.scorer is not None and is_control(self._config.scorer)
+
+    def hold(self, question: int | None) -> None:
+        """Let this question rule, from 0; None gives the say back to the curriculum, or to all questions.
+
+        Raises:
+            ConfigError: there is no such question.
+        """
+        if question is not None and question >= self.ruling.questions and not self.controlled:
+            raise ConfigError(f"question: got {question + 1}; the prompt has {self.ruling.questions}")
+        self.ruling.held = question
+        self._weigh()
+
+    def _ask(self) -> None:
+        """The prompt has changed, or a state has been taken over."""
+        if not self.controlled:
+            self.ruling.ask(len(self.prompt.questions))
+        self._weigh()
+
+    def _weigh(self) -> None:
+        """Tell the sampler how the strata share λ."""
+        if self._config.strata and hasattr(self._buffer.sampler, "weigh"):
+            weights = () if self.controlled and self.ruling.question is None else self.prompt.weights
+            self._buffer.sampler.weigh(self.ruling.weights(weights))
+
+    def labels_of(self, score: ClipScore) -> Labels:
+        """The labels that priorities follow from: each of them where they are kept apart, else those that any yes decides."""
+        apart = self._config.strata or (self.prompt.rule == "any" and self.ruling.question is None)
+        return score.labels if apart else (score.label,)
+
     def apply(self, clip: Clip, score: ClipScore) -> int:
         """Give the clip's items the priorities that its labels lead to, and those of earlier clips if these change theirs.
 
@@ -146,7 +194,7 @@ class Labelling:
             How many of the clip's items had already been overwritten.
         """
         stale = 0
-        for item_ids, priorities in self.rule.apply(clip.env_index, clip.episode, clip.item_ids, score.labels):
+        for item_ids, priorities in self.rule.apply(clip.env_index, clip.episode, clip.item_ids, self.labels_of(score)):
             overwritten = self._buffer.apply_label(item_ids, priorities)
             stale += overwritten if item_ids is clip.item_ids else 0
         return stale
@@ -180,6 +228,7 @@ class Labelling:
     def set_prompt(self, prompt: Prompt) -> None:
         """Ask this about clips submitted from now on."""
         self.prompt = prompt
+        self._ask()
         self.notice = self._notice()
         if self.worker is not None:
             self.worker.set_prompt(prompt)

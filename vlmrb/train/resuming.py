@@ -105,6 +105,7 @@ class Learned:
             "counters": asdict(self.labelling.counters()),
             "pending": self.labelling.pending,
             "label_rule": self.labelling.rule.state_dict(),
+            "ruling": self.labelling.ruling.state_dict(),
             "prompt_id": self.labelling.prompt.prompt_id,
             "evaluation_due": self.evaluation_due,
             "success_rate": self.success_rate,
@@ -141,6 +142,7 @@ class Learned:
         self.updates = int(state["updates"])
         self.counters.restore(state["counters"])
         self.labelling.rule.load_state_dict(state.get("label_rule", {}))
+        self.labelling.ruling.load_state_dict(state.get("ruling", {}))
         self.success_rate = state["success_rate"]
         self.successes = int(state.get("successes", 0))  # before keep_checkpoints, nobody counted them
         self.first_success = state.get("first_success")

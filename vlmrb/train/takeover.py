@@ -30,7 +30,17 @@ from vlmrb.types import ClipScore, ClipSummary, Lineage, Prompt
 BATCH = 512
 """Items that the agent is asked about at a time: what its networks make of them should fit into the processor's cache."""
 
-LABELS = ("scorer", "prompt", "threshold", "scorer_frames", "strata", "first_in_episode", "net_progress", "credit")
+LABELS = (
+    "scorer",
+    "prompt",
+    "threshold",
+    "scorer_frames",
+    "strata",
+    "curriculum",
+    "first_in_episode",
+    "net_progress",
+    "credit",
+)
 """Settings that decide labels and what they lead to."""
 
 _LAMBDA = ("lambda_max", "lambda_warmup", "lambda_from", "lambda_falls")
@@ -198,7 +208,7 @@ class TakeOver:
     def _apply(self, clip: ClipSummary, score: ClipScore) -> None:
         """Give the items of a clip what the scorer's answer leads to."""
         learned = self._learned
-        labels = replace(score, threshold=learned.config.threshold).labels
+        labels = learned.labelling.labels_of(replace(score, threshold=learned.config.threshold))
         for item_ids, priorities in learned.labelling.rule.apply(clip.env_index, clip.episode, self._item_ids(clip), labels):
             learned.buffer.apply_label(item_ids, priorities)
 

@@ -59,6 +59,7 @@ from vlmrb.types import (
     RunFigures,
     RunStatus,
     SetPrompt,
+    SetQuestion,
     SetStatus,
 )
 
@@ -480,6 +481,8 @@ class Trainer:
             rows["scoring/clips_scored"] = counted.clips_scored
             if self._counters.positive_rate is not None:
                 rows["scoring/positive_rate"] = self._counters.positive_rate
+            if (ruling := self._labelling.ruling.question) is not None:
+                rows["scoring/question"] = ruling + 1
         for name, value in rows.items():
             self._writer.add_metric(name, self.step, value)
 
@@ -503,6 +506,7 @@ class Trainer:
             rng.bit_generator.state = before
             return
         self._learned.evaluation_due, self._learned.success_rate = False, result.success_rate
+        self._labelling.ruling.succeeded(result.success_rate)
         if result.cut_off and not self._cut_off:
             limit = longest_episode(config.eval_max_steps, self._eval_envs[0].time_limit)
             self._cut_off = (
@@ -553,6 +557,10 @@ class Trainer:
             if self.config.scorer is None:
                 raise ConfigError("prompt: this run has no scorer to ask")
             self._labelling.set_prompt(self._store.prompt(change.prompt_id))
+        elif isinstance(change, SetQuestion):
+            if "question" not in self._method.live:
+                raise ConfigError(f"question: this run uses the replay method {self.config.replay!r}, which reads no answers")
+            self._labelling.hold(None if change.number is None else change.number - 1)
         else:
             if "lambda" not in self._method.live:
                 raise ConfigError(f"lambda: this run uses the replay method {self.config.replay!r}, which has no λ")

@@ -11,9 +11,20 @@ from __future__ import annotations
 
 from vlmrb.types.clips import CLIPS_PER_RUN, Clip, ClipFilter, ClipOrder, ClipReplay, ClipSummary, ClosedBy, TdErrorAndScore
 from vlmrb.types.jobs import ACTIVE_JOB, Job, JobKind, JobStatus
-from vlmrb.types.live import EDITS, LIVE, LIVE_CHANGES, Change, LiveChange, SetLambda, SetPrompt, SetStatus, Unreadable
+from vlmrb.types.live import (
+    EDITS,
+    LIVE,
+    LIVE_CHANGES,
+    Change,
+    LiveChange,
+    SetLambda,
+    SetPrompt,
+    SetQuestion,
+    SetStatus,
+    Unreadable,
+)
 from vlmrb.types.runs import SUCCESS, Lineage, RunCounters, RunFigures, RunListItem, RunStatus, RunSummary
-from vlmrb.types.scoring import ClipScore, ClipScorer, FrameRenderer, Prompt, ScoringRequest
+from vlmrb.types.scoring import ClipScore, ClipScorer, FrameRenderer, Prompt, Rule, ScoringRequest
 from vlmrb.types.spaces import MIN_IMAGE_SIDE, ActionSpec, ObservationSpec
 from vlmrb.types.transitions import AgentUpdate, Batch, Episode, Event, Feedback, ItemId, Transition
 from vlmrb.types.trials import Trial, TrialStatus
@@ -50,6 +61,7 @@ __all__ = [
     "MIN_IMAGE_SIDE",
     "ObservationSpec",
     "Prompt",
+    "Rule",
     "RunCounters",
     "RunFigures",
     "RunListItem",
@@ -58,6 +70,7 @@ __all__ = [
     "ScoringRequest",
     "SetLambda",
     "SetPrompt",
+    "SetQuestion",
     "SetStatus",
     "TdErrorAndScore",
     "Transition",

@@ -13,13 +13,14 @@ LIVE: tuple[RunStatus, ...] = ("running", "paused")
 LIVE_CHANGES = {
     "lambda": "change λ: a number from 0 to 1, 'none' (no mixture) or 'schedule' (as configured)",
     "prompt": "ask another question about new clips: the id of a stored prompt",
+    "question": "let one question of the set decide the labels: its number, from 1, or 'schedule' (as configured)",
     "pause": "pause, with everything kept in memory, until unpaused or stopped",
     "unpause": "continue after a pause",
     "stop": "save a checkpoint and end; the run can be resumed",
 }
-"""Every live change with its meaning. The first two take a value, the others none."""
+"""Every live change with its meaning. The first three take a value, the others none."""
 
-EDITS = ("lambda", "prompt")
+EDITS = ("lambda", "prompt", "question")
 """Live changes that affect learning: they mark a run as edited, and a run that resumes from before them repeats them."""
 
 
@@ -38,13 +39,20 @@ class SetPrompt:
 
 
 @dataclass(frozen=True, slots=True)
+class SetQuestion:
+    """Let this question of the set, from 1, decide the labels of new clips; None for what is configured."""
+
+    number: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class SetStatus:
     """Pause, unpause or stop."""
 
     status: Literal["paused", "running", "stopped"]
 
 
-Change = SetLambda | SetPrompt | SetStatus
+Change = SetLambda | SetPrompt | SetQuestion | SetStatus
 """A parsed live change."""
 
 
@@ -64,7 +72,8 @@ class LiveChange:
 
     Attributes:
         name: one of LIVE_CHANGES if valid.
-        value: for 'lambda' a number in [0, 1], 'none' or 'schedule'; for 'prompt' a prompt id; otherwise None.
+        value: for 'lambda' a number in [0, 1], 'none' or 'schedule'; for 'prompt' a prompt id; for 'question' its number or
+            'schedule'; otherwise None.
         status: 'requested', 'applied' or 'rejected'.
         applied_step: step at which it took effect, once applied.
         error: the reason, once rejected.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -14,10 +15,17 @@ from vlmrb.types.clips import Clip
 class Prompt:
     """One version of a named prompt. It is data, never code; the text is untrusted.
 
+    A set of questions has one per line, each after '- ', and each with a weight if it starts with a number in brackets. A line
+    before them may name the rule that makes one answer of them all:
+
+        mean of
+        - [2] Does the agent open a door?
+        - Does the agent pick up a key?
+
     Attributes:
         name: a preset's name or the user's; free text on the command line is named 'custom'.
         version: 1, 2, 3, … within the name.
-        text: the yes/no question shown to the model, or a set of them: one per line, each after '- '.
+        text: the yes/no question shown to the model, or a set of them.
         prompt_id: its id in the store, or None if it is not stored.
     """
 
@@ -28,11 +36,35 @@ class Prompt:
 
     @property
     def questions(self) -> tuple[str, ...]:
-        """The questions of a set, in order, if every non-empty line starts with '- '; else the text as the only question."""
+        """What is asked, in order, without weights. A text that is not a set is one question."""
+        return tuple(question for question, _ in self._set[1])
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """The weight of each question, 1 unless the text says otherwise."""
+        return tuple(weight for _, weight in self._set[1])
+
+    @property
+    def rule(self) -> Rule:
+        """How the answers to a set become one."""
+        return self._set[0]
+
+    @property
+    def _set(self) -> tuple[Rule, list[tuple[str, float]]]:
         lines = [line.strip() for line in self.text.splitlines() if line.strip()]
-        if lines and all(line == "-" or line.startswith("- ") for line in lines):
-            return tuple(line[1:].strip() for line in lines)
-        return (self.text,)
+        rule: Any = _RULE.fullmatch(lines[0]) if lines else None
+        entries = lines[1:] if rule else lines
+        if not entries or not all(line == "-" or line.startswith("- ") for line in entries):
+            return "any", [(self.text, 1.0)]
+        found = [_QUESTION.fullmatch(line[1:].strip()) for line in entries]
+        return rule[1].lower() if rule else "any", [(each[2], float(each[1] or 1.0)) for each in found if each]
+
+
+Rule = Literal["any", "all", "mean"]
+"""P(yes) of a set: the largest answer ('any'), the smallest ('all'), or the mean by weight."""
+
+_RULE = re.compile(r"(any|all|mean) of:?", re.IGNORECASE)
+_QUESTION = re.compile(r"(?:\[([+-]?\d{1,9}(?:\.\d{0,9})?)\]\s*)?(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +73,9 @@ class ClipScore:
 
     Attributes:
         clip_id: the clip.
-        probability: P(yes) in [0, 1], or None for 'unknown' (no usable answer). Of a set, the largest known answer: one yes is
-            enough (rule 'any').
+        probability: P(yes) in [0, 1], or None for 'unknown' (no usable answer). Of a set, what its rule makes of the answers.
         yes_logit: log-sum-exp of the raw logits (or log-probabilities) of the yes variants; None if there are none. Of a set,
-            those of the largest answer.
+            those of the answer that stands for it; None for a mean.
         no_logit: the same for the no variants.
         threshold: the label is yes if probability ≥ threshold.
         scorer: back-end string, such as 'hf:/models/plm' or 'oracle'.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+from collections.abc import Sequence
+from itertools import accumulate, zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,9 +34,9 @@ class MixtureSampler:
 
     There is one q_k per stratum, that is, per label of a clip; the paper has one. q_k is proportional to the priority that
     label k gives (1 for yes, 0 for no), times |δ| where `td_boost` is on; what is not labelled yet has priority 0 and is
-    reached through q_B. Each of the n strata that have any mass gets an equal share of λ:
+    reached through q_B. The strata that have any mass share λ by their weights g_k, equal ones unless `weigh` gives others:
 
-        w_k = λ / n,  with `enrichment` c: w_k = min(λ / n, c·M_k / (N·m_k))
+        w_k = λ·g_k / Σ g,  with `enrichment` c: w_k = min(λ·g_k / Σ g, c·M_k / (N·m_k))
 
     M_k is the stratum's total mass, m_k its largest and N the number of items held. So w_k·m_k / M_k ≤ c / N: through one
     label, no item is drawn more than c times as often as uniform replay would draw it. With `td_boost`, m_k is looked up
@@ -80,6 +81,7 @@ class MixtureSampler:
         self.beta = beta(0) if callable(beta) else beta
         self._capacity = capacity
         self._strata = [Stratum(capacity)]
+        self._strata_weights: tuple[float, ...] = ()
         self._slots_hold = np.full(capacity, _EMPTY, np.int8)
         self._counts = np.array([capacity, 0, 0, 0])  # of slots, by what they hold
         self._draws = 0
@@ -113,6 +115,10 @@ class MixtureSampler:
         """Hold λ at a value, or give the say back to the schedule."""
         assert name == "lambda", name
         self._held = value
+
+    def weigh(self, weights: Sequence[float]) -> None:
+        """How λ is shared among the strata that have any mass; () for equal shares."""
+        self._strata_weights = tuple(weights)
 
     def succeeded(self, step: int) -> None:
         """A training episode has succeeded; the schedule of λ may wait for the first."""
@@ -197,12 +203,14 @@ class MixtureSampler:
     def _shares(self, size: int) -> tuple[list[float], list[float]]:
         """w_k and M_k of each stratum."""
         totals = [stratum.tree.total for stratum in self._strata]
-        equal = self._weight() / max(1, len(totals) - totals.count(0.0))
-        shares = [equal if total > 0.0 else 0.0 for total in totals]
+        given = self._strata_weights or [1.0] * len(totals)
+        weights = [weight if total > 0.0 else 0.0 for weight, total in zip_longest(given, totals, fillvalue=0.0)]
+        unit = self._weight() / (sum(weights) or 1.0)
+        shares = [unit * weight for weight in weights[: len(totals)]]
         if self.enrichment is not None:
             for k, stratum in enumerate(self._strata):
                 if totals[k] > 0.0:
-                    shares[k] = min(equal, self.enrichment * totals[k] / (size * stratum.largest))
+                    shares[k] = min(shares[k], self.enrichment * totals[k] / (size * stratum.largest))
         return shares, totals
 
     def _recount(self) -> None:
@@ -324,6 +332,7 @@ METHOD = ReplayMethod(
         "td_boost",
         "enrichment",
         "strata",
+        "curriculum",
         "first_in_episode",
         "net_progress",
         "credit",
@@ -346,6 +355,7 @@ METHOD = ReplayMethod(
         "td_boost": lambda on: "|δ|" if on else "no |δ|",
         "enrichment": lambda most: "no bound" if most is None else f"at most {most:g}×",
         "strata": lambda on: "strata" if on else "no strata",
+        "curriculum": lambda plan: f"curriculum {plan}" if plan else "no curriculum",
         "first_in_episode": lambda on: "first in episode" if on else "every yes",
         "net_progress": lambda on: "net progress" if on else "all progress",
         "credit": lambda decay: f"credit {decay:g}",
@@ -356,7 +366,7 @@ METHOD = ReplayMethod(
         "clip_length": lambda length: f"L={length}",
         "threshold": lambda threshold: f"threshold {threshold:g}",
     },
-    live=("lambda", "prompt"),
+    live=("lambda", "prompt", "question"),
     stored=("base", "td_boost"),
     labels=True,
     mixes=True,
