@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vlmrb.config import is_control
 from vlmrb.errors import ConfigError
 from vlmrb.events import PROGRESS_KINDS
 from vlmrb.scoring import fit_to_pictures, load_presets, pictures_of, prompt_notice, resolve_prompt
@@ -66,9 +67,19 @@ def stored_prompt(store: Store, prompt: str) -> int:
     return prompt_id
 
 
+_KINDS = tuple(kind.replace("_", " ") for kind in PROGRESS_KINDS)
+
+
 def questions_of(score: ClipScore, prompt: Prompt | None) -> tuple[str, ...]:
     """What each of a score's answers is about: the prompt's questions, or the kinds of progress that `oracle` reports."""
     asked = (score.scorer,) if prompt is None else prompt.questions
-    if prompt is None and len(score.answers) == len(PROGRESS_KINDS):
-        asked = tuple(kind.replace("_", " ") for kind in PROGRESS_KINDS)
+    if prompt is None and len(score.answers) == len(_KINDS):
+        asked = _KINDS
     return tuple(asked[at] if at < len(asked) else f"question {at + 1}" for at in range(len(score.answers)))
+
+
+def questions_asked(scorer: str | None, prompt: Prompt) -> tuple[str, ...]:
+    """What a scorer answers: the prompt's questions, the kinds of progress (`oracle`), or nothing that is asked in words."""
+    if scorer is None or is_control(scorer):
+        return _KINDS if scorer == "oracle" else ()
+    return prompt.questions

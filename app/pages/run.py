@@ -23,7 +23,8 @@ from vlmrb import jobs
 from vlmrb.analysis.comparison import method_of
 from vlmrb.analysis.downsample import downsample
 from vlmrb.config import replay_ratio
-from vlmrb.errors import ConfigError, NotFoundError
+from vlmrb.errors import ConfigError, NotFoundError, VlmrbError
+from vlmrb.prompt_library import find_question, questions_asked
 from vlmrb.store import Store
 from vlmrb.types import LiveChange, Prompt, RunSummary
 
@@ -64,8 +65,9 @@ class RunLook:
     Attributes:
         curves: steps and values by metric, after the browser's last step.
         afresh: whether the curves are complete and replace those drawn before.
-        cannot_change: why 'lambda' and 'prompt' cannot be changed now; '' if they can.
+        cannot_change: why 'lambda', 'prompt' and 'question' cannot be changed now; '' if they can.
         prompt: the prompt in use.
+        questions: what its questions are, or the kinds of progress that an oracle reports.
     """
 
     row: RunRow
@@ -75,6 +77,7 @@ class RunLook:
     changes: list[Change]
     cannot_change: dict[str, str]
     prompt: str
+    questions: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,11 @@ def build(studio: Studio) -> None:
         prompt = an_id(request, "prompt_id") if request.get("prompt_id") is not None else a_text(request, "prompt")
         return jobs.request_prompt(store, run_id, prompt)
 
+    def change_question(request: dict[str, Any]) -> int:
+        """Let a question of the set rule: its `number`, from 1, or none for what is configured."""
+        number = None if request.get("number") is None else a_count(request, "number", 16, 1)
+        return jobs.request_question(store, an_id(request, "run"), "schedule" if number is None else number)
+
     def prompts(_: dict[str, Any]) -> list[Prompt]:
         """Presets and stored prompts, newest version of each name last."""
         return known_prompts(store)
@@ -159,7 +167,19 @@ def build(studio: Studio) -> None:
         asked = asked_from(request)
         return presses.once(a_text(request, "press", 60), lambda: make_branches(store, asked))
 
-    functions = (facts, look, log, change_lambda, change_prompt, prompts, family, branching, check_branch, branch)
+    functions = (
+        facts,
+        look,
+        log,
+        change_lambda,
+        change_prompt,
+        change_question,
+        prompts,
+        family,
+        branching,
+        check_branch,
+        branch,
+    )
     widget("run_view", *functions, *run_actions(studio))
 
 
@@ -211,14 +231,20 @@ def look_at(store: Store, run_id: int, seen: Seen) -> RunLook:
     afresh = not seen.last_steps or _was_resumed(run, seen)
     requests = store.live_changes(run_id)
     prompts = {prompt.prompt_id: prompt for prompt in store.prompts()} if requests else {}
+    asked = _prompt_in_use(store, run, requests, prompts)
     return RunLook(
         row=run_rows(items, jobs_of_idle(store, [run]))[0],
         pid=run.pid or seen.pid,
         curves=new_points(store, run_id, {} if afresh else seen.last_steps),
         afresh=afresh,
         changes=[_change(request, prompts) for request in reversed(requests)],
-        cannot_change={"lambda": jobs.why_not(run, "lambda"), "prompt": jobs.why_not(run, "prompt")},
-        prompt=_prompt_in_use(run, requests, prompts),
+        cannot_change={
+            "lambda": jobs.why_not(run, "lambda"),
+            "prompt": jobs.why_not(run, "prompt"),
+            "question": jobs.why_not(run, "question"),
+        },
+        prompt=str(run.config.get("prompt", "")) if asked is None else _prompt_words(asked),
+        questions=[] if asked is None else list(questions_asked(run.scorer, asked)),
     )
 
 
@@ -242,6 +268,8 @@ def _change(request: LiveChange, prompts: Mapping[int | None, Prompt]) -> Change
         words = _prompt_words(prompt) if prompt is not None else f"prompt {value}"
     elif request.name == "lambda":
         words = {"schedule": "as scheduled", "none": "no mixture"}.get(str(value), str(value))
+    elif request.name == "question":
+        words = "as configured" if value == "schedule" else str(value)
     else:
         words = ""
     return Change(
@@ -253,12 +281,17 @@ def _prompt_words(prompt: Prompt) -> str:
     return f"{prompt.name}@{prompt.version}: {prompt.text}"
 
 
-def _prompt_in_use(run: RunSummary, requests: Sequence[LiveChange], prompts: Mapping[int | None, Prompt]) -> str:
-    """The prompt applied last, or the one that the run started with."""
+def _prompt_in_use(
+    store: Store, run: RunSummary, requests: Sequence[LiveChange], prompts: Mapping[int | None, Prompt]
+) -> Prompt | None:
+    """The prompt applied last, or the one that the run started with; None if a preset of that name no longer exists."""
     for request in reversed(requests):
         if request.name == "prompt" and request.status == "applied" and request.value in prompts:
-            return _prompt_words(prompts[request.value])
-    return str(run.config.get("prompt", ""))
+            return prompts[request.value]
+    try:
+        return find_question(store, str(run.config.get("prompt", "")))
+    except VlmrbError:
+        return None
 
 
 def read_log(store: Store, run_id: int, version: str) -> Log:

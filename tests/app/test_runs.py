@@ -393,7 +393,21 @@ def test_live_changes_are_listed_as_text_newest_first(store: Store, add_run: Add
         ("lambda", "0.25", "applied", 100, ""),
     ]
     assert look.prompt == "custom@1: Is the <b>door</b> open?"
-    assert look.cannot_change == {"lambda": "", "prompt": ""}
+    assert look.cannot_change == {"lambda": "", "prompt": "", "question": ""}
+
+
+def test_the_questions_that_can_rule_are_offered(store: Store, add_run: AddRun) -> None:
+    run_id = add_run("running", scorer="embedded", prompt="milestones")
+    assert len(look_at(store, run_id, Seen({})).questions) == 3
+    prompt = store.save_prompt("custom", "all of\n- [2] Is the door open?\n- Is a key there?")
+    store.acknowledge_change(store.request_change(run_id, "prompt", prompt.prompt_id), applied_step=200)
+    store.acknowledge_change(store.request_change(run_id, "question", 2), applied_step=300)
+    store.request_change(run_id, "question", "schedule")
+    look = look_at(store, run_id, Seen({}))
+    assert look.questions == ["Is the door open?", "Is a key there?"]
+    assert [change.value for change in look.changes[:2]] == ["as configured", "2"]
+    assert "picked up key" in look_at(store, add_run("running", scorer="oracle"), Seen({})).questions
+    assert look_at(store, add_run("running", scorer="reward"), Seen({})).questions == []
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,23 @@ def test_lines_that_all_start_with_a_dash_are_a_set_of_questions() -> None:
         assert resolve_prompt(single).questions == (single,)
 
 
+def test_a_set_may_have_weights_and_a_rule() -> None:
+    prompt = resolve_prompt("mean of\n- [2] Is it a key?\n- [0.25] Is it a door?\n-  Is it [3] a goal?")
+    assert (prompt.rule, prompt.weights) == ("mean", (2.0, 0.25, 1.0))
+    assert prompt.questions == ("Is it a key?", "Is it a door?", "Is it [3] a goal?")
+    for head, rule in (("any of", "any"), ("ALL of:", "all"), ("Mean of:", "mean")):
+        assert resolve_prompt(f"{head}\n\n- Is it?\n- Was it?").rule == rule
+    for single in ("mean of\nwhat is it?", "all of", "all of these\n- Is it?"):
+        assert (resolve_prompt(single).questions, resolve_prompt(single).rule) == ((single,), "any")
+    assert resolve_prompt("- [x] Is it checked?").questions == ("[x] Is it checked?",)
+
+
+@pytest.mark.parametrize("weight", ["0", "-1", "101", "0.0", "999999999"])
+def test_a_weight_out_of_range_is_refused(weight: str) -> None:
+    with pytest.raises(ConfigError, match=r"question 2 has the weight .*; allowed: above 0, up to 100"):
+        resolve_prompt(f"- Is it?\n- [{weight}] Was it?")
+
+
 def test_text_is_a_custom_prompt() -> None:
     assert resolve_prompt("  Has the robot e@ten the apple?\n") == Prompt("custom", 1, "Has the robot e@ten the apple?")
     assert resolve_prompt("Success?") == Prompt("custom", 1, "Success?")

@@ -13,12 +13,16 @@ from hypothesis import strategies as st
 from vlmrb.errors import ScorerSetupError
 from vlmrb.scoring.yes_no import (
     MIN_MASS,
+    Answer,
     answer_from_logits,
     answer_from_top_logprobs,
+    decide,
     find_yes_no_tokens,
     opens_thinking,
     spelled_answer,
+    unknown,
 )
+from vlmrb.types import Prompt
 
 LOGITS = st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=8)
 
@@ -244,3 +248,41 @@ def test_an_answer_counts_only_if_yes_and_no_have_most_of_the_probability(
     known = answer_from_top_logprobs(entries, 0.5).probability is not None
     if abs(rest - 0.5) > 1e-3:
         assert known == (rest < MIN_MASS)
+
+
+def answers(*probabilities: float | None) -> list[Answer]:
+    return [unknown("mumbled") if p is None else Answer(p, p, -p) for p in probabilities]
+
+
+def a_set(rule: str, *weights: float) -> Prompt:
+    return Prompt("custom", 1, f"{rule} of\n" + "\n".join(f"- [{weight:g}] Is it?" for weight in weights))
+
+
+@pytest.mark.parametrize(
+    ("rule", "given_answers", "probability", "logit"),
+    [
+        ("any", (0.2, 0.7, 0.1), 0.7, 0.7),
+        ("all", (0.2, 0.7, 0.1), 0.1, 0.1),
+        ("mean", (0.2, 0.7, 0.1), (2 * 0.2 + 0.7 + 0.5 * 0.1) / 3.5, None),
+        ("any", (0.2, None, 0.1), 0.2, 0.2),
+        ("all", (0.2, None, 0.9), 0.2, 0.2),  # a single no decides
+        ("all", (0.6, None, 0.9), None, None),  # the missing answer would decide
+        ("mean", (0.2, None, 0.1), (2 * 0.2 + 0.5 * 0.1) / 2.5, None),
+    ],
+)
+def test_the_rule_of_a_set_makes_one_answer_of_all(rule: str, given_answers: tuple, probability: float | None, logit) -> None:
+    found = decide(answers(*given_answers), a_set(rule, 2, 1, 0.5), 0.5)
+    assert found.probability == (None if probability is None else pytest.approx(probability)) and found.yes_logit == logit
+    assert found.error == ("" if None not in given_answers else "question 2 has no usable answer: mumbled")
+
+
+@given(st.lists(st.floats(0, 1) | st.none(), min_size=1, max_size=16), st.sampled_from(["any", "all", "mean"]), st.floats(0, 1))
+def test_one_answer_lies_among_those_it_is_made_of(given_answers: list[float | None], rule: str, threshold: float) -> None:
+    found = decide(answers(*given_answers), a_set(rule, *[1.0] * len(given_answers)), threshold).probability
+    known = [each for each in given_answers if each is not None]
+    if not known:
+        assert found is None
+    elif found is not None:
+        assert min(known) - 1e-12 <= found <= max(known) + 1e-12
+    else:
+        assert rule == "all" and min(known) >= threshold and None in given_answers

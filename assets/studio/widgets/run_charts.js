@@ -73,7 +73,9 @@ export class RunCharts {
       const curve = this.data.get(name) ?? { steps: [], values: [] };
       this.data.set(name, { steps: curve.steps.concat(steps), values: curve.values.concat(values) });
     }
-    const applied = changes.filter((change) => change.applied_step !== null && ["lambda", "prompt"].includes(change.name));
+    const applied = changes.filter(
+      (change) => change.applied_step !== null && ["lambda", "prompt", "question"].includes(change.name),
+    );
     const marked = JSON.stringify(applied) !== JSON.stringify(this.changes);
     this.changes = applied;
     this.makeGroups();
@@ -144,6 +146,7 @@ export class RunCharts {
         exponentformat: "power",
         minexponent: 6,
         rangemode: group.range ? undefined : "tozero",
+        dtick: group.band ? 1 : undefined,
       },
       yaxis3: hidden,
       showlegend: there.length > 1 || this.marks().length > 0,

@@ -1,7 +1,7 @@
-// Live changes of λ and the prompt, and the status of each request.
+// Live changes of λ, the prompt and the question that rules, and the status of each request.
 import { ago, button, count, fill, h, toast } from "../studio.js";
 
-const NAMES = { lambda: "λ", prompt: "Prompt", pause: "Pause", unpause: "Unpause", stop: "Stop" };
+const NAMES = { lambda: "λ", prompt: "Prompt", question: "Ruling question", pause: "Pause", unpause: "Unpause", stop: "Stop" };
 
 export class LiveControls {
   /** `refresh()`: update the run's state right away. */
@@ -18,7 +18,7 @@ export class LiveControls {
       "details.panel.run-controls",
       {},
       h("summary", {}, h("h2", {}, "Live changes "), this.count),
-      h("div.control-forms", {}, this.lambdaForm(), this.promptForm()),
+      h("div.control-forms", {}, this.lambdaForm(), this.promptForm(), this.questionForm()),
       this.history,
     );
   }
@@ -95,6 +95,38 @@ export class LiveControls {
     return this.prompt;
   }
 
+  questionForm() {
+    this.ruling = h("select.input", { "aria-label": "Question that decides the labels of later clips" });
+    this.questionReason = h("p.run-reason");
+    this.question = h(
+      "fieldset",
+      { hidden: true },
+      h("legend", {}, "Ruling question: the one whose answer labels later clips"),
+      this.ruling,
+      button("Apply question", () => this.applyQuestion(), { kind: "small" }),
+      this.questionReason,
+    );
+    return this.question;
+  }
+
+  /** Offer the questions of the set; the choice stays where the set does. */
+  offer(questions) {
+    this.question.hidden = questions.length < 2;
+    const key = JSON.stringify(questions);
+    if (this.question.dataset.key === key) return;
+    this.question.dataset.key = key;
+    fill(
+      this.ruling,
+      h("option", { value: "" }, "As configured"),
+      questions.map((question, i) => h("option", { value: i + 1, title: question }, `${i + 1}: ${question}`)),
+    );
+  }
+
+  applyQuestion() {
+    const number = this.ruling.value ? Number(this.ruling.value) : null;
+    return this.ask("change_question", { number }, "ruling question");
+  }
+
   /** Fill the prompt menu; the text starts with the prompt in use. */
   async loadPrompts(inUse) {
     const prompts = await this.call("prompts");
@@ -149,10 +181,12 @@ export class LiveControls {
   }
 
   /** Show what can be changed now, and the status of the requests. */
-  update({ changes, cannot_change: reasons }, weight) {
+  update({ changes, cannot_change: reasons, questions }, weight) {
     this.now.textContent = weight === undefined ? "" : `(now ${weight.toFixed(2)})`;
     this.enable(this.lambda, this.lambdaReason, reasons.lambda);
     this.enable(this.prompt, this.promptReason, reasons.prompt);
+    this.enable(this.question, this.questionReason, reasons.question);
+    this.offer(questions);
     if (this.node.dataset.known !== "yes") this.node.open = !reasons.lambda || !reasons.prompt;
     this.node.dataset.known = "yes";
     const words = changes.length ? `${changes.length} request${changes.length === 1 ? "" : "s"}` : "";

@@ -3,7 +3,10 @@ import { smoothed } from "../smoothing.js";
 
 const TOO_MANY = 2_000; // points of one curve
 
-/** `noisy`: smoothed as set by the slider. `right`: on the right axis. `scale`: a factor. `dash`: Plotly's line style. */
+/**
+ * `band`: filled steps of whole numbers. `noisy`: smoothed as set by the slider. `right`: on the right axis. `scale`: a factor.
+ * `dash`: Plotly's line style.
+ */
 export const GROUPS = [
   {
     key: "success",
@@ -46,6 +49,12 @@ export const GROUPS = [
     ],
   },
   {
+    key: "question",
+    title: "Which question of the set rules",
+    band: true,
+    curves: [{ name: "scoring/question", title: "question" }],
+  },
+  {
     key: "scoring",
     title: "Scoring: clips and time per clip",
     right: true,
@@ -76,7 +85,7 @@ export const GROUPS = [
 /** A change in one short line. Text is truncated, and escaped because Plotly interprets markup. */
 export function changeLabel(change) {
   const value = change.value.length > 60 ? `${change.value.slice(0, 59)}…` : change.value;
-  return `${change.name === "lambda" ? "λ" : "prompt"} → ${value}`
+  return `${change.name === "lambda" ? "λ" : change.name} → ${value}`
     .replace(/&/g, "&amp;")
     .replace(/</g, "&lt;")
     .replace(/>/g, "&gt;");
@@ -92,7 +101,7 @@ export function changeLabel(change) {
  */
 export function curveTraces(group, curve, { steps, values: measured }, { weight, color }) {
   const values = curve.scale ? measured.map((value) => (value === null ? null : value * curve.scale)) : measured;
-  const line = { color, width: 2, dash: curve.dash };
+  const line = { color, width: 2, dash: curve.dash, shape: group.band ? "hv" : "linear" };
   const base = {
     type: "scatter",
     x: steps,
@@ -107,6 +116,7 @@ export function curveTraces(group, curve, { steps, values: measured }, { weight,
     ...base,
     y: isSmoothed ? smoothed(values, weight) : values,
     line,
+    fill: group.band ? "tozeroy" : "none",
     mode: curve.points || steps.length < 2 ? "lines+markers" : "lines",
     marker: { color, size: 6 },
   };

@@ -54,6 +54,24 @@ def test_strata_with_mass_share_lambda_equally(weight: float | None) -> None:
     np.testing.assert_allclose(draws(mixture(weight)), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("weights", [(3.0, 1.0, 7.0), (0.0, 1.0), (1.0, 0.0, 0.0), (0.5,)])
+def test_strata_with_mass_share_lambda_by_their_weights(weights: tuple[float, ...]) -> None:
+    sampler = mixture()
+    sampler.weigh(weights)
+    first, second, _ = masses()
+    one, two = (*weights, 0.0)[:2]  # the third stratum has no mass, and a stratum without a weight no share
+    expected = 0.6 / (one + two) * (one * first / first.sum() + two * second / second.sum()) + 0.4 / SIZE
+    np.testing.assert_allclose(draws(sampler), expected, rtol=1e-12)
+
+
+def test_while_no_stratum_with_a_weight_has_mass_the_base_draws_everything() -> None:
+    sampler = mixture(1.0)
+    sampler.weigh((0.0, 0.0, 1.0))
+    np.testing.assert_allclose(draws(sampler), np.full(SIZE, 1 / SIZE), rtol=1e-12)
+    sampler.weigh(())
+    np.testing.assert_allclose(sampler.chances(ALL, SIZE), mixture(1.0).chances(ALL, SIZE), rtol=0)
+
+
 def test_a_stratum_that_loses_its_last_yes_gives_its_share_to_the_others() -> None:
     sampler = mixture(1.0)
     sampler.label(np.array([10, 11, 8]), np.array([1.0, 0.0, 0.0]))
