@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given, settings
@@ -44,6 +45,30 @@ def test_clips_cover_every_step_of_every_environment_exactly_once(n_envs: int, c
         np.testing.assert_array_equal(clip.snapshots[:, 0], clip.item_ids % 256)
         np.testing.assert_array_equal(clip.rewards, clip.item_ids)
         assert [clip.item_ids[at] % 5 for at, _ in clip.events] == [0] * sum(clip.item_ids % 5 == 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 9), st.data(), st.integers(1, 40), st.randoms(use_true_random=False))
+def test_overlapping_clips_begin_a_stride_apart_and_share_what_they_say(n_envs: int, length: int, data, steps, random) -> None:
+    stride = data.draw(st.integers(1, length))
+    endings = [[random.choice([0, 0, 0, 0, 0, 1, 2]) for _ in range(n_envs)] for _ in range(steps)]
+    recorder = ClipRecorder(n_envs, length, run_id=3, stride=stride)
+    clips = record(recorder, endings[: steps // 2])
+    resumed = ClipRecorder(n_envs, length, run_id=3, stride=stride)
+    resumed.load_state_dict(recorder.state_dict())
+    clips += record(resumed, endings[steps // 2 :], steps // 2 * n_envs) + resumed.close_open()
+    fresh = np.concatenate([clip.item_ids[clip.overlap :] for clip in clips])
+    assert sorted(fresh) == list(range(n_envs * steps))  # what a clip adds to the one before: every step once
+    by_episode: dict[tuple[int, int], list[Clip]] = {}
+    for clip in clips:
+        by_episode.setdefault((clip.env_index, clip.episode), []).append(clip)
+        np.testing.assert_array_equal(clip.snapshots[:, 0], clip.item_ids % 256)
+        assert [clip.item_ids[at] % 5 for at, _ in clip.events] == [0] * sum(clip.item_ids % 5 == 0)
+    for of_episode in by_episode.values():
+        for one, other in pairwise(of_episode):
+            assert len(one) == length and one.closed_by == "length"
+            assert other.start_step - one.start_step == stride * n_envs
+            assert other.overlap == len(set(one.item_ids) & set(other.item_ids)) == length - stride
 
 
 def test_a_full_clip_and_its_successor_belong_to_the_same_episode() -> None:

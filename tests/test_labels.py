@@ -140,3 +140,40 @@ def test_it_remembers_only_what_its_options_need() -> None:
 def test_a_run_s_rule_follows_its_settings() -> None:
     config = make_config(strata=True, first_in_episode=True, credit=0.25, n_envs=3, clip_length=5)
     assert LabelRule.of(config) == LabelRule(3, 5, strata=True, first_in_episode=True, credit=0.25)
+
+
+def windows(overlap: str, stride: int = 2, **options) -> LabelRule:
+    return LabelRule(1, stride, overlap=overlap, **options)
+
+
+def by_item(rule: LabelRule, answers: list[tuple[int, Labels]], stride: int = 2, length: int = 4) -> dict[int, list[float]]:
+    """Priorities of the items, once these answers about the clips at these places have come."""
+    found: dict[int, list[float]] = {}
+    for place, labels in answers:
+        for item_ids, priorities in rule.apply(0, 7, place * stride + np.arange(length), labels):
+            found |= {int(item): priorities.tolist() for item in item_ids}
+    return found
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_a_step_in_several_clips_has_the_largest_or_the_mean_of_their_priorities(order: tuple[int, ...]) -> None:
+    labels = [(False,), (True,), (False,)]  # of items 0 to 3, 2 to 5, 4 to 7
+    answers = [(place, labels[place]) for place in order]
+    assert by_item(windows("max"), answers) == {0: [0], 1: [0], 2: [1], 3: [1], 4: [1], 5: [1], 6: [0], 7: [0]}
+    assert by_item(windows("mean"), answers) == {0: [0], 1: [0], 2: [0.5], 3: [0.5], 4: [0.5], 5: [0.5], 6: [0], 7: [0]}
+
+
+def test_clips_without_an_answer_do_not_count_among_overlapping_ones() -> None:
+    assert by_item(windows("mean"), [(0, (True,)), (1, (None,))]) == {0: [1], 1: [1], 2: [1], 3: [1]}
+    apart = by_item(windows("max", strata=True), [(0, (True, False)), (1, (False, True))])
+    assert apart == {0: [1, 0], 1: [1, 0], 2: [1, 1], 3: [1, 1], 4: [0, 1], 5: [0, 1]}
+
+
+@pytest.mark.parametrize("overlap", ["max", "mean"])
+def test_overlapping_clips_are_remembered_across_a_checkpoint(overlap: str) -> None:
+    whole, first, second = (windows(overlap, first_in_episode=True, credit=0.5) for _ in range(3))
+    answers: list[tuple[int, Labels]] = [(0, (False,)), (1, (True,)), (2, (True,)), (3, (False,))]
+    expected = by_item(whole, answers)
+    found = by_item(first, answers[:2])
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    assert found | by_item(second, answers[2:]) == expected

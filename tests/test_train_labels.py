@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,8 @@ from tests.test_train import small
 from vlmrb.__main__ import main
 from vlmrb.analysis.comparison import method_of
 from vlmrb.checkpoint import load_checkpoint
+from vlmrb.config import make_config
+from vlmrb.errors import ConfigError
 from vlmrb.labels import LabelRule
 from vlmrb.replay.methods.vlm import MixtureSampler
 from vlmrb.store import Store
@@ -105,3 +110,50 @@ def test_a_run_whose_scorer_answers_nothing_says_so(store: Store, monkeypatch, c
     assert told.startswith("clip ")
     main(["show", "1", "--store", store.url])
     assert f"warning: {notice}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("overlap", ["max", "mean"])
+def test_runs_with_overlapping_clips_repeat_resume_and_store_each_frame_once(store: Store, overlap: str) -> None:
+    settings = {"sync_scoring": True, "clip_length": 8, "clip_stride": 3, "overlap": overlap, "lambda_warmup": 0.0}
+    first, second = (train(small(**settings), store=store).run_id for _ in range(2))
+    np.testing.assert_array_equal(store.metrics(first, "train/td_loss"), store.metrics(second, "train/td_loss"))
+    plain = train(small(sync_scoring=True, clip_length=8, keep_clips=True), store=store).run_id
+    with closing(sqlite3.connect(store.url)) as connection:
+        shapes = dict.fromkeys((first, plain), 0)
+        query = "SELECT clips.run_id, clip_data.shape FROM clip_data JOIN clips USING (clip_id)"
+        for run_id, shape in connection.execute(query):
+            if run_id in shapes:
+                shapes[run_id] += json.loads(shape)[0]
+    assert shapes == {first: 1_600, plain: 1_600}
+    seen: dict[int, np.ndarray] = {}
+    for summary in store.clips(first, limit=10_000, order="oldest"):
+        clip = store.load_clip(summary.clip_id)
+        np.testing.assert_array_equal(clip.snapshots, store.clip_snapshots(summary.clip_id))
+        for item, picture in zip(clip.item_ids.tolist(), clip.snapshots, strict=True):
+            np.testing.assert_array_equal(seen.setdefault(item, picture), picture)
+    assert len(seen) == 1_600
+
+
+def test_a_killed_run_with_overlapping_clips_loses_no_frame(store: Store, monkeypatch) -> None:
+    def break_down(step: int, *_: object) -> None:
+        if step >= 1_000:
+            raise RuntimeError("power failure")
+
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+    settings = {"clip_length": 8, "clip_stride": 2, "total_steps": 1_600}
+    with pytest.raises(RuntimeError, match="power failure"):
+        train(small(**settings), store=store, progress=break_down)
+    resume(1, store=store)
+    covered: set[int] = set()
+    for summary in store.clips(1, limit=10_000, superseded=True):
+        clip = store.load_clip(summary.clip_id)
+        assert len(clip.snapshots) == len(clip) == summary.length
+        covered |= set() if summary.superseded else set(clip.item_ids.tolist())
+    assert covered == set(range(1_600))
+    assert any(summary.superseded for summary in store.clips(1, limit=10_000, superseded=True))
+
+
+@pytest.mark.parametrize("stride", [0, 33, -1, "x"])
+def test_a_stride_that_leaves_steps_out_is_refused(stride: object) -> None:
+    with pytest.raises(ConfigError, match=r"clip_stride: .*(allowed: 1 to|above clip_length 32)"):
+        make_config(clip_stride=stride)

@@ -11,7 +11,7 @@ from vlmrb.types import CLIPS_PER_RUN, Clip, ClosedBy, Event
 
 
 class _OpenClip:
-    """The clip that one environment is filling."""
+    """The clip that one environment is filling; it begins with the last `overlap` steps of the clip before."""
 
     def __init__(self, episode: int) -> None:
         self.episode = episode
@@ -19,24 +19,43 @@ class _OpenClip:
         self.snapshots: list[np.ndarray] = []
         self.rewards: list[float] = []
         self.events: list[tuple[int, Event]] = []
+        self.overlap = 0
+
+    def next(self, stride: int) -> _OpenClip:
+        """The clip of the same episode that begins `stride` steps later."""
+        found = _OpenClip(self.episode)
+        found.item_ids, found.snapshots, found.rewards = self.item_ids[stride:], self.snapshots[stride:], self.rewards[stride:]
+        found.events = [(at - stride, event) for at, event in self.events if at >= stride]
+        found.overlap = len(found.item_ids)
+        return found
 
 
 class ClipRecorder:
-    """Cuts each environment's steps into consecutive, non-overlapping clips.
+    """Cuts each environment's steps into consecutive clips.
 
-    A clip closes when it holds `clip_length` steps or its episode ends, so it never spans two episodes. Each snapshot is
+    A clip closes when it holds `clip_length` steps or its episode ends, so it never spans two episodes. The next one of an
+    episode begins `stride` steps after it began, so that clips overlap if that is less than their length. Each snapshot is
     taken after its step, so the one that shows the success is in the clip.
 
     Args:
         n_envs: E.
         clip_length: L, maximum number of steps per clip.
+        stride: from 1 to L; L for clips that do not overlap.
         run_id: part of the clip ids.
         first_number: number of the first clip; numbers are never reused within a run.
         first_episode: number of the first episode.
     """
 
-    def __init__(self, n_envs: int, clip_length: int, run_id: int, first_number: int = 0, first_episode: int = 0) -> None:
-        self._clip_length, self._run_id = clip_length, run_id
+    def __init__(
+        self,
+        n_envs: int,
+        clip_length: int,
+        run_id: int,
+        first_number: int = 0,
+        first_episode: int = 0,
+        stride: int | None = None,
+    ) -> None:
+        self._clip_length, self._run_id, self._stride = clip_length, run_id, stride or clip_length
         self.next_number, self.next_episode = first_number, first_episode
         self._open = [_OpenClip(self._take_episode()) for _ in range(n_envs)]
 
@@ -68,12 +87,12 @@ class ClipRecorder:
             ended = bool(terminated[index] or truncated[index])
             if ended or len(clip.item_ids) == self._clip_length:
                 closed.append(self._close(index, "terminated" if terminated[index] else "truncated" if ended else "length"))
-                self._open[index] = _OpenClip(self._take_episode() if ended else clip.episode)
+                self._open[index] = _OpenClip(self._take_episode()) if ended else clip.next(self._stride)
         return closed
 
     def close_open(self) -> list[Clip]:
         """Close every open clip as 'interrupted' and start new episodes (used when a run ends or is resumed)."""
-        closed = [self._close(index, "interrupted") for index, clip in enumerate(self._open) if clip.item_ids]
+        closed = [self._close(index, "interrupted") for index, clip in enumerate(self._open) if len(clip.item_ids) > clip.overlap]
         self._open = [_OpenClip(self._take_episode()) for _ in self._open]
         return closed
 
@@ -89,6 +108,7 @@ class ClipRecorder:
             rewards=np.array(clip.rewards, np.float32),
             events=tuple(clip.events),
             closed_by=closed_by,
+            overlap=clip.overlap,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -96,7 +116,15 @@ class ClipRecorder:
         state: dict[str, Any] = {"next_number": self.next_number, "next_episode": self.next_episode, "open": []}
         for index, clip in enumerate(self._open):
             events = [[at, event.name, event.object, event.color] for at, event in clip.events]
-            state["open"].append({"episode": clip.episode, "item_ids": clip.item_ids, "rewards": clip.rewards, "events": events})
+            state["open"].append(
+                {
+                    "episode": clip.episode,
+                    "item_ids": clip.item_ids,
+                    "rewards": clip.rewards,
+                    "events": events,
+                    "overlap": clip.overlap,
+                }
+            )
             if clip.snapshots:
                 state[f"snapshots.{index}"] = np.stack(clip.snapshots)
         return state
@@ -110,3 +138,4 @@ class ClipRecorder:
             clip.item_ids, clip.rewards = list(saved["item_ids"]), list(saved["rewards"])
             clip.events = [(at, Event(name, kind, color)) for at, name, kind, color in saved["events"]]
             clip.snapshots = list(state.get(f"snapshots.{index}", ()))
+            clip.overlap = int(saved.get("overlap", 0))

@@ -263,6 +263,17 @@ class TrainConfig(BaseModel):
 
     # -- clips and scoring
     clip_length: int = _option(32, "steps per clip [paper: 32]", "scoring", ge=1, le=1024)
+    clip_stride: int | None = _option(
+        None,
+        "steps from the beginning of a clip to that of the next one; less than clip_length for overlapping clips, of which "
+        "clip_length / clip_stride times as many are scored (default: clip_length) [paper: no overlap]",
+        "scoring",
+        ge=1,
+        le=1024,
+    )
+    overlap: Literal["max", "mean"] = _option(
+        "max", "priority of a step that several overlapping clips hold: the largest or the mean of theirs", "scoring"
+    )
     scorer: str | None = _option(
         None,
         "who labels clips: embedded (the small models that ship with this project, for MiniGrid and OGBench's robot), "
@@ -365,6 +376,11 @@ class TrainConfig(BaseModel):
             problems.append("env: is empty; give an environment id such as MiniGrid-DoorKey-8x8-v0")
         if not self.prompt.strip():
             problems.append("prompt: is empty; give a preset (games, manipulation) or the text of a yes/no question")
+        if self.clip_stride is not None and self.clip_stride > self.clip_length:
+            problems.append(
+                f"clip_stride: {self.clip_stride} is above clip_length {self.clip_length}, so that the steps in between would be "
+                f"in no clip; allowed: 1 to {self.clip_length}"
+            )
         if self.epsilon_end > self.epsilon_start:
             problems.append(f"epsilon_end: {self.epsilon_end} is above epsilon_start {self.epsilon_start}")
         if self.buffer_size < self.n_envs * self.n_step:

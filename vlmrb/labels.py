@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,9 @@ SMALLEST_CREDIT = 0.01
 
 REMEMBERED = 2
 """Episodes of an environment that are remembered: its present one and, after a resume, one whose clips are scored again."""
+
+REMEMBERED_OVERLAPPING = 32
+"""The same for clips that overlap, where a late answer must not undo what another clip says of the same step."""
 
 Labels = tuple[bool | None, ...]
 """The labels of a clip, one per question: yes, no, or unknown."""
@@ -39,7 +42,9 @@ class LabelRule:
 
     Args:
         n_envs: consecutive items of a clip lie this many ids apart.
-        clip_length: steps of every clip but the last of an episode.
+        stride: steps from the beginning of a clip to that of the next one in its episode.
+        overlap: what becomes of an item that several clips hold: 'max' for the largest of their priorities, 'mean' for the
+            mean over those of them that are labelled; '' if clips do not overlap.
         strata: keep the labels apart, one stratum each; otherwise a clip has one priority, 1 if any of its labels is yes.
         first_in_episode: of the clips of an episode with a yes to question k, only the first counts as a yes to it.
         credit: g in [0, 1). The clip d places before one with priority p in a stratum has at least priority p·g^d there, if
@@ -47,19 +52,28 @@ class LabelRule:
     """
 
     n_envs: int
-    clip_length: int
+    stride: int
     strata: bool = False
     first_in_episode: bool = False
     credit: float = 0.0
+    overlap: Literal["", "max", "mean"] = ""
     _episodes: dict[int, dict[int, list[_Labelled]]] = field(default_factory=dict)  # by environment and number, latest last
 
     @classmethod
     def of(cls, config: TrainConfig) -> LabelRule:
         """The rule of a run."""
-        return cls(config.n_envs, config.clip_length, config.strata, config.first_in_episode, config.credit)
+        overlaps = config.clip_stride is not None and config.clip_stride < config.clip_length
+        return cls(
+            config.n_envs,
+            config.clip_stride or config.clip_length,
+            config.strata,
+            config.first_in_episode,
+            config.credit,
+            config.overlap if overlaps else "",
+        )
 
     def apply(self, clip_env: int, clip_episode: int, item_ids: np.ndarray, labels: Labels) -> Given:
-        """The priorities that follow from a clip's labels: those of the clip, and those of its episode's that change.
+        """The priorities that follow from a clip's labels: those of the clip, and those in its episode that change.
 
         Args:
             clip_env: index of the clip's environment.
@@ -68,18 +82,37 @@ class LabelRule:
             labels: one per question; unknown ones count as no, and a clip with unknown ones alone has no priorities.
         """
         new = _Labelled(item_ids, labels)
-        if not self.first_in_episode and not self.credit:
+        if not self.first_in_episode and not self.credit and not self.overlap:
             return [(item_ids, self._priorities([new])[0])] if _is_known(new) else []
         before = self._remembered(clip_env, clip_episode)
         now = sorted([*before, new], key=lambda clip: int(clip.item_ids[0]))
         self._episodes[clip_env][clip_episode] = now
-        changes = _changes(before, self._priorities(before), now, self._priorities(now))
+        priorities = self._priorities(now)
+        changes = _changes(before, self._priorities(before), now, priorities)
+        if self.overlap:
+            return self._by_item([ids for ids, _ in changes], now, priorities)
         return sorted(changes, key=lambda given: given[0] is not item_ids)  # the clip itself first
+
+    def _by_item(self, changed: Sequence[np.ndarray], clips: Sequence[_Labelled], priorities: np.ndarray) -> Given:
+        """The priorities of the items of some clips, by all clips that hold them; items with the same ones together."""
+        known = [(clip.item_ids, row) for clip, row in zip(clips, priorities, strict=True) if _is_known(clip) or row.any()]
+        if not changed or not known:
+            return []
+        item_ids = np.unique(np.concatenate(changed))
+        held = np.stack([np.isin(item_ids, ids, assume_unique=True) for ids, _ in known])  # [clips, items]
+        rows = np.stack([row for _, row in known])  # [clips, K]
+        if self.overlap == "max":
+            by_item = np.where(held[:, :, None], rows[:, None, :], 0.0).max(axis=0)  # [items, K]
+        else:
+            by_item = held.T @ rows / held.sum(axis=0)[:, None]
+        alike, groups = np.unique(by_item, axis=0, return_inverse=True)
+        return [(item_ids[groups.ravel() == group], row) for group, row in enumerate(alike)]
 
     def _remembered(self, env: int, episode: int) -> list[_Labelled]:
         episodes = self._episodes.setdefault(env, {})
         clips = episodes.pop(episode, [])
-        for oldest in list(episodes)[: len(episodes) - REMEMBERED + 1]:
+        most = REMEMBERED_OVERLAPPING if self.overlap else REMEMBERED
+        for oldest in list(episodes)[: len(episodes) - most + 1]:
             del episodes[oldest]
         episodes[episode] = clips
         return clips
@@ -96,7 +129,7 @@ class LabelRule:
         if self.credit:
             for i in range(len(clips) - 1, 0, -1):
                 steps = int(clips[i].item_ids[0] - clips[i - 1].item_ids[0]) // self.n_envs
-                credit = priorities[i] * self.credit ** (steps // self.clip_length)
+                credit = priorities[i] * self.credit ** (steps // self.stride)
                 priorities[i - 1] = np.maximum(priorities[i - 1], np.where(credit < SMALLEST_CREDIT, 0.0, credit))
         return priorities
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import func, select
+from sqlalchemy import Connection, Row, func, select
 
-from vlmrb.errors import NotFoundError
+from vlmrb.errors import NotFoundError, StoreCorruptError
 from vlmrb.store import tables as t
 from vlmrb.store.clip_query import conditions, count, page
 from vlmrb.store.database import Database
@@ -96,19 +96,15 @@ class Clips(Database):
             StoreCorruptError: its data is damaged.
         """
         with self._read() as connection:
-            row = connection.execute(select(t.clip_data).where(t.clip_data.c.clip_id == clip_id)).one_or_none()
-        if row is None:
-            raise no_clip(clip_id)
-        return snapshots(row)
+            row = connection.execute(summaries().where(t.clips.c.clip_id == clip_id)).one_or_none()
+            if row is None:
+                raise no_clip(clip_id)
+            return _pictures(connection, row, _data(connection, clip_id))
 
     def load_clip(self, clip_id: int) -> Clip:
         """The whole clip as recorded. Raises like `clip_snapshots`."""
-        with self._read() as connection:
-            row = connection.execute(summaries().where(t.clips.c.clip_id == clip_id)).one_or_none()
-            data = connection.execute(select(t.clip_data).where(t.clip_data.c.clip_id == clip_id)).one_or_none()
-        if row is None or data is None:
-            raise no_clip(clip_id)
-        return whole_clip(clip_summary(row), row.stride, data)
+        [clip] = self.load_clips([clip_id])
+        return clip
 
     def load_clips(self, clip_ids: Sequence[int]) -> list[Clip]:
         """Whole clips in the requested order, in one transaction. Raises like `clip_snapshots`."""
@@ -117,9 +113,13 @@ class Clips(Database):
             stored = {
                 row.clip_id: row for row in connection.execute(select(t.clip_data).where(t.clip_data.c.clip_id.in_(clip_ids)))
             }
-        if missing := [clip_id for clip_id in clip_ids if clip_id not in rows or clip_id not in stored]:
-            raise no_clip(missing[0])
-        return [whole_clip(clip_summary(rows[clip_id]), rows[clip_id].stride, stored[clip_id]) for clip_id in clip_ids]
+            if missing := [clip_id for clip_id in clip_ids if clip_id not in rows or clip_id not in stored]:
+                raise no_clip(missing[0])
+            found = []
+            for clip_id in clip_ids:
+                row, data = rows[clip_id], stored[clip_id]
+                found.append(whole_clip(clip_summary(row), row.stride, _pictures(connection, row, data), data))
+            return found
 
     def clip_summaries(self, clip_ids: Sequence[int]) -> list[ClipSummary]:
         """Clips in the requested order.
@@ -133,6 +133,44 @@ class Clips(Database):
         if missing := [clip_id for clip_id in clip_ids if clip_id not in found]:
             raise no_clip(missing[0])
         return [found[clip_id] for clip_id in clip_ids]
+
+
+def _data(connection: Connection, clip_id: int) -> Row[Any]:
+    row = connection.execute(select(t.clip_data).where(t.clip_data.c.clip_id == clip_id)).one_or_none()
+    if row is None:
+        raise no_clip(clip_id)
+    return row
+
+
+def _pictures(connection: Connection, row: Row[Any], data: Row[Any]) -> np.ndarray:
+    """All pictures of a clip: its own, after those that the clips before it in its episode have stored.
+
+    Args:
+        row: of `clips`.
+        data: of `clip_data`.
+
+    Raises:
+        StoreCorruptError: they are damaged, or the clip before it is gone.
+    """
+    parts, c = [snapshots(data)], t.clips.c
+    missing, number = row.length - len(parts[0]), row.clip_id
+    if missing <= 0:
+        return parts[0]
+    same = [c.run_id == row.run_id, c.env_index == row.env_index, c.episode == row.episode]
+    same += [] if row.superseded else [c.superseded.is_(False)]  # a resume counts episodes on from the checkpoint
+    ends = row.start_step + row.stride * (missing - 1)  # the last step that is missing
+    while missing > 0:
+        query = select(c.clip_id, c.start_step, c.length).where(*same, c.clip_id < number).order_by(c.clip_id.desc()).limit(1)
+        before = connection.execute(query).one_or_none()
+        if before is None or before.start_step + row.stride * (before.length - 1) != ends:
+            raise StoreCorruptError(
+                f"clip {row.clip_id} is damaged: the clip before it, which has its first {missing} frames, is missing. "
+                "Restore a backup"
+            )
+        part = snapshots(_data(connection, before.clip_id))[-missing:]
+        parts.insert(0, part)
+        missing, number, ends = missing - len(part), before.clip_id, ends - row.stride * len(part)
+    return np.concatenate(parts)
 
 
 def no_clip(clip_id: int) -> NotFoundError:

@@ -46,7 +46,10 @@ def event_row(run_id: int, step: int, env_index: int, event: Event) -> _Rows:
 
 
 def clip_rows(run_id: int, clip: Clip) -> tuple[_Rows, _Rows]:
-    """The rows of `clips` and `clip_data` for a clip. Encodes its snapshots, which takes most of the time."""
+    """The rows of `clips` and `clip_data` for a clip. Encodes its snapshots, which takes most of the time.
+
+    What it shares with the clip before is not stored again: `clip_data` then has fewer pictures than the clip has steps.
+    """
     assert clip.clip_id // CLIPS_PER_RUN == run_id, (clip.clip_id, run_id)
     strides = set(np.diff(clip.item_ids).tolist())
     assert len(clip) > 0 and len(strides) <= 1, clip.item_ids
@@ -67,12 +70,13 @@ def clip_rows(run_id: int, clip: Clip) -> tuple[_Rows, _Rows]:
         "superseded": False,
         "progress": shows_progress(clip.events),
     }
+    fresh = clip.snapshots[clip.overlap :]
     codec, encode = ("snapshots", encode_snapshots) if clip.snapshots.ndim == 2 else ("frames", encode_frames)
     data = {
         "clip_id": int(clip.clip_id),
         "codec": codec,
-        "shape": list(clip.snapshots.shape),
-        "data": encode(clip.snapshots),
+        "shape": list(fresh.shape),
+        "data": encode(fresh),
         "rewards": clip.rewards.astype("<f4").tobytes(),
     }
     return row, data
@@ -207,13 +211,18 @@ def snapshots(row: Row[Any]) -> np.ndarray:
     raise StoreCorruptError(f"clip {row.clip_id} is stored as {row.codec!r} of shape {row.shape}, which this version cannot read")
 
 
-def whole_clip(summary: ClipSummary, stride: int, data: Row[Any]) -> Clip:
+def whole_clip(summary: ClipSummary, stride: int, pictures: np.ndarray, data: Row[Any]) -> Clip:
     """A clip as recorded.
 
+    Args:
+        summary: its row of `clips`.
+        stride: consecutive items lie this many ids apart.
+        pictures: its snapshots or frames.
+        data: its row of `clip_data`.
+
     Raises:
-        StoreCorruptError: the row of `clip_data` is damaged, or does not match the row of `clips`.
+        StoreCorruptError: the rows do not match.
     """
-    pictures = snapshots(data)
     if not len(data.rewards) == 4 * summary.length == 4 * len(pictures):
         raise StoreCorruptError(
             f"clip {summary.clip_id} is damaged: it does not have {summary.length} rewards and frames. Restore a backup"
@@ -221,4 +230,4 @@ def whole_clip(summary: ClipSummary, stride: int, data: Row[Any]) -> Clip:
     item_ids = summary.start_step + stride * np.arange(summary.length, dtype=np.int64)
     rewards = np.frombuffer(data.rewards, "<f4").astype(np.float32)
     return Clip(summary.clip_id, summary.env_index, summary.episode, item_ids, pictures, rewards, summary.events,
-                summary.closed_by)  # fmt: skip
+                summary.closed_by, summary.length - int(data.shape[0]))  # fmt: skip

@@ -193,11 +193,9 @@ class Labelling:
         Returns:
             How many of the clip's items had already been overwritten.
         """
-        stale = 0
         for item_ids, priorities in self.rule.apply(clip.env_index, clip.episode, clip.item_ids, self.labels_of(score)):
-            overwritten = self._buffer.apply_label(item_ids, priorities)
-            stale += overwritten if item_ids is clip.item_ids else 0
-        return stale
+            self._buffer.apply_label(item_ids, priorities)
+        return int((~self._buffer.holds(clip.item_ids)).sum())
 
     def record(self, scored: list[tuple[Clip, ClipScore]], stale: list[int]) -> None:
         """Count and store scores that have been applied, with the clips' current replay statistics.

@@ -40,6 +40,8 @@ LABELS = (
     "first_in_episode",
     "net_progress",
     "credit",
+    "clip_stride",
+    "overlap",
 )
 """Settings that decide labels and what they lead to."""
 

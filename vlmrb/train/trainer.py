@@ -139,7 +139,9 @@ class Trainer:
             )
         except MemoryError as error:
             raise ConfigError(f"buffer_size: {config.buffer_size:,} transitions do not fit into memory here ({error})") from error
-        self._recorder = ClipRecorder(config.n_envs, config.clip_length, run_id, store.next_clip_number(run_id))
+        self._recorder = ClipRecorder(
+            config.n_envs, config.clip_length, run_id, store.next_clip_number(run_id), stride=config.clip_stride
+        )
         self._eval_envs = [make_env(config) for _ in range(min(config.eval_episodes, max_parallel(first.action_spec)))]
         self._metrics, self._counters = MeanMetrics(), Counters()
         self._cut_off = ""

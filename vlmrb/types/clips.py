@@ -29,6 +29,7 @@ class Clip:
         rewards: float32 [T].
         events: pairs (index in the clip, Event), ascending.
         closed_by: why the clip ended.
+        overlap: how many of its first steps are the last ones of the clip before; in [0, T).
     """
 
     clip_id: int
@@ -39,6 +40,7 @@ class Clip:
     rewards: np.ndarray
     events: tuple[tuple[int, Event], ...]
     closed_by: ClosedBy
+    overlap: int = 0
 
     @property
     def start_step(self) -> int:
