@@ -144,6 +144,7 @@ class ClipView:
     env_index: int
     episode: int
     closed_by: str
+    mission: str
     episodic_reward: float
     rewards: tuple[float, ...]
     events: tuple[EventAt, ...]
@@ -215,7 +216,7 @@ def score_view(score: ClipScore, prompts: Mapping[int, Prompt]) -> ScoreView:
         model=score.model,
         revision=score.revision,
         prompt=f"{prompt.name}@{prompt.version}" if prompt else "",
-        prompt_text=prompt.text if prompt else "",
+        prompt_text=score.asked or (prompt.text if prompt else ""),
         frame_indices=score.frame_indices,
         latency_s=score.latency_s,
         error=score.error,

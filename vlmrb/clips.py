@@ -20,10 +20,12 @@ class _OpenClip:
         self.rewards: list[float] = []
         self.events: list[tuple[int, Event]] = []
         self.overlap = 0
+        self.mission = ""
 
     def next(self, stride: int) -> _OpenClip:
         """The clip of the same episode that begins `stride` steps later."""
         found = _OpenClip(self.episode)
+        found.mission = self.mission
         found.item_ids, found.snapshots, found.rewards = self.item_ids[stride:], self.snapshots[stride:], self.rewards[stride:]
         found.events = [(at - stride, event) for at, event in self.events if at >= stride]
         found.overlap = len(found.item_ids)
@@ -76,10 +78,12 @@ class ClipRecorder:
         events: Sequence[Sequence[Event]],
         terminated: np.ndarray,
         truncated: np.ndarray,
+        missions: Sequence[str] = (),
     ) -> list[Clip]:
-        """Add one step of all environments (each argument [E]) and return the clips it closed."""
+        """Add one step of all environments (each argument [E], missions possibly empty) and return the clips it closed."""
         closed = []
         for index, clip in enumerate(self._open):
+            clip.mission = missions[index] if missions else ""
             clip.events += [(len(clip.item_ids), event) for event in events[index]]
             clip.item_ids.append(int(item_ids[index]))
             clip.snapshots.append(snapshots[index])
@@ -109,6 +113,7 @@ class ClipRecorder:
             events=tuple(clip.events),
             closed_by=closed_by,
             overlap=clip.overlap,
+            mission=clip.mission,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -123,6 +128,7 @@ class ClipRecorder:
                     "rewards": clip.rewards,
                     "events": events,
                     "overlap": clip.overlap,
+                    "mission": clip.mission,
                 }
             )
             if clip.snapshots:
@@ -138,4 +144,4 @@ class ClipRecorder:
             clip.item_ids, clip.rewards = list(saved["item_ids"]), list(saved["rewards"])
             clip.events = [(at, Event(name, kind, color)) for at, name, kind, color in saved["events"]]
             clip.snapshots = list(state.get(f"snapshots.{index}", ()))
-            clip.overlap = int(saved.get("overlap", 0))
+            clip.overlap, clip.mission = int(saved.get("overlap", 0)), str(saved.get("mission", ""))

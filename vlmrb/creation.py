@@ -17,7 +17,7 @@ from vlmrb.memory import available_memory, in_gib
 from vlmrb.replay.buffer import bytes_per_item
 from vlmrb.scoring import check_scorer, fit_to_pictures, resolve_prompt
 from vlmrb.store import Store
-from vlmrb.types import ActionSpec, Lineage, ObservationSpec, Prompt
+from vlmrb.types import PLACEHOLDERS, ActionSpec, Lineage, ObservationSpec, Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ def check_run(config: TrainConfig, tried: Tried | None = None) -> CheckedRun:
     """
     if config.scorer is not None:
         check_scorer(config.scorer)
-    check_curriculum(config, resolve_prompt(config.prompt))
+    prompt = resolve_prompt(config.prompt)
+    check_curriculum(config, prompt)
     for setting, device in (("device", config.device), ("scorer_device", config.scorer_device)):
         if device not in ("auto", "cpu"):
             pick_device(device, setting)
@@ -62,6 +63,11 @@ def check_run(config: TrainConfig, tried: Tried | None = None) -> CheckedRun:
     if key not in tried:
         tried[key] = try_env(config)
     env = tried[key]
+    if prompt.needs_mission and not env.mission and config.scorer is not None:
+        raise ConfigError(
+            f"prompt: it asks about the mission or goal, and {config.env} does not say what its episodes are about; leave out "
+            f"{' and '.join(PLACEHOLDERS)}, or give the environment an attribute 'mission', a text or a function that returns one"
+        )
     check_agent(config, env.action_spec)
     check_memory(config, env.observation_spec, env.action_spec)
     return CheckedRun(with_fitting_scorer(config, env.render_spec), env.render_spec, env.success_rule)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vlmrb.config import is_control
 from vlmrb.errors import ConfigError
 from vlmrb.events import PROGRESS_KINDS
@@ -72,7 +74,7 @@ _KINDS = tuple(kind.replace("_", " ") for kind in PROGRESS_KINDS)
 
 def questions_of(score: ClipScore, prompt: Prompt | None) -> tuple[str, ...]:
     """What each of a score's answers is about: the prompt's questions, or the kinds of progress that `oracle` reports."""
-    asked = (score.scorer,) if prompt is None else prompt.questions
+    asked = (score.scorer,) if prompt is None else replace(prompt, text=score.asked or prompt.text).questions
     if prompt is None and len(score.answers) == len(_KINDS):
         asked = _KINDS
     return tuple(asked[at] if at < len(asked) else f"question {at + 1}" for at in range(len(score.answers)))

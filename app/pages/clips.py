@@ -177,6 +177,7 @@ def look_at(store: Store, clip_id: int) -> ClipView:
         env_index=clip.env_index,
         episode=clip.episode,
         closed_by=clip.closed_by,
+        mission=clip.mission,
         episodic_reward=clip.episodic_reward,
         rewards=rewards,
         events=events_at(clip),

@@ -125,6 +125,7 @@ def show_clip(arguments: argparse.Namespace) -> int:
             f"{clip.length} frames, closed by {clip.closed_by}",
             "reward": f"{clip.episodic_reward:g}",
             "events": _events(clip) or "none",
+            **({"mission": text.plain(clip.mission)} if clip.mission else {}),
         }
     )
     for score, prompt in zip(scores, prompts, strict=True):

@@ -34,6 +34,10 @@ class Environment(Protocol):
     """When an episode counts as a success, in words."""
 
     @property
+    def mission(self) -> str:
+        """What the present episode is about, in words; '' if it does not say."""
+
+    @property
     def time_limit(self) -> int | None:
         """Steps after which it ends an episode by itself, as far as it says so."""
 

@@ -11,6 +11,7 @@ from vlmrb.envs.actions import BoxActions
 from vlmrb.envs.base import Action, EnvStep
 from vlmrb.envs.checks import as_reward
 from vlmrb.envs.frames import FrameMaker
+from vlmrb.envs.missions import mission_of
 from vlmrb.envs.observations import Observations
 from vlmrb.envs.success import SuccessRule
 from vlmrb.envs.wrapping import wrappers_of
@@ -48,6 +49,11 @@ class GymnasiumEnvironment:
         self.time_limit = _time_limit(env)
         self.render_spec: dict[str, Any] = {"kind": "frames"}
         self._frames = FrameMaker(name)
+
+    @property
+    def mission(self) -> str:
+        """What the present episode is about, if the environment says so."""
+        return mission_of(self._env)
 
     @property
     def notice(self) -> str:

@@ -17,6 +17,7 @@ from vlmrb.envs.base import Action, EnvStep
 from vlmrb.envs.checks import as_reward
 from vlmrb.envs.minigrid_events import GridEvents
 from vlmrb.envs.minigrid_view import COLORS, EMPTY, OBJECTS, border_of_walls, egocentric_view
+from vlmrb.envs.missions import mission_of
 from vlmrb.envs.success import SuccessRule
 from vlmrb.envs.wrapping import only_watched, wrappers_of
 from vlmrb.errors import EnvironmentSetupError
@@ -101,6 +102,11 @@ class MiniGridEnvironment:
         width, height = (unwrapped.width, unwrapped.height) if self._full else (self._view, self._view)
         extras = (4, CELL_VALUES[0], CELL_VALUES[1]) + (len(WORDS) + 2,) * MISSION_WORDS * self._reads_mission
         self.observation_spec = ObservationSpec("grid", (width * height * 3 + len(extras),), "uint8", (width, height, 3), extras)
+
+    @property
+    def mission(self) -> str:
+        """What the present episode is about."""
+        return mission_of(self._env)
 
     def reset(self, seed: int) -> np.ndarray:
         """Start the episode with this seed."""

@@ -9,6 +9,7 @@ import numpy as np
 from vlmrb.envs.actions import BoxActions
 from vlmrb.envs.base import Action, EnvStep
 from vlmrb.envs.checks import as_reward, check_finite
+from vlmrb.envs.missions import task_in_words
 from vlmrb.envs.ogbench_events import SceneEvents
 from vlmrb.envs.ogbench_frames import FRAME_SIDE, SceneState
 from vlmrb.envs.ogbench_scene import make_scene, spec_of
@@ -67,6 +68,11 @@ class OGBenchEnvironment:
         events = self._events.look()
         events += (Event("success"),) if self._success.came_now else ()
         return EnvStep(check_finite(observation.astype(np.float32)), reward, bool(terminated), truncated, success, events)
+
+    @property
+    def mission(self) -> str:
+        """The task in words."""
+        return task_in_words(self._scene)
 
     @property
     def notice(self) -> str:

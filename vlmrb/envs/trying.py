@@ -26,6 +26,7 @@ class TriedEnvironment:
     action_spec: ActionSpec
     render_spec: dict[str, Any]
     success_rule: str
+    mission: str
 
 
 def what_is_tried(config: TrainConfig) -> tuple[Any, ...]:
@@ -46,7 +47,7 @@ def try_env(config: TrainConfig) -> TriedEnvironment:
         if config.play_steps:
             check_play(env)
         _use(env, config)
-        return TriedEnvironment(env.observation_spec, env.action_spec, env.render_spec, env.success_rule)
+        return TriedEnvironment(env.observation_spec, env.action_spec, env.render_spec, env.success_rule, env.mission)
     finally:
         with suppress(Exception):  # it works; how it ends does not matter
             env.close()

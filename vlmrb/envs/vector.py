@@ -28,6 +28,7 @@ class VectorStep(NamedTuple):
     events: list[tuple[Event, ...]]
     success: list[bool | None]  # per environment; meaningful where an episode ended
     seeds: list[int]  # per environment, of the episode that the step belongs to
+    missions: list[str]  # per environment, of the same episode, in words
 
 
 class VectorEnv:
@@ -42,7 +43,7 @@ class VectorEnv:
     def __init__(self, envs: Iterable[Environment], next_seed: Callable[[], int], snapshots: bool = True) -> None:
         self.envs = list(envs)
         self._next_seed, self._snapshots = next_seed, snapshots
-        self._seeds = [0] * len(self.envs)
+        self._seeds, self._missions = [0] * len(self.envs), [""] * len(self.envs)
         self._observation = np.zeros((len(self.envs), *self.envs[0].observation_spec.shape), self.envs[0].observation_spec.dtype)
 
     def reset(self) -> np.ndarray:
@@ -59,6 +60,7 @@ class VectorEnv:
         self._seeds[index] = self._next_seed()
         try:
             self._observation[index] = self.envs[index].reset(self._seeds[index])
+            self._missions[index] = self.envs[index].mission
         except Exception as error:
             raise failed(error, self._where(index, self._seeds[index]), "reset") from error
 
@@ -75,7 +77,7 @@ class VectorEnv:
         if action.dtype.kind == "f" and not np.isfinite(action).all():
             raise DivergedError("the agent's actions are NaN: its networks have diverged")
         steps, snapshots = [], []
-        before, seeds = self._observation.copy(), list(self._seeds)
+        before, seeds, missions = self._observation.copy(), list(self._seeds), list(self._missions)
         after = np.empty_like(before)
         for index, env in enumerate(self.envs):
             doing = "step"
@@ -100,7 +102,13 @@ class VectorEnv:
             np.array([s.truncated for s in steps], bool),
         )
         return VectorStep(
-            transition, self._observation.copy(), snapshots, [s.events for s in steps], [s.success for s in steps], seeds
+            transition,
+            self._observation.copy(),
+            snapshots,
+            [s.events for s in steps],
+            [s.success for s in steps],
+            seeds,
+            missions,
         )
 
     def close(self) -> None:

@@ -306,10 +306,25 @@ def _leave_the_learner_a_core() -> None:
 
 def _score(backend: ClipScorer, renderer: FrameRenderer, clips: list[Clip], prompt: Prompt) -> list[ClipScore]:
     started = time.perf_counter()
-    scores = backend.score([make_request(clip, renderer, backend.frames_per_clip) for clip in clips], prompt)
+    requests = [make_request(clip, renderer, backend.frames_per_clip) for clip in clips]
+    scores = _answer(backend, requests, prompt) if prompt.needs_mission else backend.score(requests, prompt)
     scores = checked(scores, len(clips), prompt)
     latency_s = (time.perf_counter() - started) / len(clips)
     return [replace(score, latency_s=latency_s) for score in scores]
+
+
+def _answer(backend: ClipScorer, requests: list[ScoringRequest], prompt: Prompt) -> list[ClipScore]:
+    """Ask about clips of one mission at a time, with the mission filled in."""
+    by_mission: dict[str, list[int]] = {}
+    for index, request in enumerate(requests):
+        by_mission.setdefault(request.clip.mission, []).append(index)
+    found: dict[int, ClipScore] = {}
+    for mission, indices in by_mission.items():
+        asked = prompt.filled(mission)
+        scores = checked(backend.score([requests[index] for index in indices], asked), len(indices), asked)
+        for index, score in zip(indices, scores, strict=True):
+            found[index] = score if score.prompt_id is None else replace(score, asked=asked.text)  # control scorers read none
+    return [found[index] for index in range(len(requests))]
 
 
 def make_request(clip: Clip, renderer: FrameRenderer, frames_per_clip: int) -> ScoringRequest:

@@ -21,7 +21,7 @@ _FOR_FILTERS = ("event_names", "label", "probability", "prompt_id", "disagreemen
 SCORE_COLUMNS = [
     t.scores.c[name]
     for name in ("clip_id", "probability", "answers", "yes_logit", "no_logit", "threshold", "scorer", "model", "revision",
-                 "prompt_id", "frame_indices", "latency_s", "error")
+                 "prompt_id", "frame_indices", "latency_s", "error", "asked")
 ]  # fmt: skip
 
 MAX_EVENT_NAME, MAX_EVENT_NAMES = 60, 400
@@ -69,6 +69,7 @@ def clip_rows(run_id: int, clip: Clip) -> tuple[_Rows, _Rows]:
         "event_names": _event_names(events),
         "superseded": False,
         "progress": shows_progress(clip.events),
+        "mission": clean(clip.mission),
     }
     fresh = clip.snapshots[clip.overlap :]
     codec, encode = ("snapshots", encode_snapshots) if clip.snapshots.ndim == 2 else ("frames", encode_frames)
@@ -119,13 +120,14 @@ def score_row(run_id: int, score: ClipScore) -> _Rows:
         "frame_indices": [int(index) for index in score.frame_indices],
         "latency_s": finite(score.latency_s) or 0.0,
         "error": clean(score.error),
+        "asked": clean(score.asked),
     }
 
 
 def trial_score_row(trial_id: int, score: ClipScore) -> _Rows:
     """The row of `trial_scores`."""
     row = score_row(0, score)
-    names = ("clip_id", "probability", "answers", "yes_logit", "no_logit", "frame_indices", "latency_s", "error")
+    names = ("clip_id", "probability", "answers", "yes_logit", "no_logit", "frame_indices", "latency_s", "error", "asked")
     return {"trial_id": trial_id, **{name: row[name] for name in names}}
 
 
@@ -178,6 +180,7 @@ def clip_summary(row: Row[Any]) -> ClipSummary:
         score=score,
         progress=row.progress,
         human_label=row.human_label,
+        mission=row.mission,
     )
 
 
@@ -230,4 +233,4 @@ def whole_clip(summary: ClipSummary, stride: int, pictures: np.ndarray, data: Ro
     item_ids = summary.start_step + stride * np.arange(summary.length, dtype=np.int64)
     rewards = np.frombuffer(data.rewards, "<f4").astype(np.float32)
     return Clip(summary.clip_id, summary.env_index, summary.episode, item_ids, pictures, rewards, summary.events,
-                summary.closed_by, summary.length - int(data.shape[0]))  # fmt: skip
+                summary.closed_by, summary.length - int(data.shape[0]), summary.mission)  # fmt: skip

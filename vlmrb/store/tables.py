@@ -141,6 +141,7 @@ clips = Table(
     Column("prompt_id", Integer),  # of the newest score
     Column("disagreement", Float),  # |probability − progress|
     Column("human_label", Boolean),  # the right label according to the newest human verdict
+    Column("mission", Text, nullable=False, server_default=""),
     UniqueConstraint("run_id", "number"),
 )
 # Everything that clips are filtered and sorted by, so that only the rows of the page are read. Ids sort by run, then by
@@ -202,6 +203,7 @@ scores = Table(
     Column("frame_indices", JSON, nullable=False),
     Column("latency_s", Float, nullable=False),
     Column("error", Text, nullable=False),
+    Column("asked", Text, nullable=False, server_default=""),  # the prompt with its placeholders filled in, if it has any
 )
 Index(None, scores.c.clip_id, scores.c.score_id)
 Index(None, scores.c.run_id, scores.c.score_id)
@@ -280,6 +282,7 @@ trial_scores = Table(
     Column("frame_indices", JSON, nullable=False),
     Column("latency_s", Float, nullable=False),
     Column("error", Text, nullable=False),
+    Column("asked", Text, nullable=False, server_default=""),
     sqlite_with_rowid=False,
 )
 Index(None, trial_scores.c.clip_id)

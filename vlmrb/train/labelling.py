@@ -232,7 +232,9 @@ class Labelling:
             self.worker.set_prompt(prompt)
 
     def _notice(self) -> str:
-        return self._pictures or ("" if self._config.scorer is None else prompt_notice(self._config.scorer, self.prompt))
+        return self._pictures or (
+            "" if self._config.scorer is None else prompt_notice(self._config.scorer, self.prompt.filled(""))
+        )
 
     @property
     def pending(self) -> list[int]:

@@ -352,7 +352,13 @@ class Trainer:
         if not self._record_frames:
             return []
         return self._recorder.add(
-            item_ids, result.snapshots, transition.reward, result.events, transition.terminated, transition.truncated
+            item_ids,
+            result.snapshots,
+            transition.reward,
+            result.events,
+            transition.terminated,
+            transition.truncated,
+            result.missions,
         )
 
     def _end_episode(self, index: int, result: VectorStep, step: int) -> None:
@@ -558,7 +564,10 @@ class Trainer:
         elif isinstance(change, SetPrompt):
             if self.config.scorer is None:
                 raise ConfigError("prompt: this run has no scorer to ask")
-            self._labelling.set_prompt(self._store.prompt(change.prompt_id))
+            prompt = self._store.prompt(change.prompt_id)
+            if prompt.needs_mission and not self._envs.envs[0].mission:
+                raise ConfigError(f"prompt: it asks about the mission or goal, and {self.config.env} does not say what that is")
+            self._labelling.set_prompt(prompt)
         elif isinstance(change, SetQuestion):
             if "question" not in self._method.live:
                 raise ConfigError(f"question: this run uses the replay method {self.config.replay!r}, which reads no answers")

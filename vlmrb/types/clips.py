@@ -30,6 +30,7 @@ class Clip:
         events: pairs (index in the clip, Event), ascending.
         closed_by: why the clip ended.
         overlap: how many of its first steps are the last ones of the clip before; in [0, T).
+        mission: what its episode is about, in words; '' if the environment does not say.
     """
 
     clip_id: int
@@ -41,6 +42,7 @@ class Clip:
     events: tuple[tuple[int, Event], ...]
     closed_by: ClosedBy
     overlap: int = 0
+    mission: str = ""
 
     @property
     def start_step(self) -> int:
@@ -79,6 +81,7 @@ class ClipSummary:
     score: ClipScore | None
     progress: bool = False  # the simulator saw progress in it (`vlmrb.events`)
     human_label: bool | None = None  # the label that a person gave it most recently
+    mission: str = ""  # what its episode is about, in words
 
     @property
     def human_agrees(self) -> bool | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -35,6 +35,18 @@ class Prompt:
     prompt_id: int | None = None
 
     @property
+    def needs_mission(self) -> bool:
+        """Whether it has a placeholder."""
+        return any(placeholder in self.text for placeholder in PLACEHOLDERS)
+
+    def filled(self, mission: str) -> Prompt:
+        """With what a clip's episode is about in place of the placeholders; '' leaves 'the task'."""
+        text = self.text
+        for placeholder in PLACEHOLDERS:
+            text = text.replace(placeholder, mission or "the task")
+        return replace(self, text=text)
+
+    @property
     def questions(self) -> tuple[str, ...]:
         """What is asked, in order, without weights. A text that is not a set is one question."""
         return tuple(question for question, _ in self._set[1])
@@ -59,6 +71,9 @@ class Prompt:
         found = [_QUESTION.fullmatch(line[1:].strip()) for line in entries]
         return rule[1].lower() if rule else "any", [(each[2], float(each[1] or 1.0)) for each in found if each]
 
+
+PLACEHOLDERS = ("{mission}", "{goal}")
+"""What stands in a prompt for what the episode is about; both mean the same."""
 
 Rule = Literal["any", "all", "mean"]
 """P(yes) of a set: the largest answer ('any'), the smallest ('all'), or the mean by weight."""
@@ -86,6 +101,7 @@ class ClipScore:
         latency_s: worker time for this clip in seconds (its part of the batch, including rendering).
         error: why the score or one of its answers is unknown, or ''.
         answers: P(yes) of each question, in order; None for unknown ones. Without it, `(probability,)`.
+        asked: the prompt's text with its placeholders filled in; '' if it has none.
     """
 
     clip_id: int
@@ -101,6 +117,7 @@ class ClipScore:
     latency_s: float = 0.0
     error: str = ""
     answers: tuple[float | None, ...] = ()
+    asked: str = ""
 
     def __post_init__(self) -> None:
         if not self.answers:

@@ -132,10 +132,11 @@ function promptNode(score) {
 
 const MANY_REWARDS = 8;
 
-function truthSection({ card, events, rewards, episodic_reward }, seek) {
+function truthSection({ card, mission, events, rewards, episodic_reward }, seek) {
   const { dense, rewarded } = worthShowing(rewards);
   return section(
     "What actually happened",
+    mission ? h("p.muted", {}, `The episode's mission: ${mission}`) : null,
     h(
       "p.verdict-line",
       {},
