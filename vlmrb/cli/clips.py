@@ -135,6 +135,8 @@ def show_clip(arguments: argparse.Namespace) -> int:
             + (f", prompt {score.prompt_id}" if score.prompt_id is not None else "")
             + (f": {text.plain(score.error)}" if score.error else "")
         )
+        if score.asked and len(score.answers) == 1:
+            print(f"  asked: {text.plain(score.asked)}")
         if len(score.answers) > 1:
             for question, answer in zip(questions_of(score, prompt), score.answers, strict=True):
                 print(f"  {text.number(answer)}  {text.plain(question)}")
