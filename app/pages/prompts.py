@@ -17,6 +17,7 @@ from vlmrb.jobs import TrialReport, TrialRow
 from vlmrb.playback import THUMBNAIL_FRAMES
 from vlmrb.prompt_library import save_prompt
 from vlmrb.store import Store
+from vlmrb.truths import PROGRESS, choices, truths_of
 from vlmrb.types import CLIPS_PER_RUN, LIVE, LiveChange, Prompt, RunSummary, Trial, TrialStatus
 
 MAX_SAMPLE = 2_000
@@ -69,7 +70,8 @@ class TriedClip:
     Attributes:
         probability: the trial's P(yes); None for unknown.
         before: the current label; None if there is none.
-        progress: whether the simulator saw progress.
+        answers: the trial's answers to the questions of a set; empty for a single question.
+        truths: what its events show (`vlmrb.truths`).
         human: the right label according to a person; None without a verdict.
     """
 
@@ -82,9 +84,18 @@ class TriedClip:
     probability: float | None
     before: bool | None
     before_probability: float | None
-    progress: bool
+    answers: tuple[float | None, ...]
+    truths: tuple[str, ...]
     human: bool | None
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskedQuestion:
+    """A question of a set, and the truth that fits it."""
+
+    question: str
+    truth: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +114,9 @@ class TrialView:
     error: str
     notices: list[str]
     rule: str  # how a clip's answers to a set of questions become its label; '' for a single question
-    auc: float | None
-    calibration_error: float | None
-    auc_people: float | None
+    truths: list[str]  # what the answers can be judged by
+    truth: str  # what fits the prompt
+    questions: list[AskedQuestion]  # of a set
     clips: list[TriedClip]
 
 
@@ -223,9 +234,9 @@ def view_of(store: Store, trial_id: int, seen: int = 0) -> TrialView:
         error=trial.error or (job.error if job is not None else "") or (agreement.first_error if agreement else ""),
         notices=list(found.notices),
         rule=agreement.rule if agreement else "",
-        auc=agreement.events.auc if agreement else None,
-        calibration_error=agreement.events.calibration_error if agreement else None,
-        auc_people=agreement.people.auc if agreement and agreement.people else None,
+        truths=choices(truths_of(row.clip.events) for row in found.rows),
+        truth=agreement.truth if agreement else PROGRESS,
+        questions=[AskedQuestion(each.question, each.truth) for each in agreement.questions] if agreement else [],
         clips=[_tried(row, editions) for row in found.rows] if len(found.rows) > seen else [],
     )
 
@@ -242,7 +253,8 @@ def _tried(row: TrialRow, editions: dict[int, str]) -> TriedClip:
         probability=row.score.probability,
         before=None if before is None else before.label,
         before_probability=None if before is None else before.probability,
-        progress=clip.progress,
+        answers=row.score.answers if len(row.score.answers) > 1 else (),
+        truths=tuple(sorted(truths_of(clip.events))),
         human=clip.human_label,
         error=row.score.error,
     )

@@ -49,7 +49,7 @@ def test_a_trial_runs_in_the_background_and_does_not_change_the_clips_labels(sto
     trial_id = jobs.launch_trial(store, run_ids=[1], scorer="oracle", prompt=QUESTION, sample=8)
     view = finished(store, trial_id)
     assert (view.scored, view.total, len(view.clips)) == (8, 8, 8)
-    assert {clip.probability == 1.0 for clip in view.clips if clip.progress} == {True}
+    assert {clip.probability == 1.0 for clip in view.clips if "progress" in clip.truths} == {True}
     before = {clip.clip_id: clip.before for clip in view.clips}
     assert [before[CLIPS_PER_RUN + number] for number in range(5)] == [True, False, True, False, None]
     assert [store.clip(CLIPS_PER_RUN + number).score is not None for number in range(5)] == [True, True, True, True, False]

@@ -14,7 +14,7 @@ from vlmrb.types import ClipScore, ClipSummary, Prompt
 
 if TYPE_CHECKING:
     from vlmrb.analysis.agreement import Agreement
-    from vlmrb.rescoring import AgreementReport, ScoringProgress
+    from vlmrb.rescoring import AgreementReport, JudgedQuestion, ScoringProgress
     from vlmrb.store import Store
 
 
@@ -73,6 +73,12 @@ def add_scorer_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="frames per clip shown to a model (default: as many as the embedded model was trained on; 8 for others)",
     )
+    parser.add_argument(
+        "--truth",
+        metavar="T",
+        help="what the answers are judged by: progress, a kind of it, or an event of the clips, such as 'opened door' (default: "
+        "what fits the question, and progress for a set, whose questions are judged one by one, too)",
+    )
     parser.add_argument("--device", default="auto", help="torch device of an hf: scorer (default: auto)")
     parser.add_argument(
         "--dtype",
@@ -101,7 +107,7 @@ def score_run(arguments: argparse.Namespace) -> int:
         started = time.perf_counter()
         scores = _score(store, clips, prompt, arguments)
         rate = len(clips) / (time.perf_counter() - started)
-    found = report(clips, scores, None if is_control(arguments.scorer) else prompt)
+    found = report(clips, scores, None if is_control(arguments.scorer) else prompt, arguments.truth)
     if arguments.json:
         who = {"run_id": arguments.run_id, "scorer": arguments.scorer, "model": scores[0].model, "revision": scores[0].revision}
         text.print_json(who | {"prompt": prompt, "clips_per_second": rate} | report_json(found))
@@ -129,11 +135,16 @@ def show_progress(bar: Progress) -> Any:
 def report_json(report: AgreementReport) -> dict[str, Any]:
     """A report as flat JSON: agreement with events, then `people` (null without judgements), then flips."""
     return (
-        {"clips": report.clips, "first_error": report.first_error, "answers": report.answers}
+        {"clips": report.clips, "first_error": report.first_error, "answers": report.answers, "truth": report.truth}
+        | {"questions": [_question_json(each) for each in report.questions]}
         | agreement_json(report.events)
         | {"people": None if report.people is None else agreement_json(report.people)}
         | {"flips": report.flips, "flipped": report.flips.flipped, "kappa": report.flips.kappa}
     )
+
+
+def _question_json(judged: JudgedQuestion) -> dict[str, Any]:
+    return {"question": judged.question, "truth": judged.truth} | agreement_json(judged.events)
 
 
 def print_report(report: AgreementReport) -> None:
@@ -148,7 +159,23 @@ def print_report(report: AgreementReport) -> None:
         }
     )
     print()
-    _print_agreement(events, "progress", "no progress")
+    _print_agreement(events, report.truth.replace("_", " "), f"no {report.truth.replace('_', ' ')}")
+    if report.questions:
+        print()
+        text.print_table(
+            ["question", "judged by", "AUC", "precision", "recall", "yes"],
+            [
+                [
+                    text.shorten(each.question, 60),
+                    each.truth.replace("_", " "),
+                    text.number(each.events.auc),
+                    text.percent(each.events.confusion.precision),
+                    text.percent(each.events.confusion.recall),
+                    text.percent(each.events.confusion.positive_rate),
+                ]
+                for each in report.questions
+            ],
+        )
     if report.people is not None:
         print()
         _print_agreement(report.people, "people: yes", "people: no")

@@ -54,7 +54,7 @@ def try_prompt(arguments: argparse.Namespace) -> int:
         trial_id = arguments.show or arguments.resume or _create(store, arguments)
         if not arguments.show:
             _run(store, trial_id, arguments.quiet)
-        report = trial_report(store, trial_id)
+        report = trial_report(store, trial_id, arguments.truth)
     if arguments.json:
         text.print_json(_json(report))
     else:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from vlmrb.rescoring.judging import AgreementReport, report
+from vlmrb.rescoring.judging import AgreementReport, JudgedQuestion, report
 from vlmrb.rescoring.scoring import ScoringProgress, choose_clips, score_clips
 from vlmrb.rescoring.trials import TrialReport, TrialRow, create_trial, fit_to_runs, notices, run_trial, trial_report
 
 __all__ = [
     "AgreementReport",
+    "JudgedQuestion",
     "ScoringProgress",
     "TrialReport",
     "TrialRow",

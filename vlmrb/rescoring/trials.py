@@ -159,11 +159,15 @@ def run_trial(store: Store, trial_id: int, progress: Callable[[ScoringProgress],
     patiently(lambda: store.end_trial(trial_id, "finished"))
 
 
-def trial_report(store: Store, trial_id: int) -> TrialReport:
+def trial_report(store: Store, trial_id: int, truth: str | None = None) -> TrialReport:
     """What a trial has found so far, compared with its clips' current labels.
+
+    Args:
+        truth: as for `report`.
 
     Raises:
         NotFoundError: the trial does not exist.
+        ConfigError: there is no such truth.
     """
     trial = store.trial(trial_id)
     existing = set(trial.clip_ids)  # a run may be deleted while the trial scores its clips
@@ -173,7 +177,7 @@ def trial_report(store: Store, trial_id: int) -> TrialReport:
     return TrialReport(
         trial=trial,
         prompt=prompt,
-        agreement=report(clips, scores, prompt) if scores else None,
+        agreement=report(clips, scores, prompt, truth) if scores else None,
         rows=tuple(TrialRow(clip, score) for clip, score in zip(clips, scores, strict=True)),
         notices=notices(store, trial.scorer, trial.run_ids, prompt),
     )

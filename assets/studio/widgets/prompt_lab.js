@@ -22,7 +22,7 @@ import {
   toast,
   token,
 } from "../studio.js";
-import { against, atThreshold, histogram } from "./prompt_numbers.js";
+import { against, atThreshold, auc, calibrationError, histogram, ofQuestion, shows } from "./prompt_numbers.js";
 
 const SECONDS = 1.5;
 const SHOWN = 15;
@@ -51,7 +51,8 @@ class PromptLab {
     this.lookNow = undefined;
     this.redrawFlips = debounce(() => this.drawFlips(), 200); // numbers follow the slider immediately, pictures once it rests
     this.chartNode = h("div.lab-chart");
-    this.chart = new Chart(this.chartNode, plotly, { label: "P(yes) of clips with and without progress" });
+    this.chartTitle = h("h3");
+    this.chart = new Chart(this.chartNode, plotly, { label: "P(yes) of clips, by what their events show" });
     this.trouble = h("div");
     this.node = h(
       "div.lab",
@@ -120,7 +121,12 @@ class PromptLab {
       h("div.lab-head", {}, h("h2", {}, "Prompt"), h("label.visually-hidden", { for: "prompt-menu" }, "Start from"), this.menu),
       h("label.visually-hidden", { for: "prompt-text" }, "Prompt text"),
       this.text,
-      h("p.muted.lab-note", { id: "prompt-hint" }, "For a set of up to 16 questions, start every line with “- ”."),
+      h(
+        "p.muted.lab-note",
+        { id: "prompt-hint" },
+        "For a set of up to 16 questions, start every line with “- ”, and with “- [2] ” to give one twice the weight. " +
+          "The line “all of” or “mean of” before them changes the rule that any yes makes a clip a yes.",
+      ),
       h(
         "div.lab-row",
         {},
@@ -303,6 +309,7 @@ class PromptLab {
       this.view = view;
       if (view.clips.length) this.clips = view.clips;
       if (this.thresholdOf !== id) this.threshold.value = view.threshold; // afterwards the user sets it
+      this.offerTruths(this.thresholdOf === id ? this.truths.value : view.truth);
       this.thresholdOf = id;
       this.drawResults();
       if (view.status === "finished") this.loadLibrary();
@@ -327,7 +334,9 @@ class PromptLab {
       oninput: () => this.drawNumbers(),
     });
     this.thresholdWords = h("output.num", { for: "threshold" });
+    this.truths = h("select.input", { id: "truth", onchange: () => this.drawNumbers() });
     this.outcome = h("div");
+    this.questions = h("div");
     this.numbers = h("div.lab-numbers");
     this.flips = h("div");
     this.detail = h(
@@ -339,9 +348,12 @@ class PromptLab {
         h("label", { for: "threshold" }, "Threshold: yes if P(yes) ≥"),
         this.threshold,
         this.thresholdWords,
+        h("label", { for: "truth" }, "Judged by"),
+        this.truths,
       ),
       this.numbers,
-      h("h3", {}, "P(yes) of clips with and without progress"),
+      this.questions,
+      this.chartTitle,
       this.chartNode,
       this.flips,
     );
@@ -353,6 +365,15 @@ class PromptLab {
       ),
     );
     return h("section.panel.lab-results", { "aria-label": "Results" }, h("h2", {}, "Results"), this.outcome, this.detail);
+  }
+
+  /** What the answers can be judged by; `chosen` is chosen. */
+  offerTruths(chosen) {
+    fill(
+      this.truths,
+      this.view.truths.map((name) => h("option", { value: name }, name.replaceAll("_", " "))),
+    );
+    this.truths.value = chosen;
   }
 
   drawResults() {
@@ -399,26 +420,28 @@ class PromptLab {
   drawNumbers() {
     const at = Number(this.threshold.value);
     this.thresholdWords.textContent = at.toFixed(2);
-    const { saysYes, known, unknown, compared, flipped, judged } = atThreshold(this.clips, at);
-    const events = against(known, saysYes, (clip) => clip.progress);
+    const truth = shows(this.truths.value);
+    const { saysYes, known, unknown, compared, flipped, judged } = atThreshold(this.clips, at, truth);
+    const events = against(known, saysYes, truth);
+    const what = this.truths.value.replaceAll("_", " ");
     const people = judged.length ? against(judged, saysYes, (clip) => clip.human) : null;
     fill(
       this.numbers,
       h(
         "div.stat-row",
         {},
-        stat("AUC", number(this.view.auc)),
+        stat("AUC", number(auc(known, truth))),
         stat("precision", percent(events.precision)),
         stat("recall", percent(events.recall)),
         stat("labelled yes", percent(known.length ? known.filter(saysYes).length / known.length : NaN)),
-        stat("calibration error", number(this.view.calibration_error)),
+        stat("calibration error", number(calibrationError(known, truth))),
         stat("flips", `${count(flipped.length)} of ${count(compared.length)}`),
         stat("unknown", count(unknown.length)),
       ),
       h(
         "div.lab-tables",
         {},
-        confusionTable("Against events", events, ["progress", "no progress"]),
+        confusionTable("Against events", events, [what, `no ${what}`]),
         people
           ? confusionTable(`Against people (${judged.length} clips)`, people, ["should be yes", "should be no"])
           : h(
@@ -430,13 +453,46 @@ class PromptLab {
             ),
       ),
     );
-    this.drawHistogram(known, at);
+    this.drawQuestions(at);
+    this.drawHistogram(known, at, truth, what);
     this.redrawFlips();
   }
 
-  drawHistogram(known, at) {
-    const bins = (truth) => {
-      const clips = known.filter((clip) => clip.progress === truth);
+  /** Each question of a set by itself, judged by the truth that fits it. */
+  drawQuestions(at) {
+    const rows = this.view.questions.map(({ question, truth: name }, i) => {
+      const truth = shows(name);
+      const { known, saysYes } = atThreshold(ofQuestion(this.clips, i), at, truth);
+      const { precision, recall } = against(known, saysYes, truth);
+      const cells = [number(auc(known, truth)), percent(precision), percent(recall)];
+      const yes = percent(known.length ? known.filter(saysYes).length / known.length : NaN);
+      return h(
+        "tr",
+        {},
+        h("th", { scope: "row" }, question),
+        h("td", {}, name.replaceAll("_", " ")),
+        [...cells, yes].map((cell) => h("td.num.right", {}, cell)),
+      );
+    });
+    const heads = ["AUC", "precision", "recall", "labelled yes"].map((words) => h("th.right", { scope: "col" }, words));
+    fill(
+      this.questions,
+      rows.length
+        ? h(
+            "table.table.compact.lab-questions",
+            {},
+            h("caption", {}, "Each question, judged by the events that fit its words"),
+            h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "question"), h("th", { scope: "col" }, "judged by"), heads)),
+            h("tbody", {}, rows),
+          )
+        : null,
+    );
+  }
+
+  drawHistogram(known, at, truth, what) {
+    this.chartTitle.textContent = `P(yes) of clips with and without ${what}`;
+    const bins = (wanted) => {
+      const clips = known.filter((clip) => truth(clip) === wanted);
       return histogram(
         clips.map((clip) => clip.probability),
         BINS,
@@ -448,19 +504,19 @@ class PromptLab {
       () => [
         {
           type: "bar",
-          name: "progress",
+          name: what,
           x,
           y: progress,
           marker: { color: token("yes") },
-          hovertemplate: "P(yes) %{x:.2f}: %{y} clips with progress<extra></extra>",
+          hovertemplate: "P(yes) %{x:.2f}: %{y} clips<extra></extra>",
         },
         {
           type: "bar",
-          name: "no progress",
+          name: `no ${what}`,
           x,
           y: none,
           marker: { color: token("unknown") },
-          hovertemplate: "P(yes) %{x:.2f}: %{y} clips without progress<extra></extra>",
+          hovertemplate: "P(yes) %{x:.2f}: %{y} clips<extra></extra>",
         },
       ],
       {
@@ -479,7 +535,7 @@ class PromptLab {
 
   /** The clips whose label flips, largest change first, and those whose label contradicts the events. */
   drawFlips() {
-    const { saysYes, flipped, wrong, unknown } = atThreshold(this.clips, Number(this.threshold.value));
+    const { saysYes, flipped, wrong, unknown } = atThreshold(this.clips, Number(this.threshold.value), shows(this.truths.value));
     /** @type {[string, any[]][]} */
     const groups = [
       ["Flips: the label would change", flipped],
@@ -624,9 +680,10 @@ function beginning(text) {
   return text.length > 50 ? `${text.slice(0, 50)}…` : text;
 }
 
-/** How many questions a text asks: a set has one per line, each after "- ". */
+/** How many questions a text asks: a set has one per line, each after "- ", perhaps below the name of its rule. */
 function questions(text) {
   const lines = text.split("\n").filter((line) => line.trim());
+  if (/^\s*(any|all|mean) of:?\s*$/i.test(lines[0] ?? "") && lines.length > 1) lines.shift();
   return lines.every((line) => /^\s*-\s/.test(`${line} `)) ? lines.length : 1;
 }
 
@@ -672,7 +729,10 @@ function flipCard(clip, after) {
     ),
     h(
       "span.flip-events",
-      { class: clip.progress ? "flip-events progress" : "flip-events muted", title: clip.error || eventWords(clip.events) },
+      {
+        class: clip.truths.includes("progress") ? "flip-events progress" : "flip-events muted",
+        title: clip.error || eventWords(clip.events),
+      },
       clip.error || eventWords(clip.events),
     ),
   );
