@@ -80,6 +80,8 @@ def test_the_missions_of_clips_and_what_was_asked_are_stored_filled_in(store: St
             expected = (f"Does the agent do what it should: {clip.mission}?", f"Did it reach {clip.mission}?")
             assert questions_of(clip.score, stored) == expected
             assert clip.mission in clip.score.asked and "[2]" in clip.score.asked
+            for (yes, no), answer in zip(clip.score.logits, clip.score.answers, strict=True):
+                assert 1 / (1 + np.exp(no - yes)) == pytest.approx(answer, abs=1e-6)
 
 
 def test_clips_of_one_mission_are_asked_about_together_and_come_back_in_order() -> None:

@@ -25,6 +25,7 @@ from vlmrb.scoring.yes_no import (
     decide,
     find_thinking_tokens,
     find_yes_no_tokens,
+    logits_of,
     opens_thinking,
     unknown,
 )
@@ -285,6 +286,7 @@ class HFScorer:
             frame_indices=request.frame_indices,
             error=answer.error,
             answers=tuple(each.probability for each in answers),
+            logits=logits_of(answers),
         )
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from vlmrb.errors import ScorerError, ScorerSetupError, ScorerUnavailableError
 from vlmrb.scoring.http import Http, NoReplyError, Reply
-from vlmrb.scoring.yes_no import Answer, answer_from_top_logprobs, decide, spelled_answer, unknown
+from vlmrb.scoring.yes_no import Answer, answer_from_top_logprobs, decide, logits_of, spelled_answer, unknown
 from vlmrb.types import ClipScore, Prompt, ScoringRequest
 
 TOP_LOGPROBS = 20  # the most that OpenAI's API and vLLM's default allow
@@ -257,6 +257,7 @@ class OpenAIScorer:
             frame_indices=request.frame_indices,
             error=answer.error,
             answers=tuple(each.probability for each in answers),
+            logits=logits_of(answers),
         )
 
 

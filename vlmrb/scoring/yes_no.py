@@ -92,6 +92,11 @@ def decide(answers: Sequence[Answer], prompt: Prompt, threshold: float) -> Answe
     return found._replace(error=error)
 
 
+def logits_of(answers: Sequence[Answer]) -> tuple[tuple[float | None, float | None], ...]:
+    """The logits of several answers; of a single one, they are those of the score."""
+    return tuple((answer.yes_logit, answer.no_logit) for answer in answers) if len(answers) > 1 else ()
+
+
 def spelled_answer(token: str) -> Literal["yes", "no"] | None:
     """The answer that a token's text spells, ignoring case and surrounding space; None for other tokens."""
     word = token.strip(_SPACES).lower()

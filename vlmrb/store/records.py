@@ -21,7 +21,7 @@ _FOR_FILTERS = ("event_names", "label", "probability", "prompt_id", "disagreemen
 SCORE_COLUMNS = [
     t.scores.c[name]
     for name in ("clip_id", "probability", "answers", "yes_logit", "no_logit", "threshold", "scorer", "model", "revision",
-                 "prompt_id", "frame_indices", "latency_s", "error", "asked")
+                 "prompt_id", "frame_indices", "latency_s", "error", "asked", "logits")
 ]  # fmt: skip
 
 MAX_EVENT_NAME, MAX_EVENT_NAMES = 60, 400
@@ -121,13 +121,25 @@ def score_row(run_id: int, score: ClipScore) -> _Rows:
         "latency_s": finite(score.latency_s) or 0.0,
         "error": clean(score.error),
         "asked": clean(score.asked),
+        "logits": [[finite(yes), finite(no)] for yes, no in score.logits] or None,
     }
 
 
 def trial_score_row(trial_id: int, score: ClipScore) -> _Rows:
     """The row of `trial_scores`."""
     row = score_row(0, score)
-    names = ("clip_id", "probability", "answers", "yes_logit", "no_logit", "frame_indices", "latency_s", "error", "asked")
+    names = (
+        "clip_id",
+        "probability",
+        "answers",
+        "logits",
+        "yes_logit",
+        "no_logit",
+        "frame_indices",
+        "latency_s",
+        "error",
+        "asked",
+    )
     return {"trial_id": trial_id, **{name: row[name] for name in names}}
 
 
@@ -191,6 +203,7 @@ def clip_score(row: Row[Any]) -> ClipScore:
 
 def _score(values: _Rows) -> ClipScore:
     lists = {"frame_indices": tuple(values["frame_indices"]), "answers": tuple(values["answers"] or ())}
+    lists["logits"] = tuple((yes, no) for yes, no in values["logits"] or ())
     return ClipScore(**(values | lists))
 
 

@@ -46,6 +46,11 @@ def _clip_id(**kwargs: Any) -> Column[int]:
     return Column("clip_id", BigId, ForeignKey("clips.clip_id", ondelete="CASCADE"), nullable=False, **kwargs)
 
 
+def _logits() -> Column[Any]:
+    """[[yes, no], …] of several answers; NULL if there is one, or where nobody knows them."""
+    return Column("logits", JSON(none_as_null=True))
+
+
 def _answers() -> Column[Any]:
     """P(yes) of each question as a list; NULL if `probability` is the only answer."""
     return Column("answers", JSON(none_as_null=True))
@@ -204,6 +209,7 @@ scores = Table(
     Column("latency_s", Float, nullable=False),
     Column("error", Text, nullable=False),
     Column("asked", Text, nullable=False, server_default=""),  # the prompt with its placeholders filled in, if it has any
+    _logits(),
 )
 Index(None, scores.c.clip_id, scores.c.score_id)
 Index(None, scores.c.run_id, scores.c.score_id)
@@ -283,6 +289,7 @@ trial_scores = Table(
     Column("latency_s", Float, nullable=False),
     Column("error", Text, nullable=False),
     Column("asked", Text, nullable=False, server_default=""),
+    _logits(),
     sqlite_with_rowid=False,
 )
 Index(None, trial_scores.c.clip_id)

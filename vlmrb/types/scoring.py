@@ -101,6 +101,7 @@ class ClipScore:
         latency_s: worker time for this clip in seconds (its part of the batch, including rendering).
         error: why the score or one of its answers is unknown, or ''.
         answers: P(yes) of each question, in order; None for unknown ones. Without it, `(probability,)`.
+        logits: of each of several answers, its yes_logit and no_logit; empty if there is one answer, or where nobody knows them.
         asked: the prompt's text with its placeholders filled in; '' if it has none.
     """
 
@@ -118,6 +119,7 @@ class ClipScore:
     error: str = ""
     answers: tuple[float | None, ...] = ()
     asked: str = ""
+    logits: tuple[tuple[float | None, float | None], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.answers:
