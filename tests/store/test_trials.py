@@ -38,8 +38,10 @@ def test_a_trial_keeps_the_answers_to_a_set_of_questions(store: Store) -> None:
     first = filled(store, 1) * CLIPS_PER_RUN
     trial_id = store.create_trial(scorer="oracle", prompt_id=None, threshold=0.5, options={}, clip_ids=[first])
     store.add_trial_scores(trial_id, [replace(score(first, 0.75), answers=(0.75, None))])
-    store.add_trial_scores(trial_id, [replace(score(first, 1.0), answers=(0.0, 1.0))])  # scored again
-    assert [found.answers for found in store.trial_scores(trial_id)] == [(0.0, 1.0)]
+    again = replace(score(first, 1.0), answers=(0.0, 1.0), logits=((-3.0, None), (2.0, 1.0)), asked="Is it a key?")
+    store.add_trial_scores(trial_id, [again])
+    [found] = store.trial_scores(trial_id)
+    assert (found.answers, found.logits, found.asked) == (again.answers, again.logits, again.asked)
 
 
 def test_an_unknown_answer_is_an_answer(store: Store) -> None:

@@ -190,6 +190,7 @@ def _score(trial: Row[Any], row: Row[Any]) -> ClipScore:
     return ClipScore(
         row.clip_id, row.probability, row.yes_logit, row.no_logit, trial.threshold, trial.scorer, trial.model, trial.revision,
         trial.prompt_id, tuple(row.frame_indices), row.latency_s, row.error, tuple(row.answers or ()),
+        row.asked, tuple((yes, no) for yes, no in row.logits or ()),
     )  # fmt: skip
 
 
