@@ -55,21 +55,30 @@ class FramesProcessor:
         from transformers import BatchFeature
 
         patches, grids = self.preprocess([_video_of(chat) for chat in chats])
+        rows: dict[tuple[str, int], int] = {}  # clips about which the same is asked have the same text, written once
+        row_of = [rows.setdefault(key, len(rows)) for key in map(self._key, chats, grids)]
+        different = [chats[row_of.index(row)] for row in range(len(rows))]
         texts = [
-            self._text(chat, prompt).replace(self.video_token, self.video_token * (math.prod(grid) // self._merge**2))
-            for chat, grid in zip(chats, grids, strict=True)
+            self._text(chat, prompt).replace(self.video_token, self.video_token * tokens)
+            for chat, (_, tokens) in zip(different, rows, strict=True)
         ]
         tokens = self.tokenizer(texts, padding=True, padding_side="left", add_special_tokens=False, return_tensors="pt")
+        input_ids, attention_mask = (tokens[name][row_of] for name in ("input_ids", "attention_mask"))
         video_id = self.tokenizer.convert_tokens_to_ids(self.video_token)
         return BatchFeature(
             {
-                "input_ids": tokens["input_ids"],
-                "attention_mask": tokens["attention_mask"],
-                "mm_token_type_ids": 2 * (tokens["input_ids"] == video_id).long(),
+                "input_ids": input_ids,
+                "attention_mask": attention_mask,
+                "mm_token_type_ids": 2 * (input_ids == video_id).long(),
                 "pixel_values_videos": torch.from_numpy(patches),
                 "video_grid_thw": torch.tensor(grids),
             }
         )
+
+    def _key(self, chat: Any, grid: tuple[int, int, int]) -> tuple[str, int]:
+        """What the text of a chat depends on: all of it but the pictures, and the number of visual tokens."""
+        said = [(message["role"], [block.get("text", block["type"]) for block in message["content"]]) for message in chat]
+        return repr(said), math.prod(grid) // self._merge**2
 
     def preprocess(self, videos: Sequence[np.ndarray]) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
         """Cut videos into patches.
