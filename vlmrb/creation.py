@@ -14,7 +14,7 @@ from vlmrb.envs import TriedEnvironment, try_env, what_is_tried
 from vlmrb.errors import ConfigError
 from vlmrb.memory import available_memory, in_gib
 from vlmrb.replay.buffer import bytes_per_item
-from vlmrb.scoring import check_scorer, fit_to_pictures, resolve_prompt
+from vlmrb.scoring import check_scorer, resolve_prompt, settle_scorer
 from vlmrb.store import Store
 from vlmrb.types import ActionSpec, Lineage, ObservationSpec
 
@@ -95,8 +95,8 @@ def check_memory(config: TrainConfig, observations: ObservationSpec, actions: Ac
 
 
 def with_fitting_scorer(config: TrainConfig, render_spec: dict[str, Any]) -> TrainConfig:
-    """Replace 'embedded' by the model made for the run's frames."""
-    if config.scorer is None or (fitting := fit_to_pictures(config.scorer, render_spec)) == config.scorer:
+    """Replace 'embedded' by the model made for the run's frames, and presets of a panel's members by their newest versions."""
+    if config.scorer is None or (fitting := settle_scorer(config.scorer, render_spec)) == config.scorer:
         return config
     check_scorer(fitting)
     return config.model_copy(update={"scorer": fitting})

@@ -23,7 +23,7 @@ import numpy as np
 
 from vlmrb import errors
 from vlmrb.errors import ScorerDiedError, ScorerError
-from vlmrb.scoring.reasons import UnknownAnswers, checked
+from vlmrb.scoring.reasons import UnknownAnswers, checked, silent_members
 from vlmrb.types import Clip, ClipScore, ClipScorer, FrameRenderer, Prompt, ScoringRequest
 
 STARTS = 4
@@ -74,6 +74,9 @@ class ScoringWorker:
         self._failure: ScorerError | None = None
         self._closing = False
         self.unknown = UnknownAnswers()
+        self._silences = UnknownAnswers()  # of members
+        self.silence = ""
+        """Which members of a vote or cascade did not answer last time, and why; or ''."""
         self.dropped = 0
         self.restarts = 0
         try:
@@ -170,6 +173,8 @@ class ScoringWorker:
                 self._fail(error)
                 return
             self.unknown.warn(scores)
+            self._silences.warn([replace(s, error=f"{v.member}: {v.error}") for s in scores for v in s.votes if v.error])
+            self.silence = silent_members(scores)
             with self._changed:
                 self._answers.extend(zip([clip for clip, _ in self._in_flight], scores, strict=True))
                 self._in_flight = []
@@ -306,16 +311,22 @@ def _leave_the_learner_a_core() -> None:
 
 def _score(backend: ClipScorer, renderer: FrameRenderer, clips: list[Clip], prompt: Prompt) -> list[ClipScore]:
     started = time.perf_counter()
-    scores = backend.score([make_request(clip, renderer, backend.frames_per_clip) for clip in clips], prompt)
+    samplings = getattr(backend, "samplings", (backend.frames_per_clip,))
+    scores = backend.score([make_request(clip, renderer, *samplings) for clip in clips], prompt)
     scores = checked(scores, len(clips))
     latency_s = (time.perf_counter() - started) / len(clips)
     return [replace(score, latency_s=latency_s) for score in scores]
 
 
-def make_request(clip: Clip, renderer: FrameRenderer, frames_per_clip: int) -> ScoringRequest:
-    """Render `frames_per_clip` evenly spaced frames of the clip, always including the last one."""
-    count = min(frames_per_clip, len(clip))
-    if count == 0:
+def make_request(clip: Clip, renderer: FrameRenderer, *frames_per_clip: int) -> ScoringRequest:
+    """Render evenly spaced frames of the clip (`frames_at`); of several numbers, the frames of each, and each frame once."""
+    indices = sorted({at for frames in frames_per_clip for at in frames_at(len(clip), frames)})
+    if not indices:
         return ScoringRequest(clip, np.zeros((0, 0, 0, 3), np.uint8), ())
-    indices = np.unique(np.linspace(len(clip) - 1, 0, count).round().astype(int))
-    return ScoringRequest(clip, renderer.render(clip.snapshots[indices]), tuple(int(i) for i in indices))
+    return ScoringRequest(clip, renderer.render(clip.snapshots[indices]), tuple(indices))
+
+
+def frames_at(length: int, frames: int) -> tuple[int, ...]:
+    """Which of a clip's frames a scorer of so many sees: evenly spaced, always including the last one."""
+    count = min(frames, length)
+    return tuple(int(at) for at in np.unique(np.linspace(length - 1, 0, count).round().astype(int)))

@@ -14,14 +14,14 @@ from vlmrb.events import shows_progress
 from vlmrb.store import tables as t
 from vlmrb.store.encoding import decode_frames, decode_snapshots, encode_frames, encode_snapshots
 from vlmrb.store.text import clean, finite
-from vlmrb.types import CLIPS_PER_RUN, Clip, ClipReplay, ClipScore, ClipSummary, Episode, Event
+from vlmrb.types import CLIPS_PER_RUN, Clip, ClipReplay, ClipScore, ClipSummary, Episode, Event, Vote, spread
 
-_FOR_FILTERS = ("event_names", "label", "probability", "prompt_id", "disagreement")  # columns of clips
+_FOR_FILTERS = ("event_names", "label", "probability", "prompt_id", "disagreement", "spread")  # columns of clips
 
 SCORE_COLUMNS = [
     t.scores.c[name]
-    for name in ("clip_id", "probability", "answers", "yes_logit", "no_logit", "threshold", "scorer", "model", "revision",
-                 "prompt_id", "frame_indices", "latency_s", "error")
+    for name in ("clip_id", "probability", "answers", "votes", "yes_logit", "no_logit", "threshold", "scorer", "model",
+                 "revision", "prompt_id", "frame_indices", "latency_s", "error")
 ]  # fmt: skip
 
 MAX_EVENT_NAME, MAX_EVENT_NAMES = 60, 400
@@ -104,6 +104,7 @@ def score_row(run_id: int, score: ClipScore) -> _Rows:
         "created_at": time.time(),
         "probability": probability,
         "answers": [finite(answer) for answer in score.answers] if len(score.answers) > 1 else None,
+        "votes": [_vote_row(vote) for vote in score.votes] or None,
         "yes_logit": finite(score.yes_logit),
         "no_logit": finite(score.no_logit),
         "threshold": float(score.threshold),
@@ -118,10 +119,25 @@ def score_row(run_id: int, score: ClipScore) -> _Rows:
     }
 
 
+def _vote_row(vote: Vote) -> list[Any]:
+    answers = [finite(answer) for answer in vote.answers]
+    return [clean(vote.member), answers, round(finite(vote.latency_s) or 0.0, 6), clean(vote.error)]
+
+
+def votes_of(stored: list[list[Any]] | None) -> tuple[Vote, ...]:
+    """The column `votes` as records."""
+    return tuple(Vote(member, tuple(answers), latency_s, error) for member, answers, latency_s, error in stored or ())
+
+
+def spread_of(row: _Rows) -> float | None:
+    """The `spread` of the clip of a row of `scores`."""
+    return spread(row["answers"] or [row["probability"]], votes_of(row.get("votes")))  # rows set aside earlier have no votes
+
+
 def trial_score_row(trial_id: int, score: ClipScore) -> _Rows:
     """The row of `trial_scores`."""
     row = score_row(0, score)
-    names = ("clip_id", "probability", "answers", "yes_logit", "no_logit", "frame_indices", "latency_s", "error")
+    names = ("clip_id", "probability", "answers", "votes", "yes_logit", "no_logit", "frame_indices", "latency_s", "error")
     return {"trial_id": trial_id, **{name: row[name] for name in names}}
 
 
@@ -184,7 +200,7 @@ def clip_score(row: Row[Any]) -> ClipScore:
 
 def _score(values: _Rows) -> ClipScore:
     lists = {"frame_indices": tuple(values["frame_indices"]), "answers": tuple(values["answers"] or ())}
-    return ClipScore(**(values | lists))
+    return ClipScore(**(values | lists | {"votes": votes_of(values["votes"])}))
 
 
 def snapshots(row: Row[Any]) -> np.ndarray:

@@ -199,7 +199,8 @@ class Labelling:
         backlog = len(self._earlier) + (worker.backlog if worker is not None else 0)
         counted = replace(self._counters, dropped=dropped)
         reason = worker.unknown.reason if worker is not None else ""
-        return counted.taken(backlog=backlog, unknown_reason=reason, scoring_error=self.failure, prompt_notice=self.notice)
+        notice = self.notice or (worker.silence if worker is not None else "")
+        return counted.taken(backlog=backlog, unknown_reason=reason, scoring_error=self.failure, prompt_notice=notice)
 
     @property
     def unanswered(self) -> str:

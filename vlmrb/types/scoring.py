@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,6 +37,23 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Vote:
+    """What one member of a vote or cascade said about a clip.
+
+    Attributes:
+        member: its name, such as 'embedded@frames=4'.
+        answers: its P(yes) to each question that the score has an answer to; None for unknown ones, also if it was down.
+        latency_s: its time for this clip in seconds (its part of the batch, without rendering).
+        error: why an answer is missing, or ''.
+    """
+
+    member: str
+    answers: tuple[float | None, ...]
+    latency_s: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ClipScore:
     """A scorer's answer about a clip, or its answers to a set of questions.
 
@@ -55,6 +73,7 @@ class ClipScore:
         latency_s: worker time for this clip in seconds (its part of the batch, including rendering).
         error: why the score or one of its answers is unknown, or ''.
         answers: P(yes) of each question, in order; None for unknown ones. Without it, `(probability,)`.
+        votes: of a vote or cascade, what each member said that was asked; else empty.
     """
 
     clip_id: int
@@ -70,6 +89,7 @@ class ClipScore:
     latency_s: float = 0.0
     error: str = ""
     answers: tuple[float | None, ...] = ()
+    votes: tuple[Vote, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.answers:
@@ -84,6 +104,19 @@ class ClipScore:
     def labels(self) -> tuple[bool | None, ...]:
         """The label of each answer."""
         return tuple(None if answer is None else answer >= self.threshold for answer in self.answers)
+
+    @property
+    def spread(self) -> float | None:
+        """Largest minus smallest P(yes) among the voters, for the answer that stands for the clip; None for fewer than two."""
+        return spread(self.answers, self.votes)
+
+
+def spread(answers: Sequence[float | None], votes: Sequence[Vote]) -> float | None:
+    """See `ClipScore.spread`; of a score's answers, the largest stands for the clip (the first of these)."""
+    known = [-1.0 if answer is None else answer for answer in answers]
+    at = known.index(max(known))
+    voted = [said for vote in votes if at < len(vote.answers) and (said := vote.answers[at]) is not None]
+    return max(voted) - min(voted) if len(voted) > 1 else None
 
 
 class FrameRenderer(Protocol):
@@ -117,6 +150,9 @@ class ClipScorer(Protocol):
 
     def score(self, requests: list[ScoringRequest], prompt: Prompt) -> list[ClipScore]:
         """One score per request, in order, with an answer to each of the prompt's questions.
+
+        A back end whose parts look at different numbers of frames has an attribute `samplings`, a tuple of these numbers; its
+        requests then hold the frames of all of them.
 
         `latency_s` may stay 0: the worker fills it in.
 
