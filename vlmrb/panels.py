@@ -82,7 +82,7 @@ class Panel:
     def __str__(self) -> str:
         names = "|".join(map(str, self.members))
         if self.rule == "cascade":
-            return f"cascade:{names}" + (f"@{self.doubt!r}" if self.doubt != DOUBT else "")
+            return f"cascade:{names}@{self.doubt!r}"
         return f"vote:{names}" if self.rule == "majority" else f"vote:{self.rule}:{names}"
 
 
@@ -194,7 +194,7 @@ def _member(name: str, refuse: _Refuse) -> Member:
         else:
             if not _PRESET.fullmatch(value):
                 raise refuse(
-                    f"prompt of {shown(name)} is {shown(value)}; allowed: the name of a preset, or its name@version, such as games@1"
+                    f"prompt of {shown(name)} is {shown(value)}; allowed: a preset's name, or name@version, such as games@1"
                 )
             member = replace(member, prompt=value)
     return member
@@ -203,10 +203,10 @@ def _member(name: str, refuse: _Refuse) -> Member:
 def _check_different(panel: Panel, refuse: _Refuse) -> None:
     for at, member in enumerate(panel.members):
         if member in panel.members[:at]:
-            again = "is a cascade of a scorer to itself" if panel.rule == "cascade" else "is a member twice"
+            is_small = "is small and large member in one" if panel.rule == "cascade" else "is a member twice"
             raise refuse(
-                f"{shown(str(member))} {again}, and would give the same answer again; name another scorer, or give it other "
-                "@frames=N or another @prompt=NAME"
+                f"{shown(str(member))} {is_small}, and would only give the same answer again; name another scorer, or let one of "
+                "them differ by @frames=N or @prompt=NAME"
             )
 
 
@@ -228,6 +228,12 @@ def _panel_of(scorer: str) -> Panel | None:
         return parse_panel(scorer)
     except ScorerSetupError:  # such as in a store from somebody else; whoever creates the scorer says what is wrong
         return None
+
+
+def rule_of(scorer: str) -> Rule | None:
+    """The rule of a panel; None for a scorer alone."""
+    panel = _panel_of(scorer)
+    return None if panel is None else panel.rule
 
 
 def with_members(scorer: str, change: Callable[[Member], Member]) -> str:

@@ -24,6 +24,7 @@ from vlmrb.analysis.comparison import method_of
 from vlmrb.analysis.downsample import downsample
 from vlmrb.config import replay_ratio
 from vlmrb.errors import ConfigError, NotFoundError
+from vlmrb.panels import reads_prompt
 from vlmrb.store import Store
 from vlmrb.types import LiveChange, Prompt, RunSummary
 
@@ -95,6 +96,7 @@ class RunFacts:
     keeps_clips: bool
     has_scorer: bool
     scorer: str
+    reads_prompt: bool
     folder: str
 
 
@@ -181,6 +183,7 @@ def facts_of(store: Store, run_id: int) -> RunFacts:
         keeps_clips=run.scorer is not None and bool(run.config.get("keep_clips", True)),
         has_scorer=run.scorer is not None,
         scorer=run.scorer or "",
+        reads_prompt=reads_prompt(run.scorer),
         folder=str(store.folder_of_run(run_id)),
     )
 
