@@ -34,25 +34,25 @@ def test_a_scorer_alone_is_no_panel(scorer: str) -> None:
     assert parse_panel(scorer) is None and short_scorer(scorer) == short_scorer(short_scorer(scorer))
 
 
-A, O = Member("embedded"), Member("oracle")
+SMALL, RIGHT = Member("embedded"), Member("oracle")
 """Members of the panels below."""
 
 
 @pytest.mark.parametrize(
     ("scorer", "panel"),
     [
-        ("vote:embedded|oracle", Panel("majority", (A, O))),
-        ("vote:majority:embedded|oracle", Panel("majority", (A, O))),
-        ("vote:mean: embedded | hf:/a b ", Panel("mean", (A, Member("hf:/a b")))),
-        ("vote:embedded:robots|oracle", Panel("majority", (Member("embedded:robots"), O))),
-        ("vote:openai:http://h:80/v1#m|oracle", Panel("majority", (Member("openai:http://h:80/v1#m"), O))),
-        ("vote:oracle|embedded@prompt=games@1@frames=8", Panel("majority", (O, Member("embedded", 8, "games@1")))),
-        ("cascade:embedded|hf:o/m", Panel("cascade", (A, Member("hf:o/m")), 0.2)),
-        ("cascade:embedded|hf:o/m@.5", Panel("cascade", (A, Member("hf:o/m")), 0.5)),
-        ("cascade:embedded|hf:o/m@prompt=games@1", Panel("cascade", (A, Member("hf:o/m", None, "games@1")), 0.2)),
-        ("cascade:embedded|hf:o/m@prompt=games@0.1", Panel("cascade", (A, Member("hf:o/m", None, "games")), 0.1)),
-        ("cascade:embedded|openai:http://h/v1#m@20@0.1", Panel("cascade", (A, Member("openai:http://h/v1#m@20")), 0.1)),
-        ("cascade:embedded|hf:/at@3/m", Panel("cascade", (A, Member("hf:/at@3/m")), 0.2)),
+        ("vote:embedded|oracle", Panel("majority", (SMALL, RIGHT))),
+        ("vote:majority:embedded|oracle", Panel("majority", (SMALL, RIGHT))),
+        ("vote:mean: embedded | hf:/a b ", Panel("mean", (SMALL, Member("hf:/a b")))),
+        ("vote:embedded:robots|oracle", Panel("majority", (Member("embedded:robots"), RIGHT))),
+        ("vote:openai:http://h:80/v1#m|oracle", Panel("majority", (Member("openai:http://h:80/v1#m"), RIGHT))),
+        ("vote:oracle|embedded@prompt=games@1@frames=8", Panel("majority", (RIGHT, Member("embedded", 8, "games@1")))),
+        ("cascade:embedded|hf:o/m", Panel("cascade", (SMALL, Member("hf:o/m")), 0.2)),
+        ("cascade:embedded|hf:o/m@.5", Panel("cascade", (SMALL, Member("hf:o/m")), 0.5)),
+        ("cascade:embedded|hf:o/m@prompt=games@1", Panel("cascade", (SMALL, Member("hf:o/m", None, "games@1")), 0.2)),
+        ("cascade:embedded|hf:o/m@prompt=games@0.1", Panel("cascade", (SMALL, Member("hf:o/m", None, "games")), 0.1)),
+        ("cascade:embedded|openai:http://h/v1#m@20@0.1", Panel("cascade", (SMALL, Member("openai:http://h/v1#m@20")), 0.1)),
+        ("cascade:embedded|hf:/at@3/m", Panel("cascade", (SMALL, Member("hf:/at@3/m")), 0.2)),
     ],
 )
 def test_a_name_says_which_members_answer_and_how(scorer: str, panel: Panel) -> None:

@@ -99,7 +99,8 @@ def parse_panel(scorer: str) -> Panel | None:
     def refuse(reason: str) -> ScorerSetupError:
         return ScorerSetupError(f"scorer: got {shown(scorer, 200)}; {reason}")
 
-    rule, doubt = cast(Rule, "cascade"), DOUBT
+    rule: Rule = "cascade"
+    doubt = DOUBT
     if kind == "cascade":
         body, doubt = _split_doubt(body, refuse)
     else:
