@@ -35,7 +35,8 @@ class PanelScorer:
     controls have one), what each says of the clip as a whole is combined, and the score has one answer.
 
     Attributes:
-        samplings: numbers of frames per clip that its members look at.
+        parts: number of its members.
+        samplings: numbers of frames per clip that they look at.
         frames_per_clip: the largest of these.
     """
 
@@ -61,6 +62,7 @@ class PanelScorer:
                 self.close()
                 raise type(error)(f"scorer: the member {member} of {scorer} cannot be created: {error}") from error
         self._voters = [_Voter(member, self._backends[member.scorer]) for member in panel.members]
+        self.parts = len(self._voters)
         self.samplings = tuple(sorted({voter.frames for voter in self._voters}))
         self.frames_per_clip = self.samplings[-1]
 

@@ -45,7 +45,7 @@ class ScoringWorker:
         prompt: the question; `set_prompt` changes it for clips submitted later.
         batch_size: maximum number of clips per call of the back end.
         queue_size: maximum number of queued clips; beyond it the oldest is dropped and counted.
-        hang_timeout_s: a process that takes longer for a batch is considered dead.
+        hang_timeout_s: a process that takes longer for a batch is considered dead; each member of a vote or cascade has as long.
         start_timeout_s: the same for creating the back end, which may load or download a large model.
 
     Raises:
@@ -66,6 +66,7 @@ class ScoringWorker:
         self._recipe = (make_backend, make_renderer)
         self._prompt, self._batch_size, self._queue_size = prompt, batch_size, queue_size
         self._hang_timeout_s, self._start_timeout_s = hang_timeout_s, start_timeout_s
+        self._parts = 1  # of the back end: members that are asked one after another
         self._waiting: deque[tuple[Clip, Prompt]] = deque()
         self._in_flight: list[tuple[Clip, Prompt]] = []
         self._unscored: list[int] = []  # ids of the clips that scoring, once it had failed for good, left
@@ -213,8 +214,9 @@ class ScoringWorker:
 
     def _ask(self, clips: list[Clip], prompt: Prompt) -> list[ClipScore]:
         self._connection.send((clips, prompt))
-        if not self._connection.poll(self._hang_timeout_s):
-            raise TimeoutError(f"no answer within {self._hang_timeout_s:g} s")
+        patience_s = self._hang_timeout_s * self._parts
+        if not self._connection.poll(patience_s):
+            raise TimeoutError(f"no answer within {patience_s:g} s")
         return _unwrap(self._connection.recv())
 
     def _start_process(self) -> None:
@@ -228,7 +230,7 @@ class ScoringWorker:
                 f"it was not ready within {self._start_timeout_s:g} s and was ended; check that its model's files and chat "
                 "template can be read to the end, or download a large model beforehand"
             )
-        _unwrap(self._connection.recv())  # 'ready' or an error
+        self._parts = _unwrap(self._connection.recv())  # or an error
 
     def _why(self, error: BaseException) -> str:
         """Why the process did not answer."""
@@ -269,7 +271,7 @@ def _run(connection: Connection, make_backend: Callable[[], ClipScorer], make_re
     except Exception as error:  # noqa: BLE001  (the trainer raises it again)
         connection.send(("error", (type(error).__name__, str(error))))
         return
-    connection.send(("ready", None))
+    connection.send(("ready", getattr(backend, "parts", 1)))
     while True:
         try:
             clips, prompt = connection.recv()

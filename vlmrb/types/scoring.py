@@ -151,8 +151,8 @@ class ClipScorer(Protocol):
     def score(self, requests: list[ScoringRequest], prompt: Prompt) -> list[ClipScore]:
         """One score per request, in order, with an answer to each of the prompt's questions.
 
-        A back end whose parts look at different numbers of frames has an attribute `samplings`, a tuple of these numbers; its
-        requests then hold the frames of all of them.
+        A back end of several, which are asked one after another, has two more attributes: `parts`, how many, and `samplings`, a
+        tuple of the numbers of frames that they look at. Its requests hold the frames of all of them.
 
         `latency_s` may stay 0: the worker fills it in.
 
