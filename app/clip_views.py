@@ -258,16 +258,11 @@ def _rule_in_words(score: ClipScore) -> str:
     if not score.votes or rule is None:
         return ""
     if rule == "cascade":
-        alone = "The small one was in no doubt, so the large one was not asked."
-        return (
-            "The small one was in doubt, so the large one was asked; its answer counts, if it has one."
-            if len(score.votes) > 1
-            else alone
-        )
-    return {
-        "mean": "P(yes) is the mean of their answers.",
-        "majority": "The majority of their labels decides; in a tie, their mean.",
-    }[rule]
+        asked = "The small member was in doubt, so the large one was asked. Its answer counts, if it has one."
+        return asked if len(score.votes) > 1 else "The small member was in no doubt, so the large one was not asked."
+    if rule == "mean":
+        return "P(yes) is the mean of what the members say."
+    return "The majority of the members' labels decides; in a tie, the mean of their P(yes)."
 
 
 def _answers(score: ClipScore, prompt: Prompt | None) -> tuple[AnswerView, ...]:

@@ -206,10 +206,14 @@ def test_what_each_voter_said_is_shown_with_the_rule(store: Store) -> None:
         ("voter 0", ("yes", "unknown"), (0.9, None), "why"),
         ("voter 1", ("no", "no"), (0.3, 0.1), ""),
     ]
-    assert newest.panel == "P(yes) is the mean of their answers." and newest.spread == view.card.spread == pytest.approx(0.6)
+    assert newest.panel == "P(yes) is the mean of what the members say." and newest.spread == view.card.spread == pytest.approx(
+        0.6
+    )
     assert (before.votes, before.panel, before.spread) == ((), "", None)
     alone = look_at(store, clip_id(4))
-    assert alone.scores[0].panel == "The small one was in no doubt, so the large one was not asked." and alone.card.spread is None
+    assert (
+        alone.scores[0].panel == "The small member was in no doubt, so the large one was not asked." and alone.card.spread is None
+    )
     assert [card.clip_id for card in find_page(store, ClipFilter(min_spread=0.5), "spread", 1).cards] == [clip_id(3)]
 
 

@@ -113,7 +113,7 @@ class PanelScorer:
         answers = [self._answer(votes, number) for number in range(len(votes[0].answers))]
         answer = decide(answers)
         asked = self._voters[: len(votes)]
-        revisions = [voter.revision for voter in self._voters]
+        revisions = dict.fromkeys(voter.revision for voter in self._voters if voter.revision)
         return ClipScore(
             clip_id=request.clip.clip_id,
             probability=answer.probability,
@@ -122,7 +122,7 @@ class PanelScorer:
             threshold=self._threshold,
             scorer=self._scorer,
             model=self._scorer,
-            revision="|".join(revisions) if any(revisions) else "",
+            revision="|".join(revisions),
             prompt_id=prompt.prompt_id if reads_prompt(self._scorer) else None,
             frame_indices=tuple(sorted({at for voter in asked for at in voter.look(request).frame_indices})),
             error=answer.error,

@@ -67,7 +67,8 @@ class ClipScore:
         threshold: the label is yes if probability ≥ threshold.
         scorer: back-end string, such as 'hf:/models/plm' or 'oracle'.
         model: name of the model or control scorer.
-        revision: commit hash or content fingerprint of the model; '' if there is none.
+        revision: commit hash or content fingerprint of the model; '' if there is none. Of a vote or cascade, those of its
+            members' models, in order, with | between them.
         prompt_id: the stored prompt version that was asked; None for control scorers, which read no prompt.
         frame_indices: frames of the clip shown to the model; empty for control scorers.
         latency_s: worker time for this clip in seconds (its part of the batch, including rendering).
