@@ -130,6 +130,7 @@ def report_json(report: AgreementReport) -> dict[str, Any]:
     """A report as flat JSON: agreement with events, then `people` (null without judgements), then flips."""
     return (
         {"clips": report.clips, "first_error": report.first_error, "answers": report.answers}
+        | {"missing_votes": report.missing_votes}
         | agreement_json(report.events)
         | {"people": None if report.people is None else agreement_json(report.people)}
         | {"flips": report.flips, "flipped": report.flips.flipped, "kappa": report.flips.kappa}
@@ -146,6 +147,7 @@ def print_report(report: AgreementReport) -> None:
             "unknown": f"{events.confusion.unknown} of {report.clips}"
             + (f" ({report.first_error})" if report.first_error else ""),
         }
+        | ({"missing votes": report.missing_votes} if report.missing_votes else {})
     )
     print()
     _print_agreement(events, "progress", "no progress")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vlmrb.analysis.agreement import Agreement, Flips, flips, judge
-from vlmrb.types import ClipScore, ClipSummary
+from vlmrb.types import ClipScore, ClipSummary, Vote
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class AgreementReport:
         flips: from the previous labels to the new ones.
         first_error: why the first unknown answer is unknown, or ''.
         answers: number of answers per clip. Of several, the largest is the P(yes) that everything here is about.
+        missing_votes: which members of a vote or cascade gave no answer about how many clips, and why; or ''.
     """
 
     clips: int
@@ -28,6 +29,7 @@ class AgreementReport:
     flips: Flips
     first_error: str
     answers: int = 1
+    missing_votes: str = ""
 
     @property
     def rule(self) -> str:
@@ -56,4 +58,16 @@ def report(clips: Sequence[ClipSummary], scores: Sequence[ClipScore]) -> Agreeme
         flips=flips([None if clip.score is None else clip.score.label for clip in clips], labels),
         first_error=next((score.error for score in scores if score.error), ""),
         answers=max(len(score.answers) for score in scores),
+        missing_votes=_missing_votes(scores),
     )
+
+
+def _missing_votes(scores: Sequence[ClipScore]) -> str:
+    by_member: dict[str, list[Vote]] = {}
+    for vote in (vote for score in scores for vote in score.votes):
+        by_member.setdefault(vote.member, []).append(vote)
+    said = []
+    for member, votes in by_member.items():
+        if missing := [vote for vote in votes if all(answer is None for answer in vote.answers)]:
+            said.append(f"{member} gave no answer about {len(missing)} of {len(votes)} clips ({missing[-1].error})")
+    return "; ".join(said)
