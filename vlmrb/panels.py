@@ -3,7 +3,7 @@
     vote:A|B|…              every member answers, and the majority decides
     vote:mean:A|B|…         P(yes) is the mean of the members'
     cascade:SMALL|LARGE     SMALL answers, and LARGE is asked about the clips where SMALL is in doubt
-    cascade:SMALL|LARGE@δ   the same, where P(yes) of any of SMALL's answers is less than δ from the threshold (0.2)
+    cascade:SMALL|LARGE@δ   in doubt means: any of SMALL's answers has |P(yes) − threshold| < δ, for δ in (0, 0.5]; 0.2 without @δ
 
 A vote has 2 to 9 members. A member is a scorer that is no panel, such as 'embedded' or 'openai:http://127.0.0.1:8000/v1#m',
 and may have settings of its own: `@frames=N` shows it N frames of each clip, `@prompt=NAME` or `@prompt=NAME@VERSION` asks it

@@ -72,6 +72,8 @@ class PanelScorer:
         Raises:
             ScorerError: no member answers.
         """
+        if not requests:
+            return []
         counts = {voter.questions(prompt) for voter in self._voters}
         count = counts.pop() if len(counts) == 1 else None
         ask = self._ask_in_turn if self._panel.rule == "cascade" else self._ask_all

@@ -584,7 +584,7 @@ class PromptLab {
       : "later clips are scored with it";
   }
 
-  /** Whether neither the scorer nor a member of it reads the prompt: control scorers do not, nor members with one of their own. */
+  /** Whether nobody reads the prompt: control scorers do not, and members with a prompt of their own do not. */
   ignoresPrompt(scorer) {
     const members = scorer
       .trim()
