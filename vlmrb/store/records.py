@@ -131,7 +131,8 @@ def votes_of(stored: list[list[Any]] | None) -> tuple[Vote, ...]:
 
 def spread_of(row: _Rows) -> float | None:
     """The `spread` of the clip of a row of `scores`."""
-    return spread(row["answers"] or [row["probability"]], votes_of(row.get("votes")))  # rows set aside earlier have no votes
+    answers = row.get("answers") or [row["probability"]]  # rows that an earlier version set aside lack columns
+    return spread(answers, votes_of(row.get("votes")))
 
 
 def trial_score_row(trial_id: int, score: ClipScore) -> _Rows:
