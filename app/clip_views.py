@@ -8,10 +8,11 @@ from typing import Literal
 
 from app.colors import OTHER
 from vlmrb.events import is_progress
+from vlmrb.panels import rule_of
 from vlmrb.playback import THUMBNAIL_FRAMES
 from vlmrb.prompt_library import questions_of
 from vlmrb.replay.registry import replay_methods
-from vlmrb.types import ClipReplay, ClipScore, ClipSummary, Event, Prompt, RunSummary
+from vlmrb.types import ClipReplay, ClipScore, ClipSummary, Event, Prompt, RunSummary, Vote
 
 Label = Literal["yes", "no", "unknown", "unscored"]
 
@@ -29,6 +30,7 @@ class ClipCard:
         edition: changes when the id refers to a different clip (another store, or a run that reuses a deleted run's id).
             It is part of the URL of the clip's images, which browsers cache.
         thumbnail_frames: number of frames side by side in its thumbnail.
+        spread: how far apart the voters' P(yes) are; None unless several answered.
         events: its distinct events, in order.
         progress: whether the simulator saw progress.
         agrees: whether the label matches `progress`; None without a label.
@@ -46,6 +48,7 @@ class ClipCard:
     label: Label
     probability: float | None
     threshold: float | None
+    spread: float | None
     events: tuple[str, ...]
     progress: bool
     agrees: bool | None
@@ -70,6 +73,9 @@ class ScoreView:
     Attributes:
         prompt: 'name@version', or '' for control scorers, which read no prompt.
         answers: to each question of a set; empty if there is only one, `probability`.
+        votes: of the members of a vote or cascade that were asked; empty for a scorer alone.
+        panel: how their answers became one, in words; '' for a scorer alone.
+        spread: as on the card.
     """
 
     label: Label
@@ -86,6 +92,9 @@ class ScoreView:
     latency_s: float
     error: str
     answers: tuple[AnswerView, ...]
+    votes: tuple[VoteView, ...]
+    panel: str
+    spread: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,17 @@ class AnswerView:
     question: str
     label: Label
     probability: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class VoteView:
+    """What a member of a vote or cascade said: of each question, its label and P(yes)."""
+
+    member: str
+    labels: tuple[Label, ...]
+    answers: tuple[float | None, ...]
+    latency_s: float
+    error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +195,7 @@ def clip_card(clip: ClipSummary, run: RunSummary) -> ClipCard:
         label=label,
         probability=clip.score.probability if clip.score else None,
         threshold=clip.score.threshold if clip.score else None,
+        spread=clip.score.spread if clip.score else None,
         events=tuple(dict.fromkeys(words_of(event) for _, event in clip.events))[:SHOWN_EVENTS],
         progress=clip.progress,
         agrees=(label == "yes") == clip.progress if known else None,
@@ -221,7 +242,28 @@ def score_view(score: ClipScore, prompts: Mapping[int, Prompt]) -> ScoreView:
         latency_s=score.latency_s,
         error=score.error,
         answers=_answers(score, prompt) if len(score.answers) > 1 else (),
+        votes=tuple(_vote(vote, score.threshold) for vote in score.votes),
+        panel=_rule_in_words(score),
+        spread=score.spread,
     )
+
+
+def _vote(vote: Vote, threshold: float) -> VoteView:
+    labels = tuple(_LABELS[None if answer is None else answer >= threshold] for answer in vote.answers)
+    return VoteView(vote.member, labels, vote.answers, vote.latency_s, vote.error)
+
+
+def _rule_in_words(score: ClipScore) -> str:
+    """How the members' answers became the score's."""
+    rule = rule_of(score.scorer)
+    if not score.votes or rule is None:
+        return ""
+    if rule == "cascade":
+        asked = "The small member was in doubt, so the large one was asked. Its answer counts, if it has one."
+        return asked if len(score.votes) > 1 else "The small member was in no doubt, so the large one was not asked."
+    if rule == "mean":
+        return "P(yes) is the mean of what the members say."
+    return "The majority of the members' labels decides; in a tie, the mean of their P(yes)."
 
 
 def _answers(score: ClipScore, prompt: Prompt | None) -> tuple[AnswerView, ...]:

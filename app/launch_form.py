@@ -32,6 +32,15 @@ SCORERS = (
         "a model from the Hugging Face Hub or a local folder; this one is the paper's choice, for a GPU",
     ),
     ("openai:http://127.0.0.1:8000/v1#model", "an OpenAI-compatible server that returns log-probabilities"),
+    (
+        "vote:embedded@frames=4|embedded",
+        "2 to 9 scorers that all answer; the majority decides, or with vote:mean:… their mean. @frames=N and @prompt=NAME are "
+        "settings of one member",
+    ),
+    (
+        "cascade:embedded|openai:http://127.0.0.1:8000/v1#model@0.2",
+        "a small scorer that answers all clips, and a larger one for those where P(yes) is within 0.2 of the threshold",
+    ),
 )
 """Suggestions for the field of the scorer, with what to know about each."""
 

@@ -270,6 +270,20 @@ def test_clips_are_scored_before_the_branch_starts_and_siblings_find_the_scores(
     assert set(np.flatnonzero(begun(family, second)._sampler.state_dict()["vlm_priorities"])) == yes
 
 
+def test_answers_of_a_vote_count_for_its_threshold_alone(family: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    vote = {"replay": "vlm", "scorer": "vote:oracle|reward|random:0.5"}
+    first, second, third = branch(family, 1, AT, [vote, {**vote, "base": "per"}, {**vote, "threshold": 0.7}])
+    begun(family, first)
+    stored = family.scores_of_run(1, vote["scorer"])
+    assert stored and all(len(score.votes) == 3 for score in stored)
+    asked = []
+    monkeypatch.setattr("vlmrb.train.takeover.score_clips", lambda _, clips, *__, **___: asked.append(len(clips)) or [])
+    begun(family, second)
+    assert asked == []
+    begun(family, third)
+    assert asked == [len(stored)]
+
+
 def test_what_cannot_be_scored_is_said_in_words(family: Store) -> None:
     branched = continued(family, 3, {"replay": "vlm", "scorer": "oracle"}, steps=64)
     run = family.run(branched)

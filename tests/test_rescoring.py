@@ -18,7 +18,7 @@ from vlmrb.errors import ConfigError, NotFoundError, RunBusyError, ScorerSetupEr
 from vlmrb.rescoring import ScoringProgress, choose_clips, create_trial, fit_to_runs, report, run_trial, score_clips, trial_report
 from vlmrb.scoring import ScorerOptions, resolve_prompt
 from vlmrb.store import Store
-from vlmrb.types import CLIPS_PER_RUN, ClipScore
+from vlmrb.types import CLIPS_PER_RUN, ClipScore, Vote
 
 GAMES = resolve_prompt("games")
 
@@ -103,6 +103,35 @@ def test_a_report_compares_with_events_people_and_previous_labels(store: Store) 
 
 
 # -- trials
+
+
+def test_a_report_says_whose_votes_are_missing(store: Store) -> None:
+    clips = choose_clips(store, record_run(store, 3, length=4))
+    voters = (
+        [Vote("a", (0.9,)), Vote("b", (None,), 0.0, "it is down")],
+        [Vote("a", (0.9,)), Vote("b", (0.8,))],
+        [Vote("a", (0.1,))],
+    )
+    scores = [
+        ClipScore(clip.clip_id, 0.9, None, None, 0.5, "cascade:a|b", "", "", None, votes=tuple(votes))
+        for clip, votes in zip(clips, voters, strict=True)
+    ]
+    assert report(clips, scores).missing_votes == "b gave no answer about 1 of 2 clips (it is down)"
+    assert report(clips[1:], scores[1:]).missing_votes == ""
+
+
+def test_a_trial_by_vote_keeps_every_vote_and_pins_what_its_members_are_asked(store: Store) -> None:
+    run_id = record_run(store, 4, length=4)
+    trial_id = create_trial(
+        store, run_ids=[run_id], scorer="vote:mean:oracle|embedded@prompt=games@frames=2", prompt="progress", device="cpu"
+    )
+    run_trial(store, trial_id)
+    found = trial_report(store, trial_id)
+    assert found.trial.scorer == "vote:mean:oracle|embedded@frames=2@prompt=games@1"
+    assert found.prompt is None and found.trial.status == "finished"  # nobody reads the trial's own prompt
+    for row in found.rows:
+        said = [vote.answers[0] for vote in row.score.votes]
+        assert len(said) == 2 and row.score.probability == pytest.approx(sum(said) / 2)
 
 
 def test_a_trial_shows_what_a_prompt_would_change_and_changes_nothing(store: Store) -> None:

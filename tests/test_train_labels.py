@@ -22,6 +22,7 @@ from vlmrb.labels import LabelRule
 from vlmrb.replay.methods.vlm import MixtureSampler
 from vlmrb.store import Store
 from vlmrb.train import resume, train
+from vlmrb.types import ClipFilter
 
 OPTIONS = {
     "env": "MiniGrid-Empty-5x5-v0",
@@ -157,3 +158,50 @@ def test_a_killed_run_with_overlapping_clips_loses_no_frame(store: Store, monkey
 def test_a_stride_that_leaves_steps_out_is_refused(stride: object) -> None:
     with pytest.raises(ConfigError, match=r"clip_stride: .*(allowed: 1 to|above clip_length 32)"):
         make_config(clip_stride=stride)
+
+
+def test_a_run_by_vote_stores_every_vote_and_survives_a_voter_that_goes_down(store: Store, monkeypatch, caplog, capsys) -> None:
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+    server = Server()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yes = completion({"Yes": -0.1, "No": -2.4})
+    server.script = [reply(yes)] * 10 + [reply({"error": {"message": "the key has expired"}}, status=401)]
+    remote = f"openai:{server.url}#m"
+    scorer = f"vote:oracle|random:0.5|{remote}@frames=2"
+    result = train(small(scorer=scorer, sync_scoring=True, total_steps=240, scoring_batch_size=1), store=store)
+    server.shutdown()
+    server.server_close()
+    scores = [clip.score for clip in store.clips(result.run_id, order="oldest", limit=100)]
+    assert result.status == "finished" and len(scores) > 20 and all(score is not None for score in scores)
+    assert {score.scorer for score in scores} == {scorer} and {score.error for score in scores} == {""}
+    for at, score in enumerate(scores):
+        oracle, by_chance, server_vote = score.votes
+        assert [vote.member for vote in score.votes] == ["oracle", "random:0.5", f"{remote}@frames=2"]
+        assert len(score.answers) == len(oracle.answers) == len(by_chance.answers) == 1
+        assert (server_vote.answers[0] is not None) == (at < 10)
+        voters = [vote.answers[0] for vote in score.votes if vote.answers[0] is not None]
+        yes_votes = sum(answer >= 0.5 for answer in voters)
+        assert score.label == (2 * yes_votes > len(voters) if 2 * yes_votes != len(voters) else sum(voters) / len(voters) >= 0.5)
+    assert "the key has expired" in scores[-1].votes[2].error
+    assert f"{remote}@frames=2 does not answer" in store.run(result.run_id).counters.prompt_notice
+    [told] = [words for words in caplog.messages if "the key has expired" in words]
+    assert told.startswith("clip ")
+    assert method_of(store.run(result.run_id)).label.startswith("vlm (vote:oracle|random:0.5|openai:v1#m@frames=2")
+    apart = store.find_clips(ClipFilter(min_spread=0.3), "spread")
+    assert apart and [clip.score.spread for clip in apart] == sorted((clip.score.spread for clip in apart), reverse=True)
+    clip_id = str(scores[0].clip_id)
+    assert main(["clip", clip_id, "--store", store.url]) == 0
+    assert f"by {remote}@frames=2" in capsys.readouterr().out
+    assert main(["clips", "1", "--min-spread", "0.3", "--order", "spread", "--store", store.url, "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [clip["spread"] for clip in listed] == [clip.score.spread for clip in apart[:50]]
+
+
+def test_a_cascade_trains_and_a_wrong_panel_makes_no_run(store: Store) -> None:
+    result = train(small(scorer="cascade:random:0.5|oracle@0.5", sync_scoring=True, total_steps=400), store=store)
+    scores = [clip.score for clip in store.clips(result.run_id, limit=100)]
+    assert result.status == "finished" and {len(score.votes) for score in scores} == {1}  # a control is never in doubt
+    for wrong in ("vote:oracle", "cascade:oracle|oracle", "cascade:oracle|reward@0", "vote:oracle|vote:reward|oracle"):
+        with pytest.raises(ConfigError, match=r"^scorer: got '"):
+            train(small(scorer=wrong), store=store)
+    assert len(store.runs()) == 1

@@ -23,8 +23,9 @@ from pydantic import (
 )
 
 from vlmrb.curriculum import Curriculum
-from vlmrb.errors import ConfigError, shown
+from vlmrb.errors import ConfigError, ScorerSetupError, shown
 from vlmrb.moments import Moments
+from vlmrb.panels import members_of, parse_panel
 from vlmrb.replay.registry import bases, broken_methods, replay_method, replay_methods
 from vlmrb.settings import Setting, describe
 
@@ -223,7 +224,7 @@ class TrainConfig(BaseModel):
     net_progress: bool = _option(
         False,
         "what is undone within the clip does not count as progress, such as a key that is picked up and dropped again "
-        "(scorer oracle only) [paper: off]",
+        "(scorer oracle, alone or in a vote or cascade) [paper: off]",
         "replay",
     )
     credit: float = _option(
@@ -277,7 +278,8 @@ class TrainConfig(BaseModel):
     scorer: str | None = _option(
         None,
         "who labels clips: embedded (the small models that ship with this project, for MiniGrid and OGBench's robot), "
-        "hf:<hub id or folder>, openai:<base-url>#<model>, or a control scorer: oracle, reward, random:<positive rate>",
+        "hf:<hub id or folder>, openai:<base-url>#<model>, a control scorer: oracle, reward, random:<positive rate>, or several "
+        "of these together: vote:A|B|C, cascade:SMALL|LARGE@0.2",
         "scoring",
     )
     prompt: str = _option(
@@ -395,7 +397,11 @@ class TrainConfig(BaseModel):
             )
         if self.per_beta > self.per_beta_end:
             problems.append(f"per_beta: {self.per_beta} is above per_beta_end {self.per_beta_end}")
-        if self.net_progress and self.scorer != "oracle":
+        try:
+            parse_panel(self.scorer or "")
+        except ScorerSetupError as error:
+            problems.append(str(error))
+        if self.net_progress and all(member.scorer != "oracle" for member in members_of(self.scorer or "")):
             problems.append(f"net_progress: only the scorer oracle knows what was undone, and this run's is {self.scorer}")
         if self.lambda_max is None and (self.lambda_from != "start" or self.lambda_falls):
             name = "lambda_falls" if self.lambda_falls else "lambda_from"
@@ -499,11 +505,6 @@ def make_config(**values: Any) -> TrainConfig:
         return TrainConfig(**values)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(item) for item in error.errors())) from None
-
-
-def is_control(scorer: str | None) -> bool:
-    """Whether a scorer's name is that of a control, which reads neither prompt nor frames."""
-    return (scorer or "").partition(":")[0] in ("oracle", "reward", "random")
 
 
 def _explain(item: Any) -> str:

@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vlmrb.agents import check_agent
-from vlmrb.config import TrainConfig, is_control
+from vlmrb.config import TrainConfig
 from vlmrb.curriculum import Curriculum
 from vlmrb.devices import pick_device
 from vlmrb.envs import TriedEnvironment, try_env, what_is_tried
 from vlmrb.errors import ConfigError
 from vlmrb.memory import available_memory, in_gib
+from vlmrb.panels import reads_prompt
 from vlmrb.replay.buffer import bytes_per_item
-from vlmrb.scoring import check_scorer, fit_to_pictures, resolve_prompt
+from vlmrb.scoring import check_scorer, resolve_prompt, settle_scorer
 from vlmrb.store import Store
 from vlmrb.types import PLACEHOLDERS, ActionSpec, Lineage, ObservationSpec, Prompt
 
@@ -80,7 +81,7 @@ def check_curriculum(config: TrainConfig, prompt: Prompt) -> None:
         ConfigError: there are not.
     """
     curriculum, questions = Curriculum.parse(config.curriculum), len(prompt.questions)
-    if not curriculum.by or config.scorer is None or is_control(config.scorer):
+    if not curriculum.by or config.scorer is None or not reads_prompt(config.scorer):
         return
     needed = 1 + len(curriculum.bounds)
     if questions < needed:
@@ -120,8 +121,8 @@ def check_memory(config: TrainConfig, observations: ObservationSpec, actions: Ac
 
 
 def with_fitting_scorer(config: TrainConfig, render_spec: dict[str, Any]) -> TrainConfig:
-    """Replace 'embedded' by the model made for the run's frames."""
-    if config.scorer is None or (fitting := fit_to_pictures(config.scorer, render_spec)) == config.scorer:
+    """Replace 'embedded' by the model made for the run's frames, and presets of a panel's members by their newest versions."""
+    if config.scorer is None or (fitting := settle_scorer(config.scorer, render_spec)) == config.scorer:
         return config
     check_scorer(fitting)
     return config.model_copy(update={"scorer": fitting})

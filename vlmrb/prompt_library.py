@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vlmrb.config import is_control
 from vlmrb.errors import ConfigError
 from vlmrb.events import PROGRESS_KINDS
+from vlmrb.panels import reads_prompt
 from vlmrb.scoring import fit_to_pictures, load_presets, pictures_of, prompt_notice, resolve_prompt
 from vlmrb.scoring.prompts import check_prompt_text
 from vlmrb.store import Store
@@ -82,6 +82,6 @@ def questions_of(score: ClipScore, prompt: Prompt | None) -> tuple[str, ...]:
 
 def questions_asked(scorer: str | None, prompt: Prompt) -> tuple[str, ...]:
     """What a scorer answers: the prompt's questions, the kinds of progress (`oracle`), or nothing that is asked in words."""
-    if scorer is None or is_control(scorer):
+    if scorer is None or not reads_prompt(scorer):
         return _KINDS if scorer == "oracle" else ()
     return prompt.questions

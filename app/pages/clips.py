@@ -109,6 +109,7 @@ def clip_filter(request: dict[str, Any]) -> ClipFilter:
         label=cast(Any, a_choice(request, "label", LABELS)),
         min_probability=a_number(request, "min_p", 0, 1),
         max_probability=a_number(request, "max_p", 0, 1),
+        min_spread=a_number(request, "min_spread", 0, 1),
         event=a_text(request, "event", MAX_EVENT) or None,
         prompt_id=an_id(request, "prompt") if request.get("prompt") else None,
         agreement=cast(Any, a_choice(request, "agreement", AGREEMENTS)),

@@ -14,6 +14,7 @@ from vlmrb import jobs
 from vlmrb.analysis.comparison import method_of
 from vlmrb.errors import NotFoundError
 from vlmrb.jobs import TrialReport, TrialRow
+from vlmrb.panels import CONTROLS
 from vlmrb.playback import THUMBNAIL_FRAMES
 from vlmrb.prompt_library import save_prompt
 from vlmrb.store import Store
@@ -23,8 +24,8 @@ from vlmrb.types import CLIPS_PER_RUN, LIVE, LiveChange, Prompt, RunSummary, Tri
 MAX_SAMPLE = 2_000
 MAX_NAME = 60
 RECENT_TRIALS = 12
-CONTROL_SCORERS = ("oracle", "reward", "random")
-"""Scorers that read no prompt."""
+MAX_SCORER = 2_000
+"""Characters in a scorer's name: a vote names up to nine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ def build(studio: Studio) -> None:
         return jobs.launch_trial(
             store,
             run_ids=ids(request, "runs"),
-            scorer=a_text(request, "scorer", 500).strip(),
+            scorer=a_text(request, "scorer", MAX_SCORER).strip(),
             prompt=a_text(request, "prompt"),
             sample=a_count(request, "sample", MAX_SAMPLE, default=200),
             threshold=_share(request, "threshold", 0.5),
@@ -181,7 +182,7 @@ def build(studio: Studio) -> None:
         max_text=MAX_TEXT,
         max_sample=MAX_SAMPLE,
         max_name=MAX_NAME,
-        controls=CONTROL_SCORERS,
+        controls=CONTROLS,
     )
 
 
@@ -232,7 +233,7 @@ def view_of(store: Store, trial_id: int, seen: int = 0) -> TrialView:
         scored=trial.scored,
         total=len(trial.clip_ids),
         error=trial.error or (job.error if job is not None else "") or (agreement.first_error if agreement else ""),
-        notices=list(found.notices),
+        notices=[*found.notices, *([agreement.missing_votes] if agreement and agreement.missing_votes else [])],
         rule=agreement.rule if agreement else "",
         truths=choices(truths_of(row.clip.events) for row in found.rows),
         truth=agreement.truth if agreement else PROGRESS,

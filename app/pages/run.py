@@ -24,6 +24,7 @@ from vlmrb.analysis.comparison import method_of
 from vlmrb.analysis.downsample import downsample
 from vlmrb.config import replay_ratio
 from vlmrb.errors import ConfigError, NotFoundError, VlmrbError
+from vlmrb.panels import reads_prompt
 from vlmrb.prompt_library import find_question, questions_asked
 from vlmrb.store import Store
 from vlmrb.types import LiveChange, Prompt, RunSummary
@@ -98,6 +99,7 @@ class RunFacts:
     keeps_clips: bool
     has_scorer: bool
     scorer: str
+    reads_prompt: bool
     folder: str
 
 
@@ -201,6 +203,7 @@ def facts_of(store: Store, run_id: int) -> RunFacts:
         keeps_clips=run.scorer is not None and bool(run.config.get("keep_clips", True)),
         has_scorer=run.scorer is not None,
         scorer=run.scorer or "",
+        reads_prompt=reads_prompt(run.scorer),
         folder=str(store.folder_of_run(run_id)),
     )
 

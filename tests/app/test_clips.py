@@ -15,7 +15,7 @@ from app.clip_views import clip_card, replay_view
 from app.pages.clips import PAGE_SIZE, browser_functions, cards_of, clip_filter, clip_order, find_page, look_at, read_menus
 from app.plain import to_json
 from app.widgets import answering
-from tests.store.samples import clip, filled, new_run, score
+from tests.store.samples import clip, filled, new_run, score, voted
 from vlmrb import Store
 from vlmrb.errors import NotFoundError
 from vlmrb.events import PROGRESS_KINDS
@@ -56,10 +56,10 @@ def clip_id(number: int, run_id: int = 1) -> int:
 
 def test_a_url_becomes_a_filter() -> None:
     address = {"runs": "1,2", "label": "yes", "min_step": "64", "max_p": "0.95", "event": "picked_up key", "agreement": "agrees",
-               "human": "none", "prompt": "3", "superseded": True, "order": "score_low", "page": "2"}  # fmt: skip
+               "human": "none", "prompt": "3", "min_spread": "0.3", "superseded": True, "order": "score_low"}  # fmt: skip
     assert clip_filter(address) == ClipFilter(
         run_ids=(1, 2), label="yes", min_step=64, max_probability=0.95, event="picked_up key", agreement="agrees", human="none",
-        prompt_id=3, superseded=True,
+        prompt_id=3, min_spread=0.3, superseded=True,
     )  # fmt: skip
     assert clip_order(address) == "score_low"
 
@@ -83,6 +83,7 @@ def test_a_url_without_values_finds_everything_newest_first() -> None:
         {"max_step": 1.5},
         {"min_p": "nan"},
         {"max_p": 2},
+        {"min_spread": 1.5},
         {"prompt": "0"},
         {"event": "x" * 300},
         {"event": 5},
@@ -191,6 +192,29 @@ def test_each_question_of_a_set_is_shown_with_its_answer(store: Store) -> None:
     assert before.answers == ()  # its only answer is its probability
     [door] = [said.question for said in look_at(store, clip_id(6)).scores[0].answers if said.label == "yes"]
     assert door == "opened door"
+
+
+def test_what_each_voter_said_is_shown_with_the_rule(store: Store) -> None:
+    writer = store.writer(1)
+    said = voted(clip_id(3), (0.9, None), (0.3, 0.1))
+    writer.add_score(replace(said, scorer="vote:mean:hf:a|hf:b"))
+    writer.add_score(replace(voted(clip_id(4), (0.9,)), scorer="cascade:hf:a|hf:b@0.2"))
+    writer.flush()
+    view = look_at(store, clip_id(3))
+    newest, before = view.scores
+    assert [(vote.member, vote.labels, vote.answers, vote.error) for vote in newest.votes] == [
+        ("voter 0", ("yes", "unknown"), (0.9, None), "why"),
+        ("voter 1", ("no", "no"), (0.3, 0.1), ""),
+    ]
+    assert newest.panel == "P(yes) is the mean of what the members say." and newest.spread == view.card.spread == pytest.approx(
+        0.6
+    )
+    assert (before.votes, before.panel, before.spread) == ((), "", None)
+    alone = look_at(store, clip_id(4))
+    assert (
+        alone.scores[0].panel == "The small member was in no doubt, so the large one was not asked." and alone.card.spread is None
+    )
+    assert [card.clip_id for card in find_page(store, ClipFilter(min_spread=0.5), "spread", 1).cards] == [clip_id(3)]
 
 
 def test_events_come_with_their_frame_and_step(store: Store) -> None:

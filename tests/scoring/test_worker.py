@@ -25,9 +25,9 @@ from vlmrb.envs import make_env, make_renderer
 from vlmrb.errors import ScorerDiedError, ScorerError, ScorerSetupError
 from vlmrb.scoring import ScorerOptions, ScoringWorker, check_scorer, make_scorer
 from vlmrb.scoring import worker as scoring_worker
-from vlmrb.scoring.reasons import MAX_KINDS, UnknownAnswers, kind_of
+from vlmrb.scoring.reasons import MAX_KINDS, UnknownAnswers, kind_of, silent_members
 from vlmrb.scoring.worker import make_request
-from vlmrb.types import Clip, ClipScore, Event, Prompt
+from vlmrb.types import Clip, ClipScore, Event, Prompt, Vote
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMPT = Prompt("games", 1, "Is the goal reached?", 7)
@@ -408,3 +408,25 @@ def test_control_scorers_label_by_events_rewards_and_chance() -> None:
 def test_an_unknown_scorer_is_refused_with_the_allowed_ones(scorer: str) -> None:
     with pytest.raises(ScorerError, match=r"hf:|random:|takes nothing|openai:"):
         check_scorer(scorer)
+
+
+def test_votes_come_through_the_process_and_each_member_has_as_long_as_a_scorer_alone(closing, caplog) -> None:
+    one = worker("vote:reward|random:0|oracle")
+    closing(one)
+    for number in range(6):
+        one.submit(clip(number, reward=float(number % 3 == 0)))
+    scores = [score for _, score in one.drain(wait=True, timeout_s=30)]
+    assert [[vote.answers[0] for vote in score.votes] for score in scores] == [[float(n % 3 == 0), 0.0, 0.0] for n in range(6)]
+    assert all(score.latency_s > 0 and score.label is False for score in scores)
+    assert one._parts == 3 and one.silence == "" and not caplog.messages
+
+
+def test_members_that_do_not_answer_are_named_until_they_do() -> None:
+    def score(*votes: Vote) -> ClipScore:
+        return ClipScore(1, 1.0, None, None, 0.5, "vote:a|b", "vote:a|b", "", None, votes=votes)
+
+    silent, heard = Vote("b", (None, None), 0.0, "it is down"), Vote("b", (None, 0.5), 0.0, "cannot tell")
+    assert silent_members([score(Vote("a", (1.0, 1.0)), silent)] * 2) == (
+        "b does not answer (it is down); the other members' answers are used without it"
+    )
+    assert silent_members([score(silent), score(heard), score(silent)]) == "" == silent_members([score()])

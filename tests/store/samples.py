@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from vlmrb.store import Store
-from vlmrb.types import CLIPS_PER_RUN, Clip, ClipScore, Event
+from vlmrb.types import CLIPS_PER_RUN, Clip, ClipScore, Event, Vote
 
 CONFIG = {"env": "MiniGrid-DoorKey-8x8-v0", "algo": "dqn", "replay": "vlm", "scorer": "oracle", "seed": 3, "total_steps": 1000}
 
@@ -39,6 +39,31 @@ def clip(run_id: int, number: int, *, start: int | None = None, length: int = 4,
 def score(clip_id: int, probability: float | None, *, scorer: str = "oracle", prompt_id: int | None = None) -> ClipScore:
     return ClipScore(
         clip_id, probability, 1.5, -0.5, 0.5, scorer, "model", "rev", prompt_id, (0, 3), 0.25, "" if probability else "why"
+    )
+
+
+def voted(clip_id: int, *answers: tuple[float | None, ...]) -> ClipScore:
+    """A score of a vote by mean: what each voter says, one answer per question."""
+    votes = tuple(Vote(f"voter {at}", each, 0.125 * at, "" if None not in each else "why") for at, each in enumerate(answers))
+    means = []
+    for each in zip(*answers, strict=True):
+        known = [answer for answer in each if answer is not None]
+        means.append(sum(known) / len(known) if known else None)
+    largest = max((mean for mean in means if mean is not None), default=None)
+    return ClipScore(
+        clip_id,
+        largest,
+        None,
+        None,
+        0.5,
+        "vote:mean:…",
+        "vote:mean:…",
+        "rev|rev",
+        None,
+        (0, 3),
+        0.25,
+        answers=tuple(means),
+        votes=votes,
     )
 
 

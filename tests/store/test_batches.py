@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -142,6 +143,20 @@ def test_rows_whose_commit_was_not_confirmed_are_written_once(store: Store) -> N
     assert writer.held_bytes == 0 and store.count_clips(run_id) == 3
     assert len(store.scores_of_run(run_id)) == 4 and len(store.events(run_id)) == 6
     assert store.metrics(run_id, "m")[1].tolist() == [2.0, 2.0, 2.0]
+
+
+def test_rows_that_a_version_without_votes_set_aside_are_taken_back(store: Store, tmp_path: Path) -> None:
+    run_id, path = new_run(store), tmp_path / "rows.jsonl"
+    writer = store.writer(run_id)
+    writer.add_clip(clip(run_id, 0))
+    writer.add_score(score(run_id * CLIPS_PER_RUN, 0.9))
+    writer.set_aside(path)
+    rows = json.loads(path.read_text())
+    del rows["scores"][0]["votes"]
+    path.write_text(json.dumps(rows) + "\n")
+    store.writer(run_id).take_back(path)
+    [found] = store.clips(run_id)
+    assert found.score == score(run_id * CLIPS_PER_RUN, 0.9) and found.score.spread is None
 
 
 def test_rows_that_were_set_aside_are_taken_back_once(store: Store, tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from sqlalchemy import event as sqlalchemy_event
 
-from tests.store.samples import clip, filled, new_run, score
+from tests.store.samples import clip, filled, new_run, score, voted
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.store import Store
 from vlmrb.types import CLIPS_PER_RUN, Clip, ClipFilter, ClipReplay, Event
 
-ORDERS = ("newest", "oldest", "score_high", "score_low", "disagreement")
+ORDERS = ("newest", "oldest", "score_high", "score_low", "disagreement", "spread")
 
 
 def numbers(store: Store, order: str = "oldest", **fields: object) -> list[int]:
@@ -169,6 +169,7 @@ def test_an_unknown_choice_is_refused_in_words(store: Store, fields: dict[str, s
         {"label": "yes"},
         {"event": "opened"},
         {"human": "any"},
+        {"min_spread": 0.3},
         {"superseded": True},
     ],
 )
@@ -192,6 +193,32 @@ def test_filters_and_orders_read_only_the_index(tmp_path: Path, fields: dict[str
     for plan in plans:
         reads = [line for line in plan if "clips" in line and "rowid=?" not in line]  # rows of the page are looked up by id
         assert reads and all("USING COVERING INDEX ix_clips_browse" in line for line in reads), plan
+
+
+def test_clips_are_found_by_how_far_apart_their_voters_are(store: Store) -> None:
+    run_id = new_run(store)
+    writer = store.writer(run_id)
+    votes = [
+        [(0.1,), (0.9,)],  # 0.8 apart
+        [(0.4, 0.6), (0.5, 0.9)],  # 0.3, to the question whose answer stands for the clip
+        [(0.2,), (0.2,), (None,)],  # 0
+        [(0.7,), (None,)],  # one voter is not apart from anybody
+        [(None,), (None,)],
+    ]
+    for number, answers in enumerate(votes):
+        writer.add_clip(clip(run_id, number))
+        writer.add_score(voted(run_id * CLIPS_PER_RUN + number, *answers))
+    writer.add_clip(clip(run_id, 5))
+    writer.add_score(score(run_id * CLIPS_PER_RUN + 5, 0.5))  # a scorer alone
+    writer.flush()
+    assert numbers(store, "spread") == [0, 1, 2, 5, 4, 3]
+    assert [numbers(store, min_spread=least) for least in (0.0, 0.25, 0.5)] == [[0, 1, 2], [0, 1], [0]]
+    assert [found.number for found in store.clips(run_id, min_spread=0.25)] == [1, 0]
+    by_number = store.find_clips(ClipFilter(), "oldest")
+    assert [found.score.spread for found in by_number] == pytest.approx([0.8, 0.3, 0.0, None, None, None])
+    writer.add_score(score(run_id * CLIPS_PER_RUN, 0.5))  # the newest score counts
+    writer.flush()
+    assert numbers(store, min_spread=0.0) == [1, 2]
 
 
 def test_a_sample_is_balanced_spread_and_repeatable(store: Store) -> None:

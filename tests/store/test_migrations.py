@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
-from tests.store.samples import filled, score
+from tests.store.samples import filled, score, voted
 from vlmrb.errors import NotFoundError, StoreCorruptError
 from vlmrb.store import Store, migrations
 from vlmrb.store.database import HEAD, VERSION_TABLE, read_version
@@ -94,3 +94,22 @@ def test_a_store_from_before_the_studio_keeps_everything_and_its_clips_can_be_fi
             assert after.run(run_id).tags == () and after.run(run_id).set_name == ""
             for number, expected in enumerate(frames):
                 assert (after.load_clip(first + number).snapshots == expected).all()
+
+
+def test_a_score_from_before_votes_has_none_and_its_clip_no_spread(new_url: Callable[[], str]) -> None:
+    with Store(new_url()) as store:
+        run_id = filled(store, 3)
+        before = store.clips(run_id)
+        writer = store.writer(run_id)
+        writer.add_score(voted(before[0].clip_id, (0.2,), (0.9,)))
+        writer.flush()
+        with store._write() as connection:
+            command.downgrade(migrations.config_for(connection), "0006")
+        with Store(store.url) as after:
+            assert [found.score.votes for found in after.clips(run_id)] == [(), (), ()]
+            assert after.clips(run_id)[1:] == before[1:]
+            assert after.find_clips(ClipFilter(min_spread=0.0)) == []
+            writer = after.writer(run_id)
+            writer.add_score(voted(before[0].clip_id, (0.2,), (0.9,)))
+            writer.flush()
+            assert [found.clip_id for found in after.find_clips(ClipFilter(min_spread=0.7), "spread")] == [before[0].clip_id]

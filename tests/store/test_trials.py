@@ -7,7 +7,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from tests.store.samples import Child, filled, score
+from tests.store.samples import Child, filled, score, voted
 from vlmrb.errors import ConfigError, NotFoundError, RunBusyError, StoreError
 from vlmrb.store import Store
 from vlmrb.types import CLIPS_PER_RUN
@@ -42,6 +42,14 @@ def test_a_trial_keeps_the_answers_to_a_set_of_questions(store: Store) -> None:
     store.add_trial_scores(trial_id, [again])
     [found] = store.trial_scores(trial_id)
     assert (found.answers, found.logits, found.asked) == (again.answers, again.logits, again.asked)
+
+
+def test_a_trial_keeps_what_each_voter_said(store: Store) -> None:
+    first = filled(store, 1) * CLIPS_PER_RUN
+    trial_id = store.create_trial(scorer="vote:mean:…", prompt_id=None, threshold=0.5, options={}, clip_ids=[first])
+    said = voted(first, (0.25, None), (0.75, 1.0))
+    store.add_trial_scores(trial_id, [said])
+    assert store.trial_scores(trial_id) == [said]
 
 
 def test_an_unknown_answer_is_an_answer(store: Store) -> None:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from vlmrb.analysis import stats
 from vlmrb.analysis.phases import Phases
-from vlmrb.config import TrainConfig, defaults_of_run, is_control, replay_ratio, unread_settings
+from vlmrb.config import TrainConfig, defaults_of_run, replay_ratio, unread_settings
+from vlmrb.panels import reads_prompt, short_scorer
 from vlmrb.replay.registry import replay_methods
 from vlmrb.types import LIVE, RunSummary
 
@@ -216,7 +217,7 @@ class Comparison:
 def method_of(run: RunSummary) -> Method:
     """The method of a run. Its label includes the scorer and the settings that make a variant of the replay method.
 
-    It leaves out the prompt for control scorers, which ignore it.
+    It leaves out the prompt for scorers that do not read it.
     """
     branched = "" if run.parent_step is None else run.parent_moment or "step"
     defaults = defaults_of_run(run.config)
@@ -224,8 +225,8 @@ def method_of(run: RunSummary) -> Method:
     method = replay_methods().get(run.replay)
     if method is None:
         return Method(run.env, run.algo, run.replay, branched)
-    unread = {"prompt"} if is_control(run.scorer) else set()
-    details = [_short_scorer(run.scorer)] if method.labels else []
+    unread = {"prompt"} if run.scorer is not None and not reads_prompt(run.scorer) else set()
+    details = ["no scorer" if run.scorer is None else short_scorer(run.scorer)] if method.labels else []
     details += [
         in_words(config[name])
         for name, in_words in method.variants.items()
@@ -520,12 +521,6 @@ def _differing_settings(runs: list[MeasuredRun]) -> list[str]:
 
 def _unread(config: Mapping[str, Any]) -> set[str]:
     return unread_settings(config["replay"], config["base"]) if config["replay"] in replay_methods() else set()
-
-
-def _short_scorer(scorer: str | None) -> str:
-    """Shorten a scorer to what identifies it: 'hf:/models/plm-1b' → 'hf:plm-1b'."""
-    kind, separator, rest = (scorer or "no scorer").partition(":")
-    return f"{kind}:{rest.rstrip('/').rsplit('/', 1)[-1]}" if separator and kind in ("hf", "openai") else (scorer or "no scorer")
 
 
 def _counted(n: int, noun: str) -> str:

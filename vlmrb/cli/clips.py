@@ -6,12 +6,13 @@ import argparse
 import contextlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from vlmrb.cli import text
-from vlmrb.cli.options import add_command, add_run_argument, positive_integer
+from vlmrb.cli.options import add_command, add_run_argument, positive_integer, share
 from vlmrb.errors import ConfigError
-from vlmrb.types import ClipScore, ClipSummary, Prompt
+from vlmrb.panels import listed_scorer
+from vlmrb.types import ClipFilter, ClipOrder, ClipScore, ClipSummary, Prompt
 
 
 def add(commands: Any) -> None:
@@ -27,13 +28,26 @@ def add(commands: Any) -> None:
     parser.add_argument("--label", choices=("yes", "no"), help="only clips whose latest label is this")
     parser.add_argument("--event", metavar="NAME", help="only clips with this event, for example picked_up or goal_reached")
     parser.add_argument(
+        "--min-spread",
+        type=share,
+        metavar="X",
+        help="only clips of a vote or cascade whose members' P(yes) are at least this far apart",
+    )
+    parser.add_argument(
+        "--order",
+        choices=get_args(ClipOrder),
+        default="newest",
+        help="which clips come first; 'disagreement' is that with the events, 'spread' that among the members of a vote or "
+        "cascade (default: newest)",
+    )
+    parser.add_argument(
         "--limit", type=positive_integer, metavar="N", default=50, help="maximum number of clips to list (default: 50)"
     )
     parser.add_argument(
         "--after",
         type=positive_integer,
         metavar="CLIP",
-        help="list from the clip after this one; for the next page, give the last clip shown",
+        help="list from the clip after this one, by time; for the next page, give the last clip shown",
     )
 
     parser = add_command(
@@ -73,17 +87,29 @@ def list_clips(arguments: argparse.Namespace) -> int:
     """`clips RUN`: one line per clip."""
     from vlmrb.store import Store
 
+    by_time = arguments.order in ("newest", "oldest")
+    if arguments.after is not None and not by_time:
+        raise ConfigError(
+            f"--after: got {arguments.after} with --order {arguments.order}; pages follow each other by time only. Leave --after "
+            "out and raise --limit, or give --order newest or oldest"
+        )
     with Store(arguments.store, create=False) as store:
         run = store.run(arguments.run_id)
-        label = None if arguments.label is None else arguments.label == "yes"
-        clips = store.clips(run.run_id, label=label, event=arguments.event, limit=arguments.limit, after=arguments.after)
+        limit, narrowed = arguments.limit, {"event": arguments.event, "min_spread": arguments.min_spread}
+        if by_time:
+            label = None if arguments.label is None else arguments.label == "yes"
+            clips = store.clips(run.run_id, label=label, limit=limit, after=arguments.after, order=arguments.order, **narrowed)
+        else:
+            wanted = ClipFilter((run.run_id,), label=arguments.label, **narrowed)
+            clips = store.find_clips(wanted, arguments.order, limit=limit)
+    voted = any(clip.score is not None and clip.score.votes for clip in clips)
     if arguments.json:
         text.print_json([_with_label(clip) for clip in clips])
     elif not clips:
         print(f"run {run.run_id} has no matching clips")
     else:
         text.print_table(
-            ["clip", "steps", "env", "length", "reward", "label", "P(yes)", "scorer", "events"],
+            ["clip", "steps", "env", "length", "reward", "label", "P(yes)", *(["spread"] if voted else []), "scorer", "events"],
             [
                 [
                     clip.clip_id,
@@ -93,7 +119,8 @@ def list_clips(arguments: argparse.Namespace) -> int:
                     f"{clip.episodic_reward:g}",
                     label_word(clip.score),
                     text.number(clip.score.probability if clip.score else None),
-                    text.shorten(clip.score.scorer, 30) if clip.score else "–",
+                    *([text.number(clip.score.spread if clip.score else None)] if voted else []),
+                    text.shorten(listed_scorer(clip.score.scorer), 30) if clip.score else "–",
                     text.shorten(_events(clip), 80),
                 ]
                 for clip in clips
@@ -140,6 +167,9 @@ def show_clip(arguments: argparse.Namespace) -> int:
         if len(score.answers) > 1:
             for question, answer in zip(questions_of(score, prompt), score.answers, strict=True):
                 print(f"  {text.number(answer)}  {text.plain(question)}")
+        for vote in score.votes:
+            answers = ", ".join(text.number(answer) for answer in vote.answers)
+            print(f"  {answers}  by {text.plain(vote.member)}" + (f": {text.plain(vote.error)}" if vote.error else ""))
     if arguments.out:
         print(f"wrote {text.plain(arguments.out)}")
     return 0
@@ -231,4 +261,4 @@ def _events(clip: ClipSummary) -> str:
 
 
 def _with_label(clip: ClipSummary) -> dict[str, Any]:
-    return text.to_json(clip) | {"label": label_word(clip.score)}
+    return text.to_json(clip) | {"label": label_word(clip.score), "spread": clip.score.spread if clip.score else None}

@@ -52,7 +52,7 @@ def add_scorer_options(parser: argparse.ArgumentParser) -> None:
         default="embedded",
         metavar="S",
         help="embedded (default), hf:<hub id or folder>, openai:<base-url>#<model>, "
-        "or a control scorer (oracle, reward, random:<rate>)",
+        "a control scorer (oracle, reward, random:<rate>), or several of these: 'vote:A|B|C', 'cascade:SMALL|LARGE@0.2'",
     )
     parser.add_argument(
         "--prompt",
@@ -136,7 +136,7 @@ def report_json(report: AgreementReport) -> dict[str, Any]:
     """A report as flat JSON: agreement with events, then `people` (null without judgements), then flips."""
     return (
         {"clips": report.clips, "first_error": report.first_error, "answers": report.answers, "truth": report.truth}
-        | {"questions": [_question_json(each) for each in report.questions]}
+        | {"questions": [_question_json(each) for each in report.questions], "missing_votes": report.missing_votes}
         | agreement_json(report.events)
         | {"people": None if report.people is None else agreement_json(report.people)}
         | {"flips": report.flips, "flipped": report.flips.flipped, "kappa": report.flips.kappa}
@@ -157,6 +157,7 @@ def print_report(report: AgreementReport) -> None:
             "unknown": f"{events.confusion.unknown} of {report.clips}"
             + (f" ({report.first_error})" if report.first_error else ""),
         }
+        | ({"missing votes": report.missing_votes} if report.missing_votes else {})
     )
     print()
     _print_agreement(events, report.truth.replace("_", " "), f"no {report.truth.replace('_', ' ')}")

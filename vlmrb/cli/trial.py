@@ -11,6 +11,7 @@ from vlmrb.cli.options import add_command, positive_integer
 from vlmrb.cli.progress import Progress
 from vlmrb.cli.score import add_scorer_options, print_report, report_json, show_progress
 from vlmrb.errors import ConfigError
+from vlmrb.panels import listed_scorer
 
 if TYPE_CHECKING:
     from vlmrb.rescoring import TrialReport, TrialRow
@@ -119,7 +120,7 @@ def _list(trials: list[Trial], as_json: bool) -> int:
                     text.ago(trial.created_at),
                     text.shorten(", ".join(map(str, trial.run_ids)), 20),
                     f"{trial.scored}/{len(trial.clip_ids)}",
-                    text.shorten(trial.scorer, 30),
+                    text.shorten(listed_scorer(trial.scorer), 30),
                     "–" if trial.prompt_id is None else trial.prompt_id,
                 ]
                 for trial in trials

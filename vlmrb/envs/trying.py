@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from vlmrb.config import TrainConfig, is_control
+from vlmrb.config import TrainConfig
 from vlmrb.envs.base import Environment
 from vlmrb.envs.checks import in_words
 from vlmrb.envs.factory import make_env
 from vlmrb.envs.play import check_play
 from vlmrb.envs.rendering import make_renderer
 from vlmrb.errors import EnvironmentSetupError
+from vlmrb.panels import is_control
 from vlmrb.types import ActionSpec, ObservationSpec
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from vlmrb.config import TrainConfig
 from vlmrb.creation import CheckedRun, Tried, check_run, with_fitting_scorer, write_run
 from vlmrb.errors import CheckpointError, ConfigError, RunBusyError, VlmrbError
 from vlmrb.jobs.dispatching import dispatch
+from vlmrb.panels import with_members
 from vlmrb.store import Store
 from vlmrb.store.runs import default_name
 from vlmrb.types import LIVE
@@ -101,7 +103,11 @@ def _with_scorer_from_anywhere(config: TrainConfig) -> TrainConfig:
 
 
 def from_anywhere(scorer: str) -> str:
-    """The scorer with its model folder as an absolute path, for a process that may start in another folder."""
+    """The scorer with its model folders as absolute paths, for a process that may start in another folder."""
+    return with_members(scorer, lambda member: replace(member, scorer=_from_anywhere(member.scorer)))
+
+
+def _from_anywhere(scorer: str) -> str:
     kind, _, place = scorer.partition(":")
     return f"hf:{Path(place).absolute()}" if kind == "hf" and place and Path(place).is_dir() else scorer
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vlmrb.analysis.agreement import Agreement, Flips, flips, judge
 from vlmrb.errors import ConfigError
 from vlmrb.truths import PROGRESS, choices, truths_for, truths_of
-from vlmrb.types import ClipScore, ClipSummary, Prompt, Rule
+from vlmrb.types import ClipScore, ClipSummary, Prompt, Rule, Vote
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class AgreementReport:
         by: the set's rule.
         truth: what `events` judges by (`vlmrb.truths`).
         questions: of a set, each question judged by the truth that fits it; empty for a single one.
+        missing_votes: which members of a vote or cascade gave no answer about how many clips, and why; or ''.
     """
 
     clips: int
@@ -45,6 +46,7 @@ class AgreementReport:
     by: Rule = "any"
     truth: str = PROGRESS
     questions: tuple[JudgedQuestion, ...] = ()
+    missing_votes: str = ""
 
     @property
     def rule(self) -> str:
@@ -97,6 +99,7 @@ def report(
         questions=tuple(_judged(*each, scores, shown) for each in zip(asked, fitting, range(len(asked)), strict=True))
         if len(asked) > 1
         else (),
+        missing_votes=_missing_votes(scores),
     )
 
 
@@ -106,3 +109,14 @@ def _judged(
     answers = [score.answers[number] if number < len(score.answers) else None for score in scores]
     labels = [None if answer is None else answer >= score.threshold for answer, score in zip(answers, scores, strict=True)]
     return JudgedQuestion(question, truth, judge(labels, answers, [truth in truths for truths in shown]))
+
+
+def _missing_votes(scores: Sequence[ClipScore]) -> str:
+    by_member: dict[str, list[Vote]] = {}
+    for vote in (vote for score in scores for vote in score.votes):
+        by_member.setdefault(vote.member, []).append(vote)
+    said = []
+    for member, votes in by_member.items():
+        if missing := [vote for vote in votes if all(answer is None for answer in vote.answers)]:
+            said.append(f"{member} gave no answer about {len(missing)} of {len(votes)} clips ({missing[-1].error})")
+    return "; ".join(said)

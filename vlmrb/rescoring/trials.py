@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from vlmrb.config import is_control, make_config
+from vlmrb.config import make_config
 from vlmrb.errors import ConfigError, NotFoundError
+from vlmrb.panels import reads_prompt
 from vlmrb.rescoring.judging import AgreementReport, report
 from vlmrb.rescoring.scoring import ScoringProgress, score_clips
-from vlmrb.scoring import ScorerOptions, check_scorer, fit_to_pictures, picture_notice, prompt_notice, resolve_prompt
+from vlmrb.scoring import ScorerOptions, check_scorer, picture_notice, prompt_notice, resolve_prompt, settle_scorer
 from vlmrb.store import Store, patiently
 from vlmrb.types import ClipScore, ClipSummary, Prompt, Trial
 
@@ -42,7 +43,7 @@ class TrialReport:
 
     Attributes:
         trial: the trial; `trial.scored` of its `len(trial.clip_ids)` clips have an answer.
-        prompt: the question; None for control scorers.
+        prompt: the question; None for scorers that read none.
         agreement: None until a clip is scored.
         rows: one per scored clip, ordered by clip id.
         notices: caveats about the answers.
@@ -74,7 +75,7 @@ def create_trial(
         store: holds the clips.
         run_ids: runs to sample clips from; half of the sample shows progress if there are enough such clips.
         scorer: back-end string.
-        prompt: a preset, the text of a question, or a prompt. Ignored by control scorers.
+        prompt: a preset, the text of a question, or a prompt; control scorers, for example, do not read it.
         sample: maximum number of clips, 1 to `MAX_SAMPLE`.
         seed: of the sample.
         threshold: label a clip yes if P(yes) reaches this.
@@ -102,7 +103,7 @@ def create_trial(
     clip_ids = store.sample_clips(runs, sample, seed)
     if not clip_ids:
         raise NotFoundError(f"no clips are stored for {_runs(runs)}; only runs with --keep-clips (the default) store them")
-    prompt_id = None if is_control(scorer) else store.save_prompt(question.name, question.text).prompt_id
+    prompt_id = store.save_prompt(question.name, question.text).prompt_id if reads_prompt(scorer) else None
     options = asdict(ScorerOptions.of(config))
     return store.create_trial(
         scorer=scorer, prompt_id=prompt_id, threshold=options.pop("threshold"), options=options, clip_ids=clip_ids
@@ -110,13 +111,14 @@ def create_trial(
 
 
 def fit_to_runs(scorer: str, store: Store, run_ids: Iterable[int]) -> str:
-    """The scorer that 'embedded' stands for in these runs; any other scorer unchanged.
+    """The scorer settled for these runs (`settle_scorer`), with the model that 'embedded' stands for in them.
 
     Raises:
         NotFoundError: one of the runs does not exist.
         ConfigError: it stands for different models in different runs.
+        ScorerSetupError: the string names no back end, or two members of a panel would be the same.
     """
-    fitting = {fit_to_pictures(scorer, store.run(run_id).render_spec) for run_id in run_ids} or {scorer}
+    fitting = {settle_scorer(scorer, store.run(run_id).render_spec) for run_id in run_ids} or {settle_scorer(scorer, {})}
     if len(fitting) > 1:
         raise ConfigError(f"runs: {scorer!r} is one model for grid worlds and another for robots; create a trial for each kind")
     return fitting.pop()
@@ -187,7 +189,7 @@ def _score_trial(store: Store, trial_id: int, progress: Callable[[ScoringProgres
     trial = store.trial(trial_id)
     scored = {score.clip_id for score in store.trial_scores(trial_id)}
     clips = store.clip_summaries([clip_id for clip_id in trial.clip_ids if clip_id not in scored])
-    prompt = resolve_prompt("games") if trial.prompt_id is None else store.prompt(trial.prompt_id)  # control scorers ignore it
+    prompt = resolve_prompt("games") if trial.prompt_id is None else store.prompt(trial.prompt_id)  # which nobody reads
     options = ScorerOptions(threshold=trial.threshold, **trial.options)
     score_clips(
         store, clips, trial.scorer, prompt, options, on_scores=partial(store.add_trial_scores, trial_id), progress=progress

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from vlmrb.events import PROGRESS_EVENTS, is_progress
-from vlmrb.scoring.backends import ScorerOptions, check_scorer, make_scorer
+from vlmrb.scoring.backends import ScorerOptions, check_scorer, make_scorer, settle_scorer
 from vlmrb.scoring.embedded import fit_to_pictures, picture_notice, pictures_of, prompt_notice
 from vlmrb.scoring.prompts import load_presets, resolve_prompt
-from vlmrb.scoring.worker import ScoringWorker
+from vlmrb.scoring.worker import ScoringWorker, frames_at
 
 __all__ = [
     "PROGRESS_EVENTS",
@@ -17,6 +17,7 @@ __all__ = [
     "ScoringWorker",
     "check_scorer",
     "fit_to_pictures",
+    "frames_at",
     "is_progress",
     "load_presets",
     "make_scorer",
@@ -24,4 +25,5 @@ __all__ = [
     "pictures_of",
     "prompt_notice",
     "resolve_prompt",
+    "settle_scorer",
 ]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from vlmrb.config import DEFAULT_FRAMES, TrainConfig
-from vlmrb.errors import ScorerSetupError
+from vlmrb.errors import ScorerSetupError, shown
+from vlmrb.panels import Member, parse_panel, with_members
 from vlmrb.scoring.control_scorers import ControlScorer, at_random, holds_progress, holds_reward, keeps_progress
-from vlmrb.scoring.embedded import ROBOTS, embedded_folder
+from vlmrb.scoring.embedded import ROBOTS, embedded_folder, fit_to_pictures
+from vlmrb.scoring.panel import PanelScorer
+from vlmrb.scoring.prompts import find_preset, known_presets
 from vlmrb.types import ClipScorer
 
 KINDS = (
-    "embedded, hf:<hub id or folder>, openai:<base-url>#<model>, or the control scorers oracle, reward, random:<positive rate>"
+    "embedded, hf:<hub id or folder>, openai:<base-url>#<model>, the control scorers oracle, reward, random:<positive rate>, "
+    "or several of these as vote:A|B|C or cascade:SMALL|LARGE@0.2"
 )
 
 
@@ -54,6 +60,14 @@ def check_scorer(scorer: str) -> None:
     Raises:
         ScorerSetupError: it does not; the message says what is allowed.
     """
+    if panel := parse_panel(scorer):
+        for member in panel.members:
+            if member.prompt and find_preset(member.prompt) is None:
+                raise ScorerSetupError(
+                    f"scorer: got {shown(scorer, 200)}; there is no preset {shown(member.prompt)}; choose from {known_presets()}"
+                )
+            check_scorer(member.scorer)
+        return
     kind, _, rest = scorer.partition(":")
     if kind == "embedded" and rest in ("", ROBOTS):
         if embedded_folder(rest) is None:
@@ -76,13 +90,31 @@ def check_scorer(scorer: str) -> None:
         )
 
 
+def settle_scorer(scorer: str, render_spec: Mapping[str, Any]) -> str:
+    """What a scorer's name means for a run: which embedded model (`fit_to_pictures`), and which versions of presets.
+
+    A panel gets its canonical name. So what the run has stored means the same when there are newer versions.
+
+    Raises:
+        ScorerSetupError: it begins like a panel and is none, or two members would be the same.
+    """
+
+    def settle(member: Member) -> Member:
+        preset = find_preset(member.prompt) if member.prompt else None
+        return member if preset is None else replace(member, prompt=f"{preset.name}@{preset.version}")
+
+    return with_members(fit_to_pictures(scorer, render_spec), settle)
+
+
 def make_scorer(scorer: str, options: ScorerOptions) -> ClipScorer:
-    """Create the back end that `scorer` names. Loads its model, if it has one.
+    """Create the back end that `scorer` names. Loads its model, or those of its members, if it has any.
 
     Raises:
         ScorerSetupError: unknown name, missing model or missing optional dependency.
     """
     check_scorer(scorer)
+    if panel := parse_panel(scorer):
+        return PanelScorer(scorer, panel, options.threshold, lambda member: make_scorer(member, options))
     kind, _, rest = scorer.partition(":")
     if kind == "oracle":
         return ControlScorer("oracle", keeps_progress if options.net_progress else holds_progress, options.threshold)

@@ -10,12 +10,15 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vlmrb.assets import asset_path
 from vlmrb.errors import VlmrbError
+from vlmrb.panels import Member, members_of, with_members
+from vlmrb.scoring.prompts import find_preset
 from vlmrb.types import Prompt
 
 QUESTIONS_FILE = "questions.json"
@@ -42,8 +45,11 @@ def embedded_folder(name: str = "") -> Path | None:
 
 
 def fit_to_pictures(scorer: str, render_spec: Mapping[str, Any]) -> str:
-    """Replace plain 'embedded' by the embedded model for these frames; other scorers are returned unchanged."""
-    return f"embedded:{ROBOTS}" if scorer == "embedded" and render_spec.get("kind") == "ogbench" else scorer
+    """Replace plain 'embedded' by the embedded model for these frames, also in a panel; other scorers stay as they are."""
+    if render_spec.get("kind") != "ogbench":
+        return scorer
+    robots = f"embedded:{ROBOTS}"
+    return with_members(scorer, lambda member: replace(member, scorer=robots) if member.scorer == "embedded" else member)
 
 
 def pictures_of(env_id: str) -> str:
@@ -72,12 +78,20 @@ def nearest_question(text: str, questions: Sequence[str]) -> str:
 
 
 def picture_notice(scorer: str, render_spec: Mapping[str, Any]) -> str:
-    """A warning if this scorer has never seen such frames; '' if it has.
+    """A warning if this scorer, or a member of it, has never seen such frames; '' if not.
 
     Args:
         scorer: the string that selects the back end.
         render_spec: how the run's frames are rendered.
     """
+    return _joined(_picture_notice(member.scorer, render_spec) for member in members_of(scorer))
+
+
+def _joined(notices: Iterable[str]) -> str:
+    return ". ".join(dict.fromkeys(filter(None, notices)))
+
+
+def _picture_notice(scorer: str, render_spec: Mapping[str, Any]) -> str:
     learnt = _learnt(scorer)
     if not learnt or render_spec.get("pictures", render_spec.get("kind")) == learnt["pictures"]:
         return ""
@@ -115,12 +129,21 @@ def _folder_of(scorer: str) -> Path | None:
 
 
 def prompt_notice(scorer: str, prompt: Prompt) -> str:
-    """A warning about words of a prompt that this scorer's model does not know; '' if it knows all of them.
+    """A warning about words of a prompt that this scorer's model, or a member's, does not know; '' if it knows all of them.
 
     Args:
         scorer: the string that selects the back end.
-        prompt: a question or a set of them; untrusted. Of a set, each question with such words is named.
+        prompt: a question or a set of them; untrusted. Of a set, each question with such words is named. A member with a prompt
+            of its own is asked that.
     """
+    return _joined(_prompt_notice(member.scorer, _asked(member, prompt)) for member in members_of(scorer))
+
+
+def _asked(member: Member, prompt: Prompt) -> Prompt:
+    return (find_preset(member.prompt) if member.prompt else None) or prompt
+
+
+def _prompt_notice(scorer: str, prompt: Prompt) -> str:
     learnt, folder = _learnt(scorer), _folder_of(scorer)
     if not learnt or folder is None:
         return ""

@@ -56,18 +56,27 @@ def resolve_prompt(text_or_name: str) -> Prompt:
         ConfigError: empty, too long, not printable, or no such name or version.
     """
     stripped = text_or_name.strip()
-    named = _NAME.fullmatch(stripped)
-    if named is None:
+    if _NAME.fullmatch(stripped) is None:
         return Prompt("custom", 1, check_prompt_text(text_or_name))
-    presets = load_presets()
-    name, version = named[1], named[2]
-    for prompt in reversed(presets.get(name, [])):
-        if version is None or version == str(prompt.version):
-            return prompt
-    existing = ", ".join(f"{prompt.name}@{prompt.version}" for versions in presets.values() for prompt in versions)
-    raise ConfigError(
-        f"prompt: there is no preset {stripped[:100]!r}; choose from {existing}, or write a question of more than one word"
-    )
+    found = find_preset(stripped)
+    if found is None:
+        raise ConfigError(
+            f"prompt: there is no preset {stripped[:100]!r}; choose from {known_presets()}, "
+            "or write a question of more than one word"
+        )
+    return found
+
+
+def find_preset(name: str) -> Prompt | None:
+    """The preset of a name, 'games' (its newest version) or 'games@1'; None if there is none."""
+    name, at, version = name.partition("@")
+    versions = reversed(load_presets().get(name, []))
+    return next((prompt for prompt in versions if not at or version == str(prompt.version)), None)
+
+
+def known_presets() -> str:
+    """All presets with their versions, for a message."""
+    return ", ".join(f"{prompt.name}@{prompt.version}" for versions in load_presets().values() for prompt in versions)
 
 
 def check_prompt_text(text: str) -> str:

@@ -47,6 +47,16 @@ def _checked(score: ClipScore, prompt: Prompt) -> ClipScore:
     )
 
 
+def silent_members(scores: list[ClipScore]) -> str:
+    """Which members of a vote or cascade have no answer about any of the clips that they were asked about, and why; or ''."""
+    reasons: dict[str, str] = {}
+    for vote in (vote for score in scores for vote in score.votes):
+        heard = any(answer is not None for answer in vote.answers) or reasons.get(vote.member) == ""
+        reasons[vote.member] = "" if heard else vote.error
+    silent = [f"{member} does not answer ({reason})" for member, reason in reasons.items() if reason]
+    return f"{'; '.join(silent)}; the other members' answers are used without it" if silent else ""
+
+
 class UnknownAnswers:
     """Tells why answers are unknown: a warning for the first clip of each kind of reason, nothing for the others.
 

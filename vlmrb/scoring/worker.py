@@ -23,7 +23,7 @@ import numpy as np
 
 from vlmrb import errors
 from vlmrb.errors import ScorerDiedError, ScorerError
-from vlmrb.scoring.reasons import UnknownAnswers, checked
+from vlmrb.scoring.reasons import UnknownAnswers, checked, silent_members
 from vlmrb.types import Clip, ClipScore, ClipScorer, FrameRenderer, Prompt, ScoringRequest
 
 STARTS = 4
@@ -45,7 +45,7 @@ class ScoringWorker:
         prompt: the question; `set_prompt` changes it for clips submitted later.
         batch_size: maximum number of clips per call of the back end.
         queue_size: maximum number of queued clips; beyond it the oldest is dropped and counted.
-        hang_timeout_s: a process that takes longer for a batch is considered dead.
+        hang_timeout_s: a process that takes longer for a batch is considered dead; each member of a vote or cascade has as long.
         start_timeout_s: the same for creating the back end, which may load or download a large model.
 
     Raises:
@@ -66,6 +66,7 @@ class ScoringWorker:
         self._recipe = (make_backend, make_renderer)
         self._prompt, self._batch_size, self._queue_size = prompt, batch_size, queue_size
         self._hang_timeout_s, self._start_timeout_s = hang_timeout_s, start_timeout_s
+        self._parts = 1  # of the back end: members that are asked one after another
         self._waiting: deque[tuple[Clip, Prompt]] = deque()
         self._in_flight: list[tuple[Clip, Prompt]] = []
         self._unscored: list[int] = []  # ids of the clips that scoring, once it had failed for good, left
@@ -74,6 +75,9 @@ class ScoringWorker:
         self._failure: ScorerError | None = None
         self._closing = False
         self.unknown = UnknownAnswers()
+        self._silences = UnknownAnswers()  # of members
+        self.silence = ""
+        """Which members of a vote or cascade did not answer last time, and why; or ''."""
         self.dropped = 0
         self.restarts = 0
         try:
@@ -170,6 +174,8 @@ class ScoringWorker:
                 self._fail(error)
                 return
             self.unknown.warn(scores)
+            self._silences.warn([replace(s, error=f"{v.member}: {v.error}") for s in scores for v in s.votes if v.error])
+            self.silence = silent_members(scores)
             with self._changed:
                 self._answers.extend(zip([clip for clip, _ in self._in_flight], scores, strict=True))
                 self._in_flight = []
@@ -208,8 +214,9 @@ class ScoringWorker:
 
     def _ask(self, clips: list[Clip], prompt: Prompt) -> list[ClipScore]:
         self._connection.send((clips, prompt))
-        if not self._connection.poll(self._hang_timeout_s):
-            raise TimeoutError(f"no answer within {self._hang_timeout_s:g} s")
+        patience_s = self._hang_timeout_s * self._parts
+        if not self._connection.poll(patience_s):
+            raise TimeoutError(f"no answer within {patience_s:g} s")
         return _unwrap(self._connection.recv())
 
     def _start_process(self) -> None:
@@ -223,7 +230,7 @@ class ScoringWorker:
                 f"it was not ready within {self._start_timeout_s:g} s and was ended; check that its model's files and chat "
                 "template can be read to the end, or download a large model beforehand"
             )
-        _unwrap(self._connection.recv())  # 'ready' or an error
+        self._parts = _unwrap(self._connection.recv())  # or an error
 
     def _why(self, error: BaseException) -> str:
         """Why the process did not answer."""
@@ -264,7 +271,7 @@ def _run(connection: Connection, make_backend: Callable[[], ClipScorer], make_re
     except Exception as error:  # noqa: BLE001  (the trainer raises it again)
         connection.send(("error", (type(error).__name__, str(error))))
         return
-    connection.send(("ready", None))
+    connection.send(("ready", getattr(backend, "parts", 1)))
     while True:
         try:
             clips, prompt = connection.recv()
@@ -306,7 +313,8 @@ def _leave_the_learner_a_core() -> None:
 
 def _score(backend: ClipScorer, renderer: FrameRenderer, clips: list[Clip], prompt: Prompt) -> list[ClipScore]:
     started = time.perf_counter()
-    requests = [make_request(clip, renderer, backend.frames_per_clip) for clip in clips]
+    samplings = getattr(backend, "samplings", (backend.frames_per_clip,))
+    requests = [make_request(clip, renderer, *samplings) for clip in clips]
     scores = _answer(backend, requests, prompt) if prompt.needs_mission else backend.score(requests, prompt)
     scores = checked(scores, len(clips), prompt)
     latency_s = (time.perf_counter() - started) / len(clips)
@@ -327,10 +335,15 @@ def _answer(backend: ClipScorer, requests: list[ScoringRequest], prompt: Prompt)
     return [found[index] for index in range(len(requests))]
 
 
-def make_request(clip: Clip, renderer: FrameRenderer, frames_per_clip: int) -> ScoringRequest:
-    """Render `frames_per_clip` evenly spaced frames of the clip, always including the last one."""
-    count = min(frames_per_clip, len(clip))
-    if count == 0:
+def make_request(clip: Clip, renderer: FrameRenderer, *frames_per_clip: int) -> ScoringRequest:
+    """Render evenly spaced frames of the clip (`frames_at`); of several numbers, the frames of each, and each frame once."""
+    indices = sorted({at for frames in frames_per_clip for at in frames_at(len(clip), frames)})
+    if not indices:
         return ScoringRequest(clip, np.zeros((0, 0, 0, 3), np.uint8), ())
-    indices = np.unique(np.linspace(len(clip) - 1, 0, count).round().astype(int))
-    return ScoringRequest(clip, renderer.render(clip.snapshots[indices]), tuple(int(i) for i in indices))
+    return ScoringRequest(clip, renderer.render(clip.snapshots[indices]), tuple(indices))
+
+
+def frames_at(length: int, frames: int) -> tuple[int, ...]:
+    """Which of a clip's frames a scorer of so many sees: evenly spaced, always including the last one."""
+    count = min(frames, length)
+    return tuple(int(at) for at in np.unique(np.linspace(length - 1, 0, count).round().astype(int)))

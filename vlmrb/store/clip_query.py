@@ -45,6 +45,7 @@ _ORDERS: dict[str, list[ColumnElement[Any]]] = {
     "score_high": [_c.probability.desc().nulls_last(), _c.clip_id.desc()],
     "score_low": [_c.probability.asc().nulls_last(), _c.clip_id.desc()],
     "disagreement": [_c.disagreement.desc().nulls_last(), _c.clip_id.desc()],
+    "spread": [_c.spread.desc().nulls_last(), _c.clip_id.desc()],
 }
 
 
@@ -59,6 +60,7 @@ def conditions(wanted: ClipFilter) -> list[Condition]:
     for column, low, high in (
         (_c.start_step, wanted.min_step, wanted.max_step),
         (_c.probability, wanted.min_probability, wanted.max_probability),
+        (_c.spread, wanted.min_spread, None),
     ):
         found += [] if low is None else [column >= low]
         found += [] if high is None else [column <= high]

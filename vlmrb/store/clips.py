@@ -27,6 +27,7 @@ class Clips(Database):
         event: str | None = None,
         min_step: int | None = None,
         max_step: int | None = None,
+        min_spread: float | None = None,
         superseded: bool = False,
         limit: int = 50,
         after: int | None = None,
@@ -39,6 +40,7 @@ class Clips(Database):
             label: only clips whose newest score has this label.
             event: a simulator event's name ('opened') or name and object ('opened door').
             min_step, max_step: only clips that start within this range.
+            min_spread: only clips whose voters' P(yes) are at least this far apart.
             superseded: include clips that a resumed run left behind.
             limit: maximum number of clips.
             after: clip id at which the previous page ended.
@@ -50,6 +52,7 @@ class Clips(Database):
             max_step=max_step,
             label=None if label is None else "yes" if label else "no",
             event=event,
+            min_spread=min_spread,
             superseded=superseded,
         )
         matching = conditions(wanted)

@@ -14,14 +14,14 @@ from vlmrb.events import shows_progress
 from vlmrb.store import tables as t
 from vlmrb.store.encoding import decode_frames, decode_snapshots, encode_frames, encode_snapshots
 from vlmrb.store.text import clean, finite
-from vlmrb.types import CLIPS_PER_RUN, Clip, ClipReplay, ClipScore, ClipSummary, Episode, Event
+from vlmrb.types import CLIPS_PER_RUN, Clip, ClipReplay, ClipScore, ClipSummary, Episode, Event, Vote, spread
 
-_FOR_FILTERS = ("event_names", "label", "probability", "prompt_id", "disagreement")  # columns of clips
+_FOR_FILTERS = ("event_names", "label", "probability", "prompt_id", "disagreement", "spread")  # columns of clips
 
 SCORE_COLUMNS = [
     t.scores.c[name]
-    for name in ("clip_id", "probability", "answers", "yes_logit", "no_logit", "threshold", "scorer", "model", "revision",
-                 "prompt_id", "frame_indices", "latency_s", "error", "asked", "logits")
+    for name in ("clip_id", "probability", "answers", "votes", "yes_logit", "no_logit", "threshold", "scorer", "model",
+                 "revision", "prompt_id", "frame_indices", "latency_s", "error", "asked", "logits")
 ]  # fmt: skip
 
 MAX_EVENT_NAME, MAX_EVENT_NAMES = 60, 400
@@ -109,6 +109,7 @@ def score_row(run_id: int, score: ClipScore) -> _Rows:
         "created_at": time.time(),
         "probability": probability,
         "answers": [finite(answer) for answer in score.answers] if len(score.answers) > 1 else None,
+        "votes": [_vote_row(vote) for vote in score.votes] or None,
         "yes_logit": finite(score.yes_logit),
         "no_logit": finite(score.no_logit),
         "threshold": float(score.threshold),
@@ -125,21 +126,27 @@ def score_row(run_id: int, score: ClipScore) -> _Rows:
     }
 
 
+def _vote_row(vote: Vote) -> list[Any]:
+    answers = [finite(answer) for answer in vote.answers]
+    return [clean(vote.member), answers, round(finite(vote.latency_s) or 0.0, 6), clean(vote.error)]
+
+
+def votes_of(stored: list[list[Any]] | None) -> tuple[Vote, ...]:
+    """The column `votes` as records."""
+    return tuple(Vote(member, tuple(answers), latency_s, error) for member, answers, latency_s, error in stored or ())
+
+
+def spread_of(row: _Rows) -> float | None:
+    """The `spread` of the clip of a row of `scores`."""
+    answers = row.get("answers") or [row["probability"]]  # rows that an earlier version set aside lack columns
+    return spread(answers, votes_of(row.get("votes")))
+
+
 def trial_score_row(trial_id: int, score: ClipScore) -> _Rows:
     """The row of `trial_scores`."""
     row = score_row(0, score)
-    names = (
-        "clip_id",
-        "probability",
-        "answers",
-        "logits",
-        "yes_logit",
-        "no_logit",
-        "frame_indices",
-        "latency_s",
-        "error",
-        "asked",
-    )
+    names = ("clip_id", "probability", "answers", "votes", "logits", "yes_logit", "no_logit", "frame_indices", "latency_s",
+             "error", "asked")  # fmt: skip
     return {"trial_id": trial_id, **{name: row[name] for name in names}}
 
 
@@ -204,7 +211,7 @@ def clip_score(row: Row[Any]) -> ClipScore:
 def _score(values: _Rows) -> ClipScore:
     lists = {"frame_indices": tuple(values["frame_indices"]), "answers": tuple(values["answers"] or ())}
     lists["logits"] = tuple((yes, no) for yes, no in values["logits"] or ())
-    return ClipScore(**(values | lists))
+    return ClipScore(**(values | lists | {"votes": votes_of(values["votes"])}))
 
 
 def snapshots(row: Row[Any]) -> np.ndarray:

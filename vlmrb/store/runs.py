@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, exists, false, func, insert, or_, select, update
 
 from vlmrb.errors import NotFoundError, RunBusyError
+from vlmrb.panels import listed_scorer
 from vlmrb.replay.registry import replay_methods
 from vlmrb.store import tables as t
 from vlmrb.store.batches import delete_some, in_batches
@@ -313,7 +314,7 @@ def default_name(config: dict[str, Any]) -> str:
     """A name such as 'DoorKey-8x8 dqn vlm(oracle) s0'; '+play' if the run starts with scripted play."""
     env = str(config.get("env", "run")).removeprefix("MiniGrid-").removesuffix("-v0")
     method = replay_methods().get(config.get("replay", ""))
-    details = [config["scorer"]] if method is not None and method.labels and config.get("scorer") else []
+    details = [listed_scorer(config["scorer"])] if method is not None and method.labels and config.get("scorer") else []
     details += [f"base {config['base']}"] if config.get("base", "uniform") != "uniform" else []
     words = f"({', '.join(details)})" if details else ""
     play = " +play" if config.get("play_steps") else ""

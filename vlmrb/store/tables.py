@@ -56,6 +56,11 @@ def _answers() -> Column[Any]:
     return Column("answers", JSON(none_as_null=True))
 
 
+def _votes() -> Column[Any]:
+    """What each member of a vote or cascade said, [[member, [P(yes), …], latency in s, error], …]; NULL for a scorer alone."""
+    return Column("votes", JSON(none_as_null=True))
+
+
 runs = Table(
     "runs",
     metadata,
@@ -147,6 +152,7 @@ clips = Table(
     Column("disagreement", Float),  # |probability − progress|
     Column("human_label", Boolean),  # the right label according to the newest human verdict
     Column("mission", Text, nullable=False, server_default=""),
+    Column("spread", Float),  # of the newest score: largest − smallest P(yes) among its voters; NULL for fewer than two
     UniqueConstraint("run_id", "number"),
 )
 # Everything that clips are filtered and sorted by, so that only the rows of the page are read. Ids sort by run, then by
@@ -164,6 +170,7 @@ Index(
     clips.c.prompt_id,
     clips.c.disagreement,
     clips.c.human_label,
+    clips.c.spread,
     clips.c.event_names,
 )
 
@@ -197,6 +204,7 @@ scores = Table(
     Column("created_at", Float, nullable=False),
     Column("probability", Float),
     _answers(),
+    _votes(),
     Column("yes_logit", Float),
     Column("no_logit", Float),
     Column("threshold", Float, nullable=False),
@@ -283,6 +291,7 @@ trial_scores = Table(
     _clip_id(primary_key=True, autoincrement=False),
     Column("probability", Float),
     _answers(),
+    _votes(),
     Column("yes_logit", Float),
     Column("no_logit", Float),
     Column("frame_indices", JSON, nullable=False),

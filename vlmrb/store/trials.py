@@ -12,7 +12,7 @@ from vlmrb.errors import ConfigError, NotFoundError, RunBusyError
 from vlmrb.store import tables as t
 from vlmrb.store.database import Database
 from vlmrb.store.liveness import holder, is_alive, watch
-from vlmrb.store.records import trial_score_row, upsert
+from vlmrb.store.records import trial_score_row, upsert, votes_of
 from vlmrb.store.text import clean, plain
 from vlmrb.types import CLIPS_PER_RUN, ClipScore, Trial, TrialStatus
 
@@ -190,7 +190,7 @@ def _score(trial: Row[Any], row: Row[Any]) -> ClipScore:
     return ClipScore(
         row.clip_id, row.probability, row.yes_logit, row.no_logit, trial.threshold, trial.scorer, trial.model, trial.revision,
         trial.prompt_id, tuple(row.frame_indices), row.latency_s, row.error, tuple(row.answers or ()),
-        row.asked, tuple((yes, no) for yes, no in row.logits or ()),
+        row.asked, tuple((yes, no) for yes, no in row.logits or ()), votes_of(row.votes),
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Float, bindparam, case, func, insert, select,
 
 from vlmrb.errors import StoreBusyError
 from vlmrb.store import tables as t
-from vlmrb.store.records import clip_replay_row, clip_rows, episode_row, event_row, score_row, upsert
+from vlmrb.store.records import clip_replay_row, clip_rows, episode_row, event_row, score_row, spread_of, upsert
 from vlmrb.store.text import clean, finite
 from vlmrb.types import Clip, ClipReplay, ClipScore, Episode, Event
 
@@ -273,7 +273,7 @@ def _write_scores(connection: Connection, rows: list[dict[str, Any]]) -> None:
     newest: dict[int, dict[str, Any]] = {}  # by clip; the last one wins
     for row, score_id in zip(rows, returned.scalars(), strict=True):
         of_clip = {name: row[name] for name in ("label", "probability", "prompt_id")}
-        newest[row["clip_id"]] = {"of_clip": row["clip_id"], "score_id": score_id, **of_clip}
+        newest[row["clip_id"]] = {"of_clip": row["clip_id"], "score_id": score_id, "spread": spread_of(row), **of_clip}
     in_order = [newest[clip_id] for clip_id in sorted(newest)]  # every writer uses this order, so that two never deadlock
     connection.execute(_NEWEST_SCORE, in_order)
 
@@ -282,7 +282,7 @@ _NEWEST_SCORE = (
     update(t.clips)
     .where(t.clips.c.clip_id == bindparam("of_clip"))
     .values(
-        **{name: bindparam(name) for name in ("score_id", "label", "probability", "prompt_id")},
+        **{name: bindparam(name) for name in ("score_id", "label", "probability", "prompt_id", "spread")},
         disagreement=func.abs(bindparam("probability", type_=Float) - case((t.clips.c.progress, 1.0), else_=0.0)),
     )
 )

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from vlmrb.agents import Agent
-from vlmrb.config import TrainConfig, is_control
+from vlmrb.config import TrainConfig
 from vlmrb.curriculum import Curriculum, Ruling
 from vlmrb.envs import make_renderer
 from vlmrb.errors import ConfigError, NotFoundError, ScorerError, StoreBusyError
 from vlmrb.labels import LabelRule, Labels
 from vlmrb.metrics import Counters, MeanMetrics
+from vlmrb.panels import reads_prompt
 from vlmrb.replay import ReplayBuffer
 from vlmrb.replay.sampling import check_finite
 from vlmrb.scoring import ScorerOptions, ScoringWorker, make_scorer, picture_notice, prompt_notice
@@ -157,7 +158,7 @@ class Labelling:
     @property
     def controlled(self) -> bool:
         """Whether the scorer is a control scorer, which reads no prompt."""
-        return self._config.scorer is not None and is_control(self._config.scorer)
+        return self._config.scorer is not None and not reads_prompt(self._config.scorer)
 
     def hold(self, question: int | None) -> None:
         """Let this question rule, from 0; None gives the say back to the curriculum, or to all questions.
@@ -248,7 +249,8 @@ class Labelling:
         backlog = len(self._earlier) + (worker.backlog if worker is not None else 0)
         counted = replace(self._counters, dropped=dropped)
         reason = worker.unknown.reason if worker is not None else ""
-        return counted.taken(backlog=backlog, unknown_reason=reason, scoring_error=self.failure, prompt_notice=self.notice)
+        notice = self.notice or (worker.silence if worker is not None else "")
+        return counted.taken(backlog=backlog, unknown_reason=reason, scoring_error=self.failure, prompt_notice=notice)
 
     @property
     def unanswered(self) -> str:

@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from vlmrb.config import TrainConfig, feedback_for, is_control, make_config
+from vlmrb.config import TrainConfig, feedback_for, make_config
 from vlmrb.errors import CheckpointError, ConfigError, NotFoundError, ScorerError
+from vlmrb.panels import Member, parse_member, reads_prompt
 from vlmrb.replay import replay_method
 from vlmrb.rescoring import score_clips
-from vlmrb.scoring import ScorerOptions
+from vlmrb.scoring import ScorerOptions, frames_at
 from vlmrb.store import Store
 from vlmrb.train.resuming import Learned
 from vlmrb.types import ClipScore, ClipSummary, Lineage, Prompt
@@ -243,13 +244,13 @@ class TakeOver:
     def _known_scores(self, clips: list[ClipSummary], prompt: Prompt) -> dict[int, ClipScore]:
         """The newest answer to the branch's question in the store, by clip."""
         config = self._learned.config
-        prompt_id = None if is_control(config.scorer) else prompt.prompt_id
+        prompt_id = prompt.prompt_id if reads_prompt(config.scorer) else None
         length = {clip.clip_id: clip.length for clip in clips}
         return {
             score.clip_id: score
             for run_id in sorted({clip.run_id for clip in clips})
             for score in self._store.scores_of_run(run_id, config.scorer, prompt_id)
-            if score.clip_id in length and not score.error and _fits(score, config.scorer_frames, length[score.clip_id])
+            if score.clip_id in length and not score.error and _fits(score, config, length[score.clip_id])
         }
 
     def _score(self, clips: list[ClipSummary], prompt: Prompt) -> list[ClipScore]:
@@ -275,9 +276,15 @@ class TakeOver:
             return []
 
 
-def _fits(score: ClipScore, frames: int | None, length: int) -> bool:
-    """Whether a score was given for as many frames as the settings say."""
-    return frames is None or not score.frame_indices or len(score.frame_indices) == min(frames, length)
+def _fits(score: ClipScore, config: TrainConfig, length: int) -> bool:
+    """Whether a score was given as the settings say: for as many frames and, by a panel, with the same threshold."""
+    if score.votes and score.threshold != config.threshold:
+        return False  # it decides what a majority is, and where a cascade is in doubt
+    if config.scorer_frames is None or not score.frame_indices:
+        return True
+    members = [parse_member(vote.member) for vote in score.votes] or [Member(score.scorer)]
+    shown = {at for member in members if not member.is_control for at in frames_at(length, member.frames or config.scorer_frames)}
+    return len(score.frame_indices) == len(shown)
 
 
 def _prefixed(state: dict[str, Any], prefix: str) -> dict[str, Any]:

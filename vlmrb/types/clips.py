@@ -102,6 +102,8 @@ class ClipFilter:
         event: a simulator event's name ('opened') or name and object ('opened door').
         prompt_id: scored with this prompt.
         agreement: whether the label agrees with the simulator's progress events; clips without a label are left out.
+        min_spread: smallest spread of P(yes) among the members of a vote or cascade (`ClipScore.spread`), inclusive; clips that
+            fewer than two have an answer to are left out.
         human: whether a person agrees with the label; 'any' and 'none': with and without a human label.
         superseded: include clips that a resumed run has superseded.
     """
@@ -112,6 +114,7 @@ class ClipFilter:
     label: Literal["yes", "no", "unknown", "unscored"] | None = None
     min_probability: float | None = None
     max_probability: float | None = None
+    min_spread: float | None = None
     event: str | None = None
     prompt_id: int | None = None
     agreement: Literal["agrees", "disagrees"] | None = None
@@ -119,8 +122,8 @@ class ClipFilter:
     superseded: bool = False
 
 
-ClipOrder = Literal["newest", "oldest", "score_high", "score_low", "disagreement"]
-"""By clip id, by P(yes), or by |P(yes) − progress| (largest first); clips without P(yes) come last."""
+ClipOrder = Literal["newest", "oldest", "score_high", "score_low", "disagreement", "spread"]
+"""By clip id, by P(yes), by |P(yes) − progress|, or by the spread among voters (largest first); clips without it come last."""
 
 
 @dataclass(frozen=True, slots=True)

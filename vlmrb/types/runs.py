@@ -27,7 +27,7 @@ class RunCounters:
         backlog: clips waiting for their score.
         unknown_reason: why most of the unknown answers are unknown, or ''.
         scoring_error: why scoring has stopped, or ''.
-        prompt_notice: what the scorer cannot interpret, or ''.
+        prompt_notice: what the scorer cannot interpret, or which of its members does not answer; or ''.
         store_notice: since when the store is busy, or how long it was; or ''.
         checkpoint_notice: which kept checkpoints are missing, and why; or ''.
         environment_notice: which episodes were cut off in evaluation, or which reports of success cannot be used; or ''.

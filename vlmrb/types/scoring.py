@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
@@ -83,6 +84,23 @@ _QUESTION = re.compile(r"(?:\[([+-]?\d{1,9}(?:\.\d{0,9})?)\]\s*)?(.*)", re.DOTAL
 
 
 @dataclass(frozen=True, slots=True)
+class Vote:
+    """What one member of a vote or cascade said about a clip.
+
+    Attributes:
+        member: its name, such as 'embedded@frames=4'.
+        answers: its P(yes) to each question that the score has an answer to; None for unknown ones, also if it was down.
+        latency_s: its time for this clip in seconds (its part of the batch, without rendering).
+        error: why an answer is missing, or ''.
+    """
+
+    member: str
+    answers: tuple[float | None, ...]
+    latency_s: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ClipScore:
     """A scorer's answer about a clip, or its answers to a set of questions.
 
@@ -95,7 +113,8 @@ class ClipScore:
         threshold: the label is yes if probability ≥ threshold.
         scorer: back-end string, such as 'hf:/models/plm' or 'oracle'.
         model: name of the model or control scorer.
-        revision: commit hash or content fingerprint of the model; '' if there is none.
+        revision: commit hash or content fingerprint of the model; '' if there is none. Of a vote or cascade, those of its
+            members' models, in order, with | between them.
         prompt_id: the stored prompt version that was asked; None for control scorers, which read no prompt.
         frame_indices: frames of the clip shown to the model; empty for control scorers.
         latency_s: worker time for this clip in seconds (its part of the batch, including rendering).
@@ -103,6 +122,7 @@ class ClipScore:
         answers: P(yes) of each question, in order; None for unknown ones. Without it, `(probability,)`.
         logits: of each of several answers, its yes_logit and no_logit; empty if there is one answer, or where nobody knows them.
         asked: the prompt's text with its placeholders filled in; '' if it has none.
+        votes: of a vote or cascade, what each member said that was asked; else empty.
     """
 
     clip_id: int
@@ -120,6 +140,7 @@ class ClipScore:
     answers: tuple[float | None, ...] = ()
     asked: str = ""
     logits: tuple[tuple[float | None, float | None], ...] = ()
+    votes: tuple[Vote, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.answers:
@@ -134,6 +155,19 @@ class ClipScore:
     def labels(self) -> tuple[bool | None, ...]:
         """The label of each answer."""
         return tuple(None if answer is None else answer >= self.threshold for answer in self.answers)
+
+    @property
+    def spread(self) -> float | None:
+        """Largest minus smallest P(yes) among the voters, for the answer that stands for the clip; None for fewer than two."""
+        return spread(self.answers, self.votes)
+
+
+def spread(answers: Sequence[float | None], votes: Sequence[Vote]) -> float | None:
+    """See `ClipScore.spread`; of a score's answers, the largest stands for the clip (the first of these)."""
+    known = [-1.0 if answer is None else answer for answer in answers]
+    at = known.index(max(known))
+    voted = [said for vote in votes if at < len(vote.answers) and (said := vote.answers[at]) is not None]
+    return max(voted) - min(voted) if len(voted) > 1 else None
 
 
 class FrameRenderer(Protocol):
@@ -167,6 +201,9 @@ class ClipScorer(Protocol):
 
     def score(self, requests: list[ScoringRequest], prompt: Prompt) -> list[ClipScore]:
         """One score per request, in order, with an answer to each of the prompt's questions.
+
+        A back end of several, which are asked one after another, has two more attributes: `parts`, how many, and `samplings`, a
+        tuple of the numbers of frames that they look at. Its requests hold the frames of all of them.
 
         `latency_s` may stay 0: the worker fills it in.
 

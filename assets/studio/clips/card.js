@@ -2,6 +2,9 @@
 import { count, h, page } from "../studio.js";
 import { movingThumbnail } from "./film.js";
 
+/** Voters that are at least this far apart get a flag. */
+const WIDE = 0.3;
+
 const LABEL_WORDS = { yes: "yes", no: "no", unknown: "unknown", unscored: "not scored" };
 
 /** P(yes), formatted the same everywhere. */
@@ -24,7 +27,7 @@ export function eventWords(events) {
   return events.length ? events.join(" · ") : "no events";
 }
 
-/** Flags: the label contradicts the events, a person's verdict, superseded. */
+/** Flags: the label contradicts the events, voters disagree, a person's verdict, superseded. */
 export function marks(clip) {
   return [
     clip.agrees === false
@@ -36,6 +39,15 @@ export function marks(clip) {
               : "The simulator saw no progress, but the label is yes",
           },
           "≠ events",
+        )
+      : null,
+    clip.spread >= WIDE
+      ? h(
+          "span.flag",
+          { title: `The voters' P(yes) are ${chance(clip.spread)} apart` },
+          "voters ",
+          h("span.num", {}, chance(clip.spread)),
+          " apart",
         )
       : null,
     clip.human
@@ -101,6 +113,7 @@ function spoken(clip) {
     Number.isFinite(clip.probability) ? `probability of yes ${chance(clip.probability)}` : "",
     eventWords(clip.events),
     clip.agrees === false ? "label disagrees with the events" : "",
+    clip.spread >= WIDE ? `voters ${chance(clip.spread)} apart` : "",
     clip.human ? `a person ${clip.human}` : "",
   ];
   return words.filter(Boolean).join("; ");

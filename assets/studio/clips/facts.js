@@ -42,6 +42,7 @@ function answerSection({ scores }) {
     h("div.answer-line", {}, labelChip({ label: score.label, probability: null }), probabilityMeter(score)),
     score.error ? h("p.warning", {}, score.error) : null,
     answersTable(score),
+    votesTable(score),
     pairs([
       [
         "raw logits",
@@ -90,6 +91,50 @@ function answersTable({ answers }) {
           h("td", {}, question),
           h("td", {}, labelChip({ label, probability: null })),
           h("td.num", {}, chance(probability)),
+        ),
+      ),
+    ),
+  );
+}
+
+/** What each member of a vote or cascade said; to a set of questions, one column each. */
+function votesTable({ votes, panel, spread, answers }) {
+  if (!votes.length) return null;
+  const set = votes[0].answers.length > 1;
+  const columns = set
+    ? votes[0].answers.map((_, at) => h("th", { scope: "col", title: answers[at]?.question }, `Q${at + 1}`))
+    : ["label", "P(yes)"].map((name) => h("th", { scope: "col" }, name));
+  const said = (vote) =>
+    set
+      ? vote.answers.map((answer, at) => h("td.num", { class: `num vote-${vote.labels[at]}` }, chance(answer)))
+      : [
+          h("td", {}, labelChip({ label: vote.labels[0], probability: null })),
+          h("td.num", {}, chance(vote.answers[0])),
+        ];
+  return h(
+    "div.table-wrap",
+    {},
+    h(
+      "table.table.compact.votes",
+      {},
+      h("caption", {}, panel, Number.isFinite(spread) ? ` They are ${chance(spread)} apart.` : ""),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "member"), columns, h("th", { scope: "col" }, "time"))),
+      h(
+        "tbody",
+        {},
+        votes.map((vote) =>
+          h(
+            "tr",
+            {},
+            h(
+              "td",
+              {},
+              h("span.mono", {}, vote.member),
+              vote.error ? h("div.small-text.vote-error", {}, vote.error) : null,
+            ),
+            said(vote),
+            h("td.num", {}, vote.latency_s > 0 ? `${number(1000 * vote.latency_s, 2)} ms` : "–"),
+          ),
         ),
       ),
     ),

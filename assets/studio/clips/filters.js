@@ -13,6 +13,7 @@ export const FILTERS = [
   "max_step",
   "min_p",
   "max_p",
+  "min_spread",
   "superseded",
 ];
 
@@ -53,6 +54,7 @@ const CHOICES = {
       ["score_high", "highest P(yes) first"],
       ["score_low", "lowest P(yes) first"],
       ["disagreement", "furthest from the events"],
+      ["spread", "voters furthest apart"],
     ],
   ],
 };
@@ -82,6 +84,13 @@ export class FilterBar {
       this.#menu("prompt", "Prompt"),
       this.#range("Steps", "min_step", "max_step", { min: 0, step: 1, class: "wide-number" }),
       this.#range("P(yes)", "min_p", "max_p", { min: 0, max: 1, step: "any" }),
+      this.#least("Voters differ by", "min_spread", {
+        min: 0,
+        max: 1,
+        step: "any",
+        class: "least",
+        title: "Largest minus smallest P(yes) among the members of a vote or cascade",
+      }),
     );
     this.order = this.#select("order");
     const superseded = h("input", {
@@ -160,17 +169,29 @@ export class FilterBar {
     return h("label.field", {}, words, control);
   }
 
-  #range(words, low, high, { class: kind = "", ...limits }) {
-    const input = (name, place) =>
-      (this.controls[name] = h("input.input", {
-        type: "number",
-        placeholder: place,
-        "aria-label": `${words} ${place}`,
-        class: `input ${kind}`,
-        oninput: debounce((event) => event.target.validity.valid && this.onchange({ [name]: event.target.value }), 400),
-        ...limits,
-      }));
-    return h("div.field", {}, words, h("div.range", {}, input(low, "from"), input(high, "to")));
+  #range(words, low, high, limits) {
+    return h(
+      "div.field",
+      {},
+      words,
+      h("div.range", {}, this.#number(words, low, "from", limits), this.#number(words, high, "to", limits)),
+    );
+  }
+
+  #least(words, name, limits) {
+    return h("div.field", {}, words, this.#number(words, name, "at least", limits));
+  }
+
+  #number(words, name, place, { class: kind = "", ...limits }) {
+    this.controls[name] = h("input.input", {
+      type: "number",
+      placeholder: place,
+      "aria-label": `${words} ${place}`,
+      class: `input ${kind}`,
+      oninput: debounce((event) => event.target.validity.valid && this.onchange({ [name]: event.target.value }), 400),
+      ...limits,
+    });
+    return this.controls[name];
   }
 
   /** Show a value from the URL even if no menu offers it (any more). */

@@ -263,9 +263,8 @@ class PromptLab {
   }
 
   scorerNote() {
-    this.note.textContent = this.isControl(this.scorer.value)
-      ? `${this.scorer.value.trim().split(":")[0]} is a control scorer: it does not read the prompt. ` +
-        "Choose a model (embedded, hf:… or openai:…) to try a prompt."
+    this.note.textContent = this.ignoresPrompt(this.scorer.value)
+      ? `${this.scorer.value.trim()} does not read the prompt. Choose a model (embedded, hf:… or openai:…) to try a prompt.`
       : "The sample is spread over the runs. If possible, half of it shows progress, " +
         "so its positive rate differs from that of the runs.";
   }
@@ -398,7 +397,7 @@ class PromptLab {
       active ? bar(view.scored / view.total, "clips scored") : null,
       view.prompt
         ? h("blockquote.asked", {}, h("strong", {}, reference(view.prompt)), " ", view.prompt.text)
-        : h("p.notice", {}, `${view.scorer} is a control scorer and reads no prompt: these results do not depend on the prompt.`),
+        : h("p.notice", {}, `${view.scorer} reads no prompt: these results do not depend on it.`),
       view.rule ? h("p.muted.lab-note", {}, `In these figures, ${view.rule}.`) : null,
       view.notices.map((words) => h("p.warning", {}, words)),
       view.error ? problem(view.error) : null,
@@ -636,13 +635,18 @@ class PromptLab {
   /** The effect of a new prompt on a run. */
   meaning(id) {
     const scorer = this.library.runs.find((run) => run.run_id === id)?.scorer ?? "";
-    return this.isControl(scorer)
-      ? `its control scorer, ${scorer}, reads no prompt, so labels do not change`
+    return this.ignoresPrompt(scorer)
+      ? `its scorer, ${scorer}, does not read it, so labels do not change`
       : "later clips are scored with it";
   }
 
-  isControl(scorer) {
-    return this.data.controls.includes(scorer.trim().split(":")[0]);
+  /** Whether nobody reads the prompt: control scorers do not, and members with a prompt of their own do not. */
+  ignoresPrompt(scorer) {
+    const members = scorer
+      .trim()
+      .replace(/^(vote:((mean|majority):)?|cascade:)/, "")
+      .split("|");
+    return members.every((member) => this.data.controls.includes(member.trim().split(":")[0]) || member.includes("@prompt="));
   }
 
   // -- earlier trials

@@ -75,18 +75,17 @@ export class LiveControls {
       oninput: () => this.typed(),
     });
     this.promptReason = h("p.run-reason");
-    const ignoresPrompt = /^(oracle|reward|random)/.test(this.facts.scorer);
     this.prompt = h(
       "fieldset",
       {},
       h("legend", {}, "Prompt: the question asked about later clips"),
       this.menu,
       this.text,
-      ignoresPrompt
+      this.facts.scorer && !this.facts.reads_prompt
         ? h(
             "p.muted",
             {},
-            `The control scorer ${this.facts.scorer} reads no prompt: a change is recorded but has no effect on its answers.`,
+            `The scorer ${this.facts.scorer} does not read this prompt: a change is recorded but has no effect on its answers.`,
           )
         : null,
       button("Apply prompt", () => this.applyPrompt(), { kind: "small" }),

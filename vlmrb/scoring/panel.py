@@ -1,0 +1,207 @@
+"""`vote:` and `cascade:` scorers: several back ends that answer together. `vlmrb.panels` says what their names and rules mean.
+
+Members that name the same scorer share one back end, so that a model is loaded once, however often and with whatever frames and
+prompts it is asked. Frames are drawn once for all members.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from vlmrb.errors import ScorerError
+from vlmrb.events import PROGRESS_KINDS
+from vlmrb.panels import Member, Panel, combine, in_doubt, reads_prompt
+from vlmrb.scoring.prompts import resolve_prompt
+from vlmrb.scoring.reasons import checked
+from vlmrb.scoring.worker import frames_at
+from vlmrb.scoring.yes_no import Answer, decide
+from vlmrb.types import ClipScore, ClipScorer, Prompt, ScoringRequest, Vote
+
+REST = 9.0
+"""A member that fails is left alone for this many times as long as its failure took: one that is down for long, with all the
+retries of its back end, then takes a tenth of the time."""
+
+
+class PanelScorer:
+    """Scores clips with the members of a vote or cascade.
+
+    A member that fails has no vote on the clips that it was asked about, and the others decide without it. It is asked again
+    after a rest (`REST`), or before that if nobody else answers.
+
+    Where the members do not all answer the same number of questions (`oracle` has an answer for each kind of progress, other
+    controls have one), what each says of the clip as a whole is combined, and the score has one answer.
+
+    Attributes:
+        parts: number of its members.
+        samplings: numbers of frames per clip that they look at.
+        frames_per_clip: the largest of these.
+    """
+
+    def __init__(self, scorer: str, panel: Panel, threshold: float, make: Callable[[str], ClipScorer]) -> None:
+        """Create the back ends of all members.
+
+        Args:
+            scorer: the string that selected this back end; stored with every score.
+            panel: what it means.
+            threshold: the label is yes if P(yes) ≥ threshold; for members as well as for their answer together.
+            make: creates the back end of a scorer's string.
+
+        Raises:
+            ScorerError: that of a member cannot be created.
+        """
+        self._scorer, self._panel, self._threshold = scorer, panel, threshold
+        self._backends: dict[str, ClipScorer] = {}
+        for member in panel.members:
+            try:
+                if member.scorer not in self._backends:
+                    self._backends[member.scorer] = make(member.scorer)
+            except ScorerError as error:
+                self.close()
+                raise type(error)(f"scorer: the member {member} of {scorer} cannot be created: {error}") from error
+        self._voters = [_Voter(member, self._backends[member.scorer]) for member in panel.members]
+        self.parts = len(self._voters)
+        self.samplings = tuple(sorted({voter.frames for voter in self._voters}))
+        self.frames_per_clip = self.samplings[-1]
+
+    def score(self, requests: list[ScoringRequest], prompt: Prompt) -> list[ClipScore]:
+        """One score per request, in order; a clip that no member has an answer to is unknown.
+
+        Raises:
+            ScorerError: no member answers.
+        """
+        if not requests:
+            return []
+        counts = {voter.questions(prompt) for voter in self._voters}
+        count = counts.pop() if len(counts) == 1 else None
+        ask = self._ask_in_turn if self._panel.rule == "cascade" else self._ask_all
+        votes = ask(requests, prompt, count)
+        failed = [voter.failure for voter in self._voters if voter.failure]
+        if len(failed) == len(self._voters):
+            raise ScorerError(f"scorer {self._scorer}: no member answers: {'; '.join(failed)}")
+        return [self._as_score(request, said, prompt) for request, said in zip(requests, votes, strict=True)]
+
+    def close(self) -> None:
+        """Release the back ends."""
+        for backend in self._backends.values():
+            backend.close()
+
+    def _ask_all(self, requests: list[ScoringRequest], prompt: Prompt, count: int | None) -> list[list[Vote]]:
+        """Each clip's votes."""
+        resting = [voter for voter in self._voters if voter.rests]
+        heard = {voter: voter.ask(requests, prompt, count) for voter in self._voters if voter not in resting}
+        alone = all(voter.failure for voter in heard)
+        heard |= {voter: voter.ask(requests, prompt, count) if alone else voter.missing(requests, count) for voter in resting}
+        return [list(of_clip) for of_clip in zip(*(heard[voter] for voter in self._voters), strict=True)]
+
+    def _ask_in_turn(self, requests: list[ScoringRequest], prompt: Prompt, count: int | None) -> list[list[Vote]]:
+        """Each clip's votes: that of the small member and, if it is in doubt, that of the large one."""
+        small, large = self._voters
+        rested = small.rests
+        firsts = small.missing(requests, count) if rested else small.ask(requests, prompt, count)
+        doubtful = [at for at, vote in enumerate(firsts) if in_doubt(vote.answers, self._panel.doubt, self._threshold)]
+        seconds: dict[int, Vote] = {}
+        if doubtful:
+            asked = [requests[at] for at in doubtful]
+            said = large.missing(asked, count) if large.rests and not small.failure else large.ask(asked, prompt, count)
+            seconds = dict(zip(doubtful, said, strict=True))
+            if rested and large.failure:
+                firsts = small.ask(requests, prompt, count)
+        return [[vote, seconds[at]] if at in seconds else [vote] for at, vote in enumerate(firsts)]
+
+    def _as_score(self, request: ScoringRequest, votes: Sequence[Vote], prompt: Prompt) -> ClipScore:
+        answers = [self._answer(votes, number) for number in range(len(votes[0].answers))]
+        answer = decide(answers, prompt, self._threshold)
+        asked = self._voters[: len(votes)]
+        revisions = dict.fromkeys(voter.revision for voter in self._voters if voter.revision)
+        return ClipScore(
+            clip_id=request.clip.clip_id,
+            probability=answer.probability,
+            yes_logit=None,
+            no_logit=None,
+            threshold=self._threshold,
+            scorer=self._scorer,
+            model=self._scorer,
+            revision="|".join(revisions),
+            prompt_id=prompt.prompt_id if reads_prompt(self._scorer) else None,
+            frame_indices=tuple(sorted({at for voter in asked for at in voter.look(request).frame_indices})),
+            error=answer.error,
+            answers=tuple(each.probability for each in answers),
+            votes=tuple(votes),
+        )
+
+    def _answer(self, votes: Sequence[Vote], number: int) -> Answer:
+        """What the members' answers to one question come to."""
+        probability = combine(self._panel, [vote.answers[number] for vote in votes], self._threshold)
+        reasons = "; ".join(f"{vote.member}: {vote.error}" for vote in votes)
+        return Answer(probability, None, None, f"no member has a usable answer: {reasons}" if probability is None else "")
+
+
+class _Voter:
+    """A member with its back end.
+
+    Attributes:
+        member: its name and settings.
+        frames: number of frames per clip that it looks at.
+        revision: of its model, from its latest score.
+        failure: why it could not be asked last time, or ''.
+    """
+
+    def __init__(self, member: Member, backend: ClipScorer) -> None:
+        self.member, self._backend = member, backend
+        self.frames = 0 if member.is_control else member.frames or backend.frames_per_clip
+        self._prompt = resolve_prompt(member.prompt) if member.prompt else None
+        self.revision, self.failure = "", ""
+        self._rests_until = 0.0
+
+    @property
+    def rests(self) -> bool:
+        """Whether it has failed a short time ago."""
+        return time.monotonic() < self._rests_until
+
+    def questions(self, prompt: Prompt) -> int:
+        """Number of answers that it gives about a clip."""
+        if self.member.is_control:
+            return len(PROGRESS_KINDS) if self.member.scorer == "oracle" else 1
+        return len((self._prompt or prompt).questions)
+
+    def look(self, request: ScoringRequest) -> ScoringRequest:
+        """The request with this member's frames alone, of those that were drawn for all."""
+        indices = frames_at(len(request.clip), self.frames)
+        if indices == request.frame_indices or not set(indices) <= set(request.frame_indices):
+            return request
+        rows = np.searchsorted(request.frame_indices, indices) if indices else np.zeros(0, np.int64)
+        return ScoringRequest(request.clip, request.frames[rows], indices)
+
+    def ask(self, requests: list[ScoringRequest], prompt: Prompt, count: int | None) -> list[Vote]:
+        """Its votes, one per request, with `count` answers each, or with one about the whole clip if that is None.
+
+        If it fails, they have no answers, and `failure` says why.
+        """
+        started = time.monotonic()
+        try:
+            asked = self._prompt or prompt
+            scores = checked(self._backend.score([self.look(request) for request in requests], asked), len(requests), asked)
+        except ScorerError as error:
+            self.failure = str(error) or type(error).__name__
+            now = time.monotonic()
+            self._rests_until = now + REST * (now - started)
+            return self.missing(requests, count)
+        self.failure, self._rests_until = "", 0.0
+        self.revision = scores[-1].revision
+        latency_s = (time.monotonic() - started) / len(scores)
+        return [self._vote(score, count, latency_s) for score in scores]
+
+    def missing(self, requests: Sequence[ScoringRequest], count: int | None) -> list[Vote]:
+        """Votes without answers."""
+        return [Vote(str(self.member), (None,) * (count or 1), 0.0, self.failure)] * len(requests)
+
+    def _vote(self, score: ClipScore, count: int | None, latency_s: float) -> Vote:
+        if count is None:
+            return Vote(str(self.member), (score.probability,), latency_s, score.error if score.probability is None else "")
+        if len(score.answers) != count:
+            error = f"it gave {len(score.answers)} answers to {count} questions"
+            return Vote(str(self.member), (None,) * count, latency_s, error)
+        return Vote(str(self.member), score.answers, latency_s, score.error)
