@@ -116,7 +116,7 @@ def test_a_report_says_whose_votes_are_missing(store: Store) -> None:
         ClipScore(clip.clip_id, 0.9, None, None, 0.5, "cascade:a|b", "", "", None, votes=tuple(votes))
         for clip, votes in zip(clips, voters, strict=True)
     ]
-    assert report(clips, scores).missing_votes == "b gave no answer about 1 of 2 clips (it is down)"
+    assert report(clips, scores, None).missing_votes == "b gave no answer about 1 of 2 clips (it is down)"
     assert report(clips[1:], scores[1:]).missing_votes == ""
 
 

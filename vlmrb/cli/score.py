@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from vlmrb.cli import text
 from vlmrb.cli.options import add_command, add_run_argument, positive_integer, share
 from vlmrb.cli.progress import Progress
-from vlmrb.config import TrainConfig, is_control
+from vlmrb.config import TrainConfig
+from vlmrb.panels import reads_prompt
 from vlmrb.types import ClipScore, ClipSummary, Prompt
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def score_run(arguments: argparse.Namespace) -> int:
         started = time.perf_counter()
         scores = _score(store, clips, prompt, arguments)
         rate = len(clips) / (time.perf_counter() - started)
-    found = report(clips, scores, None if is_control(arguments.scorer) else prompt, arguments.truth)
+    found = report(clips, scores, prompt if reads_prompt(arguments.scorer) else None, arguments.truth)
     if arguments.json:
         who = {"run_id": arguments.run_id, "scorer": arguments.scorer, "model": scores[0].model, "revision": scores[0].revision}
         text.print_json(who | {"prompt": prompt, "clips_per_second": rate} | report_json(found))
