@@ -117,7 +117,7 @@ def test_a_report_says_whose_votes_are_missing(store: Store) -> None:
         for clip, votes in zip(clips, voters, strict=True)
     ]
     assert report(clips, scores, None).missing_votes == "b gave no answer about 1 of 2 clips (it is down)"
-    assert report(clips[1:], scores[1:]).missing_votes == ""
+    assert report(clips[1:], scores[1:], None).missing_votes == ""
 
 
 def test_a_trial_by_vote_keeps_every_vote_and_pins_what_its_members_are_asked(store: Store) -> None:
