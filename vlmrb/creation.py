@@ -14,7 +14,7 @@ from vlmrb.envs import TriedEnvironment, try_env, what_is_tried
 from vlmrb.errors import ConfigError
 from vlmrb.memory import available_memory, in_gib
 from vlmrb.replay.buffer import bytes_per_item
-from vlmrb.scoring import check_scorer, fit_to_pictures, resolve_prompt
+from vlmrb.scoring import check_reads, check_scorer, fit_to_pictures, resolve_prompt
 from vlmrb.store import Store
 from vlmrb.types import ActionSpec, Lineage, ObservationSpec
 
@@ -47,8 +47,8 @@ def check_run(config: TrainConfig, tried: Tried | None = None) -> CheckedRun:
         tried: the environments of runs that were checked just before; this one's is added.
 
     Raises:
-        VlmrbError: the environment, scorer, prompt or device cannot be used, the agent does not support the environment's
-            actions, or the replay buffer is larger than the memory.
+        VlmrbError: the environment, scorer, prompt or device cannot be used, the scorer cannot read the clips, the agent does not
+            support the environment's actions, or the replay buffer is larger than the memory.
     """
     if config.scorer is not None:
         check_scorer(config.scorer)
@@ -61,6 +61,8 @@ def check_run(config: TrainConfig, tried: Tried | None = None) -> CheckedRun:
     if key not in tried:
         tried[key] = try_env(config)
     env = tried[key]
+    if config.scorer is not None:
+        check_reads(config.scorer, env.render_spec)
     check_agent(config, env.action_spec)
     check_memory(config, env.observation_spec, env.action_spec)
     return CheckedRun(with_fitting_scorer(config, env.render_spec), env.render_spec, env.success_rule)

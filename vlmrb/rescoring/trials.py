@@ -14,7 +14,7 @@ from vlmrb.config import is_control, make_config
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.rescoring.judging import AgreementReport, report
 from vlmrb.rescoring.scoring import ScoringProgress, score_clips
-from vlmrb.scoring import ScorerOptions, check_scorer, fit_to_pictures, picture_notice, prompt_notice, resolve_prompt
+from vlmrb.scoring import ScorerOptions, check_reads, check_scorer, fit_to_pictures, picture_notice, prompt_notice, resolve_prompt
 from vlmrb.store import Store, patiently
 from vlmrb.types import ClipScore, ClipSummary, Prompt, Trial
 
@@ -115,8 +115,12 @@ def fit_to_runs(scorer: str, store: Store, run_ids: Iterable[int]) -> str:
     Raises:
         NotFoundError: one of the runs does not exist.
         ConfigError: it stands for different models in different runs.
+        ScorerSetupError: it cannot read their clips.
     """
-    fitting = {fit_to_pictures(scorer, store.run(run_id).render_spec) for run_id in run_ids} or {scorer}
+    recipes = [store.run(run_id).render_spec for run_id in run_ids]
+    for recipe in recipes:
+        check_reads(scorer, recipe)
+    fitting = {fit_to_pictures(scorer, recipe) for recipe in recipes} or {scorer}
     if len(fitting) > 1:
         raise ConfigError(f"runs: {scorer!r} is one model for grid worlds and another for robots; create a trial for each kind")
     return fitting.pop()

@@ -24,7 +24,8 @@ import numpy as np
 from vlmrb import errors
 from vlmrb.errors import ScorerDiedError, ScorerError
 from vlmrb.scoring.reasons import UnknownAnswers, checked
-from vlmrb.types import Clip, ClipScore, ClipScorer, FrameRenderer, Prompt, ScoringRequest
+from vlmrb.scoring.transcripts import spell_out
+from vlmrb.types import Clip, ClipScore, ClipScorer, FrameRenderer, Prompt, ScoringRequest, TextRenderer
 
 STARTS = 4
 """Tries per batch, each in a new process after the last one died, before scoring fails."""
@@ -313,9 +314,12 @@ def _score(backend: ClipScorer, renderer: FrameRenderer, clips: list[Clip], prom
 
 
 def make_request(clip: Clip, renderer: FrameRenderer, frames_per_clip: int) -> ScoringRequest:
-    """Render `frames_per_clip` evenly spaced frames of the clip, always including the last one."""
+    """Render `frames_per_clip` evenly spaced frames of the clip, always including the last one; of text, write so many steps."""
     count = min(frames_per_clip, len(clip))
     if count == 0:
         return ScoringRequest(clip, np.zeros((0, 0, 0, 3), np.uint8), ())
+    if isinstance(renderer, TextRenderer):
+        transcript, steps = spell_out(renderer.texts(clip.snapshots), count)
+        return ScoringRequest(clip, np.zeros((0, 0, 0, 3), np.uint8), steps, transcript)
     indices = np.unique(np.linspace(len(clip) - 1, 0, count).round().astype(int))
     return ScoringRequest(clip, renderer.render(clip.snapshots[indices]), tuple(int(i) for i in indices))

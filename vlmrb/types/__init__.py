@@ -13,7 +13,7 @@ from vlmrb.types.clips import CLIPS_PER_RUN, Clip, ClipFilter, ClipOrder, ClipRe
 from vlmrb.types.jobs import ACTIVE_JOB, Job, JobKind, JobStatus
 from vlmrb.types.live import EDITS, LIVE, LIVE_CHANGES, Change, LiveChange, SetLambda, SetPrompt, SetStatus, Unreadable
 from vlmrb.types.runs import SUCCESS, Lineage, RunCounters, RunFigures, RunListItem, RunStatus, RunSummary
-from vlmrb.types.scoring import ClipScore, ClipScorer, FrameRenderer, Prompt, ScoringRequest
+from vlmrb.types.scoring import ClipScore, ClipScorer, FrameRenderer, Prompt, ScoringRequest, TextRenderer
 from vlmrb.types.spaces import MIN_IMAGE_SIDE, ActionSpec, ObservationSpec
 from vlmrb.types.transitions import AgentUpdate, Batch, Episode, Event, Feedback, ItemId, Transition
 from vlmrb.types.trials import Trial, TrialStatus
@@ -60,6 +60,7 @@ __all__ = [
     "SetPrompt",
     "SetStatus",
     "TdErrorAndScore",
+    "TextRenderer",
     "Transition",
     "Trial",
     "TrialStatus",
