@@ -1,8 +1,14 @@
-"""A language model that a test makes: it answers yes where a transcript shows FrozenLake's agent on the goal."""
+"""A language model and a server that tests make: both answer yes where a transcript shows FrozenLake's agent on the goal."""
 
 from __future__ import annotations
 
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 WORDS = ["<pad>", "<s>", "</s>", "<unk>", "<|im_start|>", "<|im_end|>", "Yes", "No", "[G]", "\n"]
 CHATML = (
@@ -61,3 +67,39 @@ def save_goal_reader(folder: Path) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+class _Answers(BaseHTTPRequestHandler):
+    """Chat completions whose first token follows the rule."""
+
+    def do_GET(self) -> None:
+        self._reply({"data": [{"id": "rule"}]})
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][0]["content"]
+        transcript = asked.split("<transcript>\n", 1)[1].split("</transcript>", 1)[0]
+        words = ("Yes", "No") if "[G]" in transcript else ("No", "Yes")
+        top = [{"token": words[0], "logprob": -0.01}, {"token": words[1], "logprob": -5.0}]
+        self._reply({"choices": [{"logprobs": {"content": [{**top[0], "top_logprobs": top}]}}]})
+
+    def _reply(self, body: dict[str, Any]) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log nothing."""
+
+
+@contextmanager
+def goal_server() -> Iterator[str]:
+    """The scorer string of a server on this machine that answers by the rule."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Answers) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        yield f"openai:http://127.0.0.1:{server.server_address[1]}/v1#rule"
+        server.shutdown()
+        thread.join()

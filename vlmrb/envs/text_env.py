@@ -123,7 +123,7 @@ class TextEnvironment(GymnasiumEnvironment):
                 f"transcript: {self._name} has {len(observed)} observed numbers and {acted} of the action, and 'numbers' writes "
                 f"up to {MAX_NUMBERS}; choose some in a template such as 'step {{step}}: height {{obs[0]:.2f}}'"
             )
-        names = _CLASSIC.get(type(self._env.unwrapped).__name__, ()) if self._is_classic() else ()
+        names: Sequence[str] = _CLASSIC.get(type(self._env.unwrapped).__name__, ()) if self._is_classic() else ()
         names = names if len(names) == len(observed) else observed
         single = "state" if len(observed) == 1 else ""
         parts = [f"{escaped(name) or single or f'obs[{at}]'} {{obs[{at}]}}" for at, name in enumerate(names)]

@@ -27,7 +27,10 @@ def page_size(snapshots: np.ndarray) -> tuple[int, int]:
     Raises:
         StoreCorruptError: these are no texts.
     """
-    pages = [_lines(text) for text in texts_of(snapshots)]
+    return _size([_lines(text) for text in texts_of(snapshots)])
+
+
+def _size(pages: Sequence[Sequence[str]]) -> tuple[int, int]:
     return max([1, *(len(line) for page in pages for line in page)]), max([1, *map(len, pages)])
 
 
@@ -64,13 +67,14 @@ class TextFrames:
         Raises:
             StoreCorruptError: these are no texts.
         """
-        columns, lines = page_size(snapshots)
+        pages = [_lines(text) for text in texts_of(snapshots)]
+        columns, lines = _size(pages)
         columns, lines = self._columns or columns, self._lines or lines
-        letters = sorted({letter for text in texts_of(snapshots) for letter in text} | {" "})
+        letters = sorted({letter for page in pages for line in page for letter in line} | {" "})
         number = {letter: at for at, letter in enumerate(letters)}
-        codes = np.full((len(snapshots), lines, columns), number[" "])
-        for page, text in zip(codes, texts_of(snapshots), strict=True):
-            for row, line in zip(page, _lines(text), strict=False):
+        codes = np.full((len(pages), lines, columns), number[" "])
+        for rows, page in zip(codes, pages, strict=True):
+            for row, line in zip(rows, page, strict=False):
                 row[: len(line)] = [number[letter] for letter in line[:columns]]
         tiles = np.stack([_tile(letter, self._cell) for letter in letters])  # [letters, cell, cell / 2]
         height, width = tiles.shape[1:]
