@@ -283,7 +283,8 @@ class TrainConfig(BaseModel):
     )
     scorer_frames: int | None = _option(
         None,
-        "evenly spaced frames of a clip that a model looks at (default: what the embedded model was made for, otherwise 8)",
+        "evenly spaced frames of a clip that a model looks at (default: what the embedded model was made for, otherwise 8); of a "
+        "transcript, its steps (default: all that fit)",
         "scoring",
         ge=1,
         le=256,

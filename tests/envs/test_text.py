@@ -155,12 +155,23 @@ def test_a_page_is_as_large_as_its_text_up_to_a_limit() -> None:
     texts = [pack(text) for text in ("ab\ncde", "x" * 200, "\n" * 500)]
     snapshots = np.stack([np.pad(text, (0, 500 - len(text))) for text in texts])
     assert page_size(snapshots[:1]) == (3, 2)
-    assert page_size(snapshots[1:2]) == (80, 3)
+    assert page_size(snapshots[1:2]) == (24, 9)
+    assert page_size(snapshots[:2]) == (80, 3)
     assert page_size(snapshots[2:]) == (1, 60)
     renderer = make_renderer({"kind": "text", "cell": 12})
     assert renderer.render(snapshots[:1]).shape == (1, 2 * 12 + 12, 3 * 6 + 12, 3)
     frames = renderer.render(snapshots)
     assert frames.dtype == np.uint8 and len({frame.tobytes() for frame in frames}) == 3
+
+
+def test_a_line_of_numbers_becomes_a_page_that_is_the_same_for_a_part_of_the_clip() -> None:
+    texts = [pack(f"step {10**at}: position -0.5, velocity {0.5 * 10**at:g}, reward -1") for at in range(6)]
+    snapshots = np.stack([np.pad(text, (0, 80 - len(text))) for text in texts])
+    columns, lines = page_size(snapshots)
+    assert columns <= 20 and lines >= 3
+    renderer = make_renderer({"kind": "text", "columns": columns, "lines": lines})
+    apart = [renderer.render(snapshots[at : at + 1])[0] for at in range(6)]
+    np.testing.assert_array_equal(apart, renderer.render(snapshots))
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 4, 3), (2, MAX_BYTES + 1)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import textwrap
 from collections.abc import Sequence
 
@@ -18,6 +19,7 @@ MOST_COLUMNS, MOST_LINES = 80, 60
 """A page's size in letters: longer lines are wrapped, and further lines left out."""
 
 SMALLEST_CELL, LARGEST_CELL = 6, 40
+_FEWEST_COLUMNS = 20
 _PAPER, _INK = np.array([24, 27, 34], np.float32), np.array([226, 230, 236], np.float32)
 
 
@@ -27,7 +29,8 @@ def page_size(snapshots: np.ndarray) -> tuple[int, int]:
     Raises:
         StoreCorruptError: these are no texts.
     """
-    return _size([_lines(text) for text in texts_of(snapshots)])
+    texts = texts_of(snapshots)
+    return _size(_pages(texts, _width(texts)))
 
 
 def _size(pages: Sequence[Sequence[str]]) -> tuple[int, int]:
@@ -67,7 +70,8 @@ class TextFrames:
         Raises:
             StoreCorruptError: these are no texts.
         """
-        pages = [_lines(text) for text in texts_of(snapshots)]
+        texts = texts_of(snapshots)
+        pages = _pages(texts, self._columns or _width(texts))
         columns, lines = _size(pages)
         columns, lines = self._columns or columns, self._lines or lines
         letters = sorted({letter for page in pages for line in page for letter in line} | {" "})
@@ -99,11 +103,23 @@ def texts_of(snapshots: np.ndarray) -> list[str]:
     return unpack(snapshots)
 
 
-def _lines(text: str) -> Sequence[str]:
-    """The lines of a page."""
+def _width(texts: Sequence[str]) -> int:
+    """Columns at which lines are wrapped: a single line becomes a page that is somewhat wider than high."""
+    if any("\n" in text for text in texts):
+        return MOST_COLUMNS
+    longest = max(map(len, texts), default=0)
+    return min(MOST_COLUMNS, max(_FEWEST_COLUMNS, round(math.sqrt(3 * longest))))
+
+
+def _pages(texts: Sequence[str], width: int) -> list[list[str]]:
+    """The lines of each page."""
+    return [_lines(text, width) for text in texts]
+
+
+def _lines(text: str, width: int) -> list[str]:
     wrapped: list[str] = []
     for line in text.split("\n"):
-        wrapped += textwrap.wrap(line, MOST_COLUMNS, replace_whitespace=False) or [""]
+        wrapped += textwrap.wrap(line, width, replace_whitespace=False, break_on_hyphens=False) or [""]
         if len(wrapped) > MOST_LINES:
             return [*wrapped[: MOST_LINES - 1], "…"]
     return wrapped

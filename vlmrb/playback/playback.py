@@ -28,6 +28,7 @@ from vlmrb.types import CLIPS_PER_RUN, FrameRenderer
 THUMBNAIL_FRAMES = 16
 COSTLY_THUMBNAIL_FRAMES = 6  # if a frame takes tens of milliseconds to draw
 _COSTLY = ("mujoco", "ogbench")
+_FLAT = ("minigrid", "text")  # few colours and hard edges
 THUMBNAIL_SIDE = 112
 SHEET_SIDE = 384
 TEXT_SIDE = 640  # of a page, on which long lines have to be legible
@@ -98,7 +99,7 @@ class Playback:
             chosen = few[np.abs(chosen[:, None] - few).argmin(axis=1)]
         drawn, places = np.unique(chosen, return_inverse=True)
         frames = self._draw(clip_id, snapshots[drawn], THUMBNAIL_SIDE)[places]
-        data = webp(grid(frames, len(frames)), lossless=self._kind(clip_id) == "minigrid")
+        data = webp(grid(frames, len(frames)), lossless=self._kind(clip_id) in _FLAT)
         return sheet_of(data, "image/webp", frames, len(frames), chosen)
 
     def _make_sheet(self, clip_id: int) -> Sheet:
@@ -111,7 +112,7 @@ class Playback:
         indexed = palette(frames)
         pictures = enlarge(indexed[0] if indexed else frames, max(1, side // max(height, width)))
         picture = grid(pictures, columns)
-        data = png(picture, indexed[1]) if indexed else webp(picture, lossless=self._kind(clip_id) == "minigrid")
+        data = png(picture, indexed[1]) if indexed else webp(picture, lossless=self._kind(clip_id) in _FLAT)
         return sheet_of(data, "image/png" if indexed else "image/webp", pictures, columns, np.arange(count))
 
     def _frames_of(self, clip_id: int, snapshots: np.ndarray) -> Iterator[np.ndarray]:
