@@ -23,8 +23,8 @@ from vlmrb.store import Store
 from vlmrb.train import resume, train
 from vlmrb.types import ScoringRequest
 
-COMMON = {"env": "FrozenLake-v1", "transcript": "ansi", "total_steps": 1_000, "learning_starts": 1_000, "n_envs": 4,
-          "batch_size": 16, "hidden_size": 16, "eval_interval": 1_000, "seed": 4, "eval_episodes": 1, "buffer_size": 4_000, "clip_length": 8,
+COMMON = {"env": "FrozenLake-v1", "transcript": "ansi", "total_steps": 1_000, "learning_starts": 1_000, "n_envs": 4, "seed": 4,
+          "batch_size": 16, "hidden_size": 16, "eval_interval": 1_000, "eval_episodes": 1, "buffer_size": 4_000, "clip_length": 8,
           "scoring_queue_size": 5_000, "scoring_batch_size": 32, "prompt": "Does the agent reach the goal?"}  # fmt: skip
 """An agent that plays at random reaches the goal in one of 70 episodes."""
 
