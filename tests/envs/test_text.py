@@ -11,7 +11,7 @@ from tests.text_environments import env_id
 from vlmrb.clips import ClipRecorder
 from vlmrb.config import make_config
 from vlmrb.envs import make_env, make_renderer, page_size, try_env
-from vlmrb.errors import ConfigError, EnvironmentSetupError, StoreCorruptError
+from vlmrb.errors import ConfigError, EnvironmentSetupError, ScorerSetupError, StoreCorruptError
 from vlmrb.jobs.launching import check_all
 from vlmrb.store import Store
 from vlmrb.train import create_run
@@ -121,9 +121,22 @@ def test_an_environment_whose_text_is_none_is_told_in_words() -> None:
 def test_the_default_scorer_is_refused_text_before_anything_is_stored(tmp_path: Path) -> None:
     with Store(str(tmp_path / "store.db")) as store:
         for make in (lambda each: create_run(each, store=store), lambda each: check_all([each])):
-            with pytest.raises(Exception, match=r"'embedded' knows pictures of its own world alone, and these clips are text"):
+            with pytest.raises(
+                ScorerSetupError, match=r"'embedded' knows pictures of its own world alone, and these clips are text"
+            ):
                 make(config("FrozenLake-v1", "ansi", replay="vlm"))
         assert store.runs() == []
+
+
+def test_a_language_model_in_a_folder_is_refused_pictures_before_anything_is_stored(tmp_path: Path) -> None:
+    folder = tmp_path / "llama"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "llama", "architectures": ["LlamaForCausalLM"]}')
+    with Store(str(tmp_path / "store.db")) as store:
+        with pytest.raises(ScorerSetupError, match=r"language model that reads text alone, and these clips are pictures"):
+            create_run(make_config(env="CartPole-v1", scorer=f"hf:{folder}"), store=store)
+        assert store.runs() == []
+        assert create_run(config("FrozenLake-v1", "ansi", replay="vlm", scorer=f"hf:{folder}"), store=store) == 1
 
 
 def test_a_text_that_is_too_long_is_cut_with_a_notice() -> None:
