@@ -67,6 +67,9 @@ class Words(Numbers):
 
     observation_space = gym.spaces.Text(9)
 
+    def _observation(self) -> Any:
+        return "word"
+
 
 class Picture(Numbers):
     """Observes images."""

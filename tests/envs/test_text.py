@@ -79,7 +79,9 @@ def test_classic_control_has_names_and_others_are_numbered_or_have_their_own() -
 
 def test_an_environment_that_cannot_draw_is_tried_with_numbers_and_one_of_images_with_what_is_none() -> None:
     assert try_env(config(env_id("Numbers"), "numbers", algo="sac")).render_spec == {"kind": "text"}
-    assert first_texts(env_id("Picture"), "reward {reward}", [np.zeros(2, np.float32)], algo="sac") == ["reward 0"]
+    for name in ("Picture", "Words"):
+        texts = first_texts(env_id(name), "reward {reward}, push {action[1]}", [np.full(2, 0.5, np.float32)], algo="sac")
+        assert texts == ["reward 0, push 1"]
 
 
 def test_the_first_text_of_an_episode_needs_no_action() -> None:

@@ -98,18 +98,20 @@ class TextEnvironment(GymnasiumEnvironment):
 
     def _numbers(self) -> StepNumbers:
         action = () if self._seen.action is None else _numbers_in(self._env.action_space, self._seen.action)
-        observation = () if self.observation_spec.kind == "image" else self._seen.observation
-        return StepNumbers(self._step, action, self._reward, self._return, _numbers_in(self._env.observation_space, observation))
+        reads = self._template is not None and self._template.reads_observation
+        observed = _numbers_in(self._env.observation_space, self._seen.observation) if reads else ()
+        return StepNumbers(self._step, action, self._reward, self._return, observed)
 
     def _template_of(self, transcript: str) -> Template:
         """The template, which fits this environment."""
-        observed = [] if self.observation_spec.kind == "image" else _names_in(self._env.observation_space, self._name)
-        acted = _names_in(self._env.action_space, self._name)
-        if transcript == NUMBERS:
-            transcript = self._all_numbers(observed, len(acted))
-        template = Template(transcript)
-        template.check_fits(self._name, len(observed), len(acted))
+        acted = len(_names_in(self._env.action_space, self._name))
+        template = Template(self._all_numbers(self._observed(), acted) if transcript == NUMBERS else transcript)
+        template.check_fits(self._name, len(self._observed()) if template.reads_observation else 0, acted)
         return template
+
+    def _observed(self) -> list[str]:
+        """A name for each observed number; none for images."""
+        return [] if self.observation_spec.kind == "image" else _names_in(self._env.observation_space, self._name)
 
     def _all_numbers(self, observed: Sequence[str], acted: int) -> str:
         """A template that says everything."""

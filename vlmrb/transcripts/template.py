@@ -100,6 +100,11 @@ class Template:
     def _fields(self) -> list[_Field]:
         return [part for part in self._parts if isinstance(part, _Field)]
 
+    @property
+    def reads_observation(self) -> bool:
+        """Whether it names an observed number."""
+        return any(field.name == "obs" for field in self._fields)
+
     def check_fits(self, env: str, obs: int, action: int) -> None:
         """Check that an environment has the numbers that the template names.
 
