@@ -39,6 +39,7 @@ FIXED: Mapping[str, str] = {
     "success_return": _SUCCESS,
     "success_step": _SUCCESS,
     "visuals": "the parent's clips are stored as it drew them",
+    "transcript": "the parent's clips are stored as pictures or text, as it made them",
     "n_envs": _BUFFER,
     "buffer_size": _BUFFER,
     "algo": _NETWORKS,

@@ -108,7 +108,7 @@ class ClipRecorder:
             env_index=index,
             episode=clip.episode,
             item_ids=np.array(clip.item_ids, np.int64),
-            snapshots=np.stack(clip.snapshots),
+            snapshots=_stack(clip.snapshots),
             rewards=np.array(clip.rewards, np.float32),
             events=tuple(clip.events),
             closed_by=closed_by,
@@ -132,7 +132,7 @@ class ClipRecorder:
                 }
             )
             if clip.snapshots:
-                state[f"snapshots.{index}"] = np.stack(clip.snapshots)
+                state[f"snapshots.{index}"] = _stack(clip.snapshots)
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -145,3 +145,13 @@ class ClipRecorder:
             clip.events = [(at, Event(name, kind, color)) for at, name, kind, color in saved["events"]]
             clip.snapshots = list(state.get(f"snapshots.{index}", ()))
             clip.overlap, clip.mission = int(saved.get("overlap", 0)), str(saved.get("mission", ""))
+
+
+def _stack(snapshots: Sequence[np.ndarray]) -> np.ndarray:
+    """uint8 [T, …]; texts, which differ in length, are filled up with zeros."""
+    if snapshots[0].ndim != 1 or len({len(snapshot) for snapshot in snapshots}) == 1:
+        return np.stack(snapshots)
+    filled = np.zeros((len(snapshots), max(map(len, snapshots))), np.uint8)
+    for row, snapshot in zip(filled, snapshots, strict=True):
+        row[: len(snapshot)] = snapshot
+    return filled

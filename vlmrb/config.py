@@ -28,6 +28,7 @@ from vlmrb.moments import Moments
 from vlmrb.panels import members_of, parse_panel
 from vlmrb.replay.registry import bases, broken_methods, replay_method, replay_methods
 from vlmrb.settings import Setting, describe
+from vlmrb.transcripts import MAX_TEMPLATE, check_transcript
 
 
 def _number_or_none(value: Any) -> Any:
@@ -111,6 +112,14 @@ class TrainConfig(BaseModel):
         "normal",
         "how MiniGrid frames are drawn for the scorer: unchanged, with misleadingly swapped sprites, or with abstract textures",
         "environment",
+    )
+    transcript: str | None = _option(
+        None,
+        "what clips hold in place of pictures, for scorers that read text: 'ansi', the environment's own text; 'numbers', all "
+        "of its numbers; or a template for each step, such as 'step {step}: position {obs[0]:.2f}, action {action}, reward "
+        "{reward}'",
+        "environment",
+        max_length=MAX_TEMPLATE,
     )
     success_return: float | None = _option(
         None,
@@ -296,7 +305,8 @@ class TrainConfig(BaseModel):
     )
     scorer_frames: int | None = _option(
         None,
-        "evenly spaced frames of a clip that a model looks at (default: what the embedded model was made for, otherwise 8)",
+        "evenly spaced frames of a clip that a model looks at (default: what the embedded model was made for, otherwise 8); of a "
+        "transcript, its steps (default: all that fit)",
         "scoring",
         ge=1,
         le=256,
@@ -365,6 +375,11 @@ class TrainConfig(BaseModel):
     @classmethod
     def _is_a_curriculum(cls, text: str) -> str:
         return str(Curriculum.parse(text))
+
+    @field_validator("transcript")
+    @classmethod
+    def _is_a_transcript(cls, text: str | None) -> str | None:
+        return None if text is None else check_transcript(text)
 
     @property
     def horizon(self) -> int:

@@ -16,7 +16,7 @@ from vlmrb.errors import ConfigError
 from vlmrb.memory import available_memory, in_gib
 from vlmrb.panels import reads_prompt
 from vlmrb.replay.buffer import bytes_per_item
-from vlmrb.scoring import check_scorer, resolve_prompt, settle_scorer
+from vlmrb.scoring import check_reads, check_scorer, resolve_prompt, settle_scorer
 from vlmrb.store import Store
 from vlmrb.types import PLACEHOLDERS, ActionSpec, Lineage, ObservationSpec, Prompt
 
@@ -49,8 +49,8 @@ def check_run(config: TrainConfig, tried: Tried | None = None) -> CheckedRun:
         tried: the environments of runs that were checked just before; this one's is added.
 
     Raises:
-        VlmrbError: the environment, scorer, prompt, curriculum or device cannot be used, the agent does not support the
-            environment's actions, or the replay buffer is larger than the memory.
+        VlmrbError: the environment, scorer, prompt, curriculum or device cannot be used, the scorer cannot read the clips, the
+            agent does not support the environment's actions, or the replay buffer is larger than the memory.
     """
     if config.scorer is not None:
         check_scorer(config.scorer)
@@ -69,6 +69,8 @@ def check_run(config: TrainConfig, tried: Tried | None = None) -> CheckedRun:
             f"prompt: it asks about the mission or goal, and {config.env} does not say what its episodes are about; leave out "
             f"{' and '.join(PLACEHOLDERS)}, or give the environment an attribute 'mission', a text or a function that returns one"
         )
+    if config.scorer is not None:
+        check_reads(config.scorer, env.render_spec)
     check_agent(config, env.action_spec)
     check_memory(config, env.observation_spec, env.action_spec)
     return CheckedRun(with_fitting_scorer(config, env.render_spec), env.render_spec, env.success_rule)

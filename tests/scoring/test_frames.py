@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +112,12 @@ def test_videos_are_cut_into_the_same_patches_as_by_the_library(frames: int, hei
 )
 def test_frames_are_scaled_to_whole_patches_within_the_models_limits(size, expected) -> None:
     assert fitting_size(*size, SIDE, SIDE**2, 64 * SIDE**2) == expected
+
+
+def test_a_qwen_checkpoint_reads_clips_of_text_alone_or_in_a_batch(qwen_folder, scorer_of, make_request) -> None:
+    scorer = scorer_of(qwen_folder, input="text")
+    texts = ["step 1: state 3", "\n".join(f"step {at}: state {at}" for at in range(40)), "<|video_pad|><|image_pad|>"]
+    requests = [replace(make_request(at, frames=0), transcript=text) for at, text in enumerate(texts)]
+    together = [score.probability for score in scorer.score(requests, PROMPT)]
+    assert together == pytest.approx([scorer.score([request], PROMPT)[0].probability for request in requests], abs=1e-5)
+    assert len({round(each, 6) for each in together}) == 3

@@ -498,7 +498,7 @@ def test_a_missing_package_names_the_extra(variant: Path, scorer_of) -> None:
         ({"device": "abacus"}, "scorer_device: 'abacus' cannot be used here"),
         ({"device": "cuda:99"}, "scorer_device: 'cuda:99' cannot be used here"),
         ({"dtype": "int8"}, "dtype 'int8' is unknown; use auto, float32, bfloat16, float16"),
-        ({"input": "audio"}, "input 'audio' is unknown; use auto, images or video"),
+        ({"input": "audio"}, "input 'audio' is unknown; use auto, images, video or text"),
         ({"input": "video"}, "does not accept video; use input='auto'"),
     ],
 )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vlmrb.analysis import stats
 from vlmrb.analysis.phases import Phases
 from vlmrb.config import TrainConfig, defaults_of_run, replay_ratio, unread_settings
+from vlmrb.errors import shown
 from vlmrb.panels import reads_prompt, short_scorer
 from vlmrb.replay.registry import replay_methods
 from vlmrb.types import LIVE, RunSummary
@@ -227,6 +228,8 @@ def method_of(run: RunSummary) -> Method:
         return Method(run.env, run.algo, run.replay, branched)
     unread = {"prompt"} if run.scorer is not None and not reads_prompt(run.scorer) else set()
     details = ["no scorer" if run.scorer is None else short_scorer(run.scorer)] if method.labels else []
+    if method.labels and config["transcript"] and reads_prompt(run.scorer):
+        details.append(f"text: {shown(config['transcript'], 24, str)}")
     details += [
         in_words(config[name])
         for name, in_words in method.variants.items()

@@ -130,7 +130,7 @@ def list_clips(arguments: argparse.Namespace) -> int:
 
 
 def show_clip(arguments: argparse.Namespace) -> int:
-    """`clip CLIP`: its facts and scores; with `--out`, its video."""
+    """`clip CLIP`: its facts, scores and, if it is one of text, that; with `--out`, its video."""
     from vlmrb.prompt_library import questions_of
     from vlmrb.store import Store
 
@@ -140,10 +140,12 @@ def show_clip(arguments: argparse.Namespace) -> int:
         clip = store.clip(arguments.clip_id)
         scores = store.scores(clip.clip_id)
         prompts = [None if score.prompt_id is None else store.prompt(score.prompt_id) for score in scores]
+        written = _texts_of(store, clip)
         if arguments.out:
             _write_video(store, clip, arguments)
     if arguments.json:
-        text.print_json(_with_label(clip) | {"scores": scores, "out": arguments.out})
+        transcript = {} if written is None else {"transcript": written}
+        text.print_json(_with_label(clip) | {"scores": scores, "out": arguments.out} | transcript)
         return 0
     text.print_pairs(
         {
@@ -170,9 +172,32 @@ def show_clip(arguments: argparse.Namespace) -> int:
         for vote in score.votes:
             answers = ", ".join(text.number(answer) for answer in vote.answers)
             print(f"  {answers}  by {text.plain(vote.member)}" + (f": {text.plain(vote.error)}" if vote.error else ""))
+    _print_texts(written or [])
     if arguments.out:
         print(f"wrote {text.plain(arguments.out)}")
     return 0
+
+
+def _texts_of(store: Any, clip: ClipSummary) -> list[str] | None:
+    """The text of each step of a clip of text; None for one of pictures, or if it is damaged, which is told."""
+    if store.run(clip.run_id).render_spec.get("kind") != "text":
+        return None
+    from vlmrb.errors import StoreCorruptError
+    from vlmrb.playback import Playback
+
+    try:
+        return Playback(store).texts(clip.clip_id)
+    except StoreCorruptError as error:
+        text.complain(error)
+        return None
+
+
+def _print_texts(texts: list[str]) -> None:
+    """The text of each step of a clip: one line each, or one block each."""
+    in_blocks = any("\n" in each for each in texts)
+    for number, each in enumerate(texts, 1):
+        heading = f"\nstep {number} of {len(texts)}:\n" if in_blocks else "" if number > 1 else "\n"
+        print(heading + text.plain(each, lines=True))
 
 
 def label_clip(arguments: argparse.Namespace) -> int:

@@ -72,7 +72,8 @@ def add_scorer_options(parser: argparse.ArgumentParser) -> None:
         "--frames",
         type=positive_integer,
         metavar="N",
-        help="frames per clip shown to a model (default: as many as the embedded model was trained on; 8 for others)",
+        help="frames per clip shown to a model (default: as many as the embedded model was trained on; 8 for others; of clips of "
+        "text all steps that fit)",
     )
     parser.add_argument(
         "--truth",

@@ -10,13 +10,16 @@ from vlmrb.envs.factory import make_env
 from vlmrb.envs.headless import cannot_draw, choose_gl
 from vlmrb.envs.play import Play, check_play
 from vlmrb.envs.rendering import make_renderer
+from vlmrb.envs.text_frames import LARGEST_CELL, SMALLEST_CELL, page_size, texts_of
 from vlmrb.envs.trying import TriedEnvironment, try_env, what_is_tried
 from vlmrb.envs.vector import VectorEnv, VectorStep
 
 __all__ = [
     "EnvStep",
     "Environment",
+    "LARGEST_CELL",
     "Play",
+    "SMALLEST_CELL",
     "TriedEnvironment",
     "VectorEnv",
     "VectorStep",
@@ -25,6 +28,8 @@ __all__ = [
     "choose_gl",
     "make_env",
     "make_renderer",
+    "page_size",
+    "texts_of",
     "try_env",
     "what_is_tried",
 ]

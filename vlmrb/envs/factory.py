@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from vlmrb.config import TrainConfig
 from vlmrb.envs.base import Environment
 from vlmrb.envs.registered import make_registered, register_ids
-from vlmrb.errors import EnvironmentSetupError
+from vlmrb.errors import ConfigError, EnvironmentSetupError
+from vlmrb.transcripts import ANSI
 
 if TYPE_CHECKING:
     import gymnasium as gym
@@ -19,6 +20,7 @@ def make_env(config: TrainConfig) -> Environment:
     Raises:
         EnvironmentSetupError: the id is unknown (with similar ones), a dependency is missing, the agents cannot use the
             action or observation space, or the environment cannot render.
+        ConfigError: the run's transcript cannot be written of it.
     """
     from minigrid.minigrid_env import MiniGridEnv
 
@@ -28,6 +30,8 @@ def make_env(config: TrainConfig) -> Environment:
     from vlmrb.envs.mujoco_env import MuJoCoEnvironment, is_gymnasiums_own
 
     rule = config.success_return, config.success_step
+    if config.transcript is not None:
+        return _make_with_text(config, config.transcript, *rule)
     if _is_manipulation(config.env):
         from vlmrb.envs.ogbench_env import OGBenchEnvironment
 
@@ -45,14 +49,29 @@ def make_env(config: TrainConfig) -> Environment:
     return GymnasiumEnvironment(env, *rule)
 
 
-def _make(env_id: str) -> gym.Env:
+def _make(env_id: str, render_mode: str | None = "rgb_array") -> gym.Env:
     """The environment of this id; a DoorKey that nobody registered is made here."""
     import gymnasium as gym
 
     from vlmrb.envs.minigrid import doorkey_size, make_doorkey
 
     size = None if env_id in gym.registry else doorkey_size(env_id)
-    return make_registered(env_id) if size is None else make_doorkey(size)
+    return make_registered(env_id, render_mode) if size is None else make_doorkey(size)
+
+
+def _make_with_text(config: TrainConfig, transcript: str, success_return: float | None, success_step: str) -> Environment:
+    from minigrid.minigrid_env import MiniGridEnv
+
+    from vlmrb.envs.text_env import TextEnvironment
+
+    _only_normal_visuals(config)
+    env = None if _is_manipulation(config.env) else _make(config.env, "ansi" if transcript == ANSI else None)
+    if env is None or isinstance(env.unwrapped, MiniGridEnv):
+        raise ConfigError(
+            f"transcript: {config.env} is shown by pictures alone, since its observations are no numbers that can be named; "
+            "leave transcript out"
+        )
+    return TextEnvironment(env, config.env, transcript, success_return, success_step)
 
 
 def _only_normal_visuals(config: TrainConfig) -> None:

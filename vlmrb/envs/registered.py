@@ -8,7 +8,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from vlmrb.envs.headless import choose_gl
-from vlmrb.errors import EnvironmentSetupError
+from vlmrb.errors import ConfigError, EnvironmentSetupError
 
 if TYPE_CHECKING:
     import gymnasium as gym
@@ -21,11 +21,17 @@ def register_ids() -> None:
     importlib.import_module("ogbench")
 
 
-def make_registered(env_id: str, **settings: Any) -> gym.Env:
-    """Create a Gymnasium environment (`module:Id` for your own) with rgb_array frames; `settings` go to its constructor.
+def make_registered(env_id: str, render_mode: str | None = "rgb_array", **settings: Any) -> gym.Env:
+    """Create a Gymnasium environment.
+
+    Args:
+        env_id: its id; `module:Id` for your own.
+        render_mode: 'rgb_array' for frames, 'ansi' for text, None if nothing is rendered.
+        settings: go to its constructor.
 
     Raises:
         EnvironmentSetupError: the id is unknown, or the environment cannot be created this way.
+        ConfigError: it has no text.
     """
     import gymnasium as gym
 
@@ -42,10 +48,12 @@ def make_registered(env_id: str, **settings: Any) -> gym.Env:
             raise EnvironmentSetupError(
                 f"{env_id}: the module {module!r} cannot be imported: it fails with {type(error).__name__}: {error}"
             ) from error
+    if render_mode == "ansi":
+        _check_has_text(env_id)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # 'a newer version exists' and the like
-            env = gym.make(env_id.rpartition(":")[2], render_mode="rgb_array", disable_env_checker=True, **settings)
+            env = gym.make(env_id.rpartition(":")[2], render_mode=render_mode, disable_env_checker=True, **settings)
     except gym.error.DeprecatedEnv as error:
         raise EnvironmentSetupError(f"{env_id} is no longer in the installed version of its package: {error}") from error
     except gym.error.UnregisteredEnv as error:
@@ -58,13 +66,40 @@ def make_registered(env_id: str, **settings: Any) -> gym.Env:
             "that has this environment"
         ) from error
     except (TypeError, ImportError) as error:
-        raise EnvironmentSetupError(f"{env_id} cannot be created with render_mode='rgb_array': {error}") from error
+        raise EnvironmentSetupError(f"{env_id} cannot be created with render_mode={render_mode!r}: {error}") from error
     except Exception as error:  # third-party code, such as a dm_control that does not match the installed MuJoCo
         raise EnvironmentSetupError(f"{env_id} cannot be created: it fails with {type(error).__name__}: {error}") from error
     says_nothing = env.render_mode is None and type(env.unwrapped).render is not gym.Env.render  # like OGBench's robot arm
-    if env.render_mode != "rgb_array" and not says_nothing:
+    if env.render_mode != render_mode and not says_nothing:
+        if render_mode == "ansi":
+            raise _no_text(env_id, "")
         raise EnvironmentSetupError(f"{env_id}: clips need an environment that supports render_mode='rgb_array'")
     return env
+
+
+def _check_has_text(env_id: str) -> None:
+    """An environment that says which render modes it has must have 'ansi' among them.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    import gymnasium as gym
+
+    try:
+        entry = gym.spec(env_id.rpartition(":")[2]).entry_point
+        creator = gym.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
+        modes = list(getattr(creator, "metadata", {}).get("render_modes", []))
+    except Exception:  # noqa: BLE001  creating it gives the reason
+        return
+    if modes and "ansi" not in modes:
+        raise _no_text(env_id, f" (its render modes: {', '.join(map(str, modes))})")
+
+
+def _no_text(env_id: str, modes: str) -> ConfigError:
+    return ConfigError(
+        f"transcript: {env_id} has no text of its own{modes}, which 'ansi' needs; use 'numbers' or a template such as "
+        "'step {step}: {obs[0]:.2f}', or leave transcript out to show pictures"
+    )
 
 
 def _no_such_id(env_id: str) -> str:

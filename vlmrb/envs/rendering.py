@@ -36,10 +36,14 @@ def make_renderer(render_spec: dict[str, Any]) -> FrameRenderer:
         from vlmrb.envs.mujoco_env import MuJoCoRenderer
 
         return MuJoCoRenderer(**settings)
+    if kind == "text":
+        from vlmrb.envs.text_frames import TextFrames
+
+        return TextFrames(**settings)
     if kind == "frames":
         return FramesRenderer()
     raise EnvironmentSetupError(
-        f"render recipe: unknown kind {kind!r}; known: 'minigrid', 'ogbench', 'mujoco', 'frames'. "
+        f"render recipe: unknown kind {kind!r}; known: 'minigrid', 'ogbench', 'mujoco', 'text', 'frames'. "
         "It may come from a newer version of VLM-RB"
     )
 

@@ -32,7 +32,7 @@ class TriedEnvironment:
 
 def what_is_tried(config: TrainConfig) -> tuple[Any, ...]:
     """The settings that decide what `try_env` does: configurations that have them in common need one trial."""
-    own = (config.env, config.observation, config.visuals, config.success_return, config.success_step)
+    own = (config.env, config.observation, config.visuals, config.transcript, config.success_return, config.success_step)
     return (*own, config.play_steps > 0, _records_frames(config), _shows_frames(config))
 
 
@@ -41,7 +41,7 @@ def try_env(config: TrainConfig) -> TriedEnvironment:
 
     Raises:
         EnvironmentSetupError: it cannot be created, or fails; the message has its error and the place in its code.
-        ConfigError: the run is to begin with scripted play, and the environment has none.
+        ConfigError: the run is to begin with scripted play, and the environment has none; or its transcript cannot be written.
     """
     env = make_env(config)
     try:

@@ -3,7 +3,7 @@
 A sheet is one image of several frames: a browser fetches a clip with one request and can show any exact frame. Frames
 that come from snapshots are redrawn at the size needed, which costs less than shrinking them and adds no colours. Sheets
 with few enough colours for a palette become PNG, which is lossless and fastest; other images of MiniGrid become lossless
-WebP, and everything else WebP of quality `PHOTO_QUALITY`.
+WebP, and everything else WebP of quality `PHOTO_QUALITY`. Text is drawn as a page of letters, as large as there is room.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from vlmrb.envs import make_renderer
+from vlmrb.envs import LARGEST_CELL, SMALLEST_CELL, make_renderer, page_size, texts_of
 from vlmrb.errors import EnvironmentSetupError, StoreCorruptError
 from vlmrb.playback.sheets import Sheet, enlarge, grid, png, sheet_of, shrink, spread, webp
 from vlmrb.playback.video import encode_mp4
@@ -28,8 +28,10 @@ from vlmrb.types import CLIPS_PER_RUN, FrameRenderer
 THUMBNAIL_FRAMES = 16
 COSTLY_THUMBNAIL_FRAMES = 6  # if a frame takes tens of milliseconds to draw
 _COSTLY = ("mujoco", "ogbench")
+_FLAT = ("minigrid", "text")  # few colours and hard edges
 THUMBNAIL_SIDE = 112
 SHEET_SIDE = 384
+TEXT_SIDE = 640  # of a page, on which long lines have to be legible
 SHEET_PIXELS = 2**24
 """Approximate maximum number of pixels in a sheet, which any browser can handle. Clips over 113 steps get smaller frames."""
 
@@ -83,6 +85,12 @@ class Playback:
         snapshots = self._store.clip_snapshots(clip_id)
         return encode_mp4(self._frames_of(clip_id, snapshots), len(snapshots), fps)
 
+    def texts(self, clip_id: int) -> list[str] | None:
+        """The text of each step of a clip of text; None for a clip of pictures. Raises the same errors as `thumbnail`."""
+        if self._kind(clip_id) != "text":
+            return None
+        return texts_of(self._store.clip_snapshots(clip_id))
+
     def _make_thumbnail(self, clip_id: int) -> Sheet:
         snapshots = self._store.clip_snapshots(clip_id)
         chosen = spread(len(snapshots), THUMBNAIL_FRAMES)
@@ -91,27 +99,35 @@ class Playback:
             chosen = few[np.abs(chosen[:, None] - few).argmin(axis=1)]
         drawn, places = np.unique(chosen, return_inverse=True)
         frames = self._draw(clip_id, snapshots[drawn], THUMBNAIL_SIDE)[places]
-        data = webp(grid(frames, len(frames)), lossless=self._kind(clip_id) == "minigrid")
+        data = webp(grid(frames, len(frames)), lossless=self._kind(clip_id) in _FLAT)
         return sheet_of(data, "image/webp", frames, len(frames), chosen)
 
     def _make_sheet(self, clip_id: int) -> Sheet:
         snapshots = self._store.clip_snapshots(clip_id)
-        side = min(SHEET_SIDE, math.isqrt(SHEET_PIXELS // len(snapshots)))
+        largest = TEXT_SIDE if self._kind(clip_id) == "text" else SHEET_SIDE
+        side = min(largest, math.isqrt(SHEET_PIXELS // len(snapshots)))
         frames = self._draw(clip_id, snapshots, side)
         count, height, width = frames.shape[:3]
         columns = min(count, math.ceil(math.sqrt(count * height / width)))  # makes the sheet about square
         indexed = palette(frames)
         pictures = enlarge(indexed[0] if indexed else frames, max(1, side // max(height, width)))
         picture = grid(pictures, columns)
-        data = png(picture, indexed[1]) if indexed else webp(picture, lossless=self._kind(clip_id) == "minigrid")
+        data = png(picture, indexed[1]) if indexed else webp(picture, lossless=self._kind(clip_id) in _FLAT)
         return sheet_of(data, "image/png" if indexed else "image/webp", pictures, columns, np.arange(count))
 
     def _frames_of(self, clip_id: int, snapshots: np.ndarray) -> Iterator[np.ndarray]:
         for start in range(0, len(snapshots), _CHUNK):
-            yield from self._draw(clip_id, snapshots[start : start + _CHUNK], None)
+            yield from self._draw(clip_id, snapshots[start : start + _CHUNK], None, snapshots)
 
-    def _draw(self, clip_id: int, snapshots: np.ndarray, side: int | None) -> np.ndarray:
-        """Snapshots → RGB uint8 [T, H, W, 3], at most `side` pixels on the long side; never enlarged."""
+    def _draw(self, clip_id: int, snapshots: np.ndarray, side: int | None, together: np.ndarray | None = None) -> np.ndarray:
+        """Snapshots → RGB uint8 [T, H, W, 3], at most `side` pixels on the long side; never enlarged.
+
+        Args:
+            clip_id: the clip.
+            snapshots: some of its snapshots.
+            side: see above; None for the size that the scorer is shown.
+            together: all whose frames must have the same size; None for these.
+        """
         recipe, kind = self._recipe(clip_id // CLIPS_PER_RUN), self._kind(clip_id)
         if snapshots.ndim != (4 if kind == "frames" else 2):
             raise StoreCorruptError(f"clip {clip_id} is damaged: the shape of its data does not match its run's renderer")
@@ -121,6 +137,8 @@ class Playback:
             if kind == "minigrid" and side is not None:
                 cells = int(snapshots[0, :2].max(initial=1))
                 recipe = recipe | {"tile_size": max(1, min(recipe.get("tile_size", 32), side // cells))}
+            if kind == "text":
+                recipe = recipe | _page(snapshots if together is None else together, side)
             key = json.dumps(recipe, sort_keys=True)
             with self._drawing:
                 frames = self._renderers.get(key, lambda: make_renderer(recipe), lambda _: 1).render(snapshots)
@@ -133,6 +151,17 @@ class Playback:
 
     def _recipe(self, run_id: int) -> dict[str, Any]:
         return self._recipes.get(run_id, lambda: self._store.run(run_id).render_spec, lambda _: 1)
+
+
+def _page(snapshots: np.ndarray, side: int | None) -> dict[str, int]:
+    """Settings of the text renderer: one page for all of these, with letters as large as fit into `side`."""
+    columns, lines = page_size(snapshots)
+    page = {"columns": columns, "lines": lines}
+    if side is None:
+        return page
+    # a page has a margin of half a cell on each side, and letters half as wide as high
+    cell = min(2 * side // (columns + 2), side // (lines + 1)) // 2 * 2
+    return page | {"cell": max(SMALLEST_CELL, min(LARGEST_CELL, cell))}
 
 
 class _Recent(Generic[T]):

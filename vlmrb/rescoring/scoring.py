@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -91,7 +91,7 @@ def score_clips(
     inbox = _Inbox(len(clips), on_scores, progress)
     for recipe, group in _by_recipe(store, clips):
         worker = ScoringWorker(
-            partial(make_scorer, scorer, options),
+            partial(make_scorer, scorer, replace(options, text=recipe.get("kind") == "text")),
             partial(make_renderer, recipe),
             prompt,
             batch_size=batch_size,

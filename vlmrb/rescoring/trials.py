@@ -15,7 +15,15 @@ from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.panels import reads_prompt
 from vlmrb.rescoring.judging import AgreementReport, report
 from vlmrb.rescoring.scoring import ScoringProgress, score_clips
-from vlmrb.scoring import ScorerOptions, check_scorer, picture_notice, prompt_notice, resolve_prompt, settle_scorer
+from vlmrb.scoring import (
+    ScorerOptions,
+    check_reads,
+    check_scorer,
+    picture_notice,
+    prompt_notice,
+    resolve_prompt,
+    settle_scorer,
+)
 from vlmrb.store import Store, patiently
 from vlmrb.types import ClipScore, ClipSummary, Prompt, Trial
 
@@ -116,9 +124,12 @@ def fit_to_runs(scorer: str, store: Store, run_ids: Iterable[int]) -> str:
     Raises:
         NotFoundError: one of the runs does not exist.
         ConfigError: it stands for different models in different runs.
-        ScorerSetupError: the string names no back end, or two members of a panel would be the same.
+        ScorerSetupError: the string names no back end, two members of a panel would be the same, or it cannot read their clips.
     """
-    fitting = {settle_scorer(scorer, store.run(run_id).render_spec) for run_id in run_ids} or {settle_scorer(scorer, {})}
+    recipes = [store.run(run_id).render_spec for run_id in run_ids]
+    for recipe in recipes:
+        check_reads(scorer, recipe)
+    fitting = {settle_scorer(scorer, recipe) for recipe in recipes} or {settle_scorer(scorer, {})}
     if len(fitting) > 1:
         raise ConfigError(f"runs: {scorer!r} is one model for grid worlds and another for robots; create a trial for each kind")
     return fitting.pop()

@@ -9,12 +9,14 @@ from vlmrb.events import PROGRESS_EVENTS, is_progress
 from vlmrb.scoring.backends import ScorerOptions, check_scorer, make_scorer, settle_scorer
 from vlmrb.scoring.embedded import fit_to_pictures, picture_notice, pictures_of, prompt_notice
 from vlmrb.scoring.prompts import load_presets, resolve_prompt
+from vlmrb.scoring.transcripts import check_reads
 from vlmrb.scoring.worker import ScoringWorker, frames_at
 
 __all__ = [
     "PROGRESS_EVENTS",
     "ScorerOptions",
     "ScoringWorker",
+    "check_reads",
     "check_scorer",
     "fit_to_pictures",
     "frames_at",

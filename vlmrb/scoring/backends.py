@@ -13,6 +13,7 @@ from vlmrb.scoring.control_scorers import ControlScorer, at_random, holds_progre
 from vlmrb.scoring.embedded import ROBOTS, embedded_folder, fit_to_pictures
 from vlmrb.scoring.panel import PanelScorer
 from vlmrb.scoring.prompts import find_preset, known_presets
+from vlmrb.scoring.transcripts import ALL_STEPS
 from vlmrb.types import ClipScorer
 
 KINDS = (
@@ -32,6 +33,7 @@ class ScorerOptions:
         dtype: dtype of a local model's weights, or 'auto'.
         seed: seed of the control scorer 'random'.
         net_progress: for the control scorer 'oracle', what is undone within a clip does not count.
+        text: whether the clips are text (a run's setting `transcript`).
     """
 
     frames: int | None = None
@@ -40,6 +42,7 @@ class ScorerOptions:
     dtype: str = "auto"
     seed: int = 0
     net_progress: bool = False
+    text: bool = False
 
     @classmethod
     def of(cls, config: TrainConfig) -> ScorerOptions:
@@ -51,6 +54,7 @@ class ScorerOptions:
             config.scorer_dtype,
             config.seed,
             config.net_progress,
+            config.transcript is not None,
         )
 
 
@@ -123,22 +127,23 @@ def make_scorer(scorer: str, options: ScorerOptions) -> ClipScorer:
     if kind == "random":
         rate = _positive_rate(rest)
         return ControlScorer(f"random:{rate:g}", at_random(rate, options.seed), options.threshold)
+    frames = options.frames or (ALL_STEPS if options.text else None)
     if kind in ("hf", "embedded"):
         from vlmrb.scoring.hf import HFScorer
 
         return HFScorer(
             str(embedded_folder(rest)) if kind == "embedded" else rest,
             scorer=scorer,
-            frames_per_clip=options.frames,
+            frames_per_clip=frames,
             threshold=options.threshold,
             device=options.device,
             dtype=options.dtype,
+            input="text" if options.text else "auto",
         )
     from vlmrb.scoring.openai import OpenAIScorer
 
     base_url, _, model = rest.rpartition("#")
-    frames = options.frames or DEFAULT_FRAMES
-    return OpenAIScorer(base_url, model, scorer=scorer, frames_per_clip=frames, threshold=options.threshold)
+    return OpenAIScorer(base_url, model, scorer=scorer, frames_per_clip=frames or DEFAULT_FRAMES, threshold=options.threshold)
 
 
 def _positive_rate(text: str) -> float:

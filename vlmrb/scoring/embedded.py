@@ -101,6 +101,11 @@ def _picture_notice(scorer: str, render_spec: Mapping[str, Any]) -> str:
     )
 
 
+def knows_only_pictures(scorer: str) -> bool:
+    """Whether this scorer's model has a closed vocabulary and was trained on pictures alone."""
+    return scorer.partition(":")[0] == "embedded" or bool(_learnt(scorer))
+
+
 def _learnt(scorer: str) -> dict[str, Any]:
     """Content of the QUESTIONS_FILE in a scorer's folder; {} if there is none."""
     folder = _folder_of(scorer)

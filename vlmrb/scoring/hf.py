@@ -1,9 +1,9 @@
-"""`hf:` scorer: any vision-language checkpoint that `transformers` loads, queried with one forward pass per question.
+"""`hf:` scorer: any vision-language or language model that `transformers` loads, queried with one forward pass per question.
 
 The documented default on a GPU is facebook/Perception-LM-1B. A clip is shown as its evenly spaced frames, either as
 a video or as several images, in the model's own chat template; P(yes) is read from the logits of the first answer
-token. A set of questions is answered after one look at the frames (see `one_look`). `torch` and `transformers` are
-imported when a scorer is created, not with this module.
+token. A set of questions is answered after one look at the frames (see `one_look`). A clip of text is read by any language
+model, with or without eyes. `torch` and `transformers` are imported when a scorer is created, not with this module.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from vlmrb.config import DEFAULT_FRAMES
 from vlmrb.errors import ScorerError, ScorerSetupError
 from vlmrb.scoring.loading import load_model, within
 from vlmrb.scoring.one_look import one_look
+from vlmrb.scoring.transcripts import ask_about
 from vlmrb.scoring.yes_no import (
     Answer,
     answer_from_logits,
@@ -45,17 +46,17 @@ thousands of tokens. Each is passed to the processors that know it (Idefics3 and
 
 
 class HFScorer:
-    """Scores clips with a vision-language model.
+    """Scores clips with a vision-language model, or clips of text with a language model.
 
     With `input='auto'`, a clip is shown as a video if the model has a video processor and its chat template accepts
     videos, else as several images; 'images' or 'video' force one. Perception-LM, SmolVLM2, Qwen-VL, InternVL and
-    LLaVA-OneVision get videos, Idefics3 images.
+    LLaVA-OneVision get videos, Idefics3 images. 'text' is for clips of text: the model reads their transcripts.
 
     Attributes:
-        frames_per_clip: evenly spaced frames per clip.
+        frames_per_clip: evenly spaced frames, or steps of a transcript, per clip.
         model: name as given: hub id or folder.
         revision: commit hash on the hub, or 'sha256:…' of the folder.
-        input: the choice made: 'images' or 'video'.
+        input: the choice made: 'images', 'video' or 'text'.
         device: torch device of the weights.
         dtype: torch dtype of the weights.
     """
@@ -70,7 +71,7 @@ class HFScorer:
         device: str = "auto",
         dtype: str = "auto",
         trust_remote_code: bool = False,
-        input: Literal["auto", "images", "video"] = "auto",
+        input: Literal["auto", "images", "video", "text"] = "auto",
     ) -> None:
         """Load the model.
 
@@ -86,26 +87,29 @@ class HFScorer:
             input: how clips are shown.
 
         Raises:
-            ScorerSetupError: the model cannot be loaded, takes neither images nor videos, or its tokenizer has no
-                single-token yes or no.
+            ScorerSetupError: the model cannot be loaded, takes neither images nor videos (unless it is to read text), or its
+                tokenizer has no single-token yes or no.
         """
-        if input not in ("auto", "images", "video"):
-            raise ScorerSetupError(f"scorer input {input!r} is unknown; use auto, images or video")
+        if input not in ("auto", "images", "video", "text"):
+            raise ScorerSetupError(f"scorer input {input!r} is unknown; use auto, images, video or text")
         self.model, self._scorer, self._threshold = model, scorer, threshold
-        loaded = load_model(model, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+        loaded = load_model(model, device=device, dtype=dtype, trust_remote_code=trust_remote_code, text=input == "text")
         self.revision, self.device, self.dtype = loaded.revision, loaded.device, loaded.dtype
         self._processor, self._network = loaded.processor, loaded.model
+        self._tokenizer = getattr(loaded.processor, "tokenizer", loaded.processor)
         self.frames_per_clip = frames_per_clip or _frames_of(loaded.model.config)
         self._forward_parameters = frozenset(inspect.signature(self._network.forward).parameters)
+        self._in_blocks = True  # whether a message's text is a block of its content, or all of it
         self.input = self._pick_input(input)
         vocabulary_size = getattr(self._network.config.get_text_config(), "vocab_size", None)
-        self._tokens = find_yes_no_tokens(self._processor.tokenizer, vocabulary_size)
-        self._thinking_tokens = find_thinking_tokens(self._processor.tokenizer, vocabulary_size)
+        self._tokens = find_yes_no_tokens(self._tokenizer, vocabulary_size)
+        self._thinking_tokens = find_thinking_tokens(self._tokenizer, vocabulary_size)
         self._control_tokens = _control_tokens(self._processor)
         self._batch_limit: int | None = None  # largest batch that fits on the device; None until one does not
 
     def score(self, requests: list[ScoringRequest], prompt: Prompt) -> list[ClipScore]:
-        """One score per request, in order; a clip without frames is unknown, and so is an answer with non-finite logits.
+        """One score per request, in order; a clip without frames or transcript is unknown, and so is an answer with non-finite
+        logits.
 
         Raises:
             ScorerError: the model failed, or a single clip does not fit into the device's memory.
@@ -114,7 +118,12 @@ class HFScorer:
         answers = [[unknown("the clip has no frames")] * len(questions)] * len(requests)
         groups: dict[tuple[int, ...], list[int]] = {}
         for index, request in enumerate(requests):
-            if len(request.frames):
+            if self.input == "text":
+                reason = self._unreadable(request, questions)
+                answers[index] = [unknown(reason)] * len(questions)
+                if not reason:
+                    groups.setdefault((), []).append(index)
+            elif len(request.frames):
                 # videos of a batch must have the same shape; images may differ in number and are padded
                 shape = request.frames.shape if self.input == "video" else request.frames.shape[1:]
                 groups.setdefault(shape, []).append(index)
@@ -140,9 +149,12 @@ class HFScorer:
             if fitted is not None:
                 answers += fitted
             elif len(batch) == 1:
+                what, fewer = (f"{len(batch[0].frames)} frames", "frames")
+                if self.input == "text":
+                    what, fewer = f"{len(batch[0].transcript):,} characters", "steps"
                 raise ScorerError(
-                    f"scorer {self._scorer}: one clip of {len(batch[0].frames)} frames does not fit into the memory of "
-                    f"{self.device} next to the model; use fewer frames (--scorer-frames), a smaller model, "
+                    f"scorer {self._scorer}: one clip of {what} does not fit into the memory of "
+                    f"{self.device} next to the model; use fewer {fewer} (--scorer-frames), a smaller model, "
                     "--scorer-dtype bfloat16, or --scorer-device cpu"
                 )
             else:
@@ -184,6 +196,8 @@ class HFScorer:
 
     def _inputs(self, requests: list[ScoringRequest], text: str) -> dict[str, Any]:
         """Chat template, pictures and tokens as tensors on the device."""
+        if self.input == "text":
+            return self._text_inputs([self._chat_text(request, text) for request in requests])
         options: dict[str, Any] = {"padding": True, "padding_side": "left"}
         if self.input == "video":
             options["do_sample_frames"] = False  # the caller has chosen the frames
@@ -206,6 +220,43 @@ class HFScorer:
         # some tokenizers always add token_type_ids; few models accept them
         return {name: value for name, value in inputs.items() if name != "token_type_ids" or name in self._forward_parameters}
 
+    def _chat_text(self, request: ScoringRequest, question: str) -> str:
+        """The chat template's text for a question about a transcript."""
+        text = ask_about(question, self._neutral(request.transcript))
+        return str(
+            self._processor.apply_chat_template(
+                [{"role": "user", "content": self._as_content(text)}],
+                add_generation_prompt=True,
+                tokenize=False,
+                **self._without_thinking(),
+            )
+        )
+
+    def _text_inputs(self, texts: list[str]) -> dict[str, Any]:
+        """Tokens as tensors on the device, padded on the left."""
+        tokens = self._tokenizer(texts, padding=True, add_special_tokens=False, return_tensors="pt").to(self.device)
+        inputs = {name: tokens[name] for name in ("input_ids", "attention_mask")}
+        if self._reads_only_text and "position_ids" in self._forward_parameters:  # else padding would move a text's positions
+            inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+        return inputs
+
+    def _unreadable(self, request: ScoringRequest, questions: list[str]) -> str:
+        """Why a transcript cannot be read, or ''."""
+        if not request.transcript:
+            return "the clip has no text"
+        longest = getattr(self._network.config.get_text_config(), "max_position_embeddings", None) if self._network else None
+        if not longest:
+            return ""
+        asked = self._tokenizer([self._chat_text(request, question) for question in questions], add_special_tokens=False)
+        length = max(map(len, asked["input_ids"]))
+        if length <= longest:
+            return ""
+        return f"the clip's text takes {length:,} tokens, and the model reads {longest:,}; show it fewer steps (--scorer-frames)"
+
+    def _as_content(self, text: str) -> Any:
+        """Text as the content of a message."""
+        return [{"type": "text", "text": text}] if self._in_blocks else text
+
     def _without_thinking(self) -> dict[str, bool]:
         """What keeps the chat template from opening a chain of thought: a model in one would not answer with its first token."""
         return {"enable_thinking": False} if "enable_thinking" in str(self._processor.chat_template) else {}
@@ -223,10 +274,22 @@ class HFScorer:
         wanted = {"logits_to_keep": 1, "use_cache": False}
         return {name: value for name, value in wanted.items() if name in self._forward_parameters}
 
-    def _pick_input(self, wanted: str) -> Literal["images", "video"]:
+    @property
+    def _reads_only_text(self) -> bool:
+        return not hasattr(self._network.config, "vision_config")
+
+    def _pick_input(self, wanted: str) -> Literal["images", "video", "text"]:
+        if wanted == "text":
+            self._in_blocks = not self._shows_text(in_blocks=False)
+            if self._in_blocks and not self._shows_text(in_blocks=True):
+                raise ScorerSetupError(
+                    f"scorer {self._scorer}: its chat template does not show the text of a message; use another checkpoint"
+                )
+            self._check_answers_at_once()
+            return "text"
         has_video = hasattr(self._processor, "video_processor") and self._has_place_for("video")
         if wanted == "video" or (wanted == "auto" and has_video):
-            picked: Literal["images", "video"] = "video"
+            picked: Literal["images", "video", "text"] = "video"
             possible = has_video
         else:
             picked = "images"
@@ -237,13 +300,26 @@ class HFScorer:
                 f"scorer {self._scorer}: the model's processor ({type(self._processor).__name__}) or its chat "
                 f"template does not accept {picked}; use {other}"
             )
-        last = _LAST_TAG.search(self._render([{"type": "text", "text": "?"}]).rstrip())
+        self._check_answers_at_once()
+        return picked
+
+    def _check_answers_at_once(self) -> None:
+        last = _LAST_TAG.search(self._render(self._as_content("?")).rstrip())
         if last is not None and opens_thinking(last[0]):
             raise ScorerSetupError(
                 f"scorer {self._scorer}: its chat template makes the model think before it answers, so that its first token is "
                 "no answer; use a checkpoint that answers at once, such as the 'Instruct' one of its family"
             )
-        return picked
+
+    def _shows_text(self, in_blocks: bool) -> bool:
+        """Whether the chat template renders text that is given in this way."""
+        text = "transcript?"
+        try:
+            return text in self._render([{"type": "text", "text": text}] if in_blocks else text)
+        except ScorerError:  # it never ends
+            raise
+        except Exception:  # noqa: BLE001 - templates raise anything for what they do not expect
+            return False
 
     def _has_place_for(self, kind: str) -> bool:
         """Whether the chat template renders a block of this type."""
@@ -255,14 +331,15 @@ class HFScorer:
         except Exception:  # noqa: BLE001 - templates raise anything for an unknown type
             return False
 
-    def _render(self, content: list[dict[str, str]]) -> str:
+    def _render(self, content: list[dict[str, str]] | str) -> str:
         """The chat template's text for one message.
 
         Raises:
             ScorerSetupError: it does not end.
         """
         chat = [{"role": "user", "content": content}]
-        render = partial(self._processor.apply_chat_template, chat, add_generation_prompt=True, **self._without_thinking())
+        options = {"add_generation_prompt": True, "tokenize": False, **self._without_thinking()}
+        render = partial(self._processor.apply_chat_template, chat, **options)
         return str(within(TEMPLATE_S, render, f"scorer {self._scorer}: its chat template"))
 
     def _neutral(self, text: str) -> str:
@@ -311,8 +388,9 @@ def _video_metadata(request: ScoringRequest) -> dict[str, Any]:
 
 def _control_tokens(processor: Any) -> tuple[str, ...]:
     """Special tokens and media placeholders, longest first."""
-    added = getattr(processor.tokenizer, "added_tokens_decoder", {}).values()
-    tokens = set(processor.tokenizer.all_special_tokens) | {token.content for token in added if token.special}
+    tokenizer = getattr(processor, "tokenizer", processor)
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    tokens = set(tokenizer.all_special_tokens) | {token.content for token in added if token.special}
     tokens |= {str(token) for kind in ("image", "video", "audio") if (token := getattr(processor, f"{kind}_token", None))}
     return tuple(sorted((token for token in tokens if len(token) > 1), key=lambda token: (-len(token), token)))
 

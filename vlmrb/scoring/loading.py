@@ -1,4 +1,4 @@
-"""Load a vision-language checkpoint with `transformers` from the hub or a local folder, without surprises.
+"""Load a vision-language checkpoint, or a language model for text, with `transformers` from the hub or a local folder.
 
 Only safetensors weights are read, and the checkpoint's own code runs only if explicitly allowed. `torch` and
 `transformers` are imported inside the functions: importing this module is cheap.
@@ -21,6 +21,7 @@ from vlmrb.errors import ConfigError, ScorerError, ScorerSetupError
 from vlmrb.scoring import frames
 from vlmrb.scoring.masking import Mask
 from vlmrb.scoring.network import keep_loopback_direct, unusable_certificates
+from vlmrb.scoring.transcripts import text_only
 
 _log = logging.getLogger(__name__)
 
@@ -36,10 +37,11 @@ _SAMPLES, _SAMPLE_BYTES = 64, 64 * 2**10
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A vision-language model, ready to answer.
+    """A vision-language model or a language model, ready to answer.
 
     Attributes:
-        processor: `transformers` processor: chat template, tokenizer (padding on the left), image or video processor.
+        processor: `transformers` processor: chat template, tokenizer (padding on the left), image or video processor. For text
+            the tokenizer alone, which has a chat template as well.
         model: `transformers` model in evaluation mode, on its device.
         revision: commit hash on the hub, or 'sha256:…' of a local folder.
         device: torch device.
@@ -53,7 +55,9 @@ class LoadedModel:
     dtype: Any
 
 
-def load_model(name: str, *, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False) -> LoadedModel:
+def load_model(
+    name: str, *, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False, text: bool = False
+) -> LoadedModel:
     """Load processor and model from a hub id or a local folder.
 
     Args:
@@ -61,9 +65,10 @@ def load_model(name: str, *, device: str = "auto", dtype: str = "auto", trust_re
         device: torch device, or 'auto': cuda, else mps, else cpu.
         dtype: float32, bfloat16, float16, or 'auto': bfloat16 on CUDA if supported (else float16), float32 elsewhere.
         trust_remote_code: run Python code that comes with the checkpoint. Only for publishers you trust.
+        text: load it for text alone, which language models without eyes can read too.
 
     Raises:
-        ScorerSetupError: no such folder or model, hub not reachable, not a vision-language model, no safetensors
+        ScorerSetupError: no such folder or model, hub not reachable, not a model of the kind wanted, no safetensors
             weights, missing optional package, unknown device or dtype.
     """
     folder = _local_folder(name)
@@ -87,8 +92,8 @@ def load_model(name: str, *, device: str = "auto", dtype: str = "auto", trust_re
             revision, cached = _hub_commit(name)
             where |= {"revision": revision, "local_files_only": cached}
         config = transformers.AutoConfig.from_pretrained(**where)
-        processor = _load_processor(name, where, config)
-        model = _load_weights(name, config, where, torch_dtype).to(torch_device).eval()
+        processor = _load_tokenizer(name, where) if text else _load_processor(name, where, config)
+        model = _load_weights(name, config, where, torch_dtype, text).to(torch_device).eval()
     except ScorerError:
         raise
     except Exception as error:  # untrusted checkpoints can fail in any way; all are setup errors
@@ -241,6 +246,8 @@ def _load_processor(name: str, where: dict[str, Any], config: Any) -> Any:
     else:
         processor = transformers.AutoProcessor.from_pretrained(**where)
     has_eyes = hasattr(processor, "image_processor") or hasattr(processor, "video_processor")
+    if not has_eyes and type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise ScorerSetupError(f"scorer {text_only(f'hf:{name}')}")
     if not has_eyes or getattr(processor, "tokenizer", None) is None:
         raise ScorerSetupError(
             f"scorer hf:{name} loads as {type(processor).__name__}, which does not accept pictures and "
@@ -250,16 +257,33 @@ def _load_processor(name: str, where: dict[str, Any], config: Any) -> Any:
         if getattr(processor.tokenizer, "chat_template", None) is None:
             raise ScorerSetupError(f"scorer hf:{name} has no chat template; give an instruction-tuned checkpoint")
         processor.chat_template = processor.tokenizer.chat_template
-    processor.tokenizer.padding_side = "left"  # so that the answer starts after the last position of every row
-    if processor.tokenizer.pad_token is None:
-        processor.tokenizer.pad_token = processor.tokenizer.eos_token
+    _pad_left(processor.tokenizer)
     return processor
 
 
-def _load_weights(name: str, config: Any, where: dict[str, Any], dtype: Any) -> Any:
+def _load_tokenizer(name: str, where: dict[str, Any]) -> Any:
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
+    if not tokenizer.chat_template:
+        raise ScorerSetupError(f"scorer hf:{name} has no chat template; give an instruction-tuned checkpoint")
+    _pad_left(tokenizer)
+    return tokenizer
+
+
+def _pad_left(tokenizer: Any) -> None:
+    """So that the answer starts after the last position of every row."""
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+
+
+def _load_weights(name: str, config: Any, where: dict[str, Any], dtype: Any, text: bool) -> Any:
     import transformers
 
     auto_class: Any = transformers.AutoModelForImageTextToText
+    if text and type(config) not in transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        auto_class = transformers.AutoModelForCausalLM
     auto_map = getattr(config, "auto_map", None) or {}
     if where["trust_remote_code"] and auto_map and "AutoModelForImageTextToText" not in auto_map:
         auto_class = transformers.AutoModelForCausalLM  # where older remote code registers its vision-language models
@@ -332,7 +356,7 @@ _REASONS = (
     (r"trust_remote_code", "it runs its publisher's Python code; if you trust it, pass trust_remote_code=True"),
     (
         r"Unrecognized configuration class|does not recognize this architecture|Unrecognized model|Unrecognized processing class",
-        "it is not a vision-language model known to this version of transformers",
+        "it is not a vision-language model, or a language model for clips of text, known to this version of transformers",
     ),
 )
 _PACKAGES = re.compile(r"(?i)\b(torchvision|timm|num2words|sentencepiece|protobuf|tiktoken|mistral[-_]common|einops)\b")

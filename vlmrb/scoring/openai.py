@@ -1,6 +1,7 @@
 """`openai:` scorer: any server that speaks the OpenAI chat-completions protocol and returns log-probabilities.
 
-One request per clip and question: the evenly spaced frames as PNG data URLs, then the question. It asks for one token with the 20
+One request per clip and question: the evenly spaced frames as PNG data URLs, then the question; of a clip of text, the question,
+then the transcript, without pictures. It asks for one token with the 20
 most likely alternatives, from which P(yes) is read. A clip's questions are asked one after another, with the same frames first,
 so that the server's prefix cache works. Replies are untrusted: bounded in size, checked, and quoted only in part.
 
@@ -21,6 +22,7 @@ import numpy as np
 
 from vlmrb.errors import ScorerError, ScorerSetupError, ScorerUnavailableError
 from vlmrb.scoring.http import Http, NoReplyError, Reply
+from vlmrb.scoring.transcripts import ask_about
 from vlmrb.scoring.yes_no import Answer, answer_from_top_logprobs, decide, logits_of, spelled_answer, unknown
 from vlmrb.types import ClipScore, Prompt, ScoringRequest
 
@@ -51,7 +53,7 @@ class OpenAIScorer:
     20 most likely tokens, see `yes_no.answer_from_top_logprobs`.
 
     Attributes:
-        frames_per_clip: evenly spaced frames per clip.
+        frames_per_clip: evenly spaced frames, or steps of a transcript, per clip.
         model: name of the model on the server.
         revision: the `system_fingerprint` of the server's latest reply, '' if it sends none.
     """
@@ -76,7 +78,7 @@ class OpenAIScorer:
             base_url: address up to and without '/chat/completions', such as http://127.0.0.1:8000/v1.
             model: name of the model on the server.
             scorer: the string that selected this back end; stored with every score.
-            frames_per_clip: evenly spaced frames per clip, ≥ 1.
+            frames_per_clip: evenly spaced frames, or steps of a transcript, per clip, ≥ 1.
             threshold: the label is yes if P(yes) ≥ threshold.
             timeout_s: total seconds allowed per try.
             retries: further tries after a refused connection, a timeout, status 408, 409, 429 or 5xx.
@@ -132,12 +134,13 @@ class OpenAIScorer:
 
         Once the server no longer replies, the questions left are unknown: each would take all retries.
         """
-        if not len(request.frames):
+        if not len(request.frames) and not request.transcript:
             return [unknown("the clip has no frames")] * len(prompt.questions)
         content = [{"type": "image_url", "image_url": {"url": _data_url(frame)}} for frame in request.frames]
         answers: list[Answer] = []
         for question in prompt.questions:
-            answer = self._ask_one(content, question)
+            text = {"type": "text", "text": question}
+            answer = self._ask_one(ask_about(question, request.transcript) if request.transcript else [*content, text])
             if isinstance(answer, ScorerSetupError) or (isinstance(answer, ScorerError) and not answers):
                 return answer
             if isinstance(answer, ScorerError):
@@ -145,10 +148,10 @@ class OpenAIScorer:
             answers.append(answer)
         return answers
 
-    def _ask_one(self, content: list[dict[str, Any]], question: str) -> Answer | ScorerError:
+    def _ask_one(self, content: list[dict[str, Any]] | str) -> Answer | ScorerError:
         body = {
             "model": self.model,
-            "messages": [{"role": "user", "content": [*content, {"type": "text", "text": question}]}],
+            "messages": [{"role": "user", "content": content}],
             "max_tokens": 1,
             "temperature": 0,
             "logprobs": True,
@@ -164,12 +167,17 @@ class OpenAIScorer:
                 self._without_thinking, self._accepts_them = tried, True
             last_try = self._without_thinking if self._accepts_them else len(WITHOUT_THINKING) - 1
             if reply.status not in (400, 422) or tried == last_try:  # it is not these fields that it rejects
-                return self._read(reply)
+                return self._read(reply, f"{self.frames_per_clip} images" if isinstance(content, list) else "such a long text")
             if not self._accepts_them:
                 self._without_thinking = max(self._without_thinking, tried + 1)
 
-    def _read(self, reply: Reply) -> Answer | ScorerError:
-        """The answer in a reply, an unknown one, or the reason why no request can succeed."""
+    def _read(self, reply: Reply, asked: str) -> Answer | ScorerError:
+        """The answer in a reply, an unknown one, or the reason why no request can succeed.
+
+        Args:
+            reply: as the server sent it.
+            asked: what it has to accept, in words.
+        """
         if reply.status == 200:
             self._answered = True
             return self._answer_in(reply)
@@ -179,8 +187,7 @@ class OpenAIScorer:
         said = f"the server rejected the request with status {reply.status}: {reply.message()}"
         if not self._answered:  # no request has ever worked, so this clip is not the cause
             return ScorerSetupError(
-                f"{self._shown}: {said}; it must accept {self.frames_per_clip} images and return "
-                f"logprobs with top_logprobs={TOP_LOGPROBS}"
+                f"{self._shown}: {said}; it must accept {asked} and return logprobs with top_logprobs={TOP_LOGPROBS}"
             )
         return unknown(said)
 

@@ -170,7 +170,7 @@ class _Voter:
     def look(self, request: ScoringRequest) -> ScoringRequest:
         """The request with this member's frames alone, of those that were drawn for all."""
         indices = frames_at(len(request.clip), self.frames)
-        if indices == request.frame_indices or not set(indices) <= set(request.frame_indices):
+        if request.transcript or indices == request.frame_indices or not set(indices) <= set(request.frame_indices):
             return request
         rows = np.searchsorted(request.frame_indices, indices) if indices else np.zeros(0, np.int64)
         return ScoringRequest(request.clip, request.frames[rows], indices)

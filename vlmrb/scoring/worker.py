@@ -24,7 +24,8 @@ import numpy as np
 from vlmrb import errors
 from vlmrb.errors import ScorerDiedError, ScorerError
 from vlmrb.scoring.reasons import UnknownAnswers, checked, silent_members
-from vlmrb.types import Clip, ClipScore, ClipScorer, FrameRenderer, Prompt, ScoringRequest
+from vlmrb.scoring.transcripts import spell_out
+from vlmrb.types import Clip, ClipScore, ClipScorer, FrameRenderer, Prompt, ScoringRequest, TextRenderer
 
 STARTS = 4
 """Tries per batch, each in a new process after the last one died, before scoring fails."""
@@ -336,7 +337,13 @@ def _answer(backend: ClipScorer, requests: list[ScoringRequest], prompt: Prompt)
 
 
 def make_request(clip: Clip, renderer: FrameRenderer, *frames_per_clip: int) -> ScoringRequest:
-    """Render evenly spaced frames of the clip (`frames_at`); of several numbers, the frames of each, and each frame once."""
+    """Render evenly spaced frames of the clip (`frames_at`); of several numbers, the frames of each, and each frame once.
+
+    Of text, it writes as many steps as the largest number.
+    """
+    if isinstance(renderer, TextRenderer) and (most := min(max(frames_per_clip), len(clip))):
+        transcript, steps = spell_out(renderer.texts(clip.snapshots), most)
+        return ScoringRequest(clip, np.zeros((0, 0, 0, 3), np.uint8), steps, transcript)
     indices = sorted({at for frames in frames_per_clip for at in frames_at(len(clip), frames)})
     if not indices:
         return ScoringRequest(clip, np.zeros((0, 0, 0, 3), np.uint8), ())

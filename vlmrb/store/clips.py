@@ -173,7 +173,8 @@ def _pictures(connection: Connection, row: Row[Any], data: Row[Any]) -> np.ndarr
         part = snapshots(_data(connection, before.clip_id))[-missing:]
         parts.insert(0, part)
         missing, number, ends = missing - len(part), before.clip_id, ends - row.stride * len(part)
-    return np.concatenate(parts)
+    width = max(part.shape[1] for part in parts)  # texts differ in length
+    return np.concatenate([np.pad(part, ((0, 0), (0, width - part.shape[1]))) if part.ndim == 2 else part for part in parts])
 
 
 def no_clip(clip_id: int) -> NotFoundError:

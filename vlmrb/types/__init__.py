@@ -24,7 +24,18 @@ from vlmrb.types.live import (
     Unreadable,
 )
 from vlmrb.types.runs import SUCCESS, Lineage, RunCounters, RunFigures, RunListItem, RunStatus, RunSummary
-from vlmrb.types.scoring import PLACEHOLDERS, ClipScore, ClipScorer, FrameRenderer, Prompt, Rule, ScoringRequest, Vote, spread
+from vlmrb.types.scoring import (
+    PLACEHOLDERS,
+    ClipScore,
+    ClipScorer,
+    FrameRenderer,
+    Prompt,
+    Rule,
+    ScoringRequest,
+    TextRenderer,
+    Vote,
+    spread,
+)
 from vlmrb.types.spaces import MIN_IMAGE_SIDE, ActionSpec, ObservationSpec
 from vlmrb.types.transitions import AgentUpdate, Batch, Episode, Event, Feedback, ItemId, Transition
 from vlmrb.types.trials import Trial, TrialStatus
@@ -74,6 +85,7 @@ __all__ = [
     "SetQuestion",
     "SetStatus",
     "TdErrorAndScore",
+    "TextRenderer",
     "Transition",
     "Trial",
     "TrialStatus",

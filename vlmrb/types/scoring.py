@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -178,26 +178,37 @@ class FrameRenderer(Protocol):
         ...
 
 
+@runtime_checkable
+class TextRenderer(FrameRenderer, Protocol):
+    """Turns snapshots that are text into that text; its frames are for people."""
+
+    def texts(self, snapshots: np.ndarray) -> list[str]:
+        """uint8 [F, S] → the text of each step."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ScoringRequest:
     """A clip as the scoring process passes it to a back end.
 
     Attributes:
         clip: the clip; control scorers read its events or rewards.
-        frames: RGB uint8 [F, H, W, 3], evenly spaced over the clip; F = 0 for scorers that need none.
-        frame_indices: indices of these frames in the clip.
+        frames: RGB uint8 [F, H, W, 3], evenly spaced over the clip; F = 0 for scorers that need none, and for clips of text.
+        frame_indices: indices in the clip of these frames, or of the steps in the transcript.
+        transcript: the text of a clip of text; untrusted. '' for pictures.
     """
 
     clip: Clip
     frames: np.ndarray
     frame_indices: tuple[int, ...]
+    transcript: str = ""
 
 
 class ClipScorer(Protocol):
     """A back end that answers yes/no questions about clips."""
 
     frames_per_clip: int
-    """Number of evenly spaced frames it needs per clip; 0 for none."""
+    """Number of evenly spaced frames, or steps of a transcript, that it needs per clip; 0 for none."""
 
     def score(self, requests: list[ScoringRequest], prompt: Prompt) -> list[ClipScore]:
         """One score per request, in order, with an answer to each of the prompt's questions.
