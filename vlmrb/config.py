@@ -24,6 +24,7 @@ from pydantic import (
 
 from vlmrb.errors import ConfigError, shown
 from vlmrb.moments import Moments
+from vlmrb.replay.hindsight import MAX_K, OFF, Relabelling
 from vlmrb.replay.registry import bases, broken_methods, replay_method, replay_methods
 from vlmrb.settings import Setting, describe
 
@@ -183,6 +184,14 @@ class TrainConfig(BaseModel):
     # -- replay
     replay: str = _option("vlm", "replay method: how batches are drawn", "replay", choices=replay_methods)
     base: str = _option("uniform", "method that the labels' choice is mixed with [paper: uniform]", "replay", choices=bases)
+    her: str = _option(
+        OFF,
+        "hindsight for tasks with goals: replace the desired goal of a drawn transition, with probability k / (k + 1), by one "
+        "that its episode achieved with this step or a later one (future:k), the last (final:k) or any (episode:k), and "
+        f"recompute its reward; k from 1 to {MAX_K}, such as future:4; {OFF} for none",
+        "replay",
+        max_length=20,
+    )
     buffer_size: int = _option(300_000, "capacity of the replay buffer in transitions", "replay", ge=1)
     lambda_max: Annotated[Lambda | None, BeforeValidator(_number_or_none)] = _option(
         0.5,
@@ -338,6 +347,16 @@ class TrainConfig(BaseModel):
     @classmethod
     def _names_moments(cls, text: str) -> str:
         return str(Moments.parse(text))
+
+    @field_validator("her")
+    @classmethod
+    def _names_relabelling(cls, text: str) -> str:
+        return str(Relabelling.parse(text) or OFF)
+
+    @property
+    def hindsight(self) -> Relabelling | None:
+        """How goals of drawn transitions are replaced; None for not at all."""
+        return Relabelling.parse(self.her)
 
     @property
     def horizon(self) -> int:

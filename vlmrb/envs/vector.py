@@ -43,6 +43,7 @@ class VectorEnv:
         self.envs = list(envs)
         self._next_seed, self._snapshots = next_seed, snapshots
         self._seeds = [0] * len(self.envs)
+        self._has_goals = self.envs[0].observation_spec.goal > 0
         self._observation = np.zeros((len(self.envs), *self.envs[0].observation_spec.shape), self.envs[0].observation_spec.dtype)
 
     def reset(self) -> np.ndarray:
@@ -98,6 +99,7 @@ class VectorEnv:
             after,
             np.array([s.terminated for s in steps], bool),
             np.array([s.truncated for s in steps], bool),
+            np.array([s.achieved_goal for s in steps], np.float32) if self._has_goals else None,
         )
         return VectorStep(
             transition, self._observation.copy(), snapshots, [s.events for s in steps], [s.success for s in steps], seeds

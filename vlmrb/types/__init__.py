@@ -15,7 +15,7 @@ from vlmrb.types.live import EDITS, LIVE, LIVE_CHANGES, Change, LiveChange, SetL
 from vlmrb.types.runs import SUCCESS, Lineage, RunCounters, RunFigures, RunListItem, RunStatus, RunSummary
 from vlmrb.types.scoring import ClipScore, ClipScorer, FrameRenderer, Prompt, ScoringRequest
 from vlmrb.types.spaces import MIN_IMAGE_SIDE, ActionSpec, ObservationSpec
-from vlmrb.types.transitions import AgentUpdate, Batch, Episode, Event, Feedback, ItemId, Transition
+from vlmrb.types.transitions import AgentUpdate, Batch, Episode, Event, Feedback, ItemId, Judged, JudgeGoals, Transition
 from vlmrb.types.trials import Trial, TrialStatus
 
 __all__ = [
@@ -43,6 +43,8 @@ __all__ = [
     "Job",
     "JobKind",
     "JobStatus",
+    "JudgeGoals",
+    "Judged",
     "LIVE",
     "LIVE_CHANGES",
     "Lineage",
