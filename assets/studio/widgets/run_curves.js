@@ -46,6 +46,13 @@ export const GROUPS = [
     ],
   },
   {
+    key: "relabelled",
+    title: "Fraction of drawn transitions with a goal in hindsight",
+    range: [-0.03, 1.05],
+    format: ".0%",
+    curves: [{ name: "replay/relabelled", title: "relabelled" }],
+  },
+  {
     key: "scoring",
     title: "Scoring: clips and time per clip",
     right: true,
