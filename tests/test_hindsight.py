@@ -186,3 +186,9 @@ def success_rates(store: Store, her: str, seed: int) -> list[float]:
         batch_size=64, learning_starts=400, buffer_size=20_000, n_step=1,
     )  # fmt: skip
     return store.metrics(train(config, store=store).run_id, "eval/success_rate")[1].tolist()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_hindsight_learns_to_flip_bits_where_replay_without_it_does_not(store: Store, seed: int) -> None:
+    with_it, without = (success_rates(store, her, seed) for her in ("future:4", "off"))
+    assert with_it[-1] > 0.8 and with_it[-1] > without[-1] + 0.3
