@@ -26,19 +26,18 @@ def test_the_arm_sees_its_goal_and_reaches_it_as_the_suite_says() -> None:
     env = made("cube-single-v0")
     half, rewards = env.observation_spec.goal, []
     assert env.observation_spec.shape == (2 * half,) and env.time_limit == 200
-    for seed in range(2):
-        observation, play = env.reset(seed), Play([env], np.random.default_rng(seed))
-        goal = observation[half:]
-        for number in range(200):
-            step = env.step(play.act(observation[None], number)[0])
-            np.testing.assert_array_equal(step.observation[half:], goal)
-            np.testing.assert_array_equal(step.observation[:half], step.achieved_goal)
-            assert judged(env, step) == (step.reward, step.terminated)
-            rewards.append(step.reward)
-            if step.terminated or step.truncated:
-                break
-        assert (step.terminated, step.success) == (True, True), "the script solves it"
-    assert set(rewards) == {0.0, 1.0} and rewards.count(1.0) == 2
+    observation, play = env.reset(0), Play([env], np.random.default_rng(0))
+    goal = observation[half:]
+    while True:
+        step = env.step(play.act(observation[None], len(rewards))[0])
+        np.testing.assert_array_equal(step.observation[half:], goal)
+        np.testing.assert_array_equal(step.observation[:half], step.achieved_goal)
+        assert judged(env, step) == (step.reward, step.terminated)
+        rewards.append(step.reward)
+        if step.terminated or step.truncated:
+            break
+    assert (step.terminated, step.success) == (True, True), "the script solves it"
+    assert rewards[-1] == 1.0 and not any(rewards[:-1])
     goals = np.tile(goal, (3, 1))
     goals[1, :19] += 5.0  # the arm may be anywhere
     goals[2, 19] += 0.41  # of cubes, ten units are a metre
@@ -77,10 +76,11 @@ def test_a_point_in_a_maze_sees_where_it_is_to_go() -> None:
     env.reset(2)  # task 3 lies close to its goal
     maze = env._env.unwrapped
     assert (env.observation_spec.shape, env.observation_spec.goal, env.time_limit) == ((4,), 2, 1_000)
+    assert env.snapshot().shape == (200, 200, 3)
     step = env.step(np.zeros(2, np.float32))
     np.testing.assert_allclose(step.observation[2:], maze.cur_goal_xy, rtol=1e-6)
     assert judged(env, step) == (step.reward, step.terminated) == (0.0, False)
-    maze.set_xy(np.array(maze.cur_goal_xy) + [0.5, 0.0])
+    maze.set_xy(np.add(maze.cur_goal_xy, (0.5, 0.0)))
     step = env.step(np.zeros(2, np.float32))
     assert judged(env, step) == (step.reward, step.terminated) == (1.0, True) and step.success is True
 
@@ -107,7 +107,7 @@ def test_goals_of_every_family_are_judged_as_its_own_steps_are(env_id: str) -> N
 
 def test_a_single_task_has_no_goals_to_relabel_and_pictures_are_none() -> None:
     config = make_config(env="scene-singletask-task4-v0", algo="sac", replay="uniform", her="future:4", keep_clips=False)
-    with pytest.raises(ConfigError, match="scene-singletask-task4-v0 has no goals to relabel.*such as cube-single-v0"):
+    with pytest.raises(ConfigError, match=r"scene-singletask-task4-v0 has no goals to relabel.*such as cube-single-v0"):
         try_env(config)
     with pytest.raises(EnvironmentSetupError, match="goals must be flat vectors of numbers"):
         made("visual-antmaze-medium-v0")
