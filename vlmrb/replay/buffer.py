@@ -153,19 +153,24 @@ class ReplayBuffer:
 
         drawn = self.sampler.sample(batch_size, len(self), self._rng, score_slots)
         batch = self._batch(*drawn)
-        if self._hindsight is None:
-            return batch
-        held = Held(
-            self._words,
-            self._boundary,
-            self._item_steps,
-            self._achieved,
-            self._items["next_observations"],
-            self.next_item_id,
-            self._n_envs,
-            self._powers,
-        )
-        return self._hindsight.relabel(batch, drawn[0], held, self._rng)
+        if self._hindsight is not None:
+            held = Held(
+                self._words,
+                self._boundary,
+                self._item_steps,
+                self._achieved,
+                self._items["next_observations"],
+                self.next_item_id,
+                self._n_envs,
+                self._powers,
+            )
+            self._hindsight.relabel(batch, drawn[0], held, self._rng)
+        return batch
+
+    @property
+    def relabelled(self) -> np.ndarray | None:
+        """Which items of the last batch got another goal in hindsight, bool [B]; None without hindsight."""
+        return None if self._hindsight is None else self._hindsight.relabelled
 
     def look_up(self, item_ids: np.ndarray) -> tuple[Batch, Parts]:
         """Items that the buffer holds (int64 [N]) as a batch with weights 1, and the chances of one draw to choose each."""

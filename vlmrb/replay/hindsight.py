@@ -82,6 +82,9 @@ class Hindsight:
     Args:
         relabelling: how.
         judge: what steps are worth by another goal; called once per batch.
+
+    Attributes:
+        relabelled: which items of the last batch have another goal, bool [B].
     """
 
     def __init__(self, relabelling: Relabelling, judge: JudgeGoals) -> None:
@@ -89,9 +92,10 @@ class Hindsight:
 
         self._kernels, self._judge = kernels, judge
         self._strategy, self._share = STRATEGIES.index(relabelling.strategy), relabelling.share
+        self.relabelled = np.zeros(0, bool)
 
-    def relabel(self, batch: Batch, slots: np.ndarray, held: Held, rng: np.random.Generator) -> Batch:
-        """The batch that lies at these slots (int64 [B]), with new goals; its arrays are changed in place.
+    def relabel(self, batch: Batch, slots: np.ndarray, held: Held, rng: np.random.Generator) -> None:
+        """Give a batch, whose items lie at these slots (int64 [B]), its new goals; its arrays are changed in place.
 
         Raises:
             EnvironmentFailedError: the environment's own code fails, or gives rewards that are none.
@@ -107,11 +111,10 @@ class Hindsight:
             self._share,
             self._strategy,
         )
-        relabelled = goal_slots >= 0
-        rows = np.flatnonzero(relabelled)
+        self.relabelled = goal_slots >= 0
+        rows = np.flatnonzero(self.relabelled)
         if len(rows):
             self._judge_again(batch, rows, slots[rows], held.achieved[goal_slots[rows]], held)
-        return batch._replace(relabelled=relabelled)
 
     def _judge_again(self, batch: Batch, rows: np.ndarray, slots: np.ndarray, goals: np.ndarray, held: Held) -> None:
         """Give rows (int64 [M]) of the batch their new goals (float32 [M, G]) and what follows from them."""

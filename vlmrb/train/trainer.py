@@ -51,7 +51,6 @@ from vlmrb.types import (
     LIVE,
     LIVE_CHANGES,
     SUCCESS,
-    Batch,
     Change,
     Clip,
     Episode,
@@ -189,7 +188,7 @@ class Trainer:
                 update = agent.update(batch)
                 check_metrics(update.metrics)
                 buffer.update_priorities(batch.item_ids, update.feedback)
-                self._count_update(batch, update.metrics)
+                self._count_update(update.metrics)
             observation = result.observation
             self._keep_house(item_ids)
 
@@ -333,10 +332,10 @@ class Trainer:
     def _update_is_due(self) -> bool:
         return self._learned.updates < (self.step - self.config.learning_starts) // self.config.train_freq
 
-    def _count_update(self, batch: Batch, metrics: dict[str, float]) -> None:
+    def _count_update(self, metrics: dict[str, float]) -> None:
         self._learned.updates += 1
-        if batch.relabelled is not None:
-            self._metrics.add("replay/relabelled", float(batch.relabelled.mean()))
+        if (relabelled := self._buffer.relabelled) is not None:
+            self._metrics.add("replay/relabelled", float(relabelled.mean()))
         for name, value in metrics.items():
             self._metrics.add(name, value)
 

@@ -72,7 +72,6 @@ class Batch(NamedTuple):
     item_ids: np.ndarray  # int64 [B]
     probabilities: np.ndarray  # float64 [B]
     weights: np.ndarray  # float32 [B], importance weights in (0, 1]; all 1 if not used
-    relabelled: np.ndarray | None = None  # bool [B], whose goal was replaced in hindsight; None without hindsight
 
 
 class Feedback(NamedTuple):
