@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -157,12 +158,15 @@ def test_spaces_that_no_goal_fits_into_are_refused_before_a_row_is_written(store
     assert store.runs() == []
 
 
-@pytest.mark.parametrize("her", ["future", "future:0", "future:17", "past:4", "", "none"])
+@pytest.mark.parametrize("her", ["future", "future:0", "future:17", "past:4", "", "none", "future:4" * 4])
 def test_a_wrong_setting_is_refused_with_the_value_and_what_is_allowed(her: str, tmp_path: Path, capsys: Any) -> None:
     words = f"her: got {her!r}; allowed: off, or future:K, final:K or episode:K with K from 1 to 16, such as future:4"
     with pytest.raises(ConfigError) as error:
         small(her=her)
     assert str(error.value) == words
+    for other in (4, None, True, ["future:4"]):
+        with pytest.raises(ConfigError, match=re.escape(f"her: got {other!r}; allowed: off, or future:K")):
+            small(her=other)
     assert main(["train", "--env", f"{MODULE}:Point-v0", f"--her={her}", "--store", str(tmp_path / "store.db")]) == 2
     assert words in capsys.readouterr().err and not (tmp_path / "store.db").exists()
 

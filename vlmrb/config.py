@@ -190,7 +190,6 @@ class TrainConfig(BaseModel):
         "that its episode achieved with this step or a later one (future:k), the last (final:k) or any (episode:k), and "
         f"recompute its reward; k from 1 to {MAX_K}, such as future:4; {OFF} for none",
         "replay",
-        max_length=20,
     )
     buffer_size: int = _option(300_000, "capacity of the replay buffer in transitions", "replay", ge=1)
     lambda_max: Annotated[Lambda | None, BeforeValidator(_number_or_none)] = _option(
@@ -348,9 +347,9 @@ class TrainConfig(BaseModel):
     def _names_moments(cls, text: str) -> str:
         return str(Moments.parse(text))
 
-    @field_validator("her")
+    @field_validator("her", mode="before")
     @classmethod
-    def _names_relabelling(cls, text: str) -> str:
+    def _names_relabelling(cls, text: Any) -> str:
         return str(Relabelling.parse(text) or OFF)
 
     @property

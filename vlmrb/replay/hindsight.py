@@ -10,13 +10,16 @@ k / (k + 1) by one that its episode achieved:
 The rewards of its n-step return are those for the new goal. Where the environment says which goals end an episode, the return
 ends with the step that reaches the new goal, as a terminal one, and the end of the episode that was recorded is no end for
 another goal. Where it does not, the return has its recorded steps, and terminated if they did.
+
+Samplers choose items as they are stored. What the agent finds out about an item, such as its TD error, is about the goal that it
+had in the batch.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,15 +44,16 @@ class Relabelling:
     k: int
 
     @classmethod
-    def parse(cls, text: str) -> Relabelling | None:
+    def parse(cls, text: Any) -> Relabelling | None:
         """What 'future:4' says; None for 'off'.
 
         Raises:
             ValueError: it says anything else; the message is the allowed form.
         """
-        if text.strip() == OFF:
+        words = text.strip() if isinstance(text, str) else ""
+        if words == OFF:
             return None
-        found = re.fullmatch(rf"({'|'.join(STRATEGIES)}):([0-9]{{1,3}})", text.strip())
+        found = re.fullmatch(rf"({'|'.join(STRATEGIES)}):([0-9]{{1,3}})", words)
         if found is None or not 1 <= int(found[2]) <= MAX_K:
             raise ValueError(f"allowed: {FORM}")
         return cls(found[1], int(found[2]))
