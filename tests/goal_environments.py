@@ -113,6 +113,14 @@ class NotANumber(Point):
         return np.full(len(achieved_goal), np.nan)
 
 
+class NotANumberLater(Point):
+    """Its compute_reward gives NaN from the tenth batch on."""
+
+    def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> Any:
+        rewards = super().compute_reward(achieved_goal, desired_goal, info)
+        return rewards if len(self.asked) < 10 else rewards * np.nan
+
+
 class Spaces(Point):
     """Only its spaces matter: a trial of it fails before a step."""
 
@@ -169,6 +177,7 @@ _register("EndsOneAtATime", EndsOneAtATime)
 _register("OnAnotherScale", OnAnotherScale)
 _register("Failing", Failing)
 _register("NotANumber", NotANumber)
+_register("NotANumberLater", NotANumberLater, discrete=True)
 _register("BitFlips", BitFlips)
 _PLANE = gym.spaces.Box(-1, 1, (2,), np.float64)
 _register("DiscreteGoal", Spaces, achieved_goal=gym.spaces.Discrete(3), desired_goal=gym.spaces.Discrete(3))

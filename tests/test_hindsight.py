@@ -17,7 +17,7 @@ from vlmrb.branching import branch, branch_points
 from vlmrb.checkpoint import _sums
 from vlmrb.config import TrainConfig, make_config
 from vlmrb.envs import make_env
-from vlmrb.errors import ConfigError, EnvironmentSetupError
+from vlmrb.errors import ConfigError, EnvironmentFailedError, EnvironmentSetupError
 from vlmrb.replay import replay_method, replay_methods
 from vlmrb.store import Store, runs_folder
 from vlmrb.train import create_run, resume, train
@@ -138,6 +138,13 @@ def test_what_hindsight_cannot_relabel_is_refused_before_a_row_is_written(store:
     with pytest.raises((ConfigError, EnvironmentSetupError), match=reason):
         create_run(small(her="future:4").model_copy(update={"env": name, "algo": "sac" if ":" in name else "dqn"}), store=store)
     assert store.runs() == []
+
+
+def test_a_run_whose_goals_are_judged_as_nan_fails_in_words_with_its_last_checkpoint(store: Store) -> None:
+    with pytest.raises(EnvironmentFailedError, match="compute_reward gives nan; rewards must be finite"):
+        train(small("NotANumberLater", her="future:4"), store=store)
+    run = store.run(1)
+    assert run.status == "failed" and re.search(r"step 1\d\d: .*the last checkpoint is of step 0\. Mend the env", run.error)
 
 
 @pytest.mark.parametrize("her", ["off", "future:4"])
