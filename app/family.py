@@ -145,4 +145,4 @@ def _said_by(run: RunSummary) -> set[str]:
     method = replay_methods().get(run.replay)
     if method is None:
         return set()
-    return {*method.variants, *unread_settings(run.replay, str(run.config.get("base", "uniform")))}
+    return {"her", *method.variants, *unread_settings(run.replay, str(run.config.get("base", "uniform")))}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vlmrb.checkpoint import has_buffer, link_checkpoint, list_checkpoints, settings_of, size_of
+from vlmrb.checkpoint import has_buffer, has_goals, link_checkpoint, list_checkpoints, settings_of, size_of
 from vlmrb.config import TrainConfig, defaults_for, make_config, unread_settings
 from vlmrb.creation import CheckedRun, Tried, check_run, write_run
 from vlmrb.errors import CheckpointError, ConfigError
@@ -137,6 +137,12 @@ def branch(
     config = make_config(**parent.config)
     tried: Tried = {}
     checked = [check_run(_changed(config, dict(change), point.step, steps), tried) for change in changes]
+    for run in checked:
+        if run.config.hindsight is not None and not has_goals(point.path):
+            raise ConfigError(
+                f"her: got {run.config.her!r}, but the checkpoint of run {run_id} at step {point.step} holds no goals that were "
+                "achieved: a version wrote it that kept none. Set her to off, or start a new run"
+            )
     if len({run.config.model_dump_json() for run in checked}) < len(checked):
         raise ConfigError("branch: two of the branches are the same; change a setting of one, or give each seed once")
     chosen, run_ids = list(tags), list[int]()
@@ -238,7 +244,7 @@ def _of_method(parent: TrainConfig, replay: str, base: str) -> dict[str, Any]:
 
 def _name(parent: RunSummary, before: TrainConfig, config: TrainConfig, lineage: Lineage) -> str:
     """Such as 'DoorKey-8x8 dqn vlm(oracle) s0 lambda_max=0.25 from 3@fifth-success c1'."""
-    said = {"replay", "base", "scorer", "total_steps", "schedule_steps", "keep_checkpoints"}
+    said = {"replay", "base", "scorer", "total_steps", "schedule_steps", "keep_checkpoints", "her"}
     mine, usual = config.model_dump(), before.model_dump()
     if (config.replay, config.base) != (before.replay, before.base):
         usual |= _of_method(before, config.replay, config.base)

@@ -253,6 +253,11 @@ def has_buffer(path: Path) -> bool:
     return (path / "arrays" / "buffer.rewards.npy").exists()
 
 
+def has_goals(path: Path) -> bool:
+    """Whether a checkpoint's replay buffer holds the goals that were achieved."""
+    return (path / "arrays" / "buffer.achieved_goals.npy").exists()
+
+
 def settings_of(path: Path) -> dict[str, Any]:
     """The settings of the run that wrote a checkpoint; {} if it is damaged or of a version that saved none."""
     try:

@@ -26,6 +26,7 @@ from vlmrb.curriculum import Curriculum
 from vlmrb.errors import ConfigError, ScorerSetupError, shown
 from vlmrb.moments import Moments
 from vlmrb.panels import members_of, parse_panel
+from vlmrb.replay.hindsight import MAX_K, OFF, Relabelling
 from vlmrb.replay.registry import bases, broken_methods, replay_method, replay_methods
 from vlmrb.settings import Setting, describe
 from vlmrb.transcripts import MAX_TEMPLATE, check_transcript
@@ -194,6 +195,13 @@ class TrainConfig(BaseModel):
     # -- replay
     replay: str = _option("vlm", "replay method: how batches are drawn", "replay", choices=replay_methods)
     base: str = _option("uniform", "method that the labels' choice is mixed with [paper: uniform]", "replay", choices=bases)
+    her: str = _option(
+        OFF,
+        "hindsight for tasks with goals: replace the desired goal of a drawn transition, with probability k / (k + 1), by one "
+        "that its episode achieved with this step or a later one (future:k), the last (final:k) or any (episode:k), and "
+        f"recompute its reward; k from 1 to {MAX_K}, such as future:4; {OFF} for none",
+        "replay",
+    )
     buffer_size: int = _option(300_000, "capacity of the replay buffer in transitions", "replay", ge=1)
     lambda_max: Annotated[Lambda | None, BeforeValidator(_number_or_none)] = _option(
         0.5,
@@ -380,6 +388,16 @@ class TrainConfig(BaseModel):
     @classmethod
     def _is_a_transcript(cls, text: str | None) -> str | None:
         return None if text is None else check_transcript(text)
+
+    @field_validator("her", mode="before")
+    @classmethod
+    def _names_relabelling(cls, text: Any) -> str:
+        return str(Relabelling.parse(text) or OFF)
+
+    @property
+    def hindsight(self) -> Relabelling | None:
+        """How goals of drawn transitions are replaced; None for not at all."""
+        return Relabelling.parse(self.her)
 
     @property
     def horizon(self) -> int:

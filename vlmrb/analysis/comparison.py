@@ -216,7 +216,7 @@ class Comparison:
 
 
 def method_of(run: RunSummary) -> Method:
-    """The method of a run. Its label includes the scorer and the settings that make a variant of the replay method.
+    """The method of a run. Its label includes the scorer, the settings that make a variant of the replay method, and hindsight.
 
     It leaves out the prompt for scorers that do not read it.
     """
@@ -224,8 +224,9 @@ def method_of(run: RunSummary) -> Method:
     defaults = defaults_of_run(run.config)
     config = defaults | run.config
     method = replay_methods().get(run.replay)
+    hindsight = [f"her {config['her']}"] if config["her"] != defaults["her"] else []
     if method is None:
-        return Method(run.env, run.algo, run.replay, branched)
+        return Method(run.env, run.algo, _label(run.replay, hindsight), branched)
     unread = {"prompt"} if run.scorer is not None and not reads_prompt(run.scorer) else set()
     details = ["no scorer" if run.scorer is None else short_scorer(run.scorer)] if method.labels else []
     if method.labels and config["transcript"] and reads_prompt(run.scorer):
@@ -235,7 +236,11 @@ def method_of(run: RunSummary) -> Method:
         for name, in_words in method.variants.items()
         if config[name] != defaults[name] and name not in unread
     ]
-    return Method(run.env, run.algo, f"{run.replay} ({', '.join(details)})" if details else run.replay, branched)
+    return Method(run.env, run.algo, _label(run.replay, details + hindsight), branched)
+
+
+def _label(replay: str, details: Sequence[str]) -> str:
+    return f"{replay} ({', '.join(details)})" if details else replay
 
 
 def by_task(runs: Iterable[MeasuredRun]) -> dict[Task, list[MeasuredRun]]:
@@ -515,7 +520,7 @@ def _differing_settings(runs: list[MeasuredRun]) -> list[str]:
     for run, config in zip(runs, configs, strict=True):
         config["total_steps"] -= run.start
     methods = [replay_methods().get(run.run.replay) for run in runs]
-    ignored = _WITHOUT_EFFECT_ON_LEARNING | {"env", "algo", "replay", "scorer", "base"}
+    ignored = _WITHOUT_EFFECT_ON_LEARNING | {"env", "algo", "replay", "scorer", "base", "her"}
     ignored |= {name for method in methods if method is not None for name in method.variants}
     ignored |= {name for config in configs for name in _unread(config)}
     names = [name for name in TrainConfig.model_fields if name not in ignored]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from vlmrb.envs.base import Environment, EnvStep
 from vlmrb.envs.factory import make_env
 from vlmrb.envs.headless import cannot_draw, choose_gl
+from vlmrb.envs.judging import judge_for
 from vlmrb.envs.play import Play, check_play
 from vlmrb.envs.rendering import make_renderer
 from vlmrb.envs.text_frames import LARGEST_CELL, SMALLEST_CELL, page_size, texts_of
@@ -26,6 +27,7 @@ __all__ = [
     "cannot_draw",
     "check_play",
     "choose_gl",
+    "judge_for",
     "make_env",
     "make_renderer",
     "page_size",

@@ -21,10 +21,15 @@ class EnvStep(NamedTuple):
     truncated: bool
     success: bool | None  # of the episode: known at its end, if at all; True as soon as nothing can change that
     events: tuple[Event, ...]  # ground truth, never shown to the learner
+    achieved_goal: np.ndarray | None = None  # float32 [G], of a task with goals: what the step has led to
 
 
 class Environment(Protocol):
-    """One environment with explicit success, simulator events and cheap snapshots."""
+    """One environment with explicit success, simulator events and cheap snapshots.
+
+    That of a task with goals (`ObservationSpec.goal`) also has `judge`, a `JudgeGoals`, as far as it can tell what its steps
+    would have been worth with another goal.
+    """
 
     observation_spec: ObservationSpec
     action_spec: ActionSpec

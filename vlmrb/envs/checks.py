@@ -36,8 +36,8 @@ def as_reward(reward: Any) -> float:
     return float(reward)
 
 
-def check_finite(observation: np.ndarray) -> np.ndarray:
-    """The observation (float32, any shape), unchanged.
+def check_finite(observation: np.ndarray, what: str = "observation") -> np.ndarray:
+    """The observation (float32, any shape), or `what` else it is, unchanged.
 
     Raises:
         EnvironmentFailedError: one of its numbers is NaN or infinite.
@@ -45,7 +45,7 @@ def check_finite(observation: np.ndarray) -> np.ndarray:
     if not np.isfinite(observation).all():
         at = int(np.flatnonzero(~np.isfinite(observation.ravel()))[0])
         raise EnvironmentFailedError(
-            f"observation[{at}] is {observation.ravel()[at]}; observations must be finite numbers (of at most {MAX_NUMBER:.2g})"
+            f"{what}[{at}] is {observation.ravel()[at]}; {what}s must be finite numbers (of at most {MAX_NUMBER:.2g})"
         )
     return observation
 

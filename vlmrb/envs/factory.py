@@ -44,6 +44,10 @@ def make_env(config: TrainConfig) -> Environment:
         _only_normal_visuals(config)
         return CustomGridEnvironment(env, config.env, config.observation, *rule)
     _only_normal_visuals(config)
+    if _is_maze_with_goals(config.env):
+        from vlmrb.envs.ogbench_goals import MazeGoals
+
+        env = MazeGoals(env)
     if is_gymnasiums_own(env):
         return MuJoCoEnvironment(env, config.env, *rule)
     return GymnasiumEnvironment(env, *rule)
@@ -83,8 +87,20 @@ def _only_normal_visuals(config: TrainConfig) -> None:
 
 
 def _is_manipulation(env_id: str) -> bool:
+    return _is_ogbenchs(env_id, "manipspace")
+
+
+def _is_maze_with_goals(env_id: str) -> bool:
+    from vlmrb.envs.ogbench_goals import is_goal_task
+    from vlmrb.envs.ogbench_scene import spec_of
+
+    return _is_ogbenchs(env_id, "locomaze") and is_goal_task(spec_of(env_id))
+
+
+def _is_ogbenchs(env_id: str, part: str) -> bool:
+    """Whether an id is of this part of OGBench, as it was registered."""
     import gymnasium as gym
 
     register_ids()
     spec = gym.registry.get(env_id)
-    return spec is not None and str(spec.entry_point).startswith("ogbench.manipspace.") and not spec.additional_wrappers
+    return spec is not None and str(spec.entry_point).startswith(f"ogbench.{part}.") and not spec.additional_wrappers

@@ -1,4 +1,7 @@
-"""Any Gymnasium environment with a `Discrete` or `Box` action space and `rgb_array` rendering; its snapshots are frames."""
+"""Any Gymnasium environment with a `Discrete` or `Box` action space and `rgb_array` rendering; its snapshots are frames.
+
+Where it has goals (`vlmrb.envs.goals`), the agent sees them after the observation.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from vlmrb.envs.actions import BoxActions
 from vlmrb.envs.base import Action, EnvStep
 from vlmrb.envs.checks import as_reward
 from vlmrb.envs.frames import FrameMaker
+from vlmrb.envs.goals import GoalObservations, computed_rewards, has_goals
 from vlmrb.envs.missions import mission_of
 from vlmrb.envs.observations import Observations
 from vlmrb.envs.success import SuccessRule
@@ -39,8 +43,10 @@ class GymnasiumEnvironment:
         self._env = env
         self._first_action = 0 if self._box else int(env.action_space.start)
         self.action_spec = self._box.spec if self._box else ActionSpec(n=int(env.action_space.n))
-        self._observations = Observations(env.observation_space, name)
+        self._goals = GoalObservations(env.observation_space, name) if has_goals(env.observation_space) else None
+        self._observations = self._goals or Observations(env.observation_space, name)
         self.observation_spec = self._observations.spec
+        self.judge = computed_rewards(env, name) if self._goals else None
         registered = env.spec.reward_threshold if env.spec else None
         otherwise = "unknown" if registered is None else f"a return of at least {registered:g}"
         own = f"info['is_success'] or info['success'] where reported, otherwise {otherwise}"
@@ -74,7 +80,9 @@ class GymnasiumEnvironment:
         reward, ended = as_reward(given), bool(terminated or truncated)
         success = self._success.step(_reported(info), reward, ended)
         events = (Event("success"),) if self._success.came_now else ()
-        return EnvStep(self._observations.read(observation), reward, bool(terminated), bool(truncated), success, events)
+        achieved = self._goals.achieved(observation) if self._goals else None
+        seen = self._observations.read(observation)
+        return EnvStep(seen, reward, bool(terminated), bool(truncated), success, events, achieved)
 
     def snapshot(self) -> np.ndarray:
         """The frame itself, uint8 [H, W, 3]."""

@@ -1,4 +1,4 @@
-"""OGBench's manipulation tasks: state observations, the task's own reward and success, events, and snapshots."""
+"""OGBench's manipulation tasks: state observations and goals, the task's own reward and success, events, and snapshots."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from vlmrb.envs.checks import as_reward, check_finite
 from vlmrb.envs.missions import task_in_words
 from vlmrb.envs.ogbench_events import SceneEvents
 from vlmrb.envs.ogbench_frames import FRAME_SIDE, SceneState
+from vlmrb.envs.ogbench_goals import is_goal_task, judge_states, success_rule, task_of
 from vlmrb.envs.ogbench_scene import make_scene, spec_of
 from vlmrb.envs.success import SuccessRule
 from vlmrb.errors import EnvironmentSetupError
@@ -19,32 +20,37 @@ from vlmrb.types import Event, ObservationSpec
 
 
 class OGBenchEnvironment:
-    """One manipulation task of OGBench with its fixed goal, such as 'scene-singletask-task4-v0'.
+    """OGBench's robot arm, with one fixed task ('scene-singletask-task4-v0') or with goals ('scene-v0').
 
-    The reward of a step is minus the number of unmet goals; when all are met the episode ends as a success.
+    With one task, the reward of a step is minus the number of objects that are not at their goal; when all are, the episode
+    ends as a success. With goals, the agent also sees the state that it is to reach; the step that reaches it has reward 1 and
+    ends the episode, all others have 0 (`vlmrb.envs.ogbench_goals`).
 
     Args:
-        env_id: OGBench id with 'singletask' in it.
+        env_id: OGBench id.
         success_return: return at which a step counts as a success, or None for the task's own rule.
         success_step: 'last' if the last step of an episode decides, 'any' if any step does.
 
     Raises:
-        EnvironmentSetupError: the id is not a single task, or its observations are images.
+        EnvironmentSetupError: its observations are images.
     """
 
     def __init__(self, env_id: str, success_return: float | None = None, success_step: str = "last") -> None:
         spec = spec_of(env_id)
-        if "reward_task_id" not in spec.kwargs or spec.kwargs.get("ob_type", "states") != "states":
+        if spec.kwargs.get("ob_type", "states") != "states":
             raise EnvironmentSetupError(
-                f"{env_id}: agents need a single task with state observations, with an id like scene-singletask-task4-v0"
+                f"{env_id}: agents need state observations, with an id like {env_id.removeprefix('visual-')}"
             )
         self._scene = make_scene(env_id)
-        first, _ = self._scene.reset(seed=0)
+        self._has_goals = is_goal_task(spec)
+        first, _ = self._scene.reset(seed=0, options=self._options(0))
         self._box = BoxActions(self._scene.action_space, env_id)
         self._state, self._events = SceneState(self._scene), SceneEvents(self._scene)
         self._limit, self._steps = int(spec.max_episode_steps or 1000), 0
         self.action_spec = self._box.spec
-        self.observation_spec = ObservationSpec("vector", (len(first),), "float32")
+        goal = len(first) if self._has_goals else 0
+        self.observation_spec = ObservationSpec("vector", (len(first) + goal,), "float32", goal=goal)
+        self.judge = judge_states(success_rule(self._scene)) if self._has_goals else None
         self.render_spec: dict[str, Any] = {"kind": "ogbench", "env": env_id, "side": FRAME_SIDE}
         self.time_limit = self._limit
         self._success = SuccessRule("every object is at its goal", success_return, success_step)
@@ -52,11 +58,19 @@ class OGBenchEnvironment:
 
     def reset(self, seed: int) -> np.ndarray:
         """Start the episode with this seed."""
-        observation, _ = self._scene.reset(seed=seed)
+        observation, info = self._scene.reset(seed=seed, options=self._options(seed))
+        self._goal = info["goal"].astype(np.float32) if self._has_goals else np.zeros(0, np.float32)
         self._steps = 0
         self._success.begin()
         self._events.begin()
-        return check_finite(observation.astype(np.float32))
+        return self._seen(check_finite(observation.astype(np.float32)))
+
+    def _options(self, seed: int) -> dict[str, Any] | None:
+        return task_of(seed, self._scene.num_tasks) if self._has_goals else None
+
+    def _seen(self, state: np.ndarray) -> np.ndarray:
+        """The state, and the goal if there is one."""
+        return np.concatenate([state, self._goal])
 
     def step(self, action: Action) -> EnvStep:
         """Act."""
@@ -67,7 +81,9 @@ class OGBenchEnvironment:
         success = self._success.step(info["success"], reward, bool(terminated or truncated))
         events = self._events.look()
         events += (Event("success"),) if self._success.came_now else ()
-        return EnvStep(check_finite(observation.astype(np.float32)), reward, bool(terminated), truncated, success, events)
+        state = check_finite(observation.astype(np.float32))
+        achieved = state if self._has_goals else None
+        return EnvStep(self._seen(state), reward, bool(terminated), truncated, success, events, achieved)
 
     @property
     def mission(self) -> str:

@@ -12,6 +12,7 @@ from vlmrb.config import TrainConfig
 from vlmrb.envs.base import Environment
 from vlmrb.envs.checks import in_words
 from vlmrb.envs.factory import make_env
+from vlmrb.envs.judging import judge_for, try_goals
 from vlmrb.envs.play import check_play
 from vlmrb.envs.rendering import make_renderer
 from vlmrb.errors import EnvironmentSetupError
@@ -33,7 +34,7 @@ class TriedEnvironment:
 def what_is_tried(config: TrainConfig) -> tuple[Any, ...]:
     """The settings that decide what `try_env` does: configurations that have them in common need one trial."""
     own = (config.env, config.observation, config.visuals, config.transcript, config.success_return, config.success_step)
-    return (*own, config.play_steps > 0, _records_frames(config), _shows_frames(config))
+    return (*own, config.play_steps > 0, config.hindsight is not None, _records_frames(config), _shows_frames(config))
 
 
 def try_env(config: TrainConfig) -> TriedEnvironment:
@@ -41,12 +42,14 @@ def try_env(config: TrainConfig) -> TriedEnvironment:
 
     Raises:
         EnvironmentSetupError: it cannot be created, or fails; the message has its error and the place in its code.
-        ConfigError: the run is to begin with scripted play, and the environment has none; or its transcript cannot be written.
+        ConfigError: the run is to begin with scripted play or to relabel goals, and the environment has none; or its transcript
+            cannot be written.
     """
     env = make_env(config)
     try:
         if config.play_steps:
             check_play(env)
+        judge_for(config, env)
         _use(env, config)
         return TriedEnvironment(env.observation_spec, env.action_spec, env.render_spec, env.success_rule, env.mission)
     finally:
@@ -59,7 +62,9 @@ def _use(env: Environment, config: TrainConfig) -> None:
     try:
         env.reset(seed=0)
         doing = "step"
-        env.step(np.zeros((1, *env.action_spec.shape), env.action_spec.dtype)[0])
+        step = env.step(np.zeros((1, *env.action_spec.shape), env.action_spec.dtype)[0])
+        if (judge := judge_for(config, env)) is not None:
+            try_goals(judge, step)
         if _records_frames(config):
             doing = "render"
             snapshot = env.snapshot()

@@ -44,6 +44,7 @@ class VectorEnv:
         self.envs = list(envs)
         self._next_seed, self._snapshots = next_seed, snapshots
         self._seeds, self._missions = [0] * len(self.envs), [""] * len(self.envs)
+        self._has_goals = self.envs[0].observation_spec.goal > 0
         self._observation = np.zeros((len(self.envs), *self.envs[0].observation_spec.shape), self.envs[0].observation_spec.dtype)
 
     def reset(self) -> np.ndarray:
@@ -100,6 +101,7 @@ class VectorEnv:
             after,
             np.array([s.terminated for s in steps], bool),
             np.array([s.truncated for s in steps], bool),
+            np.array([s.achieved_goal for s in steps], np.float32) if self._has_goals else None,
         )
         return VectorStep(
             transition,

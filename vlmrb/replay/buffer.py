@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from vlmrb.replay.hindsight import Held, Hindsight
 from vlmrb.replay.memory import aligned_zeros
 from vlmrb.replay.sampling import FEEDBACK, Added, Parts, Sampler, check_finite, ones
 from vlmrb.replay.upgrade import one_step_state
@@ -17,6 +18,9 @@ ADDED_AT_ONCE = 4_096
 
 SAMPLER_BYTES = 64
 """What a sampler takes per item, and the buffer besides the transition itself, roughly."""
+
+ACHIEVED_GOALS = "achieved_goals"
+"""Name of the achieved goals in the buffer's state, which only a task with goals has."""
 
 _STORED = ("actions", "observations", "terminated", "rewards", "episodes", "next_observations")
 
@@ -38,6 +42,7 @@ class ReplayBuffer:
         gamma: discount per step.
         action_shape: () for discrete actions.
         action_dtype: 'int64' for discrete actions.
+        hindsight: replaces goals in drawn batches, if the task has any; None to draw what is stored.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class ReplayBuffer:
         gamma: float = 0.99,
         action_shape: tuple[int, ...] = (),
         action_dtype: str = "int64",
+        hindsight: Hindsight | None = None,
     ) -> None:
         from vlmrb.replay import kernels
 
@@ -66,10 +72,16 @@ class ReplayBuffer:
         self._words = self._items.view(np.uint32).reshape(capacity, -1)
         assert record.fields is not None
         self._boundary, self._terminated_at = record.fields["next_observations"][1] // 4, record.fields["terminated"][1]
-        self._item_steps = np.zeros(capacity, np.int32)  # number of the step in its episode, which no draw asks for
+        self._item_steps = np.zeros(capacity, np.int32)  # number of the step in its episode
+        self._achieved = np.zeros((capacity, spec.goal), np.float32)  # goals that the steps reached; apart, as few draws ask
+        self._hindsight = hindsight
         self._episodes = np.arange(n_envs)  # int64 [E], the episode that each environment is in
         self._steps = np.zeros(n_envs, np.int64)  # int64 [E], steps of it so far
         self._next_episode = n_envs
+
+    @property
+    def _has_goals(self) -> bool:
+        return self._achieved.shape[1] > 0
 
     def __len__(self) -> int:
         return min(self.next_item_id, self.capacity)
@@ -86,6 +98,8 @@ class ReplayBuffer:
         items["terminated"][slots] = transition.terminated
         items["episodes"][slots] = self._episodes
         self._item_steps[slots] = self._steps
+        if self._has_goals:
+            self._achieved[slots] = transition.achieved_goal
         self.next_item_id += self._n_envs
         ended = transition.terminated | transition.truncated
         if hasattr(self.sampler, "add"):
@@ -123,18 +137,40 @@ class ReplayBuffer:
     def sample(self, batch_size: int, score: Callable[[Batch], np.ndarray] | None = None) -> Batch:
         """Draw a batch with the sampler's distribution; the buffer must not be empty.
 
+        With hindsight, some of its items have other goals than those that are stored. A sampler looks at items as stored.
+
         Args:
             score: gives the TD errors (float32 [N]) of a batch, for samplers that look at items before they choose.
 
         Raises:
             DivergedError: a TD error is NaN or infinite.
+            EnvironmentFailedError: the environment's own code cannot judge a new goal.
         """
 
         def score_slots(slots: np.ndarray) -> np.ndarray:
             assert score is not None, "this replay method scores candidates: give sample a score"
             return check_finite(score(self._batch(slots, np.full(len(slots), np.nan), ones(len(slots)))), "a TD error")
 
-        return self._batch(*self.sampler.sample(batch_size, len(self), self._rng, score_slots))
+        drawn = self.sampler.sample(batch_size, len(self), self._rng, score_slots)
+        batch = self._batch(*drawn)
+        if self._hindsight is not None:
+            held = Held(
+                self._words,
+                self._boundary,
+                self._item_steps,
+                self._achieved,
+                self._items["next_observations"],
+                self.next_item_id,
+                self._n_envs,
+                self._powers,
+            )
+            self._hindsight.relabel(batch, drawn[0], held, self._rng)
+        return batch
+
+    @property
+    def relabelled(self) -> np.ndarray | None:
+        """Which items of the last batch got another goal in hindsight, bool [B]; None without hindsight."""
+        return None if self._hindsight is None else self._hindsight.relabelled
 
     def look_up(self, item_ids: np.ndarray) -> tuple[Batch, Parts]:
         """Items that the buffer holds (int64 [N]) as a batch with weights 1, and the chances of one draw to choose each."""
@@ -204,6 +240,7 @@ class ReplayBuffer:
         state: dict[str, Any] = {name: self._items[name][:size] for name in _STORED}
         state |= {"steps": self._item_steps[:size], "next_item_id": self.next_item_id, "next_episode": self._next_episode}
         state |= {"open_episodes": self._episodes, "open_steps": self._steps}
+        state |= {ACHIEVED_GOALS: self._achieved[:size]} if self._has_goals else {}
         if hasattr(self.sampler, "state_dict"):
             for name, value in self.sampler.state_dict().items():
                 state[f"sampler.{name}"] = value[:size] if isinstance(value, np.ndarray) else value
@@ -219,6 +256,8 @@ class ReplayBuffer:
         for name in _STORED:
             self._items[name][: len(self)] = state[name]
         self._item_steps[: len(self)] = state["steps"]
+        if self._has_goals:
+            self._achieved[: len(self)] = state[ACHIEVED_GOALS]
         if sampler and hasattr(self.sampler, "load_state_dict"):
             prefix = "sampler."
             self.sampler.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
@@ -226,7 +265,8 @@ class ReplayBuffer:
 
 def bytes_per_item(observations: ObservationSpec, actions: ActionSpec) -> int:
     """What one transition takes in memory, with what a sampler knows of it."""
-    return _record(actions.dtype, actions.shape, observations).itemsize + SAMPLER_BYTES
+    goals = observations.goal * np.dtype(np.float32).itemsize
+    return _record(actions.dtype, actions.shape, observations).itemsize + goals + SAMPLER_BYTES
 
 
 def _record(action_dtype: str, action_shape: tuple[int, ...], spec: ObservationSpec) -> np.dtype[Any]:

@@ -118,6 +118,84 @@ def n_step_transitions(words, slots, next_item_id, n_envs, powers, boundary, ter
     return taken, numbers, item_ids
 
 
+FUTURE, FINAL, EPISODE = range(3)
+"""Where `hindsight_goals` takes goals from, by their places in `vlmrb.replay.hindsight.STRATEGIES`."""
+
+
+@njit(cache=True)
+def hindsight_goals(words, steps, slots, next_item_id, n_envs, boundary, points, share, strategy):  # type: ignore[no-untyped-def]
+    """For each slot the one whose achieved goal takes the place of its own; −1 where it keeps that.
+
+    The items of an episode lie n_envs apart, and no later item of their environment is of an earlier episode. So the last
+    one is found by doubling the distance and then halving what is left; the first one by its number in the episode.
+
+    Args:
+        words, slots, next_item_id, n_envs, boundary: as for `n_step_transitions`.
+        steps: number of the step in its episode, int32 [capacity].
+        points: float64 [2, B] in [0, 1): below `share`, an item takes another goal; which one.
+    """
+    capacity, episodes, episode_at = len(words), words.view(np.int32), boundary - 1
+    newest_slot, oldest_age = (next_item_id - 1) % capacity, min(next_item_id, capacity) - 1
+    found = np.full(len(slots), -1, np.int64)
+    for i in range(len(slots)):
+        if points[0, i] >= share:
+            continue
+        slot = slots[i]
+        age = newest_slot - slot  # steps of all environments since this one
+        if age < 0:
+            age += capacity
+        episode, most = episodes[slot, episode_at], age // n_envs
+        ahead, beyond = 0, 1
+        while beyond <= most and episodes[(slot + beyond * n_envs) % capacity, episode_at] == episode:
+            ahead = beyond
+            beyond *= 2
+        beyond = min(beyond, most + 1)
+        while beyond - ahead > 1:
+            middle = (ahead + beyond) // 2
+            if episodes[(slot + middle * n_envs) % capacity, episode_at] == episode:
+                ahead = middle
+            else:
+                beyond = middle
+        behind = min(steps[slot], (oldest_age - age) // n_envs) if strategy == EPISODE else 0
+        place = ahead if strategy == FINAL else int(points[1, i] * (behind + ahead + 1)) - behind
+        found[i] = (slot + place * n_envs) % capacity
+    return found
+
+
+@njit(cache=True)
+def hindsight_steps(words, slots, next_item_id, n_envs, n_step, boundary):  # type: ignore[no-untyped-def]
+    """The slots of the steps of each n-step return, one return after the other, and where each begins: int64 [M + 1]."""
+    capacity, episodes, episode_at = len(words), words.view(np.int32), boundary - 1
+    newest_slot = (next_item_id - 1) % capacity
+    found, firsts, at = np.empty(len(slots) * n_step, np.int64), np.zeros(len(slots) + 1, np.int64), 0
+    for i in range(len(slots)):
+        slot = slots[i]
+        age = newest_slot - slot
+        if age < 0:
+            age += capacity
+        episode, steps = episodes[slot, episode_at], 0
+        while steps < n_step and steps * n_envs <= age and episodes[slot, episode_at] == episode:
+            found[at] = slot
+            at += 1
+            steps += 1
+            slot = (slot + n_envs) % capacity
+        firsts[i + 1] = at
+    return found[:at], firsts
+
+
+@njit(cache=True)
+def hindsight_returns(rewards, reached, firsts, powers):  # type: ignore[no-untyped-def]
+    """Each return up to the first step that reaches its goal, float32 [M], and how many steps that are, int64 [M]."""
+    returns, taken = np.zeros(len(firsts) - 1, np.float32), np.zeros(len(firsts) - 1, np.int64)
+    for i in range(len(returns)):
+        total, steps = rewards[firsts[i]], 1
+        while not reached[firsts[i] + steps - 1] and firsts[i] + steps < firsts[i + 1]:
+            total += powers[steps] * rewards[firsts[i] + steps]
+            steps += 1
+        returns[i], taken[i] = total, steps
+    return returns, taken
+
+
 @njit(cache=True)
 def copy_words(source, into):  # type: ignore[no-untyped-def]
     """The first words of `source`, as many as `into` takes; a loop from 0 on, which the compiler turns into wide moves."""

@@ -316,6 +316,7 @@ def default_name(config: dict[str, Any]) -> str:
     method = replay_methods().get(config.get("replay", ""))
     details = [listed_scorer(config["scorer"])] if method is not None and method.labels and config.get("scorer") else []
     details += [f"base {config['base']}"] if config.get("base", "uniform") != "uniform" else []
+    details += [f"her {config['her']}"] if config.get("her", "off") != "off" else []
     words = f"({', '.join(details)})" if details else ""
     play = " +play" if config.get("play_steps") else ""
     return f"{env} {config.get('algo', '')} {config.get('replay', '')}{words}{play} s{config.get('seed', 0)}"

@@ -20,7 +20,7 @@ from vlmrb.branching import folder_of_parent
 from vlmrb.checkpoint import latest_step, load_checkpoint
 from vlmrb.clips import ClipRecorder
 from vlmrb.config import TrainConfig
-from vlmrb.envs import Play, VectorEnv, VectorStep, make_env
+from vlmrb.envs import Play, VectorEnv, VectorStep, judge_for, make_env
 from vlmrb.errors import (
     CheckpointError,
     ConfigError,
@@ -34,7 +34,7 @@ from vlmrb.errors import (
 from vlmrb.evaluation import FIRST_HELD_OUT_SEED, evaluate, longest_episode, max_parallel
 from vlmrb.live import parse_change
 from vlmrb.metrics import Counters, MeanMetrics
-from vlmrb.replay import ReplayBuffer, make_sampler, replay_method
+from vlmrb.replay import Hindsight, ReplayBuffer, make_sampler, replay_method
 from vlmrb.scoring import resolve_prompt
 from vlmrb.store import Store
 from vlmrb.train import outage
@@ -124,6 +124,7 @@ class Trainer:
         self._agent = make_agent(config, first.observation_spec, first.action_spec, self._rngs["agent"])
         self._play = Play(self._envs.envs, self._rngs["play"]) if config.play_steps else None
         self._method = replay_method(config.replay)
+        judge = judge_for(config, first)
         try:
             self._sampler = make_sampler(config, config.buffer_size)
             self._buffer = ReplayBuffer(
@@ -136,6 +137,7 @@ class Trainer:
                 gamma=config.gamma,
                 action_shape=first.action_spec.shape,
                 action_dtype=first.action_spec.dtype,
+                hindsight=Hindsight(config.hindsight, judge) if config.hindsight and judge else None,
             )
         except MemoryError as error:
             raise ConfigError(f"buffer_size: {config.buffer_size:,} transitions do not fit into memory here ({error})") from error
@@ -335,6 +337,8 @@ class Trainer:
 
     def _count_update(self, metrics: dict[str, float]) -> None:
         self._learned.updates += 1
+        if (relabelled := self._buffer.relabelled) is not None:
+            self._metrics.add("replay/relabelled", float(relabelled.mean()))
         for name, value in metrics.items():
             self._metrics.add(name, value)
 

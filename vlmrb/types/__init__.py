@@ -37,7 +37,7 @@ from vlmrb.types.scoring import (
     spread,
 )
 from vlmrb.types.spaces import MIN_IMAGE_SIDE, ActionSpec, ObservationSpec
-from vlmrb.types.transitions import AgentUpdate, Batch, Episode, Event, Feedback, ItemId, Transition
+from vlmrb.types.transitions import AgentUpdate, Batch, Episode, Event, Feedback, ItemId, Judged, JudgeGoals, Transition
 from vlmrb.types.trials import Trial, TrialStatus
 
 __all__ = [
@@ -65,6 +65,8 @@ __all__ = [
     "Job",
     "JobKind",
     "JobStatus",
+    "JudgeGoals",
+    "Judged",
     "LIVE",
     "LIVE_CHANGES",
     "PLACEHOLDERS",

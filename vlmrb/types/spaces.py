@@ -20,6 +20,7 @@ class ObservationSpec:
         grid_shape: for 'grid', (width, height, 3): the first width·height·3 values are cells
             (object, colour, state) in MiniGrid's encoding, the rest extras; otherwise None.
         extras: for 'grid', the number of values each extra can take, in order.
+        goal: for 'vector', how many of the last values are the desired goal; 0 if the task has none.
     """
 
     kind: Literal["grid", "vector", "image"]
@@ -27,6 +28,7 @@ class ObservationSpec:
     dtype: str
     grid_shape: tuple[int, int, int] | None = None
     extras: tuple[int, ...] = ()
+    goal: int = 0
 
 
 @dataclass(frozen=True, slots=True)

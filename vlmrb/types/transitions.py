@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -42,6 +43,18 @@ class Transition(NamedTuple):
     next_observation: np.ndarray  # [E, *shape]
     terminated: np.ndarray  # bool [E]
     truncated: np.ndarray  # bool [E]
+    achieved_goal: np.ndarray | None = None  # float32 [E, G], what the action led to; None for tasks without goals
+
+
+class Judged(NamedTuple):
+    """What steps would have been worth, had their goals been others."""
+
+    rewards: np.ndarray  # float32 [N]
+    terminated: np.ndarray | None  # bool [N]; None where the task does not say: it ends as it ended for its own goal
+
+
+JudgeGoals = Callable[[np.ndarray, np.ndarray], Judged]
+"""From the goals that steps achieved (float32 [N, G]) and those that they are judged by (float32 [N, G])."""
 
 
 class Batch(NamedTuple):

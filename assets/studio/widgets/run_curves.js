@@ -55,6 +55,13 @@ export const GROUPS = [
     curves: [{ name: "scoring/question", title: "question" }],
   },
   {
+    key: "relabelled",
+    title: "Fraction of drawn transitions with a goal in hindsight",
+    range: [-0.03, 1.05],
+    format: ".0%",
+    curves: [{ name: "replay/relabelled", title: "relabelled" }],
+  },
+  {
     key: "scoring",
     title: "Scoring: clips and time per clip",
     right: true,
