@@ -134,6 +134,21 @@ def test_a_model_without_a_method_for_its_visual_features_answers_the_same(
     assert scorer.score([request], SET)[0].answers == pytest.approx(expected.answers, abs=1e-6)
 
 
+@pytest.mark.parametrize("name", ["idefics3_folder", "llava_folder"])
+def test_a_model_whose_answer_does_not_depend_on_what_it_is_shown_is_refused(name: str, request, tmp_path, scorer_of) -> None:
+    from safetensors.torch import load_file, save_file
+
+    blind = shutil.copytree(request.getfixturevalue(name), tmp_path / "blind")
+    weights = load_file(blind / "model.safetensors")
+    between = [key for key in weights if "connector" in key or "projector" in key]  # from the vision tower to the text model
+    assert between
+    for key in between:
+        weights[key].zero_()
+    save_file(weights, blind / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ScorerSetupError, match="logits are the same whatever it is shown"):
+        scorer_of(blind)
+
+
 def test_a_score_records_how_it_was_made(idefics3_folder, scorer_of, make_request) -> None:
     scorer = scorer_of(idefics3_folder, threshold=0.9)
     [score] = scorer.score([make_request(9)], PROMPT)

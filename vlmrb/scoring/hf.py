@@ -30,10 +30,13 @@ from vlmrb.scoring.yes_no import (
     opens_thinking,
     unknown,
 )
-from vlmrb.types import ClipScore, Prompt, ScoringRequest
+from vlmrb.types import Clip, ClipScore, Prompt, ScoringRequest
 
 STEPS_PER_SECOND = 8.0
 """Frame rate given to models that read time stamps, the same as in a clip's MP4: 32 steps take 4 seconds."""
+
+PROBE_SIDES = (224, 224)
+"""Height and width of the frames that a model is tried with."""
 
 TEMPLATE_S = 60.0
 """Seconds for a chat template to render one message, which takes milliseconds unless it never ends."""
@@ -88,7 +91,8 @@ class HFScorer:
 
         Raises:
             ScorerSetupError: the model cannot be loaded, takes neither images nor videos (unless it is to read text), or its
-                tokenizer has no single-token yes or no.
+                tokenizer has no single-token yes or no; or what it is shown does not change its answer.
+            ScorerError: it fails on a clip.
         """
         if input not in ("auto", "images", "video", "text"):
             raise ScorerSetupError(f"scorer input {input!r} is unknown; use auto, images, video or text")
@@ -106,6 +110,7 @@ class HFScorer:
         self._thinking_tokens = find_thinking_tokens(self._tokenizer, vocabulary_size)
         self._control_tokens = _control_tokens(self._processor)
         self._batch_limit: int | None = None  # largest batch that fits on the device; None until one does not
+        self._check_that_it_sees()
 
     def score(self, requests: list[ScoringRequest], prompt: Prompt) -> list[ClipScore]:
         """One score per request, in order; a clip without frames or transcript is unknown, and so is an answer with non-finite
@@ -131,6 +136,28 @@ class HFScorer:
             for index, of_clip in zip(indices, self._answer_all([requests[i] for i in indices], questions), strict=True):
                 answers[index] = of_clip
         return [self._as_score(request, of_clip, prompt) for request, of_clip in zip(requests, answers, strict=True)]
+
+    def _check_that_it_sees(self) -> None:
+        """Show it two clips that have nothing in common: frames that get lost on the way to the network leave no other trace.
+
+        Raises:
+            ScorerSetupError: its logits are the same.
+        """
+        if self.input == "text":
+            return
+        length = self.frames_per_clip
+        rng, shape = np.random.default_rng(0), (length, *PROBE_SIDES, 3)
+        told = []
+        for frames in (np.zeros(shape, np.uint8), rng.integers(0, 256, shape, np.uint8)):
+            clip = Clip(0, 0, 0, np.arange(length), frames, np.zeros(length, np.float32), (), "length")
+            [[answer]] = self._answer_all([ScoringRequest(clip, frames, tuple(range(length)))], ["Does anything happen?"])
+            told.append((answer.yes_logit, answer.no_logit))
+        if told[0] == told[1] != (None, None):
+            raise ScorerSetupError(
+                f"scorer {self._scorer}: the model's logits are the same whatever it is shown (a black clip and a noisy one), so "
+                "that its answers say nothing about clips; check that its processor and its weights belong together, or use "
+                "another checkpoint"
+            )
 
     def close(self) -> None:
         """Free the model's memory. The scorer cannot be used afterwards."""
