@@ -1,4 +1,4 @@
-"""Ends jobs other than those of runs, which are asked to stop (`live`)."""
+"""Takes jobs out of the queue, and ends those of others than runs, which are asked to stop (`live`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,21 @@ import time
 
 from vlmrb.errors import RunBusyError
 from vlmrb.store import Store
-from vlmrb.types import ACTIVE_JOB, JobKind
+from vlmrb.types import ACTIVE_JOB, Job, JobKind
+
+
+def cancel_job(store: Store, job: Job) -> None:
+    """Take a job out of the queue. A process that is loading for it has done nothing yet and is ended.
+
+    Otherwise it would go on loading, beside the one that takes its slot.
+
+    Raises:
+        NotFoundError, RunBusyError: there is no such job, or its work has begun.
+    """
+    store.cancel_job(job.job_id)
+    if job.status == "starting" and job.pid is not None and job.host == socket.gethostname():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(job.pid, signal.SIGKILL)  # its status compared the process's id and start time
 
 
 def end(store: Store, kind: JobKind, target_id: int, *, wait_s: float = 0.0) -> bool:
@@ -28,7 +42,7 @@ def end(store: Store, kind: JobKind, target_id: int, *, wait_s: float = 0.0) -> 
     if job is None or job.status not in ACTIVE_JOB:
         return False
     if job.status != "running":
-        store.cancel_job(job.job_id)
+        cancel_job(store, job)
         return True
     if job.pid is None or job.host != socket.gethostname():
         raise RunBusyError(f"{kind} {target_id} is running on {job.host}; stop it there")

@@ -6,6 +6,7 @@ import shutil
 
 from vlmrb.errors import NotFoundError
 from vlmrb.jobs.dispatching import dispatch
+from vlmrb.jobs.ending import cancel_job
 from vlmrb.store import Store
 
 
@@ -19,7 +20,7 @@ def cancel(store: Store, run_id: int) -> None:
     job = store.job_of("train", run_id)
     if job is None:
         raise NotFoundError(f"run {run_id} is {run.status} and was never in the queue")
-    store.cancel_job(job.job_id)
+    cancel_job(store, job)
     dispatch(store)  # if it was about to start, its slot is free now
 
 
