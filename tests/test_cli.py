@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -289,7 +290,7 @@ def test_a_clip_can_be_saved_as_a_video_with_all_its_frames(trained: Trained, tm
     clip = vlmrb("clips", 1, "--limit", 1, "--store", trained.store, "--json").json[0]
     outcome = vlmrb("clip", clip["clip_id"], "--out", tmp_path / "clip.mp4", "--store", trained.store)
     assert outcome.status == 0, outcome.err
-    assert f"clip    {clip['clip_id']}" in outcome.out
+    assert re.match(rf"clip +{clip['clip_id']} ", outcome.out)
     assert "oracle" in outcome.out
     with av.open(str(tmp_path / "clip.mp4")) as video:
         assert video.streams.video[0].codec_context.name == "h264"

@@ -37,7 +37,7 @@ def test_invalid_values_are_marked_at_their_fields_and_prevent_a_launch(
     expect(page.get_by_text("a control scorer, which reads no prompt: yes at random, at this rate")).to_be_visible()
 
     page.get_by_role("button", name="Quick look").click()
-    expect(page.get_by_role("button", name="Launch 3 runs")).to_be_enabled()
+    expect(page.get_by_role("button", name="Launch 9 runs")).to_be_enabled()
     assert "preset=quick" in page.url
     page.get_by_text("As a command").click()
     expect(page.get_by_label("Equivalent command")).to_contain_text("python -m vlmrb launch --env DoorKey-5x5")
@@ -46,21 +46,22 @@ def test_invalid_values_are_marked_at_their_fields_and_prevent_a_launch(
     page.get_by_text("All settings").click()
     page.locator("[data-setting='batch_size'] input").fill("64")
     page.get_by_label("Agent", exact=True).select_option("sac")
-    expect(page.locator("[data-setting='train_freq'] input")).to_have_value("1")
+    expect(page.locator("[data-setting='n_step'] input")).to_have_value("1")
+    expect(page.locator("[data-setting='train_freq'] input")).to_have_value("16")  # given by the preset
     expect(page.locator("[data-setting='batch_size'] input")).to_have_value("64")
     expect(page.locator("[data-setting='td_boost'] select")).to_have_value("")  # by default, which is on for sac
-    expect(page.get_by_label("Equivalent command")).to_contain_text(
-        "--algo sac --total-steps 30000 --batch-size 64 --epsilon-decay"
-    )
+    command = page.get_by_label("Equivalent command")
+    expect(command).to_contain_text("--algo sac --total-steps 30000")
+    expect(command).to_contain_text("--batch-size 64 --epsilon-decay")
     page.get_by_label("Agent", exact=True).select_option("dqn")
-    expect(page.locator("[data-setting='train_freq'] input")).to_have_value("4")
+    expect(page.locator("[data-setting='n_step'] input")).to_have_value("3")
     page.get_by_text("All settings").click()
 
     # a problem that only shows at launch is reported too, and nothing is written
     page.get_by_label("Environment", exact=True).fill("NoSuchWorld-v9")
-    page.get_by_role("button", name="Launch 3 runs").click()
+    page.get_by_role("button", name="Launch 9 runs").click()
     expect(page.get_by_role("alert").filter(has_text="NoSuchWorld-v9")).to_be_visible(timeout=LONG_MS)
-    expect(page.get_by_role("button", name="Launch 3 runs")).to_be_enabled()
+    expect(page.get_by_role("button", name="Launch 9 runs")).to_be_enabled()
     with Store(str(tmp_path / "runs.db")) as store:
         assert store.runs() == []
 

@@ -37,6 +37,8 @@ def new_store(tmp_path: Path) -> Iterator[Path]:
 def launch_long_runs(page: Page, url: str) -> None:
     """Fill in the launch form: three methods, one seed, more steps than a test waits for."""
     page.goto(f"{url}launch?preset=quick")
+    expect(page.get_by_role("button", name="Launch 9 runs")).to_be_enabled()
+    page.get_by_label("Seeds per method").fill("0")
     expect(page.get_by_role("button", name="Launch 3 runs")).to_be_enabled()
     page.get_by_label("Steps per run").fill("4000000")
     page.get_by_label("Name of the set").fill("long <b>runs</b>")
@@ -55,7 +57,7 @@ def test_from_an_empty_store_to_a_run_that_was_changed_judged_compared_stopped_a
     studio = start_studio(new_store)
     page.goto(studio.url)
     page.get_by_role("link", name="Launch the quick comparison").click()
-    expect(page.get_by_role("button", name="Launch 3 runs")).to_be_enabled()
+    expect(page.get_by_role("button", name="Launch 9 runs")).to_be_enabled()
     screenshot("launch")
     launch_long_runs(page, studio.url)
 

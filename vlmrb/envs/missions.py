@@ -45,6 +45,6 @@ def task_in_words(scene: Any) -> str:
         moved = np.linalg.norm(ends - begin[places], axis=1) > _AT_ITS_PLACE
         cubes = "the cube" if len(ends) == 1 else f"{moved.sum()} cubes" if moved.sum() > 1 else "one cube"
         inside = "drawer_pos" in goal and bool(((ends[moved, 1] < _DRAWER_SIDE) & (ends[moved, 2] > _DRAWER_TOP)).all())
-        where = "into the drawer" if inside else "at the marked place" + "s" * (moved.sum() > 1)
+        where = "into the drawer" if inside else "at the marked place" + ("s" if moved.sum() > 1 else "")
         to_do += [f"put {cubes} {where}"] if moved.any() else []
     return " and ".join(filter(None, [", ".join(to_do[:-1]), *to_do[-1:]]))
