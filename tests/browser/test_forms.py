@@ -78,7 +78,7 @@ def test_a_prompt_is_tried_saved_and_its_flips_are_shown(
     page.get_by_role("button", name="Save version").click()
     expect(page.get_by_text("Saved as keys@1.")).to_be_visible()
     page.get_by_label("Scorer").fill("random:0.5")
-    expect(page.get_by_text("it does not read the prompt")).to_be_visible()
+    expect(page.get_by_text("random:0.5 does not read the prompt")).to_be_visible()
     page.get_by_label("Clips", exact=True).fill("40")
     page.get_by_role("button", name="Try on stored clips").click()
     expect(page.get_by_text("40 of 40 clips")).to_be_visible(timeout=LONG_MS)
