@@ -43,4 +43,7 @@ def assert_whole(store: Store, run_id: int) -> None:
         covered += clip.item_ids.tolist()
     assert sorted(covered) == list(range(run.step))
     steps, _ = store.metrics(run_id, "eval/success_rate")
-    assert steps.tolist() == list(range(400, run.step + 1, 400))
+    found, expected = steps.tolist(), list(range(400, run.step + 1, 400))
+    if expected and expected[-1] == run.step and found == expected[:-1]:
+        return  # the stop came during this evaluation, which is made up for on resume
+    assert found == expected, (found, run.step)

@@ -549,7 +549,7 @@ def kill_and_resume(store: Store, kills: int) -> None:
     assert_clips_tile(store, run_id, run.step)
     assert seen <= {clip.clip_id for clip in store.clips(run_id, superseded=True, limit=1_000_000)}
     steps, _ = store.metrics(run_id, "eval/success_rate")
-    cut_short = [run.step] if run.step % 400 == 0 and run.step not in steps else []  # the stop came during this evaluation
+    cut_short = [run.step] if run.step % 400 == 0 and run.step not in steps.tolist() else []  # the stop came during this one
     assert steps.tolist() + cut_short == list(range(400, run.step + 1, 400))
     ends = [episode.step for episode in store.episodes(run_id)]
     assert len(ends) == len(set(ends))

@@ -229,7 +229,7 @@ def test_a_finished_run_can_be_deleted_with_its_files_but_not_resumed(store: Sto
 
 
 def test_a_job_that_fails_says_why_in_log_and_queue(store: Store) -> None:
-    (run_id,) = launch(store, 0, settings=SHORT | {"scorer": "hf:/no-such-folder"})
+    (run_id,) = jobs.launch(store, [make_config(**SHORT, replay="vlm", scorer="hf:/no-such-folder")])
     wait_until(lambda: store.jobs(status="failed"), "the job to fail")
     assert status(store, run_id) == "failed"
     assert "no-such-folder" in store.run(run_id).error
