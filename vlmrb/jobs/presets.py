@@ -60,7 +60,7 @@ def presets() -> list[LaunchPreset]:
             "quick",
             "Quick look",
             "Recommended VLM-RB, PER and uniform on DoorKey-5x5, three seeds each: half a minute per run on a free core. At 8 "
-            "draws per transition they differ within 30,000 steps; three seeds are a lead, no proof (the study branches-5x5 is).",
+            "draws per transition uniform replay falls behind within 30,000 steps; three seeds are a lead, no proof.",
             {
                 "env": "DoorKey-5x5",
                 "total_steps": 30_000,
