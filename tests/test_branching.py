@@ -20,6 +20,7 @@ from vlmrb.branching import branch, branch_points, folder_of_parent
 from vlmrb.checkpoint import load_checkpoint
 from vlmrb.config import TrainConfig, make_config
 from vlmrb.errors import CheckpointError, ConfigError
+from vlmrb.events import PROGRESS_KINDS
 from vlmrb.jobs import delete_run, set_job_limit
 from vlmrb.replay import kernels  # noqa: F401  compiled before anything is measured or interrupted
 from vlmrb.store import Store, runs_folder
@@ -252,6 +253,22 @@ def test_labels_of_the_same_scorer_are_the_parents(family: Store) -> None:
     (branched,) = branch(family, 2, AT, [{"base": "uniform", "lambda_max": 1.0, "lambda_warmup": 0.0}])
     sampler = begun(family, branched)._sampler
     assert sampler.state_dict()["vlm_priorities"][:AT].tolist() == arrays["buffer.sampler.vlm_priorities"].tolist()
+
+
+def test_a_branch_with_a_curriculum_takes_the_answers_to_its_ruling_question(family: Store) -> None:
+    key = PROGRESS_KINDS.index("picked_up key")
+    plans = [{"curriculum": "steps:900000"}, {"curriculum": f"steps:{','.join(map(str, range(1, len(PROGRESS_KINDS))))}"}]
+    first, last = branch(family, 2, AT, plans)
+    clips = [clip for clip in family.clips(2, limit=1_000, order="oldest") if clip.end_step < AT and clip.score is not None]
+
+    def said_yes(question: int) -> set[int]:
+        yes = (clip for clip in clips if clip.score is not None and clip.score.answers[question])
+        return {step for clip in yes for step in range(clip.start_step, clip.end_step + 1, 4)}
+
+    assert key == 0 and said_yes(key)
+    assert set(np.flatnonzero(begun(family, first)._sampler.state_dict()["vlm_priorities"])) == said_yes(key)
+    trainer = begun(family, last)
+    assert trainer._labelling.ruling.questions == len(PROGRESS_KINDS)
 
 
 def test_clips_are_scored_before_the_branch_starts_and_siblings_find_the_scores(

@@ -191,4 +191,4 @@ def test_a_question_that_is_not_there_is_rejected(store: Store, monkeypatch) -> 
     monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     train(small(scorer="embedded", prompt="milestones", total_steps=800), store=store, progress=choose)
     [change] = store.live_changes(1)
-    assert (change.status, change.error) == ("rejected", "question: got 4; the prompt has 3")
+    assert (change.status, change.error) == ("rejected", "question: got 4; allowed: 1 to 3")

@@ -245,7 +245,7 @@ def test_iqn_and_environments_without_snapshots_train_too(store: Store) -> None:
         ({"prompt": "games@99"}, ConfigError),
         ({"device": "abacus"}, ConfigError),
         ({"device": "cuda:99"}, ConfigError),
-        ({"scorer_device": "cuda:99"}, ConfigError),
+        ({"scorer": "embedded", "scorer_device": "cuda:99"}, ConfigError),
     ],
 )
 def test_a_run_that_cannot_start_is_refused_before_anything_is_written(store: Store, settings: dict, error: type) -> None:

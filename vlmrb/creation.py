@@ -14,7 +14,7 @@ from vlmrb.devices import pick_device
 from vlmrb.envs import TriedEnvironment, try_env, what_is_tried
 from vlmrb.errors import ConfigError
 from vlmrb.memory import available_memory, in_gib
-from vlmrb.panels import reads_prompt
+from vlmrb.panels import is_control, reads_prompt
 from vlmrb.replay.buffer import bytes_per_item
 from vlmrb.scoring import check_reads, check_scorer, resolve_prompt, settle_scorer
 from vlmrb.store import Store
@@ -56,7 +56,8 @@ def check_run(config: TrainConfig, tried: Tried | None = None) -> CheckedRun:
         check_scorer(config.scorer)
     prompt = resolve_prompt(config.prompt)
     check_curriculum(config, prompt)
-    for setting, device in (("device", config.device), ("scorer_device", config.scorer_device)):
+    looks = config.scorer is not None and not is_control(config.scorer)
+    for setting, device in (("device", config.device), ("scorer_device", config.scorer_device if looks else "auto")):
         if device not in ("auto", "cpu"):
             pick_device(device, setting)
     tried = {} if tried is None else tried

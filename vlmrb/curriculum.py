@@ -129,7 +129,8 @@ class Ruling:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore; an empty state, or that of another curriculum, is the beginning."""
+        """Restore; the state of another curriculum, or none, is the beginning."""
         state = state if state.get("curriculum") == str(self.curriculum) else {}
-        self.questions, self._stage, self.held = state.get("questions", 1), state.get("stage", 0), state.get("held")
+        self.questions = state.get("questions", self.questions)
+        self._stage, self.held = state.get("stage", 0), state.get("held")
         self._recent = deque(state.get("recent", ()), maxlen=WINDOW)

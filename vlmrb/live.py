@@ -8,10 +8,9 @@ from typing import Any
 
 from vlmrb.config import parse_lambda
 from vlmrb.errors import ConfigError, shown
-from vlmrb.types import LIVE_CHANGES, Change, SetLambda, SetPrompt, SetQuestion, SetStatus, Unreadable
+from vlmrb.types import LIVE_CHANGES, MAX_QUESTIONS, Change, SetLambda, SetPrompt, SetQuestion, SetStatus, Unreadable
 
 MAX_ID = 2**63 - 1
-MAX_QUESTION = 16
 
 
 def parse_change(name: Any, value: Any) -> Change:
@@ -62,10 +61,10 @@ def _prompt_id(value: Any) -> int:
 def _question(value: Any) -> int | None:
     if value == "schedule":
         return None
-    if isinstance(value, Integral) and not isinstance(value, bool) and 1 <= int(value) <= MAX_QUESTION:
+    if isinstance(value, Integral) and not isinstance(value, bool) and 1 <= int(value) <= MAX_QUESTIONS:
         return int(value)
     raise ConfigError(
-        f"question: got {_shown(value)}; allowed: the number of a question of the set, from 1 to {MAX_QUESTION}, or 'schedule'. "
+        f"question: got {_shown(value)}; allowed: the number of a question of the set, from 1 to {MAX_QUESTIONS}, or 'schedule'. "
         "Try: vlmrb control RUN --question 2"
     )
 

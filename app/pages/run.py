@@ -27,7 +27,7 @@ from vlmrb.errors import ConfigError, NotFoundError, VlmrbError
 from vlmrb.panels import reads_prompt
 from vlmrb.prompt_library import find_question, questions_asked
 from vlmrb.store import Store
-from vlmrb.types import LiveChange, Prompt, RunSummary
+from vlmrb.types import MAX_QUESTIONS, LiveChange, Prompt, RunSummary
 
 MAX_POINTS = 600
 """Maximum number of points per curve when first drawn; later points are added as they are."""
@@ -143,7 +143,7 @@ def build(studio: Studio) -> None:
 
     def change_question(request: dict[str, Any]) -> int:
         """Let a question of the set rule: its `number`, from 1, or none for what is configured."""
-        number = None if request.get("number") is None else a_count(request, "number", 16, 1)
+        number = None if request.get("number") is None else a_count(request, "number", MAX_QUESTIONS, 1)
         return jobs.request_question(store, an_id(request, "run"), "schedule" if number is None else number)
 
     def prompts(_: dict[str, Any]) -> list[Prompt]:

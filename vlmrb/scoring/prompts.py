@@ -12,13 +12,10 @@ import re
 
 from vlmrb.assets import asset_path
 from vlmrb.errors import ConfigError, VlmrbError
-from vlmrb.types import Prompt
+from vlmrb.types import MAX_QUESTIONS, Prompt
 
 MAX_PROMPT_LENGTH = 8_000
 """Maximum number of characters in a prompt."""
-
-MAX_QUESTIONS = 16
-"""Maximum number of questions in a set."""
 
 MAX_WEIGHT = 100.0
 """Largest weight of a question."""

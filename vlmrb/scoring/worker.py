@@ -316,14 +316,15 @@ def _score(backend: ClipScorer, renderer: FrameRenderer, clips: list[Clip], prom
     started = time.perf_counter()
     samplings = getattr(backend, "samplings", (backend.frames_per_clip,))
     requests = [make_request(clip, renderer, *samplings) for clip in clips]
-    scores = _answer(backend, requests, prompt) if prompt.needs_mission else backend.score(requests, prompt)
-    scores = checked(scores, len(clips), prompt)
+    scores = _answer(backend, requests, prompt)
     latency_s = (time.perf_counter() - started) / len(clips)
     return [replace(score, latency_s=latency_s) for score in scores]
 
 
 def _answer(backend: ClipScorer, requests: list[ScoringRequest], prompt: Prompt) -> list[ClipScore]:
-    """Ask about clips of one mission at a time, with the mission filled in."""
+    """Ask about all clips at once, or, if the prompt has a placeholder, about those of one mission at a time."""
+    if not prompt.needs_mission:
+        return checked(backend.score(requests, prompt), len(requests), prompt)
     by_mission: dict[str, list[int]] = {}
     for index, request in enumerate(requests):
         by_mission.setdefault(request.clip.mission, []).append(index)

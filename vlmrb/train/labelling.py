@@ -20,9 +20,11 @@ from vlmrb.errors import ConfigError, NotFoundError, ScorerError, StoreBusyError
 from vlmrb.labels import LabelRule, Labels
 from vlmrb.metrics import Counters, MeanMetrics
 from vlmrb.panels import reads_prompt
+from vlmrb.prompt_library import questions_asked
 from vlmrb.replay import ReplayBuffer
 from vlmrb.replay.sampling import check_finite
 from vlmrb.scoring import ScorerOptions, ScoringWorker, make_scorer, picture_notice, prompt_notice
+from vlmrb.scoring.yes_no import Answer, decide
 from vlmrb.store import RunWriter, Store
 from vlmrb.types import Clip, ClipReplay, ClipScore, Prompt, RunCounters
 
@@ -147,18 +149,28 @@ class Labelling:
     def _ruled(self, score: ClipScore) -> ClipScore:
         """The score with the answer to the ruling question standing for the clip, if one rules."""
         self.ruling.advance(self._buffer.next_item_id)
-        if len(score.answers) != self.ruling.questions and self.controlled:
-            self.ruling.ask(len(score.answers))  # nobody knows in advance how many answers a control scorer gives
-        if (ruling := self.ruling.question) is not None and len(score.answers) == self.ruling.questions:
-            score = replace(score, probability=score.answers[ruling], yes_logit=None, no_logit=None)
+        if self._rules_over(score):
+            score = self.standing(score)
             self.ruling.hear(score.label)
         self._weigh()
         return score
 
-    @property
-    def controlled(self) -> bool:
-        """Whether the scorer is a control scorer, which reads no prompt."""
-        return self._config.scorer is not None and not reads_prompt(self._config.scorer)
+    def standing(self, score: ClipScore) -> ClipScore:
+        """The score with what its answers come to now: the one to the ruling question, or what the prompt's rule makes of them.
+
+        Scores from the store need it: their P(yes) was made by the rule and the question of their time.
+        """
+        if self._rules_over(score):
+            assert self.ruling.question is not None
+            return replace(score, probability=score.answers[self.ruling.question], yes_logit=None, no_logit=None)
+        if self.prompt.rule == "any" or len(score.answers) == 1:
+            return score
+        answers = [Answer(answer, None, None) for answer in score.answers]
+        return replace(score, probability=decide(answers, self.prompt, score.threshold).probability)
+
+    def _rules_over(self, score: ClipScore) -> bool:
+        """Whether one question decides the label, and the score has an answer to it."""
+        return self.ruling.question is not None and len(score.answers) == self.ruling.questions
 
     def hold(self, question: int | None) -> None:
         """Let this question rule, from 0; None gives the say back to the curriculum, or to all questions.
@@ -166,21 +178,20 @@ class Labelling:
         Raises:
             ConfigError: there is no such question.
         """
-        if question is not None and question >= self.ruling.questions and not self.controlled:
-            raise ConfigError(f"question: got {question + 1}; the prompt has {self.ruling.questions}")
+        if question is not None and question >= self.ruling.questions:
+            raise ConfigError(f"question: got {question + 1}; allowed: 1 to {self.ruling.questions}")
         self.ruling.held = question
         self._weigh()
 
     def _ask(self) -> None:
         """The prompt has changed, or a state has been taken over."""
-        if not self.controlled:
-            self.ruling.ask(len(self.prompt.questions))
+        self.ruling.ask(max(1, len(questions_asked(self._config.scorer, self.prompt))))
         self._weigh()
 
     def _weigh(self) -> None:
         """Tell the sampler how the strata share λ."""
         if self._config.strata and hasattr(self._buffer.sampler, "weigh"):
-            weights = () if self.controlled and self.ruling.question is None else self.prompt.weights
+            weights = self.prompt.weights if reads_prompt(self._config.scorer) else ()
             self._buffer.sampler.weigh(self.ruling.weights(weights))
 
     def labels_of(self, score: ClipScore) -> Labels:

@@ -211,7 +211,8 @@ class TakeOver:
     def _apply(self, clip: ClipSummary, score: ClipScore) -> None:
         """Give the items of a clip what the scorer's answer leads to."""
         learned = self._learned
-        labels = learned.labelling.labels_of(replace(score, threshold=learned.config.threshold))
+        labelling = learned.labelling
+        labels = labelling.labels_of(labelling.standing(replace(score, threshold=learned.config.threshold)))
         for item_ids, priorities in learned.labelling.rule.apply(clip.env_index, clip.episode, self._item_ids(clip), labels):
             learned.buffer.apply_label(item_ids, priorities)
 

@@ -25,6 +25,7 @@ from vlmrb.types.live import (
 )
 from vlmrb.types.runs import SUCCESS, Lineage, RunCounters, RunFigures, RunListItem, RunStatus, RunSummary
 from vlmrb.types.scoring import (
+    MAX_QUESTIONS,
     PLACEHOLDERS,
     ClipScore,
     ClipScorer,
@@ -69,6 +70,7 @@ __all__ = [
     "Judged",
     "LIVE",
     "LIVE_CHANGES",
+    "MAX_QUESTIONS",
     "PLACEHOLDERS",
     "Lineage",
     "LiveChange",

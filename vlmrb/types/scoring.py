@@ -73,6 +73,9 @@ class Prompt:
         return rule[1].lower() if rule else "any", [(each[2], float(each[1] or 1.0)) for each in found if each]
 
 
+MAX_QUESTIONS = 16
+"""Maximum number of questions in a set."""
+
 PLACEHOLDERS = ("{mission}", "{goal}")
 """What stands in a prompt for what the episode is about; both mean the same."""
 
