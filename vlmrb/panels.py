@@ -20,7 +20,7 @@ from typing import Literal, cast
 
 from vlmrb.errors import ScorerSetupError, shown
 
-Rule = Literal["majority", "mean", "cascade"]
+PanelRule = Literal["majority", "mean", "cascade"]
 
 CONTROLS = ("oracle", "reward", "random")
 """Kinds of scorers that read neither prompt nor frames."""
@@ -75,7 +75,7 @@ class Panel:
         doubt: δ of a cascade.
     """
 
-    rule: Rule
+    rule: PanelRule
     members: tuple[Member, ...]
     doubt: float = DOUBT
 
@@ -99,7 +99,7 @@ def parse_panel(scorer: str) -> Panel | None:
     def refuse(reason: str) -> ScorerSetupError:
         return ScorerSetupError(f"scorer: got {shown(scorer, 200)}; {reason}")
 
-    rule: Rule = "cascade"
+    rule: PanelRule = "cascade"
     doubt = DOUBT
     if kind == "cascade":
         body, doubt = _split_doubt(body, refuse)
@@ -127,12 +127,12 @@ def parse_panel(scorer: str) -> Panel | None:
 _Refuse = Callable[[str], ScorerSetupError]
 
 
-def _split_rule(body: str, refuse: _Refuse) -> tuple[Rule, str]:
+def _split_rule(body: str, refuse: _Refuse) -> tuple[PanelRule, str]:
     """The rule of a vote, and the rest."""
     word, colon, rest = body.partition(":")
     word = word.strip()
     if colon and word in _VOTES:
-        return cast(Rule, word), rest
+        return cast(PanelRule, word), rest
     if colon and "|" not in word and "@" not in word and word not in (*MODELS, *CONTROLS, "vote", "cascade"):
         raise refuse(
             f"{shown(word)} is neither a rule (majority, which is the default, or mean) nor a scorer "
@@ -231,7 +231,7 @@ def _panel_of(scorer: str) -> Panel | None:
         return None
 
 
-def rule_of(scorer: str) -> Rule | None:
+def rule_of(scorer: str) -> PanelRule | None:
     """The rule of a panel; None for a scorer alone."""
     panel = _panel_of(scorer)
     return None if panel is None else panel.rule
