@@ -107,10 +107,7 @@ function votesTable({ votes, panel, spread, answers }) {
   const said = (vote) =>
     set
       ? vote.answers.map((answer, at) => h("td.num", { class: `num vote-${vote.labels[at]}` }, chance(answer)))
-      : [
-          h("td", {}, labelChip({ label: vote.labels[0], probability: null })),
-          h("td.num", {}, chance(vote.answers[0])),
-        ];
+      : [h("td", {}, labelChip({ label: vote.labels[0], probability: null })), h("td.num", {}, chance(vote.answers[0]))];
   return h(
     "div.table-wrap",
     {},
@@ -126,12 +123,7 @@ function votesTable({ votes, panel, spread, answers }) {
           h(
             "tr",
             {},
-            h(
-              "td",
-              {},
-              h("span.mono", {}, vote.member),
-              vote.error ? h("div.small-text.vote-error", {}, vote.error) : null,
-            ),
+            h("td", {}, h("span.mono", {}, vote.member), vote.error ? h("div.small-text.vote-error", {}, vote.error) : null),
             said(vote),
             h("td.num", {}, vote.latency_s > 0 ? `${number(1000 * vote.latency_s, 2)} ms` : "–"),
           ),
