@@ -18,7 +18,7 @@ from vlmrb.events import PROGRESS_KINDS, progress_by_kind, shows_progress
 from vlmrb.pretrain.evaluation import ask
 from vlmrb.pretrain.questions import preset_texts
 from vlmrb.pretrain.suites import SUITES
-from vlmrb.scoring import ScorerOptions, make_scorer, resolve_prompt
+from vlmrb.scoring import ScorerOptions, load_presets, make_scorer, resolve_prompt
 from vlmrb.scoring.embedded import embedded_folder, fit_to_pictures, picture_notice, pictures_of, prompt_notice
 from vlmrb.scoring.worker import make_request
 from vlmrb.store import Store
@@ -138,6 +138,24 @@ def test_each_model_has_a_warning_for_the_other_ones_pictures() -> None:
     assert "only on pictures of MiniGrid" in picture_notice("embedded", {"kind": "frames"})
     assert "only on pictures of OGBench's robot" in picture_notice(f"hf:{embedded_folder('robots')}", {"kind": "frames"})
     assert embedded_folder("other") is None
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Does the clip end with no important event?", "Is it the case that NOTHING important happens?", "Doesn’t the agent move?",
+        "Does the agent pick up neither a key nor a ball?", "Is there no moment of progress? Answer yes or no.",
+    ],
+)  # fmt: skip
+def test_a_negation_causes_a_warning_that_names_the_plain_question(question: str) -> None:
+    assert "and read its no" in prompt_notice("embedded", Prompt("custom", 1, question))
+
+
+def test_yes_or_no_is_no_negation_and_the_presets_have_none() -> None:
+    for text in ("Does the agent open a door? Answer yes or no.", "Does the agent open a door? Yes, no?"):
+        assert prompt_notice("embedded", Prompt("custom", 1, text)) == ""
+    for name in load_presets():
+        assert "read its no" not in prompt_notice("embedded", resolve_prompt(name))
 
 
 @pytest.mark.timeout(60)  # a pipe would be waited for

@@ -1,7 +1,8 @@
 """The embedded models: where they are, and which pictures and prompts they can read.
 
-They are loaded like any other model folder, but each knows only one kind of pictures and a closed vocabulary. Unknown words
-mean nothing to it, so a prompt with such words gets a notice with the nearest question that it was trained on. Needs no torch.
+They are loaded like any other model folder, but each knows only one kind of pictures, a closed vocabulary, and a few ways to
+negate. Unknown words mean nothing to it, and other negations may not either, so a prompt with them gets a notice with the nearest
+question that it was trained on. Needs no torch.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ _FOLDERS = {"": "embedded", ROBOTS: "embedded_robots"}
 _WORLDS = {"minigrid": "MiniGrid", "ogbench": "OGBench's robot"}
 _ROBOT_ENV = re.compile(r"(cube|puzzle|scene)-([\w-]+-)?singletask(-task\d)?-v\d+")
 _WORD = re.compile(r"\w+|[^\w\s]")
+_NEGATION = re.compile(r"\b(?:not|never|no|nothing|none|nobody|neither|nor|without|cannot|\w+n['’]t)\b", re.IGNORECASE)
+_ASKING = re.compile(r"[^.?!]*\?")  # the sentences that ask, without 'Moving about does not count.'
+_ANSWERS = re.compile(r"\byes\W+(?:or\W+)?no\b", re.IGNORECASE)  # 'yes or no?' negates nothing
 _SHOWN_WORDS = 8
 _LARGEST = 64 * 2**20  # bytes; a closed vocabulary takes kilobytes
 
@@ -134,12 +138,12 @@ def _folder_of(scorer: str) -> Path | None:
 
 
 def prompt_notice(scorer: str, prompt: Prompt) -> str:
-    """A warning about words of a prompt that this scorer's model, or a member's, does not know; '' if it knows all of them.
+    """A warning about words of a prompt that this scorer's model, or a member's, does not know or may overlook; '' if none.
 
     Args:
         scorer: the string that selects the back end.
-        prompt: a question or a set of them; untrusted. Of a set, each question with such words is named. A member with a prompt
-            of its own is asked that.
+        prompt: a question or a set of them; untrusted. Of a set, each such question is named. A member with a prompt of its own
+            is asked that.
     """
     return _joined(_prompt_notice(member.scorer, _asked(member, prompt)) for member in members_of(scorer))
 
@@ -158,12 +162,14 @@ def _prompt_notice(scorer: str, prompt: Prompt) -> str:
         return ""  # loading it reports that
     found = []
     for number, question in enumerate(prompt.questions, 1):
+        where = "the prompt" if len(prompt.questions) == 1 else f"question {number}"
+        nearest = nearest_question(question, learnt["questions"])
         if unknown := unknown_words(question, known):
-            where = "the prompt" if len(prompt.questions) == 1 else f"question {number}"
-            found.append(f"{_ignored(unknown, where)}. {_nearest(question, learnt['questions'])}")
-    if not found:
-        return ""
-    return f"{scorer} does not know {'. It does not know '.join(found)}; for free-form questions use a hub model"
+            found.append(f'does not know {_ignored(unknown, where)}. The nearest question it was trained on is "{nearest}"')
+        asked = "".join(_ASKING.findall(question)) or question
+        if negation := _NEGATION.search(_ANSWERS.sub("", asked)):
+            found.append(f'may overlook {negation[0]!r} in {where}. Ask what happens, such as "{nearest}", and read its no')
+    return f"{scorer} {'. It '.join(found)}; for free-form questions use a hub model" if found else ""
 
 
 def _ignored(words: Sequence[str], where: str) -> str:
@@ -171,7 +177,3 @@ def _ignored(words: Sequence[str], where: str) -> str:
     shown = ", ".join(repr(word) for word in words[:_SHOWN_WORDS]) + (", …" if len(words) > _SHOWN_WORDS else "")
     these, them = ("these words", "them") if len(words) > 1 else ("this word", "it")
     return f"{these} of {where} and ignores {them}: {shown}"
-
-
-def _nearest(question: str, questions: Sequence[str]) -> str:
-    return f'The nearest question it was trained on is "{nearest_question(question, questions)}"'
