@@ -60,8 +60,20 @@ def test_tasks_take_turns_with_the_seed_and_an_episode_repeats_exactly_whatever_
     assert not np.array_equal(rounds[0][0], rounds[2][0]), "another seed is another start, also of the same task"
 
 
-def test_a_maze_leaves_numpys_own_generator_alone() -> None:
-    env = made("pointmaze-teleport-v0")
+@pytest.mark.parametrize("env_id", ["pointmaze-medium-singletask-v0", "antmaze-medium-singletask-task2-v0"])
+def test_a_maze_with_one_task_begins_where_its_seed_says(env_id: str) -> None:
+    env = made(env_id)
+    starts = []
+    for seed in (4, 5, 4):
+        starts.append(env.reset(seed))
+        np.random.random(3)
+    np.testing.assert_array_equal(starts[0], starts[2])
+    assert not np.array_equal(starts[0], starts[1])
+
+
+@pytest.mark.parametrize("env_id", ["pointmaze-teleport-v0", "pointmaze-teleport-singletask-v0"])
+def test_a_maze_leaves_numpys_own_generator_alone(env_id: str) -> None:
+    env = made(env_id)
     np.random.seed(5)
     expected = np.random.random(2)
     np.random.seed(5)

@@ -44,10 +44,10 @@ def make_env(config: TrainConfig) -> Environment:
         _only_normal_visuals(config)
         return CustomGridEnvironment(env, config.env, config.observation, *rule)
     _only_normal_visuals(config)
-    if _is_maze_with_goals(config.env):
-        from vlmrb.envs.ogbench_goals import MazeGoals
+    if _is_ogbenchs(config.env, "locomaze"):
+        from vlmrb.envs.ogbench_goals import MazeGoals, SeededMaze, is_goal_task
 
-        env = MazeGoals(env)
+        env = MazeGoals(env) if is_goal_task(env.spec) else SeededMaze(env)
     if is_gymnasiums_own(env):
         return MuJoCoEnvironment(env, config.env, *rule)
     return GymnasiumEnvironment(env, *rule)
@@ -88,13 +88,6 @@ def _only_normal_visuals(config: TrainConfig) -> None:
 
 def _is_manipulation(env_id: str) -> bool:
     return _is_ogbenchs(env_id, "manipspace")
-
-
-def _is_maze_with_goals(env_id: str) -> bool:
-    from vlmrb.envs.ogbench_goals import is_goal_task
-    from vlmrb.envs.ogbench_scene import spec_of
-
-    return _is_ogbenchs(env_id, "locomaze") and is_goal_task(spec_of(env_id))
 
 
 def _is_ogbenchs(env_id: str, part: str) -> bool:

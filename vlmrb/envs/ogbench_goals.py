@@ -99,8 +99,34 @@ def _objects_at_goal(scene: Any) -> Reached:
     return reached
 
 
-class MazeGoals(gym.Wrapper):
-    """A maze of OGBench with its goals in Gymnasium's convention, exactly reproducible by seed.
+class SeededMaze(gym.Wrapper):
+    """A maze of OGBench, exactly reproducible by seed: by itself it draws from NumPy's global generator.
+
+    Args:
+        env: made by Gymnasium from an OGBench id.
+    """
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self._maze: Any = env.unwrapped
+        self._luck = np.random.RandomState(0)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Start an episode."""
+        if seed is not None:
+            self._luck.seed(seed)
+            self._maze.action_space.seed(seed)
+        with _lent(self._luck):
+            return self.env.reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Act."""
+        with _lent(self._luck) if self._maze._teleport_info else nullcontext():  # only teleports draw while it steps
+            return self.env.step(action)
+
+
+class MazeGoals(SeededMaze):
+    """A maze of OGBench with its goals in Gymnasium's convention.
 
     Args:
         env: made by Gymnasium from an OGBench id without 'singletask'.
@@ -108,8 +134,6 @@ class MazeGoals(gym.Wrapper):
 
     def __init__(self, env: gym.Env) -> None:
         super().__init__(env)
-        self._maze: Any = env.unwrapped
-        self._luck = np.random.RandomState(0)
         state = self._maze.observation_space
         self.observation_space = gym.spaces.Dict({"observation": state, "achieved_goal": state, "desired_goal": state})
         self._reached = success_rule(self._maze)
@@ -117,18 +141,14 @@ class MazeGoals(gym.Wrapper):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode of the seed's task."""
         if seed is not None:
-            self._luck.seed(seed)
-            self._maze.action_space.seed(seed)
             options = task_of(seed, self._maze.num_tasks) | (options or {})
-        with _lent(self._luck):
-            state, info = self.env.reset(seed=seed, options=options)
+        state, info = super().reset(seed=seed, options=options)
         self._goal = info["goal"]
         return self._with_goals(state), info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Act."""
-        with _lent(self._luck) if self._maze._teleport_info else nullcontext():  # only teleports draw while it steps
-            state, reward, terminated, truncated, info = self.env.step(action)
+        state, reward, terminated, truncated, info = super().step(action)
         return self._with_goals(state), reward, terminated, truncated, info
 
     def compute_reward(self, achieved_goal: np.ndarray, desired_goal: np.ndarray, info: Any) -> np.ndarray:
