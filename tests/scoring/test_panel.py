@@ -112,6 +112,36 @@ def test_a_voter_that_is_down_has_no_vote_and_the_others_decide(make_request, mo
     assert score.votes[2].answers == (0.1,) and c.asked == [[1], [3]]
 
 
+def test_a_member_whose_server_is_down_at_the_start_votes_once_it_is_up(make_request) -> None:
+    a, b = Said("a", lambda _: (0.9,)), Said("b", lambda _: (0.1,))
+    up = []
+
+    def make(scorer: str) -> Said:
+        if scorer == "hf:b" and not up:
+            raise ScorerUnavailableError("no server there")
+        return {"hf:a": a, "hf:b": b}[scorer]
+
+    name = "vote:mean:hf:a|hf:b"
+    panel = PanelScorer(name, parse_panel(name), 0.5, make, 5)
+    assert panel.frames_per_clip == 5
+    [score] = panel.score([make_request(1)], GAMES)
+    assert score.probability == pytest.approx(0.9) and score.votes[1].error == "no server there"
+    up.append(True)
+    panel._voters[1]._rests_until = 0.0
+    [score] = panel.score([make_request(2)], GAMES)
+    assert score.probability == pytest.approx(0.5)
+    panel.close()
+    assert a.closed and b.closed
+
+
+def test_members_that_are_all_down_at_the_start_are_an_error_that_names_each() -> None:
+    def make(scorer: str) -> Said:
+        raise ScorerUnavailableError(f"{scorer} is down")
+
+    with pytest.raises(ScorerUnavailableError, match="no member answers: hf:a is down; hf:b is down"):
+        PanelScorer("vote:hf:a|hf:b", parse_panel("vote:hf:a|hf:b"), 0.5, make)
+
+
 def test_a_vote_fails_when_no_voter_answers_and_asks_resting_ones_before(make_request, monkeypatch) -> None:
     now = [100.0]
     monkeypatch.setattr("vlmrb.scoring.panel.time.monotonic", lambda: now.__setitem__(0, now[0] + 10) or now[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from vlmrb.config import DEFAULT_FRAMES, TrainConfig
@@ -117,8 +118,10 @@ def make_scorer(scorer: str, options: ScorerOptions) -> ClipScorer:
         ScorerSetupError: unknown name, missing model or missing optional dependency.
     """
     check_scorer(scorer)
+    frames = options.frames or (ALL_STEPS if options.text else None)
     if panel := parse_panel(scorer):
-        return PanelScorer(scorer, panel, options.threshold, lambda member: make_scorer(member, options))
+        make = partial(make_scorer, options=options)
+        return PanelScorer(scorer, panel, options.threshold, make, frames or DEFAULT_FRAMES)
     kind, _, rest = scorer.partition(":")
     if kind == "oracle":
         return ControlScorer("oracle", keeps_progress if options.net_progress else holds_progress, options.threshold)
@@ -127,7 +130,6 @@ def make_scorer(scorer: str, options: ScorerOptions) -> ClipScorer:
     if kind == "random":
         rate = _positive_rate(rest)
         return ControlScorer(f"random:{rate:g}", at_random(rate, options.seed), options.threshold)
-    frames = options.frames or (ALL_STEPS if options.text else None)
     if kind in ("hf", "embedded"):
         from vlmrb.scoring.hf import HFScorer
 

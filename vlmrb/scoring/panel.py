@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
-from vlmrb.errors import ScorerError
+from vlmrb.config import DEFAULT_FRAMES
+from vlmrb.errors import ScorerError, ScorerUnavailableError
 from vlmrb.events import PROGRESS_KINDS
 from vlmrb.panels import Member, Panel, combine, in_doubt, reads_prompt
 from vlmrb.scoring.prompts import resolve_prompt
@@ -29,7 +31,7 @@ class PanelScorer:
     """Scores clips with the members of a vote or cascade.
 
     A member that fails has no vote on the clips that it was asked about, and the others decide without it. It is asked again
-    after a rest (`REST`), or before that if nobody else answers.
+    after a rest (`REST`), or before that if nobody else answers. The same goes for one whose server is down when it is created.
 
     Where the members do not all answer the same number of questions (`oracle` has an answer for each kind of progress, other
     controls have one), what each says of the clip as a whole is combined, and the score has one answer.
@@ -40,7 +42,9 @@ class PanelScorer:
         frames_per_clip: the largest of these.
     """
 
-    def __init__(self, scorer: str, panel: Panel, threshold: float, make: Callable[[str], ClipScorer]) -> None:
+    def __init__(
+        self, scorer: str, panel: Panel, threshold: float, make: Callable[[str], ClipScorer], frames: int = DEFAULT_FRAMES
+    ) -> None:
         """Create the back ends of all members.
 
         Args:
@@ -48,19 +52,23 @@ class PanelScorer:
             panel: what it means.
             threshold: the label is yes if P(yes) ≥ threshold; for members as well as for their answer together.
             make: creates the back end of a scorer's string.
+            frames: per clip, for a server that is down and has no number of its own.
 
         Raises:
-            ScorerError: that of a member cannot be created.
+            ScorerError: that of a member cannot be created, for another reason than a server that is down; or all servers are.
         """
         self._scorer, self._panel, self._threshold = scorer, panel, threshold
         self._backends: dict[str, ClipScorer] = {}
         for member in panel.members:
-            try:
-                if member.scorer not in self._backends:
-                    self._backends[member.scorer] = make(member.scorer)
-            except ScorerError as error:
-                self.close()
-                raise type(error)(f"scorer: the member {member} of {scorer} cannot be created: {error}") from error
+            if member.scorer not in self._backends:
+                try:
+                    self._backends[member.scorer] = _made(member.scorer, make, frames)
+                except ScorerError as error:
+                    self.close()
+                    raise type(error)(f"scorer: the member {member} of {scorer} cannot be created: {error}") from error
+        absent = [backend.reason for backend in self._backends.values() if isinstance(backend, _Absent)]
+        if len(absent) == len(self._backends):
+            raise ScorerUnavailableError(f"scorer {scorer}: no member answers: {'; '.join(absent)}")
         self._voters = [_Voter(member, self._backends[member.scorer]) for member in panel.members]
         self.parts = len(self._voters)
         self.samplings = tuple(sorted({voter.frames for voter in self._voters}))
@@ -137,6 +145,40 @@ class PanelScorer:
         probability = combine(self._panel, [vote.answers[number] for vote in votes], self._threshold)
         reasons = "; ".join(f"{vote.member}: {vote.error}" for vote in votes)
         return Answer(probability, None, None, f"no member has a usable answer: {reasons}" if probability is None else "")
+
+
+def _made(scorer: str, make: Callable[[str], ClipScorer], frames: int) -> ClipScorer:
+    try:
+        return make(scorer)
+    except ScorerUnavailableError as error:
+        return _Absent(scorer, make, frames, str(error))
+
+
+class _Absent:
+    """The back end of a server that was down when it was to be created: each time that it is asked, it is tried again.
+
+    Attributes:
+        reason: why it could not be created.
+    """
+
+    def __init__(self, scorer: str, make: Callable[[str], ClipScorer], frames: int, reason: str) -> None:
+        self._make, self.frames_per_clip, self.reason = partial(make, scorer), frames, reason
+        self._backend: ClipScorer | None = None
+
+    def score(self, requests: list[ScoringRequest], prompt: Prompt) -> list[ClipScore]:
+        """As the back end does.
+
+        Raises:
+            ScorerError: it still cannot be created, or fails.
+        """
+        if self._backend is None:
+            self._backend = self._make()
+        return self._backend.score(requests, prompt)
+
+    def close(self) -> None:
+        """Release the back end."""
+        if self._backend is not None:
+            self._backend.close()
 
 
 class _Voter:
