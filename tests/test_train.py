@@ -86,6 +86,18 @@ def test_a_run_stores_everything_about_itself(store: Store) -> None:
     assert in_clips == sorted((step, event.name) for step, _, event in store.events(run.run_id))
 
 
+def test_the_yes_rate_is_of_the_clips_since_the_last_point_and_beside_it_stands_what_the_simulator_saw(store: Store) -> None:
+    run_id = train(small(sync_scoring=True, scorer="oracle"), store=store).run_id
+    steps, rates = store.metrics(run_id, "scoring/yes_rate")
+    np.testing.assert_array_equal(store.metrics(run_id, "scoring/event_rate"), (steps, rates))
+    clips = np.diff(store.metrics(run_id, "scoring/clips_scored")[1], prepend=0)
+    so_far = store.metrics(run_id, "scoring/positive_rate")[1]
+    np.testing.assert_allclose(np.cumsum(rates * clips) / np.cumsum(clips), so_far)
+    assert len(set(rates)) > 1
+    silent = train(small(env="CartPole-v1", scorer="random:0.5"), store=store).run_id
+    assert "scoring/yes_rate" in store.metric_names(silent) and "scoring/event_rate" not in store.metric_names(silent)
+
+
 @pytest.mark.parametrize("replay", ["vlm", "per", "uniform"])
 def test_the_same_seed_repeats_the_run_exactly(store: Store, replay: str) -> None:
     config = small(replay=replay, sync_scoring=True, scorer="random:0.5")

@@ -17,6 +17,7 @@ from vlmrb.config import TrainConfig
 from vlmrb.curriculum import Curriculum, Ruling
 from vlmrb.envs import make_renderer
 from vlmrb.errors import ConfigError, NotFoundError, ScorerError, StoreBusyError
+from vlmrb.events import shows_progress
 from vlmrb.labels import LabelRule, Labels
 from vlmrb.metrics import Counters, MeanMetrics
 from vlmrb.panels import reads_prompt
@@ -73,6 +74,7 @@ class Labelling:
         self._pictures = "" if config.scorer is None else picture_notice(config.scorer, render_spec)
         self.notice = self._notice()
         """What the model cannot interpret (the frames, or words of the prompt), or ''."""
+        self._sees_events = False  # whether any clip had an event: of many environments, the simulator reports none
         self._dropped_before = 0
         self._store: Store | None = None
         self._earlier: deque[int] = deque()  # clips left unscored before the run was resumed, not submitted again yet
@@ -218,14 +220,23 @@ class Labelling:
         """
         if not scored:
             return
-        for (_, score), missed in zip(scored, stale, strict=True):
+        for (clip, score), missed in zip(scored, stale, strict=True):
             self._count(score, missed)
             self._metrics.add("scoring/latency_s", score.latency_s)
+            self._compare(clip, score)
             if self._config.keep_clips:
                 self._writer.add_score(score)
         if self._config.keep_clips:
             for replay in replay_of([clip for clip, _ in scored], self._buffer, self._agent):
                 self._writer.add_clip_replay(replay)
+
+    def _compare(self, clip: Clip, score: ClipScore) -> None:
+        """Log the label beside what the simulator saw, once it has seen anything."""
+        self._sees_events |= bool(clip.events)
+        if score.label is not None:
+            self._metrics.add("scoring/yes_rate", float(score.label))
+        if self._sees_events:
+            self._metrics.add("scoring/event_rate", float(shows_progress(clip.events)))
 
     def _count(self, score: ClipScore, stale: int) -> None:
         self._counters.clips_scored += 1

@@ -311,6 +311,7 @@ class Trainer:
         self._started_at = self._last_house = time.monotonic()
         self._started_step = self.step
         self._paused_s = self._evaluation_s = 0.0
+        self._logged_at = (self.step, 0.0)
 
     def _tick_at_start(self) -> None:
         """While clips are scored before the first step: show that the run is alive.
@@ -395,7 +396,7 @@ class Trainer:
     def _keep_house(self, item_ids: np.ndarray) -> None:
         before, now = int(item_ids[0]), self.step
         config = self.config
-        if _crosses(before, now, config.log_interval):
+        if _crosses(before, now, config.log_interval) and now < config.total_steps:  # `_finish` logs the last step
             self._log()
         if _crosses(before, now, config.eval_interval):
             self._evaluate()
@@ -477,13 +478,18 @@ class Trainer:
         )
 
     def _steps_per_second(self) -> float:
-        """Training speed, excluding pauses and evaluations."""
-        elapsed = time.monotonic() - self._started_at - self._paused_s - self._evaluation_s
-        return (self.step - self._started_step) / max(elapsed, 1e-9)
+        """Training speed since the start, excluding pauses and evaluations."""
+        return (self.step - self._started_step) / max(self._trained_s(), 1e-9)
+
+    def _trained_s(self) -> float:
+        """Seconds since the start, without pauses and evaluations."""
+        return time.monotonic() - self._started_at - self._paused_s - self._evaluation_s
 
     def _log(self) -> None:
         rows = self._metrics.take()
-        rows["speed/steps_per_second"] = self._steps_per_second()
+        (step, seconds), self._logged_at = self._logged_at, (self.step, self._trained_s())
+        if self.step > step:
+            rows["speed/steps_per_second"] = (self.step - step) / max(self._logged_at[1] - seconds, 1e-9)
         rows |= self._replay_figures()
         if self.config.scorer is not None:
             counted = self._labelling.counters()

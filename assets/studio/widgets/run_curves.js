@@ -44,8 +44,16 @@ export const GROUPS = [
     range: [-0.03, 1.05],
     format: ".0%",
     curves: [
-      { name: "scoring/positive_rate", title: "clips so far" },
+      { name: "scoring/yes_rate", title: "clips scored since the last point", noisy: true },
+      {
+        name: "scoring/event_rate",
+        title: "of these, where the simulator saw progress",
+        color: "good",
+        dash: "dash",
+        noisy: true,
+      },
       { name: "replay/yes_share", title: "transitions in the buffer", color: "info" },
+      { name: "scoring/positive_rate", title: "all clips so far", color: "muted", dash: "dot" },
     ],
   },
   {
@@ -72,7 +80,7 @@ export const GROUPS = [
       { name: "scoring/latency_s", title: "ms per clip (right)", color: "muted", right: true, scale: 1000, noisy: true },
     ],
   },
-  { key: "speed", title: "Steps per second", curves: [{ name: "speed/steps_per_second", title: "steps/s" }] },
+  { key: "speed", title: "Steps per second", curves: [{ name: "speed/steps_per_second", title: "steps/s", noisy: true }] },
   { key: "q", title: "Mean Q-value", curves: [{ name: "train/mean_q", title: "mean Q", noisy: true }] },
   { key: "policy", title: "Policy loss", curves: [{ name: "train/policy_loss", title: "policy loss", noisy: true }] },
   { key: "entropy", title: "Policy entropy", curves: [{ name: "train/entropy", title: "entropy", noisy: true }] },
