@@ -50,7 +50,7 @@ def test_a_clip_is_found_played_and_disagreed_with(page, store_copy: Path, start
     page.get_by_label("Label", exact=True).select_option("yes")
     expect(page.locator(".clip-card .chip.label-no")).to_have_count(0)
     assert 0 < total(page) < everything
-    assert "label=yes" in page.url
+    expect(page).to_have_url(re.compile("label=yes"))
 
     first, second = (page.locator(".clip-card").nth(at).get_attribute("data-clip") for at in (0, 1))
     page.locator(".clip-link").first.focus()
@@ -116,7 +116,7 @@ def test_clips_are_watched_side_by_side_in_sync(page, store_copy: Path, start_st
     expect(page.locator(".seat canvas")).to_have_count(3)
     page.keyboard.press("Escape")
     expect(page.locator("dialog[open]")).to_have_count(0)
-    assert "watch=" not in page.url
+    expect(page).not_to_have_url(re.compile("watch="))
 
 
 def test_new_clips_are_offered_but_not_inserted(page, store_copy: Path, start_studio: Start) -> None:

@@ -84,7 +84,7 @@ def test_the_live_table_is_filtered_sorted_and_edited(
     page.reload()
     expect(page.get_by_text("2 of 3 runs")).to_be_visible()
     expect(page.get_by_label("Find runs")).to_have_value("to show seed")
-    assert "sort=-best" in page.url
+    expect(page).to_have_url(re.compile("sort=-best"))
 
     # delete, after a dialog that says what will be lost
     row(page, 2).get_by_label("Menu of run 2").click()
