@@ -27,6 +27,7 @@ from vlmrb.errors import CheckpointError, ConfigError, EnvironmentSetupError, Ru
 from vlmrb.playback import Playback
 from vlmrb.store import Store
 from vlmrb.train import Trainer, create_run, resume, train
+from vlmrb.types import RunFigures
 
 
 def small(**settings: object) -> TrainConfig:
@@ -312,9 +313,10 @@ class Changes:
     """Requests live changes from the progress callback at given steps, bypassing the store's checks."""
 
     def __init__(self, store: Store, requests: dict[int, tuple[str, str]]) -> None:
-        self._store, self._requests = store, dict(requests)
+        self._store, self._requests, self.heard = store, dict(requests), []
 
-    def __call__(self, step: int, total: int, figures: object) -> None:
+    def __call__(self, step: int, total: int, figures: RunFigures) -> None:
+        self.heard.append(figures.change)
         for at in [at for at in self._requests if step >= at]:
             write_change(self._store, self._store.runs()[0].run_id, *self._requests.pop(at))
 
@@ -329,13 +331,20 @@ def test_live_changes_take_effect_and_say_at_which_step(store: Store, monkeypatc
         900: ("lambda", '"schedule"'),
         1000: ("dance", "1"),
     }
-    run_id = train(small(log_interval=200), store=store, progress=Changes(store, requests)).run_id
+    changes = Changes(store, requests)
+    run_id = train(small(log_interval=200), store=store, progress=changes).run_id
     done = store.live_changes(run_id)
     assert [change.status for change in done] == ["applied", "rejected", "applied", "applied", "rejected"]
     assert 100 <= done[0].applied_step <= 120 and 600 <= done[2].applied_step <= 620
     assert "7" in done[1].error and "from 0 to 1" in done[1].error
-    _, weights = store.metrics(run_id, "replay/vlm_weight")
-    np.testing.assert_allclose(weights, [0.9, 0.9, 0.9, 0.9, 0.5, 0.5, 0.5, 0.5])
+    steps, weights = store.metrics(run_id, "replay/vlm_weight")
+    held, freed = done[0].applied_step, done[3].applied_step
+    assert steps.tolist() == [held - 1, held, 200, 400, 600, 800, freed - 1, freed, 1_000, 1_200, 1_400, 1_600]
+    np.testing.assert_allclose(weights[1:], [0.9] * 6 + [0.5] * 5)
+    assert weights[0] < 0.1, "the curve jumps where λ did"
+    told = [f"lambda 0.9, from step {held} on", f"prompt custom@1, from step {done[2].applied_step} on", "lambda schedule, from"]
+    for words, heard in zip(told, dict.fromkeys(filter(None, changes.heard)), strict=True):
+        assert heard.startswith(words)
 
 
 def test_pause_holds_the_run_and_stop_leaves_it_ready_to_resume(store: Store, monkeypatch) -> None:

@@ -67,6 +67,7 @@ class RunLook:
         curves: steps and values by metric, after the browser's last step.
         afresh: whether the curves are complete and replace those drawn before.
         cannot_change: why 'lambda', 'prompt' and 'question' cannot be changed now; '' if they can.
+        held: λ as the last live change holds it: a number, 'none' for no mixture, or 'schedule'.
         prompt: the prompt in use.
         questions: what its questions are, or the kinds of progress that an oracle reports.
     """
@@ -77,6 +78,7 @@ class RunLook:
     afresh: bool
     changes: list[Change]
     cannot_change: dict[str, str]
+    held: float | str
     prompt: str
     questions: list[str]
 
@@ -246,8 +248,17 @@ def look_at(store: Store, run_id: int, seen: Seen) -> RunLook:
             "prompt": jobs.why_not(run, "prompt"),
             "question": jobs.why_not(run, "question"),
         },
+        held=_held(requests),
         prompt=str(run.config.get("prompt", "")) if asked is None else _prompt_words(asked),
         questions=[] if asked is None else list(questions_asked(run.scorer, asked)),
+    )
+
+
+def _held(requests: Sequence[LiveChange]) -> float | str:
+    """λ as the last live change that was applied holds it, or 'schedule'."""
+    applied = [request.value for request in requests if request.name == "lambda" and request.status == "applied"]
+    return (
+        applied[-1] if applied and isinstance(applied[-1], (int, float)) else "none" if applied[-1:] == ["none"] else "schedule"
     )
 
 

@@ -168,6 +168,20 @@ def test_invalid_keys_of_versions_are_ignored() -> None:
     assert known_versions({"known": {"1": "a", "x": "b", "-1": "c", "9" * 30: "d"}}) == {1: "a"}
 
 
+def test_a_page_that_is_opened_later_knows_how_lambda_is_held(store: Store, add_run: AddRun) -> None:
+    run_id = add_run()
+    store.claim_run(run_id, os.getpid(), psutil.Process().create_time())
+    assert look_at(store, run_id, Seen({})).held == "schedule"
+    for value, held in ((0.9, 0.9), ("none", "none"), ("schedule", "schedule"), (1, 1)):
+        request = store.request_change(run_id, "lambda", value)
+        before = look_at(store, run_id, Seen({})).held
+        store.acknowledge_change(request, applied_step=5)
+        assert before != look_at(store, run_id, Seen({})).held == held
+    rejected = store.request_change(run_id, "lambda", 0.3)
+    store.acknowledge_change(rejected, error="no")
+    assert look_at(store, run_id, Seen({})).held == 1
+
+
 # -- settings side by side
 
 

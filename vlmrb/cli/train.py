@@ -75,12 +75,13 @@ def _train(store: Store, config: TrainConfig | None, arguments: argparse.Namespa
     total = config.total_steps if config else store.run(arguments.resume).total_steps
     start = 0 if config else store.run(arguments.resume).step
     with Progress(total, "steps", quiet=arguments.quiet, start=start) as progress:
-        shown: set[str] = set()
+        shown = {""}
 
         def show(step: int, _total: int, figures: RunFigures) -> None:
-            if figures.warning and figures.warning not in shown:
-                shown.add(figures.warning)
-                progress.note(f"warning: {figures.warning}")
+            for words in (figures.warning and f"warning: {figures.warning}", figures.change and f"live change: {figures.change}"):
+                if words not in shown:
+                    shown.add(words)
+                    progress.note(words)
             progress.update(step, _figures(figures))
 
         if config is None:

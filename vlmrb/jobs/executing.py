@@ -80,12 +80,13 @@ def _train(store: Store, run_id: int) -> tuple[int, str]:
     from vlmrb.train import resume
 
     log = Occasionally()
-    warned: set[str] = set()
+    said = {""}
 
     def progress(step: int, total: int, figures: RunFigures) -> None:
-        if figures.warning and figures.warning not in warned:
-            warned.add(figures.warning)
-            say(f"warning: {figures.warning}")
+        for words in (figures.warning and f"warning: {figures.warning}", figures.change and f"live change: {figures.change}"):
+            if words not in said:
+                said.add(words)
+                say(words)
         if log.is_due():
             say(f"step {step:,} of {total:,}{_figures(figures)}")
 

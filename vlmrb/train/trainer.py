@@ -147,6 +147,7 @@ class Trainer:
         self._eval_envs = [make_env(config) for _ in range(min(config.eval_episodes, max_parallel(first.action_spec)))]
         self._metrics, self._counters = MeanMetrics(), Counters()
         self._cut_off = ""
+        self._changed = ""
         """That evaluation cut episodes off, in words, or ''."""
         self._returns = np.zeros(config.n_envs)
         self._lengths = np.zeros(config.n_envs, int)
@@ -475,6 +476,7 @@ class Trainer:
             vlm_weight=self._replay_figures().get("replay/vlm_weight"),
             positive_rate=self._counters.positive_rate,
             warning=busy or "; ".join(filter(None, (*self._losses, self._environment_notice(), trouble))),
+            change=self._changed,
         )
 
     def _steps_per_second(self) -> float:
@@ -560,6 +562,13 @@ class Trainer:
             self._answers[change.change_id] = {"error": str(error)}
         else:
             self._answers[change.change_id] = {"applied_step": self.step}
+            self._changed = f"{self._in_words(change)}, from step {self.step:,} on"
+
+    def _in_words(self, change: LiveChange) -> str:
+        """What an applied change has set."""
+        if change.name == "prompt":
+            return f"prompt {self._labelling.prompt.name}@{self._labelling.prompt.version}"
+        return change.name if change.value is None else f"{change.name} {change.value}"
 
     def _answer_changes(self) -> None:
         """Report changes as applied or rejected. The answers wait for a busy store, so that no change is applied twice."""
@@ -585,7 +594,15 @@ class Trainer:
         else:
             if "lambda" not in self._method.live:
                 raise ConfigError(f"lambda: this run uses the replay method {self.config.replay!r}, which has no λ")
+            self._log_weight(self.step - 1)
             self._sampler.change("lambda", change.weight)  # type: ignore[attr-defined]
+            self._advance_schedules()
+            self._log_weight(self.step)
+
+    def _log_weight(self, step: int) -> None:
+        """Log λ, so that its curve shows where it jumped."""
+        if step >= 0 and "replay/vlm_weight" in (figures := self._replay_figures()):
+            self._writer.add_metric("replay/vlm_weight", step, figures["replay/vlm_weight"])
 
     def _interrupt(self) -> None:
         self._status, self._ending.in_haste = "interrupted", True

@@ -83,6 +83,7 @@ class RunFigures:
         vlm_weight: λ in effect; None without a mixture.
         positive_rate: fraction of yes among the clips with a known answer; None before the first.
         warning: what is wrong with the store, scoring or the environment, or ''.
+        change: what the last live change set, and at which step; '' before the first.
     """
 
     steps_per_second: float
@@ -90,6 +91,7 @@ class RunFigures:
     vlm_weight: float | None
     positive_rate: float | None
     warning: str
+    change: str = ""
 
 
 @dataclass(frozen=True, slots=True)

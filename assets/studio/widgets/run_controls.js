@@ -65,6 +65,14 @@ export class LiveControls {
     this.lambda.querySelector("[value=fixed]").checked = true;
   }
 
+  /** Show how λ is held, unless that is known and somebody is choosing something else. */
+  hold(held) {
+    if (held === this.held) return;
+    this.held = held;
+    if (typeof held === "number") this.setWeight(held);
+    else this.lambda.querySelector(`[value=${held}]`).checked = true;
+  }
+
   promptForm() {
     this.menu = h("select.input", { "aria-label": "Preset or stored prompt", onchange: () => this.choose() });
     this.text = h("textarea.input", {
@@ -180,7 +188,9 @@ export class LiveControls {
   }
 
   /** Show what can be changed now, and the status of the requests. */
-  update({ changes, cannot_change: reasons, questions }, weight) {
+  update({ changes, cannot_change: reasons, held, questions }, logged) {
+    this.hold(held);
+    const weight = typeof held === "number" ? held : logged;
     this.now.textContent = weight === undefined ? "" : `(now ${weight.toFixed(2)})`;
     this.enable(this.lambda, this.lambdaReason, reasons.lambda);
     this.enable(this.prompt, this.promptReason, reasons.prompt);
