@@ -83,7 +83,23 @@ def test_a_clip_is_found_played_and_disagreed_with(page, store_copy: Path, start
     with Store(str(store_copy)) as store:
         assert [(agrees, note) for agrees, note, _ in store.human_labels(int(first))] == [(False, "no <b>key</b> in sight")]
     screenshot("clip-player")
+    note = page.get_by_label("Note on your verdict")
+    expect(note).to_have_value("no <b>key</b> in sight")
+    note.fill("it is behind the agent")  # after the verdict
+    note.press("Enter")
+    expect(page.locator(".note-text").first).to_have_text("it is behind the agent")
+    note.fill("on second thoughts, no key")
+    page.locator("dialog[open]").get_by_role("button", name="Agree", exact=False).first.focus()
+    page.locator("dialog[open] .player-title").focus()
+    page.keyboard.press("y")
+    expect(page.get_by_text("Saved: you agree.")).to_be_visible()
+    with Store(str(store_copy)) as store:
+        assert [(agrees, note) for agrees, note, _ in store.human_labels(int(first))][1:] == [
+            (False, "it is behind the agent"), (True, "on second thoughts, no key"),
+        ]  # fmt: skip
 
+    page.keyboard.press("n")
+    expect(page.get_by_text("Saved: you disagree.")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("link", name="Download MP4").click()
     assert download.value.suggested_filename == f"clip-{first}.mp4"

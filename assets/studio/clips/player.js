@@ -55,6 +55,8 @@ export class Player {
       maxlength: maxNote,
       placeholder: "Why? (optional)",
       "aria-label": "Note on your verdict",
+      onblur: (event) => [this.agree, this.disagree].includes(event.relatedTarget) || this.#noted(),
+      onkeydown: (event) => event.key === "Enter" && this.#noted(),
     });
     this.agree = keyButton("Agree", "Y", () => this.#judge(true));
     this.disagree = keyButton("Disagree", "N", () => this.#judge(false));
@@ -175,7 +177,7 @@ export class Player {
     this.download.href = mediaUrl(card, "video");
     this.download.hidden = false;
     fill(this.status);
-    this.note.value = "";
+    this.note.value = this.#storedNote();
     this.#drawAnswer();
     drawFacts(this.facts, view, (frame) => {
       this.transport.pause();
@@ -305,6 +307,17 @@ export class Player {
     const next = await this.move(clipId, by);
     if (next && this.clipId === clipId) await this.show(next.clip_id);
     else if (!next) fill(this.status, by > 0 ? "This is the last clip." : "This is the first clip.");
+  }
+
+  /** The note of the verdict on the label that is shown. */
+  #storedNote() {
+    return (this.view.card.human && this.view.verdicts[0]?.note) || "";
+  }
+
+  /** A note that is written after the verdict belongs to it. */
+  #noted() {
+    const human = this.view?.card.human;
+    if (human && this.note.value.trim() !== this.#storedNote()) this.#judge(human === "agreed");
   }
 
   async #judge(agrees) {
