@@ -34,6 +34,7 @@ class RunRow:
 
     Attributes:
         state: the run's status; 'cancelled' if it was removed from the queue before it started.
+        doing: what it does at the moment, other than training; or ''.
         method: the method's label, as in comparisons.
         eta_s: seconds left at the current speed, without evaluations; None if the run makes no progress.
         positive_rate: fraction of yes among clips with an answer; None before the first.
@@ -46,6 +47,7 @@ class RunRow:
     run_id: int
     name: str
     state: str
+    doing: str
     set_name: str
     tags: tuple[str, ...]
     env: str
@@ -113,7 +115,8 @@ def _row(item: RunListItem, job: Job | None) -> RunRow:
     state = state_of(run, job)
     error = run.error or (job.error if job is not None and state == "failed" else "")
     return RunRow(
-        run_id=run.run_id, name=run.name, state=state, set_name=run.set_name, tags=run.tags, env=run.env, algo=run.algo,
+        run_id=run.run_id, name=run.name, state=state, doing=_doing(run, job), set_name=run.set_name, tags=run.tags,
+        env=run.env, algo=run.algo,
         method=method_of(run).label, seed=run.seed, step=run.step, total_steps=run.total_steps, eta_s=eta_s(run),
         steps_per_second=run.steps_per_second, best_success=item.best_success, latest_success=item.latest_success,
         positive_rate=counters.positive_rate, backlog=counters.backlog if run.scorer is not None else None,
@@ -121,6 +124,12 @@ def _row(item: RunListItem, job: Job | None) -> RunRow:
         error=error, warning=_warning(run),
         actions=_ACTIONS.get(state, ()), parent_id=run.parent_id, parent_step=run.parent_step, parent_moment=run.parent_moment,
     )  # fmt: skip
+
+
+def _doing(run: RunSummary, job: Job | None) -> str:
+    if run.status in LIVE:
+        return run.counters.doing
+    return "loading" if job is not None and job.status in ("starting", "running") else ""
 
 
 def _warning(run: RunSummary) -> str:

@@ -90,4 +90,10 @@ def test_where_nobody_says_what_a_success_is_being_cut_off_is_no_failure() -> No
 
 def test_an_evaluation_ends_when_it_is_told_to() -> None:
     answers = iter([True] * 20 + [False])
-    assert evaluated(env_id("Endless"), goes_on=lambda: next(answers)) is None
+    assert evaluated(env_id("Endless"), goes_on=lambda _: next(answers)) is None
+
+
+def test_an_evaluation_says_how_many_episodes_are_done() -> None:
+    told: list[int] = []
+    evaluated(env_id("Limited"), max_steps=24, goes_on=lambda done: told.append(done) is None)
+    assert told == sorted(told) and set(told) == {0, 1}

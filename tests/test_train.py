@@ -368,6 +368,14 @@ def test_pause_holds_the_run_and_stop_leaves_it_ready_to_resume(store: Store, mo
     assert_clips_tile(store, 1, 1_600)
 
 
+def test_a_run_says_what_it_does_other_than_training(store: Store, monkeypatch) -> None:
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+    doing = []
+    train(small(scorer="random:0.5"), store=store, progress=lambda *_: doing.append(store.run(1).counters.doing))
+    assert {"", "evaluating: 0 of 2 episodes done"} <= set(doing) and any("scoring the last clips" in words for words in doing)
+    assert store.run(1).counters.doing == ""
+
+
 class NeverAnswers:
     frames_per_clip = 0
 

@@ -67,7 +67,7 @@ def evaluate(
     rng: np.random.Generator,
     *,
     max_steps: int | None = None,
-    goes_on: Callable[[], bool] = lambda: True,
+    goes_on: Callable[[int], bool] = lambda _: True,
 ) -> Evaluation | None:
     """Play `episodes` episodes with the agent's best actions; discrete ones are random with probability `epsilon`.
 
@@ -78,7 +78,7 @@ def evaluate(
         epsilon: in [0, 1]; ignored for continuous actions.
         rng: for the random actions.
         max_steps: length at which an episode is cut off; None for `longest_episode`.
-        goes_on: called before every step; False ends the evaluation.
+        goes_on: called before every step with the number of finished episodes; False ends the evaluation.
 
     Returns:
         What it found; None if it was ended.
@@ -91,7 +91,7 @@ def evaluate(
     results: list[_Played] = []
     for first in range(0, episodes, len(envs)):
         seeds = range(FIRST_HELD_OUT_SEED + first, FIRST_HELD_OUT_SEED + min(first + len(envs), episodes))
-        played = _play(agent, envs, seeds, epsilon, rng, limit, goes_on)
+        played = _play(agent, envs, seeds, epsilon, rng, limit, lambda done, before=first: goes_on(before + done))  # type: ignore[misc]
         if played is None:
             return None
         results += played
@@ -111,12 +111,12 @@ def _play(
     epsilon: float,
     rng: np.random.Generator,
     limit: int,
-    goes_on: Callable[[], bool],
+    goes_on: Callable[[int], bool],
 ) -> list[_Played] | None:
     """One episode in each of the first len(seeds) environments; None if it is to end."""
     first = []
     for env, seed in zip(envs, seeds, strict=False):
-        if not goes_on():
+        if not goes_on(0):
             return None
         try:
             first.append(env.reset(seed))
@@ -128,7 +128,7 @@ def _play(
     cut_off = [False] * len(seeds)
     playing, spec = list(range(len(seeds))), envs[0].action_spec
     while playing:
-        if not goes_on():
+        if not goes_on(len(seeds) - len(playing)):
             return None
         action = agent.best_action(observation[playing])
         if not spec.continuous:

@@ -90,6 +90,18 @@ def test_a_row_shows_the_progress_of_the_run_and_the_time_left(store: Store, add
     assert row.method == "vlm (oracle)"
 
 
+def test_a_row_says_what_a_run_does_other_than_training(store: Store, add_run: AddRun) -> None:
+    run_id = add_run()
+    assert read_table(store, {}).rows[0].doing == ""
+    [job_id] = store.enqueue_jobs("train", [run_id])
+    store.take_jobs({"train": 1})
+    assert store.job(job_id).status == "starting" and read_table(store, {}).rows[0].doing == "loading"
+    live(store, run_id, 10_000, counters=RunCounters(doing="evaluating: 3 of 20 episodes done"))
+    assert read_table(store, {}).rows[0].doing == "evaluating: 3 of 20 episodes done"
+    store.release_run(run_id, "interrupted")
+    assert read_table(store, {}).rows[0].doing == ""
+
+
 @pytest.mark.parametrize(
     ("status", "actions"),
     [

@@ -98,6 +98,8 @@ test("a setting's hint contains its description, range and the defaults of agent
 test("progress includes the time left if it is known", () => {
   assert.equal(progressWords({ step: 50, total_steps: 200, eta_s: 90 }), "25 % · 2 min left");
   assert.equal(progressWords({ step: 0, total_steps: 0, eta_s: null }), "0 %");
+  const doing = "evaluating: 3 of 20 episodes done";
+  assert.equal(progressWords({ step: 200, total_steps: 200, eta_s: 0, doing }), `100 % · ${doing}`);
 });
 
 test("MiniGrid names are shortened, those of other suites are not", () => {

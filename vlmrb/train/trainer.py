@@ -147,7 +147,7 @@ class Trainer:
         self._eval_envs = [make_env(config) for _ in range(min(config.eval_episodes, max_parallel(first.action_spec)))]
         self._metrics, self._counters = MeanMetrics(), Counters()
         self._cut_off = ""
-        self._changed = ""
+        self._changed = self._doing = ""
         """That evaluation cut episodes off, in words, or ''."""
         self._returns = np.zeros(config.n_envs)
         self._lengths = np.zeros(config.n_envs, int)
@@ -324,7 +324,8 @@ class Trainer:
             raise KeyboardInterrupt
         if time.monotonic() - self._last_house >= HOUSEKEEPING_S:
             self._last_house = time.monotonic()
-            self._outage.attempt(lambda: self._store.heartbeat(self.run_id, self.step))
+            counters = replace(self._run_counters(), doing="scoring the parent's clips")
+            self._outage.attempt(lambda: self._store.heartbeat(self.run_id, self.step, counters=counters))
             self._report_progress()
 
     def _advance_schedules(self) -> None:
@@ -452,6 +453,7 @@ class Trainer:
             store_notice=self._outage.notice,
             checkpoint_notice=self._keeping.notice,
             environment_notice=self._environment_notice(),
+            doing=self._doing if self._status in LIVE else "",
         )
 
     def _environment_notice(self) -> str:
@@ -522,6 +524,7 @@ class Trainer:
             goes_on=self._goes_on_evaluating,
         )
         self._evaluation_s += time.monotonic() - self._evaluating_since
+        self._doing = ""
         if result is None:
             rng.bit_generator.state = before
             return
@@ -538,12 +541,18 @@ class Trainer:
         self._writer.add_metric("eval/episodic_return", self.step, result.episodic_return)
         self._writer.add_metric("eval/episodic_length", self.step, result.episodic_length)
 
-    def _goes_on_evaluating(self) -> bool:
+    def _goes_on_evaluating(self, done: int) -> bool:
         """Between two steps of an evaluation: what is done between two steps of training; whether to go on."""
+        self._doing = f"evaluating: {done} of {self.config.eval_episodes} episodes done"
         self._evaluation_s += time.monotonic() - self._evaluating_since
         goes_on = self._goes_on()
         self._evaluating_since = time.monotonic()
         return goes_on
+
+    def _goes_on_scoring(self) -> bool:
+        """While the last clips are scored: what is done between two steps of training; whether to go on."""
+        self._doing = f"scoring the last clips: {len(self._labelling.pending)} left"
+        return self._goes_on()
 
     def _goes_on(self) -> bool:
         """While something else than training takes its time: what is done between two steps of it; whether to go on."""
@@ -613,7 +622,8 @@ class Trainer:
         for clip in self._recorder.close_open():
             self._labelling.submit(clip)
         if self._status == "running":
-            scored = self._labelling.finish(self._goes_on)
+            scored = self._labelling.finish(self._goes_on_scoring)
+            self._doing = ""
             stale = [self._labelling.apply(clip, score) for clip, score in scored]
             self._labelling.record(scored, stale)
             due = self._learned.evaluation_due or self._learned.success_rate is None

@@ -31,6 +31,7 @@ class RunCounters:
         store_notice: since when the store is busy, or how long it was; or ''.
         checkpoint_notice: which kept checkpoints are missing, and why; or ''.
         environment_notice: which episodes were cut off in evaluation, or which reports of success cannot be used; or ''.
+        doing: what a live run does at the moment, other than training; or ''.
     """
 
     episodes: int = 0
@@ -47,6 +48,7 @@ class RunCounters:
     store_notice: str = ""
     checkpoint_notice: str = ""
     environment_notice: str = ""
+    doing: str = ""
 
     @property
     def positive_rate(self) -> float | None:

@@ -9,8 +9,9 @@ export function shortEnv(env) {
 
 export const share = (row) => (row.total_steps ? row.step / row.total_steps : 0);
 
-/** The text next to a progress bar: the percentage and, if known, the time left. */
+/** The text next to a progress bar: the percentage and, if known, what the run does instead of training, or the time left. */
 export function progressWords(row) {
+  if (row.doing) return `${percent(share(row))} · ${row.doing}`;
   return row.eta_s === null ? percent(share(row)) : `${percent(share(row))} · ${duration(row.eta_s)} left`;
 }
 
@@ -45,7 +46,7 @@ export const COLUMNS = [
     key: "progress",
     title: "Progress",
     by: share,
-    of: (row) => [row.step, row.total_steps, row.eta_s, row.state],
+    of: (row) => [row.step, row.total_steps, row.eta_s, row.state, row.doing],
     draw: drawProgress,
     descending: true,
   },

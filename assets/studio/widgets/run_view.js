@@ -140,7 +140,7 @@ class RunView {
     );
     this.once("actions", row.actions, () => fill(this.actions, this.actionButtons()));
     this.progress.classList.toggle("still", row.eta_s === null);
-    this.once("progress", [row.step, row.total_steps, row.eta_s, row.state], () =>
+    this.once("progress", [row.step, row.total_steps, row.eta_s, row.state, row.doing], () =>
       fill(
         this.progress,
         bar(share(row), "progress"),
