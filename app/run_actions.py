@@ -139,7 +139,7 @@ def _size(folder: Path) -> int:
 
 def jobs_of_idle(store: Store, runs: Iterable[RunSummary]) -> dict[int, Job]:
     """The newest job of each run that has not started."""
-    idle = {run.run_id for run in runs if run.status == "created"}
+    idle = {run.run_id for run in runs if run.status in ("created", "queued")}
     if not idle:
         return {}
     oldest_first = reversed(store.jobs())
