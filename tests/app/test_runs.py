@@ -99,6 +99,7 @@ def test_a_row_says_what_a_run_does_other_than_training(store: Store, add_run: A
     live(store, run_id, 10_000, counters=RunCounters(doing="evaluating: 3 of 20 episodes done"))
     assert read_table(store, {}).rows[0].doing == "evaluating: 3 of 20 episodes done"
     store.release_run(run_id, "interrupted")
+    store.job_ended(job_id, 3)
     assert read_table(store, {}).rows[0].doing == ""
 
 
