@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from vlmrb.errors import ConfigError
 from vlmrb.events import PROGRESS_KINDS
 from vlmrb.panels import reads_prompt
-from vlmrb.scoring import fit_to_pictures, load_presets, pictures_of, prompt_notice, resolve_prompt
+from vlmrb.scoring import fit_to_pictures, load_presets, picture_notice, pictures_of, prompt_notice, resolve_prompt
 from vlmrb.scoring.prompts import check_prompt_text
 from vlmrb.store import Store
 from vlmrb.types import ClipScore, Prompt
@@ -55,6 +57,11 @@ def unreadable(store: Store, scorer: str, prompt: str, env: str) -> str:
         ConfigError: the prompt is empty or the version does not exist.
     """
     return prompt_notice(fit_to_pictures(scorer, {"kind": pictures_of(env)}), find_question(store, prompt))
+
+
+def unfit(scorer: str, render_spec: Mapping[str, Any]) -> str:
+    """Why a scorer's labels mean nothing about frames that are rendered like this, and what to do about it; '' if they do."""
+    return picture_notice(fit_to_pictures(scorer, render_spec), render_spec)
 
 
 def stored_prompt(store: Store, prompt: str) -> int:

@@ -9,6 +9,7 @@ from app.checks import a_text
 from app.launch_form import (
     SCORERS,
     Filled,
+    by_field,
     check,
     command,
     filled_from,
@@ -21,8 +22,9 @@ from app.presses import Launched, Presses
 from app.studio import Studio
 from app.widgets import widget
 from vlmrb import jobs
+from vlmrb.errors import EnvironmentSetupError, VlmrbError
 from vlmrb.jobs import Estimate
-from vlmrb.prompt_library import prompt_presets, unreadable
+from vlmrb.prompt_library import prompt_presets, unfit, unreadable
 from vlmrb.store import Store
 
 ENVIRONMENTS = (
@@ -53,7 +55,7 @@ class Verdict:
         size: number of runs and estimated time on this machine.
         schedules: the distinct λ schedules of the runs, as (step, λ) points.
         command: the equivalent shell command.
-        notices: what the scorer cannot read of the prompt.
+        notices: what the scorer cannot read of the prompt, or why it means nothing about the environment's pictures.
     """
 
     problems: dict[str, str]
@@ -66,10 +68,11 @@ class Verdict:
 def build(studio: Studio) -> None:
     """Add the page's components to the open Blocks."""
     store = studio.store
+    tried: jobs.Tried = {}
 
     def check_form(request: dict[str, Any]) -> Verdict:
         """The form's problems by field, or the size of the launch."""
-        return verdict_on(store, filled_from(request))
+        return verdict_on(store, filled_from(request), tried)
 
     launcher = Launcher(store)
 
@@ -90,14 +93,35 @@ def build(studio: Studio) -> None:
     )
 
 
-def verdict_on(store: Store, form: Filled) -> Verdict:
-    """Check a form; nothing is written."""
+def verdict_on(store: Store, form: Filled, tried: jobs.Tried) -> Verdict:
+    """Check a form; nothing is written.
+
+    Args:
+        store: has the prompts, and the speeds of earlier runs.
+        form: what the page sent.
+        tried: the environments that have been tried; the form's are added.
+    """
     checked = check(form)
     if checked.problems:
         return Verdict(checked.problems, None, [], "", [])
-    asked = dict.fromkeys((config.scorer, config.prompt, config.env) for config in checked.configs if config.scorer is not None)
-    notices = dict.fromkeys(filter(None, (unreadable(store, *one) for one in asked)))
-    return Verdict({}, jobs.estimate(store, checked.configs), lambda_schedules(checked.configs), command(form), list(notices))
+    try:
+        runs = jobs.check_all(checked.configs, tried)
+    except VlmrbError as error:
+        return Verdict(_as_problems(error, form.vary), None, [], "", [])
+    scored = [(run.config.scorer, run) for run in runs if run.config.scorer is not None]
+    found = [unreadable(store, scorer, run.config.prompt, run.config.env) for scorer, run in scored]
+    found += [unfit(scorer, run.render_spec) for scorer, run in scored]
+    notices = list(dict.fromkeys(filter(None, found)))
+    return Verdict({}, jobs.estimate(store, checked.configs), lambda_schedules(checked.configs), command(form), notices)
+
+
+def _as_problems(error: VlmrbError, vary: str) -> dict[str, str]:
+    """Why a run could not start, by field."""
+    cause = error.__cause__ or error
+    problems = by_field(str(cause), vary)
+    if isinstance(cause, EnvironmentSetupError) and "" in problems:
+        problems["values" if vary == "env" else "env"] = problems.pop("")
+    return problems
 
 
 class Launcher:

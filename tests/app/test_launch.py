@@ -167,11 +167,38 @@ def test_the_lambda_chart_has_a_line_for_each_distinct_schedule() -> None:
 
 
 def test_the_verdict_counts_runs_and_writes_nothing(store: Store) -> None:
-    verdict = verdict_on(store, form())
+    verdict = verdict_on(store, form(), {})
     assert verdict.size is not None
     assert verdict.size.runs == 4
     assert "no run has been measured" in verdict.size.basis
     assert store.runs() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "words"),
+    [
+        ({"settings": {"env": "NoSuch-v0"}}, "env", "NoSuch"),
+        ({"vary": "env", "values": "DoorKey-5x5, NoSuch-v0"}, "values", "NoSuch"),
+        ({"settings": {"env": "Pendulum-v1"}}, "algo", "needs discrete actions"),
+        ({"settings": {"scorer": "embeded"}, "methods": ["vlm"]}, "scorer", "'embeded' is unknown"),
+        (
+            {"settings": {"curriculum": "steps:9", "scorer": "embedded"}, "methods": ["vlm"]},
+            "curriculum",
+            "at least 2 questions",
+        ),
+    ],
+)
+def test_what_a_press_would_refuse_is_told_at_the_field_while_typing(store: Store, changes: dict, field: str, words: str) -> None:
+    problems = verdict_on(store, form(**changes), {}).problems
+    assert list(problems) == [field] and words in problems[field]
+
+
+def test_labels_that_would_mean_nothing_are_told_before_the_press(store: Store) -> None:
+    tried: jobs.Tried = {}
+    verdict = verdict_on(store, form(settings={"env": "CartPole-v1", "scorer": "embedded"}, methods=["vlm"]), tried)
+    assert verdict.problems == {} and "trained only on pictures of MiniGrid" in verdict.notices[0]
+    assert len(tried) == 1
+    assert verdict_on(store, form(settings={"env": "DoorKey-5x5", "scorer": "embedded"}, methods=["vlm"]), tried).notices == []
 
 
 def test_one_press_launches_once(store: Store) -> None:

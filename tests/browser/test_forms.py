@@ -51,18 +51,26 @@ def test_invalid_values_are_marked_at_their_fields_and_prevent_a_launch(
     expect(page.locator("[data-setting='train_freq'] input")).to_have_value("16")  # given by the preset
     expect(page.locator("[data-setting='batch_size'] input")).to_have_value("64")
     expect(page.locator("[data-setting='td_boost'] select")).to_have_value("")  # by default, which is on for sac
+    expect(page.locator("[data-setting='algo'] .field-problem")).to_contain_text("sac needs continuous actions")
+    environment = page.locator("[data-setting='env'] input")
+    environment.fill("Pendulum-v1")
     command = page.get_by_label("Equivalent command")
     expect(command).to_contain_text("--algo sac --total-steps 30000")
     expect(command).to_contain_text("--batch-size 64 --epsilon-decay")
+    expect(page.get_by_text("trained only on pictures of MiniGrid")).to_be_visible()
+    environment.fill("DoorKey-5")
+    expect(page.locator("[data-setting='env'] .field-problem")).to_contain_text("DoorKey-5")
+    environment.fill("DoorKey-5x5")
     page.get_by_label("Agent", exact=True).select_option("dqn")
     expect(page.locator("[data-setting='n_step'] input")).to_have_value("3")
     page.get_by_text("All settings").click()
 
-    # a problem that only shows at launch is reported too, and nothing is written
+    # a press before the check is back is refused, too, and nothing is written
     page.get_by_label("Environment", exact=True).fill("NoSuchWorld-v9")
     page.get_by_role("button", name="Launch 9 runs").click()
     expect(page.get_by_role("alert").filter(has_text="NoSuchWorld-v9")).to_be_visible(timeout=LONG_MS)
-    expect(page.get_by_role("button", name="Launch 9 runs")).to_be_enabled()
+    expect(page.locator("[data-setting='env'] .field-problem")).to_contain_text("NoSuchWorld-v9")
+    expect(page.locator("#launch-button")).to_be_disabled()
     with Store(str(tmp_path / "runs.db")) as store:
         assert store.runs() == []
 

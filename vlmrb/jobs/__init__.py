@@ -11,7 +11,7 @@ from __future__ import annotations
 from vlmrb.jobs.dispatching import dispatch, job_limit, reconcile, set_job_limit
 from vlmrb.jobs.ending import end
 from vlmrb.jobs.estimates import Estimate, Speeds, estimate, speeds, until_last_ends
-from vlmrb.jobs.launching import branch, launch, resume
+from vlmrb.jobs.launching import Tried, branch, check_all, launch, resume
 from vlmrb.jobs.live import pause, request_lambda, request_prompt, request_question, stop, unpause, why_not
 from vlmrb.jobs.logs import log_tail
 from vlmrb.jobs.presets import LaunchPreset, matched_set, parse_seeds, preset, presets
@@ -25,8 +25,10 @@ __all__ = [
     "Speeds",
     "TrialReport",
     "TrialRow",
+    "Tried",
     "branch",
     "cancel",
+    "check_all",
     "delete_run",
     "dispatch",
     "end",

@@ -76,10 +76,18 @@ def _apart(settings: dict[str, Any], others: list[dict[str, Any]]) -> list[str]:
     return [f"{name}={'none' if settings[name] is None else settings[name]}" for name in different]
 
 
-def check_all(configs: Sequence[TrainConfig]) -> list[CheckedRun]:
-    """Check each distinct run once: seeds of the same run share a check, and runs of the same environment its trial."""
+def check_all(configs: Sequence[TrainConfig], tried: Tried | None = None) -> list[CheckedRun]:
+    """Check each distinct run once: seeds of the same run share a check, and runs of the same environment its trial.
+
+    Args:
+        configs: one per run.
+        tried: the environments that need no trial; those of the runs are added.
+
+    Raises:
+        VlmrbError: a run cannot start; the message says which, and its cause is the message of the check.
+    """
     found: dict[str, CheckedRun] = {}
-    tried: Tried = {}
+    tried = {} if tried is None else tried
     runs = []
     for number, config in enumerate(configs, 1):
         config = _with_scorer_from_anywhere(config)
