@@ -5,6 +5,7 @@ import { count, h, number, query, setQuery, token } from "../studio.js";
 import { changeLabel, curveTraces, GROUPS, verticals } from "./run_curves.js";
 
 const SMOOTHING = 0.6;
+const FEW_POINTS = 40; // a shorter curve is smoothed only once somebody has set the slider
 const MOST_SMOOTHING = 0.98;
 
 export class RunCharts {
@@ -24,6 +25,7 @@ export class RunCharts {
     this.moments = { successes: [], start: [] };
     /** @type {any[]} */
     this.groups = [];
+    this.chosen = Boolean(query().smooth);
     this.smoothing = smoothingWeight(query().smooth, { otherwise: SMOOTHING, most: MOST_SMOOTHING });
     this.grid = h("div.run-charts");
     this.nothing = h(
@@ -52,7 +54,8 @@ export class RunCharts {
 
   smooth(weight) {
     this.smoothing = weight;
-    setQuery({ smooth: weight === SMOOTHING ? "" : weight });
+    this.chosen = true;
+    setQuery({ smooth: weight });
     this.describeSmoothing();
     this.groups.forEach((group) => group.curves.some((curve) => curve.noisy) && this.drawGroup(group));
   }
@@ -62,7 +65,8 @@ export class RunCharts {
       this.smoothing === 0
         ? "Off: curves are shown as measured."
         : `Training curves show an exponential moving average over the drawn points (weight ${this.smoothing.toFixed(2)}), ` +
-          "with the measured values faint behind it. Evaluations are never smoothed.";
+          "with the measured values faint behind it. Evaluations are never smoothed" +
+          (this.chosen ? "." : `, and neither are curves of fewer than ${FEW_POINTS} points until you move the slider.`);
   }
 
   /** Add new points: steps and values by metric; with `afresh`, they replace all points. */
@@ -175,7 +179,9 @@ export class RunCharts {
 
   traces(group, curve) {
     const color = token(curve.color ?? this.color) || token("accent");
-    return curveTraces(group, curve, this.data.get(curve.name), { weight: this.smoothing, color });
+    const data = this.data.get(curve.name);
+    const weight = this.chosen || data.steps.length >= FEW_POINTS ? this.smoothing : 0;
+    return curveTraces(group, curve, data, { weight, color });
   }
 
   /** Marks of the end of scripted play, once reached, of successes or the start of a branch, and of live changes. */
