@@ -44,16 +44,16 @@ export const GROUPS = [
     range: [-0.03, 1.05],
     format: ".0%",
     curves: [
-      { name: "scoring/yes_rate", title: "clips scored since the last point", noisy: true },
+      { name: "scoring/yes_rate", title: "new clips", noisy: true },
       {
         name: "scoring/event_rate",
-        title: "of these, where the simulator saw progress",
+        title: "progress in the simulator",
         color: "good",
         dash: "dash",
         noisy: true,
       },
-      { name: "replay/yes_share", title: "transitions in the buffer", color: "info" },
-      { name: "scoring/positive_rate", title: "all clips so far", color: "muted", dash: "dot" },
+      { name: "replay/yes_share", title: "buffer", color: "info" },
+      { name: "scoring/positive_rate", title: "all clips", color: "muted", dash: "dot" },
     ],
   },
   {
