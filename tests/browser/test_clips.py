@@ -124,6 +124,7 @@ def test_clips_are_watched_side_by_side_in_sync(page, store_copy: Path, start_st
         page.locator(".clip-select input").nth(at).click()
     page.get_by_role("button", name="Watch side by side").click()
     expect(page.locator(".seat canvas")).to_have_count(3)
+    page.keyboard.press(" ")  # plays or pauses, and presses no button
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
     expect(page.locator("dialog[open] .counter")).to_contain_text("frame 2 of")

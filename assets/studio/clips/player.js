@@ -43,7 +43,7 @@ export class Player {
   }
 
   #build(maxNote) {
-    this.title = h("h2.player-title", { tabindex: -1 });
+    this.title = h("h2.player-title", { tabindex: -1, autofocus: true }); // not a button, which the space bar would press
     this.canvas = h("canvas.player-canvas", { width: 384, height: 384, role: "img" });
     this.overlay = h("div.overlay");
     this.bar = transportBar(this.transport, { counter: (frame, frames) => this.#counter(frame, frames) });

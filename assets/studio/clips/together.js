@@ -36,7 +36,7 @@ export class Together {
         h(
           "header.player-head",
           {},
-          h("h2.player-title", {}, "Side by side"),
+          h("h2.player-title", { tabindex: -1, autofocus: true }, "Side by side"), // not a button, which space would press
           h("span.spacer"),
           iconButton("close", "Close (Esc)", () => this.dialog.close()),
         ),
