@@ -15,6 +15,7 @@ from app.colors import method_tokens
 from app.family import Family, family_of
 from app.presses import Launched, Presses
 from app.prompt_library import known_prompts
+from app.reasons import reasons_of
 from app.run_actions import jobs_of_idle, run_actions
 from app.run_rows import RunRow, Setting, run_rows, settings_of
 from app.studio import Studio
@@ -156,6 +157,10 @@ def build(studio: Studio) -> None:
         """The run's parent, siblings, branches and kept checkpoints, and when it succeeded."""
         return family_of(store, an_id(request, "run"))
 
+    def reasons(request: dict[str, Any]) -> list[str]:
+        """Why the run's labels help it to learn, or cannot."""
+        return reasons_of(store, an_id(request, "run"))
+
     def branching(request: dict[str, Any]) -> BranchForm:
         """Where the run can be branched off, and what a branch can change."""
         return branch_form(store, an_id(request, "run"))
@@ -180,6 +185,7 @@ def build(studio: Studio) -> None:
         change_question,
         prompts,
         family,
+        reasons,
         branching,
         check_branch,
         branch,

@@ -342,6 +342,8 @@ class Trainer:
         self._learned.updates += 1
         if (relabelled := self._buffer.relabelled) is not None:
             self._metrics.add("replay/relabelled", float(relabelled.mean()))
+        if (drawn := getattr(self._sampler, "drawn_yes", None)) is not None:
+            self._metrics.add("replay/drawn_yes", drawn)
         for name, value in metrics.items():
             self._metrics.add(name, value)
 

@@ -53,6 +53,7 @@ export const GROUPS = [
         noisy: true,
       },
       { name: "replay/yes_share", title: "buffer", color: "info" },
+      { name: "replay/drawn_yes", title: "batches", color: "warn", noisy: true },
       { name: "scoring/positive_rate", title: "all clips", color: "muted", dash: "dot" },
     ],
   },

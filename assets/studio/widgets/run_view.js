@@ -22,6 +22,7 @@ export async function mount({ node, call, plotly }) {
     fill(node, view.node);
     view.refresh = poll(() => view.tick(), SECONDS);
     view.refreshFamily = poll(() => view.readFamily(), FAMILY_SECONDS);
+    poll(() => view.readReasons(), FAMILY_SECONDS);
   } catch (error) {
     fill(
       node,
@@ -54,6 +55,7 @@ class RunView {
     this.charts = new RunCharts(plotly, facts.color, facts.play_steps, clips);
     this.controls = new LiveControls(call, run, facts, () => this.refresh());
     this.family = new FamilyPanel((at) => this.branch(at));
+    this.reasons = h("section.panel.run-why", { hidden: true, "aria-label": "Why" });
     this.log = new LogView(call, run);
     this.node = h(
       "div.run-page",
@@ -70,6 +72,7 @@ class RunView {
       ),
       this.controls.node,
       this.family.node,
+      this.reasons,
       this.charts.node,
       this.log.node,
       settingsView(facts),
@@ -101,6 +104,27 @@ class RunView {
     this.once("origin", found.origin, () => fill(this.origin, originLine(this.run, found.origin)));
     this.charts.mark(momentsOf(found));
     if (this.row) this.drawHead(this.row);
+  }
+
+  /** Why the labels help, or cannot; they change only while the run trains. */
+  async readReasons() {
+    if (!this.facts.has_scorer || this.explained === this.seen.step) return;
+    const step = this.seen.step;
+    const found = await this.call("reasons", { run: this.run }).catch(() => null); // `tick` says what is wrong
+    if (!found) return;
+    this.explained = step;
+    this.reasons.hidden = !found.length;
+    this.once("reasons", found, () =>
+      fill(
+        this.reasons,
+        h("h2", {}, "Why"),
+        h(
+          "ul",
+          {},
+          found.map((words) => h("li", {}, words)),
+        ),
+      ),
+    );
   }
 
   branch(at) {

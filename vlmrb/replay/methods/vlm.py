@@ -87,6 +87,8 @@ class MixtureSampler:
         self._draws = 0
         self._td_errors = np.ones(capacity) if td_boost else None
         self._max_td_error = 1.0
+        self.drawn_yes = 0.0
+        """Share of the last batch that a label made a yes."""
         self.vlm_weight = self._scheduled(0)
 
     def advance(self, step: int) -> None:
@@ -128,11 +130,12 @@ class MixtureSampler:
             self.base.succeeded(step)
 
     def figures(self) -> dict[str, float]:
-        """λ in effect, the share of draws that labels decide after all bounds, and the share of yes among labelled items."""
-        shares, _ = self._shares(self._capacity - int(self._counts[_EMPTY]))
+        """λ in effect, the share of draws that labels decide after all bounds, and yes among labelled and among all items."""
+        held = self._capacity - int(self._counts[_EMPTY])
+        shares, _ = self._shares(held)
         figures = {"replay/vlm_weight": self._weight(), "replay/vlm_share": _whole(shares)}
         yes = self._yes_share()
-        return figures if yes is None else figures | {"replay/yes_share": yes}
+        return figures if yes is None else figures | {"replay/yes_share": yes, "replay/held_yes": self._counts[_YES] / held}
 
     def add(self, slots: np.ndarray, added: Added) -> None:
         """New items have no label yet."""
@@ -165,6 +168,7 @@ class MixtureSampler:
                 slots[from_vlm] = self._drawn(lots[from_vlm], shares, points, totals)
             given = getattr(self.base, "conditional", None)
             other[from_vlm] = self.base.chances(slots[from_vlm], size) if given is None else given(slots[from_vlm])
+        self.drawn_yes = np.count_nonzero(self._slots_hold[slots] == _YES) / batch_size
         probabilities = self._add_vlm_part((1.0 - share) * other, slots, shares, totals)
         weights = ones(batch_size) if self.beta is None else importance_weights(probabilities, size, self.beta)
         return Sample(slots, probabilities, weights)

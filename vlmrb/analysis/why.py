@@ -1,0 +1,106 @@
+"""Why VLM-guided replay helps in a run, or cannot: what its labels did to what was drawn, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+SATURATED = 0.9
+"""Share of yes from which on labels tell little apart."""
+
+GUESSES = 0.6
+"""AUC against the simulator's events below which labels are hardly better than a coin."""
+
+SMALL = 0.1
+"""Share of a batch below which labels decide too little to change much."""
+
+_ENOUGH = 3  # points of a curve, or clips of each kind, before anything is said about them
+
+
+class Curve(NamedTuple):
+    """A metric over a run: steps, ascending, and values."""
+
+    steps: ArrayLike
+    values: ArrayLike
+
+
+class Labels(NamedTuple):
+    """How the labels of some clips agree with the simulator's events: AUC, None if they cannot be compared, and clips."""
+
+    auc: float | None
+    clips: int
+
+
+def why(step: int, curves: Mapping[str, Curve], labels: Labels, successes: Sequence[int], base: str) -> list[str]:
+    """What explains how a run with labels learns, causes before their effects; one sentence each, at least one.
+
+    Args:
+        step: how far the run is.
+        curves: its `scoring/yes_rate`, `replay/vlm_share`, `replay/drawn_yes` and `replay/held_yes`, as far as it has them.
+        labels: of its newest clips.
+        successes: steps of its first and its fifth success in training, as far as there were any; of a branch, its parent's.
+        base: the replay method that the labels' choice is mixed with.
+    """
+    rates = _values(curves, "scoring/yes_rate")
+    if not len(rates):
+        return [f"No clip has a label yet, so that replay is that of its base, {base}."]
+    found = [_discovery(step, successes), _guesses(labels), _saturated(curves, base), _small(curves, base)]
+    return [words for words in found if words] or [_steering(curves, labels)]
+
+
+def _discovery(step: int, successes: Sequence[int]) -> str:
+    if len(successes) > 1:
+        return ""
+    so_far = "No training episode has succeeded" if not successes else "Fewer than five training episodes have succeeded"
+    return f"{so_far} in {step:,} steps: until some do, there is little that replay could make more of, whichever way it draws."
+
+
+def _guesses(labels: Labels) -> str:
+    if labels.auc is None or labels.auc >= GUESSES:
+        return ""
+    return (
+        f"The labels say little about what happens: their AUC against the simulator's events is {labels.auc:.2f} on the newest "
+        f"{labels.clips:,} clips (0.5 is a coin)."
+    )
+
+
+def _saturated(curves: Mapping[str, Curve], base: str) -> str:
+    steps, rates = (np.asarray(part) for part in curves["scoring/yes_rate"])
+    below = np.flatnonzero(~(rates >= SATURATED))  # also where it has no value
+    first = 0 if not len(below) else int(below[-1]) + 1
+    if len(rates) - first < _ENOUGH:
+        return ""
+    enrichment = _enrichment(curves)
+    drawn = "" if enrichment is None else f" (enrichment {enrichment:.2f})"
+    share = f"{100 * rates[first:].mean():.0f} % of clips are yes"
+    return f"From step {int(steps[first]):,} on, {share}: replay draws like its base, {base}{drawn}."
+
+
+def _small(curves: Mapping[str, Curve], base: str) -> str:
+    shares = _values(curves, "replay/vlm_share")
+    if len(shares) < _ENOUGH or shares[len(shares) // 2 :].mean() >= SMALL:
+        return ""
+    share = 100 * shares[len(shares) // 2 :].mean()
+    return f"Labels decide {share:.2g} % of each batch, too little to change much: the rest is drawn by {base}."
+
+
+def _steering(curves: Mapping[str, Curve], labels: Labels) -> str:
+    enrichment = _enrichment(curves)
+    drawn = "" if enrichment is None else f": what got a yes is drawn {enrichment:.1f} times as often as its share of the buffer"
+    agree = "" if labels.auc is None else f" The labels agree with the simulator's events: AUC {labels.auc:.2f}."
+    return f"Labels steer replay{drawn}.{agree}"
+
+
+def _enrichment(curves: Mapping[str, Curve]) -> float | None:
+    """Yes share of what is drawn over yes share of what is held, over the last quarter of the run; None if unknown."""
+    parts = [_values(curves, name) for name in ("replay/drawn_yes", "replay/held_yes")]
+    drawn, held = (part[-max(1, len(part) // 4) :].mean() if len(part) else 0.0 for part in parts)
+    return float(drawn / held) if drawn > 0 and held > 0 else None
+
+
+def _values(curves: Mapping[str, Curve], name: str) -> NDArray[np.float64]:
+    values = np.asarray(curves[name].values if name in curves else [], np.float64)
+    return values[np.isfinite(values)]
