@@ -202,7 +202,12 @@ def test_a_state_from_before_there_were_strata_is_one_stratum_of_labelled_items(
     sampler = MixtureSampler(CAPACITY, UniformSampler(), 0.5)
     sampler.load_state_dict({"vlm_priorities": priorities, "max_td_error": 1.0, "lambda_override": "schedule"})
     np.testing.assert_allclose(draws(sampler), 0.5 * (priorities / 2 + 1 / SIZE))
-    assert sampler.figures() == {"replay/vlm_weight": 0.5, "replay/vlm_share": 0.5, "replay/yes_share": 2 / SIZE}
+    assert sampler.figures() == {
+        "replay/vlm_weight": 0.5,
+        "replay/vlm_share": 0.5,
+        "replay/yes_share": 2 / SIZE,
+        "replay/held_yes": 2 / SIZE,
+    }
 
 
 # -- λ

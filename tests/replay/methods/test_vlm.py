@@ -240,7 +240,9 @@ def test_a_restored_mixture_draws_the_same_afterwards_and_a_held_lambda_survives
     after.load_state_dict(before.state_dict())
     for sampler in (before, after):
         sampler.advance(200)
-        assert sampler.figures() == {"replay/vlm_weight": 0.75, "replay/vlm_share": 0.75, "replay/yes_share": 1.0}
+        assert sampler.figures() == {
+            "replay/vlm_weight": 0.75, "replay/vlm_share": 0.75, "replay/yes_share": 1.0, "replay/held_yes": 0.1,
+        }  # fmt: skip
         teach(sampler, first=SIZE // 2)
         sampler.label(np.array([20, 21]), np.ones(1))
     same(*(each.sample(300, SIZE, np.random.default_rng(2), score) for each in (after, before)))

@@ -135,7 +135,7 @@ class MixtureSampler:
         shares, _ = self._shares(held)
         figures = {"replay/vlm_weight": self._weight(), "replay/vlm_share": _whole(shares)}
         yes = self._yes_share()
-        return figures if yes is None else figures | {"replay/yes_share": yes, "replay/held_yes": self._counts[_YES] / held}
+        return figures if yes is None else figures | {"replay/yes_share": yes, "replay/held_yes": int(self._counts[_YES]) / held}
 
     def add(self, slots: np.ndarray, added: Added) -> None:
         """New items have no label yet."""
