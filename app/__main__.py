@@ -40,9 +40,11 @@ def _parser() -> argparse.ArgumentParser:
         "launch form may import for environments of your own.",
         allow_abbrev=False,
     )
-    parser.add_argument(
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
         "--store", metavar="URL", help="database: a file or a URL (default: $VLMRB_STORE, else a file in your data folder)"
     )
+    which.add_argument("--demo", action="store_true", help="open a store with finished runs, to look around in")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
     parser.add_argument("--port", type=_port, default=7860, help="port, 0 for any free one (default: %(default)s)")
     parser.add_argument(
@@ -70,7 +72,7 @@ def _serve(arguments: argparse.Namespace) -> None:
         from app.studio import Studio
 
     listening = listen(arguments.host, arguments.port)
-    studio = Studio.open(arguments.store)
+    studio = Studio.open(_store_url(arguments))
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{'localhost' if shown in ('0.0.0.0', '[::]') else shown}:{port}/"
@@ -84,6 +86,14 @@ def _serve(arguments: argparse.Namespace) -> None:
         serve(make_server(studio, host=arguments.host, login=login, address=address), listening, on_ready=announce)
     finally:
         studio.close()
+
+
+def _store_url(arguments: argparse.Namespace) -> str | None:
+    if not arguments.demo:
+        return arguments.store  # type: ignore[no-any-return]
+    from app.demo import demo_store
+
+    return str(demo_store())
 
 
 def _port(text: str) -> int:
