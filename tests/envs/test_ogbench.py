@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import subprocess
@@ -20,7 +21,7 @@ from vlmrb.envs.drawing import leave_out_costly
 from vlmrb.envs.headless import cannot_draw, choose_gl
 from vlmrb.envs.ogbench_env import OGBenchEnvironment
 from vlmrb.envs.ogbench_events import _Latch
-from vlmrb.envs.ogbench_frames import open_renderer
+from vlmrb.envs.ogbench_frames import coarsen, open_renderer
 from vlmrb.envs.ogbench_play import ScenePlay, presses_for
 from vlmrb.envs.ogbench_scene import make_scene
 from vlmrb.errors import ConfigError, EnvironmentSetupError, StoreCorruptError
@@ -138,6 +139,30 @@ def test_frames_from_states_match_the_environments_own_pixel_for_pixel(scene) ->
         assert len(np.unique(frames.reshape(len(frames), -1), axis=0)) == len(frames)
     finally:
         own.close()
+
+
+def test_a_picture_without_triangles_smaller_than_a_pixel_is_nearly_the_same() -> None:
+    import mujoco
+
+    env = made(SCENE)
+    env.reset(0)
+    model, data = env.scene.model, env.scene.data
+    drawn, before = [], copy.deepcopy(model)
+    for side in (10**6, 192):  # first with all triangles
+        coarsen(model, 1 / side)
+        model.vis.global_.offwidth = model.vis.global_.offheight = 192
+        with mujoco.Renderer(model, 192, 192) as renderer:
+            renderer.update_scene(data, camera="front")
+            leave_out_costly(renderer.scene)
+            drawn.append(renderer.render().astype(int))
+    assert model.mesh_facenum.sum() < before.mesh_facenum.sum() / 4 and (model.mesh_facenum > 0).all()
+    differs = np.abs(drawn[0] - drawn[1]).max(axis=2)
+    assert differs.mean() < 3 and (differs > 32).mean() < 0.02
+    for name in ("mesh_vert", "mesh_graph", "mesh_polyvert", "geom_dataid", "geom_size"):  # what collides
+        np.testing.assert_array_equal(getattr(model, name), getattr(before, name))
+    once = model.mesh_face.copy()
+    coarsen(model, 1 / 192)
+    np.testing.assert_array_equal(model.mesh_face, once)
 
 
 def test_another_process_renders_the_same_frame_from_the_recipe_alone(scene, tmp_path) -> None:

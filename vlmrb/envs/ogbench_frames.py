@@ -1,7 +1,8 @@
 """Render OGBench scenes from packed states, in any process.
 
 Software rendering is slow: on one core a 200×200 frame takes 240 ms as OGBench renders it, and 25 ms without shadows,
-reflections, haze and multi-sampling. Most of that goes into the robot's 200,000 triangles, so smaller frames are hardly faster.
+reflections, haze and multi-sampling. Most of that goes into the robot's 200,000 triangles, and most of these are smaller than a
+pixel: without them it takes 10 ms.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ FRAME_SIDE = 192
 """Side of the frames shown to the scorer, in pixels."""
 
 _CAMERA = "front"
+
+_SEEN = 1.0
+"""Metres that a frame spans where the robot is."""
 
 
 class SceneState(PackedState):
@@ -91,16 +95,45 @@ class _Drawing:
 
 
 def open_renderer(model: Any, side: int) -> Any:
-    """MuJoCo's renderer without multi-sampling, in the calling thread.
+    """MuJoCo's renderer without multi-sampling and without triangles smaller than a pixel, in the calling thread.
+
+    What the model's meshes look like changes, not what they collide with.
 
     Raises:
         EnvironmentSetupError: no OpenGL works here without a screen.
     """
     import mujoco
 
+    coarsen(model, _SEEN / side)
     model.vis.quality.offsamples = 0
     model.vis.global_.offwidth = model.vis.global_.offheight = side
     try:
         return mujoco.Renderer(model, side, side)
     except Exception as error:
         raise cannot_draw(error) from error
+
+
+def coarsen(model: Any, cell: float) -> None:
+    """Replace vertices of a mesh that lie in the same cube of a grid by one of them, and leave out what is then no triangle.
+
+    Args:
+        model: an `MjModel`; its faces are changed in place. Collisions follow from vertices and hulls, which stay.
+        cell: side of the cubes in metres, above 0.
+    """
+    for mesh in range(model.nmesh):
+        faces = slice(model.mesh_faceadr[mesh], model.mesh_faceadr[mesh] + model.mesh_facenum[mesh])
+        vertices = model.mesh_vert[model.mesh_vertadr[mesh] :][: model.mesh_vertnum[mesh]]
+        _, first, cube = np.unique(np.floor(vertices / cell).astype(np.int64), axis=0, return_index=True, return_inverse=True)
+        merged = first[cube.ravel()[model.mesh_face[faces]]]
+        corners = np.sort(merged, axis=1)
+        _, once = np.unique(corners, axis=0, return_index=True)
+        kept = np.sort(once[(np.diff(corners[once], axis=1) > 0).all(axis=1)])
+        if not len(kept):  # the mesh is smaller than a cube
+            continue
+        for name, values in (
+            ("mesh_face", merged),
+            ("mesh_facenormal", model.mesh_facenormal[faces]),
+            ("mesh_facetexcoord", model.mesh_facetexcoord[faces]),
+        ):
+            getattr(model, name)[faces.start : faces.start + len(kept)] = values[kept]
+        model.mesh_facenum[mesh] = len(kept)
