@@ -92,7 +92,7 @@ def test_a_run_whose_scorer_answers_nothing_says_so(store: Store, monkeypatch, c
     monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     server = Server()
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    server.script = [reply(completion(None))]  # no logprobs
+    server.script = [reply(completion(None, text=""))]  # no logprobs
     warnings: set[str] = set()
     options = {"scorer": f"openai:{server.url}#m", "sync_scoring": True, "total_steps": 240, "scorer_frames": 1}
     result = train(small(**options), store=store, progress=lambda *now: warnings.add(now[2].warning))

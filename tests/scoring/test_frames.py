@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,20 @@ PROMPT = Prompt("custom", 1, "Does the clip show a key being picked up?")
 
 @pytest.fixture(scope="module")
 def qwen_folder(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_qwen(tiny, tmp_path_factory.mktemp("qwen"), "Qwen2VL", {"embed_dim": 32, "hidden_size": 32})
+
+
+@pytest.fixture(scope="module")
+def timed_folder(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    vision = {"hidden_size": 32, "out_hidden_size": 32, "intermediate_size": 64, "fullatt_block_indexes": [1]}
+    return make_qwen(tiny, tmp_path_factory.mktemp("timed"), "Qwen2_5_VL", {**vision, "tokens_per_second": 2})
+
+
+def make_qwen(tiny: Any, folder: Path, family: str, vision: dict[str, Any]) -> Path:
     """A checkpoint as on the hub, with its processor's settings in `preprocessor_config.json`."""
     import torch
-    from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
+    import transformers
 
-    folder = tmp_path_factory.mktemp("qwen")
     tokenizer = tiny.tokenizer(["<|image_pad|>", VIDEO, "<|vision_start|>", "<|vision_end|>"])
     tokenizer.chat_template = tiny.template("<|image_pad|>", TEMPLATE_VIDEO)
     tokenizer.save_pretrained(folder)
@@ -41,27 +51,26 @@ def qwen_folder(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
         name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("image_pad", "video_pad", "vision_start", "vision_end")
     }
     torch.manual_seed(0)
-    config = Qwen2VLConfig(
+    config = getattr(transformers, f"{family}Config")(
         image_token_id=ids["image_pad"],
         video_token_id=ids["video_pad"],
         vision_start_token_id=ids["vision_start"],
         vision_end_token_id=ids["vision_end"],
         vision_config={
             "depth": 2,
-            "embed_dim": 32,
-            "hidden_size": 32,
             "num_heads": 4,
             "patch_size": SIDE // 2,
             "spatial_merge_size": 2,
             "temporal_patch_size": 2,
+            **vision,
         },
         text_config={
             **tiny.text_config,
             "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]},
         },
     )
-    Qwen2VLForConditionalGeneration(config).save_pretrained(folder)
-    settings = {**SETTINGS, "image_processor_type": "Qwen2VLImageProcessor", "processor_class": "Qwen2VLProcessor"}
+    getattr(transformers, f"{family}ForConditionalGeneration")(config).save_pretrained(folder)
+    settings = {**SETTINGS, "image_processor_type": "Qwen2VLImageProcessor", "processor_class": f"{family}Processor"}
     (folder / "preprocessor_config.json").write_text(json.dumps(settings))
     return folder
 
@@ -75,6 +84,27 @@ def test_a_qwen_checkpoint_gets_videos_without_torchvision(qwen_folder, scorer_o
     alone = [scorer.score([request], PROMPT)[0].probability for request in requests]
     assert together == pytest.approx(alone, abs=1e-5)
     assert len(set(together)) == len(together)  # the pictures matter
+
+
+def test_a_timed_model_is_told_the_seconds_between_frames(timed_folder, scorer_of, make_request) -> None:
+    scorer = scorer_of(timed_folder)  # with torchvision, the library's processor tells it
+    seconds = [scorer._inputs([make_request(1, frames=frames)], "?")["second_per_grid_ts"].tolist() for frames in (8, 4, 1)]
+    assert seconds == [[1.0], [2.0], [4.0]], "of two frames; eight, four or one twice, in 4 seconds"
+    requests = [make_request(1), make_request(2)]
+    told = [score.yes_logit for score in scorer.score(requests, PROMPT)]
+    assert told == pytest.approx([scorer.score([request], PROMPT)[0].yes_logit for request in requests], abs=1e-5)
+    shorter = [replace(request, clip=replace(request.clip, item_ids=np.arange(16))) for request in requests]
+    assert scorer.score(shorter, PROMPT)[0].yes_logit != told[0], "the same frames within half the time"
+
+
+def test_a_qwen_checkpoints_thinking_is_switched_off(qwen_folder, scorer_of, make_request, tmp_path: Path) -> None:
+    folder = shutil.copytree(qwen_folder, tmp_path / "thinks")
+    template = folder / "chat_template.jinja"
+    ending = "Assistant:<think>{% if enable_thinking is defined and not enable_thinking %}</think>{% endif %}"
+    template.write_text(template.read_text().replace("Assistant:", ending))
+    scorer = scorer_of(folder)
+    asked = scorer._tokenizer.decode(scorer._inputs([make_request(1)], "?")["input_ids"][0])
+    assert asked.endswith("Assistant:<think></think>")
 
 
 def test_the_order_of_frames_matters(qwen_folder, scorer_of, make_request) -> None:

@@ -161,10 +161,10 @@ def test_a_score_records_how_it_was_made(idefics3_folder, scorer_of, make_reques
     assert scorer.score([], PROMPT) == []
 
 
-def test_auto_means_float32_on_a_cpu_and_bfloat16_comes_close(idefics3_folder, scorer_of, make_request) -> None:
+def test_auto_means_float32_on_a_cpu_and_bfloat16_comes_close(folder, scorer_of, make_request) -> None:
     import torch
 
-    exact, rough = scorer_of(idefics3_folder, device="cpu"), scorer_of(idefics3_folder, device="cpu", dtype="bfloat16")
+    exact, rough = scorer_of(folder, device="cpu"), scorer_of(folder, device="cpu", dtype="bfloat16")
     assert (exact.dtype, rough.dtype, exact.device.type) == (torch.float32, torch.bfloat16, "cpu")
     assert {parameter.dtype for parameter in rough._network.parameters()} == {torch.bfloat16}
     requests = [make_request(index) for index in range(3)]
@@ -220,12 +220,13 @@ def test_logits_that_are_not_finite_anywhere_make_their_clip_unknown(idefics3_fo
     assert "not finite" in spoilt.error
 
 
-def test_a_local_model_that_thinks_before_it_answers_is_unknown(tiny, variant: Path, scorer_of, make_request) -> None:
-    special = ["<image>", "<fake_token_around_image>", "<end_of_utterance>", "<global-img>", "<think>", "</think>"]
+@pytest.mark.parametrize("opening", ["<think>", "<|channel>"])
+def test_a_local_model_that_thinks_before_it_answers_is_unknown(opening, tiny, variant: Path, scorer_of, make_request) -> None:
+    special = ["<image>", "<fake_token_around_image>", "<end_of_utterance>", "<global-img>", opening, "</think>", "<channel|>"]
     tiny.tokenizer(special).save_pretrained(variant)
     scorer = scorer_of(variant)
     [opens] = scorer._thinking_tokens
-    assert scorer._processor.tokenizer.decode([opens]) == "<think>"
+    assert scorer._processor.tokenizer.decode([opens]) == opening
     assert scorer.score([make_request(1)], PROMPT)[0].error == ""
 
     def think(module: Any, args: Any, output: Any) -> Any:
@@ -239,7 +240,15 @@ def test_a_local_model_that_thinks_before_it_answers_is_unknown(tiny, variant: P
 
 
 @pytest.mark.parametrize(
-    ("ending", "refused"), [("Assistant: <think>\n", True), ("<|im_end|>◁think▷", True), ("<think>\n\n</think>\n\n", False)]
+    ("ending", "refused"),
+    [
+        ("Assistant: <think>\n", True),
+        ("<|im_end|>◁think▷", True),
+        ("<think>\n\n</think>\n\n", False),
+        ("<|channel>thought\n", True),
+        ("<|channel>thought\n<channel|>", False),
+        ("<think>\nFirst, I look", True),
+    ],
 )
 def test_a_chat_template_that_opens_a_chain_of_thought_is_refused(ending: str, refused: bool, tiny, variant, scorer_of) -> None:
     template = tiny.template("<image>").replace("Assistant:", ending)
@@ -497,12 +506,15 @@ def test_a_tokenizer_without_a_single_token_yes_is_refused(tiny, variant: Path, 
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torchvision") is not None, reason="torchvision is installed")
-def test_a_missing_package_names_the_extra(variant: Path, scorer_of) -> None:
-    edit_json(
-        variant / "processor_config.json",
-        processor_class="SmolVLMProcessor",
-        video_processor={"video_processor_type": "SmolVLMVideoProcessor"},
-    )
+@pytest.mark.parametrize(
+    "family", ["Gemma4", "InternVL", "Lfm2Vl", "MiniCPMV4_6", "PerceptionLM", "Qwen3VL", "SmolVLM"]
+)  # Qwen3.5 has Qwen3-VL's
+def test_a_missing_package_names_the_extra(family: str, variant: Path, scorer_of) -> None:
+    kind = "image" if family == "Lfm2Vl" else "video"  # the part that needs it
+    part = {f"{kind}_processor": {f"{kind}_processor_type": f"{family}{kind.capitalize()}Processor"}}
+    if family == "Gemma4":
+        part["feature_extractor"] = {"feature_extractor_type": "Gemma4AudioFeatureExtractor"}
+    edit_json(variant / "processor_config.json", processor_class=f"{family}Processor", **part)
     with pytest.raises(ScorerSetupError, match=r"needs the package torchvision: pip install 'vlmrb\[hub\]'"):
         scorer_of(variant)
 

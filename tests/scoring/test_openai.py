@@ -40,7 +40,9 @@ KEY = "sk-a-very-secret-key"
 MODELS = {"object": "list", "data": [{"id": "tiny-vlm"}, {"id": "other"}]}
 
 
-def completion(logprobs: dict[str, float] | None, *, chosen: str | None = None, **extra: Any) -> dict[str, Any]:
+def completion(
+    logprobs: dict[str, float] | None, *, chosen: str | None = None, text: str = "Yes", **extra: Any
+) -> dict[str, Any]:
     """A chat completion whose first token has these top log-probabilities."""
     content = None
     if logprobs is not None:
@@ -56,7 +58,7 @@ def completion(logprobs: dict[str, float] | None, *, chosen: str | None = None, 
     choice = {
         "index": 0,
         "finish_reason": "length",
-        "message": {"role": "assistant", "content": "Yes"},
+        "message": {"role": "assistant", "content": text},
         "logprobs": None if content is None else {"content": content},
     }
     return {"id": "1", "object": "chat.completion", "choices": [choice], **extra}
@@ -312,8 +314,7 @@ def test_a_clip_without_frames_is_unknown_and_not_sent(server, connect, make_req
 # -- replies without an answer
 
 UNUSABLE: dict[str, tuple[Script, str]] = {
-    "no logprobs at all": (reply({"choices": [{"message": {"content": "Yes"}}]}), "contains no logprobs"),
-    "logprobs are null": (reply(completion(None)), "contains no logprobs; it must support"),
+    "nothing said, so no logprobs": (reply(completion(None, text="")), "contains no logprobs; it must support"),
     "content is empty": (reply({"choices": [{"logprobs": {"content": []}}]}), "contains no logprobs"),
     "no top_logprobs": (
         reply({"choices": [{"logprobs": {"content": [{"token": "Yes", "logprob": -0.1}]}}]}),
@@ -339,6 +340,7 @@ UNUSABLE: dict[str, tuple[Script, str]] = {
     "certain of both": (reply(completion({"Yes": -0.01, "No": -0.01})), "add up to 1.98"),
     "thinking": (reply(completion({"<think>": -0.01, "Yes": -5.0})), "thinks before it answers: its first token is '<think>'"),
     "thinking in another way": (reply(completion({"[THINK]": -0.1, "Yes": -4.0, "No": -3.0})), "switch thinking off"),
+    "thinking in a channel": (reply(completion({"<|channel|>": -0.1, "Yes": -4.0, "No": -3.0})), "switch thinking off"),
     "about to say something else": (
         reply(completion({"The": math.log(0.6), "Yes": math.log(0.3), "No": math.log(0.05)})),
         "yes and no together have probability 0.35 .* 'The'",
@@ -366,6 +368,25 @@ def test_a_reply_without_an_answer_is_unknown_and_not_zero(kind: str, server, co
     assert re.search(message, score.error)
     assert score.error.isprintable()
     assert len(score.error) < 400
+
+
+WITHOUT_LOGPROBS = (None, {}, {"content": None}, {"content": []}, {"content": [{"token": "Yes", "logprob": -0.1}]})
+
+
+@pytest.mark.parametrize("logprobs", WITHOUT_LOGPROBS)
+def test_a_server_without_logprobs_is_refused_in_words_that_name_the_way_out(logprobs, server, connect, make_request) -> None:
+    without = completion(None)
+    without["choices"][0]["logprobs"] = logprobs
+    server.script = [reply(without)]
+    with pytest.raises(ScorerSetupError, match=r"contains no logprobs; it must support .* use one that does, or a local model"):
+        connect(concurrency=1).score([make_request(1), make_request(2)], PROMPT)
+
+
+def test_a_reply_without_logprobs_is_an_unknown_clip_once_the_server_has_given_some(server, connect, make_request) -> None:
+    server.script = [reply(GOOD), reply(completion(None))]
+    good, without = connect(concurrency=1).score([make_request(1), make_request(2)], PROMPT)
+    assert (good.error, without.probability) == ("", None)
+    assert "contains no logprobs" in without.error
 
 
 # -- retries
@@ -834,25 +855,35 @@ def test_a_broken_ssl_cert_file_is_told_in_words_and_only_where_it_matters(
 @pytest.mark.slow
 @pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("fastapi", "uvicorn", "openai", "accelerate")),
-    reason="`transformers serve` is not installed",
+    reason="`transformers serve` is not installed (pip install 'transformers[serving]')",
 )
-def test_transformers_serve_accepts_the_request_and_returns_no_logprobs(idefics3_folder: Path, make_request, monkeypatch) -> None:
+def test_transformers_serve_returns_no_logprobs_and_is_refused_in_words(idefics3_folder: Path, make_request) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [str(Path(sys.executable).with_name("transformers")), "serve", "--host", "127.0.0.1", "--port", str(port)]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     serving = subprocess.Popen(command, env={**os.environ, "HF_HUB_OFFLINE": "1"}, **quiet)
+    url, model = f"http://127.0.0.1:{port}/v1", str(idefics3_folder)
     try:
         wait_until(lambda: answers(f"http://127.0.0.1:{port}/health"), "`transformers serve` to answer")
-        model = str(idefics3_folder)
-        scorer = OpenAIScorer(f"http://127.0.0.1:{port}/v1", model, scorer="openai")
-        [score] = scorer.score([make_request(1)], PROMPT)
-        scorer.close()
-        assert (score.probability, score.error[:40]) == (None, "the server's reply contains no logprobs;")
+        message = {"role": "user", "content": [{"type": "text", "text": "Yes or no?"}]}
+        asked = {"model": model, "max_tokens": 1, "logprobs": True, "top_logprobs": 5, "messages": [message]}
+        said = httpx.post(f"{url}/chat/completions", json=asked, timeout=300.0).json()
+        assert said["choices"][0]["message"]["role"] == "assistant"
+        assert "logprobs" not in said["choices"][0], "it gives some now: test the answers instead, and correct the README's table"
+        scorer = OpenAIScorer(url, model, scorer="openai", timeout_s=300.0)
+        words = (
+            "no logprobs; it must support .*not LM Studio or `transformers serve`; use one that does, or a local model with hf:"
+        )
+        try:
+            with pytest.raises(ScorerSetupError, match=words):
+                scorer.score([make_request(1)], PROMPT)
+        finally:
+            scorer.close()
     finally:
         serving.terminate()
-        serving.wait(timeout=20)
+        serving.wait(timeout=60)
 
 
 def answers(url: str) -> bool:

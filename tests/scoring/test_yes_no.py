@@ -154,8 +154,9 @@ def test_a_chain_of_thought_that_is_most_likely_makes_the_answer_unknown() -> No
     ("token", "opens"),
     [
         ("<think>", True), ("<thinking>", True), ("[THINK]", True), ("◁think▷", True), ("<|START_THINKING|>", True),
-        ("<seed:think>", True), ("<reasoning>", True), ("Ġ<think>", True),
+        ("<seed:think>", True), ("<reasoning>", True), ("Ġ<think>", True), ("<|channel>", True), ("<|channel|>", True),
         ("</think>", False), ("think", False), ("Reason", False), ("<image>", False), ("<|END_THINKING|>", False), ("", False),
+        ("<channel|>", False), ("<|message|>", False), ("channel", False),
     ],
 )  # fmt: skip
 def test_tokens_that_open_a_chain_of_thought_are_known(token: str, opens: bool) -> None:

@@ -27,11 +27,15 @@ class FramesProcessor:
         chat_template: the checkpoint's chat template.
         video_processor: itself: it prepares videos but no images.
         video_token: placeholder of a visual token in the text.
+
+    With `timed`, the model wants to know how much time passes between frames, as Qwen2.5-VL does.
     """
 
-    def __init__(self, tokenizer: Any, chat_template: str, video_token: str, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, tokenizer: Any, chat_template: str, video_token: str, settings: dict[str, Any], *, timed: bool = False
+    ) -> None:
         self.tokenizer, self.chat_template, self.video_token = tokenizer, chat_template, video_token
-        self.video_processor = self
+        self.video_processor, self._timed = self, timed
         self._patch, self._merge = int(settings.get("patch_size", 14)), int(settings.get("merge_size", 2))
         self._frames = int(settings.get("temporal_patch_size", 2))
         size = settings.get("size") or {}
@@ -41,16 +45,34 @@ class FramesProcessor:
         self._scale, self._shift = 1 / (255 * std), -mean / std
         self._memory = np.empty(0, np.float32)
 
-    def apply_chat_template(self, chats: list[Any], *, tokenize: bool = False, **options: Any) -> Any:
+    def apply_chat_template(
+        self,
+        chats: list[Any],
+        *,
+        tokenize: bool = False,
+        return_dict: bool = True,
+        return_tensors: str = "pt",
+        processor_kwargs: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
         """Text of a chat, or with `tokenize` the model inputs for a batch of chats with one video each.
+
+        Args:
+            chats: the chats; without `tokenize`, one.
+            tokenize: make the model inputs.
+            return_dict: always so.
+            return_tensors: always so.
+            processor_kwargs: with 'video_metadata' for each chat, of which a timed processor reads 'fps', 'frames_indices'
+                and 'total_num_frames'. The rest is known.
+            options: for the chat template.
 
         Returns:
             the text, or a `BatchFeature` with input_ids, attention_mask and mm_token_type_ids int64 [B, T],
-            pixel_values_videos float32 [patches, values] (valid until the next call) and video_grid_thw int64 [B, 3].
+            pixel_values_videos float32 [patches, values] (valid until the next call), video_grid_thw int64 [B, 3], and of a
+            timed processor second_per_grid_ts float32 [B].
         """
-        prompt = options.get("add_generation_prompt", False)
         if not tokenize:
-            return self._text(chats, prompt)
+            return self._text(chats, options)
         import torch
         from transformers import BatchFeature
 
@@ -59,12 +81,14 @@ class FramesProcessor:
         row_of = [rows.setdefault(key, len(rows)) for key in map(self._key, chats, grids)]
         different = [chats[row_of.index(row)] for row in range(len(rows))]
         texts = [
-            self._text(chat, prompt).replace(self.video_token, self.video_token * tokens)
+            self._text(chat, options).replace(self.video_token, self.video_token * tokens)
             for chat, (_, tokens) in zip(different, rows, strict=True)
         ]
         tokens = self.tokenizer(texts, padding=True, padding_side="left", add_special_tokens=False, return_tensors="pt")
         input_ids, attention_mask = (tokens[name][row_of] for name in ("input_ids", "attention_mask"))
         video_id = self.tokenizer.convert_tokens_to_ids(self.video_token)
+        metadata = (processor_kwargs or {}).get("video_metadata") or []
+        times = {"second_per_grid_ts": torch.tensor([self._seconds(video) for video in metadata])} if self._timed else {}
         return BatchFeature(
             {
                 "input_ids": input_ids,
@@ -72,8 +96,13 @@ class FramesProcessor:
                 "mm_token_type_ids": 2 * (input_ids == video_id).long(),
                 "pixel_values_videos": torch.from_numpy(patches),
                 "video_grid_thw": torch.tensor(grids),
+                **times,
             }
         )
+
+    def _seconds(self, video: dict[str, Any]) -> float:
+        """Seconds that a patch of several frames stands for."""
+        return float(self._frames * video["total_num_frames"] / (len(video["frames_indices"]) * video["fps"]))
 
     def _key(self, chat: Any, grid: tuple[int, int, int]) -> tuple[str, int]:
         """What the text of a chat depends on: all of it but the pictures, and the number of visual tokens."""
@@ -132,12 +161,8 @@ class FramesProcessor:
         resized = [Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC) for frame in video]
         return np.stack([np.asarray(frame) for frame in resized])
 
-    def _text(self, chat: Any, prompt: bool) -> str:
-        return str(
-            self.tokenizer.apply_chat_template(
-                chat, chat_template=self.chat_template, tokenize=False, add_generation_prompt=prompt
-            )
-        )
+    def _text(self, chat: Any, options: dict[str, Any]) -> str:
+        return str(self.tokenizer.apply_chat_template(chat, chat_template=self.chat_template, tokenize=False, **options))
 
 
 _CLIP = {"image_mean": (0.48145466, 0.4578275, 0.40821073), "image_std": (0.26862954, 0.26130258, 0.27577711)}
@@ -155,12 +180,12 @@ def fitting_size(height: int, width: int, factor: int, fewest: int, most: int) -
     return fitted
 
 
-def load_frames_processor(where: dict[str, Any], video_token_id: int) -> FramesProcessor:
+def load_frames_processor(where: dict[str, Any], config: Any) -> FramesProcessor:
     """Load the processor of a Qwen2-VL or Qwen2.5-VL checkpoint.
 
     Args:
         where: arguments for `from_pretrained`: name or folder, revision, local_files_only.
-        video_token_id: from the model's configuration.
+        config: the model's.
 
     Raises:
         OSError: a file cannot be loaded.
@@ -171,7 +196,8 @@ def load_frames_processor(where: dict[str, Any], video_token_id: int) -> FramesP
     both = _settings(where, _PROCESSOR_FILE)
     settings = both.get("video_processor") or _settings(where, _VIDEO_FILE) or _settings(where, _IMAGE_FILE)
     template = _template(where) or tokenizer.chat_template
-    return FramesProcessor(tokenizer, template, str(tokenizer.convert_ids_to_tokens(video_token_id)), settings)
+    video_token = str(tokenizer.convert_ids_to_tokens(config.video_token_id))
+    return FramesProcessor(tokenizer, template, video_token, settings, timed=config.model_type == "qwen2_5_vl")
 
 
 def _settings(where: dict[str, Any], name: str) -> dict[str, Any]:

@@ -41,11 +41,16 @@ PROBE_SIDES = (224, 224)
 TEMPLATE_S = 60.0
 """Seconds for a chat template to render one message, which takes milliseconds unless it never ends."""
 
-_LAST_TAG = re.compile(r"[<\[◁][^<>\[\]◁▷]*[>\]▷]$")
+_TAG = re.compile(r"[<\[◁][^<>\[\]◁▷]*[>\]▷]")
 
-_ONE_TILE = {"do_image_splitting": False, "crop_to_patches": False, "vision_input_type": "vanilla"}
-"""Settings that keep image processors from cutting images into tiles: frames are small, and eight of them would take
-thousands of tokens. Each is passed to the processors that know it (Idefics3 and SmolVLM; InternVL; Perception-LM)."""
+_SOME_TEXT = "transcript?"
+
+_ONE_TILE = {"do_image_splitting": False, "crop_to_patches": False, "vision_input_type": "vanilla", "slice_mode": False}
+"""Settings that keep processors from cutting frames into tiles: frames are small, and eight of them would take thousands of
+tokens. Each is passed to the processors that know it (Idefics3, SmolVLM and LFM2-VL; InternVL; Perception-LM; MiniCPM-V)."""
+
+_ONE_BY_ONE = {"stack_frames": 1}
+"""Settings that keep video processors (MiniCPM-V) from putting several frames into one picture."""
 
 
 class HFScorer:
@@ -227,11 +232,11 @@ class HFScorer:
             return self._text_inputs([self._chat_text(request, text) for request in requests])
         options: dict[str, Any] = {"padding": True, "padding_side": "left"}
         if self.input == "video":
+            options |= _known(self._processor.video_processor, _ONE_TILE | _ONE_BY_ONE)
             options["do_sample_frames"] = False  # the caller has chosen the frames
             options["video_metadata"] = [_video_metadata(request) for request in requests]
         else:
-            known = getattr(getattr(self._processor.image_processor, "valid_kwargs", None), "__annotations__", {})
-            options |= {name: value for name, value in _ONE_TILE.items() if name in known}
+            options |= _known(self._processor.image_processor, _ONE_TILE)
         question = {"type": "text", "text": text}
         chats = [[{"role": "user", "content": [*self._pictures(request.frames), question]}] for request in requests]
         inputs = self._processor.apply_chat_template(
@@ -331,8 +336,9 @@ class HFScorer:
         return picked
 
     def _check_answers_at_once(self) -> None:
-        last = _LAST_TAG.search(self._render(self._as_content("?")).rstrip())
-        if last is not None and opens_thinking(last[0]):
+        answer = self._render(self._as_content(_SOME_TEXT)).rpartition(_SOME_TEXT)[2]
+        tags = _TAG.findall(answer)
+        if tags and opens_thinking(tags[-1]):  # and nothing closes it
             raise ScorerSetupError(
                 f"scorer {self._scorer}: its chat template makes the model think before it answers, so that its first token is "
                 "no answer; use a checkpoint that answers at once, such as the 'Instruct' one of its family"
@@ -340,9 +346,8 @@ class HFScorer:
 
     def _shows_text(self, in_blocks: bool) -> bool:
         """Whether the chat template renders text that is given in this way."""
-        text = "transcript?"
         try:
-            return text in self._render([{"type": "text", "text": text}] if in_blocks else text)
+            return _SOME_TEXT in self._render([{"type": "text", "text": _SOME_TEXT}] if in_blocks else _SOME_TEXT)
         except ScorerError:  # it never ends
             raise
         except Exception:  # noqa: BLE001 - templates raise anything for what they do not expect
@@ -397,6 +402,12 @@ class HFScorer:
 def _frames_of(config: Any) -> int:
     """A model's default number of frames: a patch of a Qwen-VL model spans several."""
     return max(DEFAULT_FRAMES, int(getattr(getattr(config, "vision_config", None), "temporal_patch_size", None) or 1))
+
+
+def _known(processor: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    """Those of the settings that an image or video processor knows."""
+    known = getattr(getattr(processor, "valid_kwargs", None), "__annotations__", {})
+    return {name: value for name, value in settings.items() if name in known}
 
 
 def _video_metadata(request: ScoringRequest) -> dict[str, Any]:

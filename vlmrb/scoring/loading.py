@@ -242,7 +242,7 @@ def _load_processor(name: str, where: dict[str, Any], config: Any) -> Any:
     from transformers.utils import is_torchvision_available
 
     if config.model_type in frames.MODEL_TYPES and not is_torchvision_available():
-        processor: Any = frames.load_frames_processor(where, config.video_token_id)
+        processor: Any = frames.load_frames_processor(where, config)
     else:
         processor = transformers.AutoProcessor.from_pretrained(**where)
     has_eyes = hasattr(processor, "image_processor") or hasattr(processor, "video_processor")
@@ -359,6 +359,7 @@ _REASONS = (
         "it is not a vision-language model, or a language model for clips of text, known to this version of transformers",
     ),
 )
+_MISSING = "Missing optional dependencies: "
 _PACKAGES = re.compile(r"(?i)\b(torchvision|timm|num2words|sentencepiece|protobuf|tiktoken|mistral[-_]common|einops)\b")
 
 
@@ -378,8 +379,8 @@ def _explain(name: str, folder: Path | None, error: Exception) -> ScorerSetupErr
         link = link.__cause__ or link.__context__
     text = "\n".join(chain)
     detail = _without_token(f"{type(error).__name__}: {' '.join(str(error).split())}")[:220]
-    package = _PACKAGES.search(text)
-    if package and (isinstance(error, ImportError) or "requires the" in text or "torchvision::" in text):
+    package = _PACKAGES.search(text.rpartition(_MISSING)[2])
+    if package and (isinstance(error, ImportError) or any(sign in text for sign in (_MISSING, "requires the", "torchvision::"))):
         return ScorerSetupError(f"scorer hf:{name} needs the package {package[1].lower()}: {_EXTRA} ({detail})")
     for pattern, reason in (*(() if folder else _HUB_REASONS), *_REASONS):
         if re.search(pattern, text):

@@ -41,8 +41,8 @@ and those get the next."""
 
 _NO_LOGPROBS = "the server's reply contains no logprobs"
 _LOGPROBS_NEEDED = (
-    "it must support logprobs and top_logprobs, as vLLM, SGLang, llama.cpp and Ollama 0.12.11 or later do; use one of these, or "
-    "a local model with hf:<folder>"
+    "it must support logprobs and top_logprobs, as vLLM, SGLang, llama.cpp and Ollama 0.12.11 or later do, but not LM Studio or "
+    "`transformers serve`; use one that does, or a local model with hf:<folder>"
 )
 
 
@@ -97,6 +97,7 @@ class OpenAIScorer:
         self._shown = f"scorer openai:{self._http.shown_url}#{model}"  # safe to show: no query, which can hold a secret
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="vlmrb-openai")
         self._answered = False  # whether the server has ever accepted a request
+        self._gives_logprobs = False  # whether one of its replies had any
         self._without_thinking = 0  # index of the fields to send, and whether the server has accepted them
         self._accepts_them = False
         try:
@@ -109,7 +110,8 @@ class OpenAIScorer:
         """One score per request, in order; an answer whose reply has no usable log-probabilities is unknown.
 
         Raises:
-            ScorerSetupError: the key is rejected, the model does not exist, or the very first request is rejected.
+            ScorerSetupError: the key is rejected, the model does not exist, the very first request is rejected, or the server
+                answers without log-probabilities and has never given any.
             ScorerUnavailableError: no clip of the batch got an answer after all retries.
         """
         outcomes = list(self._threads.map(lambda request: self._ask(request, prompt), requests))
@@ -212,7 +214,7 @@ class OpenAIScorer:
             return ScorerSetupError(f"{where} redirects with status {reply.status}; use the final address")
         return None
 
-    def _answer_in(self, reply: Reply) -> Answer:
+    def _answer_in(self, reply: Reply) -> Answer | ScorerSetupError:
         body = reply.json()
         if not isinstance(body, dict):
             return unknown(f"the server's reply is not a JSON object: {reply.quote(reply.text())}")
@@ -226,7 +228,10 @@ class OpenAIScorer:
                 entries.append((first["token"], first["logprob"]))
         except (LookupError, TypeError):
             error = body.get("error")
+            if not error and not self._gives_logprobs and _says_something(body):  # it would not give any about other clips either
+                return ScorerSetupError(f"{self._shown}: {_NO_LOGPROBS}; {_LOGPROBS_NEEDED}")
             return unknown(f"{_NO_LOGPROBS}: {reply.quote(str(error))}" if error else f"{_NO_LOGPROBS}; {_LOGPROBS_NEEDED}")
+        self._gives_logprobs = True
         top = [
             (token, _as_number(value))
             for token, value in entries
@@ -275,6 +280,14 @@ def _data_url(frame: np.ndarray) -> str:
     buffer = io.BytesIO()
     Image.fromarray(frame).save(buffer, format="PNG", compress_level=3)
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _says_something(body: dict[str, Any]) -> bool:
+    """Whether a reply has a text, so that its first token has a log-probability."""
+    try:
+        return bool(body["choices"][0]["message"]["content"].strip())
+    except (LookupError, TypeError, AttributeError):
+        return False
 
 
 def _as_number(value: Any) -> float:

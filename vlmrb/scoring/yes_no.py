@@ -32,8 +32,9 @@ else ('<think>', 'The', …), and what it would have answered cannot be read fro
 _ROUNDING = 0.01
 """How far above 0 a log-probability, and (five times) above 1 the sum of probabilities, can be by rounding."""
 
-_THINKING = re.compile(r"[^\w/]+(seed:)?(start_)?(think|thinking|thought|reason|reasoning)[^\w/]+", re.IGNORECASE)
-"""What opens a chain of thought: '<think>', '[THINK]', '◁think▷', '<|START_THINKING|>', …; not a bare word, not '</think>'."""
+_THINKING = re.compile(r"[^\w/]+(seed:)?(start_)?(think|thinking|thought|reason|reasoning)[^\w/]+|<\|channel\|?>", re.IGNORECASE)
+"""What opens a chain of thought: '<think>', '[THINK]', '◁think▷', '<|START_THINKING|>', …, and the '<|channel>' in front of
+Gemma 4's 'thought'; not a bare word, not '</think>' or '<channel|>'."""
 
 
 class Answer(NamedTuple):
