@@ -138,7 +138,8 @@ def branch(
     tried: Tried = {}
     checked = [check_run(_changed(config, dict(change), point.step, steps), tried) for change in changes]
     for run in checked:
-        if run.config.hindsight is not None and not has_goals(point.path):
+        hindsight = run.config.hindsight
+        if hindsight is not None and not hindsight.in_words and not has_goals(point.path):
             raise ConfigError(
                 f"her: got {run.config.her!r}, but the checkpoint of run {run_id} at step {point.step} holds no goals that were "
                 "achieved: a version wrote it that kept none. Set her to off, or start a new run"
