@@ -53,8 +53,8 @@ def check_truth(config: TrainConfig, env: Environment) -> None:
         return
     raise ConfigError(
         f"her: got {config.her!r}, but the scorer oracle cannot tell when a mission of {config.env} is accomplished, such as "
-        f"{shown(env.mission, 100)}. It can for BabyAI tasks to go to, pick up or open one thing, such as BabyAI-GoToLocal-v0, and "
-        "for MiniGrid-Fetch; for others give a scorer that looks at clips: embedded, hf:<hub id or folder> or "
+        f"{shown(env.mission, 100)}. It can for BabyAI tasks to go to, pick up or open one thing, such as BabyAI-GoToLocal-v0, "
+        "and for MiniGrid-Fetch; for others give a scorer that looks at clips: embedded, hf:<hub id or folder> or "
         "openai:<base-url>#<model>"
     )
 
