@@ -89,7 +89,9 @@ def test_a_clip_shows_its_events_their_kinds_and_progress() -> None:
         ("", "red ball", (), None),
     ],
 )
-def test_a_mission_that_is_one_act_is_judged_by_the_last_step(mission: str, ahead: str, events: tuple, truth: bool | None) -> None:
+def test_a_mission_that_is_one_act_is_judged_by_the_last_step(
+    mission: str, ahead: str, events: tuple, truth: bool | None
+) -> None:
     assert accomplished(mission, ahead, events) is truth
 
 
@@ -108,7 +110,9 @@ def test_what_is_true_of_other_missions_is_what_babyai_itself_says_step_by_step(
         env.reset(seed)
         things = [(kind, color) for kind in ("ball", "box", "key", "door") for color in (*COLOR_NAMES, None)]
         others = {f"go to the {color or ''} {kind}": GoToInstr(ObjDesc(kind, color)) for kind, color in things}
-        others |= {f"pick up a {color or ''} {kind}": PickupInstr(ObjDesc(kind, color)) for kind, color in things if kind != "door"}
+        others |= {
+            f"pick up a {color or ''} {kind}": PickupInstr(ObjDesc(kind, color)) for kind, color in things if kind != "door"
+        }
         others |= {f"open the {color or ''} door": OpenInstr(ObjDesc("door", color)) for kind, color in things if kind == "door"}
         for instruction in others.values():
             instruction.reset_verifier(task)

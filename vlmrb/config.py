@@ -201,8 +201,8 @@ class TrainConfig(BaseModel):
         "hindsight for tasks with goals: replace the desired goal of a drawn transition, with probability k / (k + 1), by one "
         "that its episode achieved with this step or a later one (future:k), the last (final:k) or any (episode:k), and "
         f"recompute its reward; k from 1 to {MAX_K}, such as future:4. For tasks whose mission the agent reads: ask the scorer "
-        "about k other missions per clip, and replace the mission by one that a clip of the episode has accomplished at its end, "
-        f"now or later (words:k, k from 1 to {MAX_OTHERS}); {OFF} for none",
+        "about k other missions per clip, and replace half of the missions by one that a clip of the episode has accomplished at "
+        f"its end, now or later (words:k, k from 1 to {MAX_OTHERS}); {OFF} for none",
         "replay",
     )
     her_question: str = _option(

@@ -41,7 +41,7 @@ class Relabelling:
 
     Attributes:
         strategy: where the new ones come from, of STRATEGIES; or WORDS, for missions (`vlmrb.replay.words`).
-        k: new goals per old one, 1 to MAX_K; of WORDS also how many missions a clip is asked about, 1 to MAX_OTHERS.
+        k: new goals per old one, 1 to MAX_K; of WORDS, how many missions a clip is asked about, 1 to MAX_OTHERS.
     """
 
     strategy: str
@@ -72,8 +72,12 @@ class Relabelling:
 
     @property
     def share(self) -> float:
-        """The probability that an item's goal is replaced."""
-        return self.k / (self.k + 1)
+        """The probability that an item's goal or mission is replaced.
+
+        Of missions it is one half, however many are asked about: what failed for an item's own mission has to stay in the
+        batches, or the network takes for granted that whatever the agent does is what it was asked for.
+        """
+        return 0.5 if self.in_words else self.k / (self.k + 1)
 
 
 class Held(NamedTuple):

@@ -2,9 +2,9 @@
 
 For tasks whose mission is part of the observation. A clip is asked about missions besides its own, of those that the environment
 has given so far in the run. A yes marks the clip's last step with that mission. When a batch has been drawn, each of its items
-takes with probability k / (k + 1) a mission that its own step or a later one of its episode is marked with, each mark alike. The
-words of the mission change in what the agent sees before and after. The first step from the item on that is marked with the new
-mission earns REWARD and ends the episode; all steps before it earn 0. Items without such a mark stay as they are.
+takes with probability 1/2 a mission that its own step or a later one of its episode is marked with, each mark alike. The words of
+the mission change in what the agent sees before and after. The first step from the item on that is marked with the new mission
+earns REWARD and ends the episode; all steps before it earn 0. Items without such a mark stay as they are.
 
 Samplers choose items as they are stored, as with goals (`vlmrb.replay.hindsight`).
 """
