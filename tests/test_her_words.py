@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vlmrb.analysis.comparison import method_of
 from vlmrb.branching import branch
 from vlmrb.checkpoint import load_checkpoint
 from vlmrb.config import TrainConfig, make_config
 from vlmrb.envs import make_env, make_renderer
 from vlmrb.errors import ConfigError
+from vlmrb.jobs import matched_set
 from vlmrb.prompt_library import questions_of
-from vlmrb.replay import replay_method, replay_methods
+from vlmrb.replay import replay_methods
 from vlmrb.scoring import ScorerOptions, make_scorer
 from vlmrb.scoring.worker import _score
 from vlmrb.store import Store, runs_folder
@@ -198,6 +200,18 @@ def test_other_tasks_with_missions_can_begin(store: Store, settings: dict[str, A
 def test_settings_that_do_not_fit_are_refused_with_what_is_allowed(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(words)):
         small(**settings)
+
+
+def test_a_set_of_runs_keeps_the_scorer_of_methods_that_read_no_labels_and_tells_their_runs_apart(store: Store) -> None:
+    shared = small().model_dump(exclude={"seed", "replay", "scorer", "base"})
+    scorers = [{"replay": "uniform", "scorer": scorer} for scorer in ("oracle", "random:0.1")]
+    configs = matched_set(shared, scorers, [0])
+    assert [config.scorer for config in configs] == ["oracle", "random:0.1"] and configs[0].clip_length == 16
+    runs = [store.run(create_run(config, store=store)) for config in configs]
+    assert [method_of(run).label for run in runs] == [f"uniform (her words:4 by {each['scorer']})" for each in scorers]
+    assert runs[0].name == "BabyAI-GoToLocalS5N2 dqn uniform(her words:4 by oracle) s0"
+    [plain] = matched_set({**shared, "her": "off"}, scorers[:1], [0])
+    assert plain.scorer is None
 
 
 def clips_of(env_id: str, steps: int) -> tuple[list[Clip], Any]:

@@ -26,7 +26,7 @@ from vlmrb.curriculum import Curriculum
 from vlmrb.errors import ConfigError, ScorerSetupError, shown
 from vlmrb.moments import Moments
 from vlmrb.panels import members_of, parse_panel
-from vlmrb.replay.hindsight import MAX_K, MAX_OTHERS, OFF, Relabelling
+from vlmrb.replay.hindsight import MAX_K, MAX_OTHERS, OFF, Relabelling, asks_in_words
 from vlmrb.replay.registry import bases, broken_methods, replay_method, replay_methods
 from vlmrb.settings import Setting, describe
 from vlmrb.transcripts import MAX_TEMPLATE, check_transcript
@@ -533,10 +533,15 @@ def defaults_of_run(config: Mapping[str, Any]) -> dict[str, Any]:
     return defaults_for(**given)
 
 
-def unread_settings(replay: str, base: str = "uniform") -> set[str]:
-    """Settings that other replay methods read and this one does not: they decide nothing in its runs."""
+_READ_IN_WORDS = {"scorer", "prompt", "threshold", "clip_length", "clip_stride", "visuals"}
+"""Settings that hindsight in words reads beside every replay method."""
+
+
+def unread_settings(replay: str, base: str = "uniform", her: Any = OFF) -> set[str]:
+    """Settings that other replay methods read and this one, with this hindsight, does not: they decide nothing in its runs."""
     method = replay_method(replay)
     read = {"replay", *method.settings, *(replay_method(base).settings if method.mixes else ())}
+    read |= _READ_IN_WORDS if asks_in_words(her) else set()
     return {name for each in replay_methods().values() for name in each.settings} - read
 
 

@@ -80,6 +80,11 @@ class Relabelling:
         return 0.5 if self.in_words else self.k / (self.k + 1)
 
 
+def asks_in_words(her: Any) -> bool:
+    """Whether this value of `her` means hindsight in words, which asks a scorer; of wrong values, whether it seems to."""
+    return str(her).partition(":")[0].strip() == WORDS
+
+
 class Held(NamedTuple):
     """What a buffer holds, as far as hindsight looks at it (`vlmrb.replay.kernels`)."""
 
