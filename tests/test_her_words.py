@@ -257,7 +257,6 @@ def test_with_true_answers_it_learns_to_pick_things_up_sooner_than_without(store
             env="BabyAI-PickupDist-v0",
             her=her,
             scorer="oracle",
-            sync_scoring=False,
             seed=1,
             clip_length=2,
             n_envs=8,
