@@ -18,13 +18,16 @@ from vlmrb.config import TrainConfig, make_config
 from vlmrb.envs import make_env, make_renderer
 from vlmrb.errors import ConfigError
 from vlmrb.jobs import matched_set
+from vlmrb.metrics import Counters, MeanMetrics
 from vlmrb.prompt_library import questions_of
-from vlmrb.replay import replay_methods
-from vlmrb.scoring import ScorerOptions, make_scorer
+from vlmrb.replay import HindsightInWords, ReplayBuffer, replay_methods
+from vlmrb.replay.methods.uniform import UniformSampler
+from vlmrb.scoring import ScorerOptions, make_scorer, resolve_prompt
 from vlmrb.scoring.worker import _score
 from vlmrb.store import Store, runs_folder
 from vlmrb.train import create_run, resume, train
-from vlmrb.types import Clip, OtherMissions, Prompt
+from vlmrb.train.labelling import Labelling
+from vlmrb.types import Clip, OtherMissions, Prompt, Transition
 
 ASKED = "At the end of the clip, has the agent just done this: {mission}?"
 
@@ -113,6 +116,31 @@ def test_a_run_resumes_exactly_with_what_was_accomplished(store: Store, tmp_path
         resume(stopped, store=copy)
         assert curves(copy, stopped) == curves(store, stopped)
     assert store.metrics(stopped, "replay/relabelled")[1][-1] > 0
+
+
+def test_answers_that_were_stored_after_the_checkpoint_count_when_the_run_is_resumed(store: Store) -> None:
+    config = small(scorer="random:1", total_steps=200)
+    run_id = train(config, store=store).run_id
+    clips, env, prompt = store.clips(run_id, limit=1_000), make_env(config), resolve_prompt(config.prompt)
+    assert config.hindsight is not None
+    in_words = HindsightInWords(config.hindsight, env.observation_spec, 300, seed=0)
+    buffer = ReplayBuffer(300, env.observation_spec, UniformSampler(), np.random.default_rng(0), n_envs=4, hindsight=in_words)
+    missions, seen, zero = sorted({clip.mission for clip in clips}), np.zeros((4, *env.observation_spec.shape)), np.zeros(4)
+    for step in range(50):
+        given = [missions[(4 * step + at) % len(missions)] for at in range(4)]
+        buffer.add(Transition(seen, zero, zero, seen, zero.astype(bool), zero.astype(bool)), given)
+    saved, question = store.save_prompt(prompt.name, prompt.text), store.find_prompt("hindsight")
+    agent: Any = None  # nothing is learned here
+    writer = store.writer(run_id)
+    labelling = Labelling(config, env.render_spec, saved, buffer, agent, writer, Counters(), MeanMetrics(), question)
+    try:
+        assert labelling.resume(saved, [clip.clip_id for clip in clips], store) == 0 and labelling.pending == []
+    finally:
+        labelling.close()
+    marked = np.flatnonzero(in_words.state_dict(200)["accomplished"] >= 0)
+    assert marked.tolist() == sorted(clip.end_step for clip in clips)
+    taken = in_words.state_dict(200)["accomplished"]
+    assert all(missions[taken[clip.end_step]] != clip.mission for clip in clips), "never the clip's own"
 
 
 def test_a_branch_keeps_what_was_accomplished_unless_another_scorer_or_question_says_so(store: Store) -> None:
