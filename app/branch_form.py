@@ -127,7 +127,7 @@ def branch_form(store: Store, run_id: int) -> BranchForm:
     """What the dialog of a run shows. Raises like `points_of`."""
     run = store.run(run_id)
     settings = [setting for setting in settings_of_form() if setting.name not in HIDDEN]
-    unread = unread_settings(run.replay, _base_of(run)) if run.replay in replay_methods() else set()
+    unread = unread_settings(run.replay, _base_of(run), run.config.get("her")) if run.replay in replay_methods() else set()
     config = run.config | {"keep_checkpoints": None}  # a branch keeps none, unless it is told to
     now = {each.name: _in_field(config[each.name]) for each in settings if each.name in config}
     return BranchForm(
@@ -218,7 +218,7 @@ def changes_of(form: Filled, parent: RunSummary) -> list[dict[str, Any]]:
     for method in form.methods:
         for own in varied:
             given = given_values(form.settings) | own
-            unread = unread_settings(method, str(given.get("base", _base_of(parent))))
+            unread = unread_settings(method, str(given.get("base", _base_of(parent))), given.get("her", parent.config.get("her")))
             change = {"replay": method} | {name: value for name, value in given.items() if name not in unread}
             if change not in found:
                 found.append(change)

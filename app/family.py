@@ -145,4 +145,5 @@ def _said_by(run: RunSummary) -> set[str]:
     method = replay_methods().get(run.replay)
     if method is None:
         return set()
-    return {"her", *method.variants, *unread_settings(run.replay, str(run.config.get("base", "uniform")))}
+    unread = unread_settings(run.replay, str(run.config.get("base", "uniform")), run.config.get("her"))
+    return {"her", *method.variants, *unread}

@@ -172,7 +172,10 @@ def test_spaces_that_no_goal_fits_into_are_refused_before_a_row_is_written(store
 
 @pytest.mark.parametrize("her", ["future", "future:0", "future:17", "past:4", "", "none", "future:4" * 4])
 def test_a_wrong_setting_is_refused_with_the_value_and_what_is_allowed(her: str, tmp_path: Path, capsys: Any) -> None:
-    words = f"her: got {her!r}; allowed: off, or future:K, final:K or episode:K with K from 1 to 16, such as future:4"
+    words = (
+        f"her: got {her!r}; allowed: off, or future:K, final:K or episode:K with K from 1 to 16, such as future:4, or words:K "
+        "with K from 1 to 15"
+    )
     with pytest.raises(ConfigError) as error:
         small(her=her)
     assert str(error.value) == words

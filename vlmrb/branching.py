@@ -138,7 +138,8 @@ def branch(
     tried: Tried = {}
     checked = [check_run(_changed(config, dict(change), point.step, steps), tried) for change in changes]
     for run in checked:
-        if run.config.hindsight is not None and not has_goals(point.path):
+        hindsight = run.config.hindsight
+        if hindsight is not None and not hindsight.in_words and not has_goals(point.path):
             raise ConfigError(
                 f"her: got {run.config.her!r}, but the checkpoint of run {run_id} at step {point.step} holds no goals that were "
                 "achieved: a version wrote it that kept none. Set her to off, or start a new run"
@@ -217,7 +218,7 @@ def _changed(parent: TrainConfig, change: dict[str, Any], at_step: int, steps: i
     base = str(change.get("base", parent.base if both_mix else "uniform"))
     values = parent.model_dump() | {"keep_checkpoints": ""}
     if (replay, base) != (parent.replay, parent.base) and {replay, base} <= set(replay_methods()):
-        values |= _of_method(parent, replay, base)
+        values |= _of_method(parent, replay, base, str(change.get("her", parent.her)))
     values |= change | {"replay": replay, "base": base}
     if steps is not None:
         values["total_steps"] = at_step + steps
@@ -234,10 +235,10 @@ def _changed(parent: TrainConfig, change: dict[str, Any], at_step: int, steps: i
     return config
 
 
-def _of_method(parent: TrainConfig, replay: str, base: str) -> dict[str, Any]:
+def _of_method(parent: TrainConfig, replay: str, base: str, her: str) -> dict[str, Any]:
     """What another replay method's settings are: the parent's where it chose one that the method reads, else the defaults."""
     before, after = defaults_for(parent.algo, parent.replay, parent.base), defaults_for(parent.algo, replay, base)
-    unread = unread_settings(replay, base)
+    unread = unread_settings(replay, base, her)
     read_by_methods = {name for method in replay_methods().values() for name in method.settings} - set(FIXED) - {"base"}
     return {name: after[name] for name in read_by_methods if name in unread or getattr(parent, name) == before[name]}
 
@@ -247,7 +248,7 @@ def _name(parent: RunSummary, before: TrainConfig, config: TrainConfig, lineage:
     said = {"replay", "base", "scorer", "total_steps", "schedule_steps", "keep_checkpoints", "her"}
     mine, usual = config.model_dump(), before.model_dump()
     if (config.replay, config.base) != (before.replay, before.base):
-        usual |= _of_method(before, config.replay, config.base)
+        usual |= _of_method(before, config.replay, config.base, config.her)
     changed = [f"{name}={_word(mine[name])}" for name in mine if name not in said and mine[name] != usual[name]]
     where = lineage.parent_moment if lineage.parent_moment != "step" else str(lineage.parent_step)
     seed = [f"c{lineage.continuation_seed}"] if lineage.continuation_seed else []

@@ -26,10 +26,11 @@ from vlmrb.curriculum import Curriculum
 from vlmrb.errors import ConfigError, ScorerSetupError, shown
 from vlmrb.moments import Moments
 from vlmrb.panels import members_of, parse_panel
-from vlmrb.replay.hindsight import MAX_K, OFF, Relabelling
+from vlmrb.replay.hindsight import MAX_K, MAX_OTHERS, OFF, Relabelling, asks_in_words
 from vlmrb.replay.registry import bases, broken_methods, replay_method, replay_methods
 from vlmrb.settings import Setting, describe
 from vlmrb.transcripts import MAX_TEMPLATE, check_transcript
+from vlmrb.types import PLACEHOLDERS
 
 
 def _number_or_none(value: Any) -> Any:
@@ -199,8 +200,16 @@ class TrainConfig(BaseModel):
         OFF,
         "hindsight for tasks with goals: replace the desired goal of a drawn transition, with probability k / (k + 1), by one "
         "that its episode achieved with this step or a later one (future:k), the last (final:k) or any (episode:k), and "
-        f"recompute its reward; k from 1 to {MAX_K}, such as future:4; {OFF} for none",
+        f"recompute its reward; k from 1 to {MAX_K}, such as future:4. For tasks whose mission the agent reads: ask the scorer "
+        "about k other missions per clip, and replace half of the missions by one that a clip of the episode has accomplished at "
+        f"its end, now or later (words:k, k from 1 to {MAX_OTHERS}); {OFF} for none",
         "replay",
+    )
+    her_question: str = _option(
+        "At the end of the clip, has the agent just done this: {mission}?",
+        "what is asked about each other mission with her words:k; its words take the place of {mission}",
+        "replay",
+        max_length=500,
     )
     buffer_size: int = _option(300_000, "capacity of the replay buffer in transitions", "replay", ge=1)
     lambda_max: Annotated[Lambda | None, BeforeValidator(_number_or_none)] = _option(
@@ -394,9 +403,20 @@ class TrainConfig(BaseModel):
     def _names_relabelling(cls, text: Any) -> str:
         return str(Relabelling.parse(text) or OFF)
 
+    @field_validator("her_question")
+    @classmethod
+    def _asks_about_a_mission(cls, text: str) -> str:
+        text = text.strip()
+        if not any(placeholder in text for placeholder in PLACEHOLDERS) or not text.isprintable() or text[0] in "-[":
+            raise ValueError(
+                "allowed: a question on one line with {mission} in it, such as 'At the end of the clip, has the agent just done "
+                "this: {mission}?'"
+            )
+        return text
+
     @property
     def hindsight(self) -> Relabelling | None:
-        """How goals of drawn transitions are replaced; None for not at all."""
+        """How goals or missions of drawn transitions are replaced; None for not at all."""
         return Relabelling.parse(self.her)
 
     @property
@@ -436,6 +456,17 @@ class TrainConfig(BaseModel):
             problems.append(str(error))
         if self.net_progress and all(member.scorer != "oracle" for member in members_of(self.scorer or "")):
             problems.append(f"net_progress: only the scorer oracle knows what was undone, and this run's is {self.scorer}")
+        if self.hindsight is not None and self.hindsight.in_words:
+            if self.scorer is None:
+                problems.append(
+                    f"her: got {self.her!r}, which asks a scorer about other missions, and this run has none; give a scorer: "
+                    "embedded, hf:<hub id or folder>, openai:<base-url>#<model>, oracle or random:<positive rate>"
+                )
+            elif any(member.scorer == "reward" for member in members_of(self.scorer)):
+                problems.append(
+                    f"her: got {self.her!r}, which asks the scorer about other missions, and reward knows only what the own one "
+                    "paid; choose embedded, hf:<hub id or folder>, openai:<base-url>#<model>, oracle or random:<positive rate>"
+                )
         if self.lambda_max is None and (self.lambda_from != "start" or self.lambda_falls):
             name = "lambda_falls" if self.lambda_falls else "lambda_from"
             problems.append(f"{name}: with lambda_max none there is no λ to schedule; leave it out, or give lambda_max a number")
@@ -502,10 +533,15 @@ def defaults_of_run(config: Mapping[str, Any]) -> dict[str, Any]:
     return defaults_for(**given)
 
 
-def unread_settings(replay: str, base: str = "uniform") -> set[str]:
-    """Settings that other replay methods read and this one does not: they decide nothing in its runs."""
+_READ_IN_WORDS = {"scorer", "prompt", "threshold", "clip_length", "clip_stride", "visuals"}
+"""Settings that hindsight in words reads beside every replay method."""
+
+
+def unread_settings(replay: str, base: str = "uniform", her: Any = OFF) -> set[str]:
+    """Settings that other replay methods read and this one, with this hindsight, does not: they decide nothing in its runs."""
     method = replay_method(replay)
     read = {"replay", *method.settings, *(replay_method(base).settings if method.mixes else ())}
+    read |= _READ_IN_WORDS if asks_in_words(her) else set()
     return {name for each in replay_methods().values() for name in each.settings} - read
 
 

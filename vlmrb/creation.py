@@ -18,7 +18,7 @@ from vlmrb.panels import is_control, reads_prompt
 from vlmrb.replay.buffer import bytes_per_item
 from vlmrb.scoring import check_reads, check_scorer, resolve_prompt, settle_scorer
 from vlmrb.store import Store
-from vlmrb.types import PLACEHOLDERS, ActionSpec, Lineage, ObservationSpec, Prompt
+from vlmrb.types import MAX_QUESTIONS, PLACEHOLDERS, ActionSpec, Lineage, ObservationSpec, Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,7 @@ def check_run(config: TrainConfig, tried: Tried | None = None) -> CheckedRun:
         check_scorer(config.scorer)
     prompt = resolve_prompt(config.prompt)
     check_curriculum(config, prompt)
+    check_questions(config, prompt)
     looks = config.scorer is not None and not is_control(config.scorer)
     for setting, device in (("device", config.device), ("scorer_device", config.scorer_device if looks else "auto")):
         if device not in ("auto", "cpu"):
@@ -92,6 +93,24 @@ def check_curriculum(config: TrainConfig, prompt: Prompt) -> None:
         raise ConfigError(
             f"curriculum: {config.curriculum!r} needs a set of at least {needed} questions, and the prompt {asks}; give a set, "
             "one question per line after '- ', such as the preset 'milestones'"
+        )
+
+
+def check_questions(config: TrainConfig, prompt: Prompt) -> None:
+    """Check that a clip is asked no more questions than a set may have, those about other missions included.
+
+    Raises:
+        ConfigError: it is.
+    """
+    hindsight, questions = config.hindsight, len(prompt.questions)
+    if hindsight is None or not hindsight.in_words or not reads_prompt(config.scorer):
+        return
+    if questions + hindsight.k > MAX_QUESTIONS:
+        left = MAX_QUESTIONS - questions
+        way_out = f"give at most words:{left}, or a smaller set" if left else "give a smaller set"
+        raise ConfigError(
+            f"her: got {config.her!r}, which adds {hindsight.k} to the prompt's {questions} questions; a clip is asked up to "
+            f"{MAX_QUESTIONS} together; {way_out}"
         )
 
 

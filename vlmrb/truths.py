@@ -1,7 +1,7 @@
 """Truths: what an answer is judged by, and the one that fits a question.
 
 A truth is 'progress' (any of `vlmrb.events.PROGRESS_KINDS`), one of these kinds, or an event as a clip has it, such as
-'dropped key': whether it occurs in the clip.
+'dropped key': whether it occurs in the clip. A mission that is a single act is also judged by what a clip's last step did.
 """
 
 from __future__ import annotations
@@ -31,6 +31,37 @@ def choices(shown: Iterable[frozenset[str]]) -> list[str]:
     """The truths to choose from: progress, its kinds, and whatever else some clip shows."""
     others = sorted(set().union(*shown) - {PROGRESS, *PROGRESS_KINDS})
     return [PROGRESS, *PROGRESS_KINDS, *others]
+
+
+_MISSION = re.compile(
+    r"(?P<verb>go to|pick up|open|(?:you must )?(?:go )?(?:get|fetch)) (?:the|a|an) (?:(?P<color>[a-z]+) )?"
+    r"(?P<kind>ball|box|key|door|object)"
+)
+_ACTS = {"open": "opened"}
+
+
+def accomplished(mission: str, ahead: str, events: Iterable[Event]) -> bool | None:
+    """Whether a step accomplished a mission of BabyAI ('go to the red ball', 'pick up a key', 'open the door') or of
+    MiniGrid-Fetch ('fetch a green key'); None if the mission is another, or more than one such act.
+
+    Args:
+        mission: in the environment's own words.
+        ahead: what the agent faces after the step, such as 'red ball'.
+        events: what the step did.
+    """
+    found = _MISSION.fullmatch(mission.lower())
+    if found is None:
+        return None
+    verb, color, kind = found["verb"], found["color"], found["kind"]
+    if verb == "go to":
+        seen = [tuple(ahead.split(" "))]
+    else:
+        seen = [(event.color, event.object) for event in events if event.name == _ACTS.get(verb, "picked_up")]
+    return any(len(each) == 2 and color in (None, each[0]) and _is_kind(each[1], kind) for each in seen)
+
+
+def _is_kind(thing: str, kind: str) -> bool:
+    return thing in ("ball", "box", "key", "door") if kind == "object" else thing == kind
 
 
 def truth_for(question: str, truths: Iterable[str] = PROGRESS_KINDS) -> str:

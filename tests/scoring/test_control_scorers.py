@@ -8,7 +8,7 @@ import pytest
 
 from vlmrb.events import PROGRESS_EVENTS, PROGRESS_KINDS, shows_progress
 from vlmrb.scoring import ScorerOptions, make_scorer
-from vlmrb.types import Event, Prompt
+from vlmrb.types import Event, OtherMissions, Prompt
 
 PROMPT = Prompt("custom", 1, "- Is it a key?\n- Is it a door?")
 
@@ -46,3 +46,22 @@ def test_net_progress_leaves_out_what_is_undone_within_the_clip(net_progress: bo
     [score] = make_scorer("oracle", ScorerOptions(net_progress=net_progress)).score([request], PROMPT)
     yes = {kind for kind, label in zip(PROGRESS_KINDS, score.labels, strict=True) if label}
     assert yes == ({"opened door"} if net_progress else {"picked_up key", "opened door"})
+
+
+def test_the_oracle_knows_whether_the_last_step_accomplished_another_mission_and_random_guesses(make_request) -> None:
+    missions = ("pick up the red key", "pick up the blue key", "go to the red ball", "solve the maze")
+    asked = replace(PROMPT, others=OtherMissions(Prompt("hindsight", 1, "Done: {mission}?", 7), missions))
+    last, before = (((at, Event("picked_up", "key", "red")),) for at in (31, 30))
+    request = replace(make_request(1, frames=0), ahead="red ball")
+    requests = [replace(request, clip=replace(request.clip, events=events)) for events in (last, before)]
+    [done, earlier] = make_scorer("oracle", ScorerOptions()).score(requests, asked)
+    assert done.answers[-4:] == (1.0, 0.0, 1.0, None) and earlier.answers[-4:] == (0.0, 0.0, 1.0, None)
+    assert done.answers[:-4] == make_scorer("oracle", ScorerOptions()).score(requests, PROMPT)[0].answers
+    clips = [make_request(number, frames=0) for number in range(500)]
+    first, second = (make_scorer("random:0.25", ScorerOptions()).score(clips, asked) for _ in range(2))
+    assert first == second
+    yes = [answer for score in first for answer in score.answers[1:]]
+    assert len(yes) == 2_000 and sum(yes) / 2_000 == pytest.approx(0.25, abs=0.03)
+    assert [score.answers[:1] for score in first] == [
+        score.answers for score in make_scorer("random:0.25", ScorerOptions()).score(clips, PROMPT)
+    ], "its labels stay as they are"

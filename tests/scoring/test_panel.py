@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from vlmrb.panels import parse_panel
 from vlmrb.scoring import ScorerOptions, make_scorer, picture_notice, prompt_notice, resolve_prompt
 from vlmrb.scoring.panel import PanelScorer
 from vlmrb.scoring.worker import make_request as draw
-from vlmrb.types import Clip, ClipScore, Prompt, ScoringRequest, Vote
+from vlmrb.types import Clip, ClipScore, OtherMissions, Prompt, ScoringRequest, Vote
 
 GAMES = resolve_prompt("games")
 TWO = Prompt("custom", 1, "- Does it pick up a key?\n- Does it open a door?", 7)
@@ -249,3 +250,26 @@ def test_notices_are_about_the_members_that_look_and_what_they_are_asked() -> No
     robots = {"kind": "ogbench"}
     assert picture_notice("vote:oracle|embedded", robots) == picture_notice("embedded", robots) != ""
     assert picture_notice("vote:oracle|reward", robots) == ""
+
+
+QUESTION = Prompt("hindsight", 3, "Done at the end: {mission}?", 9)
+
+
+def with_others(prompt: Prompt, *missions: str) -> Prompt:
+    return replace(prompt, others=OtherMissions(QUESTION, missions))
+
+
+def test_members_answer_about_other_missions_which_have_no_say_in_the_label(make_request) -> None:
+    a, b = Said("a", lambda _: (0.1, 0.2, 0.9, 0.8)), Said("b", lambda _: (0.3, 0.2, 0.7, None))
+    [score] = panel_of("vote:mean:hf:a|hf:b", a, b).score([make_request(1)], with_others(TWO, "eat", "sleep"))
+    assert score.answers == pytest.approx((0.2, 0.2, 0.8, 0.8)) and score.probability == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("scorer", ["vote:oracle|random:1", "cascade:oracle|random:1@0.5", "vote:random:1|random:0.9"])
+def test_controls_that_differ_in_their_answers_agree_about_other_missions(scorer: str, make_request) -> None:
+    request = replace(make_request(1, frames=0), ahead="red ball")
+    asked = with_others(TWO, "go to the red ball", "go to the blue ball")
+    [score] = make_scorer(scorer, ScorerOptions()).score([request], asked)
+    assert score.answers[-2] == 1.0 and {len(vote.answers) for vote in score.votes} == {len(score.answers)}
+    [alone] = make_scorer(scorer, ScorerOptions()).score([request], TWO)
+    assert (score.answers[:-2], score.probability) == (alone.answers, alone.probability)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from vlmrb.scoring.yes_no import (
     spelled_answer,
     unknown,
 )
-from vlmrb.types import Prompt
+from vlmrb.types import OtherMissions, Prompt
 
 LOGITS = st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=8)
 
@@ -287,3 +288,13 @@ def test_one_answer_lies_among_those_it_is_made_of(given_answers: list[float | N
         assert min(known) - 1e-12 <= found <= max(known) + 1e-12
     else:
         assert rule == "all" and min(known) >= threshold and None in given_answers
+
+
+@pytest.mark.parametrize("rule", ["any", "all", "mean"])
+def test_answers_about_other_missions_have_no_say_in_what_a_prompts_rule_makes_of_its_own(rule: str) -> None:
+    own = [Answer(0.2, -1.0, 1.0), Answer(0.6, 1.0, -1.0)]
+    prompt = Prompt("custom", 1, f"{rule} of\n- [3] Is it a key?\n- Is it a door?")
+    others = OtherMissions(Prompt("hindsight", 1, "Done: {mission}?"), ("eat", "sleep"))
+    for about_others in ([Answer(1.0, 1.0, -1.0), Answer(0.0, -1.0, 1.0)], [unknown("no idea")] * 2):
+        assert decide(own + about_others, replace(prompt, others=others), 0.5) == decide(own, prompt, 0.5)
+    assert replace(prompt, others=others).questions == ("Is it a key?", "Is it a door?", "Done: eat?", "Done: sleep?")

@@ -14,6 +14,7 @@ from vlmrb.analysis.phases import Phases
 from vlmrb.config import TrainConfig, defaults_of_run, replay_ratio, unread_settings
 from vlmrb.errors import shown
 from vlmrb.panels import reads_prompt, short_scorer
+from vlmrb.replay.hindsight import asks_in_words
 from vlmrb.replay.registry import replay_methods
 from vlmrb.types import LIVE, RunSummary
 
@@ -225,6 +226,8 @@ def method_of(run: RunSummary) -> Method:
     config = defaults | run.config
     method = replay_methods().get(run.replay)
     hindsight = [f"her {config['her']}"] if config["her"] != defaults["her"] else []
+    if asks_in_words(config["her"]) and run.scorer is not None and (method is None or not method.labels):
+        hindsight = [f"{hindsight[0]} by {short_scorer(run.scorer)}"]
     if method is None:
         return Method(run.env, run.algo, _label(run.replay, hindsight), branched)
     unread = {"prompt"} if run.scorer is not None and not reads_prompt(run.scorer) else set()
@@ -528,7 +531,7 @@ def _differing_settings(runs: list[MeasuredRun]) -> list[str]:
 
 
 def _unread(config: Mapping[str, Any]) -> set[str]:
-    return unread_settings(config["replay"], config["base"]) if config["replay"] in replay_methods() else set()
+    return unread_settings(config["replay"], config["base"], config["her"]) if config["replay"] in replay_methods() else set()
 
 
 def _counted(n: int, noun: str) -> str:

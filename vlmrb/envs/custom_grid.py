@@ -118,11 +118,11 @@ class _Reading(gym.Wrapper):
         if set(parts) <= {"image", "direction", "mission"} and _holds_cells(env, parts.get("image")):
             self._read, extras = self._cells(parts, full)
             shape = parts["image"].shape
-            length = int(np.prod(shape)) + len(extras)
+            length, mission = int(np.prod(shape)) + len(extras), MISSION_WORDS * ("mission" in parts)
             if has_own_codes():
-                self.layout = ObservationSpec("grid", (length,), "uint8", shape, extras)
+                self.layout = ObservationSpec("grid", (length,), "uint8", shape, extras, mission=mission)
             else:  # the network for grids knows MiniGrid's object types and colours only
-                self.layout = ObservationSpec("vector", (length,), "float32")
+                self.layout = ObservationSpec("vector", (length,), "float32", mission=mission)
             self.observation_space = gym.spaces.Box(0, 255, (length,), np.uint8)
         else:
             self._read = self._others(space)

@@ -1,4 +1,4 @@
-"""Who judges the goals that a run relabels its transitions with: found, and tried before the run is made."""
+"""Who judges the goals or missions that a run relabels its transitions with: found, and tried before the run is made."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import numpy as np
 
 from vlmrb.config import TrainConfig
 from vlmrb.envs.base import Environment, EnvStep
-from vlmrb.errors import ConfigError, EnvironmentFailedError
+from vlmrb.errors import ConfigError, EnvironmentFailedError, shown
+from vlmrb.panels import members_of
+from vlmrb.truths import accomplished
 from vlmrb.types import JudgeGoals
 
 
@@ -14,9 +16,17 @@ def judge_for(config: TrainConfig, env: Environment) -> JudgeGoals | None:
     """What a run asks about the goals that it relabels with; None if it relabels none.
 
     Raises:
-        ConfigError: it is to relabel goals, and the environment has none or does not say what reaching them is worth.
+        ConfigError: it is to relabel goals or missions, and the environment has none or does not say what reaching them is worth.
     """
     if config.hindsight is None:
+        return None
+    if config.hindsight.in_words:
+        if not env.observation_spec.mission:
+            raise ConfigError(
+                f"her: got {config.her!r}, but the agent sees no mission in {config.env}, so that it cannot be given another. "
+                "Choose an environment whose missions differ, such as BabyAI-GoToLocal-v0 or MiniGrid-Fetch-8x8-N3-v0, without "
+                "wrappers that hide the mission; or set her to off"
+            )
         return None
     if not env.observation_spec.goal:
         raise ConfigError(
@@ -31,6 +41,28 @@ def judge_for(config: TrainConfig, env: Environment) -> JudgeGoals | None:
             "what a step would have earned with another goal. Add it to the environment, or set her to off"
         )
     return judge
+
+
+def check_truth(config: TrainConfig, env: Environment) -> None:
+    """Check that `oracle` knows whether the present mission is accomplished, if a run is to ask it about others like it.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if not asks_oracle(config) or (getattr(env, "missions_are_acts", False) and accomplished(env.mission, "", ()) is not None):
+        return
+    raise ConfigError(
+        f"her: got {config.her!r}, but the scorer oracle cannot tell when a mission of {config.env} is accomplished, such as "
+        f"{shown(env.mission, 100)}. It can for BabyAI tasks to go to, pick up or open one thing, such as BabyAI-GoToLocal-v0, "
+        "and for MiniGrid-Fetch; for others give a scorer that looks at clips: embedded, hf:<hub id or folder> or "
+        "openai:<base-url>#<model>"
+    )
+
+
+def asks_oracle(config: TrainConfig) -> bool:
+    """Whether a run asks `oracle` about other missions."""
+    in_words = config.hindsight is not None and config.hindsight.in_words
+    return in_words and any(member.scorer == "oracle" for member in members_of(config.scorer or ""))
 
 
 def try_goals(judge: JudgeGoals, step: EnvStep) -> None:

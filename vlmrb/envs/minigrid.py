@@ -10,7 +10,9 @@ import gymnasium as gym
 import numpy as np
 from minigrid.core.constants import COLOR_NAMES, COLOR_TO_IDX, OBJECT_TO_IDX
 from minigrid.core.world_object import Ball, Box, Door, Floor, Goal, Key, Lava, Wall, WorldObj
+from minigrid.envs.babyai.core.roomgrid_level import RoomGridLevel
 from minigrid.envs.doorkey import DoorKeyEnv
+from minigrid.envs.fetch import FetchEnv
 from minigrid.minigrid_env import MiniGridEnv
 
 from vlmrb.envs.base import Action, EnvStep
@@ -86,6 +88,8 @@ class MiniGridEnvironment:
         self._mask = np.zeros((self._view, self._view), np.uint8)
         unwrapped.gen_obs = self._gen_obs  # the compiled view replaces MiniGrid's own
         limit_placements(unwrapped)
+        self.missions_are_acts = isinstance(unwrapped, RoomGridLevel | FetchEnv)
+        """Whether an episode whose mission is a single act succeeds with the step that does it (`vlmrb.truths.accomplished`)."""
         self.action_spec = ActionSpec(n=int(unwrapped.action_space.n))
         self.time_limit, self.notice = int(unwrapped.max_steps), ""
         self._any_step = success_step == "any"
@@ -100,8 +104,10 @@ class MiniGridEnvironment:
             "visuals": visuals,
         }
         width, height = (unwrapped.width, unwrapped.height) if self._full else (self._view, self._view)
-        extras = (4, CELL_VALUES[0], CELL_VALUES[1]) + (len(WORDS) + 2,) * MISSION_WORDS * self._reads_mission
-        self.observation_spec = ObservationSpec("grid", (width * height * 3 + len(extras),), "uint8", (width, height, 3), extras)
+        mission = MISSION_WORDS * self._reads_mission
+        extras = (4, CELL_VALUES[0], CELL_VALUES[1]) + (len(WORDS) + 2,) * mission
+        shape, cells = (width * height * 3 + len(extras),), (width, height, 3)
+        self.observation_spec = ObservationSpec("grid", shape, "uint8", cells, extras, mission=mission)
 
     @property
     def mission(self) -> str:

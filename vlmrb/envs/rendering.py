@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vlmrb.envs.minigrid_view import COLORS, OBJECTS, POSES, STATES, are_snapshots, lay_tiles, tile_keys
+from vlmrb.envs.minigrid_view import COLORS, HEADER, OBJECTS, POSES, STATES, are_snapshots, lay_tiles, tile_keys
 from vlmrb.errors import EnvironmentSetupError, StoreCorruptError
 from vlmrb.types import FrameRenderer
 
@@ -105,6 +105,22 @@ class MiniGridRenderer:
         keys = np.empty((len(snapshots), int(snapshots[0, 1]), int(snapshots[0, 0])), np.int64)
         tile_keys(snapshots, self.view_size, self.highlight, keys)
         return keys
+
+    def ahead(self, snapshot: np.ndarray) -> str:
+        """What the agent faces in a snapshot (uint8 [S]): colour and kind, such as 'red ball' or 'grey wall'.
+
+        Raises:
+            StoreCorruptError: this is no MiniGrid snapshot.
+        """
+        from minigrid.core.constants import DIR_TO_VEC, IDX_TO_COLOR, IDX_TO_OBJECT
+
+        self.tile_keys(snapshot[None])  # checks it
+        width, height, x, y, direction = (int(number) for number in snapshot[:HEADER])
+        x, y = x + int(DIR_TO_VEC[direction][0]), y + int(DIR_TO_VEC[direction][1])
+        if not (0 <= x < width and 0 <= y < height):
+            return ""
+        kind, color, _ = snapshot[-3 * width * height :].reshape(width, height, 3)[x, y]
+        return f"{IDX_TO_COLOR[int(color)]} {IDX_TO_OBJECT[int(kind)]}"
 
     def _draw_missing(self, keys: np.ndarray) -> None:
         needed = np.zeros(len(self._drawn), bool)

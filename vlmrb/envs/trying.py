@@ -12,7 +12,7 @@ from vlmrb.config import TrainConfig
 from vlmrb.envs.base import Environment
 from vlmrb.envs.checks import in_words
 from vlmrb.envs.factory import make_env
-from vlmrb.envs.judging import judge_for, try_goals
+from vlmrb.envs.judging import asks_oracle, check_truth, judge_for, try_goals
 from vlmrb.envs.play import check_play
 from vlmrb.envs.rendering import make_renderer
 from vlmrb.errors import EnvironmentSetupError
@@ -34,7 +34,8 @@ class TriedEnvironment:
 def what_is_tried(config: TrainConfig) -> tuple[Any, ...]:
     """The settings that decide what `try_env` does: configurations that have them in common need one trial."""
     own = (config.env, config.observation, config.visuals, config.transcript, config.success_return, config.success_step)
-    return (*own, config.play_steps > 0, config.hindsight is not None, _records_frames(config), _shows_frames(config))
+    hindsight = None if config.hindsight is None else config.hindsight.in_words
+    return (*own, config.play_steps > 0, hindsight, asks_oracle(config), _records_frames(config), _shows_frames(config))
 
 
 def try_env(config: TrainConfig) -> TriedEnvironment:
@@ -42,8 +43,8 @@ def try_env(config: TrainConfig) -> TriedEnvironment:
 
     Raises:
         EnvironmentSetupError: it cannot be created, or fails; the message has its error and the place in its code.
-        ConfigError: the run is to begin with scripted play or to relabel goals, and the environment has none; or its transcript
-            cannot be written.
+        ConfigError: the run is to begin with scripted play or to relabel goals or missions, and the environment has none, or
+            nobody can tell when they are reached; or its transcript cannot be written.
     """
     env = make_env(config)
     try:
@@ -51,6 +52,7 @@ def try_env(config: TrainConfig) -> TriedEnvironment:
             check_play(env)
         judge_for(config, env)
         _use(env, config)
+        check_truth(config, env)
         return TriedEnvironment(env.observation_spec, env.action_spec, env.render_spec, env.success_rule, env.mission)
     finally:
         with suppress(Exception):  # it works; how it ends does not matter

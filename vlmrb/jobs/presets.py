@@ -164,7 +164,7 @@ def matched_set(settings: Mapping[str, Any], variations: Sequence[Mapping[str, A
 
 
 def _config(values: dict[str, Any]) -> TrainConfig:
-    unread = unread_settings(str(values.get("replay", "vlm")), str(values.get("base", "uniform")))
+    unread = unread_settings(str(values.get("replay", "vlm")), str(values.get("base", "uniform")), values.get("her"))
     return make_config(**{name: value for name, value in values.items() if name not in unread})
 
 

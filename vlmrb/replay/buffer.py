@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from vlmrb.replay.hindsight import Held, Hindsight
 from vlmrb.replay.memory import aligned_zeros
 from vlmrb.replay.sampling import FEEDBACK, Added, Parts, Sampler, check_finite, ones
 from vlmrb.replay.upgrade import one_step_state
+from vlmrb.replay.words import HindsightInWords
 from vlmrb.types import ActionSpec, Batch, Feedback, ObservationSpec, Transition
 
 ADDED_AT_ONCE = 4_096
@@ -21,6 +22,8 @@ SAMPLER_BYTES = 64
 
 ACHIEVED_GOALS = "achieved_goals"
 """Name of the achieved goals in the buffer's state, which only a task with goals has."""
+
+_IN_WORDS = "in_words."  # before the names of what hindsight in words saves
 
 _STORED = ("actions", "observations", "terminated", "rewards", "episodes", "next_observations")
 
@@ -42,7 +45,7 @@ class ReplayBuffer:
         gamma: discount per step.
         action_shape: () for discrete actions.
         action_dtype: 'int64' for discrete actions.
-        hindsight: replaces goals in drawn batches, if the task has any; None to draw what is stored.
+        hindsight: replaces goals or missions in drawn batches, if the task has any; None to draw what is stored.
     """
 
     def __init__(
@@ -57,7 +60,7 @@ class ReplayBuffer:
         gamma: float = 0.99,
         action_shape: tuple[int, ...] = (),
         action_dtype: str = "int64",
-        hindsight: Hindsight | None = None,
+        hindsight: Hindsight | HindsightInWords | None = None,
     ) -> None:
         from vlmrb.replay import kernels
 
@@ -75,6 +78,7 @@ class ReplayBuffer:
         self._item_steps = np.zeros(capacity, np.int32)  # number of the step in its episode
         self._achieved = np.zeros((capacity, spec.goal), np.float32)  # goals that the steps reached; apart, as few draws ask
         self._hindsight = hindsight
+        self.in_words = hindsight if isinstance(hindsight, HindsightInWords) else None
         self._episodes = np.arange(n_envs)  # int64 [E], the episode that each environment is in
         self._steps = np.zeros(n_envs, np.int64)  # int64 [E], steps of it so far
         self._next_episode = n_envs
@@ -86,8 +90,13 @@ class ReplayBuffer:
     def __len__(self) -> int:
         return min(self.next_item_id, self.capacity)
 
-    def add(self, transition: Transition) -> np.ndarray:
-        """Store one step of all environments and return its item ids, int64 [E]."""
+    def add(self, transition: Transition, missions: Sequence[str] = ()) -> np.ndarray:
+        """Store one step of all environments and return its item ids, int64 [E].
+
+        Args:
+            transition: the step.
+            missions: what each environment's episode is about [E]; read by hindsight in words.
+        """
         item_ids = np.arange(self.next_item_id, self.next_item_id + self._n_envs)
         slots = item_ids % self.capacity
         items = self._items
@@ -100,6 +109,8 @@ class ReplayBuffer:
         self._item_steps[slots] = self._steps
         if self._has_goals:
             self._achieved[slots] = transition.achieved_goal
+        if self.in_words is not None:
+            self.in_words.added(slots, missions, transition.observation)
         self.next_item_id += self._n_envs
         ended = transition.terminated | transition.truncated
         if hasattr(self.sampler, "add"):
@@ -137,7 +148,8 @@ class ReplayBuffer:
     def sample(self, batch_size: int, score: Callable[[Batch], np.ndarray] | None = None) -> Batch:
         """Draw a batch with the sampler's distribution; the buffer must not be empty.
 
-        With hindsight, some of its items have other goals than those that are stored. A sampler looks at items as stored.
+        With hindsight, some of its items have other goals or missions than those that are stored. A sampler looks at items as
+        stored.
 
         Args:
             score: gives the TD errors (float32 [N]) of a batch, for samplers that look at items before they choose.
@@ -169,8 +181,13 @@ class ReplayBuffer:
 
     @property
     def relabelled(self) -> np.ndarray | None:
-        """Which items of the last batch got another goal in hindsight, bool [B]; None without hindsight."""
+        """Which items of the last batch got another goal or mission in hindsight, bool [B]; None without hindsight."""
         return None if self._hindsight is None else self._hindsight.relabelled
+
+    def accomplish(self, item_id: int, mission: str) -> None:
+        """This item's step has accomplished a mission, for hindsight in words; an item that is overwritten is passed over."""
+        if self.in_words is not None and self.holds(np.array([item_id]))[0]:
+            self.in_words.accomplish(item_id % self.capacity, mission)
 
     def look_up(self, item_ids: np.ndarray) -> tuple[Batch, Parts]:
         """Items that the buffer holds (int64 [N]) as a batch with weights 1, and the chances of one draw to choose each."""
@@ -241,6 +258,8 @@ class ReplayBuffer:
         state |= {"steps": self._item_steps[:size], "next_item_id": self.next_item_id, "next_episode": self._next_episode}
         state |= {"open_episodes": self._episodes, "open_steps": self._steps}
         state |= {ACHIEVED_GOALS: self._achieved[:size]} if self._has_goals else {}
+        if self.in_words is not None:
+            state |= {f"{_IN_WORDS}{name}": value for name, value in self.in_words.state_dict(size).items()}
         if hasattr(self.sampler, "state_dict"):
             for name, value in self.sampler.state_dict().items():
                 state[f"sampler.{name}"] = value[:size] if isinstance(value, np.ndarray) else value
@@ -258,9 +277,14 @@ class ReplayBuffer:
         self._item_steps[: len(self)] = state["steps"]
         if self._has_goals:
             self._achieved[: len(self)] = state[ACHIEVED_GOALS]
+        if self.in_words is not None:
+            self.in_words.load_state_dict(_prefixed(state, _IN_WORDS))
         if sampler and hasattr(self.sampler, "load_state_dict"):
-            prefix = "sampler."
-            self.sampler.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+            self.sampler.load_state_dict(_prefixed(state, "sampler."))
+
+
+def _prefixed(state: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 def bytes_per_item(observations: ObservationSpec, actions: ActionSpec) -> int:

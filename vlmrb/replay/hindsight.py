@@ -26,9 +26,13 @@ import numpy as np
 from vlmrb.types import Batch, JudgeGoals
 
 STRATEGIES = ("future", "final", "episode")
-MAX_K = 16
+WORDS = "words"
+MAX_K, MAX_OTHERS = 16, 15
 OFF = "off"
-FORM = f"{OFF}, or future:K, final:K or episode:K with K from 1 to {MAX_K}, such as future:4"
+FORM = (
+    f"{OFF}, or future:K, final:K or episode:K with K from 1 to {MAX_K}, such as future:4, or {WORDS}:K with K from 1 to "
+    f"{MAX_OTHERS}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +40,8 @@ class Relabelling:
     """How goals are replaced.
 
     Attributes:
-        strategy: where the new ones come from, of STRATEGIES.
-        k: new goals per old one, 1 to MAX_K.
+        strategy: where the new ones come from, of STRATEGIES; or WORDS, for missions (`vlmrb.replay.words`).
+        k: new goals per old one, 1 to MAX_K; of WORDS, how many missions a clip is asked about, 1 to MAX_OTHERS.
     """
 
     strategy: str
@@ -53,8 +57,8 @@ class Relabelling:
         words = text.strip() if isinstance(text, str) else ""
         if words == OFF:
             return None
-        found = re.fullmatch(rf"({'|'.join(STRATEGIES)}):([0-9]{{1,3}})", words)
-        if found is None or not 1 <= int(found[2]) <= MAX_K:
+        found = re.fullmatch(rf"({'|'.join((*STRATEGIES, WORDS))}):([0-9]{{1,3}})", words)
+        if found is None or not 1 <= int(found[2]) <= (MAX_OTHERS if found[1] == WORDS else MAX_K):
             raise ValueError(f"allowed: {FORM}")
         return cls(found[1], int(found[2]))
 
@@ -62,9 +66,23 @@ class Relabelling:
         return f"{self.strategy}:{self.k}"
 
     @property
+    def in_words(self) -> bool:
+        """Whether missions are replaced, as a scorer says that they were accomplished."""
+        return self.strategy == WORDS
+
+    @property
     def share(self) -> float:
-        """The probability that an item's goal is replaced."""
-        return self.k / (self.k + 1)
+        """The probability that an item's goal or mission is replaced.
+
+        Of missions it is one half, however many are asked about: what failed for an item's own mission has to stay in the
+        batches, or the network takes for granted that whatever the agent does is what it was asked for.
+        """
+        return 0.5 if self.in_words else self.k / (self.k + 1)
+
+
+def asks_in_words(her: Any) -> bool:
+    """Whether this value of `her` means hindsight in words, which asks a scorer; of wrong values, whether it seems to."""
+    return str(her).partition(":")[0].strip() == WORDS
 
 
 class Held(NamedTuple):

@@ -197,6 +197,48 @@ def hindsight_returns(rewards, reached, firsts, powers):  # type: ignore[no-unty
 
 
 @njit(cache=True)
+def missions_ahead(words, accomplished, slots, next_item_id, n_envs, boundary, points, share):  # type: ignore[no-untyped-def]
+    """For each slot a mission that its own step or a later one of its episode has accomplished, each such step alike.
+
+    Args:
+        words, slots, next_item_id, n_envs, boundary: as for `n_step_transitions`.
+        accomplished: number of the mission that a step accomplished, or −1, int16 [capacity].
+        points: float64 [2, B] in [0, 1): below `share`, an item takes another mission; which one.
+
+    Returns:
+        int64 [B] each: the mission's number, −1 where an item keeps its own; the slot of the first step from the item's own on
+        that accomplished it; how many steps ahead that is.
+    """
+    capacity, episodes, episode_at = len(words), words.view(np.int32), boundary - 1
+    newest_slot = (next_item_id - 1) % capacity
+    numbers = np.full(len(slots), -1, np.int64)
+    ends, ahead = np.zeros(len(slots), np.int64), np.zeros(len(slots), np.int64)
+    for i in range(len(slots)):
+        if points[0, i] >= share:
+            continue
+        age = newest_slot - slots[i]  # steps of all environments since this one
+        if age < 0:
+            age += capacity
+        episode, most, slot, steps, marks = episodes[slots[i], episode_at], age // n_envs, slots[i], 0, 0
+        while steps <= most and episodes[slot, episode_at] == episode:
+            marks += accomplished[slot] >= 0
+            steps += 1
+            slot = (slot + n_envs) % capacity
+        if marks == 0:
+            continue
+        passed, slot = int(points[1, i] * marks), slots[i]  # marks before the chosen one
+        while accomplished[slot] < 0 or passed > 0:
+            passed -= accomplished[slot] >= 0
+            slot = (slot + n_envs) % capacity
+        numbers[i], slot = accomplished[slot], slots[i]
+        while accomplished[slot] != numbers[i]:
+            ahead[i] += 1
+            slot = (slot + n_envs) % capacity
+        ends[i] = slot
+    return numbers, ends, ahead
+
+
+@njit(cache=True)
 def copy_words(source, into):  # type: ignore[no-untyped-def]
     """The first words of `source`, as many as `into` takes; a loop from 0 on, which the compiler turns into wide moves."""
     for j in range(len(into)):

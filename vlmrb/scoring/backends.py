@@ -10,7 +10,15 @@ from typing import Any
 from vlmrb.config import DEFAULT_FRAMES, TrainConfig
 from vlmrb.errors import ScorerSetupError, shown
 from vlmrb.panels import Member, parse_panel, with_members
-from vlmrb.scoring.control_scorers import ControlScorer, at_random, holds_progress, holds_reward, keeps_progress
+from vlmrb.scoring.control_scorers import (
+    ControlScorer,
+    at_random,
+    done_at_random,
+    holds_progress,
+    holds_reward,
+    keeps_progress,
+    truly_done,
+)
 from vlmrb.scoring.embedded import ROBOTS, embedded_folder, fit_to_pictures
 from vlmrb.scoring.panel import PanelScorer
 from vlmrb.scoring.prompts import find_preset, known_presets
@@ -124,12 +132,13 @@ def make_scorer(scorer: str, options: ScorerOptions) -> ClipScorer:
         return PanelScorer(scorer, panel, options.threshold, make, frames or DEFAULT_FRAMES)
     kind, _, rest = scorer.partition(":")
     if kind == "oracle":
-        return ControlScorer("oracle", keeps_progress if options.net_progress else holds_progress, options.threshold)
+        return ControlScorer("oracle", keeps_progress if options.net_progress else holds_progress, options.threshold, truly_done)
     if kind == "reward":
         return ControlScorer("reward", holds_reward, options.threshold)
     if kind == "random":
         rate = _positive_rate(rest)
-        return ControlScorer(f"random:{rate:g}", at_random(rate, options.seed), options.threshold)
+        chance = at_random(rate, options.seed), options.threshold, done_at_random(rate, options.seed)
+        return ControlScorer(f"random:{rate:g}", *chance)
     if kind in ("hf", "embedded"):
         from vlmrb.scoring.hf import HFScorer
 

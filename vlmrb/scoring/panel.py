@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,7 +36,8 @@ class PanelScorer:
     after a rest (`REST`), or before that if nobody else answers. The same goes for one whose server is down when it is created.
 
     Where the members do not all answer the same number of questions (`oracle` has an answer for each kind of progress, other
-    controls have one), what each says of the clip as a whole is combined, and the score has one answer.
+    controls have one), what each says of the clip as a whole is combined, and the score has one answer. Those about other
+    missions, which all members are asked, follow it.
 
     Attributes:
         parts: number of its members.
@@ -83,9 +86,10 @@ class PanelScorer:
         if not requests:
             return []
         counts = {voter.questions(prompt) for voter in self._voters}
-        count = counts.pop() if len(counts) == 1 else None
+        others = 0 if prompt.others is None else len(prompt.others.missions)
+        wanted = _Wanted(counts.pop() if len(counts) == 1 else None, others)
         ask = self._ask_in_turn if self._panel.rule == "cascade" else self._ask_all
-        votes = ask(requests, prompt, count)
+        votes = ask(requests, prompt, wanted)
         failed = [voter.failure for voter in self._voters if voter.failure]
         if len(failed) == len(self._voters):
             raise ScorerError(f"scorer {self._scorer}: no member answers: {'; '.join(failed)}")
@@ -96,27 +100,27 @@ class PanelScorer:
         for backend in self._backends.values():
             backend.close()
 
-    def _ask_all(self, requests: list[ScoringRequest], prompt: Prompt, count: int | None) -> list[list[Vote]]:
+    def _ask_all(self, requests: list[ScoringRequest], prompt: Prompt, wanted: _Wanted) -> list[list[Vote]]:
         """Each clip's votes."""
         resting = [voter for voter in self._voters if voter.rests]
-        heard = {voter: voter.ask(requests, prompt, count) for voter in self._voters if voter not in resting}
+        heard = {voter: voter.ask(requests, prompt, wanted) for voter in self._voters if voter not in resting}
         alone = all(voter.failure for voter in heard)
-        heard |= {voter: voter.ask(requests, prompt, count) if alone else voter.missing(requests, count) for voter in resting}
+        heard |= {voter: voter.ask(requests, prompt, wanted) if alone else voter.missing(requests, wanted) for voter in resting}
         return [list(of_clip) for of_clip in zip(*(heard[voter] for voter in self._voters), strict=True)]
 
-    def _ask_in_turn(self, requests: list[ScoringRequest], prompt: Prompt, count: int | None) -> list[list[Vote]]:
+    def _ask_in_turn(self, requests: list[ScoringRequest], prompt: Prompt, wanted: _Wanted) -> list[list[Vote]]:
         """Each clip's votes: that of the small member and, if it is in doubt, that of the large one."""
         small, large = self._voters
         rested = small.rests
-        firsts = small.missing(requests, count) if rested else small.ask(requests, prompt, count)
+        firsts = small.missing(requests, wanted) if rested else small.ask(requests, prompt, wanted)
         doubtful = [at for at, vote in enumerate(firsts) if in_doubt(vote.answers, self._panel.doubt, self._threshold)]
         seconds: dict[int, Vote] = {}
         if doubtful:
             asked = [requests[at] for at in doubtful]
-            said = large.missing(asked, count) if large.rests and not small.failure else large.ask(asked, prompt, count)
+            said = large.missing(asked, wanted) if large.rests and not small.failure else large.ask(asked, prompt, wanted)
             seconds = dict(zip(doubtful, said, strict=True))
             if rested and large.failure:
-                firsts = small.ask(requests, prompt, count)
+                firsts = small.ask(requests, prompt, wanted)
         return [[vote, seconds[at]] if at in seconds else [vote] for at, vote in enumerate(firsts)]
 
     def _as_score(self, request: ScoringRequest, votes: Sequence[Vote], prompt: Prompt) -> ClipScore:
@@ -181,6 +185,17 @@ class _Absent:
             self._backend.close()
 
 
+class _Wanted(NamedTuple):
+    """Number of answers that a vote has: to the prompt's questions, None for one about the clip as a whole; then to others."""
+
+    own: int | None
+    others: int
+
+    @property
+    def total(self) -> int:
+        return (self.own or 1) + self.others
+
+
 class _Voter:
     """A member with its back end.
 
@@ -204,10 +219,10 @@ class _Voter:
         return time.monotonic() < self._rests_until
 
     def questions(self, prompt: Prompt) -> int:
-        """Number of answers that it gives about a clip."""
+        """Number of answers that it gives about a clip, without those about other missions."""
         if self.member.is_control:
             return len(PROGRESS_KINDS) if self.member.scorer == "oracle" else 1
-        return len((self._prompt or prompt).questions)
+        return len((self._prompt or replace(prompt, others=None)).questions)
 
     def look(self, request: ScoringRequest) -> ScoringRequest:
         """The request with this member's frames alone, of those that were drawn for all."""
@@ -215,35 +230,36 @@ class _Voter:
         if request.transcript or indices == request.frame_indices or not set(indices) <= set(request.frame_indices):
             return request
         rows = np.searchsorted(request.frame_indices, indices) if indices else np.zeros(0, np.int64)
-        return ScoringRequest(request.clip, request.frames[rows], indices)
+        return replace(request, frames=request.frames[rows], frame_indices=indices)
 
-    def ask(self, requests: list[ScoringRequest], prompt: Prompt, count: int | None) -> list[Vote]:
-        """Its votes, one per request, with `count` answers each, or with one about the whole clip if that is None.
+    def ask(self, requests: list[ScoringRequest], prompt: Prompt, wanted: _Wanted) -> list[Vote]:
+        """Its votes, one per request, with as many answers as are wanted.
 
         If it fails, they have no answers, and `failure` says why.
         """
         started = time.monotonic()
         try:
-            asked = self._prompt or prompt
+            asked = prompt if self._prompt is None else replace(self._prompt, others=prompt.others)
             scores = checked(self._backend.score([self.look(request) for request in requests], asked), len(requests), asked)
         except ScorerError as error:
             self.failure = str(error) or type(error).__name__
             now = time.monotonic()
             self._rests_until = now + REST * (now - started)
-            return self.missing(requests, count)
+            return self.missing(requests, wanted)
         self.failure, self._rests_until = "", 0.0
         self.revision = scores[-1].revision
         latency_s = (time.monotonic() - started) / len(scores)
-        return [self._vote(score, count, latency_s) for score in scores]
+        return [self._vote(score, wanted, latency_s) for score in scores]
 
-    def missing(self, requests: Sequence[ScoringRequest], count: int | None) -> list[Vote]:
+    def missing(self, requests: Sequence[ScoringRequest], wanted: _Wanted) -> list[Vote]:
         """Votes without answers."""
-        return [Vote(str(self.member), (None,) * (count or 1), 0.0, self.failure)] * len(requests)
+        return [Vote(str(self.member), (None,) * wanted.total, 0.0, self.failure)] * len(requests)
 
-    def _vote(self, score: ClipScore, count: int | None, latency_s: float) -> Vote:
-        if count is None:
-            return Vote(str(self.member), (score.probability,), latency_s, score.error if score.probability is None else "")
-        if len(score.answers) != count:
-            error = f"it gave {len(score.answers)} answers to {count} questions"
-            return Vote(str(self.member), (None,) * count, latency_s, error)
+    def _vote(self, score: ClipScore, wanted: _Wanted, latency_s: float) -> Vote:
+        if wanted.own is None:
+            answers = (score.probability, *score.answers[len(score.answers) - wanted.others :])
+            return Vote(str(self.member), answers, latency_s, score.error if score.probability is None else "")
+        if len(score.answers) != wanted.total:
+            error = f"it gave {len(score.answers)} answers to {wanted.total} questions"
+            return Vote(str(self.member), (None,) * wanted.total, latency_s, error)
         return Vote(str(self.member), score.answers, latency_s, score.error)

@@ -25,7 +25,17 @@ from vlmrb import errors
 from vlmrb.errors import ScorerDiedError, ScorerError
 from vlmrb.scoring.reasons import UnknownAnswers, checked, silent_members
 from vlmrb.scoring.transcripts import spell_out
-from vlmrb.types import Clip, ClipScore, ClipScorer, FrameRenderer, Prompt, ScoringRequest, TextRenderer
+from vlmrb.types import (
+    Clip,
+    ClipScore,
+    ClipScorer,
+    FrameRenderer,
+    LooksAhead,
+    OtherMissions,
+    Prompt,
+    ScoringRequest,
+    TextRenderer,
+)
 
 STARTS = 4
 """Tries per batch, each in a new process after the last one died, before scoring fails."""
@@ -65,7 +75,11 @@ class ScoringWorker:
         start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:
         self._recipe = (make_backend, make_renderer)
-        self._prompt, self._batch_size, self._queue_size = prompt, batch_size, queue_size
+        self._prompt, self._batch_size, self._queue_size = (
+            prompt,
+            batch_size,
+            queue_size,
+        )  # the prompt with other missions, if any
         self._hang_timeout_s, self._start_timeout_s = hang_timeout_s, start_timeout_s
         self._parts = 1  # of the back end: members that are asked one after another
         self._waiting: deque[tuple[Clip, Prompt]] = deque()
@@ -117,8 +131,10 @@ class ScoringWorker:
         """Use this prompt for clips submitted from now on."""
         self._prompt = prompt
 
-    def submit(self, clip: Clip) -> None:
-        """Queue a clip without waiting."""
+    def submit(self, clip: Clip, others: OtherMissions | None = None) -> None:
+        """Queue a clip without waiting; clips that follow each other with the same other missions may become one batch."""
+        if self._prompt.others != others:
+            self._prompt = replace(self._prompt, others=others)
         with self._changed:
             if self._failure is not None:
                 self._unscored.append(clip.clip_id)
@@ -316,6 +332,8 @@ def _score(backend: ClipScorer, renderer: FrameRenderer, clips: list[Clip], prom
     started = time.perf_counter()
     samplings = getattr(backend, "samplings", (backend.frames_per_clip,))
     requests = [make_request(clip, renderer, *samplings) for clip in clips]
+    if prompt.others is not None and isinstance(renderer, LooksAhead):
+        requests = [replace(request, ahead=renderer.ahead(request.clip.snapshots[-1])) for request in requests]
     scores = _answer(backend, requests, prompt)
     latency_s = (time.perf_counter() - started) / len(clips)
     return [replace(score, latency_s=latency_s) for score in scores]
@@ -324,7 +342,7 @@ def _score(backend: ClipScorer, renderer: FrameRenderer, clips: list[Clip], prom
 def _answer(backend: ClipScorer, requests: list[ScoringRequest], prompt: Prompt) -> list[ClipScore]:
     """Ask about all clips at once, or, if the prompt has a placeholder, about those of one mission at a time."""
     if not prompt.needs_mission:
-        return checked(backend.score(requests, prompt), len(requests), prompt)
+        return [_apart(score, prompt) for score in checked(backend.score(requests, prompt), len(requests), prompt)]
     by_mission: dict[str, list[int]] = {}
     for index, request in enumerate(requests):
         by_mission.setdefault(request.clip.mission, []).append(index)
@@ -332,9 +350,44 @@ def _answer(backend: ClipScorer, requests: list[ScoringRequest], prompt: Prompt)
     for mission, indices in by_mission.items():
         asked = prompt.filled(mission)
         scores = checked(backend.score([requests[index] for index in indices], asked), len(indices), asked)
-        for index, score in zip(indices, scores, strict=True):
+        for index, each in zip(indices, scores, strict=True):
+            score = _apart(each, prompt)
             found[index] = score if score.prompt_id is None else replace(score, asked=asked.text)  # control scorers read none
     return [found[index] for index in range(len(requests))]
+
+
+def _apart(score: ClipScore, prompt: Prompt) -> ClipScore:
+    """The score of the prompt's own questions, with the answers about other missions as a score of their own."""
+    if prompt.others is None:
+        return score
+    count = len(prompt.others.missions)
+    own, others = score.answers[:-count], score.answers[-count:]
+    logits = score.logits[-count:]
+    alone = logits[0] if len(logits) == 1 else (None, None)
+    missing = others.count(None)
+    aside = ClipScore(
+        score.clip_id,
+        max((answer for answer in others if answer is not None), default=None),
+        *alone,
+        score.threshold,
+        score.scorer,
+        score.model,
+        score.revision,
+        prompt.others.question.prompt_id,
+        score.frame_indices,
+        error=f"{missing} of {count} questions about other missions have no usable answer" if missing else "",
+        answers=others,
+        asked="\n".join(f"- {question}" for question in prompt.others.questions),
+        logits=logits if count > 1 else (),
+        votes=tuple(replace(vote, answers=vote.answers[-count:]) for vote in score.votes),
+    )
+    return replace(
+        score,
+        answers=own,
+        logits=score.logits[:-count] if len(own) > 1 else (),
+        votes=tuple(replace(vote, answers=vote.answers[:-count]) for vote in score.votes),
+        others=aside,
+    )
 
 
 def make_request(clip: Clip, renderer: FrameRenderer, *frames_per_clip: int) -> ScoringRequest:

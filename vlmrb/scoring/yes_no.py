@@ -65,7 +65,7 @@ def decide(answers: Sequence[Answer], prompt: Prompt, threshold: float) -> Answe
     'mean' the mean of the known ones by weight, which has no logits.
 
     Args:
-        answers: one per question, at least one.
+        answers: one per question, at least one, and then those about other missions, which are left out.
         prompt: its rule and weights; a question of weight 0 is left out. Ignored if there is one answer.
         threshold: the label is yes if P(yes) ≥ threshold.
 
@@ -73,6 +73,8 @@ def decide(answers: Sequence[Answer], prompt: Prompt, threshold: float) -> Answe
         that answer, with an error that says which questions have none; unknown if none has an answer, or if with 'all' those
         without one would decide.
     """
+    if prompt.others is not None:
+        answers = answers[: -len(prompt.others.missions)]
     weights = prompt.weights if len(prompt.weights) == len(answers) else (1.0,) * len(answers)
     asked = [(number, *pair) for number, pair in enumerate(zip(answers, weights, strict=True), 1) if pair[1] > 0.0]
     known = [(answer.probability, weight, answer) for _, answer, weight in asked if answer.probability is not None]

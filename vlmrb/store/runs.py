@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, exis
 
 from vlmrb.errors import NotFoundError, RunBusyError
 from vlmrb.panels import listed_scorer
+from vlmrb.replay.hindsight import asks_in_words
 from vlmrb.replay.registry import replay_methods
 from vlmrb.store import tables as t
 from vlmrb.store.batches import delete_some, in_batches
@@ -314,9 +315,13 @@ def default_name(config: dict[str, Any]) -> str:
     """A name such as 'DoorKey-8x8 dqn vlm(oracle) s0'; '+play' if the run starts with scripted play."""
     env = str(config.get("env", "run")).removeprefix("MiniGrid-").removesuffix("-v0")
     method = replay_methods().get(config.get("replay", ""))
-    details = [listed_scorer(config["scorer"])] if method is not None and method.labels and config.get("scorer") else []
+    scorer = listed_scorer(config["scorer"]) if config.get("scorer") else ""
+    labels = method is not None and method.labels
+    details = [scorer] if labels and scorer else []
     details += [f"base {config['base']}"] if config.get("base", "uniform") != "uniform" else []
     details += [f"her {config['her']}"] if config.get("her", "off") != "off" else []
+    if asks_in_words(config.get("her")) and scorer and not labels:
+        details[-1] += f" by {scorer}"
     words = f"({', '.join(details)})" if details else ""
     play = " +play" if config.get("play_steps") else ""
     return f"{env} {config.get('algo', '')} {config.get('replay', '')}{words}{play} s{config.get('seed', 0)}"

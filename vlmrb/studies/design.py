@@ -359,7 +359,7 @@ def _refuse_unread(design: Design, settings: Mapping[str, Any], arm: str, own: M
     """An arm that sets what its replay method does not read is a mistake; a setting shared by all arms is not."""
     merged = {**design.settings, **settings, **design.trunk, **own}
     try:
-        unread = unread_settings(str(merged.get("replay", "vlm")), str(merged.get("base", "uniform")))
+        unread = unread_settings(str(merged.get("replay", "vlm")), str(merged.get("base", "uniform")), merged.get("her"))
     except VlmrbError:
         return  # the configuration says so in its own words
     if wrong := sorted(unread & set(own)):

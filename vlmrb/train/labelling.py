@@ -27,7 +27,7 @@ from vlmrb.replay.sampling import check_finite
 from vlmrb.scoring import ScorerOptions, ScoringWorker, make_scorer, picture_notice, prompt_notice
 from vlmrb.scoring.yes_no import Answer, decide
 from vlmrb.store import RunWriter, Store
-from vlmrb.types import Clip, ClipReplay, ClipScore, Prompt, RunCounters
+from vlmrb.types import CLIPS_PER_RUN, Clip, ClipReplay, ClipScore, OtherMissions, Prompt, RunCounters
 
 FINAL_SCORES_S = 120.0
 """Seconds that a finished run waits for the scores of its last clips."""
@@ -47,6 +47,7 @@ class Labelling:
         agent: gives their TD errors.
         writer: stores clips and scores.
         counters, metrics: updated as clips and scores arrive.
+        question: the stored question about other missions, for hindsight in words; None for none.
 
     Raises:
         ScorerError: the scorer cannot be created.
@@ -62,10 +63,12 @@ class Labelling:
         writer: RunWriter,
         counters: Counters,
         metrics: MeanMetrics,
+        question: Prompt | None = None,
     ) -> None:
         self._config, self._buffer, self._agent, self._writer = config, buffer, agent, writer
         self._counters, self._metrics = counters, metrics
-        self.prompt = prompt
+        self.prompt, self._question = prompt, question
+        self._asked: dict[str, str] = {}  # missions, by what is asked about them
         self.rule = LabelRule.of(config)
         self.ruling = Ruling(Curriculum.parse(config.curriculum))
         """Which question of the prompt rules; of a control scorer, which of its answers."""
@@ -99,7 +102,14 @@ class Labelling:
         if self._config.keep_clips:
             self._writer.add_clip(clip)
         if self.worker is not None:
-            self.worker.submit(clip)
+            self.worker.submit(clip, self._others(clip))
+
+    def _others(self, clip: Clip) -> OtherMissions | None:
+        """The missions that a clip is asked about besides its own."""
+        if self._question is None or self._buffer.in_words is None:
+            return None
+        missions = self._buffer.in_words.others(clip.clip_id % CLIPS_PER_RUN)
+        return OtherMissions(self._question, missions) if missions else None
 
     def drain(self) -> list[tuple[Clip, ClipScore]]:
         """Return the scores that have arrived; with sync_scoring, wait for all of them.
@@ -143,7 +153,8 @@ class Labelling:
             assert self._store is not None
             with suppress(NotFoundError):  # its run was rolled back, or the store is an older copy
                 try:
-                    worker.submit(self._store.load_clip(self._earlier[0]))
+                    clip = self._store.load_clip(self._earlier[0])
+                    worker.submit(clip, self._others(clip))
                 except StoreBusyError:
                     return
             self._earlier.popleft()
@@ -204,12 +215,31 @@ class Labelling:
     def apply(self, clip: Clip, score: ClipScore) -> int:
         """Give the clip's items the priorities that its labels lead to, and those of earlier clips if these change theirs.
 
+        Its last item gets the mission that it has most surely accomplished, of the others that were asked about.
+
         Returns:
             How many of the clip's items had already been overwritten.
         """
         for item_ids, priorities in self.rule.apply(clip.env_index, clip.episode, clip.item_ids, self.labels_of(score)):
             self._buffer.apply_label(item_ids, priorities)
+        if score.others is not None and (mission := self._accomplished(clip, score.others)):
+            self._buffer.accomplish(clip.end_step, mission)
         return int((~self._buffer.holds(clip.item_ids)).sum())
+
+    def _accomplished(self, clip: Clip, others: ClipScore) -> str:
+        """The mission with the most certain yes, the first of several; '' without a yes. The clip's own does not count."""
+        said = zip(replace(self.prompt, text=others.asked).questions, others.answers, strict=False)
+        yes = {mission: answer for question, answer in said if answer is not None and (mission := self._mission_in(question))}
+        yes = {mission: answer for mission, answer in yes.items() if answer >= others.threshold and mission != clip.mission}
+        return max(yes, key=lambda mission: yes[mission], default="")
+
+    def _mission_in(self, question: str) -> str:
+        """The mission that a question is about; '' if it is none of those that are kept."""
+        assert self._buffer.in_words is not None
+        texts = self._buffer.in_words.missions.texts
+        if self._question is not None and len(self._asked) < len(texts):
+            self._asked = {self._question.filled(mission).text: mission for mission in texts}
+        return self._asked.get(question, "")
 
     def record(self, scored: list[tuple[Clip, ClipScore]], stale: list[int]) -> None:
         """Count and store scores that have been applied, with the clips' current replay statistics.
@@ -224,8 +254,11 @@ class Labelling:
             self._count(score, missed)
             self._metrics.add("scoring/latency_s", score.latency_s)
             self._compare(clip, score)
+            if score.others is not None and (known := [label for label in score.others.labels if label is not None]):
+                self._metrics.add("scoring/other_missions", sum(known) / len(known))
             if self._config.keep_clips:
-                self._writer.add_score(score)
+                for each in filter(None, (score.others, score)):  # the last one is the clip's newest
+                    self._writer.add_score(each)
         if self._config.keep_clips:
             for replay in replay_of([clip for clip, _ in scored], self._buffer, self._agent):
                 self._writer.add_clip_replay(replay)
@@ -255,9 +288,11 @@ class Labelling:
             self.worker.set_prompt(prompt)
 
     def _notice(self) -> str:
-        return self._pictures or (
-            "" if self._config.scorer is None else prompt_notice(self._config.scorer, self.prompt.filled(""))
-        )
+        scorer = self._config.scorer
+        if scorer is None or self._pictures:
+            return self._pictures
+        notices = (prompt_notice(scorer, prompt.filled("")) for prompt in (self.prompt, self._question) if prompt is not None)
+        return ". ".join(dict.fromkeys(filter(None, notices)))
 
     @property
     def pending(self) -> list[int]:
@@ -296,11 +331,14 @@ class Labelling:
         self._store = store
         missing = 0
         for clip_id in clip_ids:
-            scores = [score for score in store.scores(clip_id) if score.scorer == self._config.scorer]
+            stored = [score for score in store.scores(clip_id) if score.scorer == self._config.scorer]
+            about = None if self._question is None else self._question.prompt_id
+            others = [score for score in stored if about is not None and score.prompt_id == about]
+            scores = [score for score in stored if score not in others]
             try:
                 if scores:
-                    clip = store.load_clip(clip_id)
-                    self._count(scores[-1], self.apply(clip, scores[-1]))
+                    clip, score = store.load_clip(clip_id), replace(scores[-1], others=others[-1] if others else None)
+                    self._count(score, self.apply(clip, score))
                 else:
                     self._earlier.append(store.clip(clip_id).clip_id)
             except NotFoundError:

@@ -46,6 +46,9 @@ LABELS = (
 )
 """Settings that decide labels and what they lead to."""
 
+ACCOMPLISHED = ("scorer", "threshold", "scorer_frames", "her_question")
+"""Settings that decide which missions were accomplished, as far as the scorer says."""
+
 _LAMBDA = ("lambda_max", "lambda_warmup", "lambda_from", "lambda_falls")
 
 
@@ -105,6 +108,8 @@ class TakeOver:
                 f"the checkpoint of run {self._lineage.parent_id} at step {self._lineage.parent_step} cannot be continued by "
                 f"this version ({type(error).__name__}: {error})"
             ) from error
+        if learned.buffer.in_words is not None and not _alike(parent, learned.config, ACCOMPLISHED):
+            learned.buffer.in_words.forget()
         learned.sources.append((self._lineage.parent_id, own_clips))
         self._reseed()
         prompt = self._prompt(parent, state["prompt_id"])
@@ -251,7 +256,10 @@ class TakeOver:
             score.clip_id: score
             for run_id in sorted({clip.run_id for clip in clips})
             for score in self._store.scores_of_run(run_id, config.scorer, prompt_id)
-            if score.clip_id in length and not score.error and _fits(score, config, length[score.clip_id])
+            if score.clip_id in length
+            and not score.error
+            and score.prompt_id == prompt_id  # controls have none, apart from their answers about other missions
+            and _fits(score, config, length[score.clip_id])
         }
 
     def _score(self, clips: list[ClipSummary], prompt: Prompt) -> list[ClipScore]:

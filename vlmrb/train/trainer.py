@@ -20,6 +20,7 @@ from vlmrb.branching import folder_of_parent
 from vlmrb.checkpoint import latest_step, load_checkpoint
 from vlmrb.clips import ClipRecorder
 from vlmrb.config import TrainConfig
+from vlmrb.creation import check_questions
 from vlmrb.envs import Play, VectorEnv, VectorStep, judge_for, make_env
 from vlmrb.errors import (
     CheckpointError,
@@ -34,7 +35,7 @@ from vlmrb.errors import (
 from vlmrb.evaluation import FIRST_HELD_OUT_SEED, evaluate, longest_episode, max_parallel
 from vlmrb.live import parse_change
 from vlmrb.metrics import Counters, MeanMetrics
-from vlmrb.replay import Hindsight, ReplayBuffer, make_sampler, replay_method
+from vlmrb.replay import Hindsight, HindsightInWords, ReplayBuffer, make_sampler, replay_method
 from vlmrb.scoring import resolve_prompt
 from vlmrb.store import Store
 from vlmrb.train import outage
@@ -54,7 +55,9 @@ from vlmrb.types import (
     Change,
     Clip,
     Episode,
+    JudgeGoals,
     LiveChange,
+    ObservationSpec,
     RunCounters,
     RunFigures,
     RunStatus,
@@ -137,7 +140,7 @@ class Trainer:
                 gamma=config.gamma,
                 action_shape=first.action_spec.shape,
                 action_dtype=first.action_spec.dtype,
-                hindsight=Hindsight(config.hindsight, judge) if config.hindsight and judge else None,
+                hindsight=_hindsight(config, judge, first.observation_spec),
             )
         except MemoryError as error:
             raise ConfigError(f"buffer_size: {config.buffer_size:,} transitions do not fit into memory here ({error})") from error
@@ -164,6 +167,7 @@ class Trainer:
             self._writer,
             self._counters,
             self._metrics,
+            store.save_prompt("hindsight", config.her_question) if self._buffer.in_words is not None else None,
         )
         self._learned = Learned(config, self._buffer, self._agent, self._recorder, self._rngs, self._counters, self._labelling)
         self._keeping = Keeping(self._folder.parent, self._learned)
@@ -180,7 +184,7 @@ class Trainer:
             actor = agent if self._play is None or self.step >= config.play_steps else self._play
             action = actor.act(observation, self.step)
             result = envs.step(action)
-            item_ids = buffer.add(result.transition)
+            item_ids = buffer.add(result.transition, result.missions)
             for clip in self._record(result, item_ids):
                 labelling.submit(clip)
             scored = labelling.drain()
@@ -597,6 +601,7 @@ class Trainer:
             prompt = self._store.prompt(change.prompt_id)
             if prompt.needs_mission and not self._envs.envs[0].mission:
                 raise ConfigError(f"prompt: it asks about the mission or goal, and {self.config.env} does not say what that is")
+            check_questions(self.config, prompt)
             self._labelling.set_prompt(prompt)
         elif isinstance(change, SetQuestion):
             if "question" not in self._method.live:
@@ -680,6 +685,13 @@ class Trainer:
             self._writer.flush()
             self._store.heartbeat(self.run_id, self.step, durable=True)
         self._learned.save(self._folder, finished=status == "finished")
+
+
+def _hindsight(config: TrainConfig, judge: JudgeGoals | None, spec: ObservationSpec) -> Hindsight | HindsightInWords | None:
+    """What replaces goals or missions in the batches of a run; `judge`: of goals."""
+    if config.hindsight is not None and config.hindsight.in_words:
+        return HindsightInWords(config.hindsight, spec, config.buffer_size, config.seed)
+    return Hindsight(config.hindsight, judge) if config.hindsight and judge else None
 
 
 def _crosses(before: int, now: int, interval: int) -> bool:

@@ -28,12 +28,15 @@ class Prompt:
         version: 1, 2, 3, … within the name.
         text: the yes/no question shown to the model, or a set of them.
         prompt_id: its id in the store, or None if it is not stored.
+        others: further questions for the same look at a clip, after its own ones. They have no say in what its rule makes of
+            the answers.
     """
 
     name: str
     version: int
     text: str
     prompt_id: int | None = None
+    others: OtherMissions | None = None
 
     @property
     def needs_mission(self) -> bool:
@@ -49,12 +52,13 @@ class Prompt:
 
     @property
     def questions(self) -> tuple[str, ...]:
-        """What is asked, in order, without weights. A text that is not a set is one question."""
-        return tuple(question for question, _ in self._set[1])
+        """What is asked, in order, without weights, and then about other missions. A text that is not a set is one question."""
+        own = tuple(question for question, _ in self._set[1])
+        return own if self.others is None else own + self.others.questions
 
     @property
     def weights(self) -> tuple[float, ...]:
-        """The weight of each question, 1 unless the text says otherwise."""
+        """The weight of each question, 1 unless the text says otherwise; not of those about other missions."""
         return tuple(weight for _, weight in self._set[1])
 
     @property
@@ -71,6 +75,24 @@ class Prompt:
             return "any", [(self.text, 1.0)]
         found = [_QUESTION.fullmatch(line[1:].strip()) for line in entries]
         return rule[1].lower() if rule else "any", [(each[2], float(each[1] or 1.0)) for each in found if each]
+
+
+@dataclass(frozen=True, slots=True)
+class OtherMissions:
+    """Missions that clips are asked about besides their own, for hindsight in words.
+
+    Attributes:
+        question: about one of them, which takes the place of its placeholder.
+        missions: at least one.
+    """
+
+    question: Prompt
+    missions: tuple[str, ...]
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """What is asked, in order."""
+        return tuple(self.question.filled(mission).text for mission in self.missions)
 
 
 MAX_QUESTIONS = 16
@@ -126,6 +148,7 @@ class ClipScore:
         logits: of each of several answers, its yes_logit and no_logit; empty if there is one answer, or where nobody knows them.
         asked: the prompt's text with its placeholders filled in; '' if it has none.
         votes: of a vote or cascade, what each member said that was asked; else empty.
+        others: what was said in the same look about other missions; stored as a score of its own, before this one.
     """
 
     clip_id: int
@@ -144,6 +167,7 @@ class ClipScore:
     asked: str = ""
     logits: tuple[tuple[float | None, float | None], ...] = ()
     votes: tuple[Vote, ...] = ()
+    others: ClipScore | None = None
 
     def __post_init__(self) -> None:
         if not self.answers:
@@ -190,6 +214,15 @@ class TextRenderer(FrameRenderer, Protocol):
         ...
 
 
+@runtime_checkable
+class LooksAhead(FrameRenderer, Protocol):
+    """Knows from a snapshot what the agent faces."""
+
+    def ahead(self, snapshot: np.ndarray) -> str:
+        """uint8 [S] → its colour and kind, such as 'red ball'."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ScoringRequest:
     """A clip as the scoring process passes it to a back end.
@@ -199,12 +232,14 @@ class ScoringRequest:
         frames: RGB uint8 [F, H, W, 3], evenly spaced over the clip; F = 0 for scorers that need none, and for clips of text.
         frame_indices: indices in the clip of these frames, or of the steps in the transcript.
         transcript: the text of a clip of text; untrusted. '' for pictures.
+        ahead: what the agent faces after the clip's last step ('red ball'); '' if nobody can tell, or nobody asks.
     """
 
     clip: Clip
     frames: np.ndarray
     frame_indices: tuple[int, ...]
     transcript: str = ""
+    ahead: str = ""
 
 
 class ClipScorer(Protocol):

@@ -21,6 +21,7 @@ class ObservationSpec:
             (object, colour, state) in MiniGrid's encoding, the rest extras; otherwise None.
         extras: for 'grid', the number of values each extra can take, in order.
         goal: for 'vector', how many of the last values are the desired goal; 0 if the task has none.
+        mission: how many of the last values are the mission's words; 0 if the agent does not see them.
     """
 
     kind: Literal["grid", "vector", "image"]
@@ -29,6 +30,7 @@ class ObservationSpec:
     grid_shape: tuple[int, int, int] | None = None
     extras: tuple[int, ...] = ()
     goal: int = 0
+    mission: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,10 +66,17 @@ export const GROUPS = [
   },
   {
     key: "relabelled",
-    title: "Fraction of drawn transitions with a goal in hindsight",
+    title: "Fraction of drawn transitions with a goal or mission in hindsight",
     range: [-0.03, 1.05],
     format: ".0%",
     curves: [{ name: "replay/relabelled", title: "relabelled" }],
+  },
+  {
+    key: "other_missions",
+    title: "Fraction of yes about other missions",
+    range: [-0.03, 1.05],
+    format: ".0%",
+    curves: [{ name: "scoring/other_missions", title: "yes" }],
   },
   {
     key: "scoring",
