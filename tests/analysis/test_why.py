@@ -64,12 +64,12 @@ def test_a_run_without_labels_yet_says_so() -> None:
         ({"scorer": "random:1"}, "100 % of clips are yes", "Labels decide"),
         ({"scorer": "random:0.5"}, "The labels say little", "of clips are yes"),
         ({"scorer": "oracle", "lambda_max": 0.02}, "Labels decide 2 % of each batch", "The labels say little"),
-        ({"scorer": "oracle"}, "No training episode has succeeded in 3,000 steps", "Labels"),
+        ({"scorer": "oracle"}, "No training episode has succeeded in 1,600 steps", "Labels"),
     ],
 )
 def test_runs_with_a_known_cause_say_it(settings: dict, said: str, not_said: str, tmp_path: Path) -> None:
-    small = {"env": "DoorKey-8x8", "total_steps": 3_000, "learning_starts": 200, "batch_size": 32, "hidden_size": 16}
-    quiet = {"eval_interval": 3_000, "eval_episodes": 1, "log_interval": 300, "clip_length": 8, "sync_scoring": True}
+    small = {"env": "DoorKey-8x8", "total_steps": 1_600, "learning_starts": 200, "batch_size": 32, "hidden_size": 16}
+    quiet = {"eval_interval": 1_600, "eval_episodes": 1, "log_interval": 160, "clip_length": 8, "sync_scoring": True}
     with Store(str(tmp_path / "runs.db")) as store:
         run = train(make_config(**{**small, **quiet, "lambda_warmup": 0.0, **settings}), store=store)
         words = " ".join(reasons_of(store, run.run_id))
