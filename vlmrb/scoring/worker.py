@@ -75,11 +75,8 @@ class ScoringWorker:
         start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:
         self._recipe = (make_backend, make_renderer)
-        self._prompt, self._batch_size, self._queue_size = (
-            prompt,
-            batch_size,
-            queue_size,
-        )  # the prompt with other missions, if any
+        self._prompt = prompt  # with other missions, if any
+        self._batch_size, self._queue_size = batch_size, queue_size
         self._hang_timeout_s, self._start_timeout_s = hang_timeout_s, start_timeout_s
         self._parts = 1  # of the back end: members that are asked one after another
         self._waiting: deque[tuple[Clip, Prompt]] = deque()
