@@ -54,6 +54,14 @@ def test_random_labels_a_small_lambda_and_no_discovery_are_told_causes_first() -
     assert why(20_000, curves(), GOOD, (7_000,), "uniform")[0].startswith("Fewer than five training episodes")
 
 
+def test_a_run_of_an_earlier_version_is_not_said_to_have_no_labels() -> None:
+    [words] = why(20_000, {}, GOOD, LEARNT, "uniform")
+    assert words == (
+        "How much labels change what is drawn is not known: an earlier version made this run, or nothing was drawn yet. "
+        "The labels agree with the simulator's events: AUC 0.97."
+    )
+
+
 def test_a_run_without_labels_yet_says_so() -> None:
     assert why(100, {}, Labels(None, 0), (), "relo") == ["No clip has a label yet, so that replay is that of its base, relo."]
 

@@ -44,8 +44,7 @@ def why(step: int, curves: Mapping[str, Curve], labels: Labels, successes: Seque
         successes: steps of its first and its fifth success in training, as far as there were any; of a branch, its parent's.
         base: the replay method that the labels' choice is mixed with.
     """
-    rates = _values(curves, "scoring/yes_rate")
-    if not len(rates):
+    if not labels.clips:
         return [f"No clip has a label yet, so that replay is that of its base, {base}."]
     found = [_discovery(step, successes), _guesses(labels), _saturated(curves, base), _small(curves, base)]
     return [words for words in found if words] or [_steering(curves, labels)]
@@ -68,7 +67,7 @@ def _guesses(labels: Labels) -> str:
 
 
 def _saturated(curves: Mapping[str, Curve], base: str) -> str:
-    steps, rates = (np.asarray(part) for part in curves["scoring/yes_rate"])
+    steps, rates = (np.asarray(part) for part in curves.get("scoring/yes_rate", ((), ())))
     below = np.flatnonzero(~(rates >= SATURATED))  # also where it has no value
     first = 0 if not len(below) else int(below[-1]) + 1
     if len(rates) - first < _ENOUGH:
@@ -89,9 +88,12 @@ def _small(curves: Mapping[str, Curve], base: str) -> str:
 
 def _steering(curves: Mapping[str, Curve], labels: Labels) -> str:
     enrichment = _enrichment(curves)
-    drawn = "" if enrichment is None else f": what got a yes is drawn {enrichment:.1f} times as often as its share of the buffer"
+    if enrichment is not None:
+        drawn = f"Labels steer replay: what got a yes is drawn {enrichment:.1f} times as often as its share of the buffer."
+    else:
+        drawn = "How much labels change what is drawn is not known: an earlier version made this run, or nothing was drawn yet."
     agree = "" if labels.auc is None else f" The labels agree with the simulator's events: AUC {labels.auc:.2f}."
-    return f"Labels steer replay{drawn}.{agree}"
+    return drawn + agree
 
 
 def _enrichment(curves: Mapping[str, Curve]) -> float | None:
