@@ -108,9 +108,9 @@ def verdict_on(store: Store, form: Filled, tried: jobs.Tried) -> Verdict:
         runs = jobs.check_all(checked.configs, tried)
     except VlmrbError as error:
         return Verdict(_as_problems(error, form.vary), None, [], "", [])
-    scored = [(run.config.scorer, run) for run in runs if run.config.scorer is not None]
-    found = [unreadable(store, scorer, run.config.prompt, run.config.env) for scorer, run in scored]
-    found += [unfit(scorer, run.render_spec) for scorer, run in scored]
+    scored = {(one.config.scorer, one.config.prompt, one.config.env): one for one in runs if one.config.scorer is not None}
+    found = [unreadable(store, *asked) for asked in scored]
+    found += [unfit(scorer, one.render_spec) for (scorer, *_), one in scored.items()]
     notices = list(dict.fromkeys(filter(None, found)))
     return Verdict({}, jobs.estimate(store, checked.configs), lambda_schedules(checked.configs), command(form), notices)
 
