@@ -75,10 +75,10 @@ def _train(store: Store, config: TrainConfig | None, arguments: argparse.Namespa
     total = config.total_steps if config else store.run(arguments.resume).total_steps
     start = 0 if config else store.run(arguments.resume).step
     with Progress(total, "steps", quiet=arguments.quiet, start=start) as progress:
-        shown = {""}
+        shown: set[str] = set()
 
         def show(step: int, _total: int, figures: RunFigures) -> None:
-            for words in (figures.warning and f"warning: {figures.warning}", figures.change and f"live change: {figures.change}"):
+            for words in figures.news:
                 if words not in shown:
                     shown.add(words)
                     progress.note(words)

@@ -80,10 +80,10 @@ def _train(store: Store, run_id: int) -> tuple[int, str]:
     from vlmrb.train import resume
 
     log = Occasionally()
-    said = {""}
+    said: set[str] = set()
 
     def progress(step: int, total: int, figures: RunFigures) -> None:
-        for words in (figures.warning and f"warning: {figures.warning}", figures.change and f"live change: {figures.change}"):
+        for words in figures.news:
             if words not in said:
                 said.add(words)
                 say(words)

@@ -95,6 +95,12 @@ class RunFigures:
     warning: str
     change: str = ""
 
+    @property
+    def news(self) -> tuple[str, ...]:
+        """Lines for a log, each to be written once."""
+        warning, change = self.warning and f"warning: {self.warning}", self.change and f"live change: {self.change}"
+        return tuple(filter(None, (warning, change)))
+
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
