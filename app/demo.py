@@ -6,10 +6,10 @@ It comes as an archive. `python -m app.demo STORE ARCHIVE` makes one from a stor
 
 from __future__ import annotations
 
+import argparse
 import lzma
 import shutil
 import sqlite3
-import sys
 import tarfile
 import tempfile
 from contextlib import closing
@@ -85,4 +85,8 @@ def _anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 if __name__ == "__main__":
-    pack(Path(sys.argv[1]), Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(prog="python -m app.demo", description="Pack a store whose runs have ended as a demo.")
+    parser.add_argument("store", type=Path)
+    parser.add_argument("archive", type=Path)
+    arguments = parser.parse_args()
+    pack(arguments.store, arguments.archive)

@@ -262,10 +262,11 @@ def look_at(store: Store, run_id: int, seen: Seen) -> RunLook:
 
 def _held(requests: Sequence[LiveChange]) -> float | str:
     """λ as the last live change that was applied holds it, or 'schedule'."""
-    applied = [request.value for request in requests if request.name == "lambda" and request.status == "applied"]
-    return (
-        applied[-1] if applied and isinstance(applied[-1], (int, float)) else "none" if applied[-1:] == ["none"] else "schedule"
-    )
+    held = "schedule"
+    for request in requests:
+        if request.name == "lambda" and request.status == "applied":
+            held = request.value
+    return held if held == "none" or isinstance(held, (int, float)) else "schedule"
 
 
 def _was_resumed(run: RunSummary, seen: Seen) -> bool:

@@ -108,7 +108,7 @@ class RunView {
 
   /** Why the labels help, or cannot; they change only while the run trains. */
   async readReasons() {
-    if (!this.facts.has_scorer || this.explained === this.seen.step) return;
+    if (!this.started || !this.facts.has_scorer || this.explained === this.seen.step) return;
     const step = this.seen.step;
     const found = await this.call("reasons", { run: this.run }).catch(() => null); // `tick` says what is wrong
     if (!found) return;
@@ -133,6 +133,7 @@ class RunView {
 
   start(look) {
     this.started = true;
+    this.readReasons();
     this.controls.loadPrompts(look.prompt).catch((error) => fill(this.trouble, problem(error.message)));
     if (look.row.state !== "finished") this.log.node.open = true;
   }
