@@ -38,6 +38,8 @@ def test_saturated_labels_are_told_with_the_step_from_which_on() -> None:
     assert why(20_000, curves(yes=rates, drawn=0.99, held=0.97), GOOD, LEARNT, "per") == [
         "From step 12,000 on, 97 % of clips are yes: replay draws like its base, per (enrichment 1.02)."
     ]
+    early = why(20_000, curves(yes=rates, drawn=0.6, held=0.4), GOOD, LEARNT, "per")  # the buffer is full of earlier clips
+    assert early[0].endswith("though what got a yes is still drawn 1.5 times as often as its share of the buffer.")
     two = np.where(STEPS < 19_000, 0.5, 1.0)  # two points are no trend
     assert "Labels steer" in why(20_000, curves(yes=two), GOOD, LEARNT, "per")[0]
     unknown = np.where(STEPS == 15_000, np.nan, 0.97)

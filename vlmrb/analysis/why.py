@@ -14,6 +14,9 @@ SATURATED = 0.9
 GUESSES = 0.6
 """AUC against the simulator's events below which labels are hardly better than a coin."""
 
+ALIKE = 1.1
+"""Enrichment up to which a mixture draws like its base."""
+
 SMALL = 0.1
 """Share of a batch below which labels decide too little to change much."""
 
@@ -73,9 +76,15 @@ def _saturated(curves: Mapping[str, Curve], base: str) -> str:
     if len(rates) - first < _ENOUGH:
         return ""
     enrichment = _enrichment(curves)
-    drawn = "" if enrichment is None else f" (enrichment {enrichment:.2f})"
-    share = f"{100 * rates[first:].mean():.0f} % of clips are yes"
-    return f"From step {int(steps[first]):,} on, {share}: replay draws like its base, {base}{drawn}."
+    yes = f"From step {int(steps[first]):,} on, {100 * rates[first:].mean():.0f} % of clips are yes"
+    if enrichment is None:
+        return f"{yes}: labels hardly tell new clips apart."
+    if enrichment <= ALIKE:
+        return f"{yes}: replay draws like its base, {base} (enrichment {enrichment:.2f})."
+    return (
+        f"{yes}: labels hardly tell new clips apart, though what got a yes is still drawn {enrichment:.1f} times as often as its "
+        "share of the buffer."
+    )
 
 
 def _small(curves: Mapping[str, Curve], base: str) -> str:
