@@ -66,14 +66,18 @@ def test_a_damaged_archive_leaves_nothing_behind(home: Path, tmp_path: Path) -> 
 def test_a_packed_store_says_nothing_about_the_machine(tmp_path: Path) -> None:
     small = {"env": "DoorKey-5x5", "total_steps": 400, "learning_starts": 100, "eval_episodes": 1, "hidden_size": 16}
     with Store(str(tmp_path / "runs.db")) as store:
-        train(make_config(**small, replay="uniform", keep_checkpoints="every:200"), store=store)
+        settings = small | {"replay": "vlm", "scorer": "embedded", "n_envs": 4, "keep_checkpoints": "every:200"}
+        run = train(make_config(**settings), store=store)
+        assert run.clips_scored
     pack(tmp_path / "runs.db", tmp_path / "packed.tar.xz")
     with tarfile.open(tmp_path / "packed.tar.xz") as packed:
         names = packed.getnames()
         assert STORE in names and any(name.startswith("demo-runs/1/kept/") for name in names)
         assert not any("checkpoints" in name or "log" in Path(name).name for name in names)
         assert {(entry.uid, entry.uname) for entry in packed.getmembers()} == {(0, "")}
-        packed.extract(STORE, tmp_path, filter="data")
-    assert str(tmp_path).encode() not in (tmp_path / STORE).read_bytes()
-    with closing(sqlite3.connect(tmp_path / STORE)) as connection:
+        packed.extractall(tmp_path / "there", filter="data")
+    for file in filter(Path.is_file, (tmp_path / "there").rglob("*")):
+        for folder in (tmp_path, asset_path("embedded")):
+            assert str(folder).encode() not in file.read_bytes(), file
+    with closing(sqlite3.connect(tmp_path / "there" / STORE)) as connection:
         assert connection.execute("SELECT host, pid, pid_identity FROM runs").fetchall() == [("", None, None)]
