@@ -197,6 +197,18 @@ def test_a_paused_run_can_be_stopped(store: Store) -> None:
     wait_until(lambda: status(store, run_id) == "stopped", "the run to stop")
 
 
+def test_a_stop_counts_from_the_moment_at_which_a_resumed_run_takes_it(store: Store) -> None:
+    (run_id,) = launch(store, 0, settings=LONG)
+    trains(store, run_id)
+    jobs.stop(store, run_id)
+    wait_until(lambda: status(store, run_id) == "stopped", "the run to stop")
+    jobs.resume(store, run_id)
+    wait_until(lambda: status(store, run_id) == "running", "the run to be claimed")
+    jobs.stop(store, run_id)  # the process is still loading
+    wait_until(lambda: status(store, run_id) == "stopped", "the run to stop again")
+    assert [change.status for change in store.live_changes(run_id)] == ["applied", "applied"]
+
+
 def test_a_model_folder_is_found_whatever_folder_the_job_starts_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model").mkdir()

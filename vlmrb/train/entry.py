@@ -9,6 +9,7 @@ from vlmrb.creation import create_run
 from vlmrb.errors import CheckpointError
 from vlmrb.store import Store, patiently
 from vlmrb.train.trainer import Progress, Trainer, TrainResult
+from vlmrb.types import EDITS, LIVE_CHANGES
 
 
 def train(config: TrainConfig, *, store: Store, name: str | None = None, progress: Progress | None = None) -> TrainResult:
@@ -45,10 +46,11 @@ def resume(run_id: int, *, store: Store, progress: Progress | None = None, from_
 
 def _run(run_id: int, config: TrainConfig, store: Store, progress: Progress | None, from_start: bool = False) -> TrainResult:
     process = psutil.Process()
+    outdated = patiently(lambda: _for_an_earlier_process(store, run_id))
     before = patiently(lambda: store.claim_run(run_id, process.pid, process.create_time()))
     trainer = None
     try:
-        trainer = Trainer(run_id, config, store, progress, from_start=from_start)
+        trainer = Trainer(run_id, config, store, progress, from_start=from_start, outdated=outdated)
         return trainer.run()
     except BaseException as error:
         if trainer is not None and trainer.begun:  # it has recorded why it ended
@@ -61,3 +63,9 @@ def _run(run_id: int, config: TrainConfig, store: Store, progress: Progress | No
             words = f"{type(error).__name__}: {error}"
             patiently(lambda: store.release_run(run_id, "failed", words))
         raise
+
+
+def _for_an_earlier_process(store: Store, run_id: int) -> list[int]:
+    """Requests to pause or stop that nobody applied. Those made from now on, while the run starts, are for this process."""
+    pending = store.live_changes(run_id, status="requested")
+    return [change.change_id for change in pending if change.name in LIVE_CHANGES and change.name not in EDITS]

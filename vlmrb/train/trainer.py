@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -48,9 +48,7 @@ from vlmrb.train.resuming import Learned, Resuming, check_pictures
 from vlmrb.train.signals import Signals
 from vlmrb.train.takeover import TakeOver
 from vlmrb.types import (
-    EDITS,
     LIVE,
-    LIVE_CHANGES,
     SUCCESS,
     Change,
     Clip,
@@ -99,14 +97,22 @@ class Trainer:
         store: where it is.
         progress: called about once a second.
         from_start: if the run has begun and no whole checkpoint is left, train again from step 0.
+        outdated: ids of the live changes that were for an earlier process: they are rejected.
     """
 
     def __init__(
-        self, run_id: int, config: TrainConfig, store: Store, progress: Progress | None = None, *, from_start: bool = False
+        self,
+        run_id: int,
+        config: TrainConfig,
+        store: Store,
+        progress: Progress | None = None,
+        *,
+        from_start: bool = False,
+        outdated: Collection[int] = (),
     ) -> None:
         self.run_id, self.config, self._store, self._progress = run_id, config, store, progress
         self._from_start = from_start
-        self._requested_before = store.live_changes(run_id, status="requested")  # those made while it starts are for it
+        self._outdated = frozenset(outdated)
         self.begun = False
         """Whether the run has started or been resumed; before that, nothing is written to its row."""
         self._losses: list[str] = []  # what could not be resumed, in words
@@ -267,9 +273,8 @@ class Trainer:
             self._status = "finished"
         self._keeping.begin(self.step)
         self.begun = True
-        for change in self._requested_before:
-            if change.name in LIVE_CHANGES and change.name not in EDITS:
-                self._store.acknowledge_change(change.change_id, error="requested before the run was resumed")
+        for change_id in self._outdated:
+            self._store.acknowledge_change(change_id, error="requested before the run was resumed")
         self._start_clock()
 
     def _start(self, resuming: Resuming) -> None:
