@@ -95,3 +95,17 @@ def test_an_estimate_is_based_on_the_most_similar_runs(tmp_path: Path) -> None:
         measured(store, 100.0, env="DoorKey-6x6")
         assert jobs.estimate(store, configs).seconds == 2 * 1_000 / 100
         assert (jobs.estimate(store, configs).runs, jobs.estimate(store, configs[:1]).at_a_time) == (3, 1)
+
+
+def test_an_estimate_knows_how_long_evaluations_take(tmp_path: Path) -> None:
+    (config,) = jobs.matched_set(BASE | {"eval_interval": 400, "eval_episodes": 20}, [{"replay": "per"}], [0])
+    with Store(str(tmp_path / "runs.db")) as store:
+        run_id = store.create_run(
+            {"env": "CartPole-v1", "algo": "dqn", "replay": "per", "eval_episodes": 10}, render_spec={}, success_rule=""
+        )
+        store.heartbeat(run_id, 5_000, steps_per_second=100.0)
+        with store.writer(run_id) as writer:
+            for step, seconds in ((1_000, 20.0), (2_000, 10.0)):
+                writer.add_metric("speed/evaluation_s", step, seconds)
+        # 1,000 steps, and evaluations after 400, 800 and 1,000 of them with twice as many episodes
+        assert jobs.estimate(store, [config]).seconds == 10 + 3 * 2 * 15

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from vlmrb.jobs.dispatching import dispatch, job_limit, reconcile, set_job_limit
 from vlmrb.jobs.ending import end
-from vlmrb.jobs.estimates import Estimate, Speeds, estimate, speeds, until_last_ends
+from vlmrb.jobs.estimates import Estimate, Pace, estimate, paces, until_last_ends
 from vlmrb.jobs.launching import Tried, branch, check_all, launch, resume
 from vlmrb.jobs.live import pause, request_lambda, request_prompt, request_question, stop, unpause, why_not
 from vlmrb.jobs.logs import log_tail
@@ -49,7 +49,8 @@ __all__ = [
     "resume",
     "resume_trial",
     "set_job_limit",
-    "speeds",
+    "Pace",
+    "paces",
     "stop",
     "stop_trial",
     "trial_report",

@@ -42,13 +42,13 @@ def cost_of(store: Store | None, states: Sequence[CellState]) -> Cost:
     """The cost of what is left of these runs; without a store, or if it has seen no run yet, from documented speeds."""
     left = [each for each in states if each.state not in ("done", "no branch") and each.of > each.steps]
     configs = [each.cell.config for each in left]
-    measured = None if store is None or not left else jobs.speeds(store, configs)
+    measured = None if store is None or not left else jobs.paces(store, configs)
     if measured is None:
-        speeds = [_documented(config) for config in configs]
+        paces = [jobs.Pace(_documented(config), 0.0) for config in configs]
         basis = "from the speeds that this project has measured elsewhere"
     else:
-        speeds, basis = measured.steps_per_second, measured.basis
-    seconds = [(each.of - each.steps) / speed for each, speed in zip(left, speeds, strict=True)]
+        paces, basis = measured.each, measured.basis
+    seconds = [pace.seconds(config, each.of - each.steps) for each, config, pace in zip(left, configs, paces, strict=True)]
     limit = 1 if store is None else jobs.job_limit(store)
     return Cost(
         runs=len(left),

@@ -48,6 +48,7 @@ from vlmrb.train.resuming import Learned, Resuming, check_pictures
 from vlmrb.train.signals import Signals
 from vlmrb.train.takeover import TakeOver
 from vlmrb.types import (
+    EVALUATION_S,
     LIVE,
     SUCCESS,
     Change,
@@ -523,7 +524,7 @@ class Trainer:
         """Evaluate, unless the run is stopped or interrupted meanwhile: then the evaluation is due again when it is resumed."""
         config, rng = self.config, self._rngs["evaluation"]
         check_networks(self._agent.state_dict())
-        before = rng.bit_generator.state
+        before, spent_s = rng.bit_generator.state, self._evaluation_s
         self._learned.evaluation_due, self._evaluating_since = True, time.monotonic()
         result = evaluate(
             self._agent,
@@ -551,6 +552,7 @@ class Trainer:
             self._writer.add_metric(SUCCESS, self.step, result.success_rate)
         self._writer.add_metric("eval/episodic_return", self.step, result.episodic_return)
         self._writer.add_metric("eval/episodic_length", self.step, result.episodic_length)
+        self._writer.add_metric(EVALUATION_S, self.step, self._evaluation_s - spent_s)
 
     def _goes_on_evaluating(self, done: int) -> bool:
         """Between two steps of an evaluation: what is done between two steps of training; whether to go on."""

@@ -23,7 +23,7 @@ from vlmrb.types.live import (
     SetStatus,
     Unreadable,
 )
-from vlmrb.types.runs import SUCCESS, Lineage, RunCounters, RunFigures, RunListItem, RunStatus, RunSummary
+from vlmrb.types.runs import EVALUATION_S, SUCCESS, Lineage, RunCounters, RunFigures, RunListItem, RunStatus, RunSummary
 from vlmrb.types.scoring import (
     MAX_QUESTIONS,
     PLACEHOLDERS,
@@ -46,6 +46,7 @@ from vlmrb.types.trials import Trial, TrialStatus
 __all__ = [
     "ACTIVE_JOB",
     "SUCCESS",
+    "EVALUATION_S",
     "ActionSpec",
     "AgentUpdate",
     "Batch",

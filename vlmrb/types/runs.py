@@ -12,6 +12,9 @@ its job is waiting."""
 SUCCESS = "eval/success_rate"
 """The metric that lists of runs show, comparisons start with, and phases are about."""
 
+EVALUATION_S = "speed/evaluation_s"
+"""The metric that holds how long each evaluation took, in seconds."""
+
 MANY_UNKNOWN = 0.1
 """Fraction of unknown answers from which on they are worth a warning."""
 
