@@ -182,15 +182,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=["1B", "3B", "8B"])
     parser.add_argument("--frames", nargs="+", type=int, default=FRAMES)
-    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--device", default="cuda", help="of the model (default cuda)")
+    parser.add_argument("--learner-device", default="cpu", help="default cpu, as that of runs")
     parser.add_argument("--batch", type=int, default=8, help="clips per call, as --scoring-batch-size (default 8)")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement (default 8)")
     given = parser.parse_args()
     where = torch.cuda.get_device_name() if given.device.startswith("cuda") else given.device
     print(f"torch {torch.__version__}, {where}, batches of {given.batch} clips", flush=True)
-    with tempfile.TemporaryDirectory() as name, learner(given.device, Path(name)) as (process, steps):
+    with tempfile.TemporaryDirectory() as name, learner(given.learner_device, Path(name)) as (process, steps):
         alone, _ = speed_while(steps, lambda: time.sleep(given.seconds))
-        print(f"the learner (DQN, DoorKey-8x8, PER) alone: {alone:,.0f} steps/s\n")
+        print(f"the learner (DQN, DoorKey-8x8, PER, on {given.learner_device}) alone: {alone:,.0f} steps/s\n")
         print("| model | frames per clip | clips/s | frames/s | clips/s beside the learner | learner's steps/s |")
         print("|---|---|---|---|---|---|", flush=True)
         for shape in given.shapes:

@@ -104,8 +104,9 @@ def test_an_estimate_knows_how_long_evaluations_take(tmp_path: Path) -> None:
             {"env": "CartPole-v1", "algo": "dqn", "replay": "per", "eval_episodes": 10}, render_spec={}, success_rule=""
         )
         store.heartbeat(run_id, 5_000, steps_per_second=100.0)
-        with store.writer(run_id) as writer:
-            for step, seconds in ((1_000, 20.0), (2_000, 10.0)):
-                writer.add_metric("speed/evaluation_s", step, seconds)
+        writer = store.writer(run_id)
+        for step, seconds in ((1_000, 20.0), (2_000, 10.0)):
+            writer.add_metric("speed/evaluation_s", step, seconds)
+        writer.flush()
         # 1,000 steps, and evaluations after 400, 800 and 1,000 of them with twice as many episodes
         assert jobs.estimate(store, [config]).seconds == 10 + 3 * 2 * 15
