@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,7 +31,7 @@ class ClipCard:
             It is part of the URL of the clip's images, which browsers cache.
         thumbnail_frames: number of frames side by side in its thumbnail.
         spread: how far apart the voters' P(yes) are; None unless several answered.
-        events: its distinct events, in order.
+        events: its distinct events: progress first, and what came last in the clip before what led there.
         progress: whether the simulator saw progress.
         agrees: whether the label matches `progress`; None without a label.
         human: a person's verdict on the current label; None without one.
@@ -196,7 +196,7 @@ def clip_card(clip: ClipSummary, run: RunSummary) -> ClipCard:
         probability=clip.score.probability if clip.score else None,
         threshold=clip.score.threshold if clip.score else None,
         spread=clip.score.spread if clip.score else None,
-        events=tuple(dict.fromkeys(words_of(event) for _, event in clip.events))[:SHOWN_EVENTS],
+        events=told_on_card(clip.events),
         progress=clip.progress,
         agrees=(label == "yes") == clip.progress if known else None,
         human=None if clip.human_agrees is None else "agreed" if clip.human_agrees else "disagreed",
@@ -212,8 +212,14 @@ def label_of(score: ClipScore | None) -> Label:
 
 
 def words_of(event: Event) -> str:
-    """'picked up yellow key'."""
-    return str(event).replace("_", " ")
+    """'picked up yellow key'; 'goal reached'."""
+    return "goal reached" if event.name == "goal_reached" else str(event).replace("_", " ")
+
+
+def told_on_card(events: Sequence[tuple[int, Event]]) -> tuple[str, ...]:
+    """Distinct events in words, progress first, the latest first: a narrow card cuts off what is at the end."""
+    latest = sorted((event for _, event in reversed(events)), key=lambda event: not is_progress(event))
+    return tuple(dict.fromkeys(words_of(event) for event in latest))[:SHOWN_EVENTS]
 
 
 def events_at(clip: ClipSummary) -> tuple[EventAt, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 from app.checks import a_choice, a_text, ids
 from app.colors import method_tokens
 from app.comparing import MAX_RUNS, STATISTICS, CompareView, compare_view, default_runs, version_of
+from app.reasons import Explanation, explain
 from app.studio import Studio
 from app.widgets import widget
 from vlmrb.analysis.comparison import method_of
@@ -60,6 +61,10 @@ def build(studio: Studio) -> None:
         """Names of the runs' curves."""
         return store.metric_names(*ids(request, "runs"))
 
+    def reasons(request: dict[str, Any]) -> list[Explanation]:
+        """Why the runs differ, task by task."""
+        return explain(store, ids(request, "runs"))
+
     def scatter(request: dict[str, Any]) -> list[TdErrorAndScore]:
         """TD error against score for clips of these runs."""
         return store.td_errors_and_scores(ids(request, "runs"), SCATTER_POINTS)
@@ -68,7 +73,7 @@ def build(studio: Studio) -> None:
         """Changes when one of the runs has new results."""
         return version_of(store.runs(run_ids=ids(request, "runs")))
 
-    widget("comparison", choices, comparison, metrics, scatter, version, max_runs=MAX_RUNS, success=SUCCESS)
+    widget("comparison", choices, comparison, metrics, reasons, scatter, version, max_runs=MAX_RUNS, success=SUCCESS)
 
 
 def read_choices(store: Store) -> Choices:

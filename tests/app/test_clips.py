@@ -117,7 +117,7 @@ def test_a_deleted_run_is_reported(store: Store) -> None:
 def test_a_card_shows_the_answer_and_the_events(store: Store) -> None:
     card = cards_of(store, [clip_id(3)])[0]
     assert (card.label, card.probability, card.threshold) == ("yes", 0.9, 0.5)
-    assert card.events == ("picked up red key", "success")
+    assert card.events == ("success", "picked up red key")  # what the clip got to, before what led there
     assert card.progress is True
     assert card.agrees is True
 

@@ -20,6 +20,7 @@ from app.export import csv_of, html_of, interval_words, reaching_words
 from app.figures import comparison_figure
 from app.media import media_routes
 from app.pages.compare import read_choices
+from app.reasons import explain
 from app.studio import Studio
 from vlmrb.analysis import stats
 from vlmrb.errors import ConfigError, NotFoundError
@@ -307,3 +308,44 @@ def test_intervals_and_thresholds_are_formatted() -> None:
     some = stats.summarise_steps([100_000, 120_000, None], rng=np.random.default_rng(0))
     assert reaching_words(some).startswith("120,000 [100,000, …] (2/3)")
     assert reaching_words(stats.summarise_steps([None, None], rng=np.random.default_rng(0))) == "– (0/2)"
+
+
+def test_why_runs_differ_is_told_in_words_and_by_what_each_method_drew(store: Store) -> None:
+    drawn = {"scoring/yes_rate": 0.3, "scoring/event_rate": 0.2, "replay/drawn_yes": 0.6, "replay/held_yes": 0.3,
+             "replay/vlm_share": 0.5, "train/td_loss": 0.1}  # fmt: skip
+    vlm = [add_run(store, "vlm", seed, (0.5, 0.8, 1.0)) for seed in (0, 1)]
+    per = add_run(store, "per", 0, (0.1, 0.2, 0.3), scorer=None)
+    for run_id in (*vlm, per):
+        writer = store.writer(run_id)
+        for name, value in drawn.items() if run_id != per else [("train/td_loss", 0.4)]:
+            for step in STEPS:
+                writer.add_metric(name, step, value * (2 if (run_id, name) == (vlm[1], "replay/drawn_yes") else 1))
+        writer.flush()
+    [task] = explain(store, [*vlm, per])
+    assert [run.run_id for run in task.runs] == vlm  # PER reads no labels
+    assert all(len(run.sentences) == 1 for run in task.runs)
+    yes, enrichment, _, loss = task.charts
+    assert [curve.dashed for curve in yes.curves] == [False, True] and yes.share
+    [steered] = enrichment.curves
+    assert steered.run_ids == tuple(vlm)
+    np.testing.assert_allclose(steered.values, 3.0)  # 2 in one run, 4 in the other
+    assert steered.steps.tolist() == list(STEPS)
+    assert {curve.label.split()[0]: curve.values[0] for curve in loss.curves} == {"vlm": 0.1, "per": 0.4}
+    assert explain(store, [per]) == []
+
+
+def test_curves_of_branches_lie_above_each_other_from_where_they_branched_off(store: Store) -> None:
+    config = {"env": "DoorKey-8x8", "algo": "dqn", "replay": "vlm", "scorer": "oracle", "total_steps": 30_000}
+    ids = []
+    for seed, parent_step in enumerate((1_000, 4_000)):
+        lineage = Lineage(parent_id=1, parent_step=parent_step, parent_moment="fifth-success", continuation_seed=0)
+        ids.append(store.create_run(config | {"seed": seed}, render_spec={}, success_rule="", lineage=lineage))
+        writer = store.writer(ids[-1])
+        for step in (1_000, 2_000):
+            writer.add_metric("replay/vlm_share", parent_step + step, 0.2 + seed * 0.2)
+        writer.flush()
+    [task] = explain(store, ids)
+    [chart] = task.charts
+    assert task.branched
+    assert chart.curves[0].steps.tolist() == [1_000, 2_000]
+    np.testing.assert_allclose(chart.curves[0].values, 0.3)

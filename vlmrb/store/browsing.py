@@ -77,6 +77,14 @@ class Browsing(Database):
         of_progress = min(len(progress), max(n // 2, n - len(rest)))
         return sorted(_spread(progress, of_progress, rng) + _spread(rest, min(len(rest), n - of_progress), rng))
 
+    def newest_answers(self, run_id: int, limit: int) -> list[tuple[float, bool]]:
+        """P(yes) of the newest scored clips of a run, newest first, and whether the simulator saw progress in them."""
+        c = t.clips.c
+        query = select(c.probability, c.progress).where(*of_runs((run_id,)), c.superseded.is_(False), c.probability.is_not(None))
+        with self._read() as connection:
+            rows = connection.execute(query.order_by(c.clip_id.desc()).limit(limit))
+            return [(probability, progress) for probability, progress in rows]
+
     def clip_replay(self, clip_id: int) -> ClipReplay | None:
         """How replay treated a clip when its score was applied; None if unknown."""
         with self._read() as connection:

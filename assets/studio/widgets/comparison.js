@@ -21,6 +21,7 @@ import {
   token,
 } from "../studio.js";
 import { comparisonTraces, jitter } from "./comparison_traces.js";
+import { whyPanel } from "./comparison_why.js";
 import { contrast, interval, pairs, reaching, restricted } from "./comparison_words.js";
 
 const SECONDS = 10;
@@ -338,6 +339,7 @@ class Comparison {
       view.panels.length
         ? view.panels.map((panel) => this.drawPanel(panel))
         : empty("No evaluations yet", "These runs have no values of this metric so far."),
+      whyPanel(this.call, view.run_ids, this.plotly),
       view.notes.length
         ? h(
             "details.panel.notes",
