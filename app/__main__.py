@@ -61,7 +61,9 @@ def _serve(arguments: argparse.Namespace) -> None:
     from app.address import parse_address
     from app.environment import certificate_problems, no_proxies
     from app.gate import login_for
+    from vlmrb.memory import share_memory_among_threads
 
+    share_memory_among_threads()
     address = parse_address(arguments.root_path)
     login = login_for(arguments.host)
     for problem in certificate_problems():

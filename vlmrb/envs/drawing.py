@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vlmrb.errors import EnvironmentSetupError, StoreCorruptError
+from vlmrb.memory import give_back_memory
 
 _Requests = SimpleQueue[tuple[np.ndarray, "Future[np.ndarray]"] | None]
 
@@ -114,6 +115,8 @@ def _serve(requests: _Requests, make_drawing: Callable[[], Drawing]) -> None:
             future.set_exception(error)
     if drawing is not None:
         drawing.close()
+        del drawing
+        give_back_memory()
 
 
 def _end(requests: _Requests, thread: Thread) -> None:

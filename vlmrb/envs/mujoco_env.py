@@ -84,7 +84,7 @@ class _Drawing:
         self._env = make_registered(env_id, width=side, height=side)
         self._env.reset(seed=0)
         self._task: Any = self._env.unwrapped
-        self._task.model.vis.quality.offsamples = 0
+        self._task.model.vis.quality.offsamples = self._task.model.vis.quality.shadowsize = 0
         try:
             self._task.render()  # creates the context
         except Exception as error:

@@ -11,7 +11,7 @@ from vlmrb.envs.base import Action, EnvStep
 from vlmrb.envs.checks import as_reward, check_finite
 from vlmrb.envs.missions import task_in_words
 from vlmrb.envs.ogbench_events import SceneEvents
-from vlmrb.envs.ogbench_frames import FRAME_SIDE, SceneState
+from vlmrb.envs.ogbench_frames import FRAME_SIDE, SceneState, visible_of
 from vlmrb.envs.ogbench_goals import is_goal_task, judge_states, success_rule, task_of
 from vlmrb.envs.ogbench_scene import make_scene, spec_of
 from vlmrb.envs.success import SuccessRule
@@ -45,7 +45,10 @@ class OGBenchEnvironment:
         self._has_goals = is_goal_task(spec)
         first, _ = self._scene.reset(seed=0, options=self._options(0))
         self._box = BoxActions(self._scene.action_space, env_id)
-        self._state, self._events = SceneState(self._scene), SceneEvents(self._scene)
+        self._state, self._events = (
+            SceneState(self._scene.model, self._scene.data, visible_of(self._scene)),
+            SceneEvents(self._scene),
+        )
         self._limit, self._steps = int(spec.max_episode_steps or 1000), 0
         self.action_spec = self._box.spec
         goal = len(first) if self._has_goals else 0

@@ -7,14 +7,16 @@ pixel: without them it takes 10 ms.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+import copy
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from vlmrb.envs.drawing import PackedState, ThreadedRenderer, check_side, leave_out_costly
 from vlmrb.envs.headless import cannot_draw
-from vlmrb.envs.ogbench_scene import make_scene
+from vlmrb.envs.ogbench_scene import forget_scenes, make_scene
+from vlmrb.memory import give_back_memory
 
 FRAME_SIDE = 192
 """Side of the frames shown to the scorer, in pixels."""
@@ -25,31 +27,44 @@ _SEEN = 1.0
 """Metres that a frame spans where the robot is."""
 
 
+class Visible(NamedTuple):
+    """Indices of what changes its colour or its place without a joint: geoms, materials and sites."""
+
+    geoms: list[int]
+    materials: list[int]
+    sites: list[int]
+
+
+def visible_of(scene: Any) -> Visible:
+    """What can change in pictures of OGBench's environment, which must have been reset at least once."""
+    model = scene.model
+    groups = [getattr(scene, name, []) for name in ("_cube_geom_ids_list", "_cube_target_geom_ids_list", "_button_geom_ids_list")]
+    names = [model.material(index).name for index in range(model.nmat)]
+    return Visible(
+        geoms=sorted({geom for group in groups for ids in group for geom in ids}),
+        materials=[names.index(name) for name in ("drawer_handle", "window_handle") if name in names],
+        sites=[getattr(scene, name) for name in ("_drawer_target_site_id", "_window_target_site_id") if hasattr(scene, name)],
+    )
+
+
 class SceneState(PackedState):
     """Packs everything that a frame of a scene depends on: joints, targets, and the colours that change.
 
     Args:
-        scene: OGBench's environment, reset at least once.
+        model, data: MuJoCo's.
+        visible: of this model.
     """
 
-    def __init__(self, scene: Any) -> None:
-        model, data = scene.model, scene.data
-        groups = [
-            getattr(scene, name, []) for name in ("_cube_geom_ids_list", "_cube_target_geom_ids_list", "_button_geom_ids_list")
-        ]
-        geoms = sorted({geom for group in groups for ids in group for geom in ids})
-        names = [model.material(index).name for index in range(model.nmat)]
-        materials = [names.index(name) for name in ("drawer_handle", "window_handle") if name in names]
-        sites = [getattr(scene, name) for name in ("_drawer_target_site_id", "_window_target_site_id") if hasattr(scene, name)]
+    def __init__(self, model: Any, data: Any, visible: Visible) -> None:
         everything = slice(None)
         super().__init__(
             [
                 (data.qpos, everything),
                 (data.mocap_pos, everything),
                 (data.mocap_quat, everything),
-                (model.geom_rgba, geoms),
-                (model.mat_rgba, materials),
-                (model.site_pos, sites),
+                (model.geom_rgba, visible.geoms),
+                (model.mat_rgba, visible.materials),
+                (model.site_pos, visible.sites),
             ]
         )
 
@@ -73,11 +88,13 @@ class _Drawing:
     """A scene and its OpenGL context; usable only in the thread that created it."""
 
     def __init__(self, env_id: str, side: int) -> None:
-        self._env_id = env_id
-        self._scene = make_scene(env_id)
-        self._scene.reset(seed=0)
-        self._state = SceneState(self._scene)
-        self._renderer = open_renderer(self._scene.model, side)
+        import mujoco
+
+        compiled, visible = _compiled(env_id)
+        self._env_id, self._model = env_id, copy.copy(compiled)
+        self._data = mujoco.MjData(self._model)
+        self._state = SceneState(self._model, self._data, visible)
+        self._renderer = open_renderer(self._model, side)
 
     def draw(self, snapshots: np.ndarray) -> np.ndarray:
         return self._state.draw_each(snapshots, self._draw_current, self._env_id)
@@ -85,13 +102,25 @@ class _Drawing:
     def _draw_current(self) -> np.ndarray:
         import mujoco
 
-        mujoco.mj_forward(self._scene.model, self._scene.data)
-        self._renderer.update_scene(self._scene.data, camera=_CAMERA)
+        mujoco.mj_forward(self._model, self._data)
+        self._renderer.update_scene(self._data, camera=_CAMERA)
         leave_out_costly(self._renderer.scene)
         return self._renderer.render()
 
     def close(self) -> None:
         self._renderer.close()
+
+
+@lru_cache(maxsize=2)
+def _compiled(env_id: str) -> tuple[Any, Visible]:
+    """A scene's compiled model, without the several times larger description that it was compiled from."""
+    scene = make_scene(env_id)
+    scene.reset(seed=0)
+    found = scene.model, visible_of(scene)
+    del scene
+    forget_scenes()
+    give_back_memory()
+    return found
 
 
 def open_renderer(model: Any, side: int) -> Any:
@@ -105,7 +134,7 @@ def open_renderer(model: Any, side: int) -> Any:
     import mujoco
 
     coarsen(model, _SEEN / side)
-    model.vis.quality.offsamples = 0
+    model.vis.quality.offsamples = model.vis.quality.shadowsize = 0
     model.vis.global_.offwidth = model.vis.global_.offheight = side
     try:
         return mujoco.Renderer(model, side, side)

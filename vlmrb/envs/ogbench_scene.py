@@ -58,6 +58,11 @@ class _Shared:
 _SHARED: dict[tuple[type, str], _Shared] = {}
 
 
+def forget_scenes() -> None:
+    """Let go of what the next scene of a kind would share: hundreds of megabytes. Scenes that exist keep theirs."""
+    _SHARED.clear()
+
+
 class _Repeatable:
     """OGBench's environment with seeded resets, compiled only once per kind of scene and process.
 

@@ -36,6 +36,7 @@ SHEET_PIXELS = 2**24
 """Approximate maximum number of pixels in a sheet, which any browser can handle. Clips over 113 steps get smaller frames."""
 
 _RENDERERS = 32  # maximum number kept; each takes up to 9 MB
+_COSTLY_COUNTS_AS = 8  # as many others: one with OpenGL takes 60 to 150 MB
 _CHUNK = 32  # video frames drawn at a time
 
 T = TypeVar("T")
@@ -132,16 +133,16 @@ class Playback:
         if snapshots.ndim != (4 if kind == "frames" else 2):
             raise StoreCorruptError(f"clip {clip_id} is damaged: the shape of its data does not match its run's renderer")
         try:
-            if kind in _COSTLY and side is not None:
-                recipe = recipe | {"side": side}
+            if kind in _COSTLY:  # videos share the renderer of sheets
+                side, recipe = side or int(recipe.get("side", SHEET_SIDE)), recipe | {"side": side or SHEET_SIDE}
             if kind == "minigrid" and side is not None:
                 cells = int(snapshots[0, :2].max(initial=1))
                 recipe = recipe | {"tile_size": max(1, min(recipe.get("tile_size", 32), side // cells))}
             if kind == "text":
                 recipe = recipe | _page(snapshots if together is None else together, side)
-            key = json.dumps(recipe, sort_keys=True)
+            key, weight = json.dumps(recipe, sort_keys=True), _COSTLY_COUNTS_AS if kind in _COSTLY else 1
             with self._drawing:
-                frames = self._renderers.get(key, lambda: make_renderer(recipe), lambda _: 1).render(snapshots)
+                frames = self._renderers.get(key, lambda: make_renderer(recipe), lambda _: weight).render(snapshots)
         except (StoreCorruptError, EnvironmentSetupError, TypeError, ValueError, MemoryError) as error:
             raise StoreCorruptError(f"clip {clip_id} cannot be drawn: {error}. Restore a backup, or delete the run") from error
         return frames if side is None else shrink(frames, side)
