@@ -10,12 +10,13 @@ from typing import Any
 
 from app.checks import MAX_TEXT, a_text
 from app.env_modules import refusal
-from vlmrb.config import AGENT_DEFAULTS, TrainConfig, settings
+from vlmrb.config import AGENT_DEFAULTS, TrainConfig, defaults_of_run, settings
 from vlmrb.errors import ConfigError
 from vlmrb.jobs import LaunchPreset, matched_set, parse_seeds
 from vlmrb.replay.methods.vlm import scheduled_weight
 from vlmrb.replay.registry import replay_method, replay_methods
 from vlmrb.settings import Kind, Setting, in_words
+from vlmrb.types import RunSummary
 
 MAX_VALUES = 20
 SCHEDULE_POINTS = 60
@@ -194,6 +195,21 @@ def filled_from_preset(preset: LaunchPreset) -> Filled:
         values=tuple(in_words(variation[vary]) for variation in preset.variations) if vary else (),
         seeds=_ranges(preset.seeds),
         set_name=preset.title,
+        tags=(),
+    )
+
+
+def filled_from_run(run: RunSummary) -> Filled:
+    """A form that launches a run like this one, from step 0; its name, set and tags are left out."""
+    usual, shown = defaults_of_run(run.config), {setting.name for setting in settings_of_form()}
+    chosen = {name: value for name, value in run.config.items() if name in shown and value != usual[name]}
+    return Filled(
+        settings={name: value if isinstance(value, bool) else in_words(value) for name, value in chosen.items()},
+        methods=(run.replay,),
+        vary="",
+        values=(),
+        seeds=str(run.seed),
+        set_name="",
         tags=(),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from app.checks import a_text
+from app.checks import a_text, an_id
 from app.launch_form import (
     SCORERS,
     Filled,
@@ -14,6 +14,7 @@ from app.launch_form import (
     command,
     filled_from,
     filled_from_preset,
+    filled_from_run,
     lambda_schedules,
     methods_of_form,
     settings_of_form,
@@ -65,6 +66,14 @@ class Verdict:
     notices: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Like:
+    """A form with a run's settings, and the run's name."""
+
+    name: str
+    form: Filled
+
+
 def build(studio: Studio) -> None:
     """Add the page's components to the open Blocks."""
     store = studio.store
@@ -73,6 +82,11 @@ def build(studio: Studio) -> None:
     def check_form(request: dict[str, Any]) -> Verdict:
         """The form's problems by field, or the size of the launch."""
         return verdict_on(store, filled_from(request), tried)
+
+    def like(request: dict[str, Any]) -> Like:
+        """The form of a run that exists already."""
+        run = store.run(an_id(request, "run"))
+        return Like(run.name, filled_from_run(run))
 
     launcher = Launcher(store)
 
@@ -84,6 +98,7 @@ def build(studio: Studio) -> None:
         "launch_form",
         check_form,
         launch,
+        like,
         settings=settings_of_form(),
         methods=methods_of_form(),
         environments=ENVIRONMENTS,

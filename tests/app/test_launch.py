@@ -15,6 +15,7 @@ from app.launch_form import (
     command,
     filled_from,
     filled_from_preset,
+    filled_from_run,
     lambda_schedule,
     lambda_schedules,
     settings_of_form,
@@ -131,6 +132,24 @@ def test_a_preset_in_the_form_gives_exactly_the_runs_of_the_preset(preset: jobs.
     assert checked.problems == {}
     key = TrainConfig.model_dump_json
     assert sorted(map(key, checked.configs)) == sorted(map(key, preset.configs()))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "method"),
+    [
+        ({}, {"replay": "uniform"}),
+        ({"algo": "td3", "env": "Pendulum-v1", "total_steps": 5_000, "double": True}, {"replay": "per"}),
+        ({"replay_ratio": 8, "lambda_max": None, "strata": True, "her": "off"}, {"replay": "vlm", "base": "per"}),
+        ({"importance_weights": False, "per_alpha": 0.7}, {"replay": "per"}),
+        ({"scorer": "random:0.3", "importance_weights": True, "prompt": "Is it\nso?"}, {"replay": "vlm", "base": "relo"}),
+    ],
+)
+def test_launching_again_gives_the_run_that_there_was(store: Store, chosen: dict[str, Any], method: dict[str, str]) -> None:
+    [config] = jobs.matched_set(chosen, [method], [7])
+    run_id = store.create_run(config.model_dump(), render_spec={}, success_rule="")
+    checked = check(filled_from_run(store.run(run_id)))
+    assert checked.problems == {}
+    assert checked.configs == [config]
 
 
 @pytest.mark.parametrize(

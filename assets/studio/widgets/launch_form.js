@@ -43,15 +43,34 @@ class LaunchForm {
     );
   }
 
-  start() {
+  async start() {
+    if (query().like) await this.startLike(Number(query().like));
+    else this.startWithPreset();
+    this.ask();
+    window.addEventListener("pageshow", (event) => event.persisted && this.ready()); // back from the launched runs
+  }
+
+  /** Start from the settings of a run. */
+  async startLike(run) {
+    let words = "";
+    try {
+      const { name, form } = await this.call("like", { run });
+      this.fillIn(form);
+      words = `Settings of run ${run}, “${name}”. Choose other seeds to repeat it, or change what should differ.`;
+    } catch (error) {
+      this.startWithPreset();
+      words = `${error.message}; showing a preset.`;
+    }
+    this.node.prepend(h("p.notice", { role: "status" }, words));
+  }
+
+  startWithPreset() {
     const key = query().preset || "quick";
     const known = this.data.presets.find((each) => each.key === key);
     const preset = known ?? this.data.presets[0];
     if (!known) this.node.prepend(h("p.notice", { role: "status" }, `There is no preset “${key}”; showing “${preset.title}”.`));
     this.fillIn(preset.form);
     this.markPreset(preset.key);
-    this.ask();
-    window.addEventListener("pageshow", (event) => event.persisted && this.ready()); // back from the launched runs
   }
 
   // -- presets
@@ -68,7 +87,7 @@ class LaunchForm {
             onclick: () => {
               this.fillIn(preset.form);
               this.markPreset(preset.key);
-              setQuery({ preset: preset.key });
+              setQuery({ preset: preset.key, like: "" });
               this.ask();
             },
           },

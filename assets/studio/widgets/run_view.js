@@ -263,6 +263,7 @@ class RunView {
     const row = this.row;
     const links = [
       button("Branch…", () => this.branch()),
+      h("a.button", { href: page("launch", { like: row.run_id }) }, "Launch again…"),
       h("a.button", { href: page("compare", { runs: row.run_id }) }, "Compare"),
       button("Tags…", () => this.changeTags()),
     ];
