@@ -202,6 +202,7 @@ def filled_from_preset(preset: LaunchPreset) -> Filled:
 def filled_from_run(run: RunSummary) -> Filled:
     """A form that launches a run like this one, from step 0; its name, set and tags are left out."""
     usual, shown = defaults_of_run(run.config), {setting.name for setting in settings_of_form()}
+    usual["scorer"] = None  # the form's field is empty unless somebody has chosen
     chosen = {name: value for name, value in run.config.items() if name in shown and value != usual[name]}
     return Filled(
         settings={name: value if isinstance(value, bool) else in_words(value) for name, value in chosen.items()},
