@@ -16,9 +16,9 @@ from vlmrb.analysis.phases import FIFTH
 from vlmrb.analysis.stats import on_common_steps
 from vlmrb.analysis.why import Curve, Labels, why
 from vlmrb.config import defaults_of_run
-from vlmrb.replay.registry import replay_method
+from vlmrb.replay.registry import replay_methods
 from vlmrb.store import Store
-from vlmrb.types import RunSummary
+from vlmrb.types import IMPORTED, RunSummary
 
 NEWEST = 1_000
 """Clips whose labels are compared with events."""
@@ -153,7 +153,8 @@ def reasons_of(store: Store, run_id: int) -> list[str]:
     """
     run = store.run(run_id)
     settings = defaults_of_run(run.config) | run.config
-    if run.scorer is None or not replay_method(str(settings["replay"])).mixes:
+    method = replay_methods().get(run.replay)
+    if run.scorer is None or method is None or not method.mixes or IMPORTED in run.config:
         return []
     curves = {
         name: Curve(*curve) for (_, name), curve in store.curves([run_id], (_YES, _SHARE, _DRAWN, _HELD)).items() if len(curve[0])

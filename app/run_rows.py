@@ -11,7 +11,7 @@ from typing import Any
 from vlmrb.analysis.comparison import method_of
 from vlmrb.config import defaults_of_run, replay_ratio
 from vlmrb.config import settings as described
-from vlmrb.types import LIVE, Job, RunListItem, RunSummary
+from vlmrb.types import IMPORTED, LIVE, Job, RunListItem, RunSummary
 
 SILENT_S = 60.0
 """After this long without a heartbeat, a live run's row says so."""
@@ -208,6 +208,8 @@ def as_words(value: Any) -> str:
 def _description(name: str) -> str:
     if name == "replay_ratio":
         return "samples drawn per stored transition: batch_size / train_freq"
+    if name == IMPORTED:
+        return "where the curves of this run are from: another program trained it, so that the other settings say nothing"
     setting = described().get(name)
     return setting.description if setting else "a setting of another version of VLM-RB"
 

@@ -25,7 +25,7 @@ from vlmrb.store.runs import Runs
 from vlmrb.store.scores import Scores
 from vlmrb.store.trials import Trials
 from vlmrb.store.writer import RunWriter
-from vlmrb.types import SUCCESS, RunSummary
+from vlmrb.types import IMPORTED, SUCCESS, RunSummary
 
 if TYPE_CHECKING:
     from vlmrb.analysis.comparison import MeasuredRun
@@ -48,6 +48,8 @@ class Store(Runs, Curves, Clips, Browsing, Scores, Trials, Prompts, LiveChanges,
         played, successes = self.successes_before(play_steps), self.early_successes(play_steps, (1, FIFTH))
 
         def phases(run: RunSummary) -> Phases:
+            if IMPORTED in run.config:  # its episodes are not known
+                return phases_of(None, None, [], [])
             first, fifth = successes[run.run_id]
             return phases_of(first, fifth, *_measured(*curves[run.run_id, SUCCESS]), parent_step=run.parent_step)
 

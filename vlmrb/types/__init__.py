@@ -23,7 +23,7 @@ from vlmrb.types.live import (
     SetStatus,
     Unreadable,
 )
-from vlmrb.types.runs import EVALUATION_S, SUCCESS, Lineage, RunCounters, RunFigures, RunListItem, RunStatus, RunSummary
+from vlmrb.types.runs import EVALUATION_S, IMPORTED, SUCCESS, Lineage, RunCounters, RunFigures, RunListItem, RunStatus, RunSummary
 from vlmrb.types.scoring import (
     MAX_QUESTIONS,
     PLACEHOLDERS,
@@ -47,6 +47,7 @@ __all__ = [
     "ACTIVE_JOB",
     "SUCCESS",
     "EVALUATION_S",
+    "IMPORTED",
     "ActionSpec",
     "AgentUpdate",
     "Batch",

@@ -12,6 +12,9 @@ its job is waiting."""
 SUCCESS = "eval/success_rate"
 """The metric that lists of runs show, comparisons start with, and phases are about."""
 
+IMPORTED = "imported"
+"""In the settings of a run that another program trained: where its curves are from. Nothing else is known of it."""
+
 EVALUATION_S = "speed/evaluation_s"
 """The metric that holds how long each evaluation took, in seconds."""
 
