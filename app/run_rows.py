@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from vlmrb.analysis.comparison import method_of
-from vlmrb.config import defaults_of_run, replay_ratio
+from vlmrb.config import defaults_of_run, is_known, replay_ratio
 from vlmrb.config import settings as described
 from vlmrb.types import IMPORTED, LIVE, Job, RunListItem, RunSummary
 
@@ -178,7 +178,7 @@ def differences(runs: Sequence[RunSummary]) -> list[Difference]:
 
 def settings_of(run: RunSummary) -> list[Setting]:
     """All settings of a run, non-default ones first."""
-    usual = defaults_of_run(run.config)
+    usual = defaults_of_run(run.config) if is_known(run.config) else {}
     defaults, settings = _with_ratio(usual), []
     for name, value in _with_ratio(usual | run.config).items():
         default = defaults.get(name)
@@ -191,7 +191,7 @@ def _with_ratio(config: Mapping[str, Any]) -> dict[str, Any]:
     settings = {}
     for name, value in config.items():
         settings[name] = value
-        if name == "batch_size":
+        if name == "batch_size" and is_known(config):
             settings["replay_ratio"] = replay_ratio(config)
     return settings
 

@@ -93,7 +93,10 @@ def test_imported_runs_are_a_baseline_and_claim_nothing_that_is_not_known(store:
     row = next(row for row in panel.rows if row.label == "PER (SB3)")
     assert not any(row.phases)  # nobody knows when its episodes first succeeded: not 'never'
     assert [run.run_id for task in explain(store, [*ours, *theirs]) for run in task.runs] == ours
-    [origin] = [setting for setting in settings_of(store.run(theirs[0])) if setting.name == "imported"]
+    assert {"train_freq", "batch_size"} & set(" ".join(compare_view(store, [*ours, *theirs]).notes).split()) == set()
+    shown = settings_of(store.run(theirs[0]))
+    assert {setting.name for setting in shown} == {"env", "algo", "replay", "seed", "total_steps", "imported"}
+    [origin] = [setting for setting in shown if setting.name == "imported"]
     assert (origin.value, "another program" in origin.description) == ("a", True)
 
 

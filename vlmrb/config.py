@@ -30,7 +30,7 @@ from vlmrb.replay.hindsight import MAX_K, MAX_OTHERS, OFF, Relabelling, asks_in_
 from vlmrb.replay.registry import bases, broken_methods, replay_method, replay_methods
 from vlmrb.settings import Setting, describe
 from vlmrb.transcripts import MAX_TEMPLATE, check_transcript
-from vlmrb.types import PLACEHOLDERS
+from vlmrb.types import IMPORTED, PLACEHOLDERS
 
 
 def _number_or_none(value: Any) -> Any:
@@ -506,8 +506,15 @@ def _without_ratio(given: Mapping[str, Any], values: dict[str, Any]) -> dict[str
     return {**values, "train_freq": train_freq}
 
 
-def replay_ratio(config: Mapping[str, Any]) -> float:
-    """Samples drawn per stored transition, of a run with these settings, as they were stored."""
+def is_known(config: Mapping[str, Any]) -> bool:
+    """Whether a run's stored settings say how it was trained; those of curves from other programs do not."""
+    return IMPORTED not in config or "batch_size" in config
+
+
+def replay_ratio(config: Mapping[str, Any]) -> float | None:
+    """Samples drawn per stored transition, of a run with these settings, as they were stored; None if that is not known."""
+    if not is_known(config):
+        return None
     settings = {**defaults_of_run(config), **config}
     return float(settings["batch_size"] / settings["train_freq"])
 

@@ -28,7 +28,7 @@ from vlmrb.errors import ConfigError, NotFoundError, VlmrbError
 from vlmrb.panels import reads_prompt
 from vlmrb.prompt_library import find_question, questions_asked
 from vlmrb.store import Store
-from vlmrb.types import MAX_QUESTIONS, LiveChange, Prompt, RunSummary
+from vlmrb.types import IMPORTED, MAX_QUESTIONS, LiveChange, Prompt, RunSummary
 
 MAX_POINTS = 600
 """Maximum number of points per curve when first drawn; later points are added as they are."""
@@ -90,12 +90,14 @@ class RunFacts:
 
     Attributes:
         color: its method's colour token.
-        replay_ratio: samples drawn per stored transition.
+        replay_ratio: samples drawn per stored transition; None if another program trained the run.
+        imported: whether one did.
     """
 
     color: str
     settings: list[Setting]
-    replay_ratio: float
+    replay_ratio: float | None
+    imported: bool
     success_rule: str
     play_steps: int
     eval_interval: int
@@ -205,6 +207,7 @@ def facts_of(store: Store, run_id: int) -> RunFacts:
         color=tokens[method_of(run).label],
         settings=settings_of(run),
         replay_ratio=replay_ratio(run.config),
+        imported=IMPORTED in run.config,
         success_rule=run.success_rule,
         play_steps=int(run.config.get("play_steps", 0)),
         eval_interval=int(run.config.get("eval_interval", 1)),

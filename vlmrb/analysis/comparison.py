@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vlmrb.analysis import stats
 from vlmrb.analysis.phases import Phases
-from vlmrb.config import TrainConfig, defaults_of_run, replay_ratio, unread_settings
+from vlmrb.config import TrainConfig, defaults_of_run, is_known, replay_ratio, unread_settings
 from vlmrb.errors import shown
 from vlmrb.panels import reads_prompt, short_scorer
 from vlmrb.replay.hindsight import asks_in_words
@@ -450,7 +450,7 @@ def _contrast(ours: list[MeasuredRun], theirs: list[MeasuredRun], paired: bool, 
 
 
 def _caveats(method: Method, runs: list[MeasuredRun]) -> list[str]:
-    """Caveats about a group: few seeds, shared seeds, live changes, unfinished runs, unequal settings."""
+    """Caveats about a group: few seeds, shared seeds, live changes, unfinished runs, unequal or unknown settings."""
     name = f"{method.task}, {method.label}"
     notes = []
     seeds = _seeds(runs)
@@ -465,6 +465,8 @@ def _caveats(method: Method, runs: list[MeasuredRun]) -> list[str]:
         if chosen:
             ids = ", ".join(str(run.run.run_id) for run in chosen)
             notes.append(f"{name}: {words}: run{'s' if len(chosen) > 1 else ''} {ids}")
+    if any(not is_known(run.run.config) for run in runs):
+        notes.append(f"{name}: another program trained it; what else differs is not known")
     differing = _differing_settings(runs)
     if differing:
         notes.append(f"{name}: its runs differ in {_with_ratios(differing, runs)}")
@@ -490,7 +492,7 @@ def _mismatches(groups: dict[Method, list[MeasuredRun]]) -> list[str]:
 
 def _with_ratios(names: list[str], runs: list[MeasuredRun]) -> str:
     """Names of settings in which runs differ, with the replay ratios that these give."""
-    ratios = sorted({replay_ratio(run.run.config) for run in runs})
+    ratios = sorted({ratio for run in runs if (ratio := replay_ratio(run.run.config)) is not None})
     if len(ratios) == 1 or not {"train_freq", "batch_size"} & set(names):
         return ", ".join(names)
     return f"{', '.join(names)} (replay ratios {', '.join(f'{ratio:g}' for ratio in ratios)})"
@@ -519,6 +521,7 @@ def _differing_settings(runs: list[MeasuredRun]) -> list[str]:
 
     Excludes the seed, what a method's label names, and settings that the replay method of at least one run ignores.
     """
+    runs = [run for run in runs if is_known(run.run.config)]
     configs = [defaults_of_run(run.run.config) | run.run.config for run in runs]
     for run, config in zip(runs, configs, strict=True):
         config["total_steps"] -= run.start

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from vlmrb.cli import text
 from vlmrb.cli.options import add_command, add_config_options, add_run_argument, given_config, positive_integer
-from vlmrb.config import replay_ratio
 from vlmrb.errors import ConfigError
 from vlmrb.replay.registry import replay_methods, usual_methods
 from vlmrb.types import Job
@@ -94,7 +93,7 @@ def launch_runs(arguments: argparse.Namespace) -> int:
     how_long = "" if size.seconds is None else f", about {text.duration(size.seconds)} in total"
     print(f"{_counted(size.runs)}, {size.at_a_time} at a time{how_long}: {size.basis}")
     for config in configs if arguments.dry_run else ():
-        ratio = f"replay ratio {replay_ratio(config.model_dump()):g}"
+        ratio = f"replay ratio {config.batch_size / config.train_freq:g}"
         print(f"  {config.env} {config.algo} {config.replay} seed {config.seed}, {config.total_steps} steps, {ratio}")
     if run_ids:
         print(f"launched: {', '.join(map(str, run_ids))}; see: python -m vlmrb jobs")

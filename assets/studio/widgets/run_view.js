@@ -221,10 +221,10 @@ class RunView {
       ["Method", row.method, methodLabel(row.method, this.facts.color)],
       ["Agent", row.algo.toUpperCase()],
       ["Seed", String(row.seed)],
-      ["Replay ratio", number(this.facts.replay_ratio), ratio],
+      this.facts.replay_ratio === null ? null : ["Replay ratio", number(this.facts.replay_ratio), ratio],
       row.set_name ? ["Set", row.set_name, h("a", { href: page("", { set: row.set_name }) }, row.set_name)] : null,
-      ["Started", row.started_at ? ago(row.started_at) : "not yet"],
-      row.ended_at ? ["Ended", ago(row.ended_at)] : null,
+      this.facts.imported ? ["Trained by", "another program"] : ["Started", row.started_at ? ago(row.started_at) : "not yet"],
+      row.ended_at ? [this.facts.imported ? "Imported" : "Ended", ago(row.ended_at)] : null,
       ["Latest success", percent(row.latest_success)],
       ["Best success", percent(row.best_success)],
       ...this.phases(),
@@ -247,7 +247,7 @@ class RunView {
   /** When the run succeeded, and how long it took from there. */
   phases() {
     const found = this.relatives;
-    if (!found) return [];
+    if (!found || this.facts.imported) return [];
     const since = found.origin ? "the branch" : "fifth";
     return [
       found.origin ? null : ["First success", found.first_success === null ? "none yet" : `step ${count(found.first_success)}`],
