@@ -49,6 +49,17 @@ def test_the_live_table_is_filtered_sorted_and_edited(
     expect(row(page, 1)).to_contain_text("finished")
     screenshot("runs")
 
+    page.keyboard.press("?")
+    keys = page.get_by_role("dialog", name="Keys")
+    expect(keys).to_contain_text("search")
+    keys.get_by_role("button", name="Close").click()
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox").first).to_be_focused()
+    page.keyboard.press("?")  # is text there
+    expect(keys).to_have_count(0)
+    page.get_by_role("searchbox").first.fill("")
+    page.keyboard.press("Tab")
+
     # changes by another process are drawn without closing the open menu
     row(page, 2).get_by_role("checkbox").check()
     row(page, 2).get_by_label("Menu of run 2").click()

@@ -1,4 +1,5 @@
 // The top bar of every page: name, navigation, activity, theme switch.
+import { listenForKeys } from "../keys.js";
 import { fill, h, isDark, page, poll } from "../studio.js";
 
 const THEME = "vlmrb-theme";
@@ -26,6 +27,7 @@ export function mount({ node, data, call }) {
       themeButton(),
     ),
   );
+  listenForKeys(current);
   poll(async () => {
     try {
       const { running, queued } = await call("activity");
