@@ -1,6 +1,6 @@
 // The top bar of every page: name, navigation, activity, theme switch.
 import { listenForKeys } from "../keys.js";
-import { fill, h, isDark, page, poll } from "../studio.js";
+import { fill, h, isDark, page, poll, toast } from "../studio.js";
 
 const THEME = "vlmrb-theme";
 const SECONDS = 3;
@@ -28,10 +28,13 @@ export function mount({ node, data, call }) {
     ),
   );
   listenForKeys(current);
+  let left = 0;
   poll(async () => {
     try {
       const { running, queued } = await call("activity");
       const words = [running ? `${running} running` : "", queued ? `${queued} queued` : ""].filter(Boolean).join(" · ");
+      if (left && !running && !queued) toast("All runs have ended.");
+      left = running + queued;
       activity.className = `activity${running ? " live" : ""}`;
       fill(activity, words || "nothing running");
     } catch (error) {
