@@ -17,11 +17,13 @@ from vlmrb.jobs.logs import log_tail
 from vlmrb.jobs.presets import LaunchPreset, matched_set, parse_seeds, preset, presets
 from vlmrb.jobs.removing import cancel, delete_run
 from vlmrb.jobs.trials import launch_trial, resume_trial, stop_trial
-from vlmrb.rescoring import TrialReport, TrialRow, trial_report
+from vlmrb.rescoring import MAX_CONTESTANTS, SameClips, TrialReport, TrialRow, same_clips, threshold_matters, trial_report
 
 __all__ = [
+    "MAX_CONTESTANTS",
     "Estimate",
     "LaunchPreset",
+    "SameClips",
     "Speeds",
     "TrialReport",
     "TrialRow",
@@ -48,10 +50,12 @@ __all__ = [
     "request_question",
     "resume",
     "resume_trial",
+    "same_clips",
     "set_job_limit",
     "speeds",
     "stop",
     "stop_trial",
+    "threshold_matters",
     "trial_report",
     "unpause",
     "until_last_ends",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from vlmrb.errors import RunBusyError
@@ -14,7 +15,8 @@ from vlmrb.store import Store
 
 
 def launch_trial(store: Store, *, scorer: str, prompt: str, **settings: Any) -> int:
-    """Create a trial with `vlmrb.rescoring.create_trial`, run it in the background, and return its id.
+    """Create a trial with `vlmrb.rescoring.create_trial`, run it in the background, and return its id. One that was there is
+    resumed where it has not finished.
 
     `prompt` may also be the 'name@version' of a stored prompt.
 
@@ -22,7 +24,10 @@ def launch_trial(store: Store, *, scorer: str, prompt: str, **settings: Any) -> 
         VlmrbError: as for `create_trial`; nothing has been written.
     """
     trial_id = create_trial(store, scorer=from_anywhere(scorer), prompt=find_question(store, prompt), **settings)
-    store.enqueue_jobs("trial", [trial_id])
+    if store.trial(trial_id).status in ("finished", "running"):  # of the same clips, with the answers that are wanted
+        return trial_id
+    with suppress(RunBusyError):  # it is queued
+        store.enqueue_jobs("trial", [trial_id])
     dispatch(store)
     return trial_id
 
