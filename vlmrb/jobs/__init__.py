@@ -16,7 +16,7 @@ from vlmrb.jobs.live import pause, request_lambda, request_prompt, request_quest
 from vlmrb.jobs.logs import log_tail
 from vlmrb.jobs.presets import LaunchPreset, matched_set, parse_seeds, preset, presets
 from vlmrb.jobs.removing import cancel, delete_run
-from vlmrb.jobs.trials import launch_trial, resume_trial, stop_trial
+from vlmrb.jobs.trials import launch_trial, repeat_trial, resume_trial, stop_trial
 from vlmrb.rescoring import MAX_CONTESTANTS, SameClips, TrialReport, TrialRow, same_clips, threshold_matters, trial_report
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "preset",
     "presets",
     "reconcile",
+    "repeat_trial",
     "request_lambda",
     "request_prompt",
     "request_question",
