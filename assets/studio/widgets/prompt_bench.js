@@ -467,6 +467,7 @@ export class PromptBench {
         h("span.spacer"),
         h("label", { for: "bench-pair" }, "Contestants"),
         chosen,
+        h("a.button.small", { href: page("clips", { run: this.view.runs.join(","), queue: "prompts" }) }, "Label these…"),
       ),
       clips.length
         ? h(
