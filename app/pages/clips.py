@@ -278,7 +278,9 @@ def look_at(store: Store, clip_id: int) -> ClipView:
         events=events_at(clip),
         scores=tuple(score_view(score, prompts) for score in scores),
         replay=None if replay is None else replay_view(replay, run, clip.length),
-        verdicts=tuple(Verdict(*said) for said in store.human_labels(clip_id)[::-1]),
+        verdicts=tuple(
+            Verdict(said.agrees, said.note, said.created_at, said.annotator) for said in store.human_labels(clip_id)[::-1]
+        ),
         problem=problem,
     )
 

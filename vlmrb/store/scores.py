@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
+from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Row, delete, func, insert, select, update
 
 from vlmrb.errors import ConfigError, NotFoundError, shown
 from vlmrb.store import tables as t
@@ -106,17 +107,16 @@ class Scores(Database):
             query = query.where(c.clip_id.in_(clip_ids))
         with self._read() as connection:
             rows = connection.execute(query.order_by(c.clip_id, c.label_id)).all()
-        return [
-            HumanLabel(
-                row.clip_id, row.annotator, row.agrees, None if row.label is None else row.label == row.agrees, row.note,
-                row.created_at,
-            )
-            for row in rows
-        ]  # fmt: skip
+        return [_human_label(row) for row in rows]
 
-    def human_labels(self, clip_id: int) -> list[tuple[bool, str, float]]:
-        """Human verdicts: (agrees, note, time in seconds since the epoch), oldest first."""
+    def human_labels(self, clip_id: int) -> list[HumanLabel]:
+        """All human verdicts on a clip, oldest first."""
         c = t.human_labels.c
-        query = select(c.agrees, c.note, c.created_at).where(c.clip_id == clip_id).order_by(c.label_id)
         with self._read() as connection:
-            return [(row.agrees, row.note, row.created_at) for row in connection.execute(query)]
+            rows = connection.execute(select(t.human_labels).where(c.clip_id == clip_id).order_by(c.label_id))
+            return [_human_label(row) for row in rows]
+
+
+def _human_label(row: Row[Any]) -> HumanLabel:
+    right = None if row.label is None else row.label == row.agrees
+    return HumanLabel(row.clip_id, row.annotator, row.agrees, right, row.note, row.created_at)

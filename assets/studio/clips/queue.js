@@ -177,6 +177,7 @@ export class LabelQueue {
     );
     document.body.append(this.dialog);
     addEventListener("resize", () => this.film && this.fit());
+    this.transport.load(1, false);
   }
 
   /** Open the queue in an order; unknown orders are the first one. */
@@ -257,6 +258,8 @@ export class LabelQueue {
     fill(this.question, next.mission ? h("p.muted", {}, `The episode's mission: ${next.mission}`) : null, next.question);
     this.note.value = "";
     this.drawRevealed();
+    this.dialog.setAttribute("aria-busy", "true");
+    this.clearFilm();
     try {
       const film = await loadFilm(next.card);
       if (this.clips[0] !== next || !this.dialog.open) return;
@@ -265,16 +268,25 @@ export class LabelQueue {
       this.transport.load(film.frames);
     } catch (error) {
       if (this.clips[0] !== next) return;
-      this.film = null;
-      this.canvas.getContext("2d").clearRect(0, 0, this.canvas.width, this.canvas.height);
       fill(this.status, problem(error.message));
     }
+    this.dialog.removeAttribute("aria-busy");
     if (this.clips[1]) loadFilm(this.clips[1].card).catch(() => {});
+  }
+
+  /** No frames: what is shown never belongs to another clip than the question. */
+  clearFilm() {
+    this.film = null;
+    this.transport.load(1, false);
+    this.canvas.getContext("2d").clearRect(0, 0, this.canvas.width, this.canvas.height);
   }
 
   fit() {
     const { width, height } = this.film;
-    const room = Math.min((this.stage.clientWidth - 24) / width, Math.max(280, innerHeight - 330) / height);
+    const room = Math.min(
+      (this.stage.clientWidth - 24) / width,
+      (innerWidth > 1000 ? Math.max(280, innerHeight - 330) : 260) / height,
+    );
     const factor = room >= 2 ? Math.floor(room) : room;
     Object.assign(this.canvas.style, {
       width: `${Math.floor(width * factor)}px`,
@@ -311,6 +323,10 @@ export class LabelQueue {
   async answer(yes) {
     const [clip] = this.clips;
     if (!clip || this.busy) return;
+    if (!this.film) {
+      if (this.dialog.hasAttribute("aria-busy")) fill(this.status, "Wait until you see the clip.");
+      return;
+    }
     this.busy = true;
     const { card } = clip;
     const name = this.name.value;
