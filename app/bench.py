@@ -14,7 +14,6 @@ from vlmrb.errors import ConfigError, NotFoundError, shown
 from vlmrb.playback import THUMBNAIL_FRAMES
 from vlmrb.prompt_library import prompt_presets
 from vlmrb.store import Store
-from vlmrb.truths import truths_of
 from vlmrb.types import CLIPS_PER_RUN, ClipSummary, Prompt, Trial, TrialStatus
 
 MAX_ENTRIES_TEXT = 400
@@ -121,7 +120,7 @@ def bench_view(store: Store, trial_ids: Sequence[int], seen: int = 0) -> BenchVi
         runs=runs,
         truths=found.truths,
         ready=len(found.clips),
-        clips=[_clip(*each, editions) for each in zip(found.clips, zip(*answers, strict=True), strict=True)]
+        clips=[_clip(*each, editions) for each in zip(found.clips, found.shown, zip(*answers, strict=True), strict=True)]
         if len(found.clips) > seen
         else [],
     )
@@ -149,7 +148,9 @@ def _trial(store: Store, found: jobs.SameClips, at: int) -> BenchTrial:
     )
 
 
-def _clip(clip: ClipSummary, probabilities: tuple[float | None, ...], editions: dict[int, str]) -> BenchClip:
+def _clip(
+    clip: ClipSummary, truths: frozenset[str], probabilities: tuple[float | None, ...], editions: dict[int, str]
+) -> BenchClip:
     return BenchClip(
         clip_id=clip.clip_id,
         run_id=clip.run_id,
@@ -157,7 +158,7 @@ def _clip(clip: ClipSummary, probabilities: tuple[float | None, ...], editions: 
         start_step=clip.start_step,
         thumbnail_frames=min(clip.length, THUMBNAIL_FRAMES),
         events=tuple(dict.fromkeys(words_of(event) for _, event in clip.events)),
-        truths=tuple(sorted(truths_of(clip.events))),
+        truths=tuple(sorted(truths)),
         probabilities=probabilities,
     )
 

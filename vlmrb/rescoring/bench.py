@@ -39,17 +39,16 @@ class SameClips:
         prompts: what each of them asked; None for scorers that read none.
         clips: those that every trial with any answer has scored, by id.
         scores: of each trial, one per clip; empty while it has none.
+        shown: what the events of each clip show.
+        truths: what the answers can be judged by.
     """
 
     trials: tuple[Trial, ...]
     prompts: tuple[Prompt | None, ...]
     clips: tuple[ClipSummary, ...]
     scores: tuple[tuple[ClipScore, ...], ...]
-
-    @property
-    def truths(self) -> list[str]:
-        """What the answers can be judged by."""
-        return choices(truths_of(clip.events) for clip in self.clips)
+    shown: tuple[frozenset[str], ...]
+    truths: list[str]
 
     def fitting_truth(self, at: int) -> str:
         """The truth that fits the prompt of a trial."""
@@ -122,11 +121,15 @@ def same_clips(store: Store, trial_ids: Sequence[int]) -> SameClips:
     found = [{score.clip_id: score for score in store.trial_scores(trial_id)} for trial_id in ids]
     scored = [set(each) for each in found if each]
     ready = sorted(set.intersection(*scored) & set(trials[0].clip_ids)) if scored else []
+    clips = tuple(store.clip_summaries(ready))
+    shown = tuple(truths_of(clip.events) for clip in clips)
     return SameClips(
         trials=trials,
         prompts=tuple(None if trial.prompt_id is None else store.prompt(trial.prompt_id) for trial in trials),
-        clips=tuple(store.clip_summaries(ready)),
+        clips=clips,
         scores=tuple(tuple(each[clip_id] for clip_id in ready) if each else () for each in found),
+        shown=shown,
+        truths=choices(shown),
     )
 
 
@@ -145,16 +148,14 @@ def bench_report(store: Store, entries: Sequence[Entry]) -> BenchReport:
     if len(entries) > MAX_CONTESTANTS:
         raise ConfigError(f"bench: got {len(entries)} contestants; allowed: 1 to {MAX_CONTESTANTS}")
     found = same_clips(store, [entry.trial_id for entry in entries])
-    shown = [truths_of(clip.events) for clip in found.clips]
-    known = found.truths
     contestants, scores = [], []
     for entry in entries:
         at = [trial.trial_id for trial in found.trials].index(entry.trial_id)
         trial, prompt = found.trials[at], found.prompts[at]
         threshold = _threshold(entry, trial)
-        truth = chosen_truth(entry.truth, prompt, known)
+        truth = chosen_truth(entry.truth, prompt, found.truths)
         own = tuple(replace(score, threshold=threshold) for score in found.scores[at])
-        probabilities, holds = [score.probability for score in own], [truth in truths for truths in shown]
+        probabilities, holds = [score.probability for score in own], [truth in truths for truths in found.shown]
         contestants.append(
             Contestant(
                 trial, prompt, threshold, truth,

@@ -6,11 +6,10 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, delete, insert, select, update
 
 from vlmrb.errors import ConfigError, NotFoundError, shown
 from vlmrb.store import tables as t
-from vlmrb.store.clip_query import of_runs
 from vlmrb.store.clips import no_clip
 from vlmrb.store.database import Database
 from vlmrb.store.records import SCORE_COLUMNS, clip_score, score_row
@@ -93,21 +92,16 @@ class Scores(Database):
             right = None if left is None else left.label == left.agrees
             connection.execute(update(t.clips).where(t.clips.c.clip_id == clip_id).values(human_label=right))
 
-    def labels_by_people(self, run_ids: Collection[int] = (), clip_ids: Collection[int] | None = None) -> list[HumanLabel]:
-        """Each person's newest verdict on each clip of these runs (of all runs if empty), by clip, then time.
-
-        Args:
-            run_ids: the runs.
-            clip_ids: only of these clips.
-        """
+    def labels_by_people(self, run_ids: Collection[int] = ()) -> list[HumanLabel]:
+        """Each person's newest verdict on each clip of these runs (of all runs if empty), by clip, then time."""
         c = t.human_labels.c
-        newest = select(func.max(c.label_id)).group_by(c.clip_id, c.annotator)
-        query = select(t.human_labels).select_from(t.human_labels.join(t.clips)).where(c.label_id.in_(newest), *of_runs(run_ids))
-        if clip_ids is not None:
-            query = query.where(c.clip_id.in_(clip_ids))
+        query = select(t.human_labels).order_by(c.label_id)
+        if run_ids:  # a run is a range of ids
+            query = query.where(c.clip_id.between(min(run_ids) * CLIPS_PER_RUN, (max(run_ids) + 1) * CLIPS_PER_RUN - 1))
         with self._read() as connection:
-            rows = connection.execute(query.order_by(c.clip_id, c.label_id)).all()
-        return [_human_label(row) for row in rows]
+            rows = connection.execute(query).all()
+        newest = {(row.clip_id, row.annotator): row for row in rows if not run_ids or row.clip_id // CLIPS_PER_RUN in run_ids}
+        return [_human_label(row) for row in sorted(newest.values(), key=lambda row: (row.clip_id, row.label_id))]
 
     def human_labels(self, clip_id: int) -> list[HumanLabel]:
         """All human verdicts on a clip, oldest first."""

@@ -554,8 +554,9 @@ const FIGURES = [
   { key: "seconds", head: "s/clip", title: "mean time per clip, rendering included", words: (value) => number(value, 2) },
 ];
 
+/** Whether a trial may still get answers: a process that has just started has not claimed it yet. */
 function isActive({ status, waits }) {
-  return waits || status === "running";
+  return waits || status === "running" || status === "created";
 }
 
 function colorOf(i) {
