@@ -100,8 +100,8 @@ def _check(arguments: argparse.Namespace) -> None:
     ]
     if sum(map(bool, given)) != 1:
         raise ConfigError(
-            "trial: give run numbers to start a trial, or exactly one of --same-clips-as TRIAL, --compare TRIAL…, --show TRIAL, "
-            "--resume TRIAL and --list"
+            "trial: give run numbers to start a trial, or exactly one of --show TRIAL, --resume TRIAL, --list, "
+            "--same-clips-as TRIAL and --compare TRIAL…"
         )
 
 
