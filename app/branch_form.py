@@ -18,7 +18,9 @@ from app.launch_form import (
     form_problems,
     given_values,
     methods_of_form,
+    places,
     settings_of_form,
+    varied,
 )
 from app.presses import Launched
 from app.run_rows import as_words
@@ -213,10 +215,9 @@ def make_branches(store: Store, asked: Asked) -> Launched:
 
 def changes_of(form: Filled, parent: RunSummary) -> list[dict[str, Any]]:
     """For each method and value, what differs from the parent; settings that a method does not read are left out."""
-    varied = [{form.vary: a_value(form.vary, value)} for value in form.values] if form.vary else [{}]
     found: list[dict[str, Any]] = []
     for method in form.methods:
-        for own in varied:
+        for own in varied(form):
             given = given_values(form.settings) | own
             unread = unread_settings(method, str(given.get("base", _base_of(parent))), given.get("her", parent.config.get("her")))
             change = {"replay": method} | {name: value for name, value in given.items() if name not in unread}
@@ -229,6 +230,7 @@ def _problems_of_settings(form: Filled) -> dict[str, str]:
     """What is wrong with each value by itself."""
     given = [(name, name, value) for name, value in form.settings.items() if value != ""]
     given += [("values", form.vary, value) for value in form.values if form.vary]
+    given += [("variants", name, value) for variant in form.variants for name, value in variant.items()]
     problems: dict[str, str] = {}
     for field, name, value in given:
         try:
@@ -265,6 +267,6 @@ def _notice(store: Store, parent: RunSummary, change: Mapping[str, Any]) -> str:
 
 def _by_field(error: VlmrbError, asked: Asked) -> dict[str, str]:
     """The engine's message by field of the dialog."""
-    problems = by_field(str(error), asked.form.vary, own=("seeds", "at", "branch"))
+    problems = by_field(str(error), places(asked.form), own=("seeds", "at", "branch"))
     fields = {"total_steps": "steps", "branch": ""}
     return {fields.get(name, name): words for name, words in problems.items()}

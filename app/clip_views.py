@@ -147,11 +147,12 @@ class ReplayView:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A person's verdict on a label, and its time (seconds since the epoch)."""
+    """A person's verdict on a label, its time (seconds since the epoch), and who it was; '' if they gave no name."""
 
     agrees: bool
     note: str
     created_at: float
+    annotator: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,13 @@ from app.media import is_asset
 
 FILES = ("/theme.css", "/favicon.ico", "/robots.txt", "/manifest.json", "/config", "/gradio_api/info")
 FOLDERS = ("/assets/", "/static/", "/svelte/", "/studio/clip/")
-OWN = ("/studio/export", "/studio/plotly.js", "/gradio_api/upload", *(f"/gradio_api/component_server{end}" for end in ("", "/")))
+OWN = (
+    "/studio/export",
+    "/studio/labelled",
+    "/studio/plotly.js",
+    "/gradio_api/upload",
+    *(f"/gradio_api/component_server{end}" for end in ("", "/")),
+)
 MAX_PATH, MAX_SEGMENT = 1_000, 200  # bytes; file systems refuse names of more than 255
 
 _PLACEHOLDER = "studio.invalid"

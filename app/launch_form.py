@@ -99,6 +99,8 @@ class Filled:
         vary: the setting that takes several values, or ''.
         values: its values, as text.
         seeds: as text, such as '0-4'.
+        variants: settings that belong together, each a method of its own, such as a prompt with its scorer and threshold. With
+            them, no setting is varied.
     """
 
     settings: dict[str, Any]
@@ -108,6 +110,7 @@ class Filled:
     seeds: str
     set_name: str
     tags: tuple[str, ...]
+    variants: tuple[dict[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,9 @@ def filled_from(request: Mapping[str, Any]) -> Filled:
     vary = a_text(form, "vary", 40)
     if vary and vary not in known:
         raise ConfigError(f"vary: there is no setting {vary!r}")
+    variants = form.get("variants") or []
+    if not isinstance(variants, list) or not all(_is_variant(each, known) for each in variants):
+        raise ConfigError("variants: expected a list of texts by setting; reload the page")
     return Filled(
         settings={name: value[:MAX_TEXT] if isinstance(value, str) else value for name, value in given.items()},
         methods=tuple(dict.fromkeys(methods)),
@@ -181,6 +187,16 @@ def filled_from(request: Mapping[str, Any]) -> Filled:
         seeds=a_text(form, "seeds", 400),
         set_name=a_text(form, "set_name", 200).strip(),
         tags=tuple(part.strip() for part in a_text(form, "tags", 1_000).split(",") if part.strip()),
+        variants=tuple(variants),
+    )
+
+
+def _is_variant(given: Any, known: Collection[str]) -> bool:
+    return (
+        isinstance(given, dict)
+        and len(given) > 0
+        and set(given) <= set(known)
+        and all(isinstance(value, str) and len(value) <= MAX_TEXT for value in given.values())
     )
 
 
@@ -215,6 +231,20 @@ def filled_from_run(run: RunSummary) -> Filled:
     )
 
 
+def filled_from_contestants(config: Mapping[str, Any], variants: Sequence[Mapping[str, str]], set_name: str) -> Filled:
+    """A form that trains like a run, with the method that labels guide, once for each of some variants."""
+    method = str(config.get("replay"))
+    labels = method in replay_methods() and replay_methods()[method].labels
+    own = set().union(*variants)
+    settings_ = {}
+    for name, setting in settings().items():
+        value = config.get(name, setting.default)
+        if name in NOT_IN_FORM or name in own or value == setting.default_for(config.get("algo"), method):
+            continue
+        settings_[name] = value if isinstance(value, bool) else in_words(value)
+    return Filled(settings_, (method if labels else "vlm",), "", (), "0-2", set_name, (), tuple(map(dict, variants)))
+
+
 def _ranges(seeds: Sequence[int]) -> str:
     """(0, 1, 2, 3, 4) → '0-4'."""
     consecutive = len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[-1] + 1))
@@ -229,7 +259,7 @@ def check(form: Filled) -> Checked:
     try:
         configs = matched_set(given_values(form.settings), _variations(form), seeds)
     except ConfigError as error:
-        return Checked(problems=by_field(str(error), form.vary))
+        return Checked(problems=by_field(str(error), places(form)))
     refused = next(filter(None, (refusal(env) for env in dict.fromkeys(config.env for config in configs))), "")
     return Checked(problems={"values" if form.vary == "env" else "env": refused}) if refused else Checked(configs=configs)
 
@@ -249,6 +279,10 @@ def form_problems(form: Filled) -> tuple[list[int], dict[str, str]]:
         problems["methods"] = "choose at least one"
     if form.vary and not form.values:
         problems["values"] = "give at least one value; separate several with commas"
+    if form.vary and form.variants:
+        problems["vary"] = "the contestants are varied; choose nothing here, or remove them"
+    if len(form.variants) > MAX_VALUES:
+        problems["variants"] = f"got {len(form.variants)} contestants; at most {MAX_VALUES} are allowed"
     if len(form.values) > MAX_VALUES:
         problems["values"] = f"got {len(form.values)} values; at most {MAX_VALUES} are allowed"
     return seeds, problems
@@ -259,7 +293,7 @@ def _problems_of(form: Filled) -> dict[str, str]:
     try:
         matched_set(given_values(form.settings), _variations(form) or [{"replay": "uniform"}], [0])
     except ConfigError as error:
-        return by_field(str(error), form.vary)
+        return by_field(str(error), places(form))
     return {}
 
 
@@ -274,24 +308,34 @@ def a_value(name: str, value: Any) -> Any:
 
 
 def _variations(form: Filled) -> list[dict[str, Any]]:
-    if not form.vary:
-        return [{"replay": method} for method in form.methods]
-    return [{"replay": method, form.vary: a_value(form.vary, value)} for method in form.methods for value in form.values]
+    return [{"replay": method} | own for method in form.methods for own in varied(form)]
 
 
-def by_field(message: str, vary: str = "", own: Collection[str] = ("seeds",)) -> dict[str, str]:
+def varied(form: Filled) -> list[dict[str, Any]]:
+    """What sets a method's runs of one seed apart: one of the values, one of the variants, or nothing."""
+    if form.variants:
+        return [given_values(variant) for variant in form.variants]
+    return [{form.vary: a_value(form.vary, value)} for value in form.values] if form.vary else [{}]
+
+
+def places(form: Filled) -> dict[str, str]:
+    """The fields of settings that have none of their own in this form: a varied one, and those of variants."""
+    return ({form.vary: "values"} if form.vary else {}) | {name: "variants" for each in form.variants for name in each}
+
+
+def by_field(message: str, places: Mapping[str, str] | None = None, own: Collection[str] = ("seeds",)) -> dict[str, str]:
     """The message of an error, which has one line per setting, split up by form field.
 
     Args:
         message: of a ConfigError.
-        vary: the setting that takes several values; its field is 'values'.
+        places: as for `places`; None for none.
         own: fields of the form that are no settings.
     """
     problems: dict[str, str] = {}
     for part in re.split(r"\n|; (?=\w+: )", message):
         name, colon, words = part.partition(": ")
         belongs = bool(colon) and (name in settings() or name in (*own, "launch"))
-        key = "values" if belongs and name == vary else name if belongs and name != "launch" else ""
+        key = (places or {}).get(name, "" if name == "launch" else name) if belongs else ""
         problems[key] = "; ".join(filter(None, [problems.get(key, ""), words if belongs else part]))
     return problems
 
@@ -321,16 +365,20 @@ def command(form: Filled) -> str:
     agent = form.settings.get("algo")
     defaults = {name: _default(setting, setting.default_for(agent)) for name, setting in settings().items()}
     words = ["python", "-m", "vlmrb", "launch"]
+    own = {form.vary}.union(*form.variants)
     for name, value in form.settings.items():
-        if value != "" and name != form.vary and (isinstance(value, bool) or value != defaults[name]):
+        if value != "" and name not in own and (isinstance(value, bool) or value != defaults[name]):
             words += _option(name, value)
     words += ["--methods", *form.methods, "--seeds", *[word for word in re.split(r"[\s,]+", form.seeds) if word]]
     words += ["--set-name", form.set_name] if form.set_name else []
     for tag in form.tags:
         words += ["--tag", tag]
-    if not form.vary:
-        return shlex.join(words)
-    return "\n".join(shlex.join([*words, *_option(form.vary, value)]) for value in form.values)
+    each: list[dict[str, str]] = [{form.vary: value} for value in form.values] if form.vary else [*form.variants] or [{}]
+    return "\n".join(shlex.join([*words, *_options(own)]) for own in each)
+
+
+def _options(values: Mapping[str, str]) -> list[str]:
+    return [word for name, value in values.items() for word in _option(name, value)]
 
 
 def _option(name: str, value: str | bool) -> list[str]:

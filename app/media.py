@@ -5,12 +5,16 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from app.checks import a_choice, a_text, ids
@@ -20,10 +24,14 @@ from app.export import MEDIA_TYPES as EXPORT_TYPES
 from app.studio import Studio
 from vlmrb.assets import asset_path
 from vlmrb.errors import ConfigError, NotFoundError, StoreUnavailableError, VlmrbError
-from vlmrb.types import SUCCESS
+from vlmrb.playback import export_zip, labelled_clips
+from vlmrb.types import SUCCESS, ClipFilter
 
 FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 """For content that never changes under its URL: clips, and files with a fingerprint in the URL."""
+
+MAX_LABELLED = 2_000
+"""Clips in an archive of labelled clips: their videos are made while the browser waits."""
 
 MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png"}
 
@@ -46,8 +54,21 @@ def media_routes(studio: Studio) -> list[Route]:
         except VlmrbError as error:
             return PlainTextResponse(str(error), _status(error))
 
+    async def labelled(request: Request) -> Response:
+        with ExitStack() as stack:  # closes the file, unless it is sent
+            file = stack.enter_context(tempfile.TemporaryFile())
+            try:
+                await run_in_threadpool(_write_labelled, studio, dict(request.query_params), file)
+            except VlmrbError as error:
+                return PlainTextResponse(str(error), _status(error))
+            stack.pop_all()
+        headers = {"Content-Disposition": 'attachment; filename="vlmrb-labelled-clips.zip"', "Cache-Control": "no-store"}
+        size = {"Content-Length": str(file.seek(0, os.SEEK_END))}
+        return StreamingResponse(_pieces(file), media_type="application/zip", headers=headers | size)
+
     return [
         Route("/studio/export", exported),
+        Route("/studio/labelled", labelled),
         Route("/studio/assets/{name:path}", _asset),
         Route("/studio/plotly.js", _plotly),
         Route("/studio/clip/{clip_id:str}/{kind:str}", clip),
@@ -86,6 +107,25 @@ def _export(studio: Studio, query: dict[str, str]) -> Response:
     data = export(studio, runs, a_text(query, "metric", 200) or SUCCESS, statistic, cast(Format, form))
     headers = {"Content-Disposition": f'attachment; filename="vlmrb-comparison.{form}"', "Cache-Control": "no-store"}
     return Response(data, media_type=EXPORT_TYPES[form], headers=headers)
+
+
+def _write_labelled(studio: Studio, query: dict[str, str], file: IO[bytes]) -> None:
+    """The labelled clips of some runs, of all without any, as a ZIP archive."""
+    clips = labelled_clips(studio.store, ClipFilter(run_ids=tuple(ids(query, "runs"))))
+    if len(clips) > MAX_LABELLED:
+        raise ConfigError(
+            f"runs: {len(clips)} of their clips are labelled, and an archive holds up to {MAX_LABELLED}; choose fewer runs, or "
+            "write a folder with `vlmrb clips RUN --export FOLDER`"
+        )
+    export_zip(studio.store, clips, file)
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    """The file's content, piece by piece; then it is closed, and with that gone."""
+    with file:
+        file.seek(0)
+        while piece := file.read(2**20):
+            yield piece
 
 
 async def _asset(request: Request) -> Response:

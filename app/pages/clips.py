@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast, get_args
 
 from app.checks import a_choice, a_count, a_flag, a_number, a_text, an_id, ids
 from app.clip_views import ClipCard, ClipView, Verdict, clip_card, clip_cards, events_at, replay_view, score_view
 from app.studio import Studio
 from app.widgets import widget
+from vlmrb.analysis import people
 from vlmrb.analysis.comparison import method_of
 from vlmrb.errors import NotFoundError, StoreCorruptError
 from vlmrb.store import Store
-from vlmrb.types import ClipFilter, ClipOrder, Prompt, RunSummary
+from vlmrb.types import ClipFilter, ClipOrder, ClipSummary, Prompt, RunSummary
 
 PAGE_SIZE = 48
 MAX_TOGETHER = 4
 MAX_NOTE = 500
+MAX_ANNOTATOR = 60
+QUEUE_AHEAD = 24
+"""Clips of the queue that are sent at a time."""
+
+QUEUE_ORDERS = ("disagreement", "threshold", "spread", "prompts", "newest")
 MAX_EVENT = 200
 MAX_STEP = 10**12
 LABELS = ("yes", "no", "unknown", "unscored")
@@ -32,6 +38,32 @@ class FoundClips:
     total: int
     page: int
     cards: list[ClipCard]
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedClip:
+    """A clip to label, with what its label answers."""
+
+    card: ClipCard
+    question: str
+    mission: str
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The next clips to label.
+
+    Attributes:
+        total: number of matching clips that this person has not labelled.
+        labelled: number of clips of these runs that this person has labelled.
+        clips: the first of them, in order.
+        agreement: how far people agree on clips of these runs, in words.
+    """
+
+    total: int
+    labelled: int
+    clips: list[QueuedClip]
+    agreement: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +90,9 @@ class Menus:
 def build(studio: Studio) -> None:
     """Add the page's components to the open Blocks."""
     functions = browser_functions(studio.store)
-    widget("clip_browser", *functions, page_size=PAGE_SIZE, max_together=MAX_TOGETHER, max_note=MAX_NOTE)
+    widget(
+        "clip_browser", *functions, page_size=PAGE_SIZE, max_together=MAX_TOGETHER, max_note=MAX_NOTE, max_annotator=MAX_ANNOTATOR
+    )
 
 
 def browser_functions(store: Store) -> list[Callable[[dict[str, Any]], Any]]:
@@ -83,10 +117,17 @@ def browser_functions(store: Store) -> list[Callable[[dict[str, Any]], Any]]:
         clip_id, agrees = an_id(request, "clip_id"), a_flag(request, "agrees")
         seen = a_choice(request, "label", ("yes", "no"))
         note = a_text(request, "note", MAX_NOTE).strip()
-        store.label_clip(clip_id, agrees, note, label=None if seen is None else seen == "yes")
+        label = None if seen is None else seen == "yes"
+        store.label_clip(clip_id, agrees, note, label=label, annotator=annotator_of(request))
         return look_at(store, clip_id)
 
-    return [menus, find, count, look, together, judge]
+    def queue(request: dict[str, Any]) -> Queue:
+        return read_queue(store, request)
+
+    def unjudge(request: dict[str, Any]) -> None:
+        store.unlabel_clip(an_id(request, "clip_id"), annotator_of(request))
+
+    return [menus, find, count, look, together, judge, queue, unjudge]
 
 
 # -- requests
@@ -123,7 +164,60 @@ def clip_order(request: dict[str, Any]) -> ClipOrder:
     return cast(ClipOrder, a_choice(request, "order", get_args(ClipOrder)) or "newest")
 
 
+def annotator_of(request: dict[str, Any]) -> str:
+    """The name of the person at the keyboard; '' if they gave none. Raises like `clip_filter`."""
+    return " ".join(a_text(request, "annotator", MAX_ANNOTATOR).split())
+
+
 # -- answers
+
+
+def read_queue(store: Store, request: dict[str, Any]) -> Queue:
+    """The clips that somebody should label next: those of the filter that have a label and none by this person.
+
+    With `second`, only those that somebody else has labelled; clips in `passed` were skipped.
+
+    Raises:
+        ConfigError: a value is not allowed.
+    """
+    annotator, passed = annotator_of(request), set(ids(request, "passed"))
+    order = cast(ClipOrder, a_choice(request, "order", QUEUE_ORDERS) or "disagreement")
+    wanted = replace(clip_filter(request), not_labelled_by=annotator)
+    wanted = replace(
+        wanted, min_probability=wanted.min_probability or 0.0, human="any" if a_flag(request, "second") else wanted.human
+    )
+    found = store.find_clips(wanted, order, limit=QUEUE_AHEAD + len(passed))
+    chosen = [clip for clip in found if clip.clip_id not in passed][:QUEUE_AHEAD]
+    labels = store.labels_by_people(wanted.run_ids)
+    asked = {clip.score.prompt_id for clip in chosen if clip.score is not None and clip.score.prompt_id is not None}
+    prompts = {prompt_id: store.prompt(prompt_id) for prompt_id in asked}
+    cards = clip_cards(chosen, _runs(store, {clip.run_id for clip in chosen}))
+    return Queue(
+        total=store.count_clips_found(wanted),
+        labelled=sum(label.annotator == annotator for label in labels),
+        clips=[
+            QueuedClip(card, _question(clip, prompts), clip.mission)
+            for clip in chosen
+            for card in cards
+            if card.clip_id == clip.clip_id
+        ],
+        agreement=people.report(labels),
+    )
+
+
+def _question(clip: ClipSummary, prompts: dict[int, Prompt]) -> str:
+    """What a clip's label answers, in words."""
+    score = clip.score
+    prompt = None if score is None or score.prompt_id is None else prompts[score.prompt_id]
+    if score is None or prompt is None:
+        return "Does the clip show progress?"
+    asked = replace(prompt, text=score.asked or prompt.text)
+    if len(asked.questions) == 1:
+        return asked.text
+    rule = {"any": "Is any of these true?", "all": "Are all of these true?", "mean": "Are most of these true, by weight?"}[
+        asked.rule
+    ]
+    return "\n".join([rule, *(f"– {question}" for question in asked.questions)])
 
 
 def find_page(store: Store, wanted: ClipFilter, order: ClipOrder, page: int) -> FoundClips:
@@ -184,7 +278,9 @@ def look_at(store: Store, clip_id: int) -> ClipView:
         events=events_at(clip),
         scores=tuple(score_view(score, prompts) for score in scores),
         replay=None if replay is None else replay_view(replay, run, clip.length),
-        verdicts=tuple(Verdict(*said) for said in store.human_labels(clip_id)[::-1]),
+        verdicts=tuple(
+            Verdict(said.agrees, said.note, said.created_at, said.annotator) for said in store.human_labels(clip_id)[::-1]
+        ),
         problem=problem,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from app.bench import contestants_of, variants_of
 from app.checks import a_text, an_id
 from app.launch_form import (
     SCORERS,
@@ -13,10 +14,12 @@ from app.launch_form import (
     check,
     command,
     filled_from,
+    filled_from_contestants,
     filled_from_preset,
     filled_from_run,
     lambda_schedules,
     methods_of_form,
+    places,
     settings_of_form,
 )
 from app.presses import Launched, Presses
@@ -88,6 +91,10 @@ def build(studio: Studio) -> None:
         run = store.run(an_id(request, "run"))
         return Like(run.name, filled_from_run(run))
 
+    def contestants(request: dict[str, Any]) -> Contestants:
+        """Contestants of the prompt bench as a form: one run like those that they were tried on for each."""
+        return form_of(store, request)
+
     launcher = Launcher(store)
 
     def launch(request: dict[str, Any]) -> Launched:
@@ -97,6 +104,7 @@ def build(studio: Studio) -> None:
     widget(
         "launch_form",
         check_form,
+        contestants,
         launch,
         like,
         settings=settings_of_form(),
@@ -122,7 +130,7 @@ def verdict_on(store: Store, form: Filled, tried: jobs.Tried) -> Verdict:
     try:
         runs = jobs.check_all(checked.configs, tried)
     except VlmrbError as error:
-        return Verdict(_as_problems(error, form.vary), None, [], "", [])
+        return Verdict(_as_problems(error, form), None, [], "", [])
     scored = {(one.config.scorer, one.config.prompt, one.config.env): one for one in runs if one.config.scorer is not None}
     found = [unreadable(store, *asked) for asked in scored]
     found += [unfit(scorer, one.render_spec) for (scorer, *_), one in scored.items()]
@@ -130,13 +138,39 @@ def verdict_on(store: Store, form: Filled, tried: jobs.Tried) -> Verdict:
     return Verdict({}, jobs.estimate(store, checked.configs), lambda_schedules(checked.configs), command(form), notices)
 
 
-def _as_problems(error: VlmrbError, vary: str) -> dict[str, str]:
+def _as_problems(error: VlmrbError, form: Filled) -> dict[str, str]:
     """Why a run could not start, by field."""
     cause = error.__cause__ or error
-    problems = by_field(str(cause), vary)
+    problems = by_field(str(cause), places(form))
     if isinstance(cause, EnvironmentSetupError) and "" in problems:
-        problems["values" if vary == "env" else "env"] = problems.pop("")
+        problems[places(form).get("env", "env")] = problems.pop("")
     return problems
+
+
+@dataclass(frozen=True, slots=True)
+class Contestants:
+    """A form whose variants are contestants of the prompt bench, with their names for people."""
+
+    names: list[str]
+    form: Filled
+    run_id: int
+
+
+def form_of(store: Store, request: dict[str, Any]) -> Contestants:
+    """The form that trains with each of the contestants.
+
+    Args:
+        store: has their trials.
+        request: with `bench`, as in the URL of the bench.
+
+    Raises:
+        ConfigError: `bench` is malformed.
+        NotFoundError: a trial or its runs do not exist.
+    """
+    found = variants_of(store, contestants_of(request))
+    variants = [each.settings for each in found.variants]
+    form = filled_from_contestants(store.run(found.run_id).config, variants, "prompts compared")
+    return Contestants([each.name for each in found.variants], form, found.run_id)
 
 
 class Launcher:

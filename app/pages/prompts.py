@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from app.bench import BenchView, bench_view
 from app.checks import MAX_TEXT, a_count, a_number, a_text, an_id, ids
 from app.clip_views import words_of
 from app.prompt_library import known_prompts
@@ -130,7 +131,7 @@ def build(studio: Studio) -> None:
         return read_library(store)
 
     def try_prompt(request: dict[str, Any]) -> int:
-        """Score a sample of stored clips with the prompt, in the background; returns the trial's id."""
+        """Score stored clips with the prompt, a sample or those of another trial, in the background; returns the trial's id."""
         return jobs.launch_trial(
             store,
             run_ids=ids(request, "runs"),
@@ -139,11 +140,20 @@ def build(studio: Studio) -> None:
             sample=a_count(request, "sample", MAX_SAMPLE, default=200),
             threshold=_share(request, "threshold", 0.5),
             frames=a_count(request, "frames", 256, default=0) or None,
+            same_clips_as=an_id(request, "same_clips_as") if request.get("same_clips_as") else None,
         )
+
+    def bench(request: dict[str, Any]) -> BenchView:
+        """Trials of the same clips; without the clips if the page has already `seen` as many."""
+        return bench_view(store, ids(request, "trials"), a_count(request, "seen", 10**9, default=0))
 
     def trial(request: dict[str, Any]) -> TrialView:
         """The current state of a trial; without its clips if the page has already `seen` as many."""
         return view_of(store, an_id(request, "trial"), a_count(request, "seen", 10**9, default=0))
+
+    def add_trial(request: dict[str, Any]) -> int:
+        """Try what a trial has tried on the clips of another; returns the id of a trial that does, which may be there."""
+        return jobs.repeat_trial(store, an_id(request, "trial"), an_id(request, "same_clips_as"))
 
     def stop_trial(request: dict[str, Any]) -> None:
         """Stop a trial."""
@@ -174,6 +184,8 @@ def build(studio: Studio) -> None:
         library,
         try_prompt,
         trial,
+        bench,
+        add_trial,
         stop_trial,
         resume_trial,
         save,
@@ -183,6 +195,7 @@ def build(studio: Studio) -> None:
         max_sample=MAX_SAMPLE,
         max_name=MAX_NAME,
         controls=CONTROLS,
+        max_contestants=jobs.MAX_CONTESTANTS,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from app.bench import Variant, contestants_of, variants_of
 from app.branch_form import BranchForm, BranchVerdict, asked_from, branch_form, check_branches, make_branches
 from app.checks import MAX_ID, a_choice, a_count, a_number, a_text, an_id
 from app.colors import method_tokens
@@ -167,6 +168,10 @@ def build(studio: Studio) -> None:
         """Where the run can be branched off, and what a branch can change."""
         return branch_form(store, an_id(request, "run"))
 
+    def contestants(request: dict[str, Any]) -> list[Variant]:
+        """Contestants of the prompt bench, for a branch with each."""
+        return variants_of(store, contestants_of(request)).variants
+
     def check_branch(request: dict[str, Any]) -> BranchVerdict:
         """The dialog's problems by field, or the size of the launch."""
         return check_branches(store, asked_from(request))
@@ -189,6 +194,7 @@ def build(studio: Studio) -> None:
         family,
         reasons,
         branching,
+        contestants,
         check_branch,
         branch,
     )

@@ -47,6 +47,22 @@ def test_auc_of_a_perfect_an_inverted_and_a_constant_scorer_is_1_0_and_one_half(
     assert agreement.auc([0.5] * 4, truth) == 0.5
 
 
+@given(st.lists(st.tuples(probabilities, st.booleans()), max_size=30))
+def test_the_reliability_curve_has_every_known_answer_once_and_gives_the_calibration_error(
+    pairs: list[tuple[float | None, bool]],
+) -> None:
+    answers, truth = [p for p, _ in pairs], [truth for _, truth in pairs]
+    bins = agreement.reliability(answers, truth)
+    known = [pair for pair in pairs if pair[0] is not None]
+    assert sum(each.items for each in bins) == len(known)
+    assert sum(each.observed * each.items for each in bins) == pytest.approx(sum(truth for _, truth in known))
+    assert all(0 <= each.observed <= 1 for each in bins)
+    assert [each.predicted for each in bins] == sorted(each.predicted for each in bins)
+    error = agreement.expected_calibration_error(answers, truth)
+    gaps = sum(each.items * abs(each.predicted - each.observed) for each in bins)
+    assert error == (pytest.approx(gaps / len(known)) if known else None)
+
+
 def test_auc_needs_both_classes() -> None:
     assert agreement.auc([0.5, 0.6], [True, True]) is None
     assert agreement.auc([None, 0.6], [True, False]) is None

@@ -12,7 +12,17 @@ from typing import Any
 import pytest
 
 from app.clip_views import clip_card, replay_view
-from app.pages.clips import PAGE_SIZE, browser_functions, cards_of, clip_filter, clip_order, find_page, look_at, read_menus
+from app.pages.clips import (
+    PAGE_SIZE,
+    QUEUE_AHEAD,
+    browser_functions,
+    cards_of,
+    clip_filter,
+    clip_order,
+    find_page,
+    look_at,
+    read_menus,
+)
 from app.plain import to_json
 from app.widgets import answering
 from tests.store.samples import clip, filled, new_run, score, voted
@@ -268,9 +278,59 @@ def test_a_verdict_is_stored_immediately_and_shown(ask: Ask, store: Store) -> No
     answer = ask("judge", clip_id=clip_id(0), agrees=False, note="  <i>nothing</i> happens ", label="yes")["answer"]
     assert answer["card"]["human"] == "disagreed"
     assert answer["verdicts"][0]["note"] == "<i>nothing</i> happens"
-    assert [(agrees, note) for agrees, note, _ in store.human_labels(clip_id(0))] == [(False, "<i>nothing</i> happens")]
+    assert [(each.agrees, each.note) for each in store.human_labels(clip_id(0))] == [(False, "<i>nothing</i> happens")]
     assert ask("count", human="disagreed")["answer"] == 1
     assert ask("judge", clip_id=clip_id(0), agrees=True)["answer"]["card"]["human"] == "agreed"
+
+
+def test_the_queue_has_the_clips_with_an_answer_that_a_person_has_not_labelled(ask: Ask, store: Store) -> None:
+    def queue(**request: Any) -> dict[str, Any]:
+        return ask("queue", **({"runs": "1", "annotator": "Ada"} | request))["answer"]
+
+    def ids_of(found: dict[str, Any]) -> list[int]:
+        return [each["card"]["clip_id"] for each in found["clips"]]
+
+    start = queue()
+    assert (start["total"], start["labelled"], len(start["clips"]), start["agreement"]) == (40, 0, QUEUE_AHEAD, [])
+    assert {each["card"]["label"] for each in start["clips"]} == {"yes", "no"}  # 20 of the 60 have no usable answer
+    assert [each["card"]["agrees"] for each in start["clips"]][:5] == [False] * 5  # the furthest from the events first
+    first, second = ids_of(start)[:2]
+    assert ids_of(queue(passed=[first]))[0] == second
+
+    ask("judge", clip_id=first, agrees=True, label="yes", annotator="  Ada \n")
+    after = queue()
+    assert (after["total"], after["labelled"], ids_of(after)[0]) == (39, 1, second)
+    assert after["agreement"] == ["Only Ada has labelled clips here; agreement needs a second person."]
+    others = queue(annotator="Bo", second=True)
+    assert (ids_of(others), others["labelled"]) == ([first], 0)
+    ask("judge", clip_id=first, agrees=False, label="yes", annotator="Bo")
+    assert "agreed on 0 (0 %)" in queue()["agreement"][0]
+    assert [verdict["annotator"] for verdict in ask("look", clip_id=first)["answer"]["verdicts"]] == ["Bo", "Ada"]
+
+    ask("unjudge", clip_id=first, annotator="Ada")
+    assert ids_of(queue())[0] == first
+    assert "no label by 'Ada'" in ask("unjudge", clip_id=first, annotator="Ada")["error"]
+
+
+def test_the_queue_asks_what_the_label_answers(ask: Ask, store: Store) -> None:
+    single = store.save_prompt("one", "Is the <b>door</b> open?").prompt_id
+    several = store.save_prompt("two", "all of\n- Is a key held?\n- Is the door open?").prompt_id
+    writer = store.writer(1)
+    writer.add_score(replace(score(clip_id(0), 0.5), prompt_id=single))
+    writer.add_score(replace(score(clip_id(1), 0.51), prompt_id=several))
+    writer.add_score(replace(score(clip_id(2), 0.52), prompt_id=None))
+    writer.flush()
+    asked = [each["question"] for each in ask("queue", runs="1", order="threshold")["answer"]["clips"][:3]]
+    assert asked == [
+        "Is the <b>door</b> open?",
+        "Are all of these true?\n– Is a key held?\n– Is the door open?",
+        "Does the clip show progress?",
+    ]
+
+
+@pytest.mark.parametrize("wrong", [{"order": "oldest"}, {"annotator": "x" * 61}, {"second": "yes"}, {"passed": ["x"]}])
+def test_an_invalid_request_for_the_queue_is_refused_by_name(ask: Ask, wrong: dict[str, Any]) -> None:
+    assert ask("queue", **wrong)["error"].startswith(f"{next(iter(wrong))}: ")
 
 
 def test_a_verdict_is_about_the_label_that_was_seen(ask: Ask, store: Store) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sqlite3
+import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +18,7 @@ from starlette.testclient import TestClient
 from app.media import assets_version, media_routes
 from app.studio import Studio
 from vlmrb import Store, make_config
+from vlmrb.types import ClipFilter
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +107,22 @@ def test_plotly_is_served_locally(client: TestClient) -> None:
     reply = client.get("/studio/plotly.js")
     assert reply.headers["Content-Type"].startswith("text/javascript")
     assert len(reply.content) > 1_000_000
+
+
+def test_labelled_clips_come_as_an_archive_of_the_runs_asked_for(store_path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "runs.db"
+    with Store(str(store_path)) as store:
+        store.backup(copy)
+    studio = Studio.open(str(copy))
+    with TestClient(Starlette(routes=media_routes(studio))) as client:
+        nothing = client.get("/studio/labelled?runs=1")
+        assert nothing.status_code == 404 and "no clip here has been labelled" in nothing.text
+        clip = studio.store.find_clips(ClipFilter(label="yes"))[0]
+        studio.store.label_clip(clip.clip_id, True, annotator="Ada")
+        reply = client.get("/studio/labelled?runs=1")
+        assert reply.headers["content-disposition"] == 'attachment; filename="vlmrb-labelled-clips.zip"'
+        assert int(reply.headers["content-length"]) == len(reply.content)
+        with zipfile.ZipFile(io.BytesIO(reply.content)) as archive:
+            assert archive.testzip() is None and f"clip-{clip.clip_id}.mp4" in archive.namelist()
+        assert client.get("/studio/labelled?runs=x").status_code == 400
+    studio.close()

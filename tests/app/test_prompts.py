@@ -176,7 +176,7 @@ def test_a_prompt_is_saved_and_a_clip_judged_from_the_command_line(store: Store,
     clip_id = str(CLIPS_PER_RUN)
     assert main(["label", clip_id, "disagree", "--note", "no key", "--store", store.url]) == 0
     assert "labelled yes; you disagree" in capsys.readouterr().out
-    assert [(agrees, note) for agrees, note, _ in store.human_labels(CLIPS_PER_RUN)] == [(False, "no key")]
+    assert [(each.agrees, each.note) for each in store.human_labels(CLIPS_PER_RUN)] == [(False, "no key")]
     assert main(["label", str(CLIPS_PER_RUN + 7), "agree", "--store", store.url]) == 2
     assert "no label yet" in capsys.readouterr().err
 

@@ -123,6 +123,7 @@ def test_no_value_of_a_header_makes_the_studio_fail(client: TestClient, guarded:
      "/config?deep_link=../x", f"/run?run={LONG}", f"/clips?page={LONG}", f"/studio/export?runs={LONG}",
      f"/studio/export?runs=1&metric={LONG}",
      f"/studio/export?runs=1&statistic={LONG}", f"/studio/export?runs=1&format={LONG}", "/studio/export?runs=%ff%fe",
+     f"/studio/labelled?runs={LONG}", "/studio/labelled?runs=%ff%fe",
      "/studio/export?runs=1&metric=%00", "/studio/export?runs=1&metric=%ed%a0%80"],
 )  # fmt: skip
 def test_no_address_makes_the_studio_fail(client: TestClient, path: str) -> None:
@@ -194,7 +195,15 @@ def test_what_gradio_offers_beyond_the_pages_is_not_there(client: TestClient, me
     "origin", ["http://127.0.0.1:9999", "http://localhost:7860", "http://localhost:3000", "null", "http://evil.example"]
 )
 def test_no_page_of_another_origin_may_read_answers(client: TestClient, origin: str) -> None:
-    for path in ("/", "/config", "/gradio_api/info", "/studio/export?runs=1", "/studio/assets/studio.js", "/theme.css"):
+    for path in (
+        "/",
+        "/config",
+        "/gradio_api/info",
+        "/studio/export?runs=1",
+        "/studio/labelled",
+        "/studio/assets/studio.js",
+        "/theme.css",
+    ):
         reply = client.get(path, headers={"Origin": origin})
         assert not [name for name in reply.headers if name.startswith("access-control")], path
     asked = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}

@@ -81,7 +81,7 @@ def test_a_clip_is_found_played_and_disagreed_with(page, store_copy: Path, start
     expect(page.get_by_text("Saved: you disagree.")).to_be_visible()
     expect(page.get_by_text("no <b>key</b> in sight")).to_be_visible()
     with Store(str(store_copy)) as store:
-        assert [(agrees, note) for agrees, note, _ in store.human_labels(int(first))] == [(False, "no <b>key</b> in sight")]
+        assert [(each.agrees, each.note) for each in store.human_labels(int(first))] == [(False, "no <b>key</b> in sight")]
     screenshot("clip-player")
     note = page.get_by_label("Note on your verdict")
     expect(note).to_have_value("no <b>key</b> in sight")
@@ -94,7 +94,7 @@ def test_a_clip_is_found_played_and_disagreed_with(page, store_copy: Path, start
     page.keyboard.press("y")
     expect(page.get_by_text("Saved: you agree.")).to_be_visible()
     with Store(str(store_copy)) as store:
-        assert [(agrees, note) for agrees, note, _ in store.human_labels(int(first))][1:] == [
+        assert [(each.agrees, each.note) for each in store.human_labels(int(first))][1:] == [
             (False, "it is behind the agent"), (True, "on second thoughts, no key"),
         ]  # fmt: skip
 
@@ -183,3 +183,45 @@ def test_what_cannot_be_shown_gives_a_message_and_a_way_out(page, store_copy: Pa
     expect(page.get_by_text("No clips yet")).to_be_visible()
     expect(page.get_by_role("link", name="Launch a run")).to_have_attribute("href", re.compile("launch"))
     screenshot("clips-empty")
+
+
+def test_clips_are_labelled_one_by_one_from_the_keyboard(page, store_copy: Path, start_studio: Start, screenshot) -> None:
+    studio = start_studio(store_copy)
+    page.goto(f"{studio.url}clips?run=3")
+    page.get_by_role("button", name="Label clips…").click()
+    page.get_by_label("Your name").fill("Ada")
+    page.get_by_label("Your name").press("Enter")
+    queue, progress = page.locator("dialog.queue[open]"), page.locator(".queue-progress")
+    ready = page.locator("dialog.queue[open]:not([aria-busy])")
+    expect(progress).to_contain_text("0 labelled by you")
+    expect(ready).to_be_visible()
+    expect(queue.get_by_role("button", name="Pause (space)")).to_be_visible()  # it plays by itself
+    screenshot("clip-queue")
+    page.keyboard.press("t")
+    page.keyboard.type("no <b>door</b>: y or n?")
+    page.keyboard.press("Enter")
+    page.keyboard.press("n")
+    expect(page.get_by_text("Saved: no.")).to_be_visible()
+    expect(progress).to_contain_text("1 labelled by you")
+    expect(ready).to_be_visible()
+    page.keyboard.press("s")
+    expect(page.get_by_text("Skipped.")).to_be_visible()
+    expect(ready).to_be_visible()
+    page.keyboard.press("y")
+    expect(progress).to_contain_text("2 labelled by you")
+    page.keyboard.press("u")
+    expect(page.get_by_text("Taken back.")).to_be_visible()
+    page.keyboard.press("u")
+    expect(page.get_by_text("Back to the clip that you skipped.")).to_be_visible()
+    expect(progress).to_contain_text("1 labelled by you")
+    with Store(str(store_copy)) as store:
+        (said,) = store.labels_by_people([3])
+        assert (said.annotator, said.label, said.note) == ("Ada", False, "no <b>door</b>: y or n?")
+    page.reload()  # the name is remembered, and the queue opens again where the link says
+    expect(page.get_by_label("Your name")).to_have_value("Ada")
+    expect(page.get_by_text("Only Ada has labelled clips here")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download labelled clips").click()
+    assert download.value.suggested_filename == "vlmrb-labelled-clips.zip"
+    page.keyboard.press("Escape")
+    expect(page).not_to_have_url(re.compile("queue="))

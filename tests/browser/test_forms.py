@@ -10,6 +10,7 @@ from typing import Any
 from playwright.sync_api import Page, expect
 
 from vlmrb import Store
+from vlmrb.types import ClipScore
 
 LONG_MS = 90_000
 Start = Callable[..., Any]
@@ -105,6 +106,52 @@ def test_a_prompt_is_tried_saved_and_its_flips_are_shown(
     with Store(str(store_copy)) as store:
         assert [prompt.text for prompt in store.prompts() if prompt.name == "keys"] == ["Does the agent pick up a <b>key</b>?"]
         assert {score.scorer for score in store.trial_scores(1)} == {"random:0.5"}
+
+
+def test_questions_compete_on_the_same_clips_and_are_launched_as_an_ablation(
+    page: Page, store_copy: Path, start_studio: Start, screenshot: Callable[[str], None]
+) -> None:
+    with Store(str(store_copy)) as store:  # answers that differ in half of the clips
+        ids = store.sample_clips([3], 20)
+        for name, answers in (("keys", [0.9] * 20), ("doors", [0.9, 0.2] * 10)):
+            prompt = store.save_prompt(name, f"Does the agent see <b>{name}</b>?")
+            trial = store.create_trial(
+                scorer="embedded", prompt_id=prompt.prompt_id, threshold=0.5, options={"frames": None}, clip_ids=ids
+            )
+            scores = zip(ids, answers, strict=True)
+            store.add_trial_scores(trial, [ClipScore(clip, p, None, None, 0.5, "embedded", "m", "", None) for clip, p in scores])
+            store.end_trial(trial, "finished")
+    studio = start_studio(store_copy)
+    page.goto(f"{studio.url}prompts?trial=1")
+    page.get_by_role("button", name="Put on the bench").click()
+    expect(page.get_by_role("tab", name="Bench (1)")).to_have_attribute("aria-selected", "true")
+    page.get_by_role("button", name="Trial 2", exact=True).click()
+    page.get_by_role("button", name="Put on the bench").click()
+    expect(page.locator(".bench-table tbody")).to_have_count(2)
+    expect(page.locator(".bench-matrix tbody tr").first).to_contain_text("50 %")
+    expect(page.get_by_text("Where they differ (10)")).to_be_visible()
+    expect(page.locator(".bench .flip .thumb-strip.moves").first).to_be_visible()
+
+    # a threshold is tried in the browser, and the link keeps it
+    page.get_by_label("Threshold of contestant B").fill("0.1")
+    expect(page.locator(".bench-matrix tbody tr").first).to_contain_text("0 %")
+    page.get_by_label("Contestant B is judged by").select_option("opened door")
+    page.get_by_label("Contestant A at another threshold").click()
+    expect(page.locator(".bench-table tbody")).to_have_count(3)
+    page.reload()
+    expect(page.get_by_label("Threshold of contestant B")).to_have_value("0.1")
+    expect(page.get_by_label("Contestant B is judged by")).to_have_value("opened door")
+    screenshot("bench")
+    page.get_by_label("Threshold of contestant B").fill("0.5")
+    page.get_by_role("button", name="50 %").first.click()
+    expect(page.get_by_label("Contestants", exact=True)).to_have_value("0,1")
+
+    page.get_by_role("link", name="Launch as an ablation…").click()
+    expect(page.get_by_role("button", name="Launch 9 runs")).to_be_enabled()
+    page.get_by_role("button", name="Remove Does the agent see <b>doors</b>?").or_(
+        page.get_by_role("button", name="Remove doors@1")
+    ).click()
+    expect(page.get_by_role("button", name="Launch 6 runs")).to_be_enabled()
 
 
 def test_methods_are_compared_exported_and_clicked_through_to_their_clips(

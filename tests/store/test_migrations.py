@@ -96,6 +96,17 @@ def test_a_store_from_before_the_studio_keeps_everything_and_its_clips_can_be_fi
                 assert (after.load_clip(first + number).snapshots == expected).all()
 
 
+def test_a_label_from_before_people_had_names_is_an_unnamed_persons(new_url: Callable[[], str]) -> None:
+    with Store(new_url()) as store:
+        first = filled(store, 2) * CLIPS_PER_RUN
+        store.label_clip(first, True, "clearly", annotator="Ada")
+        with store._write() as connection:
+            command.downgrade(migrations.config_for(connection), "0008")
+        with Store(store.url) as after:
+            assert [(each.annotator, each.agrees, each.note) for each in after.labels_by_people()] == [("", True, "clearly")]
+            assert after.check() == []
+
+
 def test_a_score_from_before_votes_has_none_and_its_clip_no_spread(new_url: Callable[[], str]) -> None:
     with Store(new_url()) as store:
         run_id = filled(store, 3)

@@ -230,7 +230,7 @@ def test_a_deleted_run_is_gone_with_everything_about_it(store: Store) -> None:
 def test_people_can_disagree_with_a_label(store: Store) -> None:
     run_id = filled(store)
     store.label_clip(run_id * CLIPS_PER_RUN, False, "no key to be seen")
-    assert [label[:2] for label in store.human_labels(run_id * CLIPS_PER_RUN)] == [(False, "no key to be seen")]
+    assert [(label.agrees, label.note) for label in store.human_labels(run_id * CLIPS_PER_RUN)] == [(False, "no key to be seen")]
     with pytest.raises(NotFoundError):
         store.label_clip(5, True)
 

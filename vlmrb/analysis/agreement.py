@@ -116,6 +116,21 @@ class ProbabilityHistogram:
     negatives: NDArray[np.int64]  # [bins]
 
 
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """The items whose P(yes) lies in one of several equal parts of [0, 1].
+
+    Attributes:
+        predicted: their mean P(yes).
+        observed: fraction of them that is truly positive.
+        items: how many they are, at least 1.
+    """
+
+    predicted: float
+    observed: float
+    items: int
+
+
 def judge(labels: Sequence[bool | None], probabilities: Sequence[float | None], truth: Sequence[bool]) -> Agreement:
     """Compare answers with the truth.
 
@@ -189,12 +204,23 @@ def expected_calibration_error(probabilities: Sequence[float | None], truth: Seq
     Raises:
         ValueError: the lengths differ.
     """
+    found = reliability(probabilities, truth, bins=bins)
+    return _ratio(sum(each.items * abs(each.predicted - each.observed) for each in found), sum(each.items for each in found))
+
+
+def reliability(probabilities: Sequence[float | None], truth: Sequence[bool], *, bins: int = 10) -> tuple[ReliabilityBin, ...]:
+    """The reliability curve: how often the answer is yes in truth, by P(yes). Bins without items are left out.
+
+    Unknown answers are ignored. The last bin includes 1.
+
+    Raises:
+        ValueError: the lengths differ.
+    """
     scores, positive = _known(probabilities, truth)
-    if not scores.size:
-        return None
     bin_of = np.minimum((scores * bins).astype(np.int64), bins - 1)
-    gap = np.bincount(bin_of, weights=scores - positive, minlength=bins)  # Σ confidence − Σ outcome, per bin
-    return float(np.abs(gap).sum() / scores.size)
+    items = np.bincount(bin_of, minlength=bins)
+    predicted, observed = (np.bincount(bin_of, weights=each, minlength=bins) for each in (scores, positive))
+    return tuple(ReliabilityBin(float(predicted[at] / n), float(observed[at] / n), int(n)) for at, n in enumerate(items) if n)
 
 
 def threshold_curve(

@@ -6,13 +6,17 @@ import argparse
 import contextlib
 import os
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from vlmrb.cli import text
 from vlmrb.cli.options import add_command, add_run_argument, positive_integer, share
+from vlmrb.cli.progress import Progress
 from vlmrb.errors import ConfigError
 from vlmrb.panels import listed_scorer
 from vlmrb.types import ClipFilter, ClipOrder, ClipScore, ClipSummary, Prompt
+
+if TYPE_CHECKING:
+    from vlmrb.store import Store
 
 
 def add(commands: Any) -> None:
@@ -38,7 +42,7 @@ def add(commands: Any) -> None:
         choices=get_args(ClipOrder),
         default="newest",
         help="which clips come first; 'disagreement' is that with the events, 'spread' that among the members of a vote or "
-        "cascade (default: newest)",
+        "cascade, 'prompts' that among prompts tried, and 'threshold' the nearest to it (default: newest)",
     )
     parser.add_argument(
         "--limit", type=positive_integer, metavar="N", default=50, help="maximum number of clips to list (default: 50)"
@@ -48,6 +52,17 @@ def add(commands: Any) -> None:
         type=positive_integer,
         metavar="CLIP",
         help="list from the clip after this one, by time; for the next page, give the last clip shown",
+    )
+
+    parser.add_argument(
+        "--export",
+        metavar="FOLDER",
+        type=Path,
+        help="write the listed kind of clips that people labelled to a new folder instead: MP4 videos and metadata.jsonl, which "
+        "datasets.load_dataset('videofolder', data_dir=FOLDER) reads",
+    )
+    parser.add_argument(
+        "--people", action="store_true", help="say instead how well people agree who labelled the same clips (Cohen's κ)"
     )
 
     parser = add_command(
@@ -71,6 +86,7 @@ def add(commands: Any) -> None:
     parser.add_argument("clip_id", metavar="CLIP", type=positive_integer, help="clip number, as shown by 'clips'")
     parser.add_argument("verdict", choices=("agree", "disagree"), help="your verdict on the latest label")
     parser.add_argument("--note", metavar="TEXT", default="", help="your reason")
+    parser.add_argument("--annotator", metavar="NAME", default="", help="who you are, so that people's labels can be compared")
 
     parser = add_command(
         commands, "prompts", list_prompts, "list the prompt presets and the prompts in the store", "python -m vlmrb prompts"
@@ -95,6 +111,10 @@ def list_clips(arguments: argparse.Namespace) -> int:
         )
     with Store(arguments.store, create=False) as store:
         run = store.run(arguments.run_id)
+        if arguments.people:
+            return _tell_agreement(store, run.run_id, arguments.json)
+        if arguments.export is not None:
+            return _export(store, arguments)
         limit, narrowed = arguments.limit, {"event": arguments.event, "min_spread": arguments.min_spread}
         if by_time:
             label = None if arguments.label is None else arguments.label == "yes"
@@ -126,6 +146,44 @@ def list_clips(arguments: argparse.Namespace) -> int:
                 for clip in clips
             ],
         )
+    return 0
+
+
+def _tell_agreement(store: Store, run_id: int, as_json: bool) -> int:
+    """How well people agree on a run's clips."""
+    from vlmrb.analysis import people
+
+    labels = store.labels_by_people([run_id])
+    if as_json:
+        found = [
+            {
+                "people": each.people,
+                "clips": each.labels.n,
+                "agreed": each.agreed,
+                "kappa": each.labels.kappa,
+                "labels": each.labels,
+            }
+            for each in people.pairs(labels)
+        ]
+        text.print_json(found)
+    else:
+        for words in people.report(labels) or [f"nobody has labelled clips of run {run_id}; `vlmrb label CLIP` does"]:
+            print(text.plain(words))
+    return 0
+
+
+def _export(store: Store, arguments: argparse.Namespace) -> int:
+    """Write labelled clips as a folder for training."""
+    from vlmrb.playback import export_folder, labelled_clips
+
+    wanted = ClipFilter((arguments.run_id,), label=arguments.label, event=arguments.event, min_spread=arguments.min_spread)
+    clips = labelled_clips(store, wanted)
+    with Progress(len(clips), "clips") as bar:
+        export_folder(store, clips, arguments.export, lambda done: bar.update(done, ""))
+    if arguments.json:
+        text.print_json({"folder": arguments.export, "clips": len(clips)})
+    else:
+        print(f"wrote {len(clips)} labelled clips to {text.plain(arguments.export)}")
     return 0
 
 
@@ -205,7 +263,7 @@ def label_clip(arguments: argparse.Namespace) -> int:
     from vlmrb.store import Store
 
     with Store(arguments.store, create=False) as store:
-        store.label_clip(arguments.clip_id, arguments.verdict == "agree", arguments.note)
+        store.label_clip(arguments.clip_id, arguments.verdict == "agree", arguments.note, annotator=arguments.annotator.strip())
         clip = store.clip(arguments.clip_id)
     if arguments.json:
         text.print_json(_with_label(clip))

@@ -16,12 +16,14 @@ from vlmrb.jobs.live import pause, request_lambda, request_prompt, request_quest
 from vlmrb.jobs.logs import log_tail
 from vlmrb.jobs.presets import LaunchPreset, matched_set, parse_seeds, preset, presets
 from vlmrb.jobs.removing import cancel, delete_run
-from vlmrb.jobs.trials import launch_trial, resume_trial, stop_trial
-from vlmrb.rescoring import TrialReport, TrialRow, trial_report
+from vlmrb.jobs.trials import launch_trial, repeat_trial, resume_trial, stop_trial
+from vlmrb.rescoring import MAX_CONTESTANTS, SameClips, TrialReport, TrialRow, same_clips, threshold_matters, trial_report
 
 __all__ = [
+    "MAX_CONTESTANTS",
     "Estimate",
     "LaunchPreset",
+    "SameClips",
     "Speeds",
     "TrialReport",
     "TrialRow",
@@ -43,16 +45,19 @@ __all__ = [
     "preset",
     "presets",
     "reconcile",
+    "repeat_trial",
     "request_lambda",
     "request_prompt",
     "request_question",
     "resume",
     "resume_trial",
+    "same_clips",
     "set_job_limit",
     "Pace",
     "paces",
     "stop",
     "stop_trial",
+    "threshold_matters",
     "trial_report",
     "unpause",
     "until_last_ends",

@@ -151,7 +151,7 @@ def preset(key: str) -> LaunchPreset:
 def matched_set(settings: Mapping[str, Any], variations: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[TrainConfig]:
     """Every variation with every seed, otherwise identical; ordered by seed, so that all methods advance together.
 
-    Settings that a run's replay method does not read are left out.
+    Settings that a run's replay method does not read are left out; what then makes the same run is there once.
 
     Raises:
         ConfigError: a value is invalid, there are no variations or no seeds, or a seed is repeated.
@@ -160,7 +160,8 @@ def matched_set(settings: Mapping[str, Any], variations: Sequence[Mapping[str, A
         raise ConfigError("launch: at least one method and one seed are needed")
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"seeds: {', '.join(map(str, seeds))} contains a duplicate; give each seed once")
-    return [_config({**settings, **variation, "seed": seed}) for seed in seeds for variation in variations]
+    configs = (_config({**settings, **variation, "seed": seed}) for seed in seeds for variation in variations)
+    return list({config.model_dump_json(): config for config in configs}.values())
 
 
 def _config(values: dict[str, Any]) -> TrainConfig:

@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+from vlmrb.rescoring.bench import (
+    MAX_CONTESTANTS,
+    BenchReport,
+    Contestant,
+    Entry,
+    SameClips,
+    bench_report,
+    same_clips,
+)
 from vlmrb.rescoring.judging import AgreementReport, JudgedQuestion, report
 from vlmrb.rescoring.scoring import ScoringProgress, choose_clips, score_clips
-from vlmrb.rescoring.trials import TrialReport, TrialRow, create_trial, fit_to_runs, notices, run_trial, trial_report
+from vlmrb.rescoring.trials import (
+    TrialReport,
+    TrialRow,
+    create_trial,
+    fit_to_runs,
+    notices,
+    run_trial,
+    threshold_matters,
+    trial_report,
+)
 
 __all__ = [
+    "MAX_CONTESTANTS",
     "AgreementReport",
+    "BenchReport",
+    "Contestant",
+    "Entry",
     "JudgedQuestion",
+    "SameClips",
     "ScoringProgress",
     "TrialReport",
     "TrialRow",
+    "bench_report",
     "choose_clips",
     "create_trial",
     "fit_to_runs",
     "notices",
     "report",
     "run_trial",
+    "same_clips",
     "score_clips",
+    "threshold_matters",
     "trial_report",
 ]

@@ -76,10 +76,8 @@ def report(
     shown = [truths_of(clip.events) for clip in clips]
     asked = () if prompt is None else prompt.questions
     known = choices(shown)
-    if truth is not None and truth not in known:
-        raise ConfigError(f"truth: got {truth!r}; allowed: {', '.join(known)}")
     fitting = truths_for(asked, known)
-    truth = truth or (fitting[0] if len(asked) == 1 else PROGRESS)
+    truth = chosen_truth(truth, prompt, known)
     labels, probabilities = [score.label for score in scores], [score.probability for score in scores]
     judged = [(clip.human_label, score) for clip, score in zip(clips, scores, strict=True) if clip.human_label is not None]
     people = None
@@ -101,6 +99,23 @@ def report(
         else (),
         missing_votes=_missing_votes(scores),
     )
+
+
+def chosen_truth(truth: str | None, prompt: Prompt | None, known: Sequence[str]) -> str:
+    """The truth to judge a prompt's answers by: the given one, else what fits a single question, else progress.
+
+    Args:
+        truth: what somebody chose, or None.
+        prompt: what was asked; None for control scorers.
+        known: the truths to choose from.
+
+    Raises:
+        ConfigError: the given one is not among them.
+    """
+    if truth is not None and truth not in known:
+        raise ConfigError(f"truth: got {truth!r}; allowed: {', '.join(known)}")
+    asked = () if prompt is None else prompt.questions
+    return truth or (truths_for(asked, known)[0] if len(asked) == 1 else PROGRESS)
 
 
 def _judged(

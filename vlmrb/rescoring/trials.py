@@ -9,10 +9,11 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
+from typing import Any
 
 from vlmrb.config import make_config
 from vlmrb.errors import ConfigError, NotFoundError
-from vlmrb.panels import reads_prompt
+from vlmrb.panels import parse_panel, reads_prompt
 from vlmrb.rescoring.judging import AgreementReport, report
 from vlmrb.rescoring.scoring import ScoringProgress, score_clips
 from vlmrb.scoring import (
@@ -76,6 +77,7 @@ def create_trial(
     frames: int | None = None,
     device: str = "auto",
     dtype: str = "auto",
+    same_clips_as: int | None = None,
 ) -> int:
     """Create a trial; `run_trial` runs it. Everything is checked before anything is written.
 
@@ -90,11 +92,13 @@ def create_trial(
         frames: frames per clip shown to a model; None for the model's default.
         device: torch device of a local model, or 'auto'.
         dtype: of a local model's weights, or 'auto'.
+        same_clips_as: a trial whose clips are to be taken in place of a sample. If there is a trial of these clips with the
+            same scorer, options and prompt, it is returned: the answers would be the same.
 
     Raises:
         ConfigError: a setting is out of range, or 'embedded' stands for different models in these runs.
         ScorerSetupError: the scorer string names no back end.
-        NotFoundError: a run does not exist, or none of them has clips.
+        NotFoundError: a run or the other trial does not exist, or none of the runs has clips.
     """
     check_scorer(scorer)
     question = prompt if isinstance(prompt, Prompt) else resolve_prompt(prompt)
@@ -103,19 +107,29 @@ def create_trial(
     config = make_config(
         scorer=scorer, threshold=threshold, scorer_frames=frames, scorer_device=device, scorer_dtype=dtype, seed=seed
     )
-    runs = sorted(set(run_ids))
+    other = None if same_clips_as is None else store.trial(same_clips_as)
+    runs = sorted(set(run_ids)) if other is None else list(other.run_ids)
     if not runs:
         raise ConfigError("runs: none given; a trial needs clips from at least one run")
     scorer = fit_to_runs(scorer, store, runs)
     check_scorer(scorer)
-    clip_ids = store.sample_clips(runs, sample, seed)
+    clip_ids = store.sample_clips(runs, sample, seed) if other is None else list(other.clip_ids)
     if not clip_ids:
         raise NotFoundError(f"no clips are stored for {_runs(runs)}; only runs with --keep-clips (the default) store them")
     prompt_id = store.save_prompt(question.name, question.text).prompt_id if reads_prompt(scorer) else None
     options = asdict(ScorerOptions.of(config))
-    return store.create_trial(
-        scorer=scorer, prompt_id=prompt_id, threshold=options.pop("threshold"), options=options, clip_ids=clip_ids
-    )
+    threshold = options.pop("threshold")
+    made: dict[str, Any] = {"scorer": scorer, "prompt_id": prompt_id, "options": options, "clip_ids": clip_ids}
+    if other is not None:
+        at = threshold if threshold_matters(scorer) else None
+        if (found := store.find_trial(**made, threshold=at)) is not None:
+            return found
+    return store.create_trial(**made, threshold=threshold)
+
+
+def threshold_matters(scorer: str) -> bool:
+    """Whether P(yes) itself depends on the threshold: whom a cascade asks, and what a majority comes to, do."""
+    return parse_panel(scorer) is not None
 
 
 def fit_to_runs(scorer: str, store: Store, run_ids: Iterable[int]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 
 from vlmrb.errors import ConfigError, shown
 from vlmrb.store import tables as t
@@ -39,6 +39,34 @@ _HUMANS: dict[str | None, list[Condition]] = {
     "any": [_c.human_label.is_not(None)],
     "none": [_c.human_label.is_(None)],
 }
+
+
+def _threshold_gap() -> ColumnElement[float]:
+    """|P(yes) − threshold| of the newest score."""
+    score = t.scores.alias()
+    threshold = select(score.c.threshold).where(score.c.score_id == _c.score_id).correlate(t.clips).scalar_subquery()
+    return func.abs(_c.probability - threshold)
+
+
+def _prompt_gap() -> ColumnElement[float]:
+    """Largest minus smallest P(yes) of what prompts have said about a clip: its newest score, and those of trials.
+
+    NULL for a clip in no trial. Scorers that read no prompt do not count.
+    """
+    score, trial = t.trial_scores.alias(), t.trials.alias()
+
+    def of_trials(extreme: Any) -> ColumnElement[float]:
+        joined = score.join(trial, trial.c.trial_id == score.c.trial_id)
+        asked = (score.c.clip_id == _c.clip_id, trial.c.prompt_id.is_not(None))
+        return select(extreme(score.c.probability)).select_from(joined).where(*asked).correlate(t.clips).scalar_subquery()
+
+    own = _c.prompt_id.is_not(None)
+    highest, lowest = of_trials(func.max), of_trials(func.min)
+    return case((and_(own, _c.probability > highest), _c.probability), else_=highest) - case(
+        (and_(own, _c.probability < lowest), _c.probability), else_=lowest
+    )
+
+
 _ORDERS: dict[str, list[ColumnElement[Any]]] = {
     "newest": [_c.clip_id.desc()],
     "oldest": [_c.clip_id],
@@ -46,6 +74,8 @@ _ORDERS: dict[str, list[ColumnElement[Any]]] = {
     "score_low": [_c.probability.asc().nulls_last(), _c.clip_id.desc()],
     "disagreement": [_c.disagreement.desc().nulls_last(), _c.clip_id.desc()],
     "spread": [_c.spread.desc().nulls_last(), _c.clip_id.desc()],
+    "threshold": [_threshold_gap().asc().nulls_last(), _c.clip_id.desc()],
+    "prompts": [_prompt_gap().desc().nulls_last(), _c.clip_id.desc()],
 }
 
 
@@ -67,6 +97,10 @@ def conditions(wanted: ClipFilter) -> list[Condition]:
     found += _choice("label", wanted.label, _LABELS)
     found += _choice("agreement", wanted.agreement, _AGREEMENTS)
     found += _choice("human", wanted.human, _HUMANS)
+    if wanted.not_labelled_by is not None:
+        said = t.human_labels.alias()
+        theirs = select(said.c.label_id).where(said.c.clip_id == _c.clip_id, said.c.annotator == clean(wanted.not_labelled_by))
+        found.append(~theirs.correlate(t.clips).exists())
     if wanted.event is not None:
         found.append(_c.event_names.contains(event_pattern(clean(wanted.event)), autoescape=True))
     if wanted.prompt_id is not None:

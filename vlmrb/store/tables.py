@@ -246,6 +246,7 @@ human_labels = Table(
     Column("note", Text, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("label", Boolean),  # the label that was judged; NULL if unknown
+    Column("annotator", Text, nullable=False, server_default=""),
 )
 Index(None, human_labels.c.clip_id)
 

@@ -62,6 +62,33 @@ class Trials(Database):
                 raise NotFoundError(f"there is no clip {missing[0]}; `vlmrb clips RUN` lists a run's clips")
             return int(connection.execute(insert(t.trials).values(**row).returning(t.trials.c.trial_id)).scalar_one())
 
+    def find_trial(
+        self,
+        *,
+        scorer: str,
+        prompt_id: int | None,
+        options: dict[str, Any],
+        clip_ids: Iterable[int],
+        threshold: float | None = None,
+    ) -> int | None:
+        """The newest trial that asks this scorer this prompt about just these clips; None if there is none.
+
+        Args:
+            scorer, prompt_id, options, clip_ids: as for `create_trial`.
+            threshold: only a trial with this one; None for any, as it does not change P(yes).
+        """
+        c, wanted = t.trials.c, (plain(options, "options"), sorted(set(clip_ids)))
+        query = select(c.trial_id, c.options, c.clip_ids).where(
+            c.scorer == clean(scorer), c.prompt_id.is_not_distinct_from(prompt_id)
+        )
+        if threshold is not None:
+            query = query.where(c.threshold == threshold)
+        with self._read() as connection:
+            for row in connection.execute(query.order_by(c.trial_id.desc())):
+                if (row.options, row.clip_ids) == wanted:
+                    return int(row.trial_id)
+        return None
+
     def claim_trial(self, trial_id: int, pid: int, pid_started_at: float) -> None:
         """Make a process the one that runs the trial, and set its status to 'running'.
 

@@ -9,7 +9,17 @@ Import from here; the files below only group the records by subject.
 
 from __future__ import annotations
 
-from vlmrb.types.clips import CLIPS_PER_RUN, Clip, ClipFilter, ClipOrder, ClipReplay, ClipSummary, ClosedBy, TdErrorAndScore
+from vlmrb.types.clips import (
+    CLIPS_PER_RUN,
+    Clip,
+    ClipFilter,
+    ClipOrder,
+    ClipReplay,
+    ClipSummary,
+    ClosedBy,
+    HumanLabel,
+    TdErrorAndScore,
+)
 from vlmrb.types.jobs import ACTIVE_JOB, Job, JobKind, JobStatus
 from vlmrb.types.live import (
     EDITS,
@@ -66,6 +76,7 @@ __all__ = [
     "Event",
     "Feedback",
     "FrameRenderer",
+    "HumanLabel",
     "ItemId",
     "Job",
     "JobKind",

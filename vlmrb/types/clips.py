@@ -105,6 +105,7 @@ class ClipFilter:
         min_spread: smallest spread of P(yes) among the members of a vote or cascade (`ClipScore.spread`), inclusive; clips that
             fewer than two have an answer to are left out.
         human: whether a person agrees with the label; 'any' and 'none': with and without a human label.
+        not_labelled_by: without a label by the person of this name; '' is whoever gave none.
         superseded: include clips that a resumed run has superseded.
     """
 
@@ -119,11 +120,34 @@ class ClipFilter:
     prompt_id: int | None = None
     agreement: Literal["agrees", "disagrees"] | None = None
     human: Literal["agreed", "disagreed", "any", "none"] | None = None
+    not_labelled_by: str | None = None
     superseded: bool = False
 
 
-ClipOrder = Literal["newest", "oldest", "score_high", "score_low", "disagreement", "spread"]
-"""By clip id, by P(yes), by |P(yes) − progress|, or by the spread among voters (largest first); clips without it come last."""
+ClipOrder = Literal["newest", "oldest", "score_high", "score_low", "disagreement", "spread", "threshold", "prompts"]
+"""By clip id, by P(yes), by |P(yes) − progress|, by the spread among voters (largest first), by |P(yes) − threshold| (smallest
+first), or by how far apart P(yes) of different prompts is, that of the newest score and those of trials (largest first). Clips
+without it come last."""
+
+
+@dataclass(frozen=True, slots=True)
+class HumanLabel:
+    """A person's verdict on a clip's label.
+
+    Attributes:
+        annotator: the person's name; '' if none was given.
+        agrees: whether the label is right.
+        label: the right label according to the person; None where nobody knows which label was judged.
+        note: why.
+        created_at: seconds since the epoch.
+    """
+
+    clip_id: int
+    annotator: str
+    agrees: bool
+    label: bool | None
+    note: str
+    created_at: float
 
 
 @dataclass(frozen=True, slots=True)

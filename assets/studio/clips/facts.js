@@ -288,13 +288,13 @@ function verdictSection(verdicts) {
     h(
       "ul.verdicts",
       {},
-      verdicts.map(({ agrees, note, created_at }) =>
+      verdicts.map(({ agrees, note, created_at, annotator }) =>
         h(
           "li",
           {},
           h(`span.flag.human-${agrees ? "agreed" : "disagreed"}`, {}, agrees ? "✓ agreed" : "✗ disagreed"),
           h("span.note-text", {}, note),
-          h("span.muted.small-text", {}, ago(created_at)),
+          h("span.muted.small-text", {}, annotator ? `${annotator}, ${ago(created_at)}` : ago(created_at)),
         ),
       ),
     ),

@@ -54,6 +54,8 @@ const CHOICES = {
       ["score_high", "highest P(yes) first"],
       ["score_low", "lowest P(yes) first"],
       ["disagreement", "furthest from the events"],
+      ["threshold", "nearest to the threshold"],
+      ["prompts", "prompts furthest apart"],
       ["spread", "voters furthest apart"],
     ],
   ],

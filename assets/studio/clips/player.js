@@ -3,6 +3,7 @@ import { fill, h, problem } from "../studio.js";
 import { labelChip } from "./card.js";
 import { drawFacts, probabilityMeter } from "./facts.js";
 import { loadFilm, mediaUrl } from "./film.js";
+import { annotator } from "./queue.js";
 import { iconButton, isTyping, keyButton, Transport, transportBar, transportKey } from "./transport.js";
 
 const STRIP_FRAMES = 64;
@@ -325,7 +326,8 @@ export class Player {
     if (!view || this.agree.disabled || this.judging) return;
     this.judging = true;
     try {
-      const judged = await this.call("judge", { clip_id: clipId, agrees, note: this.note.value, label: view.card.label });
+      const said = { agrees, note: this.note.value, label: view.card.label, annotator: annotator() };
+      const judged = await this.call("judge", { clip_id: clipId, ...said });
       this.onjudged(judged.card);
       if (this.clipId !== clipId) return;
       this.#setView(judged);

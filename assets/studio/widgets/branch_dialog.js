@@ -2,7 +2,7 @@
 import { button, count, debounce, duration, fileSize, fill, h, page, problem, toast } from "../studio.js";
 import { pointWords } from "./branch_words.js";
 import { noPoints } from "./run_family.js";
-import { byGroup, methodChoices, pressId, ratioWords, SettingFields } from "./setting_fields.js";
+import { byGroup, methodChoices, pressId, ratioWords, SettingFields, variantList } from "./setting_fields.js";
 
 const REPLAY = ["importance_weights", "train_freq", "batch_size"];
 const GUIDANCE = ["base", "lambda_max", "enrichment", "strata"];
@@ -20,8 +20,11 @@ const LABELS = {
 };
 const MOST_LINKS = 6;
 
-/** Ask how to branch a run, and do it. `at`: the checkpoint chosen at first. `done()` is called when there are new branches. */
-export async function branchRun(call, run, at, done) {
+/**
+ * Ask how to branch a run, and do it. `at`: the checkpoint chosen at first. `done()` is called when there are new branches.
+ * `variants`: contestants of the prompt bench, for a branch with each.
+ */
+export async function branchRun(call, run, at, done, variants = []) {
   let start;
   try {
     start = await call("branching", { run });
@@ -29,15 +32,17 @@ export async function branchRun(call, run, at, done) {
     toast(error.message, "error");
     return;
   }
-  new BranchDialog(call, run, start, at, done).open();
+  new BranchDialog(call, run, start, at, done, variants).open();
 }
 
 class BranchDialog {
-  constructor(call, run, start, at, done) {
+  constructor(call, run, start, at, done, variants) {
     this.call = call;
     this.run = run;
     this.start = start;
     this.done = done;
+    /** @type {{ name: string, settings: any }[]} */
+    this.variants = [...variants];
     /** @type {any} */
     this.methods = new Map();
     this.fields = new SettingFields(start.settings, (name) => this.changed(name));
@@ -77,7 +82,9 @@ class BranchDialog {
     this.drawPoints();
     const methods = methodChoices(this.start.methods, this.check);
     this.methods = methods.boxes;
-    if (this.methods.has(this.start.method)) this.methods.get(this.start.method).checked = true;
+    const own = this.start.methods.find(({ key }) => key === this.start.method);
+    const method = this.variants.length && !own?.labels ? "vlm" : own?.key;
+    if (method) this.methods.get(method).checked = true;
     this.ratio = h("span.setting-hint");
     const of = (name) => this.setting(this.fields.settings.get(name));
     this.guidance = h(
@@ -109,6 +116,7 @@ class BranchDialog {
       part("How many, and how long", this.lengthFields()),
       this.footer(),
     );
+    this.fields.leaveTo(this.variants);
     this.changed("scorer");
     return form;
   }
@@ -195,7 +203,30 @@ class BranchDialog {
     this.values = h("input", { type: "text", placeholder: "yes, no", oninput: this.check, autocomplete: "off" });
     this.valuesField = this.fields.field("values", "Values", this.values, "comma-separated; a branch for each");
     this.valuesField.hidden = true;
-    return h("div.grid-2.vary", {}, this.fields.field("vary", "Also vary", this.vary), this.valuesField);
+    const vary = h("div.grid-2.vary", {}, this.fields.field("vary", "Also vary", this.vary), this.valuesField);
+    if (!this.variants.length) return vary;
+    this.variantsNode = h("div");
+    this.drawVariants();
+    return h(
+      "div.setting.vary",
+      { data: { setting: "variants" } },
+      h("span.variants-label", {}, "A branch with each contestant of the prompt bench"),
+      this.variantsNode,
+      this.fields.slot("variants"),
+    );
+  }
+
+  drawVariants() {
+    const list = variantList(
+      this.variants.map((each) => each.name),
+      (i) => {
+        this.variants.splice(i, 1);
+        this.drawVariants();
+        this.fields.leaveTo(this.variants);
+        this.check();
+      },
+    );
+    fill(this.variantsNode, this.variants.length ? list : h("p.muted", {}, "None left: the branches only change what is below."));
   }
 
   lengthFields() {
@@ -275,6 +306,7 @@ class BranchDialog {
       steps: this.steps.value,
       set_name: this.setName.value,
       tags: this.tags.value,
+      variants: this.variants.map((each) => each.settings),
     };
   }
 

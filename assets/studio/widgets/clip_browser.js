@@ -4,6 +4,7 @@ import { clipCard } from "../clips/card.js";
 import { dropThumbnails, prefetchThumbnail } from "../clips/film.js";
 import { FILTERS, FilterBar } from "../clips/filters.js";
 import { Player } from "../clips/player.js";
+import { LabelQueue, queueButton } from "../clips/queue.js";
 import { Together } from "../clips/together.js";
 import { button, count, empty, fill, h, page as pageAddress, poll, problem, query, setQuery } from "../studio.js";
 
@@ -36,6 +37,21 @@ class ClipBrowser {
       onjudged: (card) => this.#redraw(card),
     });
     this.together = new Together({ call, onclose: () => setQuery({ watch: null }), onopen: (id) => this.#open(id) });
+    this.queue = new LabelQueue({
+      call,
+      maxNote: data.max_note,
+      maxAnnotator: data.max_annotator,
+      request: () => this.#request(),
+      onorder: (order) => setQuery({ queue: order }),
+      onclose: (changed) => {
+        setQuery({ queue: null });
+        if (changed) this.load();
+      },
+    });
+    this.label = queueButton(() => {
+      setQuery({ queue: "disagreement" });
+      this.queue.open("disagreement");
+    });
     this.found = h("p.found", { role: "status" });
     this.fresh = h("span.fresh", { role: "status" });
     this.grid = h("div.clip-grid", {
@@ -71,6 +87,7 @@ class ClipBrowser {
         this.filters.clear,
         this.fresh,
         h("span.spacer"),
+        this.label,
         this.filters.superseded,
         this.filters.order,
       ),
@@ -118,6 +135,7 @@ class ClipBrowser {
     values.clip ? this.player.show(values.clip) : this.player.close();
     const watched = (values.watch ?? "").split(",").filter(Boolean).slice(0, this.data.max_together);
     watched.length ? this.together.open(watched) : this.together.close();
+    values.queue ? this.queue.open(values.queue) : this.queue.close();
   }
 
   // -- the grid

@@ -1,6 +1,6 @@
 // The launch page: presets, the main settings, all others collapsed, and one button.
 import { button, count, debounce, duration, fill, h, page, problem, query, setQuery, short, toast } from "../studio.js";
-import { byGroup, methodChoices, pressId, ratioWords, SettingFields } from "./setting_fields.js";
+import { byGroup, methodChoices, pressId, ratioWords, SettingFields, variantList } from "./setting_fields.js";
 
 const IN_FRONT = ["env", "algo", "total_steps", "scorer", "prompt", "base", "lambda_max", "lambda_warmup", "clip_length"];
 const LABELS = {
@@ -30,6 +30,8 @@ class LaunchForm {
     /** @type {any} */
     this.methods = new Map();
     this.cards = new Map();
+    /** Contestants of the prompt bench: their names, and their settings. @type {{ name: string, settings: any }[]} */
+    this.variants = [];
     this.fields = new SettingFields(data.settings, (name) => this.changed(name));
     this.settings = this.fields.settings;
     this.check = debounce(() => this.ask(), 300);
@@ -44,8 +46,13 @@ class LaunchForm {
   }
 
   async start() {
+    if (query().bench && (await this.startWithBench(query().bench))) return this.started();
     if (query().like) await this.startLike(Number(query().like));
     else this.startWithPreset();
+    this.started();
+  }
+
+  started() {
     this.ask();
     window.addEventListener("pageshow", (event) => event.persisted && this.ready()); // back from the launched runs
   }
@@ -73,6 +80,20 @@ class LaunchForm {
     this.markPreset(preset.key);
   }
 
+  /** Fill in the contestants of the prompt bench; whether that was possible. */
+  async startWithBench(bench) {
+    try {
+      const { names, form, run_id: run } = await this.call("contestants", { bench });
+      this.fillIn(form, names);
+      const words = `Trains like run ${run}, once with each contestant of the prompt bench; they differ in nothing else.`;
+      this.node.prepend(h("p.notice", { role: "status" }, words));
+    } catch (error) {
+      this.node.prepend(problem(error.message));
+      return false;
+    }
+    return true;
+  }
+
   // -- presets
 
   presetCards() {
@@ -87,7 +108,7 @@ class LaunchForm {
             onclick: () => {
               this.fillIn(preset.form);
               this.markPreset(preset.key);
-              setQuery({ preset: preset.key, like: "" });
+              setQuery({ preset: preset.key, like: "", bench: null });
               this.ask();
             },
           },
@@ -103,7 +124,7 @@ class LaunchForm {
     this.cards.forEach((card, each) => card.setAttribute("aria-pressed", String(each === key)));
   }
 
-  fillIn(form) {
+  fillIn(form, names = []) {
     this.write("algo", form.settings.algo ?? this.settings.get("algo").default);
     this.agent = this.value("algo");
     for (const [name, setting] of this.settings) this.write(name, form.settings[name] ?? this.usual(setting));
@@ -115,6 +136,7 @@ class LaunchForm {
     this.seeds.value = form.seeds;
     this.setName.value = form.set_name;
     this.tags.value = form.tags.join(", ");
+    this.variants = names.map((name, i) => ({ name, settings: form.variants[i] }));
     this.showVary();
   }
 
@@ -132,6 +154,7 @@ class LaunchForm {
       seeds: this.seeds.value,
       set_name: this.setName.value,
       tags: this.tags.value,
+      variants: this.variants.map((each) => each.settings),
     };
   }
 
@@ -311,16 +334,37 @@ class LaunchForm {
       this.values,
       "comma-separated; each value is compared as a separate method",
     );
-    return h(
+    this.varyRow = h(
       "div.grid-2.vary",
       {},
       this.fields.field("vary", "Also vary", this.vary, "one setting that takes several values, for an ablation"),
       this.valuesField,
     );
+    this.variantsField = h(
+      "div.setting.vary",
+      { data: { setting: "variants" } },
+      h("span.variants-label", {}, "Contestants of the prompt bench"),
+      h("ul.variants"),
+      this.fields.slot("variants"),
+      h("span.setting-hint", {}, "each brings its own scorer, prompt and threshold, in place of those below"),
+    );
+    return [this.varyRow, this.variantsField];
   }
 
   showVary() {
     this.valuesField.hidden = !this.vary.value;
+    this.varyRow.hidden = this.variants.length > 0;
+    this.variantsField.hidden = !this.variants.length;
+    this.fields.leaveTo(this.variants);
+    const list = variantList(
+      this.variants.map((each) => each.name),
+      (i) => {
+        this.variants.splice(i, 1);
+        this.showVary();
+        this.check();
+      },
+    );
+    this.variantsField.querySelector(".variants").replaceWith(list);
   }
 
   allSettings() {

@@ -22,6 +22,7 @@ import {
   toast,
   token,
 } from "../studio.js";
+import { PromptBench } from "./prompt_bench.js";
 import { against, atThreshold, auc, calibrationError, histogram, ofQuestion, shows } from "./prompt_numbers.js";
 
 const SECONDS = 1.5;
@@ -53,6 +54,9 @@ class PromptLab {
     this.chartNode = h("div.lab-chart");
     this.chartTitle = h("h3");
     this.chart = new Chart(this.chartNode, plotly, { label: "P(yes) of clips, by what their events show" });
+    this.bench = new PromptBench(call, plotly, data.max_contestants, () => this.benchChanged());
+    /** @type {{ results?: any, bench?: any }} */
+    this.panels = {};
     this.trouble = h("div");
     this.node = h(
       "div.lab",
@@ -63,7 +67,7 @@ class PromptLab {
         "div.lab-columns",
         {},
         h("div.lab-left", {}, this.editor(), this.tryPanel(), this.applyPanel(), this.recent()),
-        this.results(),
+        this.outcomes(),
       ),
     );
   }
@@ -76,7 +80,10 @@ class PromptLab {
     if (chosen) this.edit(chosen);
     if (chosen && !found)
       fill(this.trouble, h("p.notice", { role: "status" }, `There is no prompt “${asked}”; showing ${reference(chosen)}.`));
+    const view = query().view;
     if (query().trial) this.follow(Number(query().trial));
+    this.bench.start();
+    this.show(view === "bench" || (query().bench && !query().trial) ? "bench" : "results");
   }
 
   async loadLibrary() {
@@ -202,7 +209,9 @@ class PromptLab {
     this.sample = h("input.input", { id: "trial-sample", type: "number", min: 1, max: this.data.max_sample, value: 200 });
     this.note = h("p.muted.lab-note");
     this.go = button("Try on stored clips", () => this.try(), { kind: "primary", id: "try-prompt" });
+    this.addButton = button("Add to the bench", () => this.addToBench(), { id: "add-to-bench" });
     this.tryTrouble = h("div");
+    this.benchNote = h("p.muted.lab-note", { hidden: true });
     return h(
       "section.panel",
       {},
@@ -211,7 +220,8 @@ class PromptLab {
       h("div.lab-grid", {}, h("label.field", {}, "Scorer", this.scorer), h("label.field", {}, "Clips", this.sample)),
       this.scorers,
       this.note,
-      this.go,
+      h("div.lab-row", {}, this.go, this.addButton),
+      this.benchNote,
       this.tryTrouble,
     );
   }
@@ -246,7 +256,7 @@ class PromptLab {
     const first = this.runs.querySelector("input:checked")?.closest(".run-choice");
     // scrolls the list, not the page
     if (first) this.runs.scrollTop = first.offsetTop - this.runs.offsetTop - first.offsetHeight;
-    this.go.disabled = !withClips.length;
+    this.go.disabled = this.addButton.disabled = !withClips.length;
     fill(
       this.scorers,
       [...new Set([...this.library.scorers, "embedded", "oracle", "reward", "random:0.25"])].map((value) =>
@@ -269,24 +279,61 @@ class PromptLab {
         "so its positive rate differs from that of the runs.";
   }
 
-  async try() {
-    this.go.disabled = true;
+  try() {
+    return this.ask({}, (id) => this.follow(id));
+  }
+
+  /** Try what is asked on the bench's clips; the first contestant brings them along. */
+  addToBench() {
+    return this.ask({ same_clips_as: this.bench.first }, (id) => this.toBench(id));
+  }
+
+  /** Start a trial of what is asked, and go on with its id. */
+  async ask(more, then) {
+    this.go.disabled = this.addButton.disabled = true;
     try {
       const id = await this.call("try_prompt", {
         runs: this.runIds(),
         scorer: this.scorer.value,
         prompt: this.asked(),
         sample: Number(this.sample.value),
+        ...more,
       });
-      this.follow(id);
+      then(id);
       fill(this.tryTrouble);
     } catch (error) {
       fill(this.tryTrouble, problem(error.message));
     }
-    this.go.disabled = false;
+    this.go.disabled = this.addButton.disabled = false;
+  }
+
+  toBench(id) {
+    this.bench.add(id);
+    this.show("bench");
+    this.loadLibrary();
+  }
+
+  /** Put the trial that is shown on the bench: on the bench's clips, if it has been tried on others. */
+  async shownToBench() {
+    try {
+      const [trial, threshold] = [this.trialId, Number(this.threshold.value)];
+      const id = await this.call("add_trial", { trial, same_clips_as: this.bench.first ?? trial });
+      this.bench.add(id, threshold === this.view.threshold ? null : threshold, this.truths.value);
+      this.show("bench");
+    } catch (error) {
+      toast(error.message, "error");
+    }
+  }
+
+  benchChanged() {
+    const { length } = this.bench.entries;
+    this.benchTab.textContent = length ? `Bench (${length})` : "Bench";
+    this.benchNote.hidden = !length;
+    this.benchNote.textContent = "The bench has its clips: what you add answers those, whatever runs and number are chosen here.";
   }
 
   follow(id) {
+    this.show("results");
     this.trialId = id;
     this.clips = [];
     this.view = null;
@@ -363,7 +410,51 @@ class PromptLab {
         "Choose runs and a scorer, then try the prompt on a sample of their clips. The clips keep their labels.",
       ),
     );
-    return h("section.panel.lab-results", { "aria-label": "Results" }, h("h2", {}, "Results"), this.outcome, this.detail);
+    return h("div", {}, this.outcome, this.detail);
+  }
+
+  /** The right-hand side: the results of one trial, or the bench. */
+  outcomes() {
+    const tab = (name, words) =>
+      h(
+        "button.lab-tab",
+        { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": `panel-${name}`, onclick: () => this.show(name) },
+        words,
+      );
+    this.resultsTab = tab("results", "Results");
+    this.benchTab = tab("bench", "Bench");
+    const panel = (name, content) =>
+      h("div", { role: "tabpanel", id: `panel-${name}`, "aria-labelledby": `tab-${name}` }, content);
+    this.panels = { results: panel("results", this.results()), bench: panel("bench", this.bench.node) };
+    const tabs = h(
+      "div.lab-tabs",
+      {
+        role: "tablist",
+        "aria-label": "Outcome",
+        onkeydown: (event) => {
+          if (!["ArrowLeft", "ArrowRight"].includes(event.key)) return;
+          this.show(this.panels.results.hidden ? "results" : "bench");
+          tabs.querySelector("[aria-selected='true']").focus();
+        },
+      },
+      this.resultsTab,
+      this.benchTab,
+    );
+    return h("section.panel.lab-results", { "aria-label": "Results" }, tabs, this.panels.results, this.panels.bench);
+  }
+
+  show(name) {
+    this.panels.results.hidden = name !== "results";
+    this.panels.bench.hidden = name !== "bench";
+    for (const [tab, own] of [
+      [this.resultsTab, "results"],
+      [this.benchTab, "bench"],
+    ]) {
+      tab.setAttribute("aria-selected", String(own === name));
+      tab.tabIndex = own === name ? 0 : -1;
+    }
+    setQuery({ view: name === "bench" ? "bench" : null });
+    window.dispatchEvent(new Event("resize")); // a chart that was drawn while hidden has no width
   }
 
   /** What the answers can be judged by; `chosen` is chosen. */
@@ -392,6 +483,7 @@ class PromptLab {
         h("span.num", {}, `${count(view.scored)} of ${count(view.total)} clips`),
         h("span.muted", {}, view.model && view.model !== view.scorer ? `${view.scorer}, ${view.model}` : view.scorer),
         h("span.spacer"),
+        button("Put on the bench", () => this.shownToBench(), { kind: "small" }),
         actions,
       ),
       active ? bar(view.scored / view.total, "clips scored") : null,

@@ -1,5 +1,22 @@
 // The page of one run: header, live changes, curves, log and settings.
-import { ago, badge, bar, button, count, empty, fill, h, number, page, percent, poll, problem, query } from "../studio.js";
+import {
+  ago,
+  badge,
+  bar,
+  button,
+  count,
+  empty,
+  fill,
+  h,
+  number,
+  page,
+  percent,
+  poll,
+  problem,
+  query,
+  setQuery,
+  toast,
+} from "../studio.js";
 import { branchRun } from "./branch_dialog.js";
 import { momentsOf } from "./branch_words.js";
 import { ACTIONS, askTags, editName, perform } from "./run_actions.js";
@@ -127,12 +144,23 @@ class RunView {
     );
   }
 
-  branch(at) {
-    branchRun(this.call, this.run, at, () => this.refreshFamily());
+  branch(at, variants = []) {
+    branchRun(this.call, this.run, at, () => this.refreshFamily(), variants);
+  }
+
+  /** Branch with each contestant of the prompt bench that the URL names, once. */
+  async branchWithBench(bench) {
+    setQuery({ bench: null }); // a reload does not ask again
+    try {
+      this.branch(undefined, await this.call("contestants", { bench }));
+    } catch (error) {
+      toast(error.message, "error");
+    }
   }
 
   start(look) {
     this.started = true;
+    if (query().bench) this.branchWithBench(query().bench);
     this.readReasons();
     this.controls.loadPrompts(look.prompt).catch((error) => fill(this.trouble, problem(error.message)));
     if (look.row.state !== "finished") this.log.node.open = true;

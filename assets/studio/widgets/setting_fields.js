@@ -88,6 +88,14 @@ export class SettingFields {
     this.inputs.get(name).value = String(text);
   }
 
+  /** Settings that contestants bring along cannot be set: `variants` are { settings }. */
+  leaveTo(variants) {
+    const theirs = new Set(variants.flatMap((each) => Object.keys(each.settings)));
+    this.inputs.forEach((input, name) => {
+      input.disabled = theirs.has(name);
+    });
+  }
+
   /** Buttons that fill in a field; each explains its value in a tooltip. `choices`: [value, words]. */
   shortcuts(name, choices) {
     const choose = (value) => {
@@ -142,6 +150,26 @@ export function methodChoices(methods, onchange) {
     ),
   );
   return { boxes, node };
+}
+
+/** Contestants of the prompt bench, each a method of its own; `onremove(i)` is called when one is to go. */
+export function variantList(names, onremove) {
+  return h(
+    "ul.variants",
+    {},
+    names.map((name, i) =>
+      h(
+        "li",
+        {},
+        h("span", { title: name }, name),
+        h(
+          "button.linklike",
+          { type: "button", "aria-label": `Remove ${name.slice(0, 80)}`, onclick: () => onremove(i) },
+          "remove",
+        ),
+      ),
+    ),
+  );
 }
 
 /** Settings by the titles of their groups: [title, settings]. */

@@ -1,0 +1,222 @@
+"""The prompt bench as data: trials of the same clips side by side, and contestants as settings of runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.checks import a_text
+from app.clip_views import words_of
+from vlmrb import jobs
+from vlmrb.errors import ConfigError, NotFoundError, shown
+from vlmrb.playback import THUMBNAIL_FRAMES
+from vlmrb.prompt_library import prompt_presets
+from vlmrb.store import Store
+from vlmrb.types import CLIPS_PER_RUN, ClipSummary, Prompt, Trial, TrialStatus
+
+MAX_ENTRIES_TEXT = 400
+
+
+@dataclass(frozen=True, slots=True)
+class BenchTrial:
+    """A trial on the bench.
+
+    Attributes:
+        fixed: whether its P(yes) depends on its threshold, so that no other can be tried on the same answers.
+        truth: what fits its prompt.
+        seconds: mean time per clip; None while it has no answers.
+        answered: whether it has answers, so that the clips hold its P(yes).
+    """
+
+    trial_id: int
+    status: TrialStatus
+    waits: bool
+    scorer: str
+    model: str
+    prompt: Prompt | None
+    threshold: float
+    fixed: bool
+    truth: str
+    scored: int
+    total: int
+    seconds: float | None
+    answered: bool
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class BenchClip:
+    """A clip that all contestants with answers have scored.
+
+    Attributes:
+        truths: what its events show (`vlmrb.truths`).
+        probabilities: P(yes) of each trial; None for unknown.
+    """
+
+    clip_id: int
+    run_id: int
+    edition: str
+    start_step: int
+    thumbnail_frames: int
+    events: tuple[str, ...]
+    truths: tuple[str, ...]
+    probabilities: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchView:
+    """Trials of the same clips. The page computes everything that depends on thresholds and truths from the clips.
+
+    Attributes:
+        runs: that the clips come from.
+        truths: what the answers can be judged by.
+        ready: number of clips that all contestants with answers have scored.
+        clips: these; left out if the page has them.
+    """
+
+    trials: list[BenchTrial]
+    runs: tuple[int, ...]
+    truths: list[str]
+    ready: int
+    clips: list[BenchClip]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A contestant as the settings that make a run label its clips like it.
+
+    Attributes:
+        name: for people.
+        settings: texts by name, as in a form.
+    """
+
+    name: str
+    settings: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Variants:
+    """Contestants to train with, and a run that they were tried on."""
+
+    variants: list[Variant]
+    run_id: int
+
+
+def bench_view(store: Store, trial_ids: Sequence[int], seen: int = 0) -> BenchView:
+    """Trials of the same clips; the clips are left out if there are no more than `seen`.
+
+    Raises:
+        ConfigError: there are none or too many, or they are of different clips.
+        NotFoundError: one of them does not exist.
+    """
+    found = jobs.same_clips(store, trial_ids)
+    runs = found.trials[0].run_ids
+    editions = {run.run_id: f"{run.created_at:.6f}" for run in store.runs(run_ids=runs)}
+    answers = [[score.probability for score in own] or [None] * len(found.clips) for own in found.scores]
+    return BenchView(
+        trials=[_trial(store, found, at) for at in range(len(found.trials))],
+        runs=runs,
+        truths=found.truths,
+        ready=len(found.clips),
+        clips=[_clip(*each, editions) for each in zip(found.clips, found.shown, zip(*answers, strict=True), strict=True)]
+        if len(found.clips) > seen
+        else [],
+    )
+
+
+def _trial(store: Store, found: jobs.SameClips, at: int) -> BenchTrial:
+    trial: Trial = found.trials[at]
+    job = store.job_of("trial", trial.trial_id)
+    unknown = next((score.error for score in found.scores[at] if score.error), "")
+    return BenchTrial(
+        trial_id=trial.trial_id,
+        status=trial.status,
+        waits=job is not None and job.status in ("queued", "starting"),
+        scorer=trial.scorer,
+        model=trial.model,
+        prompt=found.prompts[at],
+        threshold=trial.threshold,
+        fixed=jobs.threshold_matters(trial.scorer),
+        truth=found.fitting_truth(at),
+        scored=trial.scored,
+        total=len(trial.clip_ids),
+        seconds=found.seconds(at),
+        answered=bool(found.scores[at]),
+        error=trial.error or (job.error if job is not None else "") or unknown,
+    )
+
+
+def _clip(
+    clip: ClipSummary, truths: frozenset[str], probabilities: tuple[float | None, ...], editions: dict[int, str]
+) -> BenchClip:
+    return BenchClip(
+        clip_id=clip.clip_id,
+        run_id=clip.run_id,
+        edition=editions.get(clip.clip_id // CLIPS_PER_RUN, ""),
+        start_step=clip.start_step,
+        thumbnail_frames=min(clip.length, THUMBNAIL_FRAMES),
+        events=tuple(dict.fromkeys(words_of(event) for _, event in clip.events)),
+        truths=tuple(sorted(truths)),
+        probabilities=probabilities,
+    )
+
+
+def contestants_of(request: dict[str, Any]) -> list[tuple[int, float | None]]:
+    """Trials with thresholds from a URL, such as '12:0.5,13:0.4'; what follows a second colon is the truth, for the page alone.
+
+    Raises:
+        ConfigError: it is malformed, or there are none or too many.
+    """
+    text = a_text(request, "bench", MAX_ENTRIES_TEXT * jobs.MAX_CONTESTANTS)
+    found = []
+    for part in filter(None, text.split(",")):
+        given = re.fullmatch(r"([1-9][0-9]{0,17})(?::([0-9.]{1,12})?(?::.*)?)?", part)
+        try:
+            threshold = float(given[2]) if given and given[2] else None
+        except ValueError:
+            given = None
+        if given is None or not 0 <= (threshold or 0) <= 1:
+            raise ConfigError(f"bench: got {shown(part)}; expected trials with thresholds from 0 to 1, such as 12:0.5,13:0.4")
+        found.append((int(given[1]), threshold))
+    if not 0 < len(found) <= jobs.MAX_CONTESTANTS:
+        raise ConfigError(f"bench: got {len(found)} contestants; allowed: 1 to {jobs.MAX_CONTESTANTS}")
+    return found
+
+
+def variants_of(store: Store, contestants: Sequence[tuple[int, float | None]]) -> Variants:
+    """Contestants as variants of a run; those that would make the same run are there once.
+
+    Args:
+        store: holds the trials.
+        contestants: trials with thresholds; None for the trial's own.
+
+    Raises:
+        NotFoundError: a trial does not exist.
+    """
+    found: dict[str, Variant] = {}
+    trials = [store.trial(trial_id) for trial_id, _ in contestants]
+    for trial, (_, threshold) in zip(trials, contestants, strict=True):
+        settings = {"scorer": trial.scorer, "threshold": f"{trial.threshold if threshold is None else threshold:g}"}
+        if trial.options.get("frames") is not None:
+            settings["scorer_frames"] = str(trial.options["frames"])
+        prompt = None if trial.prompt_id is None else store.prompt(trial.prompt_id)
+        if prompt is not None:
+            settings["prompt"] = _reference(prompt)
+        name = f"{'no prompt' if prompt is None else _title(prompt)} · {trial.scorer} · yes from {settings['threshold']}"
+        found.setdefault(repr(sorted(settings.items())), Variant(name, settings))
+    runs = [run.run_id for run in store.runs(run_ids=trials[0].run_ids)]
+    if not runs:
+        raise NotFoundError(f"the runs of trial {trials[0].trial_id} are gone; try the prompts on clips of another run")
+    return Variants(list(found.values()), min(runs))
+
+
+def _reference(prompt: Prompt) -> str:
+    """What a run's setting says for a prompt: a preset by name and version, others by their text."""
+    preset = any((each.name, each.version, each.text) == (prompt.name, prompt.version, prompt.text) for each in prompt_presets())
+    return f"{prompt.name}@{prompt.version}" if preset else prompt.text
+
+
+def _title(prompt: Prompt) -> str:
+    return " ".join(prompt.text.split()) if prompt.name == "custom" else f"{prompt.name}@{prompt.version}"

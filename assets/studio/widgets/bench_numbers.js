@@ -1,0 +1,118 @@
+// The prompt bench's figures: what each contestant's answers are worth, and where contestants differ.
+import { against, auc, calibrationError, shows } from "./prompt_numbers.js";
+
+const BINS = 10;
+
+/**
+ * @typedef {{ trial: number, threshold: number | null, truth: string | null }} Entry a contestant, as in the URL
+ * @typedef {{ at: number, threshold: number, truth: string }} Contestant `at`: place of its answers in a clip's `probabilities`
+ */
+
+/** Contestants as in the URL: "12:0.5:progress,13:0.4". @param {string} text @returns {Entry[]} */
+export function entriesOf(text) {
+  return text
+    .split(",")
+    .map((part) => part.split(":"))
+    .filter(([trial]) => /^[1-9]\d*$/.test(trial))
+    .map(([trial, threshold = "", ...truth]) => ({
+      trial: Number(trial),
+      threshold: threshold !== "" && Number(threshold) >= 0 && Number(threshold) <= 1 ? Number(threshold) : null,
+      truth: decoded(truth.join(":")) || null,
+    }));
+}
+
+/** The other way round. @param {Entry[]} entries */
+export function textOf(entries) {
+  const text = ({ trial, threshold, truth }) => `${trial}:${threshold ?? ""}:${encodeURIComponent(truth ?? "")}`;
+  return entries.map((entry) => text(entry).replace(/:+$/, "")).join(",");
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return "";
+  }
+}
+
+/** A contestant's label of a clip: true, false, or null for unknown. */
+export function labelOf(clip, { at, threshold }) {
+  const probability = clip.probabilities[at];
+  return probability === null ? null : probability >= threshold;
+}
+
+/** What a contestant's answers are worth; NaN where a figure is undefined. */
+export function figuresOf(clips, contestant) {
+  const truth = shows(contestant.truth);
+  const known = answersOf(clips, contestant);
+  const saysYes = (clip) => clip.probability >= contestant.threshold;
+  const { precision, recall } = against(known, saysYes, truth);
+  return {
+    auc: auc(known, truth),
+    precision,
+    recall,
+    calibration: calibrationError(known, truth),
+    yes: known.filter(saysYes).length / known.length,
+    unknown: clips.length - known.length,
+  };
+}
+
+/** How often the truth holds, by P(yes): { predicted, observed, clips } of each tenth of [0, 1] that has clips. */
+export function reliabilityOf(clips, contestant) {
+  const truth = shows(contestant.truth);
+  const bins = Array.from({ length: BINS }, () => ({ sum: 0, held: 0, clips: 0 }));
+  for (const clip of answersOf(clips, contestant)) {
+    const bin = bins[Math.min(BINS - 1, Math.floor(clip.probability * BINS))];
+    bin.sum += clip.probability;
+    bin.held += Number(truth(clip));
+    bin.clips += 1;
+  }
+  return bins.filter((bin) => bin.clips).map(({ sum, held, clips: n }) => ({ predicted: sum / n, observed: held / n, clips: n }));
+}
+
+function answersOf(clips, { at }) {
+  return clips
+    .filter((clip) => clip.probabilities[at] !== null)
+    .map((clip) => ({ truths: clip.truths, probability: clip.probabilities[at] }));
+}
+
+/** The clips that two contestants label differently; an unknown answer differs from none. */
+export function apart(clips, one, other) {
+  return clips.filter((clip) => {
+    const [a, b] = [labelOf(clip, one), labelOf(clip, other)];
+    return a !== null && b !== null && a !== b;
+  });
+}
+
+/** The share of clips with an answer of both that two contestants label differently; NaN without any. */
+export function differenceOf(clips, one, other) {
+  const both = clips.filter((clip) => labelOf(clip, one) !== null && labelOf(clip, other) !== null);
+  return apart(both, one, other).length / both.length;
+}
+
+/**
+ * The clips that any two contestants label differently, or these two, farthest apart first.
+ *
+ * @param {any[]} clips
+ * @param {Contestant[]} contestants
+ * @param {[number, number] | null} pair places in `contestants`
+ */
+export function differing(clips, contestants, pair) {
+  const chosen = pair ? pair.map((i) => contestants[i]) : contestants;
+  const gap = (clip) => {
+    const known = chosen.map(({ at }) => clip.probabilities[at]).filter((value) => value !== null);
+    return Math.max(...known) - Math.min(...known);
+  };
+  return clips
+    .filter((clip) => new Set(chosen.map((each) => labelOf(clip, each)).filter((label) => label !== null)).size > 1)
+    .map((clip) => ({ clip, gap: gap(clip) }))
+    .sort((a, b) => b.gap - a.gap)
+    .map(({ clip }) => clip);
+}
+
+/** The best of some figures, by which contestants to mark; null where they cannot be compared. */
+export function bestOf(values, { lower = false } = {}) {
+  const known = values.filter(Number.isFinite);
+  if (known.length < 2) return null;
+  return lower ? Math.min(...known) : Math.max(...known);
+}
