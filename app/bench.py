@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.checks import a_text
-from app.clip_views import words_of
+from app.clip_views import told_on_card
 from vlmrb import jobs
 from vlmrb.errors import ConfigError, NotFoundError, shown
 from vlmrb.playback import THUMBNAIL_FRAMES
@@ -157,7 +157,7 @@ def _clip(
         edition=editions.get(clip.clip_id // CLIPS_PER_RUN, ""),
         start_step=clip.start_step,
         thumbnail_frames=min(clip.length, THUMBNAIL_FRAMES),
-        events=tuple(dict.fromkeys(words_of(event) for _, event in clip.events)),
+        events=told_on_card(clip.events),
         truths=tuple(sorted(truths)),
         probabilities=probabilities,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.bench import BenchView, bench_view
 from app.checks import MAX_TEXT, a_count, a_number, a_text, an_id, ids
-from app.clip_views import words_of
+from app.clip_views import told_on_card
 from app.prompt_library import known_prompts
 from app.studio import Studio
 from app.widgets import widget
@@ -263,7 +263,7 @@ def _tried(row: TrialRow, editions: dict[int, str]) -> TriedClip:
         edition=editions.get(clip.clip_id // CLIPS_PER_RUN, ""),
         start_step=clip.start_step,
         thumbnail_frames=min(clip.length, THUMBNAIL_FRAMES),
-        events=tuple(dict.fromkeys(words_of(event) for _, event in clip.events)),
+        events=told_on_card(clip.events),
         probability=row.score.probability,
         before=None if before is None else before.label,
         before_probability=None if before is None else before.probability,
