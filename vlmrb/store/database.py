@@ -24,7 +24,7 @@ from vlmrb.store.engine import (
 from vlmrb.store.failures import plain_errors
 from vlmrb.store.tables import metadata
 
-HEAD = "0008"
+HEAD = "0009"
 """The newest migration. A test compares it with `migrations/versions`."""
 
 VERSION_TABLE = "vlmrb_version"

@@ -9,7 +9,18 @@ Import from here; the files below only group the records by subject.
 
 from __future__ import annotations
 
-from vlmrb.types.clips import CLIPS_PER_RUN, Clip, ClipFilter, ClipOrder, ClipReplay, ClipSummary, ClosedBy, TdErrorAndScore
+from vlmrb.types.clips import (
+    CLIPS_PER_RUN,
+    Clip,
+    ClipFilter,
+    ClipOrder,
+    ClipReplay,
+    ClipSpan,
+    ClipSummary,
+    ClosedBy,
+    TdErrorAndScore,
+)
+from vlmrb.types.draws import DrawnClip, Draws, Kinds
 from vlmrb.types.jobs import ACTIVE_JOB, Job, JobKind, JobStatus
 from vlmrb.types.live import (
     EDITS,
@@ -57,8 +68,11 @@ __all__ = [
     "ClipReplay",
     "ClipScore",
     "ClipScorer",
+    "ClipSpan",
     "ClipSummary",
     "ClosedBy",
+    "DrawnClip",
+    "Draws",
     "EDITS",
     "Episode",
     "Event",
@@ -70,6 +84,7 @@ __all__ = [
     "JobStatus",
     "JudgeGoals",
     "Judged",
+    "Kinds",
     "LIVE",
     "LIVE_CHANGES",
     "MAX_QUESTIONS",
