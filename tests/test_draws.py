@@ -100,11 +100,14 @@ def test_a_record_says_which_clips_were_drawn_how_often_and_with_what_td_error(
         progress = {clip.clip_id for clip in store.clips(run_id, limit=100_000) if clip.progress}
         assert draws.of_drawn.progress == sum(counts[clip_id] for clip_id in progress)
         assert draws.of_held.progress == sum(clip_id in progress for clip_id in clip_of.values())
-        assert (draws.by_labels is None) == (method != "vlm")
+        if method == "vlm":
+            assert draws.by_labels == pytest.approx(draws.drawn / 2, rel=0.25) and draws.of_drawn.yes >= draws.by_labels
+        else:
+            assert draws.by_labels is None
 
 
 def test_what_the_labels_chose_is_counted_apart_from_the_base(store: Store) -> None:
-    run_id = train(small(lambda_max=1.0, lambda_warmup=0.0, sync_scoring=True), store=store).run_id
+    run_id = train(small(lambda_max=1.0, lambda_warmup=0.0, sync_scoring=True, total_steps=800), store=store).run_id
     last = records(store, run_id)[-1]
     assert last.by_labels == last.drawn, "with λ = 1, every draw is chosen by a label"
     assert last.of_drawn.yes == last.of_drawn.known and last.of_held.yes < last.of_held.known
@@ -112,17 +115,14 @@ def test_what_the_labels_chose_is_counted_apart_from_the_base(store: Store) -> N
     for clip in last.sample:
         score = store.clip(clip.clip_id).score
         assert score is not None and score.label
-    half = records(store, train(small(lambda_max=0.5, lambda_warmup=0.0, sync_scoring=True), store=store).run_id)[-1]
-    assert half.by_labels == pytest.approx(half.drawn / 2, rel=0.15)
-    assert half.of_drawn.yes >= half.by_labels
 
 
 def test_a_clip_counts_once_where_clips_overlap(store: Store, witness: Witness) -> None:
-    settings = {"replay": "uniform", "scorer": None, "clip_stride": 3}
+    settings = {"replay": "uniform", "scorer": None, "clip_stride": 3, "total_steps": 800}
     run_id = train(small(**settings), store=store).run_id
     last = records(store, run_id)[-1]
-    assert last.of_held.known <= last.held == 1_600
-    seen = Counter(item for item, _ in witness.between(1_200, 1_600))
+    assert last.of_held.known <= last.held == 800
+    seen = Counter(item for item, _ in witness.between(400, 800))
     first: dict[int, int] = {}
     for clip in store.load_clips([clip.clip_id for clip in store.clips(run_id, limit=100_000, order="oldest")]):
         for item in clip.item_ids.tolist():
@@ -132,7 +132,7 @@ def test_a_clip_counts_once_where_clips_overlap(store: Store, witness: Witness) 
 
 
 def test_items_that_have_been_overwritten_are_in_no_clip_of_the_buffer(store: Store, witness: Witness) -> None:
-    run_id = train(small(replay="uniform", scorer=None, buffer_size=500), store=store).run_id
+    run_id = train(small(replay="uniform", scorer=None, buffer_size=500, total_steps=1_200), store=store).run_id
     for draws in records(store, run_id):
         assert draws.held == min(draws.step, 500) and draws.of_held.known <= draws.held
         assert draws.of_drawn.known <= draws.drawn == len(witness.between(draws.step - 400, draws.step))
@@ -157,7 +157,7 @@ def test_a_resumed_run_keeps_its_records_and_knows_the_clips_of_before(store: St
         if step >= 700:
             store.request_change(1, "stop")
 
-    config = small(sync_scoring=True, log_interval=200)
+    config = small(sync_scoring=True, log_interval=200, total_steps=1_200)
     assert train(config, store=store, progress=stop).status == "stopped"
     stopped_at, before = store.run(1).step, records(store, 1)
     writer = store.writer(1)  # as if it had gone on for a while after the checkpoint, and then been killed
@@ -166,11 +166,9 @@ def test_a_resumed_run_keeps_its_records_and_knows_the_clips_of_before(store: St
     assert resume(1, store=store).status == "finished"
     found = records(store, 1)
     assert found[: len(before)] == before
-    assert [draws.step for draws in found] == list(range(400, 1_601, 200))
-    whole = train(config, store=store).run_id
-    uninterrupted = {draws.step: draws for draws in records(store, whole)}
+    assert [draws.step for draws in found] == list(range(400, 1_201, 200))
     for draws in found[len(before) :]:
-        assert draws.of_held.known == pytest.approx(uninterrupted[draws.step].of_held.known, abs=50)
+        assert draws.step - 4 * 8 <= draws.of_held.known <= draws.step, "all but the open clips of four environments"
         assert draws.of_held.labelled == draws.of_held.known, "all of these clips have been scored"
 
 

@@ -139,15 +139,19 @@ class Clips(Database):
                 found.append(whole_clip(clip_summary(row), row.stride, _pictures(connection, row, data), data))
             return found
 
+    def clips_by_id(self, clip_ids: Sequence[int]) -> dict[int, ClipSummary]:
+        """Those of these clips that exist, by id."""
+        with self._read() as connection:
+            rows = connection.execute(summaries().where(t.clips.c.clip_id.in_(clip_ids)))
+            return {row.clip_id: clip_summary(row) for row in rows}
+
     def clip_summaries(self, clip_ids: Sequence[int]) -> list[ClipSummary]:
         """Clips in the requested order.
 
         Raises:
             NotFoundError: one of them does not exist.
         """
-        with self._read() as connection:
-            rows = connection.execute(summaries().where(t.clips.c.clip_id.in_(clip_ids)))
-            found = {row.clip_id: clip_summary(row) for row in rows}
+        found = self.clips_by_id(clip_ids)
         if missing := [clip_id for clip_id in clip_ids if clip_id not in found]:
             raise no_clip(missing[0])
         return [found[clip_id] for clip_id in clip_ids]

@@ -16,13 +16,13 @@ from vlmrb.types import Batch, Clip, ClipSpan, DrawnClip, Draws, Feedback, Kinds
 RECORDS = 100
 """Records of a run, at most."""
 
-DRAWS = 2**16
-"""Draws that one record counts, at most: enough for clips of a large buffer to be drawn several times."""
+DRAWS = 2**15
+"""Draws that one record counts, at most: enough for clips of a large buffer to be drawn several times, and soon counted."""
 
 MOST, CROSS_SECTION = 12, 12
 """Clips of a record: those drawn most often, and some that the other draws are evenly spread over."""
 
-_LABELLED, _YES, _PROGRESS, _FIRST = 1, 2, 4, 8  # bits of what is known about an item; the last: the first item of its clip
+_LABELLED, _YES, _PROGRESS = 1, 2, 4  # bits of what is known about an item
 
 
 class _Drawn(NamedTuple):
@@ -48,24 +48,29 @@ class DrawCounter:
         self.interval = -(-config.total_steps // (RECORDS * config.log_interval)) * config.log_interval
         """Steps between two records."""
         self._batches: deque[_Drawn] = deque(maxlen=max(1, DRAWS // config.batch_size))
-        self._item_at = np.zeros(buffer.capacity, np.int64)  # 1 + the item that the rest is about; 0 for none
-        self._clip_at = np.zeros(buffer.capacity, np.int64)
-        self._bits = np.zeros(buffer.capacity, np.uint8)
+        self._item_at = np.zeros(buffer.capacity, np.int64)  # by slot: 1 + the item that the rest is about; 0 for none
+        self._place_at = np.zeros(buffer.capacity, np.int32)  # by slot: where its clip is in `_clip_ids`
+        self._bits = np.zeros(buffer.capacity, np.uint8)  # by slot
+        self._clip_ids = np.zeros(buffer.capacity, np.int64)  # a ring: no more clips have items in the buffer
+        self._clips = 0
 
     def clip(self, clip: Clip) -> None:
         """A clip has closed; it has no label yet."""
         self._add(clip.clip_id, clip.item_ids[clip.overlap :], _PROGRESS if shows_progress(clip.events) else 0)
 
     def _add(self, clip_id: int, item_ids: np.ndarray, bits: int) -> None:
-        slots = item_ids % self._buffer.capacity
-        self._item_at[slots], self._clip_at[slots], self._bits[slots] = item_ids + 1, clip_id, bits
-        self._bits[slots[:1]] |= _FIRST
+        if len(item_ids):
+            slots, place = item_ids % self._buffer.capacity, self._clips % self._buffer.capacity
+            self._item_at[slots], self._place_at[slots], self._bits[slots] = item_ids + 1, place, bits
+            self._clip_ids[place] = clip_id
+            self._clips += 1
 
     def label(self, clip: Clip, label: bool | None) -> None:
         """What a clip's newest score says; None for no usable answer."""
         slots = clip.item_ids % self._buffer.capacity
-        slots = slots[(self._clip_at[slots] == clip.clip_id) & (self._item_at[slots] == clip.item_ids + 1)]
-        self._bits[slots] = (self._bits[slots] & (_PROGRESS | _FIRST)) | _bits(label, progress=False)
+        ours = self._clip_ids[self._place_at[slots]] == clip.clip_id
+        slots = slots[ours & (self._item_at[slots] == clip.item_ids + 1)]
+        self._bits[slots] = (self._bits[slots] & _PROGRESS) | _bits(label, progress=False)
 
     def take_up(self, spans: Iterable[ClipSpan]) -> None:
         """Clips from before the run was resumed or branched off, the oldest first."""
@@ -94,8 +99,8 @@ class DrawCounter:
         slots = item_ids % self._buffer.capacity
         known = self._item_at[slots] == item_ids + 1
         held = self._item_at > self._buffer.next_item_id - len(self._buffer)
-        bits = self._bits[held]
-        clips, sample = self._sample(self._clip_at[slots[known]], errors[known], (by_labels > 0)[known])
+        held_of = np.bincount(self._place_at[held], minlength=len(self._clip_ids))
+        clips, sample = self._sample(self._place_at[slots[known]], errors[known], (by_labels > 0)[known], held_of)
         return Draws(
             step=self._buffer.next_item_id,
             batches=batches,
@@ -104,36 +109,38 @@ class DrawCounter:
             td_error=float(errors.mean()),
             clips=clips,
             held=len(self._buffer),
-            held_clips=int(np.count_nonzero(bits & _FIRST)),
+            held_clips=int(np.count_nonzero(held_of)),
             of_drawn=_kinds(self._bits[slots[known]]),
-            of_held=_kinds(bits),
+            of_held=_kinds(self._bits[held]),
             sample=sample,
         )
 
-    def _sample(self, drawn: np.ndarray, errors: np.ndarray, by_labels: np.ndarray) -> tuple[int, tuple[DrawnClip, ...]]:
-        """How many clips these draws (int64 [D], clip ids) are from, and some of them."""
-        if not len(drawn):
-            return 0, ()
-        clip_ids, place, counts = np.unique(drawn, return_inverse=True, return_counts=True)
-        order = np.lexsort((clip_ids, -counts))
-        sums, labels = (np.bincount(place, values, minlength=len(clip_ids)) for values in (errors, by_labels))
-        chosen = _chosen_ranks(counts[order])
-        held = self._held(clip_ids[order[chosen]])
-        return len(clip_ids), tuple(
-            DrawnClip(int(clip_ids[at]), int(rank) + 1, int(counts[at]), int(labels[at]), float(sums[at] / counts[at]), int(kept))
-            for rank, at, kept in zip(chosen, order[chosen], held, strict=True)
-        )
+    def _sample(
+        self, places: np.ndarray, errors: np.ndarray, by_labels: np.ndarray, held: np.ndarray
+    ) -> tuple[int, tuple[DrawnClip, ...]]:
+        """How many clips some draws are from, and some of these clips.
 
-    def _held(self, clip_ids: np.ndarray) -> np.ndarray:
-        """How many items of each clip (int64 [N]) the buffer holds, int64 [N]."""
-        held = self._clip_at[self._item_at > self._buffer.next_item_id - len(self._buffer)]
-        order = np.argsort(clip_ids)
-        place = np.searchsorted(clip_ids[order], held)
-        place[place == len(clip_ids)] = 0
-        counts = np.bincount(place[clip_ids[order][place] == held], minlength=len(clip_ids))
-        found = np.empty_like(counts)
-        found[order] = counts
-        return found
+        Args:
+            places: of each draw's clip, int32 [D].
+            errors: |δ| of each draw, float64 [D].
+            by_labels: whether the labels chose it, bool [D].
+            held: items that the buffer holds, int64 by place.
+        """
+        drawn, sums, labels = (np.bincount(places, weights, minlength=1) for weights in (None, errors, by_labels))
+        found = np.flatnonzero(drawn)
+        found = found[np.lexsort((self._clip_ids[found], -drawn[found]))]
+        ranks = _chosen_ranks(drawn[found])
+        return len(found), tuple(
+            DrawnClip(
+                clip_id=int(self._clip_ids[at]),
+                rank=int(rank) + 1,
+                drawn=int(drawn[at]),
+                by_labels=int(labels[at]),
+                td_error=float(sums[at] / drawn[at]),
+                held=int(held[at]),
+            )
+            for rank, at in zip(ranks, found[ranks], strict=True)
+        )
 
 
 def _bits(label: bool | None, progress: bool) -> int:
