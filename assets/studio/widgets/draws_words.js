@@ -8,15 +8,14 @@ export function nearest(steps, step) {
   return steps[after] - step < step - steps[after - 1] ? after : after - 1;
 }
 
-/** How often a clip was drawn, beside what chance would do: "14 draws · 6.2× chance". */
+/** How often a clip was drawn, and how many times as often as by chance: ["14 draws", "6.2×"]. */
 export function timesWords({ drawn, by_chance: chance }) {
-  const draws = `${count(drawn)} ${drawn === 1 ? "draw" : "draws"}`;
-  return chance > 0 ? `${draws} · ${number(drawn / chance, 2)}× chance` : draws;
+  return [`${count(drawn)} ${drawn === 1 ? "draw" : "draws"}`, chance > 0 ? `${number(drawn / chance, 2)}×` : ""];
 }
 
-/** How old a clip is, and its TD error: "4,210 steps old · |δ| 0.031". */
+/** A clip's age in steps, and its mean TD error when it was drawn: ["age 4,210", "|δ| 0.031"]. */
 export function ageWords({ age, td_error: error }) {
-  return `${count(age)} ${age === 1 ? "step" : "steps"} old · |δ| ${Number.isFinite(error) ? number(error, 2) : "not finite"}`;
+  return [`age ${count(age)}`, `|δ| ${Number.isFinite(error) ? number(error, 2) : "not finite"}`];
 }
 
 /** Who drew a clip: "12 by labels, 2 by the base (uniform)"; "" for a method without labels. */
@@ -25,12 +24,16 @@ export function whoWords({ drawn, by_labels: labels }, base) {
 }
 
 /** What stands above the clips that were drawn most often. */
-export function chanceWords({ clips, most_by_chance: most }) {
+export function chanceWords({ most_by_chance: most }) {
   if (most === null) return "";
-  return (
-    `Draws scatter: of the ${count(clips)} clips drawn, uniform replay would draw the luckiest about ${count(most)} ` +
-    `${most === 1 ? "time" : "times"}.`
-  );
+  const times = most === 1 ? "once" : `${count(most)} times`;
+  return `Chance scatters, too: uniform replay would draw its luckiest clip about ${times}.`;
+}
+
+/** That some of the clips cannot be shown any more; or "". */
+export function goneWords({ gone }) {
+  if (!gone) return "";
+  return gone === 1 ? "1 more clip was deleted with its run." : `${count(gone)} more clips were deleted with their run.`;
 }
 
 const KINS = [

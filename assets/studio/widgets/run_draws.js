@@ -2,7 +2,7 @@
 import { cardParts, spoken } from "../clips/card.js";
 import { dropThumbnails } from "../clips/film.js";
 import { button, count, debounce, fill, h, page, problem, query, setQuery } from "../studio.js";
-import { ageWords, byKin, chanceWords, nearest, timesWords, whoWords } from "./draws_words.js";
+import { ageWords, byKin, chanceWords, goneWords, nearest, timesWords, whoWords } from "./draws_words.js";
 
 const WAIT_MS = 120; // while the slider moves
 
@@ -25,12 +25,10 @@ export class DrawsPanel {
       "aria-label": "Step",
       oninput: () => this.#move(Number(this.range.value)),
     });
-    this.back = button("←", () => this.#move(this.at - 1), {
-      kind: "small",
-      "aria-label": "Earlier step",
-      title: "Earlier step",
-    });
-    this.forward = button("→", () => this.#move(this.at + 1), { kind: "small", "aria-label": "Later step", title: "Later step" });
+    const arrow = (sign, by, label) =>
+      button(sign, () => this.#move(this.at + by), { kind: "small", "aria-label": label, title: label });
+    this.back = arrow("←", -1, "Earlier step");
+    this.forward = arrow("→", 1, "Later step");
     this.where = h("span.num.draws-where");
     this.menu = h("select.input", { "aria-label": "Beside", onchange: () => this.#choose(this.menu.value) });
     this.chooser = h("label.draws-beside", {}, "Beside ", this.menu);
@@ -78,7 +76,7 @@ export class DrawsPanel {
     this.chooser.hidden = !others.length;
     fill(
       this.menu,
-      h("option", { value: "" }, "nothing"),
+      h("option", { value: "" }, "no other run"),
       byKin(others).map(([title, runs]) =>
         h(
           "optgroup",
@@ -140,25 +138,17 @@ function seat(drawn, named, scale) {
   return h(
     "article.draws-seat",
     { "aria-label": `What run ${drawn.run_id} drew before step ${drawn.step}` },
-    named
-      ? h(
-          "h3.draws-name",
-          {},
-          h("a", { href: page("run", { run: drawn.run_id }), title: drawn.name }, `run ${drawn.run_id}`),
-          h("span.muted", {}, ` ${drawn.method} · step ${count(drawn.step)}`),
-        )
-      : null,
+    h(
+      "h3.draws-name",
+      { hidden: !named },
+      h("a", { href: page("run", { run: drawn.run_id }), title: drawn.name }, `run ${drawn.run_id}`),
+      h("span.muted", {}, ` ${drawn.method} · step ${count(drawn.step)}`),
+    ),
     h("p.draws-words", {}, drawn.words),
-    drawn.most.length ? h("p.draws-legend", {}, legend(drawn)) : null,
+    h("p.draws-legend", {}, legend(drawn)),
     part("Drawn most often", chanceWords(drawn), drawn.most, drawn, scale),
     part("A cross-section of the other draws", "Each clip stands for an equal share of them.", drawn.rest, drawn, scale),
-    drawn.gone
-      ? h(
-          "p.muted",
-          {},
-          `${count(drawn.gone)} more ${drawn.gone === 1 ? "clip has" : "clips have"} been deleted with ${drawn.gone === 1 ? "its" : "their"} run.`,
-        )
-      : null,
+    h("p.muted", {}, goneWords(drawn)),
   );
 }
 
@@ -173,11 +163,11 @@ function legend(drawn) {
 }
 
 function part(title, words, cards, drawn, scale) {
-  if (!cards.length) return null;
+  if (!cards.length) return h("div");
   return h(
-    "section",
+    "section.draws-part",
     {},
-    h("h4.draws-part", {}, title, h("span.muted", {}, words)),
+    h("h4", {}, title, " ", h("span.muted", {}, words)),
     h(
       "div.clip-grid.draws-grid",
       { role: "list", "aria-label": title },
@@ -190,7 +180,10 @@ function card(one, drawn, scale) {
   const labels = one.by_labels ?? 0;
   const who = whoWords(one, drawn.base);
   const width = (draws) => `${(100 * draws) / scale}%`;
-  const words = `${timesWords(one)}; ${who ? `${who}; ` : ""}${ageWords(one)}`;
+  const [draws, times] = timesWords(one);
+  const [age, error] = ageWords(one);
+  const rank = `number ${count(one.rank)} of ${count(drawn.clips)}`;
+  const words = `${rank}; ${draws}, ${times} chance; ${who ? `${who}; ` : ""}${age} steps; ${error}`;
   return h(
     "div.clip-card",
     { role: "listitem", data: { clip: one.card.clip_id } },
@@ -198,18 +191,18 @@ function card(one, drawn, scale) {
       "a.clip-link",
       {
         href: page("clips", { run: one.card.run_id, clip: one.card.clip_id }),
-        "aria-label": `${spoken(one.card)}; number ${one.rank} of ${count(drawn.clips)}; ${words}`,
+        "aria-label": `${spoken(one.card)}; ${words}`,
       },
       cardParts(one.card),
       h(
         "span.stack.draws-bar-of",
-        { title: `${who ? `${who}; ` : ""}by chance it would be ${one.by_chance.toFixed(1)}`, "aria-hidden": "true" },
+        { title: `${rank}; ${who ? `${who}; ` : ""}by chance ${one.by_chance.toFixed(1)}`, "aria-hidden": "true" },
         h("span.stack-part", { style: { width: width(labels), background: `var(--${drawn.token})` } }),
         h("span.stack-part", { style: { width: width(one.drawn - labels), background: `var(--${drawn.base_token})` } }),
         one.by_chance > 0 ? h("span.stack-even", { style: { "--even": Math.min(1, one.by_chance / scale) } }) : null,
       ),
-      h("span.draws-line", {}, h("strong", {}, timesWords(one)), h("span.muted.num", {}, `#${count(one.rank)}`)),
-      h("span.draws-line.muted", {}, ageWords(one)),
+      h("span.draws-line", {}, h("strong", {}, draws), h("span", { title: "times as often as by chance" }, times)),
+      h("span.draws-line.muted", {}, h("span", { title: "steps since the clip's last step" }, age), h("span", {}, error)),
     ),
   );
 }
