@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from app.clip_views import ClipCard, clip_card
 from app.colors import OTHER
 from vlmrb.analysis.comparison import method_of
-from vlmrb.analysis.drawn import by_chance, most_by_chance, words_of
-from vlmrb.config import defaults_of_run
-from vlmrb.panels import reads_prompt
+from vlmrb.analysis.drawn import by_chance, chooser_of, label_of, most_by_chance, words_of
 from vlmrb.replay.registry import replay_methods
 from vlmrb.store import Store
-from vlmrb.types import LIVE, ClipSummary, Draws, RunSummary
+from vlmrb.types import LIVE, MOST_DRAWN, ClipSummary, Draws, RunSummary
 
 MAX_OTHERS = 200
 """Runs to choose the second one from, at most."""
@@ -134,23 +132,19 @@ def drawn_at(store: Store, run_id: int, step: int) -> Drawn:
     clips = store.clips_by_id([clip.clip_id for clip in draws.sample])
     runs = {each.run_id: each for each in store.runs(run_ids={clip.run_id for clip in clips.values()})}
     cards = _cards(store, run, draws, clips, runs)
-    most = 1 + max((at for at, clip in enumerate(draws.sample) if clip.rank == at + 1), default=-1)  # ranks 1, 2, 3, … are these
-    last = draws.sample[most - 1].rank if most else 0
-    mixes = draws.by_labels is not None
-    base = str((defaults_of_run(run.config) | run.config).get("base", "uniform")) if mixes else run.replay
-    label = replay_methods()[base].label if base in replay_methods() else base
+    chooser = chooser_of(run)
     return Drawn(
         run_id=run_id,
         name=run.name,
         method=method_of(run).label,
         step=draws.step,
-        words=words_of(draws, label, label),
+        words=words_of(draws, label_of(chooser)),
         clips=draws.clips,
         token=_token(run.replay),
-        base_token=_token(base),
-        base=label,
-        most=[card for card in cards if card.rank <= last],
-        rest=[card for card in cards if card.rank > last],
+        base_token=_token(chooser),
+        base=label_of(chooser),
+        most=[card for card in cards if card.rank <= MOST_DRAWN],
+        rest=[card for card in cards if card.rank > MOST_DRAWN],
         most_by_chance=most_by_chance(draws),
         gone=len(draws.sample) - len(cards),
     )
@@ -165,7 +159,7 @@ def _cards(
 ) -> list[DrawnCard]:
     return [
         DrawnCard(
-            card=clip_card(_judged(store, run, clips[drawn.clip_id]), runs[clips[drawn.clip_id].run_id]),
+            card=clip_card(store.as_judged_in(run, clips[drawn.clip_id]), runs[clips[drawn.clip_id].run_id]),
             rank=drawn.rank,
             drawn=drawn.drawn,
             by_labels=None if draws.by_labels is None else drawn.by_labels,
@@ -176,14 +170,3 @@ def _cards(
         for drawn in draws.sample
         if drawn.clip_id in clips
     ]
-
-
-def _judged(store: Store, run: RunSummary, clip: ClipSummary) -> ClipSummary:
-    """A clip as the run's own scorer judged it: those that a branch has from its parent may have another label there."""
-    if clip.run_id == run.run_id or run.scorer is None:
-        return clip
-    asks = reads_prompt(run.scorer)
-    ours = [
-        score for score in store.scores(clip.clip_id) if score.scorer == run.scorer and (asks or score.prompt_id is None)
-    ]  # a control scorer's answers with a prompt are about other missions
-    return replace(clip, score=ours[-1], human_label=None) if ours else clip

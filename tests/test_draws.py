@@ -16,8 +16,8 @@ from vlmrb.jobs import delete_run
 from vlmrb.replay import ReplayBuffer
 from vlmrb.store import Store
 from vlmrb.train import resume, train
-from vlmrb.train.draws import CROSS_SECTION, MOST, RECORDS, DrawCounter
-from vlmrb.types import Draws
+from vlmrb.train.draws import CROSS_SECTION, RECORDS, DrawCounter
+from vlmrb.types import MOST_DRAWN, Draws
 
 
 @pytest.fixture
@@ -90,10 +90,10 @@ def test_a_record_says_which_clips_were_drawn_how_often_and_with_what_td_error(
         assert draws.of_drawn.known == counts.total() and draws.clips == len(counts)
         assert draws.of_held.known == len(clip_of) and draws.held == draws.step
         assert draws.held_clips == len(set(clip_of.values()))
-        assert MOST < len(draws.sample) <= MOST + CROSS_SECTION
+        assert MOST_DRAWN < len(draws.sample) <= MOST_DRAWN + CROSS_SECTION
         most = sorted(counts, key=lambda clip_id: (-counts[clip_id], clip_id))
         assert [clip.clip_id for clip in draws.sample] == [most[clip.rank - 1] for clip in draws.sample]
-        assert [clip.rank for clip in draws.sample[:MOST]] == list(range(1, MOST + 1))
+        assert [clip.rank for clip in draws.sample[:MOST_DRAWN]] == list(range(1, MOST_DRAWN + 1))
         for clip in draws.sample:
             assert clip.drawn == counts[clip.clip_id] and clip.held == store.clip(clip.clip_id).length
             assert clip.td_error == pytest.approx(np.mean(errors[clip.clip_id]))

@@ -15,7 +15,7 @@ RECORD = draws(12_000, [7], by_labels=480)  # 1,000 draws of 60 clips in 8 batch
 
 
 def test_the_sentence_says_who_chose_and_how_it_differs_from_chance() -> None:
-    assert words_of(RECORD, "VLM-RB", "PER") == (
+    assert words_of(RECORD, "PER") == (
         "8 batches before step 12,000 drew 1,000 items of 60 clips. Labels chose 48 % of them, the base (PER) 52 %. "
         "60 % are of clips labelled yes; by chance it would be 50 %. 30 % are of clips with progress; by chance it would be "
         "10 %. 10 % are of clips that are not stored, or were still open."
@@ -24,9 +24,9 @@ def test_the_sentence_says_who_chose_and_how_it_differs_from_chance() -> None:
 
 def test_a_method_without_labels_chose_all_and_what_nobody_knows_is_not_said() -> None:
     bare = replace(RECORD, by_labels=None, batches=1, of_drawn=Kinds(1_000, 0, 0, 0), of_held=Kinds(400, 0, 0, 0))
-    assert words_of(bare, "PER", "PER") == "1 batch before step 12,000 drew 1,000 items of 60 clips. All were chosen by PER."
+    assert words_of(bare, "PER") == "1 batch before step 12,000 drew 1,000 items of 60 clips. All were chosen by PER."
     never = replace(bare, of_held=Kinds(400, 400, 4, 0))
-    assert "0 % are of clips labelled yes; by chance it would be 1 %." in words_of(never, "PER", "PER")
+    assert "0 % are of clips labelled yes; by chance it would be 1 %." in words_of(never, "PER")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def test_the_microscope_is_scrubbed_alone_and_beside_another_run_and_leads_to_a_
     studio = start_studio(recorded_store)
     page.goto(f"{studio.url}run?run=3")
     panel = page.get_by_role("region", name="Replay microscope")
-    expect(panel.get_by_text("step 3,000 · 10 of 10")).to_be_visible()
+    expect(panel.get_by_text("step 3,000 · 11 of 11")).to_be_visible()
     expect(panel.get_by_text(re.compile(r"before step 3,000 drew .* Labels chose \d+ % of them, the base"))).to_be_visible()
     cards = panel.get_by_role("list", name="Drawn most often").locator(".clip-card")
     expect(cards).to_have_count(12)
@@ -31,11 +31,11 @@ def test_the_microscope_is_scrubbed_alone_and_beside_another_run_and_leads_to_a_
 
     # scrubbed with the keyboard; the address keeps the step
     panel.get_by_role("slider", name="Step").press("Home")
-    expect(panel.get_by_text("step 750 · 1 of 10")).to_be_visible()
-    expect(panel.get_by_text("before step 750 drew")).to_be_visible()
+    expect(panel.get_by_text("step 504 · 1 of 11")).to_be_visible()
+    expect(panel.get_by_text("1 batch before step 504 drew")).to_be_visible()
     panel.get_by_role("button", name="Later step").click()
-    expect(panel.get_by_text("before step 1,000 drew")).to_be_visible()
-    expect(page).to_have_url(re.compile("draws=1000"))
+    expect(panel.get_by_text("before step 752 drew")).to_be_visible()
+    expect(page).to_have_url(re.compile("draws=752"))
 
     # beside another run, in step
     panel.get_by_label("Beside").select_option("2")

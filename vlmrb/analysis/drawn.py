@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import math
 
-from vlmrb.types import DrawnClip, Draws
+from vlmrb.config import defaults_of_run
+from vlmrb.replay.registry import replay_methods
+from vlmrb.types import DrawnClip, Draws, RunSummary
 
 
-def words_of(draws: Draws, method: str, base: str) -> str:
+def chooser_of(run: RunSummary) -> str:
+    """The replay method that chooses what labels do not: of a mixture its base, else the run's own."""
+    method = replay_methods().get(run.replay)
+    if method is None or not method.mixes:
+        return run.replay
+    return str((defaults_of_run(run.config) | run.config)["base"])
+
+
+def label_of(method: str) -> str:
+    """How people call a replay method."""
+    found = replay_methods().get(method)
+    return method if found is None else found.label
+
+
+def words_of(draws: Draws, chooser: str) -> str:
     """Who chose what the batches drew, and how it differs from what chance would choose.
 
     Args:
         draws: what was drawn.
-        method: the replay method, for one without labels.
-        base: what a mixture draws from where labels do not choose.
+        chooser: the label of the method that chose what labels did not.
     """
     batches = f"{draws.batches:,} {'batch' if draws.batches == 1 else 'batches'}"
     parts = [
         f"{batches} before step {draws.step:,} drew {draws.drawn:,} items of {draws.clips:,} clips.",
-        _who(draws, method, base),
+        _who(draws, chooser),
     ]
     for kind in ("yes", "progress"):
         ours, theirs = getattr(draws.of_drawn, kind) / draws.drawn, getattr(draws.of_held, kind) / max(1, draws.held)
@@ -30,11 +45,11 @@ def words_of(draws: Draws, method: str, base: str) -> str:
     return " ".join(parts)
 
 
-def _who(draws: Draws, method: str, base: str) -> str:
+def _who(draws: Draws, chooser: str) -> str:
     if draws.by_labels is None:
-        return f"All were chosen by {method}."
+        return f"All were chosen by {chooser}."
     share = draws.by_labels / draws.drawn
-    return f"Labels chose {percent(share)} of them, the base ({base}) {percent(1 - share)}."
+    return f"Labels chose {percent(share)} of them, the base ({chooser}) {percent(1 - share)}."
 
 
 def percent(share: float) -> str:

@@ -36,6 +36,9 @@ class DrawRecords(Database):
         with self._read() as connection:
             row = connection.execute(nearest).one_or_none()
             if row is None:
-                raise NotFoundError(f"there is no record of what run {run_id} drew")
+                raise NotFoundError(
+                    f"there is no record of what run {run_id} drew: it keeps no clips, is from an earlier version, or has not "
+                    "come to its first record"
+                )
             sample = select(t.drawn_clips).where(s.run_id == run_id, s.step == row.step).order_by(s.rank)
             return draws_of(row, connection.execute(sample))

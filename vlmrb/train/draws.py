@@ -11,7 +11,7 @@ import numpy as np
 from vlmrb.config import TrainConfig
 from vlmrb.events import shows_progress
 from vlmrb.replay import ReplayBuffer
-from vlmrb.types import Batch, Clip, ClipSpan, DrawnClip, Draws, Feedback, Kinds
+from vlmrb.types import MOST_DRAWN, Batch, Clip, ClipSpan, DrawnClip, Draws, Feedback, Kinds
 
 RECORDS = 100
 """Records of a run, at most."""
@@ -19,8 +19,8 @@ RECORDS = 100
 DRAWS = 2**15
 """Draws that one record counts, at most: enough for clips of a large buffer to be drawn several times, and soon counted."""
 
-MOST, CROSS_SECTION = 12, 12
-"""Clips of a record: those drawn most often, and some that the other draws are evenly spread over."""
+CROSS_SECTION = 12
+"""Clips of a record besides those drawn most often: some that the other draws are evenly spread over."""
 
 _LABELLED, _YES, _PROGRESS = 1, 2, 4  # bits of what is known about an item
 
@@ -163,13 +163,13 @@ def _chosen(batches: Iterable[_Drawn]) -> np.ndarray:
 
 
 def _chosen_ranks(counts: np.ndarray) -> np.ndarray:
-    """Ranks from 0, ascending: the first MOST, and those at which CROSS_SECTION evenly spaced draws of the rest are.
+    """Ranks from 0, ascending: the first MOST_DRAWN, and those at which CROSS_SECTION evenly spaced draws of the rest are.
 
     Args:
         counts: draws by clip (int64 [N]), descending.
     """
-    rest = np.cumsum(counts[MOST:])
+    rest = np.cumsum(counts[MOST_DRAWN:])
     if not len(rest):
         return np.arange(len(counts))
     spaced = (np.arange(CROSS_SECTION) + 0.5) * rest[-1] / CROSS_SECTION
-    return np.concatenate([np.arange(MOST), MOST + np.unique(np.searchsorted(rest, spaced, "right"))])
+    return np.concatenate([np.arange(MOST_DRAWN), MOST_DRAWN + np.unique(np.searchsorted(rest, spaced, "right"))])

@@ -20,7 +20,7 @@ from vlmrb.types.clips import (
     ClosedBy,
     TdErrorAndScore,
 )
-from vlmrb.types.draws import DrawnClip, Draws, Kinds
+from vlmrb.types.draws import MOST_DRAWN, DrawnClip, Draws, Kinds
 from vlmrb.types.jobs import ACTIVE_JOB, Job, JobKind, JobStatus
 from vlmrb.types.live import (
     EDITS,
@@ -88,6 +88,7 @@ __all__ = [
     "LIVE",
     "LIVE_CHANGES",
     "MAX_QUESTIONS",
+    "MOST_DRAWN",
     "PLACEHOLDERS",
     "Lineage",
     "LooksAhead",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MOST_DRAWN = 12
+"""Clips of a record that are there because they were drawn most often: those of the ranks up to this."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kinds:
