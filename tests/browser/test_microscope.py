@@ -47,6 +47,7 @@ def test_the_microscope_is_scrubbed_alone_and_beside_another_run_and_leads_to_a_
     screenshot("microscope")
     page.reload()
     expect(panel.get_by_role("article", name="What run 2 drew before step 3000")).to_be_visible()
+    expect(page.locator(".main-svg").first).to_be_visible()  # a page that is left while plotly.js loads reports an error
     panel.get_by_label("Beside").select_option("")
     expect(panel.get_by_role("article")).to_have_count(1)
 
@@ -63,3 +64,4 @@ def test_a_run_from_before_there_were_records_says_so(page: Page, store_copy: Pa
     panel = page.get_by_role("region", name="Replay microscope")
     expect(panel.get_by_text("This run has no record of its draws")).to_be_visible()
     expect(panel.get_by_role("slider")).to_have_count(0)
+    expect(page.locator(".main-svg").first).to_be_visible()
