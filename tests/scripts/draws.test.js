@@ -15,8 +15,8 @@ test("a card says how often its clip was drawn, by whom, how old it is and with 
   assert.deepEqual(timesWords({ drawn: 1, by_chance: 0 }), ["1 draw", ""]);
   assert.equal(whoWords(clip, "PER"), "12 by labels, 2 by the base (PER)");
   assert.equal(whoWords({ ...clip, by_labels: null }, "PER"), "");
-  assert.deepEqual(ageWords(clip), ["age 4,210", "|δ| 0.031"]);
-  assert.deepEqual(ageWords({ age: 1, td_error: null }), ["age 1", "|δ| not finite"]);
+  assert.deepEqual(ageWords(clip), ["age 4210", "|δ| 0.031"]);
+  assert.deepEqual(ageWords({ age: 123456, td_error: null }), ["age 123k", "|δ| not finite"]);
 });
 
 test("chance has its share said, if it is known", () => {

@@ -1,5 +1,5 @@
 // The replay microscope's numbers in words, and its steps; no page needed.
-import { count, number } from "../studio.js";
+import { count, number, short } from "../studio.js";
 
 /** The index of the step nearest to `step`, the earlier of two; steps ascend, and there is at least one. */
 export function nearest(steps, step) {
@@ -13,9 +13,9 @@ export function timesWords({ drawn, by_chance: chance }) {
   return [`${count(drawn)} ${drawn === 1 ? "draw" : "draws"}`, chance > 0 ? `${number(drawn / chance, 2)}×` : ""];
 }
 
-/** A clip's age in steps, and its mean TD error when it was drawn: ["age 4,210", "|δ| 0.031"]. */
+/** A clip's age in steps, and its mean TD error when it was drawn: ["age 4210", "|δ| 0.031"]. */
 export function ageWords({ age, td_error: error }) {
-  return [`age ${count(age)}`, `|δ| ${Number.isFinite(error) ? number(error, 2) : "not finite"}`];
+  return [`age ${short(age)}`, `|δ| ${Number.isFinite(error) ? number(error, 2) : "not finite"}`];
 }
 
 /** Who drew a clip: "12 by labels, 2 by the base (uniform)"; "" for a method without labels. */
