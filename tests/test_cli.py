@@ -240,13 +240,27 @@ def test_curve_prints_steps_and_values(trained: Trained) -> None:
     assert [line.split("\t")[0] for line in lines[1:]] == ["1600"]
 
 
+def test_draws_shows_what_the_batches_before_a_step_drew(trained: Trained) -> None:
+    found = vlmrb("draws", 1, "--at", 900, "--store", trained.store, "--json").json
+    assert found["steps"][-1] == 1600 and found["draws"]["step"] in found["steps"]
+    first, *_ = found["draws"]["sample"]
+    assert first["rank"] == 1 and found["clips"][str(first["clip_id"])]["run_id"] == 1
+    lines = vlmrb("draws", 1, "--store", trained.store).out.splitlines()
+    assert re.match(
+        r"100 batches before step 1,600 drew 1,600 items of \d+ clips\. Labels chose .* the base \(Uniform\) ", lines[0]
+    )
+    assert lines[2].split()[:3] == ["rank", "clip", "draws"] and len(lines) > 10
+
+
 def test_the_error_for_an_unknown_metric_lists_the_known_ones(trained: Trained) -> None:
     outcome = vlmrb("curve", 1, "--metric", "eval/fun", "--store", trained.store)
     assert outcome.status == 2
     assert "eval/success_rate" in outcome.err
 
 
-@pytest.mark.parametrize("command", [["show", 99], ["curve", 99], ["clips", 99], ["clip", 990_000_000], ["control", 99, "stop"]])
+@pytest.mark.parametrize(
+    "command", [["show", 99], ["curve", 99], ["draws", 99], ["clips", 99], ["clip", 990_000_000], ["control", 99, "stop"]]
+)
 def test_an_unknown_run_or_clip_is_an_error_without_a_traceback(trained: Trained, command: list) -> None:
     outcome = vlmrb(*command, "--store", trained.store)
     assert outcome.status == 2

@@ -14,6 +14,7 @@ from app.branch_form import BranchForm, BranchVerdict, asked_from, branch_form, 
 from app.checks import MAX_ID, a_choice, a_count, a_number, a_text, an_id
 from app.colors import method_tokens
 from app.family import Family, family_of
+from app.microscope import Drawn, Recorded, drawn_at, recorded
 from app.presses import Launched, Presses
 from app.prompt_library import known_prompts
 from app.reasons import reasons_of
@@ -164,6 +165,14 @@ def build(studio: Studio) -> None:
         """Why the run's labels help it to learn, or cannot."""
         return reasons_of(store, an_id(request, "run"))
 
+    def draws(request: dict[str, Any]) -> Recorded:
+        """The steps at which the run's draws were recorded, and the runs to look at beside it."""
+        return recorded(store, an_id(request, "run"))
+
+    def drawn(request: dict[str, Any]) -> Drawn:
+        """What the run drew at the recorded step nearest to `step`."""
+        return drawn_at(store, an_id(request, "run"), a_count(request, "step", MAX_ID, 0))
+
     def branching(request: dict[str, Any]) -> BranchForm:
         """Where the run can be branched off, and what a branch can change."""
         return branch_form(store, an_id(request, "run"))
@@ -193,6 +202,8 @@ def build(studio: Studio) -> None:
         prompts,
         family,
         reasons,
+        draws,
+        drawn,
         branching,
         contestants,
         check_branch,

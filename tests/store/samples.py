@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from vlmrb.store import Store
-from vlmrb.types import CLIPS_PER_RUN, Clip, ClipScore, Event, Vote
+from vlmrb.types import CLIPS_PER_RUN, Clip, ClipScore, DrawnClip, Draws, Event, Kinds, Vote
 
 CONFIG = {"env": "MiniGrid-DoorKey-8x8-v0", "algo": "dqn", "replay": "vlm", "scorer": "oracle", "seed": 3, "total_steps": 1000}
 
@@ -40,6 +40,12 @@ def score(clip_id: int, probability: float | None, *, scorer: str = "oracle", pr
     return ClipScore(
         clip_id, probability, 1.5, -0.5, 0.5, scorer, "model", "rev", prompt_id, (0, 3), 0.25, "" if probability else "why"
     )
+
+
+def draws(step: int, clip_ids: list[int], *, by_labels: int | None = None) -> Draws:
+    """A record of draws, with these clips by rank."""
+    sample = [DrawnClip(clip_id, rank + 1, 100 - rank, 40, 0.25, 4) for rank, clip_id in enumerate(clip_ids)]
+    return Draws(step, 8, 1_000, by_labels, 0.5, 60, 400, 90, Kinds(900, 800, 600, 300), Kinds(390, 380, 200, 40), tuple(sample))
 
 
 def voted(clip_id: int, *answers: tuple[float | None, ...]) -> ClipScore:

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from sqlalchemy import Connection, event
 
-from tests.store.samples import Child, clip, filled, new_run, score
+from tests.store.samples import Child, clip, draws, filled, new_run, score
 from vlmrb.errors import RunBusyError, StoreBusyError, StoreUnavailableError
 from vlmrb.store import Store, patiently
 from vlmrb.store.tables import metadata
@@ -34,6 +34,7 @@ def whole_run(store: Store) -> int:
         writer.add_metric("b", number, 1.0)
         writer.add_episode(Episode(number, 0, number, 0, 1, 0.0, False))
         writer.add_event(number, 0, Event("success"))
+        writer.add_draws(draws(number, [run_id * CLIPS_PER_RUN, run_id * CLIPS_PER_RUN + 1]))
     writer.flush()
     return run_id
 
@@ -52,12 +53,12 @@ def test_a_run_is_deleted_and_rolled_back_in_many_transactions(store: Store) -> 
     assert len(commits) >= (20 + 20 + 10 + 10) / 2
     assert store.count_clips(run_id) == 0 and len(store.clips(run_id, superseded=True)) == 20
     assert store.metrics(run_id, "a")[0].tolist() == store.metrics(run_id, "b")[0].tolist() == [0]
-    assert store.episodes(run_id) == store.events(run_id) == []
+    assert store.episodes(run_id) == store.events(run_id) == [] and store.draw_steps(run_id) == [0]
     commits.clear()
     store.delete_run(run_id)
     assert len(commits) >= 20 / 2
     assert [run.run_id for run in store.runs()] == [other] and store.count_clips(other) == 20
-    assert len(store.episodes(other)) == 10 and store.check() == []
+    assert len(store.episodes(other)) == len(store.draw_steps(other)) == 10 and store.check() == []
     store.delete_run(other)
     with store._read() as connection:
         left = {name for name in metadata.tables if connection.exec_driver_sql(f"SELECT 1 FROM {name}").first()}
@@ -145,14 +146,14 @@ def test_rows_whose_commit_was_not_confirmed_are_written_once(store: Store) -> N
     assert store.metrics(run_id, "m")[1].tolist() == [2.0, 2.0, 2.0]
 
 
-def test_rows_that_a_version_without_votes_set_aside_are_taken_back(store: Store, tmp_path: Path) -> None:
+def test_rows_that_an_earlier_version_set_aside_are_taken_back(store: Store, tmp_path: Path) -> None:
     run_id, path = new_run(store), tmp_path / "rows.jsonl"
     writer = store.writer(run_id)
     writer.add_clip(clip(run_id, 0))
     writer.add_score(score(run_id * CLIPS_PER_RUN, 0.9))
     writer.set_aside(path)
     rows = json.loads(path.read_text())
-    del rows["scores"][0]["votes"]
+    del rows["scores"][0]["votes"], rows["draws"], rows["drawn_clips"]
     path.write_text(json.dumps(rows) + "\n")
     store.writer(run_id).take_back(path)
     [found] = store.clips(run_id)
@@ -170,6 +171,7 @@ def test_rows_that_were_set_aside_are_taken_back_once(store: Store, tmp_path: Pa
         writer.add_metric("m", number, float("nan") if number else 1.0)
         writer.add_event(number, 0, Event("opened", "door", "red"))
         writer.add_episode(Episode(number, 0, number, 0, 1, 0.5, None))
+        writer.add_draws(draws(100 * number, [run_id * CLIPS_PER_RUN]))
     writer.set_aside(path)
     writer.flush()
     assert store.count_clips(run_id) == 0 and writer.held_bytes == 0
@@ -183,7 +185,7 @@ def test_rows_that_were_set_aside_are_taken_back_once(store: Store, tmp_path: Pa
         assert (
             store.load_clip(run_id * CLIPS_PER_RUN + number).snapshots == clip(run_id, number, frames=number == 1).snapshots
         ).all()
-    assert store.metrics(run_id, "m")[0].tolist() == [0, 1, 2]
+    assert store.metrics(run_id, "m")[0].tolist() == [0, 1, 2] and store.draw_steps(run_id) == [0, 100, 200]
 
 
 @pytest.mark.usefixtures("small_batches")

@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.store.samples import clip, filled, new_run, score
+from tests.store.samples import clip, draws, filled, new_run, score
 from vlmrb.errors import ConfigError, NotFoundError, RunBusyError, StoreError
 from vlmrb.store import Store
 from vlmrb.store.tables import metadata
@@ -368,6 +368,7 @@ def test_deleting_a_run_deletes_all_its_rows(store: Store) -> None:
     store.request_change(run_id, "stop")
     clip_id = run_id * CLIPS_PER_RUN
     writer.add_clip_replay(ClipReplay(clip_id, 1, 0.5, 0.5, 0.5, 0.5))
+    writer.add_draws(draws(100, [clip_id]))
     writer.flush()
     store.label_clip(clip_id, True)
     trial_id = store.create_trial(scorer="oracle", prompt_id=None, threshold=0.5, options={}, clip_ids=[clip_id])

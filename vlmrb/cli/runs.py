@@ -1,4 +1,4 @@
-"""Commands that show runs: runs, show, curve."""
+"""Commands that show runs: runs, show, curve, draws."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vlmrb.analysis.agreement import Agreement, judge
 from vlmrb.analysis.comparison import method_of
 from vlmrb.cli import text
+from vlmrb.cli.clips import label_word
 from vlmrb.cli.live import change_json, outcome
 from vlmrb.cli.options import add_command, add_run_argument, positive_integer, step_count
 from vlmrb.cli.score import agreement_json
@@ -53,6 +54,16 @@ def add(commands: Any) -> None:
         help=f"name of the metric, as shown by 'show' (default: {SUCCESS})",
     )
     parser.add_argument("--since", type=step_count, metavar="STEP", default=0, help="only from this step on")
+
+    parser = add_command(
+        commands,
+        "draws",
+        show_draws,
+        "show what the batches before a step drew: the clips, how often, and who chose them",
+        "python -m vlmrb draws 3 --at 120000",
+    )
+    add_run_argument(parser)
+    parser.add_argument("--at", type=step_count, metavar="STEP", help="the recorded step nearest to this one (default: the last)")
 
 
 def list_runs(arguments: argparse.Namespace) -> int:
@@ -188,6 +199,42 @@ def show_curve(arguments: argparse.Namespace) -> int:
     print(f"step\t{text.plain(arguments.metric)}")
     for step, value in zip(steps.tolist(), values.tolist(), strict=True):
         print(f"{step}\t{value:.6g}")
+    return 0
+
+
+def show_draws(arguments: argparse.Namespace) -> int:
+    """`draws RUN`: a sentence, and one line per clip."""
+    from vlmrb.analysis.drawn import by_chance, chooser_of, label_of, words_of
+    from vlmrb.store import Store
+
+    with Store(arguments.store, create=False) as store:
+        run = store.run(arguments.run_id)
+        found = store.draws_near(run.run_id, 2**62 if arguments.at is None else arguments.at)
+        steps = store.draw_steps(run.run_id)
+        known = store.clips_by_id([drawn.clip_id for drawn in found.sample])
+        clips = {clip_id: store.as_judged_in(run, clip) for clip_id, clip in known.items()}
+    if arguments.json:
+        text.print_json({"run_id": run.run_id, "steps": steps, "draws": found, "clips": clips})
+        return 0
+    print(f"{words_of(found, label_of(chooser_of(run)))}\n")
+    text.print_table(
+        ["rank", "clip", "draws", "× chance", "by labels", "|TD error|", "age", "label", "events"],
+        [
+            [
+                drawn.rank,
+                drawn.clip_id,
+                drawn.drawn,
+                f"{drawn.drawn / chance:.2g}" if (chance := by_chance(found, drawn)) else "–",
+                "–" if found.by_labels is None else drawn.by_labels,
+                f"{drawn.td_error:.2g}",
+                found.step - clip.end_step if clip else "–",
+                label_word(clip.score) if clip else "deleted",
+                ", ".join(dict.fromkeys(str(event) for _, event in clip.events)) if clip else "",
+            ]
+            for drawn in found.sample
+            for clip in [clips.get(drawn.clip_id)]
+        ],
+    )
     return 0
 
 

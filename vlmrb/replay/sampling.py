@@ -14,6 +14,8 @@ if it needs them; the buffer and the Trainer look at which ones are there:
     figures()                      numbers for the run's curves, by metric
     state_dict(), load_state_dict(state)
     take_labels(state)            the labels, and nothing else, of what another sampler of the method saved (`labels`)
+
+One that draws by label also says, after each `sample`, which of the batch the labels chose: `by_labels`, int64 [n], places in it.
 """
 
 from __future__ import annotations

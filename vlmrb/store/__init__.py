@@ -16,6 +16,7 @@ from vlmrb.store.care import Care
 from vlmrb.store.clips import Clips
 from vlmrb.store.curves import Curves
 from vlmrb.store.database import runs_folder
+from vlmrb.store.draws import DrawRecords
 from vlmrb.store.engine import default_store_url
 from vlmrb.store.jobs import Jobs
 from vlmrb.store.live import LiveChanges
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["RunWriter", "Store", "default_store_url", "patiently", "runs_folder"]
 
 
-class Store(Runs, Curves, Clips, Browsing, Scores, Trials, Prompts, LiveChanges, Jobs, Care):
+class Store(Runs, Curves, Clips, Browsing, DrawRecords, Scores, Trials, Prompts, LiveChanges, Jobs, Care):
     """An open store: runs with their curves, clips with their scores, prompts and live changes."""
 
     def measured_runs(self, run_ids: Iterable[int], metric: str) -> list[MeasuredRun]:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, false, func, or_, select
 
 from vlmrb.errors import NotFoundError, StoreCorruptError
 from vlmrb.store import tables as t
 from vlmrb.store.clip_query import conditions, count, page
 from vlmrb.store.database import Database
 from vlmrb.store.records import clip_summary, snapshots, summaries, whole_clip
-from vlmrb.types import Clip, ClipFilter, ClipSummary
+from vlmrb.types import CLIPS_PER_RUN, Clip, ClipFilter, ClipSpan, ClipSummary
 
 
 class Clips(Database):
@@ -79,6 +79,21 @@ class Clips(Database):
         with self._read() as connection:
             return list(connection.scalars(query))
 
+    def clip_spans(self, sources: Sequence[tuple[int, int]], since_step: int) -> list[ClipSpan]:
+        """Which items the clips of some runs cover, by clip id, without superseded ones.
+
+        Args:
+            sources: runs, each with the number of clips that count, from its first.
+            since_step: clips that end before this step are left out.
+        """
+        c = t.clips.c
+        columns = (c.clip_id, c.start_step, c.stride, c.length, c.label, c.progress)
+        of_source = [c.clip_id.between(run_id * CLIPS_PER_RUN, run_id * CLIPS_PER_RUN + count - 1) for run_id, count in sources]
+        reaches = c.start_step + (c.length - 1) * c.stride >= since_step
+        query = select(*columns).where(or_(false(), *of_source), c.superseded.is_(False), reaches).order_by(c.clip_id)
+        with self._read() as connection:
+            return [ClipSpan(*row) for row in connection.execute(query)]
+
     def clip(self, clip_id: int) -> ClipSummary:
         """One clip.
 
@@ -124,15 +139,19 @@ class Clips(Database):
                 found.append(whole_clip(clip_summary(row), row.stride, _pictures(connection, row, data), data))
             return found
 
+    def clips_by_id(self, clip_ids: Sequence[int]) -> dict[int, ClipSummary]:
+        """Those of these clips that exist, by id."""
+        with self._read() as connection:
+            rows = connection.execute(summaries().where(t.clips.c.clip_id.in_(clip_ids)))
+            return {row.clip_id: clip_summary(row) for row in rows}
+
     def clip_summaries(self, clip_ids: Sequence[int]) -> list[ClipSummary]:
         """Clips in the requested order.
 
         Raises:
             NotFoundError: one of them does not exist.
         """
-        with self._read() as connection:
-            rows = connection.execute(summaries().where(t.clips.c.clip_id.in_(clip_ids)))
-            found = {row.clip_id: clip_summary(row) for row in rows}
+        found = self.clips_by_id(clip_ids)
         if missing := [clip_id for clip_id in clip_ids if clip_id not in found]:
             raise no_clip(missing[0])
         return [found[clip_id] for clip_id in clip_ids]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,20 @@ from vlmrb.events import shows_progress
 from vlmrb.store import tables as t
 from vlmrb.store.encoding import decode_frames, decode_snapshots, encode_frames, encode_snapshots
 from vlmrb.store.text import clean, finite
-from vlmrb.types import CLIPS_PER_RUN, Clip, ClipReplay, ClipScore, ClipSummary, Episode, Event, Vote, spread
+from vlmrb.types import (
+    CLIPS_PER_RUN,
+    Clip,
+    ClipReplay,
+    ClipScore,
+    ClipSummary,
+    DrawnClip,
+    Draws,
+    Episode,
+    Event,
+    Kinds,
+    Vote,
+    spread,
+)
 
 _FOR_FILTERS = ("event_names", "label", "probability", "prompt_id", "disagreement", "spread")  # columns of clips
 
@@ -157,6 +172,38 @@ def clip_replay_row(replay: ClipReplay) -> _Rows:
         "vlm_weight": finite(replay.vlm_weight), "vlm_probability": finite(replay.vlm_probability) or 0.0,
         "uniform_probability": finite(replay.uniform_probability) or 0.0,
     }  # fmt: skip
+
+
+def draws_rows(run_id: int, draws: Draws) -> tuple[_Rows, list[_Rows]]:
+    """The row of `draws`, and those of `drawn_clips`."""
+    at = {"run_id": run_id, "step": int(draws.step)}
+    row = {
+        **at,
+        **{name: int(getattr(draws, name)) for name in ("batches", "drawn", "clips", "held", "held_clips")},
+        "by_labels": None if draws.by_labels is None else int(draws.by_labels),
+        "td_error": finite(draws.td_error),
+        **{f"drawn_{kind}": int(value) for kind, value in asdict(draws.of_drawn).items()},
+        **{f"held_{kind}": int(value) for kind, value in asdict(draws.of_held).items()},
+    }
+    counts = ("clip_id", "rank", "drawn", "by_labels", "held")
+    sample = [
+        {**at, **{name: int(getattr(clip, name)) for name in counts}, "td_error": finite(clip.td_error)} for clip in draws.sample
+    ]
+    return row, sample
+
+
+def draws_of(row: Row[Any], sample: Iterable[Row[Any]]) -> Draws:
+    """The rows of `draws_rows` as a record."""
+    kinds = {whose: Kinds(*(getattr(row, f"{whose}_{kind.name}") for kind in fields(Kinds))) for whose in ("drawn", "held")}
+    clips = (DrawnClip(clip.clip_id, clip.rank, clip.drawn, clip.by_labels, _number(clip.td_error), clip.held) for clip in sample)
+    return Draws(
+        row.step, row.batches, row.drawn, row.by_labels, _number(row.td_error), row.clips, row.held, row.held_clips,
+        kinds["drawn"], kinds["held"], tuple(clips),
+    )  # fmt: skip
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def upsert(connection: Connection, table: Table, rows: list[_Rows]) -> None:

@@ -247,7 +247,7 @@ class Runs(Database):
             _update(connection, run_id, {"status": _DELETING, "pid": None})
         first = run_id * CLIPS_PER_RUN
         self._delete_rows(t.clips, t.clips.c.clip_id.between(first, first + CLIPS_PER_RUN - 1))  # with their scores and the like
-        for table in (t.metrics, t.episodes, t.events, t.controls):
+        for table in (t.metrics, t.episodes, t.events, t.draws, t.drawn_clips, t.controls):
             self._delete_rows(table, table.c.run_id == run_id)
         with self._write() as connection:
             connection.execute(delete(t.runs).where(t.runs.c.run_id == run_id))
@@ -258,8 +258,8 @@ class Runs(Database):
     def rollback_run(self, run_id: int, step: int, clip_number: int | None = None) -> None:
         """Roll back to the checkpoint at `step`, from which the run resumes: steps 0 … step − 1 are done.
 
-        Metrics after `step` (their step counts the steps done) are deleted, and so are episodes and events at or after
-        it. Clips that reach it, and those numbered `clip_number` or higher (recorded after it), are kept but marked
+        Metrics and draws after `step` (their step counts the steps done) are deleted, and so are episodes and events at or
+        after it. Clips that reach it, and those numbered `clip_number` or higher (recorded after it), are kept but marked
         superseded. Changes of λ and prompt applied at or after it are requested again. Pauses and stops are not: a
         resumed run is meant to run. Done in steps that can be repeated, so that other writers get their turn.
         """
@@ -267,6 +267,8 @@ class Runs(Database):
             _locked(connection, run_id)
         for table, beyond in (
             (t.metrics, t.metrics.c.step > step),
+            (t.draws, t.draws.c.step > step),
+            (t.drawn_clips, t.drawn_clips.c.step > step),
             (t.episodes, t.episodes.c.step >= step),
             (t.events, t.events.c.step >= step),
         ):

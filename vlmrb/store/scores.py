@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row, delete, insert, select, update
 
 from vlmrb.errors import ConfigError, NotFoundError, shown
+from vlmrb.panels import reads_prompt
 from vlmrb.store import tables as t
 from vlmrb.store.clips import no_clip
 from vlmrb.store.database import Database
 from vlmrb.store.records import SCORE_COLUMNS, clip_score, score_row
 from vlmrb.store.text import clean
-from vlmrb.types import CLIPS_PER_RUN, ClipScore, HumanLabel
+from vlmrb.types import CLIPS_PER_RUN, ClipScore, ClipSummary, HumanLabel, RunSummary
 
 
 class Scores(Database):
@@ -25,6 +27,14 @@ class Scores(Database):
         query = select(*SCORE_COLUMNS).where(t.scores.c.clip_id == clip_id).order_by(t.scores.c.score_id)
         with self._read() as connection:
             return [clip_score(row) for row in connection.execute(query)]
+
+    def as_judged_in(self, run: RunSummary, clip: ClipSummary) -> ClipSummary:
+        """A clip as a run's own scorer judged it: one that a branch has from its parent may have another label there."""
+        if clip.run_id == run.run_id or run.scorer is None:
+            return clip
+        asks = reads_prompt(run.scorer)  # a control scorer's answers with a prompt are about other missions
+        ours = [score for score in self.scores(clip.clip_id) if score.scorer == run.scorer and (asks or score.prompt_id is None)]
+        return replace(clip, score=ours[-1], human_label=None) if ours else clip
 
     def scores_of_run(self, run_id: int, scorer: str | None = None, prompt_id: int | None = None) -> list[ClipScore]:
         """Scores of a run's clips, oldest first, optionally of one scorer or prompt."""

@@ -261,6 +261,40 @@ clip_replay = Table(
     Column("uniform_probability", Float, nullable=False),
 )
 
+draws = Table(
+    "draws",
+    metadata,
+    _run_id(primary_key=True),
+    Column("step", BigInteger, primary_key=True),
+    Column("batches", Integer, nullable=False),
+    Column("drawn", BigInteger, nullable=False),
+    Column("by_labels", BigInteger),  # NULL for a method that has no such part
+    Column("td_error", Float),  # mean |δ|; NULL for NaN
+    Column("clips", Integer, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    Column("held_clips", Integer, nullable=False),
+    *(
+        Column(f"{whose}_{kind}", BigInteger, nullable=False)
+        for whose in ("drawn", "held")
+        for kind in ("known", "labelled", "yes", "progress")
+    ),
+    sqlite_with_rowid=False,
+)
+
+drawn_clips = Table(
+    "drawn_clips",
+    metadata,
+    _run_id(primary_key=True),
+    Column("step", BigInteger, primary_key=True),
+    Column("clip_id", BigInteger, primary_key=True),  # no foreign key: a branch draws from clips of runs that may be deleted
+    Column("rank", Integer, nullable=False),
+    Column("drawn", Integer, nullable=False),
+    Column("by_labels", Integer, nullable=False),
+    Column("td_error", Float),  # mean |δ|; NULL for NaN
+    Column("held", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 trials = Table(
     "trials",
     metadata,

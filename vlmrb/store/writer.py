@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from sqlalchemy import Connection, Float, bindparam, case, func, insert, select,
 
 from vlmrb.errors import StoreBusyError
 from vlmrb.store import tables as t
-from vlmrb.store.records import clip_replay_row, clip_rows, episode_row, event_row, score_row, spread_of, upsert
+from vlmrb.store.records import clip_replay_row, clip_rows, draws_rows, episode_row, event_row, score_row, spread_of, upsert
 from vlmrb.store.text import clean, finite
-from vlmrb.types import Clip, ClipReplay, ClipScore, Episode, Event
+from vlmrb.types import Clip, ClipReplay, ClipScore, Draws, Episode, Event
 
 BATCH_ROWS = 1_000
 """Rows of a kind per transaction: everybody else waits while it lasts, and there are many rows after a store was busy."""
@@ -41,6 +41,8 @@ class _Batch:
     clip_data: list[dict[str, Any]]
     scores: list[dict[str, Any]]
     replay: list[dict[str, Any]]
+    draws: list[dict[str, Any]] = field(default_factory=list)  # rows that an earlier version set aside have none
+    drawn_clips: list[dict[str, Any]] = field(default_factory=list)
 
 
 class RunWriter:
@@ -63,14 +65,16 @@ class RunWriter:
         self._clip_data: list[dict[str, Any]] = []
         self._scores: list[dict[str, Any]] = []
         self._clip_replay: dict[int, dict[str, Any]] = {}
+        self._draws: list[dict[str, Any]] = []
+        self._drawn_clips: list[dict[str, Any]] = []
         self._data_bytes = 0
         self._uncertain: _Batch | None = None  # the connection was lost while it was written: perhaps it is stored
 
     @property
     def held_bytes(self) -> int:
         """About how much memory the rows take that are not written yet."""
-        rows = sum(map(len, (self._metrics, self._episodes, self._events, self._clips, self._scores, self._clip_replay)))
-        return self._data_bytes + rows * _ROW_BYTES
+        kinds = (self._metrics, self._episodes, self._events, self._clips, self._scores, self._clip_replay, self._draws)
+        return self._data_bytes + sum(map(len, (*kinds, self._drawn_clips))) * _ROW_BYTES
 
     def add_metric(self, name: str, step: int, value: float) -> None:
         """One point of a curve; the last value for a step wins. NaN and infinities are stored as 'no value'."""
@@ -98,6 +102,12 @@ class RunWriter:
     def add_clip_replay(self, replay: ClipReplay) -> None:
         """How replay treated a clip that is already stored or added; the last record of a clip wins."""
         self._clip_replay[int(replay.clip_id)] = clip_replay_row(replay)
+
+    def add_draws(self, draws: Draws) -> None:
+        """What replay drew before a step; the last record for a step wins."""
+        row, clips = draws_rows(self._run_id, draws)
+        self._draws.append(row)
+        self._drawn_clips += clips
 
     def flush(self) -> None:
         """Write everything collected. Up to BATCH_ROWS and BATCH_BYTES it is one transaction: all of it or nothing.
@@ -128,6 +138,8 @@ class RunWriter:
             self._clip_data[:count],
             scores,
             replay,
+            self._draws[:rows],
+            self._drawn_clips[:rows],
         )
 
     def _write(self, batch: _Batch) -> None:
@@ -146,8 +158,9 @@ class RunWriter:
                         connection.execute(insert(table), rows)
                 if batch.scores:
                     _write_scores(connection, batch.scores)
-                if batch.replay:
-                    upsert(connection, t.clip_replay, batch.replay)
+                for table, rows in ((t.clip_replay, batch.replay), (t.draws, batch.draws), (t.drawn_clips, batch.drawn_clips)):
+                    if rows:
+                        upsert(connection, table, rows)
         except StoreBusyError:
             self._uncertain = batch
             raise
@@ -166,6 +179,8 @@ class RunWriter:
             (self._clips, batch.clips),
             (self._clip_data, batch.clip_data),
             (self._scores, batch.scores),
+            (self._draws, batch.draws),
+            (self._drawn_clips, batch.drawn_clips),
         ):
             del kept[: len(written)]
         self._data_bytes -= sum(len(row["data"]) for row in batch.clip_data)
@@ -224,6 +239,8 @@ class RunWriter:
         self._clip_data += batch.clip_data
         self._scores += batch.scores
         self._clip_replay |= {row["clip_id"]: row for row in batch.replay}
+        self._draws += batch.draws
+        self._drawn_clips += batch.drawn_clips
         self._data_bytes += sum(len(row["data"]) for row in batch.clip_data)
 
     def take_back(self, path: Path) -> None:

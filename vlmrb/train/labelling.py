@@ -27,6 +27,7 @@ from vlmrb.replay.sampling import check_finite
 from vlmrb.scoring import ScorerOptions, ScoringWorker, make_scorer, picture_notice, prompt_notice
 from vlmrb.scoring.yes_no import Answer, decide
 from vlmrb.store import RunWriter, Store
+from vlmrb.train.draws import DrawCounter
 from vlmrb.types import CLIPS_PER_RUN, Clip, ClipReplay, ClipScore, OtherMissions, Prompt, RunCounters
 
 FINAL_SCORES_S = 120.0
@@ -70,6 +71,8 @@ class Labelling:
         self.prompt, self._question = prompt, question
         self._asked: dict[str, str] = {}  # missions, by what is asked about them
         self.rule = LabelRule.of(config)
+        self.draws = DrawCounter(config, buffer) if config.keep_clips else None
+        """Hears of clips and labels, and counts by clip what is drawn."""
         self.ruling = Ruling(Curriculum.parse(config.curriculum))
         """Which question of the prompt rules; of a control scorer, which of its answers."""
         self.failure = ""
@@ -101,6 +104,8 @@ class Labelling:
         self._counters.clips += 1
         if self._config.keep_clips:
             self._writer.add_clip(clip)
+        if self.draws is not None:
+            self.draws.clip(clip)
         if self.worker is not None:
             self.worker.submit(clip, self._others(clip))
 
@@ -222,6 +227,8 @@ class Labelling:
         """
         for item_ids, priorities in self.rule.apply(clip.env_index, clip.episode, clip.item_ids, self.labels_of(score)):
             self._buffer.apply_label(item_ids, priorities)
+        if self.draws is not None:
+            self.draws.label(clip, score.label)
         if score.others is not None and (mission := self._accomplished(clip, score.others)):
             self._buffer.accomplish(clip.end_step, mission)
         return int((~self._buffer.holds(clip.item_ids)).sum())

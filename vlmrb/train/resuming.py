@@ -15,6 +15,7 @@ from vlmrb.clips import ClipRecorder
 from vlmrb.config import TrainConfig
 from vlmrb.errors import CheckpointError, NotFoundError
 from vlmrb.metrics import Counters
+from vlmrb.panels import reads_prompt
 from vlmrb.replay import ReplayBuffer
 from vlmrb.store import Store
 from vlmrb.train.finite import check_networks
@@ -201,12 +202,31 @@ class Resuming:
         """Roll the store back, and submit the clips that were open or had no score yet."""
         learned, step = self._learned, self._learned.buffer.next_item_id
         self._store.rollback_run(self._run_id, step, next_number)
+        self._take_up_spans(prompt, next_number)
         for clip in learned.recorder.close_open():
             learned.labelling.submit(clip)
         if missing := learned.labelling.resume(prompt, pending, self._store):
             self._losses.append(
                 f"{missing} clips that were pending at step {step} are missing from the store; training continues without them"
             )
+
+    def _take_up_spans(self, prompt: Prompt, next_number: int) -> None:
+        """Tell the counter of draws which clips the buffer's items are in, with the labels of the run's own scorer."""
+        learned, config = self._learned, self._learned.config
+        if learned.labelling.draws is None:
+            return
+        oldest = learned.buffer.next_item_id - len(learned.buffer)
+        spans = self._store.clip_spans([*learned.sources, (self._run_id, next_number)], oldest)
+        if config.scorer is not None:
+            asked = prompt.prompt_id if reads_prompt(config.scorer) else None
+            labels = {
+                score.clip_id: score.label
+                for run_id, _ in learned.sources
+                for score in self._store.scores_of_run(run_id, config.scorer, asked)
+                if score.prompt_id == asked  # not what a control scorer said about other missions
+            }
+            spans = [span._replace(label=labels.get(span.clip_id, span.label)) for span in spans]
+        learned.labelling.draws.take_up(spans)
 
     def _ways_out(self) -> str:
         return f"start a new run, or put this run's own checkpoint back into {self._folder}"

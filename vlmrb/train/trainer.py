@@ -51,6 +51,8 @@ from vlmrb.types import (
     EVALUATION_S,
     LIVE,
     SUCCESS,
+    AgentUpdate,
+    Batch,
     Change,
     Clip,
     Episode,
@@ -203,7 +205,7 @@ class Trainer:
                 update = agent.update(batch)
                 check_metrics(update.metrics)
                 buffer.update_priorities(batch.item_ids, update.feedback)
-                self._count_update(update.metrics)
+                self._count_update(batch, update)
             observation = result.observation
             self._keep_house(item_ids)
 
@@ -348,13 +350,15 @@ class Trainer:
     def _update_is_due(self) -> bool:
         return self._learned.updates < (self.step - self.config.learning_starts) // self.config.train_freq
 
-    def _count_update(self, metrics: dict[str, float]) -> None:
+    def _count_update(self, batch: Batch, update: AgentUpdate) -> None:
         self._learned.updates += 1
+        if self._labelling.draws is not None:
+            self._labelling.draws.count(batch, update.feedback)
         if (relabelled := self._buffer.relabelled) is not None:
             self._metrics.add("replay/relabelled", float(relabelled.mean()))
         if (drawn := getattr(self._sampler, "drawn_yes", None)) is not None:
             self._metrics.add("replay/drawn_yes", drawn)
-        for name, value in metrics.items():
+        for name, value in update.metrics.items():
             self._metrics.add(name, value)
 
     # -- clips and scores
@@ -412,6 +416,9 @@ class Trainer:
         config = self.config
         if _crosses(before, now, config.log_interval) and now < config.total_steps:  # `_finish` logs the last step
             self._log()
+        draws = self._labelling.draws
+        if draws is not None and _crosses(before, now, draws.interval) and (drawn := draws.take()):
+            self._writer.add_draws(drawn)
         if _crosses(before, now, config.eval_interval):
             self._evaluate()
         self._checkpoint_due |= _crosses(before, now, config.checkpoint_interval)

@@ -15,11 +15,13 @@ from vlmrb.types.clips import (
     ClipFilter,
     ClipOrder,
     ClipReplay,
+    ClipSpan,
     ClipSummary,
     ClosedBy,
     HumanLabel,
     TdErrorAndScore,
 )
+from vlmrb.types.draws import MOST_DRAWN, DrawnClip, Draws, Kinds
 from vlmrb.types.jobs import ACTIVE_JOB, Job, JobKind, JobStatus
 from vlmrb.types.live import (
     EDITS,
@@ -69,8 +71,11 @@ __all__ = [
     "ClipReplay",
     "ClipScore",
     "ClipScorer",
+    "ClipSpan",
     "ClipSummary",
     "ClosedBy",
+    "DrawnClip",
+    "Draws",
     "EDITS",
     "Episode",
     "Event",
@@ -83,9 +88,11 @@ __all__ = [
     "JobStatus",
     "JudgeGoals",
     "Judged",
+    "Kinds",
     "LIVE",
     "LIVE_CHANGES",
     "MAX_QUESTIONS",
+    "MOST_DRAWN",
     "PLACEHOLDERS",
     "Lineage",
     "LooksAhead",

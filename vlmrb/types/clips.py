@@ -170,6 +170,17 @@ class ClipReplay:
     uniform_probability: float
 
 
+class ClipSpan(NamedTuple):
+    """Which items a stored clip covers, and what is known about it."""
+
+    clip_id: int
+    start_step: int
+    stride: int  # from one item to the next
+    length: int
+    label: bool | None  # of its newest score
+    progress: bool
+
+
 class TdErrorAndScore(NamedTuple):
     """One clip of a scatter plot: mean |δ| of its transitions against its score."""
 

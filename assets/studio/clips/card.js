@@ -72,18 +72,7 @@ export function clipCard(clip, { href, selected, onopen, onselect }) {
   const link = h(
     "a.clip-link",
     { href, tabindex: -1, "aria-label": spoken(clip), onclick: (event) => onopen(clip, event) },
-    h("span.clip-picture", {}, movingThumbnail(clip), labelChip(clip), h("span.flags", {}, marks(clip))),
-    h(
-      "span.clip-events",
-      { class: `clip-events${clip.progress ? " progress" : ""}`, title: eventWords(clip.events) },
-      eventWords(clip.events),
-    ),
-    h(
-      "span.clip-where",
-      {},
-      h("span.clip-run", { title: clip.run_name }, `run ${clip.run_id}`),
-      h("span.num", {}, `step ${count(clip.start_step)}`),
-    ),
+    cardParts(clip),
   );
   const box = h("input", {
     type: "checkbox",
@@ -101,12 +90,31 @@ export function clipCard(clip, { href, selected, onopen, onselect }) {
   return node;
 }
 
+/** What a card shows: picture, label and flags; events; run and step. */
+export function cardParts(clip) {
+  return [
+    h("span.clip-picture", {}, movingThumbnail(clip), labelChip(clip), h("span.flags", {}, marks(clip))),
+    h(
+      "span.clip-events",
+      { class: `clip-events${clip.progress ? " progress" : ""}`, title: eventWords(clip.events) },
+      eventWords(clip.events),
+    ),
+    h(
+      "span.clip-where",
+      {},
+      h("span.clip-run", { title: clip.run_name }, `run ${clip.run_id}`),
+      h("span.num", {}, `step ${count(clip.start_step)}`),
+    ),
+  ];
+}
+
 /** The URL of a clip's run, at the clip's first step. */
 export function runLink(clip) {
   return page("run", { run: clip.run_id, step: clip.start_step });
 }
 
-function spoken(clip) {
+/** A card in words, for screen readers. */
+export function spoken(clip) {
   const words = [
     `Clip ${clip.clip_id}, ${clip.run_name}, steps ${clip.start_step} to ${clip.end_step}`,
     LABEL_WORDS[clip.label],

@@ -25,6 +25,7 @@ import { methodLabel, progressWords, share, shortEnv } from "./run_columns.js";
 import { LiveControls } from "./run_controls.js";
 import { lastSteps } from "./run_curves.js";
 import { LogView, settingsView } from "./run_details.js";
+import { DrawsPanel } from "./run_draws.js";
 import { FamilyPanel, originLine } from "./run_family.js";
 
 const SECONDS = 2;
@@ -40,6 +41,7 @@ export async function mount({ node, call, plotly }) {
     view.refresh = poll(() => view.tick(), SECONDS);
     view.refreshFamily = poll(() => view.readFamily(), FAMILY_SECONDS);
     poll(() => view.readReasons(), FAMILY_SECONDS);
+    poll(() => view.draws.follow(), FAMILY_SECONDS);
   } catch (error) {
     fill(
       node,
@@ -73,6 +75,7 @@ class RunView {
     this.controls = new LiveControls(call, run, facts, () => this.refresh());
     this.family = new FamilyPanel((at) => this.branch(at));
     this.reasons = h("section.panel.run-why", { hidden: true, "aria-label": "Why" });
+    this.draws = new DrawsPanel(call, run);
     this.log = new LogView(call, run);
     this.node = h(
       "div.run-page",
@@ -91,6 +94,7 @@ class RunView {
       this.family.node,
       this.reasons,
       this.charts.node,
+      this.draws.node,
       this.log.node,
       settingsView(facts),
     );

@@ -89,6 +89,8 @@ class MixtureSampler:
         self._max_td_error = 1.0
         self.drawn_yes = 0.0
         """Share of the last batch that a label made a yes."""
+        self.by_labels = np.zeros(0, np.int64)
+        """Which of the last batch the labels chose, as places in it."""
         self.vlm_weight = self._scheduled(0)
 
     def advance(self, step: int) -> None:
@@ -158,9 +160,10 @@ class MixtureSampler:
         self._recount()
         shares, totals = self._shares(size)
         share = _whole(shares)
+        self.by_labels = np.zeros(0, np.int64)
         if share > 0.0:
             lots = rng.random(batch_size)
-            from_vlm = np.flatnonzero(lots < share)
+            self.by_labels = from_vlm = np.flatnonzero(lots < share)
             points = rng.random(len(from_vlm))
             if len(shares) == 1:
                 slots[from_vlm] = self._strata[0].tree.find(points * totals[0])
