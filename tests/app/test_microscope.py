@@ -100,7 +100,7 @@ def test_a_record_shows_the_clips_with_how_often_they_were_drawn_and_by_whom(sto
     first = found.most[0]
     assert (first.rank, first.by_labels, first.td_error, first.by_chance) == (1, 40, 0.25, 10.0)
     assert first.age == 1_000 - 3 and first.card.label == "yes" and found.most[1].card.label == "no"
-    assert found.most[1].card.events == ("picked up red key", "success") and found.most[1].card.progress
+    assert found.most[1].card.events == ("success", "picked up red key") and found.most[1].card.progress
     assert drawn_at(store, run_id, 10**9).step == 2_000
 
 
