@@ -117,6 +117,7 @@ def test_a_clip_is_found_played_and_disagreed_with(page, store_copy: Path, start
     expect(page.get_by_role("heading", name=f"Clip {second}")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_clips_are_watched_side_by_side_in_sync(page, store_copy: Path, start_studio: Start, screenshot) -> None:
     studio = start_studio(store_copy)
     page.goto(f"{studio.url}clips?run=3")
@@ -136,6 +137,7 @@ def test_clips_are_watched_side_by_side_in_sync(page, store_copy: Path, start_st
     expect(page).not_to_have_url(re.compile("watch="))
 
 
+@pytest.mark.slow
 def test_new_clips_are_offered_but_not_inserted(page, store_copy: Path, start_studio: Start) -> None:
     studio = start_studio(store_copy)
     page.goto(f"{studio.url}clips?run=1")

@@ -108,6 +108,7 @@ def test_a_prompt_is_tried_saved_and_its_flips_are_shown(
         assert {score.scorer for score in store.trial_scores(1)} == {"random:0.5"}
 
 
+@pytest.mark.slow
 def test_questions_compete_on_the_same_clips_and_are_launched_as_an_ablation(
     page: Page, store_copy: Path, start_studio: Start, screenshot: Callable[[str], None]
 ) -> None:

@@ -81,6 +81,7 @@ def test_jobs_that_start_the_next_one_do_not_lengthen_its_search_path(store: Sto
     assert wait_until(path_of_second, "the first run to end and the second to start") == os.pathsep.join([str(ROOT), "/further"])
 
 
+@pytest.mark.slow
 def test_two_dispatchers_at_once_start_no_job_twice(store: Store) -> None:
     jobs.set_job_limit(store, 8)
     script = (
@@ -197,6 +198,7 @@ def test_a_paused_run_can_be_stopped(store: Store) -> None:
     wait_until(lambda: status(store, run_id) == "stopped", "the run to stop")
 
 
+@pytest.mark.slow
 def test_a_stop_counts_from_the_moment_at_which_a_resumed_run_takes_it(store: Store) -> None:
     (run_id,) = launch(store, 0, settings=LONG)
     trains(store, run_id)
