@@ -90,6 +90,7 @@ export const GROUPS = [
     ],
   },
   { key: "speed", title: "Steps per second", curves: [{ name: "speed/steps_per_second", title: "steps/s", noisy: true }] },
+  { key: "evaluation", title: "Seconds per evaluation", curves: [{ name: "speed/evaluation_s", title: "seconds" }] },
   { key: "q", title: "Mean Q-value", curves: [{ name: "train/mean_q", title: "mean Q", noisy: true }] },
   { key: "policy", title: "Policy loss", curves: [{ name: "train/policy_loss", title: "policy loss", noisy: true }] },
   { key: "entropy", title: "Policy entropy", curves: [{ name: "train/entropy", title: "entropy", noisy: true }] },
