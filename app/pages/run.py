@@ -228,7 +228,7 @@ def facts_of(store: Store, run_id: int) -> RunFacts:
         success_rule=run.success_rule,
         play_steps=int(run.config.get("play_steps", 0)),
         eval_interval=int(run.config.get("eval_interval", 1)),
-        keeps_clips=run.scorer is not None and bool(run.config.get("keep_clips", True)),
+        keeps_clips=IMPORTED not in run.config and bool(run.config.get("keep_clips", True)),
         has_scorer=run.scorer is not None,
         scorer=run.scorer or "",
         reads_prompt=reads_prompt(run.scorer),
