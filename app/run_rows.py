@@ -170,20 +170,25 @@ def eta_s(run: RunSummary) -> float | None:
 
 def differences(runs: Sequence[RunSummary]) -> list[Difference]:
     """Settings that differ between the runs, in configuration order; settings that an older run lacks have their defaults."""
-    configs = [_with_ratio(defaults_of_run(run.config) | run.config) for run in runs]
+    configs = [_with_ratio(_usual(run) | run.config) for run in runs]
     names = list(dict.fromkeys(name for config in configs for name in config))
-    shown = {name: tuple(as_words(config.get(name)) for config in configs) for name in names}
+    shown = {name: tuple(as_words(config[name]) if name in config else "–" for config in configs) for name in names}
     return [Difference(name, _description(name), values) for name, values in shown.items() if len(set(values)) > 1]
 
 
 def settings_of(run: RunSummary) -> list[Setting]:
     """All settings of a run, non-default ones first."""
-    usual = defaults_of_run(run.config) if is_known(run.config) else {}
+    usual = _usual(run)
     defaults, settings = _with_ratio(usual), []
     for name, value in _with_ratio(usual | run.config).items():
         default = defaults.get(name)
         settings.append(Setting(name, _group(name), _description(name), as_words(value), as_words(default), value != default))
     return sorted(settings, key=lambda setting: not setting.changed)
+
+
+def _usual(run: RunSummary) -> dict[str, Any]:
+    """The defaults of a run's settings; none where they are not known."""
+    return defaults_of_run(run.config) if is_known(run.config) else {}
 
 
 def _with_ratio(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def written(folder: Path, name: str, text: str) -> Path:
 
 def test_a_csv_log_becomes_a_finished_run_with_its_numeric_columns(store: Store, tmp_path: Path) -> None:
     [run] = read_runs(written(tmp_path, "progress.csv", STABLE_BASELINES), ORIGIN, 3)
+    assert run.left_out == ("note",)
     [run_id] = import_runs(store, [run], set_name="from SB3")
     row = store.run(run_id)
     assert (row.status, row.step, row.seed, row.env, row.replay, row.set_name) == (
@@ -120,6 +121,9 @@ def test_event_files_that_were_exported_are_read_again(store: Store, tmp_path: P
     np.testing.assert_allclose(list(run.curves[SUCCESS].values()), [0.2, 0.4, 0.6], rtol=1e-6)
     assert main(["export", str(run_id), "--folder", str(folder), "--store", store.url]) == 2
     assert "is not empty; choose another folder" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert main(["export", str(run_id), "--folder", str(tmp_path / "file"), "--store", store.url]) == 2
+    assert "choose a writable folder" in capsys.readouterr().err
 
 
 BRANCH = '{"metric": "m", "values": [1], "steps": [1], "parent_step": 5}'

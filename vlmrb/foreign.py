@@ -9,7 +9,7 @@ import csv
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,14 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class ForeignRun:
-    """A run to be imported."""
+    """A run to be imported. `left_out`: columns that hold something other than numbers, so that they are no metrics."""
 
     name: str
     origin: Origin
     seed: int
     curves: Curves
     settings: Mapping[str, Any] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     @property
     def last_step(self) -> int:
@@ -90,17 +91,17 @@ def read_runs(
         runs = [_own(path, number, record, origin) for number, record in records if "values" in record and "metric" in record]
         if len(runs) not in (0, len(records)):
             raise ConfigError(f"{path}: some lines are runs and others are not; import them from two files")
-        found = runs or [_run(path, origin, seed, _columns(path, records, step))]
+        found = runs or [_run(path, origin, seed, *_columns(path, records, step))]
     elif kind == ".csv":
-        found = [_run(path, origin, seed, _columns(path, list(_rows(path)), step))]
+        found = [_run(path, origin, seed, *_columns(path, list(_rows(path)), step))]
     else:
         found = [_run(path, origin, seed, _scalars(path))]
     return [_checked(path, run, rename or {}) for run in found]
 
 
-def import_runs(store: Store, runs: Iterable[ForeignRun], *, set_name: str = "", tags: Iterable[str] = ()) -> list[int]:
+def import_runs(store: Store, runs: Iterable[ForeignRun], *, set_name: str = "") -> list[int]:
     """Write runs into a store; returns their ids."""
-    ids, labels = [], list(tags)
+    ids = []
     for run in runs:
         config = {
             **run.settings,
@@ -112,7 +113,7 @@ def import_runs(store: Store, runs: Iterable[ForeignRun], *, set_name: str = "",
             IMPORTED: run.name,
         }
         name = f"{run.name} {run.origin.method} s{run.seed}"
-        run_id = store.create_run(config, name=name, render_spec={}, success_rule="", set_name=set_name, tags=labels)
+        run_id = store.create_run(config, name=name, render_spec={}, success_rule="", set_name=set_name)
         writer = store.writer(run_id)
         for metric, curve in run.curves.items():
             for step, value in curve.items():
@@ -124,8 +125,8 @@ def import_runs(store: Store, runs: Iterable[ForeignRun], *, set_name: str = "",
     return ids
 
 
-def _run(path: Path, origin: Origin, seed: int, curves: Curves) -> ForeignRun:
-    return ForeignRun(path.stem, origin, seed, curves)
+def _run(path: Path, origin: Origin, seed: int, curves: Curves, left_out: tuple[str, ...] = ()) -> ForeignRun:
+    return ForeignRun(path.stem, origin, seed, curves, left_out=left_out)
 
 
 def _text(path: Path) -> str:
@@ -164,8 +165,8 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise ConfigError(f"{path}: not CSV ({error})") from None
 
 
-def _columns(path: Path, rows: list[tuple[int, dict[str, Any]]], step: str | None) -> Curves:
-    """The numeric columns by step. A cell may be empty; a column that holds other words is no metric."""
+def _columns(path: Path, rows: list[tuple[int, dict[str, Any]]], step: str | None) -> tuple[Curves, tuple[str, ...]]:
+    """The numeric columns by step, and those that are none. A cell may be empty; a column with other words is no metric."""
     names = list(dict.fromkeys(name for _, row in rows for name in row))
     if step is None:
         known = {name.strip().lower(): name for name in names}
@@ -189,7 +190,8 @@ def _columns(path: Path, rows: list[tuple[int, dict[str, Any]]], step: str | Non
                 del curves[name]
             else:
                 curves[name][_step(path, number, at)] = parsed
-    return {name: curve for name, curve in curves.items() if curve}
+    left_out = tuple(name for name in names if name != step and name not in curves)
+    return {name: curve for name, curve in curves.items() if curve}, left_out
 
 
 def _own(path: Path, number: int, record: Mapping[str, Any], origin: Origin) -> ForeignRun:
@@ -274,4 +276,4 @@ def _checked(path: Path, run: ForeignRun, rename: Mapping[str, str]) -> ForeignR
         raise ConfigError(
             f"{path}: {SUCCESS} reaches from {min(rates):g} to {max(rates):g}; success rates are fractions from 0 to 1"
         )
-    return ForeignRun(run.name, run.origin, run.seed, curves, run.settings)
+    return replace(run, curves=curves)

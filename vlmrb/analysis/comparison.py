@@ -493,7 +493,7 @@ def _mismatches(groups: dict[Method, list[MeasuredRun]]) -> list[str]:
 def _with_ratios(names: list[str], runs: list[MeasuredRun]) -> str:
     """Names of settings in which runs differ, with the replay ratios that these give."""
     ratios = sorted({ratio for run in runs if (ratio := replay_ratio(run.run.config)) is not None})
-    if len(ratios) == 1 or not {"train_freq", "batch_size"} & set(names):
+    if len(ratios) < 2 or not {"train_freq", "batch_size"} & set(names):
         return ", ".join(names)
     return f"{', '.join(names)} (replay ratios {', '.join(f'{ratio:g}' for ratio in ratios)})"
 

@@ -74,7 +74,7 @@ def import_curves(arguments: argparse.Namespace) -> int:
         ids = import_runs(store, runs, set_name=arguments.set_name)
     told = [
         {"run": run_id, "env": run.origin.env, "algo": run.origin.algo, "method": run.origin.method, "seed": run.seed,
-         "steps": run.last_step, "metrics": sorted(run.curves)}
+         "steps": run.last_step, "metrics": sorted(run.curves), "left_out": run.left_out}
         for run_id, run in zip(ids, runs, strict=True)
     ]  # fmt: skip
     if arguments.json:
@@ -85,6 +85,8 @@ def import_curves(arguments: argparse.Namespace) -> int:
             f"run {each['run']}: {each['env']}, {each['algo']}, {each['method']}, seed {each['seed']}, {each['steps']:,} steps"
         )
         print(text.plain(words))
+    if left_out := sorted({name for run in runs for name in run.left_out}):
+        print(text.plain(f"note     left out, since they hold more than numbers: {', '.join(left_out)}"))
     if not any(SUCCESS in run.curves for run in runs):
         metrics = ", ".join(sorted({name for run in runs for name in run.curves})[:8])
         print(text.plain(f"note     none has {SUCCESS}, which comparisons start with; rename one with --metric: {metrics}"))
@@ -99,18 +101,27 @@ def export_curves(arguments: argparse.Namespace) -> int:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise ConfigError("export: needs the package tensorboard: pip install -e '.[tensorboard]'") from None
+    told = []
     with Store(arguments.store, create=False) as store:
-        runs = [store.run(run_id) for run_id in arguments.run_ids]
-        for run in runs:
-            folder = arguments.folder / f"run-{run.run_id}"
-            if folder.exists() and any(folder.iterdir()):
-                raise ConfigError(f"export: {folder} is not empty; choose another folder")
-        for run in runs:
-            names = store.metric_names(run.run_id)
-            with SummaryWriter(str(arguments.folder / f"run-{run.run_id}")) as writer:
-                writer.add_text("run", run.name)
-                for (_, name), (steps, values) in store.curves([run.run_id], names).items():
-                    for step, value in zip(steps.tolist(), values.tolist(), strict=True):
-                        writer.add_scalar(name, value, step)
-            print(f"{arguments.folder / f'run-{run.run_id}'}: {len(names)} curves of run {run.run_id}")
+        runs = [(store.run(run_id), arguments.folder / f"run-{run_id}") for run_id in dict.fromkeys(arguments.run_ids)]
+        try:
+            for _, folder in runs:
+                folder.mkdir(parents=True, exist_ok=True)
+                if next(folder.iterdir(), None) is not None:
+                    raise ConfigError(f"export: {folder} is not empty; choose another folder")
+            for run, folder in runs:
+                names = store.metric_names(run.run_id)
+                with SummaryWriter(str(folder)) as writer:
+                    writer.add_text("run", run.name)
+                    for (_, name), (steps, values) in store.curves([run.run_id], names).items():
+                        for step, value in zip(steps.tolist(), values.tolist(), strict=True):
+                            writer.add_scalar(name, value, step)
+                told.append({"run": run.run_id, "folder": folder, "metrics": names})
+        except OSError as error:
+            raise ConfigError(f"export: cannot write {arguments.folder} ({error.strerror}); choose a writable folder") from error
+    if arguments.json:
+        text.print_json(told)
+    else:
+        for each in told:
+            print(text.plain(f"run {each['run']}: {len(each['metrics'])} curves in {each['folder']}"))
     return 0
