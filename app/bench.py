@@ -128,12 +128,11 @@ def bench_view(store: Store, trial_ids: Sequence[int], seen: int = 0) -> BenchVi
 
 def _trial(store: Store, found: jobs.SameClips, at: int) -> BenchTrial:
     trial: Trial = found.trials[at]
-    job = store.job_of("trial", trial.trial_id)
-    unknown = next((score.error for score in found.scores[at] if score.error), "")
+    waits, error = standing(store, trial, next((score.error for score in found.scores[at] if score.error), ""))
     return BenchTrial(
         trial_id=trial.trial_id,
         status=trial.status,
-        waits=job is not None and job.status in ("queued", "starting"),
+        waits=waits,
         scorer=trial.scorer,
         model=trial.model,
         prompt=found.prompts[at],
@@ -144,8 +143,14 @@ def _trial(store: Store, found: jobs.SameClips, at: int) -> BenchTrial:
         total=len(trial.clip_ids),
         seconds=found.seconds(at),
         answered=bool(found.scores[at]),
-        error=trial.error or (job.error if job is not None else "") or unknown,
+        error=error,
     )
+
+
+def standing(store: Store, trial: Trial, unknown: str) -> tuple[bool, str]:
+    """Whether a trial waits in the queue, and what went wrong with it, or else why an answer is unknown; '' for nothing."""
+    job = store.job_of("trial", trial.trial_id)
+    return job is not None and job.status in ("queued", "starting"), trial.error or (job.error if job else "") or unknown
 
 
 def _clip(

@@ -70,7 +70,6 @@ def pack(store: Path, archive: Path) -> None:
         with closing(sqlite3.connect(copy)) as connection:
             connection.execute("DELETE FROM jobs")
             connection.execute(f"UPDATE runs SET {_HERE}")
-            connection.execute("UPDATE scores SET model = scorer WHERE scorer LIKE 'embedded%'")  # not the folder that it was in
             connection.commit()
             connection.execute("VACUUM")
         with tarfile.open(archive, "w:xz", preset=9) as packed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from app.bench import BenchView, bench_view
+from app.bench import BenchView, bench_view, standing
 from app.checks import MAX_TEXT, a_count, a_number, a_text, an_id, ids
 from app.clip_views import told_on_card
 from app.prompt_library import known_prompts
@@ -233,19 +233,19 @@ def view_of(store: Store, trial_id: int, seen: int = 0) -> TrialView:
     """
     found: TrialReport = jobs.trial_report(store, trial_id)
     trial, agreement = found.trial, found.agreement
-    job = store.job_of("trial", trial_id)
+    waits, error = standing(store, trial, agreement.first_error if agreement else "")
     editions = {run.run_id: f"{run.created_at:.6f}" for run in store.runs(run_ids=trial.run_ids)}
     return TrialView(
         trial_id=trial_id,
         status=trial.status,
-        waits=job is not None and job.status in ("queued", "starting"),
+        waits=waits,
         scorer=trial.scorer,
-        model="" if trial.scorer.startswith("embedded") else trial.model,  # its folder says nothing
+        model=trial.model,
         prompt=found.prompt,
         threshold=trial.threshold,
         scored=trial.scored,
         total=len(trial.clip_ids),
-        error=trial.error or (job.error if job is not None else "") or (agreement.first_error if agreement else ""),
+        error=error,
         notices=[*found.notices, *([agreement.missing_votes] if agreement and agreement.missing_votes else [])],
         rule=agreement.rule if agreement else "",
         truths=choices(truths_of(row.clip.events) for row in found.rows),

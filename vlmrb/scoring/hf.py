@@ -390,7 +390,7 @@ class HFScorer:
             no_logit=answer.no_logit,
             threshold=self._threshold,
             scorer=self._scorer,
-            model=self.model,
+            model=self._scorer if self._scorer.startswith("embedded") else self.model,  # not the folder it is in here
             revision=self.revision,
             prompt_id=prompt.prompt_id,
             frame_indices=request.frame_indices,
