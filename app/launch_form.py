@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.checks import MAX_TEXT, a_text
@@ -231,18 +231,18 @@ def filled_from_run(run: RunSummary) -> Filled:
     )
 
 
-def filled_from_contestants(config: Mapping[str, Any], variants: Sequence[Mapping[str, str]], set_name: str) -> Filled:
+def filled_from_contestants(run: RunSummary, variants: Sequence[Mapping[str, str]], set_name: str) -> Filled:
     """A form that trains like a run, with the method that labels guide, once for each of some variants."""
-    method = str(config.get("replay"))
-    labels = method in replay_methods() and replay_methods()[method].labels
-    own = set().union(*variants)
-    settings_ = {}
-    for name, setting in settings().items():
-        value = config.get(name, setting.default)
-        if name in NOT_IN_FORM or name in own or value == setting.default_for(config.get("algo"), method):
-            continue
-        settings_[name] = value if isinstance(value, bool) else in_words(value)
-    return Filled(settings_, (method if labels else "vlm",), "", (), "0-2", set_name, (), tuple(map(dict, variants)))
+    like, own = filled_from_run(run), set().union(*variants)
+    method = replay_methods().get(run.replay)
+    return replace(
+        like,
+        settings={name: value for name, value in like.settings.items() if name not in own},
+        methods=(run.replay if method is not None and method.labels else "vlm",),
+        seeds="0-2",
+        set_name=set_name,
+        variants=tuple(map(dict, variants)),
+    )
 
 
 def _ranges(seeds: Sequence[int]) -> str:

@@ -169,7 +169,7 @@ def form_of(store: Store, request: dict[str, Any]) -> Contestants:
     """
     found = variants_of(store, contestants_of(request))
     variants = [each.settings for each in found.variants]
-    form = filled_from_contestants(store.run(found.run_id).config, variants, "prompts compared")
+    form = filled_from_contestants(store.run(found.run_id), variants, "prompts compared")
     return Contestants([each.name for each in found.variants], form, found.run_id)
 
 
