@@ -166,8 +166,9 @@ def learner(device: str, folder: Path) -> Iterator[tuple[psutil.Process, Callabl
             store = store or (Store(str(path)) if path.exists() else None)
         yield process, lambda: store.runs()[0].step
     finally:
-        process.resume()
-        process.terminate()
+        if process.is_running():
+            process.resume()
+            process.terminate()
         process.wait()
 
 

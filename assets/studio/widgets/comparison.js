@@ -41,6 +41,8 @@ class Comparison {
     this.chosen = new Set();
     /** @type {any[]} */
     this.charts = [];
+    /** @type {{ version: string, node: any } | null} */
+    this.why = null;
     this.trouble = h("div");
     this.addressTrouble = h("div");
     this.notice = h("div", { "aria-live": "polite" });
@@ -339,7 +341,7 @@ class Comparison {
       view.panels.length
         ? view.panels.map((panel) => this.drawPanel(panel))
         : empty("No evaluations yet", "These runs have no values of this metric so far."),
-      whyPanel(this.call, view.run_ids, this.plotly),
+      this.whyPanel(),
       view.notes.length
         ? h(
             "details.panel.notes",
@@ -355,6 +357,13 @@ class Comparison {
       this.scatter,
     );
     this.drawCharts();
+  }
+
+  /** Another metric or statistic changes nothing about it, so that it stays. */
+  whyPanel() {
+    const { version, run_ids: runs } = this.view;
+    if (!this.why || this.why.version !== version) this.why = { version, node: whyPanel(this.call, runs, this.plotly) };
+    return this.why.node;
   }
 
   drawPanel(panel) {

@@ -288,7 +288,7 @@ class PromptLab {
     return this.ask({ same_clips_as: this.bench.first }, (id) => this.toBench(id));
   }
 
-  /** Start a trial of what is asked, and go on with its id. */
+  /** Start a trial of the prompt in the editor, and pass its id to `then`. */
   async ask(more, then) {
     this.go.disabled = this.addButton.disabled = true;
     try {
