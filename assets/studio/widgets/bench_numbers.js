@@ -1,7 +1,5 @@
 // The prompt bench's figures: what each contestant's answers are worth, and where contestants differ.
-import { against, auc, calibrationError, shows } from "./prompt_numbers.js";
-
-const BINS = 10;
+import { against, auc, calibrationError, reliability, shows } from "./prompt_numbers.js";
 
 /**
  * @typedef {{ trial: number, threshold: number | null, truth: string | null }} Entry a contestant, as in the URL
@@ -57,17 +55,9 @@ export function figuresOf(clips, contestant) {
   };
 }
 
-/** How often the truth holds, by P(yes): { predicted, observed, clips } of each tenth of [0, 1] that has clips. */
+/** `reliability` of a contestant's answers. */
 export function reliabilityOf(clips, contestant) {
-  const truth = shows(contestant.truth);
-  const bins = Array.from({ length: BINS }, () => ({ sum: 0, held: 0, clips: 0 }));
-  for (const clip of answersOf(clips, contestant)) {
-    const bin = bins[Math.min(BINS - 1, Math.floor(clip.probability * BINS))];
-    bin.sum += clip.probability;
-    bin.held += Number(truth(clip));
-    bin.clips += 1;
-  }
-  return bins.filter((bin) => bin.clips).map(({ sum, held, clips: n }) => ({ predicted: sum / n, observed: held / n, clips: n }));
+  return reliability(answersOf(clips, contestant), shows(contestant.truth));
 }
 
 function answersOf(clips, { at }) {

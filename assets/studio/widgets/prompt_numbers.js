@@ -51,11 +51,22 @@ export function auc(clips, truth) {
   return (ranks - (positives * (positives + 1)) / 2) / (positives * (clips.length - positives));
 }
 
-/** Mean gap between probability and observed frequency over ten equal parts of [0, 1], weighted by their clips. */
+/** How often the truth holds, by P(yes): { predicted, observed, clips } of each tenth of [0, 1] that has clips. */
+export function reliability(clips, truth) {
+  const bins = Array.from({ length: 10 }, () => ({ sum: 0, held: 0, clips: 0 }));
+  for (const clip of clips) {
+    const bin = bins[Math.min(9, Math.floor(clip.probability * 10))];
+    bin.sum += clip.probability;
+    bin.held += Number(truth(clip));
+    bin.clips += 1;
+  }
+  return bins.filter((bin) => bin.clips).map(({ sum, held, clips: n }) => ({ predicted: sum / n, observed: held / n, clips: n }));
+}
+
+/** Mean gap between probability and observed frequency over the tenths, weighted by their clips. */
 export function calibrationError(clips, truth) {
-  const gaps = new Array(10).fill(0);
-  for (const clip of clips) gaps[Math.min(9, Math.floor(clip.probability * 10))] += clip.probability - Number(truth(clip));
-  return gaps.reduce((sum, gap) => sum + Math.abs(gap), 0) / clips.length;
+  const gap = (bin) => bin.clips * Math.abs(bin.predicted - bin.observed);
+  return reliability(clips, truth).reduce((sum, bin) => sum + gap(bin), 0) / clips.length;
 }
 
 /** The clips with their answers to one question of a set in place of their P(yes). */
