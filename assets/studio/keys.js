@@ -18,8 +18,7 @@ const OF_PAGE = {
 /** Listen from now on. `path` of the page. */
 export function listenForKeys(path) {
   addEventListener("keydown", (event) => {
-    const busy = event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target);
-    if (busy || document.querySelector("dialog[open]")) return;
+    if (event.defaultPrevented || isTyping(event) || document.querySelector("dialog[open]")) return;
     if (event.key === "/") {
       const field = [...document.querySelectorAll("input[type=search]")].find((each) => each.getClientRects().length);
       if (!(field instanceof HTMLInputElement)) return;
@@ -34,8 +33,14 @@ export function listenForKeys(path) {
   });
 }
 
-function isTyping(target) {
-  return target instanceof HTMLElement && (target.isContentEditable || target.matches("input, textarea, select"));
+/** Whether a key press is text input or belongs to the focused control. */
+export function isTyping(event) {
+  return (
+    event.ctrlKey ||
+    event.metaKey ||
+    event.altKey ||
+    event.target.closest?.("textarea, select, input:not([type=range]):not([type=checkbox])")
+  );
 }
 
 function showKeys(keys) {

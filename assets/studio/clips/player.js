@@ -1,10 +1,11 @@
 // The clip player, a dialog over the grid: the frames with the scorer's answer, and everything known about the clip.
+import { isTyping } from "../keys.js";
 import { fill, h, problem } from "../studio.js";
 import { labelChip } from "./card.js";
 import { drawFacts, probabilityMeter } from "./facts.js";
 import { loadFilm, mediaUrl } from "./film.js";
 import { annotator } from "./queue.js";
-import { iconButton, isTyping, keyButton, Transport, transportBar, transportKey } from "./transport.js";
+import { iconButton, keyButton, Transport, transportBar, transportKey } from "./transport.js";
 
 const STRIP_FRAMES = 64;
 const STRIP_HEIGHT = 56;

@@ -1,9 +1,10 @@
 // The label queue, a dialog: one clip at a time, the most informative first, answered from the keyboard.
+import { isTyping } from "../keys.js";
 import { bar, button, count, empty, fill, h, problem, toast } from "../studio.js";
 import { labelChip } from "./card.js";
 import { probabilityMeter } from "./facts.js";
 import { loadFilm } from "./film.js";
-import { iconButton, isTyping, keyButton, Transport, transportBar, transportKey } from "./transport.js";
+import { iconButton, keyButton, Transport, transportBar, transportKey } from "./transport.js";
 
 const NAME = "vlmrb-annotator";
 const FEW = 6; // clips left before more are fetched

@@ -1,8 +1,9 @@
 // Up to four clips side by side, all at the same frame.
+import { isTyping } from "../keys.js";
 import { fill, h, problem } from "../studio.js";
 import { eventWords, labelChip, marks, runLink } from "./card.js";
 import { loadFilm } from "./film.js";
-import { iconButton, isTyping, Transport, transportBar, transportKey } from "./transport.js";
+import { iconButton, Transport, transportBar, transportKey } from "./transport.js";
 
 /** The panel. `open(ids)` shows clips; `onopen(clip_id)` is called to open one of them alone. */
 export class Together {

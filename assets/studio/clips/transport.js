@@ -234,16 +234,6 @@ export function transportKey(transport, key) {
   return true;
 }
 
-/** Whether a key press is text input or belongs to the focused control. */
-export function isTyping(event) {
-  return (
-    event.ctrlKey ||
-    event.metaKey ||
-    event.altKey ||
-    event.target.closest?.("textarea, select, input:not([type=range]):not([type=checkbox])")
-  );
-}
-
 /** A button that shows its keyboard shortcut. */
 export function keyButton(text, key, onclick, attributes = {}) {
   return button([text, h("kbd", { "aria-hidden": "true" }, key)], onclick, { "aria-keyshortcuts": key, ...attributes });
