@@ -26,7 +26,7 @@ from vlmrb.analysis.downsample import downsample
 from vlmrb.analysis.verdicts import Verdict, verdicts
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.store import Store
-from vlmrb.types import SUCCESS, RunSummary
+from vlmrb.types import SUCCESS, SYSTEM, RunSummary
 
 STATISTICS = {"iqm": stats.iqm, "mean": stats.mean}
 THRESHOLDS = (0.5, 0.9)
@@ -150,11 +150,15 @@ def compare_view(store: Store, run_ids: Sequence[int], metric: str = SUCCESS, st
     """Compare runs.
 
     Raises:
-        ConfigError: too many runs.
+        ConfigError: too many runs, or a metric that is not about learning.
         NotFoundError: none of them exists.
     """
     if len(run_ids) > MAX_RUNS:
         raise ConfigError(f"runs: got {len(run_ids)}; at most {MAX_RUNS} can be compared at once")
+    if metric.startswith(SYSTEM):
+        raise ConfigError(
+            f"metric: {metric!r} says how much of the machine a run used, which is not compared; choose {SUCCESS} or another"
+        )
     measured = store.measured_runs(run_ids, metric)
     if run_ids and not measured:
         raise NotFoundError("none of these runs exists any more; choose others")

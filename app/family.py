@@ -1,4 +1,4 @@
-"""A run among its relatives: its parent, its siblings and its branches, and where it can be branched off."""
+"""A run among its relatives: what it branched off from, its siblings and its branches, and where it can be branched off."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Family:
 
     Attributes:
         origin: None if it is no branch.
-        branches: its own, newest first.
+        relatives: its ancestors, the run itself, its siblings, and its descendants, oldest first; a run without any is alone.
         colors: colour tokens of their methods.
         points: checkpoints that it can be branched off at.
         trouble: why these cannot be read, or ''.
@@ -65,7 +65,7 @@ class Family:
     """
 
     origin: Origin | None
-    branches: list[RunRow]
+    relatives: list[RunRow]
     colors: dict[str, str]
     points: list[Point]
     trouble: str
@@ -84,8 +84,8 @@ def family_of(store: Store, run_id: int) -> Family:
     runs = {run.run_id: run for run in store.runs()}
     if run_id not in runs:
         raise NotFoundError(f"there is no run {run_id}; it may have been deleted")
-    items = store.run_list(run_ids=[run.run_id for run in runs.values() if run.parent_id == run_id])
-    branches = run_rows(items, jobs_of_idle(store, [item.run for item in items]))
+    items = store.run_list(run_ids=relatives_of(run_id, runs))[::-1]
+    relatives = run_rows(items, jobs_of_idle(store, [item.run for item in items]))
     tokens = method_tokens(method_of(run).label for run in runs.values())  # of all runs, for the same colours as on other pages
     points, trouble = list[Point](), ""
     try:
@@ -95,8 +95,8 @@ def family_of(store: Store, run_id: int) -> Family:
     phases = store.measured_runs([run_id], SUCCESS)[0].phases
     return Family(
         origin=_origin(runs[run_id], runs),
-        branches=branches,
-        colors={row.method: tokens[row.method] for row in branches},
+        relatives=relatives,
+        colors={row.method: tokens[row.method] for row in relatives},
         points=points,
         trouble=trouble,
         first_success=phases.first_success if phases else None,
@@ -104,6 +104,25 @@ def family_of(store: Store, run_id: int) -> Family:
         to_50=phases.to_50 if phases else None,
         to_90=phases.to_90 if phases else None,
     )
+
+
+def relatives_of(run_id: int, runs: Mapping[int, RunSummary]) -> set[int]:
+    """Ids of a run's ancestors, siblings and descendants that are in the store, and its own; `runs` by id."""
+    children: dict[int, list[int]] = {}
+    for run in runs.values():
+        if run.parent_id is not None:
+            children.setdefault(run.parent_id, []).append(run.run_id)
+    descendants, found = [run_id], {run_id}
+    while descendants:
+        new = [each for each in children.get(descendants.pop(), ()) if each not in found]
+        descendants, found = descendants + new, found | set(new)
+    run = runs[run_id]
+    found |= {each for each in children.get(run.parent_id or 0, ()) if runs[each].parent_step == run.parent_step}
+    ancestor = run.parent_id
+    while ancestor in runs and ancestor not in found:
+        found.add(ancestor)
+        ancestor = runs[ancestor].parent_id
+    return found
 
 
 def _origin(run: RunSummary, runs: Mapping[int, RunSummary]) -> Origin | None:

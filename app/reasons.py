@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.colors import method_tokens
+from app.live_changes import ChangeMark, change_marks
 from vlmrb.analysis.agreement import auc
 from vlmrb.analysis.comparison import Task, method_of
 from vlmrb.analysis.phases import FIFTH
@@ -18,7 +20,7 @@ from vlmrb.analysis.why import Curve, Labels, why
 from vlmrb.config import defaults_of_run
 from vlmrb.replay.registry import replay_methods
 from vlmrb.store import Store
-from vlmrb.types import IMPORTED, RunSummary
+from vlmrb.types import DRAWN_AGES, IMPORTED, RunSummary
 
 NEWEST = 1_000
 """Clips whose labels are compared with events."""
@@ -35,7 +37,7 @@ Points = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class ReasonCurve:
-    """The mean over a method's runs. `dashed`: the simulator's word, beside the labels'."""
+    """The mean over a method's runs. `dashed`: what the title says is dashed."""
 
     label: str
     token: str
@@ -66,13 +68,24 @@ class RunReasons:
 
 
 @dataclass(frozen=True, slots=True)
+class BranchMark:
+    """A step of a run at which branches start, and how many."""
+
+    run_id: int
+    step: int
+    branches: int
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why runs of one task differ. `branched`: steps count from where they branched off."""
+    """Why runs of one task differ. `branched`: steps count from where they branched off, also those of the marks."""
 
     title: str
     branched: bool
     runs: tuple[RunReasons, ...]
     charts: tuple[ReasonChart, ...]
+    changes: tuple[ChangeMark, ...]
+    branches: tuple[BranchMark, ...]
 
 
 def explain(store: Store, run_ids: Sequence[int]) -> list[Explanation]:
@@ -80,15 +93,27 @@ def explain(store: Store, run_ids: Sequence[int]) -> list[Explanation]:
     tasks: dict[Task, list[RunSummary]] = {}
     for run in reversed(store.runs(run_ids=run_ids)):
         tasks.setdefault(method_of(run).task, []).append(run)
-    tokens = method_tokens(method_of(run).label for run in store.runs(limit=1_000))
+    everyone = store.runs(limit=1_000)
+    tokens = method_tokens(method_of(run).label for run in everyone)
     found = []
     for task, runs in tasks.items():
         said = [(run, reasons_of(store, run.run_id)) for run in runs]
         reasons = [_reasons_of_run(run, sentences, tokens) for run, sentences in said if sentences]
         if reasons:
-            charts = _charts(store, runs, tokens)
-            found.append(Explanation(str(task), bool(task.branched), tuple(reasons), charts))
+            charts, (changes, branches) = _charts(store, runs, tokens), _marks(store, runs, everyone)
+            found.append(Explanation(str(task), bool(task.branched), tuple(reasons), charts, changes, branches))
     return found
+
+
+def _marks(
+    store: Store, runs: Sequence[RunSummary], everyone: Sequence[RunSummary]
+) -> tuple[tuple[ChangeMark, ...], tuple[BranchMark, ...]]:
+    """What to mark on the time axis of runs of one task: their live changes, and where branches of theirs start."""
+    starts = {run.run_id: run.parent_step or 0 for run in runs}
+    changes = [replace(mark, step=mark.step - starts[mark.run_id]) for mark in change_marks(store, list(starts))]
+    places = sorted((run.parent_id, run.parent_step or 0) for run in everyone if run.parent_id in starts)
+    branches = [BranchMark(parent, step - starts[parent], len(list(same))) for (parent, step), same in groupby(places)]
+    return tuple(changes), tuple(branches)
 
 
 def _reasons_of_run(run: RunSummary, sentences: list[str], tokens: Mapping[str, str]) -> RunReasons:
@@ -98,7 +123,7 @@ def _reasons_of_run(run: RunSummary, sentences: list[str], tokens: Mapping[str, 
 
 def _charts(store: Store, runs: Sequence[RunSummary], tokens: Mapping[str, str]) -> tuple[ReasonChart, ...]:
     """The charts that have something to show."""
-    names = (_YES, _EVENTS, _SHARE, _DRAWN, _HELD, _LOSS)
+    names = (_YES, _EVENTS, _SHARE, _DRAWN, _HELD, _LOSS, DRAWN_AGES[0], DRAWN_AGES[-1])
     stored = store.curves([run.run_id for run in runs], names)
 
     def one(name: str, run: RunSummary) -> Points:
@@ -124,11 +149,22 @@ def _charts(store: Store, runs: Sequence[RunSummary], tokens: Mapping[str, str])
                 drawn.append(ReasonCurve(label, token, dashed, ids, *_mean([(steps, values) for _, steps, values in known])))
         return drawn
 
+    progress = store.drawn_progress([run.run_id for run in runs])
+
+    def of_progress(at: int, run: RunSummary) -> Points:
+        if run.run_id not in progress or not any(shares.any() for _, *both in progress.values() for shares in both):
+            return np.empty(0), np.empty(0)  # no record, or a simulator that reports no progress
+        return progress[run.run_id][0] - (run.parent_step or 0.0), progress[run.run_id][at]
+
     charts = (
         ReasonChart("New clips: share labelled yes; dashed: with progress", True,
                     (*curves(partial(one, _YES)), *curves(partial(one, _EVENTS), dashed=True))),
         ReasonChart("Enrichment: share of yes in batches over that in the buffer", False, tuple(curves(enrichment))),
         ReasonChart("Share of each batch that labels choose", True, tuple(curves(partial(one, _SHARE)))),
+        ReasonChart("Share of batches from clips with progress; dashed: of the buffer", True,
+                    (*curves(partial(of_progress, 1)), *curves(partial(of_progress, 2), dashed=True))),
+        ReasonChart("Share of batches from the newest quarter of the buffer; dashed: from the oldest", True,
+                    (*curves(partial(one, DRAWN_AGES[0])), *curves(partial(one, DRAWN_AGES[-1]), dashed=True))),
         ReasonChart("TD loss of what is drawn", False, tuple(curves(partial(one, _LOSS)))),
     )  # fmt: skip
     return tuple(chart for chart in charts if chart.curves)
@@ -156,9 +192,8 @@ def reasons_of(store: Store, run_id: int) -> list[str]:
     method = replay_methods().get(run.replay)
     if run.scorer is None or method is None or not method.mixes or IMPORTED in run.config:
         return []
-    curves = {
-        name: Curve(*curve) for (_, name), curve in store.curves([run_id], (_YES, _SHARE, _DRAWN, _HELD)).items() if len(curve[0])
-    }
+    stored = store.curves([run_id], (_YES, _SHARE, _DRAWN, _HELD, *DRAWN_AGES))
+    curves = {name: Curve(*curve) for (_, name), curve in stored.items() if len(curve[0])}
     found = store.early_successes({run_id: int(settings["play_steps"])}, (1, FIFTH))[run_id]
     successes = [step for step in found if step is not None] if run.parent_id is None else [0, 0]
     answers = store.newest_answers(run_id, NEWEST)

@@ -25,6 +25,7 @@ from vlmrb.jobs import delete_run, set_job_limit
 from vlmrb.replay import kernels  # noqa: F401  compiled before anything is measured or interrupted
 from vlmrb.store import Store, runs_folder
 from vlmrb.train import Trainer, create_run, resume, train
+from vlmrb.types import SYSTEM
 
 AT = 600
 TOTAL = 1_000
@@ -92,7 +93,7 @@ def history(store: Store, run_id: int) -> dict[str, Any]:
     curves = {
         name: [values.tolist() for values in store.metrics(run_id, name, since_step=AT)]
         for name in store.metric_names(run_id)
-        if not name.startswith(("speed/", "scoring/latency"))
+        if not name.startswith(("speed/", SYSTEM, "scoring/latency"))
     }
     clips = [c for c in store.clips(run_id, limit=10_000, order="oldest") if c.end_step >= AT]
     _, tensors, _ = load_checkpoint(store.folder_of_run(run_id) / "checkpoints") or ({}, {}, {})

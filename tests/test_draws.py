@@ -13,11 +13,12 @@ from tests.test_train import small
 from vlmrb.branching import branch
 from vlmrb.errors import NotFoundError
 from vlmrb.jobs import delete_run
-from vlmrb.replay import ReplayBuffer
+from vlmrb.replay import ReplayBuffer, make_sampler
 from vlmrb.store import Store
 from vlmrb.train import resume, train
+from vlmrb.train.ages import DrawnAges
 from vlmrb.train.draws import CROSS_SECTION, RECORDS, DrawCounter
-from vlmrb.types import MOST_DRAWN, Draws
+from vlmrb.types import DRAWN_AGES, MOST_DRAWN, Draws, ObservationSpec, Transition
 
 
 @pytest.fixture
@@ -104,6 +105,34 @@ def test_a_record_says_which_clips_were_drawn_how_often_and_with_what_td_error(
             assert draws.by_labels == pytest.approx(draws.drawn / 2, rel=0.25) and draws.of_drawn.yes >= draws.by_labels
         else:
             assert draws.by_labels is None
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_ages_of_drawn_items_are_logged_by_quarter_of_the_buffer(store: Store, witness: Witness, method: str) -> None:
+    run_id = train(small(**METHODS[method], log_interval=200, buffer_size=600, total_steps=1_000), store=store).run_id
+    curves = [store.metrics(run_id, name) for name in DRAWN_AGES]
+    assert [steps.tolist() for steps, _ in curves] == [[400, 600, 800, 1_000]] * 4  # learning begins at step 200
+    for at, step in enumerate((400, 600, 800, 1_000)):
+        ages = [(by - 1 - item) / min(by, 600) for by, item, _ in witness.drawn if step - 200 < by <= step]
+        quarters = np.histogram(ages, [0.0, 0.25, 0.5, 0.75, 1.0])[0]
+        assert [values[at] for _, values in curves] == pytest.approx((quarters / len(ages)).tolist())
+
+
+def test_quarters_of_ages_are_those_of_what_the_buffer_holds_at_the_time() -> None:
+    sampler = make_sampler(small(replay="uniform"), 8)
+    buffer = ReplayBuffer(8, ObservationSpec("vector", (1,), "float32"), sampler, np.random.default_rng(0))
+    ages = DrawnAges(buffer)
+    assert ages.take() == {}
+    for count, drawn in ((4, [0, 1, 2, 3]), (12, [4, 5, 11, 11])):  # while it fills, and when items have been overwritten
+        while buffer.next_item_id < count:
+            no = np.zeros(1, bool)
+            seen = np.zeros((1, 1), np.float32)
+            buffer.add(Transition(seen, np.zeros(1, int), np.zeros(1, np.float32), seen, no, no))
+        ages.count(np.array(drawn))
+    assert list(ages.take().values()) == [3 / 8, 1 / 8, 1 / 8, 3 / 8]
+    for _ in range(1_000):  # more than are counted together
+        ages.count(np.array([11]))
+    assert list(ages.take().values()) == [1.0, 0.0, 0.0, 0.0] and ages.take() == {}
 
 
 def test_what_the_labels_chose_is_counted_apart_from_the_base(store: Store) -> None:

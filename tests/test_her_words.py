@@ -27,7 +27,7 @@ from vlmrb.scoring.worker import _score
 from vlmrb.store import Store, runs_folder
 from vlmrb.train import create_run, resume, train
 from vlmrb.train.labelling import Labelling
-from vlmrb.types import Clip, OtherMissions, Prompt, Transition
+from vlmrb.types import SYSTEM, Clip, OtherMissions, Prompt, Transition
 
 ASKED = "At the end of the clip, has the agent just done this: {mission}?"
 
@@ -62,7 +62,7 @@ def store(tmp_path: Path):
 
 def curves(store: Store, run_id: int) -> dict[str, Any]:
     """All of a run's curves but those of time."""
-    names = [name for name in store.metric_names(run_id) if not name.startswith("speed/") and name != "scoring/latency_s"]
+    names = [name for name in store.metric_names(run_id) if not name.startswith(("speed/", SYSTEM, "scoring/latency"))]
     return {name: [values.tolist() for values in store.metrics(run_id, name)] for name in names}
 
 

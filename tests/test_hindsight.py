@@ -21,6 +21,7 @@ from vlmrb.errors import ConfigError, EnvironmentFailedError, EnvironmentSetupEr
 from vlmrb.replay import replay_method, replay_methods
 from vlmrb.store import Store, runs_folder
 from vlmrb.train import create_run, resume, train
+from vlmrb.types import SYSTEM
 
 MODULE = goal_environments.MODULE
 
@@ -53,7 +54,7 @@ def store(tmp_path: Path):
 
 def curves(store: Store, run_id: int) -> dict[str, Any]:
     """All of a run's curves but its speed."""
-    names = [name for name in store.metric_names(run_id) if not name.startswith("speed/")]
+    names = [name for name in store.metric_names(run_id) if not name.startswith(("speed/", SYSTEM))]
     return {name: [values.tolist() for values in store.metrics(run_id, name)] for name in names}
 
 

@@ -13,7 +13,7 @@ from app.studio import Studio
 from app.widgets import widget
 from vlmrb.analysis.comparison import method_of
 from vlmrb.store import Store
-from vlmrb.types import SUCCESS, TdErrorAndScore
+from vlmrb.types import SUCCESS, SYSTEM, TdErrorAndScore
 
 SCATTER_POINTS = 2_000
 LISTED_RUNS = 1_000
@@ -58,8 +58,8 @@ def build(studio: Studio) -> None:
         return compare_view(store, chosen, metric, a_choice(request, "statistic", tuple(STATISTICS)) or "iqm")
 
     def metrics(request: dict[str, Any]) -> list[str]:
-        """Names of the runs' curves."""
-        return store.metric_names(*ids(request, "runs"))
+        """Names of the runs' curves that can be compared."""
+        return [name for name in store.metric_names(*ids(request, "runs")) if not name.startswith(SYSTEM)]
 
     def reasons(request: dict[str, Any]) -> list[Explanation]:
         """Why the runs differ, task by task."""

@@ -14,6 +14,7 @@ from app.branch_form import BranchForm, BranchVerdict, asked_from, branch_form, 
 from app.checks import MAX_ID, a_choice, a_count, a_number, a_text, an_id
 from app.colors import method_tokens
 from app.family import Family, family_of
+from app.live_changes import Change, change_of, prompt_words
 from app.microscope import Drawn, Recorded, drawn_at, recorded
 from app.presses import Launched, Presses
 from app.prompt_library import known_prompts
@@ -38,19 +39,6 @@ MAX_POINTS = 600
 MAX_LOG_BYTES = 64_000
 
 Curve = tuple[np.ndarray, np.ndarray]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A live change as the page shows it; `value` as text."""
-
-    change_id: int
-    name: str
-    value: str
-    status: str
-    requested_at: float
-    applied_step: int | None
-    error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,14 +256,14 @@ def look_at(store: Store, run_id: int, seen: Seen) -> RunLook:
         pid=run.pid or seen.pid,
         curves=new_points(store, run_id, {} if afresh else seen.last_steps),
         afresh=afresh,
-        changes=[_change(request, prompts) for request in reversed(requests)],
+        changes=[change_of(request, prompts) for request in reversed(requests)],
         cannot_change={
             "lambda": jobs.why_not(run, "lambda"),
             "prompt": jobs.why_not(run, "prompt"),
             "question": jobs.why_not(run, "question"),
         },
         held=_held(requests),
-        prompt=str(run.config.get("prompt", "")) if asked is None else _prompt_words(asked),
+        prompt=str(run.config.get("prompt", "")) if asked is None else prompt_words(asked),
         questions=[] if asked is None else list(questions_asked(run.scorer, asked)),
     )
 
@@ -300,26 +288,6 @@ def new_points(store: Store, run_id: int, last_steps: Mapping[str, int]) -> dict
     since = {(run_id, name): last_steps[name] for name in names if name in last_steps}
     found = store.curves([run_id], names, since=since)
     return {name: downsample(*curve, MAX_POINTS) for (_, name), curve in found.items() if len(curve[0])}
-
-
-def _change(request: LiveChange, prompts: Mapping[int | None, Prompt]) -> Change:
-    value = request.value
-    if request.name == "prompt":
-        prompt = prompts.get(value if isinstance(value, int) else None)
-        words = _prompt_words(prompt) if prompt is not None else f"prompt {value}"
-    elif request.name == "lambda":
-        words = {"schedule": "as scheduled", "none": "no mixture"}.get(str(value), str(value))
-    elif request.name == "question":
-        words = "as configured" if value == "schedule" else str(value)
-    else:
-        words = ""
-    return Change(
-        request.change_id, request.name, words, request.status, request.requested_at, request.applied_step, request.error
-    )
-
-
-def _prompt_words(prompt: Prompt) -> str:
-    return f"{prompt.name}@{prompt.version}: {prompt.text}"
 
 
 def _prompt_in_use(

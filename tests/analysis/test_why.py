@@ -12,6 +12,7 @@ from vlmrb.analysis.why import Curve, Labels, why
 from vlmrb.config import make_config
 from vlmrb.store import Store
 from vlmrb.train import train
+from vlmrb.types import DRAWN_AGES
 
 STEPS = np.arange(1_000, 21_000, 1_000)
 GOOD = Labels(0.97, 600)
@@ -54,6 +55,22 @@ def test_random_labels_a_small_lambda_and_no_discovery_are_told_causes_first() -
     found = why(20_000, curves(share=0.04), Labels(0.52, 600), (), "uniform")
     assert [words.split()[0] for words in found] == ["No", "The", "Labels"]
     assert why(20_000, curves(), GOOD, (7_000,), "uniform")[0].startswith("Fewer than five training episodes")
+
+
+def test_how_old_the_drawn_items_are_is_told_last() -> None:
+    def ages(*shares: float) -> dict[str, Curve]:
+        return curves() | {name: Curve(STEPS, np.full(20, share)) for name, share in zip(DRAWN_AGES, shares, strict=True)}
+
+    labels, new = why(20_000, ages(0.45, 0.25, 0.2, 0.1), GOOD, LEARNT, "uniform")
+    assert labels.startswith("Labels steer replay") and new == (
+        "Replay prefers new items: 45 % of what is drawn is from the newest quarter of the buffer, 10 % from the oldest; "
+        "uniform replay would draw 25 % from each."
+    )
+    assert why(20_000, ages(0.1, 0.2, 0.25, 0.45), GOOD, LEARNT, "uniform")[-1].startswith("Replay prefers old items: 10 %")
+    even = why(20_000, ages(0.26, 0.25, 0.25, 0.24), GOOD, LEARNT, "uniform")[-1]
+    assert even == "Replay prefers no age: 26 % of what is drawn is from the newest quarter of the buffer, 24 % from the oldest."
+    two = {name: Curve(STEPS[:2], np.full(2, 0.25)) for name in DRAWN_AGES}  # two points are no trend
+    assert "quarter" not in " ".join(why(20_000, curves() | two, GOOD, LEARNT, "uniform"))
 
 
 def test_a_run_of_an_earlier_version_is_not_said_to_have_no_labels() -> None:

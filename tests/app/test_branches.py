@@ -6,12 +6,13 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from app.branch_form import HIDDEN, Asked, asked_from, branch_form, changes_of, check_branches, make_branches, points_of
-from app.family import altered, family_of
+from app.family import altered, family_of, relatives_of
 from app.pages.run import facts_of
 from app.pages.runs import read_table
 from app.presses import Launched, Presses
@@ -22,6 +23,7 @@ from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.jobs import delete_run
 from vlmrb.store import runs_folder
 from vlmrb.train import train
+from vlmrb.types import Lineage
 
 AT, TOTAL = 600, 1_000
 
@@ -215,8 +217,8 @@ def test_a_run_shows_its_branches_and_a_branch_its_parent_and_siblings(store: St
     (other,) = branch(store, 1, AT, [{}])
     trunk = family_of(store, 1)
     assert trunk.origin is None
-    assert [row.run_id for row in trunk.branches] == [other, *reversed(ids)]
-    assert set(trunk.colors) == {"per", "uniform"}
+    assert [row.run_id for row in trunk.relatives] == [1, *ids, other]
+    assert {row.method for row in trunk.relatives} == set(trunk.colors) == {"per", "uniform"}
     assert [point.at for point in trunk.points] == ["fifth-success", AT]
     origin = family_of(store, ids[2]).origin
     assert origin is not None
@@ -226,6 +228,28 @@ def test_a_run_shows_its_branches_and_a_branch_its_parent_and_siblings(store: St
     rows = {row.run_id: row for row in read_table(store, {}).rows}
     assert (rows[other].parent_id, rows[other].parent_step, rows[other].parent_moment) == (1, AT, "step")
     assert (rows[1].parent_id, rows[1].parent_step, rows[1].parent_moment) == (None, None, "")
+
+
+def test_relatives_are_ancestors_siblings_and_descendants_and_nobody_else(store: Store) -> None:
+    config = make_config(env="DoorKey-5x5", scorer="oracle").model_dump()
+    places = {3: None, 4: (3, 500), 5: (4, 500), 6: (5, 500), 7: (4, 500), 8: (4, 900), 9: (6, 500)}  # by run: parent and step
+    for run_id, place in places.items():
+        lineage = None if place is None else Lineage(*place, "step", 0)
+        assert store.create_run(config, render_spec={}, success_rule="", lineage=lineage) == run_id
+    # 5 and its sibling 7 branch off 4, as does 8 later on
+    assert [row.run_id for row in family_of(store, 5).relatives] == [3, 4, 5, 6, 7, 9]
+    assert [row.run_id for row in family_of(store, 8).relatives] == [3, 4, 8]
+    assert [row.run_id for row in family_of(store, 3).relatives] == [3, 4, 5, 6, 7, 8, 9]
+    assert [row.run_id for row in family_of(store, 1).relatives] == [1]
+    store.release_run(4, "finished")
+    store.delete_run(4)
+    assert [row.run_id for row in family_of(store, 5).relatives] == [5, 6, 7, 9]
+
+
+def test_runs_that_name_each_other_as_parents_are_relatives_and_end_the_search() -> None:
+    run = SimpleNamespace
+    runs: Any = {1: run(run_id=1, parent_id=2, parent_step=5), 2: run(run_id=2, parent_id=1, parent_step=5)}
+    assert relatives_of(1, runs) == relatives_of(2, runs) == {1, 2}
 
 
 def test_a_branch_outlives_its_parent(store: Store) -> None:

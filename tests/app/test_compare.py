@@ -18,15 +18,17 @@ from app.colors import light_color, method_tokens, style_sheet
 from app.comparing import MAX_POINTS, compare_view, default_runs, steps_of, version_of
 from app.export import csv_of, html_of, interval_words, reaching_words
 from app.figures import comparison_figure
+from app.live_changes import ChangeMark
 from app.media import media_routes
 from app.pages.compare import read_choices
-from app.reasons import explain
+from app.reasons import BranchMark, explain
 from app.studio import Studio
+from tests.store.samples import draws
 from vlmrb.analysis import stats
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.replay.registry import replay_methods
 from vlmrb.store import Store
-from vlmrb.types import SUCCESS, Episode, Lineage
+from vlmrb.types import DRAWN_AGES, SUCCESS, Episode, Lineage
 
 STEPS = (10_000, 20_000, 30_000)
 
@@ -331,7 +333,58 @@ def test_why_runs_differ_is_told_in_words_and_by_what_each_method_drew(store: St
     np.testing.assert_allclose(steered.values, 3.0)  # 2 in one run, 4 in the other
     assert steered.steps.tolist() == list(STEPS)
     assert {curve.label.split()[0]: curve.values[0] for curve in loss.curves} == {"vlm": 0.1, "per": 0.4}
+    assert task.changes == task.branches == ()
     assert explain(store, [per]) == []
+
+
+def test_why_shows_how_old_what_was_drawn_is_and_how_much_of_it_is_progress(store: Store) -> None:
+    vlm, per = add_run(store, "vlm", 0, (0.5,)), add_run(store, "per", 0, (0.1,), scorer=None)
+    for run_id in (vlm, per):
+        writer = store.writer(run_id)
+        for step in STEPS:
+            for name, share in zip(DRAWN_AGES, (0.4, 0.3, 0.2, 0.1), strict=True):
+                writer.add_metric(name, step, share)
+            if run_id == vlm:  # a run without clips has no record of its draws
+                writer.add_draws(draws(step, []))
+        writer.flush()
+    [task] = explain(store, [vlm, per])
+    progress, ages = task.charts
+    assert "progress" in progress.title and [(curve.dashed, curve.run_ids) for curve in progress.curves] == [
+        (False, (vlm,)), (True, (vlm,)),
+    ]  # fmt: skip
+    assert [curve.values[0] for curve in progress.curves] == [0.3, 0.1]  # of 1,000 draws, and of 400 items held
+    assert [(curve.dashed, *curve.run_ids, curve.values[0]) for curve in ages.curves] == [
+        (False, vlm, 0.4), (False, per, 0.4), (True, vlm, 0.1), (True, per, 0.1),
+    ]  # fmt: skip
+
+
+def test_why_marks_live_changes_and_branches_where_they_are_on_the_time_axis(store: Store) -> None:
+    config = {"env": "DoorKey-8x8", "algo": "dqn", "replay": "vlm", "scorer": "oracle", "total_steps": 30_000}
+
+    def add(parent: tuple[int, int] | None = None, seed: int = 0) -> int:
+        lineage = None if parent is None else Lineage(*parent, "step", 0)
+        run_id = store.create_run(config | {"seed": seed}, render_spec={}, success_rule="", lineage=lineage)
+        writer = store.writer(run_id)
+        writer.add_metric("replay/vlm_share", (parent[1] if parent else 0) + 500, 0.5)
+        writer.flush()
+        return run_id
+
+    trunk = add()
+    branches = [add((trunk, 1_000), seed) for seed in (1, 2)]
+    add((branches[0], 1_300), 3)
+    for run_id, name, value, step in (
+        (trunk, "lambda", 0.25, 700), (trunk, "pause", None, 800), (trunk, "lambda", "schedule", None),
+        (branches[0], "lambda", "none", 1_200),
+    ):  # fmt: skip
+        change = store.request_change(run_id, name, value)
+        if step is not None:
+            store.acknowledge_change(change, applied_step=step)
+    [alone] = explain(store, [trunk])
+    assert alone.changes == (ChangeMark(trunk, 700, "lambda", "0.25"),)
+    assert alone.branches == (BranchMark(trunk, 1_000, 2),)
+    [branched] = explain(store, branches)
+    assert branched.changes == (ChangeMark(branches[0], 200, "lambda", "no mixture"),), "since the branch"
+    assert branched.branches == (BranchMark(branches[0], 300, 1),)
 
 
 def test_curves_of_branches_lie_above_each_other_from_where_they_branched_off(store: Store) -> None:
@@ -349,3 +402,8 @@ def test_curves_of_branches_lie_above_each_other_from_where_they_branched_off(st
     assert task.branched
     assert chart.curves[0].steps.tolist() == [1_000, 2_000]
     np.testing.assert_allclose(chart.curves[0].values, 0.3)
+
+
+def test_how_much_of_the_machine_runs_used_is_not_compared(five_seeds: Store) -> None:
+    with pytest.raises(ConfigError, match=r"'system/learner_cpu' says how much of the machine .* choose eval/success_rate"):
+        compare_view(five_seeds, [1, 2], "system/learner_cpu")

@@ -74,13 +74,13 @@ def test_a_run_is_branched_with_three_methods_and_the_branches_lead_back_to_it(
     toast = page.locator(".toast", has_text="Queued as runs 2, 3, 4, 5, 6, 7")
     expect(toast).to_be_visible(timeout=UPDATES_MS)
     expect(dialog).to_have_count(0)
-    expect(page.get_by_role("heading", name="Branches at step 1,000")).to_be_visible(timeout=UPDATES_MS)
-    expect(page.locator(".run-branches tbody tr")).to_have_count(6)
+    expect(page.get_by_text("6 branches at step 1,000")).to_be_visible(timeout=UPDATES_MS)
+    expect(page.locator(".kin-start .kin-run")).to_have_count(6)
     expect(page.get_by_role("link", name="Compare them")).to_have_attribute("href", "./compare?runs=2%2C3%2C4%2C5%2C6%2C7")
     screenshot("run-with-branches")
 
     # a branch says where it comes from
-    page.locator(".run-branches a", has_text="per s0").first.click()
+    page.locator(".kin-start a.kin-name", has_text="per s0").first.click()
     origin = page.locator(".run-origin")
     expect(origin).to_contain_text(
         re.compile("Branch of run 1 at step 1,000, with per instead of uniform, train_freq 16 instead of 4")

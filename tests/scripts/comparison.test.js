@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { comparisonTraces, jitter } from "../../assets/studio/widgets/comparison_traces.js";
+import { marksWords, whyMarks } from "../../assets/studio/widgets/comparison_why.js";
 
 const curve = {
   label: "VLM-RB <b>%{x}",
@@ -54,4 +55,18 @@ test("jitter is deterministic and at most 0.025", () => {
   assert.ok(ids.every((id) => Math.abs(jitter(id)) <= 0.025));
   assert.equal(jitter(7), jitter(7));
   assert.ok(new Set(ids.map(jitter)).size > 500);
+});
+
+test("live changes and starts of branches are marked with their run, and only what is there is explained", () => {
+  const lambda = { run_id: 3, step: 500, name: "lambda", value: "0.25" };
+  const prompt = { run_id: 4, step: 700, name: "prompt", value: "<b>Is it?" };
+  const marks = whyMarks({ changes: [lambda, prompt], branches: [{ run_id: 3, step: 900, branches: 60 }] });
+  assert.deepEqual(marks.changes, [
+    [500, "run 3: λ → 0.25"],
+    [700, "run 4: prompt → &lt;b&gt;Is it?"],
+  ]);
+  assert.deepEqual(marks.starts, [[900, "run 3: 60 branches start"]]);
+  assert.match(marksWords(marks), /live changes \(dotted\) and where branches start \(dash-dotted\)/);
+  assert.doesNotMatch(marksWords({ ...marks, starts: [] }), /branches/);
+  assert.equal(marksWords({ changes: [], starts: [] }), "");
 });

@@ -4,6 +4,7 @@ import { nextSort, sortRows } from "../../assets/studio/widgets/run_columns.js";
 import { curveTraces, lastSteps, verticals } from "../../assets/studio/widgets/run_curves.js";
 import { passing } from "../../assets/studio/widgets/run_filter.js";
 import { groupsBySet, setsFromText, textOfSets } from "../../assets/studio/widgets/run_sets.js";
+import { systemGroups, systemWords } from "../../assets/studio/widgets/run_system.js";
 
 const row = (run_id, values = {}) => ({
   run_id,
@@ -118,4 +119,38 @@ test("marks are separate vertical lines", () => {
   assert.equal(trace.x.length, trace.text.length);
   assert.equal(trace.x.filter((step) => step === null).length, 2);
   assert.deepEqual(verticals("live change", [], {}), []);
+});
+
+test("what a run uses of the machine is grouped by kind, and unknown curves have charts of their own", () => {
+  const names = ["learner_cpu", "learner_memory", "scorer_cpu", "gpu0_memory", "gpu1_use", "gpu0_use", "disk", "_cpu"];
+  const groups = systemGroups([...names.map((name) => `system/${name}`), "train/td_loss", "eval/gpu0_use"]);
+  assert.deepEqual(
+    groups.map((group) => [group.title.split(/[ :]/)[0], ...group.curves.map((curve) => curve.title)]),
+    [
+      ["Processor", "learner", "scoring process"],
+      ["Memory", "learner"],
+      ["GPU", "GPU 1", "GPU 0"],
+      ["GPU", "GPU 0"],
+      ["system/disk", "system/disk"],
+      ["system/_cpu", "system/_cpu"],
+    ],
+  );
+  assert.deepEqual(systemGroups(["train/td_loss"]), []);
+});
+
+test("the newest use of the machine is said in a line", () => {
+  const latest = {
+    "system/learner_cpu": 0.984,
+    "system/learner_memory": 5.12e8,
+    "system/scorer_cpu": 1,
+    "system/scorer_memory": 2e9,
+  };
+  assert.equal(
+    systemWords((name) => latest[name]),
+    "learner 0.98 cores, 512.0 MB · scoring process 1 core, 2.0 GB",
+  );
+  assert.equal(
+    systemWords(() => undefined),
+    "",
+  );
 });

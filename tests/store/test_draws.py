@@ -10,7 +10,7 @@ import pytest
 from tests.store.samples import draws, filled, new_run
 from vlmrb.errors import NotFoundError
 from vlmrb.store import Store
-from vlmrb.types import CLIPS_PER_RUN, ClipSpan
+from vlmrb.types import CLIPS_PER_RUN, ClipSpan, Kinds
 
 
 def test_the_nearest_record_comes_back_as_it_was_given(store: Store) -> None:
@@ -26,6 +26,18 @@ def test_the_nearest_record_comes_back_as_it_was_given(store: Store) -> None:
         assert store.draws_near(run_id, step) == given[at]
     with pytest.raises(NotFoundError, match=f"run {other}"):
         store.draws_near(other, 100)
+
+
+def test_the_share_of_progress_in_draws_comes_by_run_and_step(store: Store) -> None:
+    run_id, other = filled(store, 1), new_run(store)
+    writer = store.writer(run_id)
+    for step, progress in ((200, 500), (100, 250)):
+        writer.add_draws(replace(draws(step, []), of_drawn=Kinds(900, 800, 600, progress)))
+    writer.flush()
+    found = store.drawn_progress([run_id, other, 99])
+    assert list(found) == [run_id]
+    assert [each.tolist() for each in found[run_id]] == [[100, 200], [0.25, 0.5], [0.1, 0.1]]  # of 1,000 draws; 40 of 400 held
+    assert store.drawn_progress([]) == {}
 
 
 def test_a_record_replaces_that_of_the_same_step_and_unknown_numbers_stay_unknown(store: Store) -> None:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vlmrb.types import DRAWN_AGES
+
 SATURATED = 0.9
 """Share of yes from which on labels tell little apart."""
 
@@ -19,6 +21,9 @@ ALIKE = 1.1
 
 SMALL = 0.1
 """Share of a batch below which labels decide too little to change much."""
+
+LEANING = 0.15
+"""How far the mean age of draws, in quarters of the buffer, is from its middle before they lean to one side."""
 
 _ENOUGH = 3  # points of a curve, or clips of each kind, before anything is said about them
 
@@ -42,7 +47,8 @@ def why(step: int, curves: Mapping[str, Curve], labels: Labels, successes: Seque
 
     Args:
         step: how far the run is.
-        curves: its `scoring/yes_rate`, `replay/vlm_share`, `replay/drawn_yes` and `replay/held_yes`, as far as it has them.
+        curves: its `scoring/yes_rate`, `replay/vlm_share`, `replay/drawn_yes`, `replay/held_yes` and DRAWN_AGES, as far as it
+            has them.
         labels: of its newest clips.
         successes: steps of its first and its fifth success in training, as far as there were any; of a branch, its parent's.
         base: the replay method that the labels' choice is mixed with.
@@ -50,7 +56,8 @@ def why(step: int, curves: Mapping[str, Curve], labels: Labels, successes: Seque
     if not labels.clips:
         return [f"No clip has a label yet, so that replay is that of its base, {base}."]
     found = [_discovery(step, successes), _guesses(labels), _saturated(curves, base), _small(curves, base)]
-    return [words for words in found if words] or [_steering(curves, labels)]
+    said = [words for words in found if words] or [_steering(curves, labels)]
+    return [*said, ages] if (ages := _ages(curves)) else said
 
 
 def _discovery(step: int, successes: Sequence[int]) -> str:
@@ -105,11 +112,30 @@ def _steering(curves: Mapping[str, Curve], labels: Labels) -> str:
     return drawn + agree
 
 
+def _ages(curves: Mapping[str, Curve]) -> str:
+    """How old the items are that were drawn over the last quarter of the run; '' if unknown."""
+    parts = [_values(curves, name) for name in DRAWN_AGES]
+    if min(len(part) for part in parts) < _ENOUGH:
+        return ""
+    shares = [_late(part) for part in parts]
+    mean, middle = sum(at * share for at, share in enumerate(shares)), (len(shares) - 1) / 2
+    numbers = f"{100 * shares[0]:.0f} % of what is drawn is from the newest quarter of the buffer, {100 * shares[-1]:.0f} % from"
+    if abs(mean - middle) <= LEANING:
+        return f"Replay prefers no age: {numbers} the oldest."
+    preferred = "new" if mean < middle else "old"
+    return f"Replay prefers {preferred} items: {numbers} the oldest; uniform replay would draw 25 % from each."
+
+
 def _enrichment(curves: Mapping[str, Curve]) -> float | None:
     """Yes share of what is drawn over yes share of what is held, over the last quarter of the run; None if unknown."""
     parts = [_values(curves, name) for name in ("replay/drawn_yes", "replay/held_yes")]
-    drawn, held = (part[-max(1, len(part) // 4) :].mean() if len(part) else 0.0 for part in parts)
-    return float(drawn / held) if drawn > 0 and held > 0 else None
+    drawn, held = (_late(part) if len(part) else 0.0 for part in parts)
+    return drawn / held if drawn > 0 and held > 0 else None
+
+
+def _late(values: NDArray[np.float64]) -> float:
+    """The mean over the last quarter of some values, at least one."""
+    return float(values[-max(1, len(values) // 4) :].mean())
 
 
 def _values(curves: Mapping[str, Curve], name: str) -> NDArray[np.float64]:

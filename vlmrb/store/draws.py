@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
 from sqlalchemy import func, select
 
 from vlmrb.errors import NotFoundError
@@ -42,3 +45,22 @@ class DrawRecords(Database):
                 )
             sample = select(t.drawn_clips).where(s.run_id == run_id, s.step == row.step).order_by(s.rank)
             return draws_of(row, connection.execute(sample))
+
+    def drawn_progress(self, run_ids: Iterable[int]) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """How much of what was drawn is of clips with progress, by run; runs without a record are left out.
+
+        Returns:
+            Steps int64 [N], ascending; the share of the draws, and beside it of the items that the buffer held: float64 [N].
+        """
+        c = t.draws.c
+        query = select(c.run_id, c.step, c.drawn_progress, c.drawn, c.held_progress, c.held)
+        rows: dict[int, list[tuple[int, float, float]]] = {}
+        with self._read() as connection:
+            for run_id, step, of_drawn, drawn, of_held, held in connection.execute(
+                query.where(c.run_id.in_(list(run_ids))).order_by(c.run_id, c.step)
+            ):
+                rows.setdefault(run_id, []).append((step, of_drawn / max(1, drawn), of_held / max(1, held)))
+        return {
+            run_id: (np.array([step for step, *_ in found], np.int64), *np.array([shares for _, *shares in found]).T)
+            for run_id, found in rows.items()
+        }

@@ -39,6 +39,7 @@ from vlmrb.replay import Hindsight, HindsightInWords, ReplayBuffer, make_sampler
 from vlmrb.scoring import resolve_prompt
 from vlmrb.store import Store
 from vlmrb.train import outage
+from vlmrb.train.ages import DrawnAges
 from vlmrb.train.ending import Ending
 from vlmrb.train.finite import check_metrics, check_networks
 from vlmrb.train.keeping import Keeping
@@ -46,6 +47,7 @@ from vlmrb.train.labelling import Labelling
 from vlmrb.train.outage import Outage
 from vlmrb.train.resuming import Learned, Resuming, check_pictures
 from vlmrb.train.signals import Signals
+from vlmrb.train.system import SystemUse
 from vlmrb.train.takeover import TakeOver
 from vlmrb.types import (
     EVALUATION_S,
@@ -153,6 +155,7 @@ class Trainer:
             )
         except MemoryError as error:
             raise ConfigError(f"buffer_size: {config.buffer_size:,} transitions do not fit into memory here ({error})") from error
+        self._ages, self._system = DrawnAges(self._buffer), SystemUse()
         self._recorder = ClipRecorder(
             config.n_envs, config.clip_length, run_id, store.next_clip_number(run_id), stride=config.clip_stride
         )
@@ -352,6 +355,7 @@ class Trainer:
 
     def _count_update(self, batch: Batch, update: AgentUpdate) -> None:
         self._learned.updates += 1
+        self._ages.count(batch.item_ids)
         if self._labelling.draws is not None:
             self._labelling.draws.count(batch, update.feedback)
         if (relabelled := self._buffer.relabelled) is not None:
@@ -509,7 +513,7 @@ class Trainer:
         return time.monotonic() - self._started_at - self._paused_s - self._evaluation_s
 
     def _log(self) -> None:
-        rows = self._metrics.take()
+        rows = self._metrics.take() | self._ages.take()
         (step, seconds), self._logged_at = self._logged_at, (self.step, self._trained_s())
         if self.step > step:
             rows["speed/steps_per_second"] = (self.step - step) / max(self._logged_at[1] - seconds, 1e-9)
@@ -524,6 +528,8 @@ class Trainer:
                 rows["scoring/positive_rate"] = self._counters.positive_rate
             if (ruling := self._labelling.ruling.question) is not None:
                 rows["scoring/question"] = ruling + 1
+        worker = self._labelling.worker
+        rows |= self._system.sample(None if worker is None else worker.pid)
         for name, value in rows.items():
             self._writer.add_metric(name, self.step, value)
 

@@ -21,7 +21,7 @@ from vlmrb.types.clips import (
     HumanLabel,
     TdErrorAndScore,
 )
-from vlmrb.types.draws import MOST_DRAWN, DrawnClip, Draws, Kinds
+from vlmrb.types.draws import DRAWN_AGES, MOST_DRAWN, DrawnClip, Draws, Kinds
 from vlmrb.types.jobs import ACTIVE_JOB, Job, JobKind, JobStatus
 from vlmrb.types.live import (
     EDITS,
@@ -35,7 +35,18 @@ from vlmrb.types.live import (
     SetStatus,
     Unreadable,
 )
-from vlmrb.types.runs import EVALUATION_S, IMPORTED, SUCCESS, Lineage, RunCounters, RunFigures, RunListItem, RunStatus, RunSummary
+from vlmrb.types.runs import (
+    EVALUATION_S,
+    IMPORTED,
+    SUCCESS,
+    SYSTEM,
+    Lineage,
+    RunCounters,
+    RunFigures,
+    RunListItem,
+    RunStatus,
+    RunSummary,
+)
 from vlmrb.types.scoring import (
     MAX_QUESTIONS,
     PLACEHOLDERS,
@@ -58,6 +69,7 @@ from vlmrb.types.trials import Trial, TrialStatus
 __all__ = [
     "ACTIVE_JOB",
     "SUCCESS",
+    "SYSTEM",
     "EVALUATION_S",
     "IMPORTED",
     "ActionSpec",
@@ -74,6 +86,7 @@ __all__ = [
     "ClipSpan",
     "ClipSummary",
     "ClosedBy",
+    "DRAWN_AGES",
     "DrawnClip",
     "Draws",
     "EDITS",

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 MOST_DRAWN = 12
 """Clips of a record that are there because they were drawn most often: those of the ranks up to this."""
 
+DRAWN_AGES = tuple(f"replay/drawn_age_{quarter}" for quarter in (1, 2, 3, 4))
+"""Metrics: the share of each quarter of the buffer in what was drawn, from its newest items to its oldest; together 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kinds:

@@ -15,6 +15,9 @@ SUCCESS = "eval/success_rate"
 IMPORTED = "imported"
 """In the settings of a run that another program trained: where its curves are from. Nothing else is known of it."""
 
+SYSTEM = "system/"
+"""How metrics begin that say how much of the machine a run used. They say nothing about what it learned."""
+
 EVALUATION_S = "speed/evaluation_s"
 """The metric that holds how long each evaluation took, in seconds."""
 

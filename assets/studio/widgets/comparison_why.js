@@ -1,6 +1,8 @@
 // Why the compared runs differ: sentences run by run, and curves of what was drawn, on one time axis.
 import { Chart, methodColor } from "../chart.js";
-import { fill, h, page, problem } from "../studio.js";
+import { fill, h, page, problem, token } from "../studio.js";
+import { startWords } from "./branch_words.js";
+import { changeLabel, verticals } from "./run_curves.js";
 
 /** A panel that fills itself; hidden while there is nothing to say. */
 export function whyPanel(call, runs, plotly) {
@@ -22,7 +24,26 @@ export function whyPanel(call, runs, plotly) {
   return node;
 }
 
-function explanation({ title, branched, runs, charts }, several, plotly) {
+/** What the charts' marks say: { changes, starts }, each a list of [step, label]. */
+export function whyMarks({ changes, branches }) {
+  return {
+    changes: changes.map((change) => [change.step, `run ${change.run_id}: ${changeLabel(change)}`]),
+    starts: branches.map((start) => [start.step, `run ${start.run_id}: ${startWords(start.branches)}`]),
+  };
+}
+
+/** What the lines that mark something mean, as far as there are any; '' without. */
+export function marksWords({ changes, starts }) {
+  const said = [
+    changes.length ? `${changes.length === 1 ? "a live change" : "live changes"} (dotted)` : "",
+    starts.length ? "where branches start (dash-dotted)" : "",
+  ].filter(Boolean);
+  return said.length ? ` Vertical lines mark ${said.join(" and ")}; point at one to see what it is.` : "";
+}
+
+function explanation(task, several, plotly) {
+  const { title, branched, runs, charts } = task;
+  const marks = whyMarks(task);
   const last = Math.max(0, ...charts.flatMap((chart) => chart.curves.map((curve) => curve.steps.at(-1))));
   return h(
     "div.compare-why-task",
@@ -45,18 +66,18 @@ function explanation({ title, branched, runs, charts }, several, plotly) {
     h(
       "div.compare-why-charts",
       {},
-      charts.map((chart) => drawChart(chart, { last, branched, plotly })),
+      charts.map((chart) => drawChart(chart, { last, branched, marks, plotly })),
     ),
-    h("p.muted.chart-words", {}, "Means over a method's runs. Click a point to see the clips around it."),
+    h("p.muted.chart-words", {}, `Means over a method's runs. Click a point to see the clips around it.${marksWords(marks)}`),
   );
 }
 
-function drawChart({ title, share, curves }, { last, branched, plotly }) {
+function drawChart({ title, share, curves }, { last, branched, marks, plotly }) {
   const node = h("div");
   const chart = new Chart(node, plotly, {
     label: title,
     onclick: ({ data, x, pointIndex }) => {
-      if (branched) return;
+      if (branched || data.meta === "mark") return;
       const before = pointIndex ? data.x[pointIndex - 1] : 0;
       location.href = page("clips", {
         runs: data.meta.join(","),
@@ -66,8 +87,8 @@ function drawChart({ title, share, curves }, { last, branched, plotly }) {
     },
   });
   chart.draw(
-    () =>
-      curves.map((curve) => ({
+    () => [
+      ...curves.map((curve) => ({
         type: "scatter",
         mode: "lines+markers",
         name: curve.label,
@@ -80,11 +101,15 @@ function drawChart({ title, share, curves }, { last, branched, plotly }) {
         marker: { size: curve.dashed ? 1 : 4, color: methodColor(curve.token) },
         hovertemplate: `%{y${share ? ":.0%" : ":.3g"}} at %{x:,}<extra></extra>`,
       })),
+      ...verticals("branches", marks.starts, { color: token("info"), width: 1.5, dash: "dashdot" }),
+      ...verticals("live change", marks.changes, { color: token("warn"), width: 1.5, dash: "dot" }),
+    ],
     {
       height: 220,
       showlegend: false,
       margin: { l: 48, r: 12, t: 6, b: 40 },
       xaxis: { title: { text: branched ? "steps since the branch" : "steps" }, range: [0, last] },
+      yaxis3: { overlaying: "y", range: [0, 1], fixedrange: true, visible: false },
       yaxis: { rangemode: "tozero", ...(share ? { tickformat: ".0%", range: [-0.02, 1.04] } : {}) },
     },
   );

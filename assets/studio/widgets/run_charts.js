@@ -3,6 +3,7 @@ import { Chart } from "../chart.js";
 import { smoothingWeight } from "../smoothing.js";
 import { count, h, number, query, setQuery, token } from "../studio.js";
 import { changeLabel, curveTraces, GROUPS, verticals } from "./run_curves.js";
+import { SYSTEM } from "./run_system.js";
 
 const SMOOTHING = 0.6;
 const FEW_POINTS = 40; // a shorter curve is smoothed only once somebody has set the slider
@@ -21,8 +22,8 @@ export class RunCharts {
     this.data = new Map();
     /** @type {any[]} */
     this.changes = [];
-    /** @type {{ successes: any[], start: any[] }} */
-    this.moments = { successes: [], start: [] };
+    /** @type {{ successes: any[], start: any[], branches: any[] }} */
+    this.moments = { successes: [], start: [], branches: [] };
     /** @type {any[]} */
     this.groups = [];
     this.chosen = Boolean(query().smooth);
@@ -89,7 +90,7 @@ export class RunCharts {
     );
   }
 
-  /** Mark successes and, in a branch, its start, where its curves begin. */
+  /** Mark successes, where branches start and, in a branch, its own start, where its curves begin. */
   mark(moments) {
     if (JSON.stringify(moments) === JSON.stringify(this.moments)) return;
     this.moments = moments;
@@ -99,7 +100,7 @@ export class RunCharts {
   makeGroups() {
     const known = new Set(GROUPS.flatMap((group) => group.curves.map((curve) => curve.name)));
     const others = [...this.data.keys()]
-      .filter((name) => !known.has(name))
+      .filter((name) => !known.has(name) && !name.startsWith(SYSTEM))
       .map((name) => ({ key: name, title: name, curves: [{ name, title: name }] }));
     const wanted = [...GROUPS, ...others].filter((group) => group.curves.some((curve) => this.data.has(curve.name)));
     for (const group of wanted) {
@@ -184,7 +185,7 @@ export class RunCharts {
     return curveTraces(group, curve, data, { weight, color });
   }
 
-  /** Marks of the end of scripted play, once reached, of successes or the start of a branch, and of live changes. */
+  /** Marks of the end of scripted play, once reached, of successes, starts of branches, and live changes. */
   marks() {
     const newest = Math.max(...[...this.data.values()].map((curve) => curve.steps.at(-1) ?? 0));
     const ends = this.playSteps > 0 && newest >= this.playSteps ? [[this.playSteps, "end of scripted play"]] : [];
@@ -192,6 +193,7 @@ export class RunCharts {
     return [
       ...verticals("end of play", ends, { color: token("info"), width: 1.5, dash: "dash" }),
       ...verticals("start of the branch", this.moments.start, { color: token("info"), width: 1.5, dash: "dash" }),
+      ...verticals("branches", this.moments.branches, { color: token("info"), width: 1.5, dash: "dot" }),
       ...verticals("first and fifth success", this.moments.successes, { color: token("good"), width: 1.5, dash: "dashdot" }),
       ...verticals("live change", changes, { color: token("warn"), width: 1.5, dash: "dot" }),
     ];

@@ -59,6 +59,18 @@ export const GROUPS = [
     ],
   },
   {
+    key: "ages",
+    title: "Fraction of what is drawn, by quarter of the buffer",
+    range: [-0.03, 1.05],
+    format: ".0%",
+    curves: [
+      { name: "replay/drawn_age_1", title: "newest quarter" },
+      { name: "replay/drawn_age_2", title: "second", color: "info" },
+      { name: "replay/drawn_age_3", title: "third", color: "info", dash: "dot" },
+      { name: "replay/drawn_age_4", title: "oldest", color: "muted" },
+    ],
+  },
+  {
     key: "question",
     title: "Which question of the set rules",
     band: true,

@@ -1,7 +1,7 @@
-// A run's parent, its checkpoints to branch off at, and its branches.
+// A run's relatives as a tree, and its checkpoints to branch off at.
 import { badge, button, count, empty, fileSize, fill, h, page, percent, problem } from "../studio.js";
-import { alteredWords, byStart, pointWords, whereWords } from "./branch_words.js";
-import { methodLabel, progressWords } from "./run_columns.js";
+import { alteredWords, methodCounts, pointWords, treeOf, whereWords } from "./branch_words.js";
+import { methodLabel, progressWords, share } from "./run_columns.js";
 
 const NO_POINTS =
   "This run has no checkpoint to branch off at. Runs keep them with the setting keep_checkpoints, " +
@@ -36,40 +36,98 @@ export function originLine(run, origin) {
   );
 }
 
-/** The panel of checkpoints and branches. `onbranch(at)`: branch off there. */
+/** The panel of a run's relatives and checkpoints. `onbranch(at)`: branch off there. */
 export class FamilyPanel {
-  constructor(onbranch) {
+  constructor(run, onbranch) {
+    this.run = run;
     this.onbranch = onbranch;
+    this.unfolded = new Set(); // keys of the starts whose many branches are shown
     this.words = h("span.muted");
     this.points = h("div");
-    this.branches = h("div");
+    this.tree = h("div.kin-tree");
     this.node = h(
       "details.panel.run-family",
       {},
       h("summary", {}, h("h2", {}, "Branches and checkpoints "), this.words),
-      h("div.run-family-parts", {}, this.branches, this.points),
+      h("div.run-family-parts", {}, this.tree, this.points),
     );
   }
 
-  draw({ points, trouble, branches, colors }) {
+  draw({ points, trouble, relatives, colors }) {
+    const branches = relatives.filter((row) => row.parent_id === this.run);
     const size = points.reduce((sum, point) => sum + point.size, 0);
     const checkpoints = `${count(points.length)} ${points.length === 1 ? "checkpoint" : "checkpoints"}`;
     this.words.textContent = [
       branches.length ? `${count(branches.length)} ${branches.length === 1 ? "branch" : "branches"}` : "no branches",
       points.length ? `${checkpoints}, ${fileSize(size)}` : "no checkpoint to branch off at",
     ].join(" · ");
-    if (branches.length && !this.shown) this.node.open = true;
+    if (relatives.length > 1 && !this.shown) this.node.open = true;
     this.shown = true;
     fill(
       this.points,
       h("h3", {}, "Checkpoints"),
       trouble ? problem(trouble) : points.length ? this.pointTable(points) : h("p.muted", {}, NO_POINTS),
     );
+    const own = relatives.find((row) => row.run_id === this.run);
     fill(
-      this.branches,
-      branches.length
-        ? byStart(branches).map((group) => branchTable(group, colors))
+      this.tree,
+      relatives.length > 1 || own?.parent_id
+        ? [treeHead(), h("ul.kin", {}, this.kin(treeOf(this.run, relatives), colors))]
         : h("p.muted", {}, "No branches yet. A branch continues this run from a checkpoint with other settings."),
+    );
+  }
+
+  /** A run with what branches off it, as an item of a list. */
+  kin({ row, run_id: id, starts }, colors) {
+    return h(
+      "li",
+      {},
+      row
+        ? h(
+            `div.kin-run${id === this.run ? ".current" : ""}`,
+            { "aria-current": id === this.run ? "true" : null },
+            h("a.kin-name", { href: page("run", { run: id }), title: row.name }, `${id} · ${row.name}`),
+            h("span.kin-method", { title: row.method }, methodLabel(row.method, colors[row.method])),
+            h("span.kin-state", { title: progressWords(row) }, badge(row.state), share(row) < 1 ? percent(share(row)) : null),
+            h("span.num.kin-success", { title: `best ${percent(row.best_success)}` }, percent(row.latest_success)),
+          )
+        : h("div.kin-run.muted", {}, `run ${id} (deleted)`),
+      starts.map((start) => this.start(start, colors)),
+    );
+  }
+
+  /** The branches from one step; of many, only those on the way to the run, with the others folded up. */
+  start({ key, step, moment, ids, shown, folded }, colors) {
+    const many = ids.length > 1;
+    return h(
+      "div.kin-start",
+      {},
+      h(
+        "p",
+        {},
+        `${many ? `${count(ids.length)} branches` : "Branch"} at ${whereWords(moment, step)}`,
+        many ? h("a", { href: page("compare", { runs: [...ids].sort((a, b) => a - b).join(",") }) }, "Compare them") : null,
+      ),
+      h(
+        "ul.kin",
+        {},
+        shown.map((tree) => this.kin(tree, colors)),
+      ),
+      folded.length
+        ? h(
+            "details.kin-folded",
+            {
+              open: this.unfolded.has(key),
+              ontoggle: ({ target }) => this.unfolded[target.open ? "add" : "delete"](key),
+            },
+            h("summary", {}, shown.length ? `${count(folded.length)} more: ` : "", methodCounts(folded.map((tree) => tree.row))),
+            h(
+              "ul.kin",
+              {},
+              folded.map((tree) => this.kin(tree, colors)),
+            ),
+          )
+        : null,
     );
   }
 
@@ -115,50 +173,12 @@ export class FamilyPanel {
   }
 }
 
-function branchTable({ step, moment, rows }, colors) {
-  const ids = rows.map((row) => row.run_id).sort((a, b) => a - b);
+function treeHead() {
+  const names = ["name", "method", "state", "success"];
   return h(
-    "section",
+    "div.kin-run.kin-head",
     {},
-    h(
-      "div.panel-head",
-      {},
-      h("h3", {}, `Branches at ${whereWords(moment, step)}`),
-      h("a", { href: page("compare", { runs: ids.join(",") }) }, rows.length > 1 ? "Compare them" : "Compare"),
-    ),
-    h(
-      "div.table-wrap",
-      {},
-      h(
-        "table.table.run-branches",
-        {},
-        h(
-          "thead",
-          {},
-          h(
-            "tr",
-            {},
-            ["Run", "State", "Method", "Progress", "Best", "Latest"].map((words) => h("th", { scope: "col" }, words)),
-          ),
-        ),
-        h(
-          "tbody",
-          {},
-          rows.map((row) =>
-            h(
-              "tr",
-              {},
-              h("td", {}, h("a", { href: page("run", { run: row.run_id }), title: row.name }, `${row.run_id} · ${row.name}`)),
-              h("td", {}, badge(row.state)),
-              h("td", {}, methodLabel(row.method, colors[row.method])),
-              h("td.num", {}, progressWords(row)),
-              h("td.num", {}, percent(row.best_success)),
-              h("td.num", {}, percent(row.latest_success)),
-            ),
-          ),
-        ),
-      ),
-    ),
+    ["Run", "Method", "State", "Latest success"].map((words, at) => h(`span.kin-${names[at]}`, {}, words)),
   );
 }
 

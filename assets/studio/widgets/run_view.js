@@ -27,6 +27,7 @@ import { lastSteps } from "./run_curves.js";
 import { LogView, settingsView } from "./run_details.js";
 import { DrawsPanel } from "./run_draws.js";
 import { FamilyPanel, originLine } from "./run_family.js";
+import { SystemPanel } from "./run_system.js";
 
 const SECONDS = 2;
 const FAMILY_SECONDS = 10;
@@ -72,8 +73,9 @@ class RunView {
     this.words = h("div");
     const clips = facts.keeps_clips ? (step) => location.assign(this.clipsAround(step)) : null;
     this.charts = new RunCharts(plotly, facts.color, facts.play_steps, clips);
+    this.system = new SystemPanel(plotly, facts.color, () => this.charts.smoothing);
     this.controls = new LiveControls(call, run, facts, () => this.refresh());
-    this.family = new FamilyPanel((at) => this.branch(at));
+    this.family = new FamilyPanel(Number(run), (at) => this.branch(at));
     this.reasons = h("section.panel.run-why", { hidden: true, "aria-label": "Why" });
     this.draws = new DrawsPanel(call, run);
     this.log = new LogView(call, run);
@@ -94,6 +96,7 @@ class RunView {
       this.family.node,
       this.reasons,
       this.charts.node,
+      this.system.node,
       this.draws.node,
       this.log.node,
       settingsView(facts),
@@ -111,6 +114,7 @@ class RunView {
     fill(this.trouble);
     this.seen = { step: look.row.step, pid: look.pid };
     this.charts.take(look);
+    this.system.take(this.charts.data);
     this.drawHead(look.row);
     this.controls.update(look, this.charts.data.get("replay/vlm_weight")?.values.at(-1));
     if (!this.started) this.start(look);
@@ -123,7 +127,7 @@ class RunView {
     this.relatives = found;
     this.once("family", found, () => this.family.draw(found));
     this.once("origin", found.origin, () => fill(this.origin, originLine(this.run, found.origin)));
-    this.charts.mark(momentsOf(found));
+    this.charts.mark(momentsOf(Number(this.run), found));
     if (this.row) this.drawHead(this.row);
   }
 
