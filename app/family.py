@@ -119,7 +119,7 @@ def relatives_of(run_id: int, runs: Mapping[int, RunSummary]) -> set[int]:
     run = runs[run_id]
     found |= {each for each in children.get(run.parent_id or 0, ()) if runs[each].parent_step == run.parent_step}
     ancestor = run.parent_id
-    while ancestor in runs and ancestor not in found:
+    while ancestor is not None and ancestor in runs and ancestor not in found:
         found.add(ancestor)
         ancestor = runs[ancestor].parent_id
     return found

@@ -163,7 +163,7 @@ def _charts(store: Store, runs: Sequence[RunSummary], tokens: Mapping[str, str])
         ReasonChart("Share of each batch that labels choose", True, tuple(curves(partial(one, _SHARE)))),
         ReasonChart("Share of batches from clips with progress; dashed: of the buffer", True,
                     (*curves(partial(of_progress, 1)), *curves(partial(of_progress, 2), dashed=True))),
-        ReasonChart("Share of batches from the newest quarter of the buffer; dashed: from the oldest", True,
+        ReasonChart("Share of batches: newest quarter of the buffer; dashed: oldest", True,
                     (*curves(partial(one, DRAWN_AGES[0])), *curves(partial(one, DRAWN_AGES[-1]), dashed=True))),
         ReasonChart("TD loss of what is drawn", False, tuple(curves(partial(one, _LOSS)))),
     )  # fmt: skip

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from app.checks import a_choice, a_text, ids
+from app.checks import MAX_ID, a_choice, a_count, a_text, ids
+from app.clips_at import ClipsAt, clips_at
 from app.colors import method_tokens
 from app.comparing import MAX_RUNS, STATISTICS, CompareView, compare_view, default_runs, version_of
 from app.reasons import Explanation, explain
@@ -69,11 +70,16 @@ def build(studio: Studio) -> None:
         """TD error against score for clips of these runs."""
         return store.td_errors_and_scores(ids(request, "runs"), SCATTER_POINTS)
 
+    def clips(request: dict[str, Any]) -> ClipsAt:
+        """The clips of these runs nearest to `step`, by default to the last."""
+        step = None if request.get("step") is None else a_count(request, "step", MAX_ID, 0)
+        return clips_at(store, ids(request, "runs"), step)
+
     def version(request: dict[str, Any]) -> str:
         """Changes when one of the runs has new results."""
         return version_of(store.runs(run_ids=ids(request, "runs")))
 
-    widget("comparison", choices, comparison, metrics, reasons, scatter, version, max_runs=MAX_RUNS, success=SUCCESS)
+    widget("comparison", choices, comparison, metrics, reasons, clips, scatter, version, max_runs=MAX_RUNS, success=SUCCESS)
 
 
 def read_choices(store: Store) -> Choices:

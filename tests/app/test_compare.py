@@ -14,6 +14,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from app.clips_at import MAX_ROWS, ClipsAt, clips_at
 from app.colors import light_color, method_tokens, style_sheet
 from app.comparing import MAX_POINTS, compare_view, default_runs, steps_of, version_of
 from app.export import csv_of, html_of, interval_words, reaching_words
@@ -23,7 +24,7 @@ from app.media import media_routes
 from app.pages.compare import read_choices
 from app.reasons import BranchMark, explain
 from app.studio import Studio
-from tests.store.samples import draws
+from tests.store.samples import clip, draws
 from vlmrb.analysis import stats
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.replay.registry import replay_methods
@@ -407,3 +408,37 @@ def test_curves_of_branches_lie_above_each_other_from_where_they_branched_off(st
 def test_how_much_of_the_machine_runs_used_is_not_compared(five_seeds: Store) -> None:
     with pytest.raises(ConfigError, match=r"'system/learner_cpu' says how much of the machine .* choose eval/success_rate"):
         compare_view(five_seeds, [1, 2], "system/learner_cpu")
+
+
+def test_clips_of_runs_are_shown_at_the_same_step_by_method_and_run(store: Store) -> None:
+    def add(replay: str, steps: int, parent_step: int | None = None, **settings: object) -> int:
+        lineage = None if parent_step is None else Lineage(1, parent_step, "step", 0)
+        config = {"env": "DoorKey-8x8", "replay": replay, "scorer": "oracle", "total_steps": 9_000, **settings}
+        run_id = store.create_run(config, render_spec={}, success_rule="", lineage=lineage)
+        writer = store.writer(run_id)
+        for number, start in enumerate(range(parent_step or 0, (parent_step or 0) + steps, 100)):
+            writer.add_clip(clip(run_id, number, start=start, stride=1))
+        writer.flush()
+        store.heartbeat(run_id, (parent_step or 0) + steps)
+        return run_id
+
+    long, short, branch = add("vlm", 4_000), add("per", 1_000), add("vlm", 2_000, 500)
+    bare = add("uniform", 0, keep_clips=False)
+    last = clips_at(store, [long, short, branch, bare, 99], None)
+    assert (last.step, last.last, last.left_out) == (4_000, 4_000, 0)
+    assert [row.run_id for row in last.rows] == [short, bare, long, branch]  # by method, and runs that are gone are left out
+    found = clips_at(store, [long, short, branch, bare], 1_500)
+    rows = {row.run_id: row for row in found.rows}
+    assert [card.start_step for card in rows[long].cards] == [1_300, 1_400, 1_500, 1_600, 1_700]
+    assert [card.start_step for card in rows[branch].cards] == [1_800, 1_900, 2_000, 2_100, 2_200], "since the branch"
+    assert (rows[short].ended, rows[short].cards[-1].start_step, rows[long].ended) == (1_000, 900, None)
+    assert rows[bare].cards == [] and rows[bare].why_none == "This run keeps no clips."
+    assert clips_at(store, [long], 10**9).step == 4_000
+    assert clips_at(store, [99], 5) == ClipsAt(0, 0, [], 0)
+
+
+def test_of_very_many_runs_the_clips_of_some_are_shown_and_the_others_counted(store: Store) -> None:
+    ids = [add_run(store, "vlm", seed, (0.5,)) for seed in range(MAX_ROWS + 2)]
+    found = clips_at(store, ids, 0)
+    assert (len(found.rows), found.left_out) == (MAX_ROWS, 2)
+    assert found.rows[0].why_none == "This run has no clips yet."

@@ -227,6 +227,23 @@ def test_methods_are_compared_exported_and_clicked_through_to_their_clips(
     expect(page).to_have_url(re.compile("max_step="))
 
 
+def test_one_slider_moves_through_the_clips_of_all_compared_runs_and_the_address_keeps_the_step(
+    page: Page, store_copy: Path, start_studio: Start
+) -> None:
+    page.goto(f"{start_studio(store_copy).url}compare?runs=1,2,3&at=0")
+    rows, slider = page.locator(".compare-clips-row"), page.get_by_role("slider", name="Step")
+    expect(rows).to_have_count(3, timeout=LONG_MS)
+    first = rows.first.locator(".clip-where").first
+    expect(first).to_contain_text("step 0")
+    slider.press("End")
+    expect(page).to_have_url(re.compile("at=last"))
+    expect(first).not_to_contain_text(re.compile("step 0$"))
+    slider.press("ArrowLeft")
+    expect(page).to_have_url(re.compile(r"at=\d+"))
+    page.get_by_text("Clips step by step").click()
+    expect(page).not_to_have_url(re.compile("at="))
+
+
 def test_an_empty_store_says_what_to_do_on_every_page(
     page: Page, tmp_path: Path, start_studio: Start, screenshot: Callable[[str], None]
 ) -> None:

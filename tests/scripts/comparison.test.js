@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { rowWords, stepAt, stopOf } from "../../assets/studio/widgets/comparison_clips.js";
 import { comparisonTraces, jitter } from "../../assets/studio/widgets/comparison_traces.js";
 import { marksWords, whyMarks } from "../../assets/studio/widgets/comparison_why.js";
 
@@ -69,4 +70,18 @@ test("live changes and starts of branches are marked with their run, and only wh
   assert.match(marksWords(marks), /live changes \(dotted\) and where branches start \(dash-dotted\)/);
   assert.doesNotMatch(marksWords({ ...marks, starts: [] }), /branches/);
   assert.equal(marksWords({ changes: [], starts: [] }), "");
+});
+
+test("the slider's stops cover all steps, the last one is the last step, and a step finds its stop", () => {
+  assert.equal(stepAt(0, 30_001), 0);
+  assert.equal(stepAt(200, 30_001), 30_001);
+  assert.equal(stopOf(stepAt(137, 30_001), 30_001), 137);
+  assert.equal(stopOf(90_000, 30_000), 200);
+  assert.equal(stopOf(0, 0), 200);
+  assert.equal(stepAt(3, 100), 2); // a whole number
+});
+
+test("a run's clips say where its steps begin and when it is not that far", () => {
+  assert.equal(rowWords({ seed: 2, start: 0, ended: null }), "seed 2");
+  assert.equal(rowWords({ seed: 2, start: 15_000, ended: 1200 }), "seed 2, branch from step 15,000, only 1,200 steps so far");
 });

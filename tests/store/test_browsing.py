@@ -77,6 +77,17 @@ def test_pages_together_contain_each_clip_once(store: Store, order: str) -> None
     assert sorted(found.number for page in pages for found in page) == list(range(11))
 
 
+def test_the_clips_nearest_to_a_step_come_in_the_order_of_their_steps(store: Store) -> None:
+    run_id, other = filled(store, 10), filled(store, 10)  # a clip begins every 32 steps
+    starts = [clip.start_step for clip in store.clips_near(run_id, 100, 3)]
+    assert starts == [64, 96, 128]
+    assert {clip.run_id for clip in store.clips_near(other, 100, 99)} == {other} and len(store.clips_near(other, 100, 99)) == 10
+    assert [clip.start_step for clip in store.clips_near(run_id, 10**9, 2)] == [256, 288]
+    store.rollback_run(run_id, 200)  # later clips are superseded
+    assert max(clip.start_step for clip in store.clips_near(run_id, 10**9, 2)) < 200
+    assert store.clips_near(99, 0, 5) == store.clips_near(run_id, 0, 0) == []
+
+
 def test_events_are_found_by_name_and_by_object_and_listed_for_a_menu(store: Store) -> None:
     run_id, other = filled(store, 4), new_run(store)
     assert numbers(store, event="picked_up key") == numbers(store, event="success") == [1, 3]

@@ -11,7 +11,7 @@ from vlmrb.errors import ConfigError
 from vlmrb.store import tables as t
 from vlmrb.store.clip_query import conditions, count, of_runs, page
 from vlmrb.store.database import Database
-from vlmrb.store.records import names_of
+from vlmrb.store.records import clip_summary, names_of, summaries
 from vlmrb.types import ClipFilter, ClipOrder, ClipReplay, ClipSummary, Prompt, TdErrorAndScore
 
 
@@ -28,6 +28,15 @@ class Browsing(Database):
         """
         with self._read() as connection:
             return page(connection, conditions(wanted), order, max(limit, 0), max(offset, 0))
+
+    def clips_near(self, run_id: int, step: int, limit: int) -> list[ClipSummary]:
+        """The clips of a run that begin nearest to a step, in the order of their steps; superseded ones are left out."""
+        c = t.clips.c
+        nearest = select(c.clip_id).where(*conditions(ClipFilter(run_ids=(run_id,))))
+        nearest = nearest.order_by(func.abs(c.start_step - step), c.clip_id).limit(max(limit, 0))
+        with self._read() as connection:
+            query = summaries().where(c.clip_id.in_(nearest)).order_by(c.start_step, c.clip_id)
+            return [clip_summary(row) for row in connection.execute(query)]
 
     def count_clips_found(self, wanted: ClipFilter) -> int:
         """Number of matching clips. Raises like `find_clips`."""

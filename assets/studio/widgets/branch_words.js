@@ -15,10 +15,13 @@ export function pointWords(point) {
   return MOMENTS[point.moment] ?? (point.kept ? "kept at intervals" : "for resuming");
 }
 
+function short(text) {
+  return text.length > LONGEST ? `${text.slice(0, LONGEST - 1)}…` : text;
+}
+
 /** How a branch differs from its parent: "with per instead of uniform". `altered`: settings with both values. */
 export function alteredWords(altered) {
   if (!altered.length) return "with the same settings";
-  const short = (text) => (text.length > LONGEST ? `${text.slice(0, LONGEST - 1)}…` : text);
   const said = altered
     .slice(0, MOST_ALTERED)
     .map(({ name, value, before }) => `${name ? `${name} ` : ""}${short(value)} instead of ${short(before)}`);
@@ -95,5 +98,5 @@ export function methodCounts(rows) {
   const counts = new Map();
   for (const { method } of rows) counts.set(method, (counts.get(method) ?? 0) + 1);
   const ordered = [...counts].sort((a, b) => b[1] - a[1]);
-  return ordered.map(([method, n]) => `${method} ${count(n)}`).join(", ");
+  return ordered.map(([method, n]) => `${short(method)} ${count(n)}`).join(", ");
 }

@@ -20,6 +20,7 @@ import {
   short,
   token,
 } from "../studio.js";
+import { StepClips } from "./comparison_clips.js";
 import { comparisonTraces, jitter } from "./comparison_traces.js";
 import { whyPanel } from "./comparison_why.js";
 import { contrast, interval, pairs, reaching, restricted } from "./comparison_words.js";
@@ -43,6 +44,7 @@ class Comparison {
     this.charts = [];
     /** @type {{ version: string, node: any } | null} */
     this.why = null;
+    this.clips = new StepClips(call);
     this.trouble = h("div");
     this.addressTrouble = h("div");
     this.notice = h("div", { "aria-live": "polite" });
@@ -61,6 +63,7 @@ class Comparison {
     this.load = debounce(() => this.read(), 120);
     addEventListener("popstate", () => {
       this.fromAddress();
+      this.clips.fromAddress();
       this.load();
     });
   }
@@ -342,6 +345,7 @@ class Comparison {
         ? view.panels.map((panel) => this.drawPanel(panel))
         : empty("No evaluations yet", "These runs have no values of this metric so far."),
       this.whyPanel(),
+      this.clips.node,
       view.notes.length
         ? h(
             "details.panel.notes",
@@ -357,6 +361,7 @@ class Comparison {
       this.scatter,
     );
     this.drawCharts();
+    this.clips.take(view.run_ids);
   }
 
   /** Another metric or statistic changes nothing about it, so that it stays. */
