@@ -14,9 +14,18 @@ from vlmrb.errors import ConfigError, NotFoundError, shown
 from vlmrb.playback import THUMBNAIL_FRAMES
 from vlmrb.prompt_library import prompt_presets
 from vlmrb.store import Store
-from vlmrb.types import CLIPS_PER_RUN, ClipSummary, Prompt, Trial, TrialStatus
+from vlmrb.truths import truths_for
+from vlmrb.types import CLIPS_PER_RUN, ClipScore, ClipSummary, Prompt, Trial, TrialStatus
 
 MAX_ENTRIES_TEXT = 400
+
+
+@dataclass(frozen=True, slots=True)
+class BenchQuestion:
+    """A question of a set, which may compete alone, and the truth that fits it."""
+
+    text: str
+    truth: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,7 @@ class BenchTrial:
         truth: what fits its prompt.
         seconds: mean time per clip; None while it has no answers.
         answered: whether it has answers, so that the clips hold its P(yes).
+        questions: of a set, each with what fits it; empty for a single question.
     """
 
     trial_id: int
@@ -43,6 +53,7 @@ class BenchTrial:
     total: int
     seconds: float | None
     answered: bool
+    questions: tuple[BenchQuestion, ...]
     error: str
 
 
@@ -53,6 +64,7 @@ class BenchClip:
     Attributes:
         truths: what its events show (`vlmrb.truths`).
         probabilities: P(yes) of each trial; None for unknown.
+        answers: of each trial of a set, P(yes) of its questions; empty for a single question.
     """
 
     clip_id: int
@@ -63,6 +75,7 @@ class BenchClip:
     events: tuple[str, ...]
     truths: tuple[str, ...]
     probabilities: tuple[float | None, ...]
+    answers: tuple[tuple[float | None, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +127,13 @@ def bench_view(store: Store, trial_ids: Sequence[int], seen: int = 0) -> BenchVi
     found = jobs.same_clips(store, trial_ids)
     runs = found.trials[0].run_ids
     editions = {run.run_id: f"{run.created_at:.6f}" for run in store.runs(run_ids=runs)}
-    answers = [[score.probability for score in own] or [None] * len(found.clips) for own in found.scores]
+    scores = [own or [None] * len(found.clips) for own in found.scores]
     return BenchView(
         trials=[_trial(store, found, at) for at in range(len(found.trials))],
         runs=runs,
         truths=found.truths,
         ready=len(found.clips),
-        clips=[_clip(*each, editions) for each in zip(found.clips, found.shown, zip(*answers, strict=True), strict=True)]
+        clips=[_clip(*each, editions) for each in zip(found.clips, found.shown, zip(*scores, strict=True), strict=True)]
         if len(found.clips) > seen
         else [],
     )
@@ -143,8 +156,17 @@ def _trial(store: Store, found: jobs.SameClips, at: int) -> BenchTrial:
         total=len(trial.clip_ids),
         seconds=found.seconds(at),
         answered=bool(found.scores[at]),
+        questions=_questions(found, at),
         error=error,
     )
+
+
+def _questions(found: jobs.SameClips, at: int) -> tuple[BenchQuestion, ...]:
+    prompt = found.prompts[at]
+    asked = () if prompt is None else prompt.questions
+    if len(asked) < 2:
+        return ()
+    return tuple(BenchQuestion(*each) for each in zip(asked, truths_for(asked, found.truths), strict=True))
 
 
 def standing(store: Store, trial: Trial, unknown: str) -> tuple[bool, str]:
@@ -153,9 +175,7 @@ def standing(store: Store, trial: Trial, unknown: str) -> tuple[bool, str]:
     return job is not None and job.status in ("queued", "starting"), trial.error or (job.error if job else "") or unknown
 
 
-def _clip(
-    clip: ClipSummary, truths: frozenset[str], probabilities: tuple[float | None, ...], editions: dict[int, str]
-) -> BenchClip:
+def _clip(clip: ClipSummary, truths: frozenset[str], scores: tuple[ClipScore | None, ...], editions: dict[int, str]) -> BenchClip:
     return BenchClip(
         clip_id=clip.clip_id,
         run_id=clip.run_id,
@@ -164,12 +184,15 @@ def _clip(
         thumbnail_frames=min(clip.length, THUMBNAIL_FRAMES),
         events=told_on_card(clip.events),
         truths=tuple(sorted(truths)),
-        probabilities=probabilities,
+        probabilities=tuple(None if score is None else score.probability for score in scores),
+        answers=tuple(() if score is None or len(score.answers) < 2 else score.answers for score in scores),
     )
 
 
-def contestants_of(request: dict[str, Any]) -> list[tuple[int, float | None]]:
-    """Trials with thresholds from a URL, such as '12:0.5,13:0.4'; what follows a second colon is the truth, for the page alone.
+def contestants_of(request: dict[str, Any]) -> list[jobs.Entry]:
+    """Trials with thresholds from a URL, such as '12:0.5,13.2:0.4', where 13.2 is the second question of trial 13.
+
+    What follows a second colon is the truth, for the page alone.
 
     Raises:
         ConfigError: it is malformed, or there are none or too many.
@@ -177,39 +200,40 @@ def contestants_of(request: dict[str, Any]) -> list[tuple[int, float | None]]:
     text = a_text(request, "bench", MAX_ENTRIES_TEXT * jobs.MAX_CONTESTANTS)
     found = []
     for part in filter(None, text.split(",")):
-        given = re.fullmatch(r"([1-9][0-9]{0,17})(?::([0-9.]{1,12})?(?::.*)?)?", part)
+        given = re.fullmatch(r"([1-9][0-9]{0,17})(?:\.([1-9][0-9]?))?(?::([0-9.]{1,12})?(?::.*)?)?", part)
         try:
-            threshold = float(given[2]) if given and given[2] else None
+            threshold = float(given[3]) if given and given[3] else None
         except ValueError:
             given = None
         if given is None or not 0 <= (threshold or 0) <= 1:
-            raise ConfigError(f"bench: got {shown(part)}; expected trials with thresholds from 0 to 1, such as 12:0.5,13:0.4")
-        found.append((int(given[1]), threshold))
+            raise ConfigError(
+                f"bench: got {shown(part)}; expected trials (or a question: 13.2) with thresholds from 0 to 1, such as 12:0.5,13.2:0.4"
+            )
+        found.append(jobs.Entry(int(given[1]), threshold, question=int(given[2]) if given[2] else None))
     if not 0 < len(found) <= jobs.MAX_CONTESTANTS:
         raise ConfigError(f"bench: got {len(found)} contestants; allowed: 1 to {jobs.MAX_CONTESTANTS}")
     return found
 
 
-def variants_of(store: Store, contestants: Sequence[tuple[int, float | None]]) -> Variants:
+def variants_of(store: Store, contestants: Sequence[jobs.Entry]) -> Variants:
     """Contestants as variants of a run; those that would make the same run are there once.
 
-    Args:
-        store: holds the trials.
-        contestants: trials with thresholds; None for the trial's own.
-
     Raises:
+        ConfigError: a trial has no such question.
         NotFoundError: a trial does not exist.
     """
     found: dict[str, Variant] = {}
-    trials = [store.trial(trial_id) for trial_id, _ in contestants]
-    for trial, (_, threshold) in zip(trials, contestants, strict=True):
-        settings = {"scorer": trial.scorer, "threshold": f"{trial.threshold if threshold is None else threshold:g}"}
+    trials = [store.trial(entry.trial_id) for entry in contestants]
+    for trial, entry in zip(trials, contestants, strict=True):
+        threshold = trial.threshold if entry.threshold is None else entry.threshold
+        settings = {"scorer": trial.scorer, "threshold": f"{threshold:g}"}
         if trial.options.get("frames") is not None:
             settings["scorer_frames"] = str(trial.options["frames"])
-        prompt = None if trial.prompt_id is None else store.prompt(trial.prompt_id)
+        prompt = jobs.question_asked(entry, None if trial.prompt_id is None else store.prompt(trial.prompt_id))
         if prompt is not None:
             settings["prompt"] = _reference(prompt)
-        name = f"{'no prompt' if prompt is None else _title(prompt)} · {trial.scorer} · yes from {settings['threshold']}"
+        title = "no prompt" if prompt is None else _title(prompt, entry.question)
+        name = f"{title} · {trial.scorer} · yes from {settings['threshold']}"
         found.setdefault(repr(sorted(settings.items())), Variant(name, settings))
     runs = [run.run_id for run in store.runs(run_ids=trials[0].run_ids)]
     if not runs:
@@ -223,5 +247,7 @@ def _reference(prompt: Prompt) -> str:
     return f"{prompt.name}@{prompt.version}" if preset else prompt.text
 
 
-def _title(prompt: Prompt) -> str:
-    return " ".join(prompt.text.split()) if prompt.name == "custom" else f"{prompt.name}@{prompt.version}"
+def _title(prompt: Prompt, question: int | None) -> str:
+    if question is None and prompt.name != "custom":
+        return f"{prompt.name}@{prompt.version}"
+    return " ".join(prompt.text.split())

@@ -41,6 +41,20 @@ def tried(store: Store, probabilities: Sequence[float | None], prompt: str = KEY
     return trial_id
 
 
+def tried_set(
+    store: Store, answers: Sequence[tuple[float | None, ...]], prompt: str = f"- {KEY}\n- Is a <b>door</b> opened?"
+) -> int:
+    """A finished trial of a set of questions about all clips, of which any decides."""
+    trial_id = create_trial(store, run_ids=[1], scorer="embedded", prompt=prompt, sample=12)
+    scores = []
+    for clip_id, each in zip(store.trial(trial_id).clip_ids, answers, strict=False):
+        largest = max((answer for answer in each if answer is not None), default=None)
+        scores.append(ClipScore(clip_id, largest, 1.0, 0.0, 0.5, "embedded", "small", "", None, latency_s=0.25, answers=each))
+    store.add_trial_scores(trial_id, scores)
+    store.end_trial(trial_id, "finished")
+    return trial_id
+
+
 def test_what_has_been_asked_about_the_same_clips_is_not_asked_again(store: Store) -> None:
     first = create_trial(store, run_ids=[1], scorer="embedded", prompt=KEY, sample=8)
     again = {"run_ids": (), "same_clips_as": first}
@@ -101,6 +115,39 @@ def test_each_contestant_is_judged_by_what_its_question_asks_about_or_by_the_cho
         bench_report(store, [Entry(key, truth="won the lottery")])
 
 
+def test_the_questions_of_a_set_compete_singly_by_their_own_answers_and_truths(store: Store) -> None:
+    asked = tried_set(store, [(0.9, 0.1), (0.2, None)] * 6)
+    report = bench_report(
+        store, [Entry(asked), *(Entry(asked, question=number) for number in (1, 2)), Entry(asked, 0.05, question=2)]
+    )
+    assert [each.truth for each in report.contestants] == ["progress", "picked_up key", "opened door", "opened door"]
+    assert [[score.label for score in own[:2]] for own in report.scores] == [
+        [True, False],
+        [True, False],
+        [False, None],
+        [True, None],
+    ]
+    assert [each.question for each in report.contestants] == [None, 1, 2, 2]
+    assert len(report.apart(1, 2)) == 6 and report.differences[1][2].n == 6  # an unknown answer differs from none
+    first, second = (each.agreement for each in report.contestants[1:3])
+    assert (
+        first is not None and second is not None and (first.confusion.positive_rate, second.confusion.positive_rate) == (0.5, 0.0)
+    )
+    single = tried(store, [0.9, 0.2] * 6)
+    as_alone = bench_report(store, [Entry(single), Entry(single, question=1), Entry(asked, question=1)]).contestants
+    assert len({each.agreement for each in as_alone}) == 1
+
+
+def test_a_question_that_nobody_asked_is_refused(store: Store) -> None:
+    asked, control = tried_set(store, [(0.9, 0.1)] * 12), tried(store, [0.9] * 12, scorer="reward")
+    with pytest.raises(ConfigError, match=f"question: got 3; trial {asked} asks 2; allowed: 1 to 2"):
+        bench_report(store, [Entry(asked, question=3)])
+    with pytest.raises(
+        ConfigError, match=f"question: trial {control} reads no prompt, so that it has no question 1; leave it out"
+    ):
+        bench_report(store, [Entry(control, question=1)])
+
+
 def test_all_are_judged_on_the_clips_that_all_have_answered_so_far(store: Store) -> None:
     whole, half = tried(store, [0.9] * 12), tried(store, [0.9] * 5, "Is a door opened?")
     none = tried(store, [], "Is a ball held?")
@@ -145,4 +192,9 @@ def test_trials_are_made_for_the_same_clips_and_compared_from_the_command_line(
     assert found["contestants"][0]["agreement"]["auc"] == 1.0
     apart = found["clips_apart"][0]
     assert len(apart["clip_ids"]) == round(6 * found["disagreement"][0][1])
+    asked = tried_set(store, [(0.9, 0.1)] * 12)
+    singly = vlmrb("--compare", asked, f"{asked}.1", f"{asked}.2@0.05")
+    assert "Does the agent pick up" in singly and ".2: Is a <b>door</b> opened?" in singly
+    found = json.loads(vlmrb("--compare", f"{asked}.1", f"{asked}.2@0.05", "--json"))
+    assert [(each["question"], each["threshold"]) for each in found["contestants"]] == [(1, 0.5), (2, 0.05)]
     assert main(["trial", "--compare", "1", "--list", "--store", store.url]) == 2

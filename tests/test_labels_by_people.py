@@ -8,13 +8,15 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.recorded import record_run
 from vlmrb.__main__ import main
 from vlmrb.analysis import people
 from vlmrb.errors import ConfigError, NotFoundError
-from vlmrb.playback import export_folder, export_zip, labelled_clips
+from vlmrb.playback import Playback, export_folder, export_zip, labelled_clips
 from vlmrb.store import Store
 from vlmrb.types import CLIPS_PER_RUN, ClipFilter, ClipScore, HumanLabel
 
@@ -174,6 +176,31 @@ def test_labelled_clips_are_exported_as_a_folder_that_datasets_loads(
     assert rows[1]["labels_by"] == [{"annotator": "../Bo", "label": "yes", "note": "<b>door</b>\nopens"}]
     assert rows[1]["prompt"] == prompt.text and rows[1]["model_probability"] == 0.25
     assert all(row.keys() == rows[0].keys() for row in rows)
+
+
+def test_labelled_clips_are_exported_as_frames_of_which_a_row_names_all(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.label_clip(FIRST, True, annotator="Ada")
+    store.label_clip(FIRST + 1, False)
+    folder = tmp_path / "frames"
+    assert main(["clips", "1", "--export", str(folder), "--export-as", "frames", "--store", store.url]) == 0
+    assert "wrote 2 labelled clips" in capsys.readouterr().out
+    names = {f"clip-{FIRST}", f"clip-{FIRST + 1}"}
+    assert {path.name for path in folder.iterdir()} == {"README.md", "metadata.jsonl", *names}
+    assert 'load_dataset("imagefolder"' in (folder / "README.md").read_text()
+    rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
+    frames = list(Playback(store).frames(FIRST))
+    assert rows[0]["frames_file_names"] == [f"clip-{FIRST}/{at:03}.png" for at in range(len(frames))]
+    assert len(frames) == rows[0]["length"] and "file_name" not in rows[0] and rows[0]["label"] == "yes"
+    for name, frame in zip(rows[0]["frames_file_names"], frames, strict=True):
+        with Image.open(folder / name) as picture:
+            np.testing.assert_array_equal(np.asarray(picture), frame)
+
+
+def test_a_kind_of_export_without_an_export_is_refused(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["clips", "1", "--export-as", "frames", "--store", store.url]) == 2
+    assert "--export-as frames: nothing is exported; also give --export FOLDER" in capsys.readouterr().err
 
 
 def test_an_export_overwrites_nothing_and_says_where_there_is_nothing_to_export(store: Store, tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from app.branch_form import asked_from, changes_of
 from app.launch_form import check, command, filled_from
 from app.pages.launch import form_of
 from tests.recorded import record_run
-from tests.test_bench import KEY, tried
+from tests.test_bench import KEY, tried, tried_set
 from vlmrb import jobs
 from vlmrb.errors import ConfigError, NotFoundError
+from vlmrb.jobs import Entry
 from vlmrb.store import Store
 
 
@@ -64,24 +65,23 @@ def test_a_trial_of_other_clips_is_repeated_on_those_of_the_bench(store: Store) 
     jobs.end(store, "trial", made)
 
 
-@pytest.mark.parametrize("text", ["", "x", "1:2", "1:0.5.5", "-1", "1:nan", "0", ",".join(["1"] * 13)])
+@pytest.mark.parametrize(
+    "text", ["", "x", "1:2", "1:0.5.5", "-1", "1:nan", "0", "1.0", "1.", "1.x", "1.100", ".2", ",".join(["1"] * 13)]
+)
 def test_a_malformed_list_of_contestants_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="bench: got"):
         contestants_of({"bench": text})
 
 
 def test_contestants_are_read_from_the_url_with_or_without_threshold_and_truth() -> None:
-    assert contestants_of({"bench": "12:0.5:opened%20door,13,14:0,15::progress"}) == [
-        (12, 0.5),
-        (13, None),
-        (14, 0.0),
-        (15, None),
-    ]
+    assert contestants_of({"bench": "12:0.5:opened%20door,13,14:0,15::progress,16.2,16.11:0.4"}) == [
+        Entry(12, 0.5), Entry(13), Entry(14, 0.0), Entry(15), Entry(16, question=2), Entry(16, 0.4, question=11),
+    ]  # fmt: skip
 
 
 def test_contestants_become_settings_of_runs_and_the_same_run_is_there_once(store: Store) -> None:
     vote = tried(store, [0.9] * 12, scorer="random:0.5")
-    found = variants_of(store, [(1, None), (1, 0.5), (1, 0.7), (2, None), (vote, None)])
+    found = variants_of(store, [Entry(1), Entry(1, 0.5), Entry(1, 0.7), Entry(2), Entry(vote)])
     assert found.run_id == 1
     assert [each.settings for each in found.variants] == [
         {"scorer": "embedded", "threshold": "0.5", "prompt": KEY},
@@ -90,7 +90,24 @@ def test_contestants_become_settings_of_runs_and_the_same_run_is_there_once(stor
         {"scorer": "random:0.5", "threshold": "0.5"},  # reads no prompt
     ]
     games = tried(store, [0.9] * 12, "games")
-    assert variants_of(store, [(games, None)]).variants[0].settings["prompt"] == "games@1"
+    assert variants_of(store, [Entry(games)]).variants[0].settings["prompt"] == "games@1"
+
+
+def test_a_question_of_a_set_is_a_contestant_whose_answers_are_there(store: Store) -> None:
+    asked = tried_set(store, [(0.9, 0.1), (0.2, None)] * 6)
+    view = bench_view(store, [1, asked])
+    assert [[each.text for each in trial.questions] for trial in view.trials] == [[], [KEY, "Is a <b>door</b> opened?"]]
+    assert [each.truth for each in view.trials[1].questions] == ["picked_up key", "opened door"]
+    assert [clip.answers for clip in view.clips[:2]] == [((), (0.9, 0.1)), ((), (0.2, None))]
+    waiting = tried_set(store, [], "- Is a ball held?\n- Is a box opened?")
+    assert len(bench_view(store, [1, waiting]).trials[1].questions) == 2  # known before there are answers
+    assert {clip.answers for clip in bench_view(store, [1, waiting]).clips} == {((), ())}
+
+    found = variants_of(store, [Entry(asked, question=2), Entry(asked, 0.4, question=1), Entry(1, 0.4)])
+    assert [each.settings["prompt"] for each in found.variants] == ["Is a <b>door</b> opened?", KEY]  # the third is the second
+    assert found.variants[0].name == "Is a <b>door</b> opened? · embedded · yes from 0.5"
+    with pytest.raises(ConfigError, match=f"got 3; trial {asked} asks 2; allowed: 1 to 2"):
+        variants_of(store, [Entry(asked, question=3)])
 
 
 def test_contestants_are_launched_as_a_matched_set_with_a_run_for_each(store: Store) -> None:
@@ -127,7 +144,7 @@ def test_what_is_wrong_with_a_contestant_is_said_at_the_contestants(store: Store
 
 
 def test_a_run_is_branched_with_each_contestant(store: Store) -> None:
-    variants = [each.settings for each in variants_of(store, [(1, 0.4), (2, None)]).variants]
+    variants = [each.settings for each in variants_of(store, [Entry(1, 0.4), Entry(2)]).variants]
     asked = asked_from({"run": 1, "at": 100, "methods": ["vlm", "uniform"], "seeds": "0", "variants": variants})
     changes = changes_of(asked.form, store.run(1))
     assert changes == [{"replay": "vlm"} | variants[0], {"replay": "vlm"} | variants[1], {"replay": "uniform"}]

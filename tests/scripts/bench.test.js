@@ -7,6 +7,7 @@ import {
   differing,
   entriesOf,
   figuresOf,
+  labelOf,
   reliabilityOf,
   textOf,
 } from "../../assets/studio/widgets/bench_numbers.js";
@@ -21,12 +22,14 @@ test("contestants survive the way into the URL and back, with truths that contai
     { trial: 12, threshold: 0, truth: null },
     { trial: 13, threshold: null, truth: null },
     { trial: 14, threshold: null, truth: "progress" },
+    { trial: 15, question: 2, threshold: null, truth: null },
+    { trial: 15, question: 16, threshold: 0.4, truth: "progress" },
   ];
   assert.deepEqual(entriesOf(textOf(entries)), entries);
 });
 
 test("what is no contestant in the URL is passed over", () => {
-  const [only, ...rest] = entriesOf("x,-1,0,,7:2:%E0%A4%A,");
+  const [only, ...rest] = entriesOf("x,-1,0,,1.0,1.,1.x,.2,1.100,7:2:%E0%A4%A,");
   assert.deepEqual([only, rest], [{ trial: 7, threshold: null, truth: null }, []]);
 });
 
@@ -36,6 +39,24 @@ test("figures follow the contestant's threshold and truth, and unknown answers a
   assert.deepEqual([low.precision, low.recall, low.yes, low.unknown], [0.5, 0.5, 2 / 3, 1]);
   assert.equal(figuresOf(clips, contestant(0, { threshold: 0.7 })).precision, 1);
   assert.ok(Number.isNaN(figuresOf(clips, contestant(0, { truth: "opened door" })).auc));
+});
+
+test("a question of a set competes by its own answers", () => {
+  const set = (id, answers, truths = []) => ({ ...clip(id, [0, Math.max(...answers)], truths), answers: [[], answers] });
+  const clips = [set(1, [0.9, 0.1], ["progress"]), set(2, [0.2, 0.8]), set(3, [0.1, null])];
+  const [whole, first, second] = [0, 1, 2].map((question) => contestant(1, { question }));
+  assert.deepEqual(
+    [whole, first, second].map((each) => clips.map((one) => labelOf(one, each))),
+    [
+      [true, true, false],
+      [true, false, false],
+      [false, true, null],
+    ],
+  );
+  assert.deepEqual([figuresOf(clips, first).precision, figuresOf(clips, second).precision], [1, 0]);
+  assert.equal(figuresOf(clips, second).unknown, 1);
+  assert.deepEqual(ids(differing(clips, [first, second], null)), [1, 2]);
+  assert.equal(labelOf({ ...clip(4, [null]), answers: [[]] }, contestant(0, { question: 1 })), null); // not answered yet
 });
 
 test("the reliability curve has the mean P(yes) and the share of true clips of each tenth", () => {

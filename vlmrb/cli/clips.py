@@ -62,6 +62,12 @@ def add(commands: Any) -> None:
         "datasets.load_dataset('videofolder', data_dir=FOLDER) reads",
     )
     parser.add_argument(
+        "--export-as",
+        choices=("videos", "frames"),
+        help="with --export: videos, or frames, PNG pictures in a folder per clip, which load_dataset('imagefolder', "
+        "data_dir=FOLDER) reads (default: videos)",
+    )
+    parser.add_argument(
         "--people", action="store_true", help="say instead how well people agree who labelled the same clips (Cohen's κ)"
     )
 
@@ -103,6 +109,8 @@ def list_clips(arguments: argparse.Namespace) -> int:
     """`clips RUN`: one line per clip."""
     from vlmrb.store import Store
 
+    if arguments.export_as is not None and arguments.export is None:
+        raise ConfigError(f"--export-as {arguments.export_as}: nothing is exported; also give --export FOLDER")
     by_time = arguments.order in ("newest", "oldest")
     if arguments.after is not None and not by_time:
         raise ConfigError(
@@ -179,7 +187,8 @@ def _export(store: Store, arguments: argparse.Namespace) -> int:
     wanted = ClipFilter((arguments.run_id,), label=arguments.label, event=arguments.event, min_spread=arguments.min_spread)
     clips = labelled_clips(store, wanted)
     with Progress(len(clips), "clips") as bar:
-        export_folder(store, clips, arguments.export, lambda done: bar.update(done, ""))
+        kind = arguments.export_as or "videos"
+        export_folder(store, clips, arguments.export, lambda done: bar.update(done, ""), kind=kind)
     if arguments.json:
         text.print_json({"folder": arguments.export, "clips": len(clips)})
     else:

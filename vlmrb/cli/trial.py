@@ -16,7 +16,7 @@ from vlmrb.panels import listed_scorer
 if TYPE_CHECKING:
     from vlmrb.rescoring import BenchReport, TrialReport, TrialRow
     from vlmrb.store import Store
-    from vlmrb.types import Trial
+    from vlmrb.types import Prompt, Trial
 
 SHOWN_FLIPS = 20
 
@@ -49,17 +49,19 @@ def add(commands: Any) -> None:
         "--compare",
         type=_entry,
         nargs="+",
-        metavar="TRIAL[@X]",
-        help="compare trials of the same clips, each at its own threshold or at X: '--compare 3 3@0.7 4'",
+        metavar="TRIAL[.Q][@X]",
+        help="compare trials of the same clips, each at its own threshold or at X, and whole or question Q of its set alone: "
+        "'--compare 3 3@0.7 4.1 4.2'",
     )
     parser.add_argument("--show", type=positive_integer, metavar="TRIAL", help="show an earlier trial")
     parser.add_argument("--resume", type=positive_integer, metavar="TRIAL", help="resume a trial that was interrupted or failed")
     parser.add_argument("--list", action="store_true", help="list the trials, newest first")
 
 
-def _entry(value: str) -> tuple[int, float | None]:
-    trial, at, threshold = value.partition("@")
-    return positive_integer(trial), share(threshold) if at else None
+def _entry(value: str) -> tuple[int, int | None, float | None]:
+    contestant, at, threshold = value.partition("@")
+    trial, dot, question = contestant.partition(".")
+    return positive_integer(trial), positive_integer(question) if dot else None, share(threshold) if at else None
 
 
 def try_prompt(arguments: argparse.Namespace) -> int:
@@ -141,7 +143,8 @@ def _run(store: Store, trial_id: int, quiet: bool) -> None:
 def _compare(store: Store, arguments: argparse.Namespace) -> int:
     from vlmrb.rescoring import Entry, bench_report
 
-    report = bench_report(store, [Entry(trial, threshold, arguments.truth) for trial, threshold in arguments.compare])
+    entries = [Entry(trial, threshold, arguments.truth, question) for trial, question, threshold in arguments.compare]
+    report = bench_report(store, entries)
     if arguments.json:
         text.print_json(_bench_json(report))
     else:
@@ -154,6 +157,7 @@ def _bench_json(report: BenchReport) -> dict[str, Any]:
         "clips": len(report.clips),
         "contestants": [
             {"trial_id": each.trial.trial_id, "status": each.trial.status, "scorer": each.trial.scorer, "prompt": each.prompt}
+            | {"question": each.question}
             | {"threshold": each.threshold, "truth": each.truth, "seconds_per_clip": each.seconds}
             | {"agreement": None if each.agreement is None else agreement_json(each.agreement), "reliability": each.reliability}
             for each in report.contestants
@@ -178,7 +182,7 @@ def _print_bench(report: BenchReport) -> None:
                 name,
                 each.trial.trial_id,
                 text.shorten(listed_scorer(each.trial.scorer), 24),
-                "–" if each.prompt is None else text.shorten(f"{each.prompt.name}@{each.prompt.version}: {each.prompt.text}", 48),
+                "–" if each.prompt is None else text.shorten(_asked(each.prompt, each.question), 48),
                 text.number(each.threshold),
                 each.truth.replace("_", " "),
                 text.number(None if found is None else found.auc),
@@ -200,6 +204,12 @@ def _print_bench(report: BenchReport) -> None:
                 for i, (name, row) in enumerate(zip(names, report.differences, strict=True))
             ],
         )
+
+
+def _asked(prompt: Prompt, question: int | None) -> str:
+    if question is None:
+        return f"{prompt.name}@{prompt.version}: {prompt.text}"
+    return f"{prompt.name}@{prompt.version}.{question}: {prompt.questions[question - 1]}"
 
 
 def _list(trials: list[Trial], as_json: bool) -> int:

@@ -17,12 +17,23 @@ from vlmrb.jobs.logs import log_tail
 from vlmrb.jobs.presets import LaunchPreset, matched_set, parse_seeds, preset, presets
 from vlmrb.jobs.removing import cancel, delete_run
 from vlmrb.jobs.trials import launch_trial, repeat_trial, resume_trial, stop_trial
-from vlmrb.rescoring import MAX_CONTESTANTS, SameClips, TrialReport, TrialRow, same_clips, threshold_matters, trial_report
+from vlmrb.rescoring import (
+    MAX_CONTESTANTS,
+    Entry,
+    SameClips,
+    TrialReport,
+    TrialRow,
+    question_asked,
+    same_clips,
+    threshold_matters,
+    trial_report,
+)
 
 __all__ = [
     "MAX_CONTESTANTS",
     "Estimate",
     "LaunchPreset",
+    "Entry",
     "SameClips",
     "Pace",
     "TrialReport",
@@ -52,6 +63,7 @@ __all__ = [
     "request_question",
     "resume",
     "resume_trial",
+    "question_asked",
     "same_clips",
     "set_job_limit",
     "stop",

@@ -1,7 +1,8 @@
-"""The clips that people labelled, as a folder: videos, and what is known about them as JSON Lines.
+"""The clips that people labelled, as a folder: videos or frames, and what is known about them as JSON Lines.
 
-The layout is that of the Hugging Face library `datasets`, `load_dataset("videofolder", data_dir=FOLDER)`: next to the videos lies
-`metadata.jsonl`, whose `file_name` names the video of a row; its other fields become columns.
+The layout is that of the Hugging Face library `datasets`: beside the files lies `metadata.jsonl`, with one row per clip.
+`load_dataset("videofolder", data_dir=FOLDER)` finds the video of a row by `file_name`, `load_dataset("imagefolder", …)` its
+frames by `frames_file_names`; the other fields become columns.
 """
 
 from __future__ import annotations
@@ -9,27 +10,38 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.playback.playback import Playback
+from vlmrb.playback.sheets import full_png
 from vlmrb.store import Store
 from vlmrb.types import ClipFilter, ClipSummary, HumanLabel
 
 METADATA = "metadata.jsonl"
 _PAGE = 500  # clips read at a time
 
-README = """Clips that people labelled, exported by VLM-RB.
+Kind = Literal["videos", "frames"]
 
-Each line of metadata.jsonl is a clip: file_name is its video, label is what a person said last, and labels_by who said what.
-Load it with the library datasets:
+_README = """Clips that people labelled, exported by VLM-RB.
+
+Each line of metadata.jsonl is a clip: {files}, label is what a person said last, and labels_by who said what.
+Load it with the library datasets{version}:
 
     from datasets import load_dataset
-    clips = load_dataset("videofolder", data_dir="THIS FOLDER", split="train")
+    clips = load_dataset("{loader}", data_dir="THIS FOLDER", split="train")
 """
+README: dict[Kind, str] = {
+    "videos": _README.format(files="file_name is its video", version="", loader="videofolder"),
+    "frames": _README.format(
+        files="frames_file_names are its frames, which become a column of lists of images",
+        version=", 3.5 or newer",
+        loader="imagefolder",
+    ),
+}
 
 
 def labelled_clips(store: Store, wanted: ClipFilter) -> list[ClipSummary]:
@@ -42,7 +54,12 @@ def labelled_clips(store: Store, wanted: ClipFilter) -> list[ClipSummary]:
 
 
 def export_folder(
-    store: Store, clips: Sequence[ClipSummary], folder: Path, progress: Callable[[int], None] | None = None
+    store: Store,
+    clips: Sequence[ClipSummary],
+    folder: Path,
+    progress: Callable[[int], None] | None = None,
+    *,
+    kind: Kind = "videos",
 ) -> None:
     """Write labelled clips to a folder, which is created. `metadata.jsonl` comes last: without it the folder is not whole.
 
@@ -51,6 +68,7 @@ def export_folder(
         clips: as from `labelled_clips`.
         folder: does not exist yet, or is empty.
         progress: called with the number of clips written.
+        kind: of files: an MP4 video per clip, or a folder per clip with its frames as PNG, as the scorer saw them.
 
     Raises:
         ConfigError: the folder holds something, or cannot be written.
@@ -63,10 +81,12 @@ def export_folder(
         folder.mkdir(parents=True, exist_ok=True)
         if next(folder.iterdir(), None) is not None:
             raise ConfigError(f"export: the folder {str(folder)!r} is not empty; give one that does not exist yet")
-        (folder / "README.md").write_text(README, encoding="utf-8")
+        (folder / "README.md").write_text(README[kind], encoding="utf-8")
         lines = []
-        for number, (name, video, row) in enumerate(_rows(store, clips), 1):
-            (folder / name).write_bytes(video)
+        for number, (files, row) in enumerate(_rows(store, clips, kind), 1):
+            for name, data in files:
+                (folder / name).parent.mkdir(exist_ok=True)
+                (folder / name).write_bytes(data)
             lines.append(_line(row))
             if progress is not None:
                 progress(number)
@@ -79,14 +99,15 @@ def export_folder(
 
 
 def export_zip(store: Store, clips: Sequence[ClipSummary], file: IO[bytes]) -> None:
-    """Write the same folder as a ZIP archive. Raises the errors of `export_folder` that are about clips."""
+    """Write the same folder of videos as a ZIP archive. Raises the errors of `export_folder` that are about clips."""
     if not clips:
         raise NotFoundError("no clip here has been labelled by a person yet; label some first")
     with zipfile.ZipFile(file, "w") as archive:  # videos are compressed already
-        archive.writestr("README.md", README)
+        archive.writestr("README.md", README["videos"])
         lines = []
-        for name, video, row in _rows(store, clips):
-            archive.writestr(name, video)
+        for files, row in _rows(store, clips, "videos"):
+            for name, data in files:
+                archive.writestr(name, data)
             lines.append(_line(row))
         archive.writestr(METADATA, "".join(lines), zipfile.ZIP_DEFLATED)
 
@@ -95,8 +116,8 @@ def _line(row: dict[str, Any]) -> str:
     return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _rows(store: Store, clips: Sequence[ClipSummary]) -> Iterator[tuple[str, bytes, dict[str, Any]]]:
-    """Of each clip its file's name, its video and its row. Names hold nothing that anybody typed."""
+def _rows(store: Store, clips: Sequence[ClipSummary], kind: Kind) -> Iterator[tuple[Iterable[tuple[str, bytes]], dict[str, Any]]]:
+    """Of each clip its files, by name, and its row. Names hold nothing that anybody typed."""
     playback = Playback(store)
     runs = {run.run_id: run for run in store.runs(run_ids={clip.run_id for clip in clips})}
     said: dict[int, list[HumanLabel]] = {}
@@ -110,9 +131,9 @@ def _rows(store: Store, clips: Sequence[ClipSummary]) -> Iterator[tuple[str, byt
         if score is not None and score.prompt_id is not None and score.prompt_id not in prompts:
             prompts[score.prompt_id] = store.prompt(score.prompt_id).text
         asked = "" if score is None or score.prompt_id is None else score.asked or prompts[score.prompt_id]
-        name = f"clip-{clip.clip_id}.mp4"
+        names, files = _files(playback, clip, kind)
         row = {
-            "file_name": name,
+            **names,
             "label": _word(clip.human_label),
             "prompt": asked,
             "labels_by": [
@@ -131,7 +152,17 @@ def _rows(store: Store, clips: Sequence[ClipSummary]) -> Iterator[tuple[str, byt
             "start_step": clip.start_step,
             "length": clip.length,
         }
-        yield name, playback.mp4(clip.clip_id), row
+        yield files, row
+
+
+def _files(playback: Playback, clip: ClipSummary, kind: Kind) -> tuple[dict[str, Any], Iterable[tuple[str, bytes]]]:
+    """The field of a row that names a clip's files, and these files; frames are drawn as they are read."""
+    name = f"clip-{clip.clip_id}"
+    if kind == "videos":
+        return {"file_name": f"{name}.mp4"}, [(f"{name}.mp4", playback.mp4(clip.clip_id))]
+    digits = max(3, len(str(clip.length - 1)))
+    names = [f"{name}/{at:0{digits}}.png" for at in range(clip.length)]
+    return {"frames_file_names": names}, zip(names, map(full_png, playback.frames(clip.clip_id)), strict=True)
 
 
 def _word(label: bool | None) -> str:

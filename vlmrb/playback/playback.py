@@ -86,6 +86,10 @@ class Playback:
         snapshots = self._store.clip_snapshots(clip_id)
         return encode_mp4(self._frames_of(clip_id, snapshots), len(snapshots), fps)
 
+    def frames(self, clip_id: int) -> Iterator[np.ndarray]:
+        """The frames as the scorer saw them, each RGB uint8 [H, W, 3]. Raises the same errors as `thumbnail`."""
+        return self._frames_of(clip_id, self._store.clip_snapshots(clip_id))
+
     def texts(self, clip_id: int) -> list[str] | None:
         """The text of each step of a clip of text; None for a clip of pictures. Raises the same errors as `thumbnail`."""
         if self._kind(clip_id) != "text":

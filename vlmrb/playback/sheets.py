@@ -80,6 +80,15 @@ def png(indices: np.ndarray, colours: np.ndarray) -> bytes:
     return target.getvalue()
 
 
+def full_png(picture: np.ndarray) -> bytes:
+    """RGB uint8 [H, W, 3] → lossless PNG."""
+    from PIL import Image
+
+    target = io.BytesIO()
+    Image.fromarray(picture).save(target, "PNG", compress_level=3)
+    return target.getvalue()
+
+
 def webp(picture: np.ndarray, *, lossless: bool) -> bytes:
     """RGB uint8 [H, W, 3] → WebP, with its fastest method."""
     from PIL import Image

@@ -9,6 +9,7 @@ from vlmrb.rescoring.bench import (
     Entry,
     SameClips,
     bench_report,
+    question_asked,
     same_clips,
 )
 from vlmrb.rescoring.judging import AgreementReport, JudgedQuestion, report
@@ -42,6 +43,7 @@ __all__ = [
     "notices",
     "report",
     "run_trial",
+    "question_asked",
     "same_clips",
     "score_clips",
     "threshold_matters",

@@ -1,4 +1,4 @@
-"""The prompt bench: trials of the same clips, each with a threshold and a truth, side by side."""
+"""The prompt bench: trials of the same clips, or single questions of them, each with a threshold and a truth, side by side."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ class Entry:
     Attributes:
         threshold: label a clip yes if P(yes) reaches this; None for the trial's own.
         truth: what its answers are judged by (`vlmrb.truths`); None for what fits its question.
+        question: which question of the trial's set competes, from 1; None for what the set's rule makes of all answers.
     """
 
     trial_id: int
     threshold: float | None = None
     truth: str | None = None
+    question: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Contestant:
     """An entry with what its answers are worth.
 
     Attributes:
+        prompt: the whole one, of which `question` competes, if that is a number (from 1).
         agreement: with the truth; None while it has no answers.
         reliability: how often the truth holds, by P(yes).
         seconds: the scorer's mean time per clip, rendering included; None while it has no answers.
@@ -77,6 +80,7 @@ class Contestant:
     agreement: Agreement | None
     reliability: tuple[ReliabilityBin, ...]
     seconds: float | None
+    question: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +142,11 @@ def bench_report(store: Store, entries: Sequence[Entry]) -> BenchReport:
 
     Args:
         store: holds the trials.
-        entries: one per contestant; a trial may be in several, with different thresholds or truths.
+        entries: one per contestant; a trial may be in several, with different thresholds, truths or questions.
 
     Raises:
         ConfigError: as for `same_clips`; a threshold is out of range or part of what a panel's answers depend on; there is
-            no such truth.
+            no such truth or question.
         NotFoundError: a trial does not exist.
     """
     if len(entries) > MAX_CONTESTANTS:
@@ -153,8 +157,9 @@ def bench_report(store: Store, entries: Sequence[Entry]) -> BenchReport:
         at = [trial.trial_id for trial in found.trials].index(entry.trial_id)
         trial, prompt = found.trials[at], found.prompts[at]
         threshold = _threshold(entry, trial)
-        truth = chosen_truth(entry.truth, prompt, found.truths)
-        own = tuple(replace(score, threshold=threshold) for score in found.scores[at])
+        asked = question_asked(entry, prompt)
+        truth = chosen_truth(entry.truth, asked, found.truths)
+        own = tuple(_competing(replace(score, threshold=threshold), entry.question) for score in found.scores[at])
         probabilities, holds = [score.probability for score in own], [truth in truths for truths in found.shown]
         contestants.append(
             Contestant(
@@ -162,12 +167,39 @@ def bench_report(store: Store, entries: Sequence[Entry]) -> BenchReport:
                 agreement=judge([score.label for score in own], probabilities, holds) if own else None,
                 reliability=reliability(probabilities, holds) if own else (),
                 seconds=found.seconds(at),
+                question=entry.question,
             )
         )  # fmt: skip
         scores.append(own)
     labels = [[score.label for score in own] or [None] * len(found.clips) for own in scores]
     differences = tuple(tuple(flips(before, after) for after in labels) for before in labels)
     return BenchReport(tuple(contestants), found.clips, tuple(scores), differences)
+
+
+def question_asked(entry: Entry, prompt: Prompt | None) -> Prompt | None:
+    """What competes: the trial's prompt, or a prompt of the one question of it that the entry names.
+
+    Raises:
+        ConfigError: there is no such question.
+    """
+    number = entry.question
+    if number is None:
+        return prompt
+    if prompt is None:
+        raise ConfigError(f"question: trial {entry.trial_id} reads no prompt, so that it has no question {number}; leave it out")
+    if not 1 <= number <= len(prompt.questions):
+        raise ConfigError(
+            f"question: got {number}; trial {entry.trial_id} asks {len(prompt.questions)}; allowed: 1 to {len(prompt.questions)}"
+        )
+    return replace(prompt, text=prompt.questions[number - 1])
+
+
+def _competing(score: ClipScore, question: int | None) -> ClipScore:
+    """The score, or the answer to one question of it as a score of its own."""
+    if question is None:
+        return score
+    answer = score.answers[question - 1] if question <= len(score.answers) else None
+    return replace(score, probability=answer, yes_logit=None, no_logit=None, answers=(answer,), logits=(), votes=())
 
 
 def _threshold(entry: Entry, trial: Trial) -> float:

@@ -2,18 +2,21 @@
 import { against, auc, calibrationError, reliability, shows } from "./prompt_numbers.js";
 
 /**
- * @typedef {{ trial: number, threshold: number | null, truth: string | null }} Entry a contestant, as in the URL
- * @typedef {{ at: number, threshold: number, truth: string }} Contestant `at`: place of its answers in a clip's `probabilities`
+ * @typedef {{ trial: number, question?: number, threshold: number | null, truth: string | null }} Entry a contestant, as in the
+ *   URL; `question`: from 1, if one of a set competes alone
+ * @typedef {{ at: number, question?: number, threshold: number, truth: string }} Contestant `at`: place of its trial's answers in
+ *   a clip's `probabilities` and `answers`
  */
 
-/** Contestants as in the URL: "12:0.5:progress,13:0.4". @param {string} text @returns {Entry[]} */
+/** Contestants as in the URL: "12:0.5:progress,13:0.4,14.2", where the last is the second question of trial 14. @param {string} text @returns {Entry[]} */
 export function entriesOf(text) {
   return text
     .split(",")
     .map((part) => part.split(":"))
-    .filter(([trial]) => /^[1-9]\d*$/.test(trial))
-    .map(([trial, threshold = "", ...truth]) => ({
-      trial: Number(trial),
+    .filter(([which]) => /^[1-9]\d*([.][1-9]\d?)?$/.test(which))
+    .map(([which, threshold = "", ...truth]) => ({
+      trial: Number(which.split(".")[0]),
+      ...(which.includes(".") ? { question: Number(which.split(".")[1]) } : {}),
       threshold: threshold !== "" && Number(threshold) >= 0 && Number(threshold) <= 1 ? Number(threshold) : null,
       truth: decoded(truth.join(":")) || null,
     }));
@@ -21,7 +24,9 @@ export function entriesOf(text) {
 
 /** The other way round. @param {Entry[]} entries */
 export function textOf(entries) {
-  const text = ({ trial, threshold, truth }) => `${trial}:${threshold ?? ""}:${encodeURIComponent(truth ?? "")}`;
+  /** @param {Entry} entry */
+  const text = ({ trial, question, threshold, truth }) =>
+    `${trial}${question ? `.${question}` : ""}:${threshold ?? ""}:${encodeURIComponent(truth ?? "")}`;
   return entries.map((entry) => text(entry).replace(/:+$/, "")).join(",");
 }
 
@@ -33,10 +38,15 @@ function decoded(text) {
   }
 }
 
+/** A contestant's P(yes) of a clip, null for unknown. */
+export function probabilityOf(clip, { at, question = 0 }) {
+  return question ? (clip.answers[at][question - 1] ?? null) : clip.probabilities[at];
+}
+
 /** A contestant's label of a clip: true, false, or null for unknown. */
-export function labelOf(clip, { at, threshold }) {
-  const probability = clip.probabilities[at];
-  return probability === null ? null : probability >= threshold;
+export function labelOf(clip, contestant) {
+  const probability = probabilityOf(clip, contestant);
+  return probability === null ? null : probability >= contestant.threshold;
 }
 
 /** What a contestant's answers are worth; NaN where a figure is undefined. */
@@ -60,10 +70,10 @@ export function reliabilityOf(clips, contestant) {
   return reliability(answersOf(clips, contestant), shows(contestant.truth));
 }
 
-function answersOf(clips, { at }) {
+function answersOf(clips, contestant) {
   return clips
-    .filter((clip) => clip.probabilities[at] !== null)
-    .map((clip) => ({ truths: clip.truths, probability: clip.probabilities[at] }));
+    .map((clip) => ({ truths: clip.truths, probability: probabilityOf(clip, contestant) }))
+    .filter(({ probability }) => probability !== null);
 }
 
 /** The clips that two contestants label differently; an unknown answer differs from none. */
@@ -90,7 +100,7 @@ export function differenceOf(clips, one, other) {
 export function differing(clips, contestants, pair) {
   const chosen = pair ? pair.map((i) => contestants[i]) : contestants;
   const gap = (clip) => {
-    const known = chosen.map(({ at }) => clip.probabilities[at]).filter((value) => value !== null);
+    const known = chosen.map((each) => probabilityOf(clip, each)).filter((value) => value !== null);
     return Math.max(...known) - Math.min(...known);
   };
   return clips

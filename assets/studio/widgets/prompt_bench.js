@@ -20,7 +20,17 @@ import {
   toast,
   token,
 } from "../studio.js";
-import { bestOf, differenceOf, differing, entriesOf, figuresOf, labelOf, reliabilityOf, textOf } from "./bench_numbers.js";
+import {
+  bestOf,
+  differenceOf,
+  differing,
+  entriesOf,
+  figuresOf,
+  labelOf,
+  probabilityOf,
+  reliabilityOf,
+  textOf,
+} from "./bench_numbers.js";
 
 const SECONDS = 1.5;
 const SHOWN = 12;
@@ -94,15 +104,29 @@ export class PromptBench {
    * @param {number} trial
    * @param {number | null} [threshold]
    * @param {string | null} [truth]
+   * @param {number} [question] of a set, from 1; 0 for the whole of it
    */
-  add(trial, threshold = null, truth = null) {
+  add(trial, threshold = null, truth = null, question = 0) {
     if (this.entries.length >= this.most) {
       toast(`At most ${this.most} contestants fit on the bench; remove one first.`, "error");
       return;
     }
-    const entry = { trial, threshold, truth };
+    const entry = { trial, threshold, truth, ...(question ? { question } : {}) };
     if (this.entries.some((each) => textOf([each]) === textOf([entry]))) toast("That contestant is on the bench already.");
     else this.entries.push(entry);
+    this.changed();
+  }
+
+  /** Let the questions of a set compete singly, below it, as many as fit: their answers are there. */
+  split(i) {
+    const whole = this.entries[i];
+    const trial = this.view.trials.find((each) => each.trial_id === whole.trial);
+    const there = new Set(this.entries.filter((each) => each.trial === whole.trial).map((each) => each.question));
+    const missing = trial.questions.map((_, at) => at + 1).filter((question) => !there.has(question));
+    const added = missing.slice(0, this.most - this.entries.length);
+    if (added.length < missing.length) toast(`Only ${this.most} contestants fit on the bench; remove some first.`, "error");
+    const singly = added.map((question) => ({ trial: whole.trial, question, threshold: whole.threshold, truth: null }));
+    this.entries.splice(i + 1, 0, ...singly);
     this.changed();
   }
 
@@ -168,8 +192,10 @@ export class PromptBench {
       if (at < 0) return [];
       const trial = trials[at];
       const threshold = trial.fixed ? trial.threshold : (entry.threshold ?? trial.threshold);
-      const truth = this.view.truths.includes(entry.truth) ? entry.truth : trial.truth;
-      return [{ i, at, entry, trial, threshold, truth, name: String.fromCharCode(65 + i), color: colorOf(i) }];
+      const question = entry.question && entry.question <= trial.questions.length ? entry.question : 0;
+      const fitting = question ? trial.questions[question - 1].truth : trial.truth;
+      const truth = this.view.truths.includes(entry.truth) ? entry.truth : fitting;
+      return [{ i, at, question, entry, trial, threshold, truth, name: String.fromCharCode(65 + i), color: colorOf(i) }];
     });
   }
 
@@ -229,11 +255,11 @@ export class PromptBench {
     if (focused) document.getElementById(focused)?.focus();
   }
 
-  nameRow({ i, trial, name, color, threshold }) {
-    const words = trial.prompt ? promptWords(trial.prompt) : "reads no prompt";
+  nameRow({ i, trial, question, name, color, threshold }) {
+    const words = trial.prompt ? promptWords(trial.prompt, question, trial.questions) : "reads no prompt";
     const another = button(
       "+",
-      () => this.add(trial.trial_id, +(threshold + (threshold > 0.8 ? -0.1 : 0.1)).toFixed(2), this.entries[i]?.truth),
+      () => this.add(trial.trial_id, +(threshold + (threshold > 0.8 ? -0.1 : 0.1)).toFixed(2), this.entries[i]?.truth, question),
       { kind: "small", "aria-label": `Contestant ${name} at another threshold`, title: "The same answers at another threshold" },
     );
     return h(
@@ -254,6 +280,12 @@ export class PromptBench {
             ? button("Resume", () => this.resume(trial.trial_id), { kind: "small" })
             : null,
           h("span.spacer"),
+          question || !trial.questions.length
+            ? null
+            : button("Questions singly", () => this.split(i), {
+                kind: "small",
+                title: "Let the questions of this set compete one by one; their answers are there already",
+              }),
           trial.fixed ? null : another,
           button("✕", () => this.remove(i), { kind: "small", "aria-label": `Remove contestant ${name}`, title: "Remove" }),
         ),
@@ -563,8 +595,10 @@ function colorOf(i) {
   return i < COLORS ? `variant-${i + 1}` : "method-other";
 }
 
-function promptWords({ name, version, text }) {
-  return name === "custom" ? text : `${name}@${version}`;
+function promptWords({ name, version, text }, question, questions) {
+  const whole = name === "custom" ? text : `${name}@${version}`;
+  if (!question) return whole;
+  return `${name === "custom" ? "question" : `${whole}, question`} ${question}: ${questions[question - 1].text}`;
 }
 
 function apartCard(clip, contestants) {
@@ -588,7 +622,7 @@ function apartCard(clip, contestants) {
           {},
           h("strong", {}, each.name),
           ` ${word(label)} `,
-          h("span.num.muted", { title: "P(yes)" }, chance(clip.probabilities[each.at] ?? NaN)),
+          h("span.num.muted", { title: "P(yes)" }, chance(probabilityOf(clip, each) ?? NaN)),
         );
       }),
     ),
