@@ -207,7 +207,7 @@ def contestants_of(request: dict[str, Any]) -> list[jobs.Entry]:
             given = None
         if given is None or not 0 <= (threshold or 0) <= 1:
             raise ConfigError(
-                f"bench: got {shown(part)}; expected trials (or a question: 13.2) with thresholds from 0 to 1, such as 12:0.5,13.2:0.4"
+                f"bench: got {shown(part)}; expected trials (or a question: 13.2) and thresholds from 0 to 1: 12:0.5,13.2:0.4"
             )
         found.append(jobs.Entry(int(given[1]), threshold, question=int(given[2]) if given[2] else None))
     if not 0 < len(found) <= jobs.MAX_CONTESTANTS:

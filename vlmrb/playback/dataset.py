@@ -38,7 +38,7 @@ README: dict[Kind, str] = {
     "videos": _README.format(files="file_name is its video", version="", loader="videofolder"),
     "frames": _README.format(
         files="frames_file_names are its frames, which become a column of lists of images",
-        version=", 3.5 or newer",
+        version=" (tried with its version 5.2)",
         loader="imagefolder",
     ),
 }
