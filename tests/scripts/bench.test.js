@@ -10,6 +10,7 @@ import {
   labelOf,
   reliabilityOf,
   textOf,
+  withQuestions,
 } from "../../assets/studio/widgets/bench_numbers.js";
 
 const clip = (clip_id, probabilities, truths = []) => ({ clip_id, probabilities, truths });
@@ -57,6 +58,15 @@ test("a question of a set competes by its own answers", () => {
   assert.equal(figuresOf(clips, second).unknown, 1);
   assert.deepEqual(ids(differing(clips, [first, second], null)), [1, 2]);
   assert.equal(labelOf({ ...clip(4, [null]), answers: [[]] }, contestant(0, { question: 1 })), null); // not answered yet
+});
+
+test("the questions of a set join it at its threshold, those that are there stay as they are, and no more come than fit", () => {
+  const entries = entriesOf("7:0.4:progress,8,7.2:0.9");
+  const joined = withQuestions(entries, 0, 3, 12);
+  assert.deepEqual([textOf(joined.entries), joined.left], ["7:0.4:progress,7.1:0.4,7.3:0.4,8,7.2:0.9", 0]);
+  const full = withQuestions(entries, 0, 3, 4);
+  assert.deepEqual([textOf(full.entries), full.left], ["7:0.4:progress,7.1:0.4,8,7.2:0.9", 1]);
+  assert.equal(textOf(withQuestions(entries, 0, 3, 3).entries), textOf(entries));
 });
 
 test("the reliability curve has the mean P(yes) and the share of true clips of each tenth", () => {

@@ -8,7 +8,12 @@ import { against, auc, calibrationError, reliability, shows } from "./prompt_num
  *   a clip's `probabilities` and `answers`
  */
 
-/** Contestants as in the URL: "12:0.5:progress,13:0.4,14.2", where the last is the second question of trial 14. @param {string} text @returns {Entry[]} */
+/**
+ * Contestants as in the URL: "12:0.5:progress,13:0.4,14.2", where the last is the second question of trial 14.
+ *
+ * @param {string} text
+ * @returns {Entry[]}
+ */
 export function entriesOf(text) {
   return text
     .split(",")
@@ -28,6 +33,23 @@ export function textOf(entries) {
   const text = ({ trial, question, threshold, truth }) =>
     `${trial}${question ? `.${question}` : ""}:${threshold ?? ""}:${encodeURIComponent(truth ?? "")}`;
   return entries.map((entry) => text(entry).replace(/:+$/, "")).join(",");
+}
+
+/**
+ * Contestants with the questions of a set after it, each at its threshold: those that are not there yet, and as many as fit.
+ *
+ * @param {Entry[]} entries
+ * @param {number} i which of them is the whole set
+ * @param {number} questions how many it has
+ * @param {number} most contestants
+ * @returns {{ entries: Entry[], left: number }} `left`: how many questions did not fit
+ */
+export function withQuestions(entries, i, questions, most) {
+  const { trial, threshold } = entries[i];
+  const there = new Set(entries.filter((each) => each.trial === trial).map((each) => each.question));
+  const missing = Array.from({ length: questions }, (_, at) => at + 1).filter((question) => !there.has(question));
+  const added = missing.slice(0, most - entries.length).map((question) => ({ trial, question, threshold, truth: null }));
+  return { entries: [...entries.slice(0, i + 1), ...added, ...entries.slice(i + 1)], left: missing.length - added.length };
 }
 
 function decoded(text) {

@@ -30,6 +30,7 @@ import {
   probabilityOf,
   reliabilityOf,
   textOf,
+  withQuestions,
 } from "./bench_numbers.js";
 
 const SECONDS = 1.5;
@@ -117,16 +118,12 @@ export class PromptBench {
     this.changed();
   }
 
-  /** Let the questions of a set compete singly, below it, as many as fit: their answers are there. */
+  /** Let the questions of a set compete singly, as many as fit. */
   split(i) {
-    const whole = this.entries[i];
-    const trial = this.view.trials.find((each) => each.trial_id === whole.trial);
-    const there = new Set(this.entries.filter((each) => each.trial === whole.trial).map((each) => each.question));
-    const missing = trial.questions.map((_, at) => at + 1).filter((question) => !there.has(question));
-    const added = missing.slice(0, this.most - this.entries.length);
-    if (added.length < missing.length) toast(`Only ${this.most} contestants fit on the bench; remove some first.`, "error");
-    const singly = added.map((question) => ({ trial: whole.trial, question, threshold: whole.threshold, truth: null }));
-    this.entries.splice(i + 1, 0, ...singly);
+    const { questions } = this.view.trials.find((each) => each.trial_id === this.entries[i].trial);
+    const { entries, left } = withQuestions(this.entries, i, questions.length, this.most);
+    if (left) toast(`At most ${this.most} contestants fit on the bench; remove some first.`, "error");
+    this.entries = entries;
     this.changed();
   }
 
