@@ -5,15 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from app.checks import a_choice, a_text, ids
+from app.checks import a_choice, a_text, ids, texts
+from app.clocks import RunClock, run_clocks
 from app.colors import method_tokens
-from app.comparing import MAX_RUNS, STATISTICS, CompareView, compare_view, default_runs, version_of
+from app.comparing import (
+    MAX_CHARTS,
+    MAX_RUNS,
+    STATISTICS,
+    CompareView,
+    MetricCurves,
+    compare_view,
+    default_runs,
+    metric_curves,
+    version_of,
+)
 from app.reasons import Explanation, explain
 from app.studio import Studio
 from app.widgets import widget
 from vlmrb.analysis.comparison import method_of
 from vlmrb.store import Store
-from vlmrb.types import SUCCESS, TdErrorAndScore
+from vlmrb.types import CLOCK_S, RUNNING_S, SUCCESS, TdErrorAndScore
 
 SCATTER_POINTS = 2_000
 LISTED_RUNS = 1_000
@@ -58,8 +69,17 @@ def build(studio: Studio) -> None:
         return compare_view(store, chosen, metric, a_choice(request, "statistic", tuple(STATISTICS)) or "iqm")
 
     def metrics(request: dict[str, Any]) -> list[str]:
-        """Names of the runs' curves."""
-        return store.metric_names(*ids(request, "runs"))
+        """Names of the runs' curves, without their clocks."""
+        return [name for name in store.metric_names(*ids(request, "runs")) if name not in (CLOCK_S, RUNNING_S)]
+
+    def charts(request: dict[str, Any]) -> list[MetricCurves]:
+        """Curves of further `metrics`."""
+        chosen = texts(request, "metrics", MAX_CHARTS)
+        return metric_curves(store, ids(request, "runs"), chosen, a_choice(request, "statistic", tuple(STATISTICS)) or "iqm")
+
+    def clocks(request: dict[str, Any]) -> list[RunClock]:
+        """When the runs were at which step."""
+        return run_clocks(store, ids(request, "runs"))
 
     def reasons(request: dict[str, Any]) -> list[Explanation]:
         """Why the runs differ, task by task."""
@@ -73,7 +93,8 @@ def build(studio: Studio) -> None:
         """Changes when one of the runs has new results."""
         return version_of(store.runs(run_ids=ids(request, "runs")))
 
-    widget("comparison", choices, comparison, metrics, reasons, scatter, version, max_runs=MAX_RUNS, success=SUCCESS)
+    functions = (choices, comparison, metrics, charts, clocks, reasons, scatter, version)
+    widget("comparison", *functions, max_runs=MAX_RUNS, max_charts=MAX_CHARTS, success=SUCCESS)
 
 
 def read_choices(store: Store) -> Choices:

@@ -35,7 +35,20 @@ from vlmrb.types.live import (
     SetStatus,
     Unreadable,
 )
-from vlmrb.types.runs import EVALUATION_S, IMPORTED, SUCCESS, Lineage, RunCounters, RunFigures, RunListItem, RunStatus, RunSummary
+from vlmrb.types.runs import (
+    CLOCK_S,
+    EVALUATION_S,
+    IMPORTED,
+    RUNNING_S,
+    SPEED,
+    SUCCESS,
+    Lineage,
+    RunCounters,
+    RunFigures,
+    RunListItem,
+    RunStatus,
+    RunSummary,
+)
 from vlmrb.types.scoring import (
     MAX_QUESTIONS,
     PLACEHOLDERS,
@@ -58,7 +71,10 @@ from vlmrb.types.trials import Trial, TrialStatus
 __all__ = [
     "ACTIVE_JOB",
     "SUCCESS",
+    "CLOCK_S",
     "EVALUATION_S",
+    "RUNNING_S",
+    "SPEED",
     "IMPORTED",
     "ActionSpec",
     "AgentUpdate",
