@@ -81,6 +81,14 @@ def a_text(request: dict[str, Any], name: str, limit: int = MAX_TEXT) -> str:
     return value
 
 
+def texts(request: dict[str, Any], name: str, most: int, limit: int = 200) -> list[str]:
+    """A list of distinct texts of at most `limit` characters; [] if missing."""
+    value = request.get(name) or []
+    if not isinstance(value, list) or len(value) > most:
+        raise ConfigError(f"{name}: got {shown(value)}; expected a list of at most {most} texts")
+    return list(dict.fromkeys(a_text({name: item}, name, limit) for item in value))
+
+
 def a_flag(request: dict[str, Any], name: str) -> bool:
     """True or False; False if missing."""
     value = request.get(name, False)

@@ -33,6 +33,12 @@ THRESHOLDS = (0.5, 0.9)
 USUAL_STEPS = (50_000, 100_000, 200_000, 300_000, 500_000, 1_000_000)
 MAX_RUNS = 300
 MAX_POINTS = 300
+MAX_CHARTS = 12
+"""Maximum number of further metrics that are charted."""
+
+CHART_POINTS = 100
+"""Maximum number of points of their curves: their charts are small."""
+
 BRANCH_POINTS = 60
 RESAMPLES_SEED = 0
 """Seed of the bootstrap: the same runs give the same intervals, here and on the command line."""
@@ -115,6 +121,24 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskCurves:
+    """A metric's curves on one task, which `title` names as `Panel.title` does."""
+
+    title: str
+    branched: bool
+    curves: tuple[MethodCurve, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricCurves:
+    """The curves of a further metric. `as_share`: its values are fractions, shown as percentages."""
+
+    metric: str
+    as_share: bool
+    tasks: tuple[TaskCurves, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CompareView:
     """The whole comparison.
 
@@ -162,7 +186,7 @@ def compare_view(store: Store, run_ids: Sequence[int], metric: str = SUCCESS, st
     measured = store.measured_runs(run_ids, metric)
     if run_ids and not measured:
         raise NotFoundError("none of these runs exists any more; choose others")
-    as_share = metric.endswith("_rate")
+    as_share = is_share(metric)
     thresholds = THRESHOLDS if as_share else ()
     result = compare(
         measured,
@@ -182,6 +206,35 @@ def compare_view(store: Store, run_ids: Sequence[int], metric: str = SUCCESS, st
         notes=(*_missing(run_ids, measured), *result.notes),
         version=version_of(run.run for run in measured),
     )
+
+
+def metric_curves(store: Store, run_ids: Sequence[int], metrics: Sequence[str], statistic: str = "iqm") -> list[MetricCurves]:
+    """Curves of further metrics of the same runs, which are drawn and not judged.
+
+    Raises:
+        ConfigError: too many runs or metrics.
+    """
+    if len(run_ids) > MAX_RUNS or len(metrics) > MAX_CHARTS:
+        raise ConfigError(
+            f"charts: got {len(run_ids)} runs and {len(metrics)} metrics; at most {MAX_RUNS} and {MAX_CHARTS} are allowed"
+        )
+    tokens = method_tokens(method_of(run).label for run in store.runs(limit=1_000))
+    found = []
+    for metric in metrics:
+        tasks = []
+        for task, runs in by_task(store.measured_runs(run_ids, metric)).items():
+            methods: dict[Method, list[MeasuredRun]] = {}
+            for run in runs:
+                methods.setdefault(method_of(run.run), []).append(run)
+            curves = tuple(_curve(method, methods[method], tokens, statistic, CHART_POINTS) for method in sorted(methods))
+            tasks.append(TaskCurves(str(task), bool(task.branched), curves))
+        found.append(MetricCurves(metric, is_share(metric), tuple(tasks)))
+    return found
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric's values are fractions."""
+    return metric.endswith("_rate")
 
 
 def _missing(run_ids: Sequence[int], measured: Sequence[MeasuredRun]) -> list[str]:
@@ -244,13 +297,15 @@ def _phases(results: Sequence[MethodResult], metric: str) -> list[str]:
     return [phase for phase in SHOWN_PHASES if any(each.phases[phase] for each in results)]
 
 
-def _curve(method: Method, runs: Sequence[MeasuredRun], tokens: dict[str, str], statistic: str) -> MethodCurve:
+def _curve(
+    method: Method, runs: Sequence[MeasuredRun], tokens: dict[str, str], statistic: str, points: int = MAX_POINTS
+) -> MethodCurve:
     """A method's curve, up to the end of its shortest run: beyond that, the change in runs would make the line jump.
 
     Long curves are downsampled first: intervals at thousands of steps would take seconds and not be visible. Branches of
     several runs are evaluated at different steps after their parents', so they are brought to common ones.
     """
-    thinned = [downsample(*run.elapsed, MAX_POINTS) for run in runs]
+    thinned = [downsample(*run.elapsed, points) for run in runs]
     rng = np.random.default_rng(RESAMPLES_SEED)
     common = min(run.length for run in runs)
     shared = [(steps[steps <= common], values[steps <= common]) for steps, values in thinned]

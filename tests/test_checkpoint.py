@@ -22,6 +22,7 @@ from vlmrb.config import TrainConfig, make_config
 from vlmrb.errors import CheckpointError
 from vlmrb.store import Store, runs_folder
 from vlmrb.train import create_run, resume, train
+from vlmrb.types import CLOCK_S, RUNNING_S
 
 
 def small(**settings: object) -> TrainConfig:
@@ -94,6 +95,18 @@ def write(folder: Path, step: int) -> None:
 
 
 # -- which checkpoint is used
+
+
+def test_the_time_between_a_crash_and_the_resume_counts_by_the_clock_and_not_as_running(copied: Store) -> None:
+    day_s, writer = 86_400.0, copied.writer(1)
+    for step, at in zip(*copied.metrics(1, CLOCK_S), strict=True):  # the crash was yesterday
+        writer.add_metric(CLOCK_S, step, at - day_s)
+    writer.flush()
+    resume(1, store=copied)
+    (steps, wall), (_, running) = copied.metrics(1, CLOCK_S), copied.metrics(1, RUNNING_S)
+    assert steps.tolist() == [0, 400, 800, 1_200, 1_600]
+    assert wall[-1] - wall[3] > day_s and 0 < running[-1] - running[3] < day_s
+    assert (np.diff(running) > 0).all()
 
 
 def test_the_newest_two_checkpoints_are_kept_and_only_the_last_of_a_finished_run(copied: Store) -> None:

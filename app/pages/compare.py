@@ -5,16 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from app.checks import MAX_ID, a_choice, a_count, a_text, ids
+from app.checks import MAX_ID, a_choice, a_count, a_text, ids, texts
 from app.clips_at import ClipsAt, clips_at
+from app.clocks import RunClock, run_clocks
 from app.colors import method_tokens
-from app.comparing import MAX_RUNS, STATISTICS, CompareView, compare_view, default_runs, version_of
+from app.comparing import (
+    MAX_CHARTS,
+    MAX_RUNS,
+    STATISTICS,
+    CompareView,
+    MetricCurves,
+    compare_view,
+    default_runs,
+    metric_curves,
+    version_of,
+)
 from app.reasons import Explanation, explain
 from app.studio import Studio
 from app.widgets import widget
 from vlmrb.analysis.comparison import method_of
 from vlmrb.store import Store
-from vlmrb.types import SUCCESS, SYSTEM, TdErrorAndScore
+from vlmrb.types import CLOCK_S, RUNNING_S, SUCCESS, SYSTEM, TdErrorAndScore
 
 SCATTER_POINTS = 2_000
 LISTED_RUNS = 1_000
@@ -59,8 +70,18 @@ def build(studio: Studio) -> None:
         return compare_view(store, chosen, metric, a_choice(request, "statistic", tuple(STATISTICS)) or "iqm")
 
     def metrics(request: dict[str, Any]) -> list[str]:
-        """Names of the runs' curves that can be compared."""
-        return [name for name in store.metric_names(*ids(request, "runs")) if not name.startswith(SYSTEM)]
+        """Names of the runs' curves that can be compared, without their clocks and what they use of the machine."""
+        names = store.metric_names(*ids(request, "runs"))
+        return [name for name in names if name not in (CLOCK_S, RUNNING_S) and not name.startswith(SYSTEM)]
+
+    def charts(request: dict[str, Any]) -> list[MetricCurves]:
+        """Curves of further `metrics`."""
+        chosen = texts(request, "metrics", MAX_CHARTS)
+        return metric_curves(store, ids(request, "runs"), chosen, a_choice(request, "statistic", tuple(STATISTICS)) or "iqm")
+
+    def clocks(request: dict[str, Any]) -> list[RunClock]:
+        """When the runs were at which step."""
+        return run_clocks(store, ids(request, "runs"))
 
     def reasons(request: dict[str, Any]) -> list[Explanation]:
         """Why the runs differ, task by task."""
@@ -79,7 +100,8 @@ def build(studio: Studio) -> None:
         """Changes when one of the runs has new results."""
         return version_of(store.runs(run_ids=ids(request, "runs")))
 
-    widget("comparison", choices, comparison, metrics, reasons, clips, scatter, version, max_runs=MAX_RUNS, success=SUCCESS)
+    functions = (choices, comparison, metrics, charts, clocks, reasons, clips, scatter, version)
+    widget("comparison", *functions, max_runs=MAX_RUNS, max_charts=MAX_CHARTS, success=SUCCESS)
 
 
 def read_choices(store: Store) -> Choices:

@@ -12,6 +12,7 @@ import numpy as np
 from app.bench import Variant, contestants_of, variants_of
 from app.branch_form import BranchForm, BranchVerdict, asked_from, branch_form, check_branches, make_branches
 from app.checks import MAX_ID, a_choice, a_count, a_number, a_text, an_id
+from app.clocks import clock_curves
 from app.colors import method_tokens
 from app.family import Family, family_of
 from app.live_changes import Change, change_of, prompt_words
@@ -31,7 +32,7 @@ from vlmrb.errors import ConfigError, NotFoundError, VlmrbError
 from vlmrb.panels import reads_prompt
 from vlmrb.prompt_library import find_question, questions_asked
 from vlmrb.store import Store
-from vlmrb.types import IMPORTED, MAX_QUESTIONS, LiveChange, Prompt, RunSummary
+from vlmrb.types import IMPORTED, MAX_QUESTIONS, RUNNING_S, LiveChange, Prompt, RunSummary
 
 MAX_POINTS = 600
 """Maximum number of points per curve when first drawn; later points are added as they are."""
@@ -254,7 +255,7 @@ def look_at(store: Store, run_id: int, seen: Seen) -> RunLook:
     return RunLook(
         row=run_rows(items, jobs_of_idle(store, [run]))[0],
         pid=run.pid or seen.pid,
-        curves=new_points(store, run_id, {} if afresh else seen.last_steps),
+        curves=new_points(store, run, {} if afresh else seen.last_steps),
         afresh=afresh,
         changes=[change_of(request, prompts) for request in reversed(requests)],
         cannot_change={
@@ -282,12 +283,14 @@ def _was_resumed(run: RunSummary, seen: Seen) -> bool:
     return run.step < seen.step or bool(run.pid and seen.pid and run.pid != seen.pid)
 
 
-def new_points(store: Store, run_id: int, last_steps: Mapping[str, int]) -> dict[str, Curve]:
+def new_points(store: Store, run: RunSummary, last_steps: Mapping[str, int]) -> dict[str, Curve]:
     """Curves after the last known steps; unknown curves come complete, in at most MAX_POINTS points."""
-    names = store.metric_names(run_id)
-    since = {(run_id, name): last_steps[name] for name in names if name in last_steps}
-    found = store.curves([run_id], names, since=since)
-    return {name: downsample(*curve, MAX_POINTS) for (_, name), curve in found.items() if len(curve[0])}
+    names = store.metric_names(run.run_id)
+    since = {(run.run_id, name): last_steps[name] for name in names if name in last_steps}
+    found = {name: curve for (_, name), curve in store.curves([run.run_id], names, since=since).items()}
+    if RUNNING_S not in last_steps:  # an earlier version may have trained the run, wholly or in part
+        found |= clock_curves(store, run)
+    return {name: downsample(*curve, MAX_POINTS) for name, curve in found.items() if len(curve[0])}
 
 
 def _prompt_in_use(

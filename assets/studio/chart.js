@@ -87,10 +87,23 @@ export class Chart {
       margin: { ...base.margin, ...layout.margin },
     };
     await library.react(this.node, resolved, whole, CONFIG);
+    detach(this.node);
     if (this.onclick && !this.listening) {
       this.listening = true;
       this.node.on("plotly_click", (event) => event.points.length && this.onclick?.(event.points[0], event));
     }
+  }
+}
+
+/**
+ * On a page with a <base>, Plotly refers to its clip paths by the whole URL of the page. Once a choice has changed the URL, a
+ * chart that is not drawn again would be empty.
+ */
+function detach(node) {
+  if (node._context) node._context._baseUrl = "";
+  for (const part of node.querySelectorAll("[clip-path]")) {
+    const at = part.getAttribute("clip-path").indexOf("#");
+    if (at > 0) part.setAttribute("clip-path", `url(${part.getAttribute("clip-path").slice(at).replace(/["')]/g, "")})`);
   }
 }
 

@@ -35,6 +35,14 @@ def test_invalid_lists_of_ids_are_refused(value: Any) -> None:
         checks.ids({"runs": value}, "runs")
 
 
+def test_texts_come_as_a_list() -> None:
+    assert checks.texts({"metrics": ["a", "b", "a"]}, "metrics", 3) == ["a", "b"]
+    assert checks.texts({}, "metrics", 3) == []
+    for value in ("a", {"a": 1}, ["a", "b", "c", "d"], [1], ["x" * 201]):
+        with pytest.raises(ConfigError, match="metrics: "):
+            checks.texts({"metrics": value}, "metrics", 3)
+
+
 def test_numbers_stay_in_their_range() -> None:
     assert checks.a_number({"x": "0.25"}, "x", 0, 1) == 0.25
     assert checks.a_number({}, "x", 0, 1) is None

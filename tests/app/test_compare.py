@@ -15,8 +15,9 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from app.clips_at import MAX_ROWS, ClipsAt, clips_at
+from app.clocks import run_clocks
 from app.colors import light_color, method_tokens, style_sheet
-from app.comparing import MAX_POINTS, compare_view, default_runs, steps_of, version_of
+from app.comparing import CHART_POINTS, MAX_POINTS, compare_view, default_runs, metric_curves, steps_of, version_of
 from app.export import csv_of, html_of, interval_words, reaching_words
 from app.figures import comparison_figure
 from app.live_changes import ChangeMark
@@ -29,7 +30,7 @@ from vlmrb.analysis import stats
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.replay.registry import replay_methods
 from vlmrb.store import Store
-from vlmrb.types import DRAWN_AGES, SUCCESS, Episode, Lineage
+from vlmrb.types import CLOCK_S, DRAWN_AGES, RUNNING_S, SPEED, SUCCESS, Episode, Lineage
 
 STEPS = (10_000, 20_000, 30_000)
 
@@ -79,6 +80,36 @@ def test_the_page_shows_what_the_seeds_measured(five_seeds: Store) -> None:
     assert row.gains["uniform"] == pytest.approx(
         row.area.point / next(r.area.point for r in panel.rows if r.label == "uniform") - 1
     )
+
+
+def test_further_metrics_are_charted_without_being_judged(five_seeds: Store) -> None:
+    runs = default_runs(five_seeds)
+    writer = five_seeds.writer(runs[0])
+    for step in range(1_000):
+        writer.add_metric("train/td_loss", step, 1.0)
+    writer.flush()
+    success, loss, nothing = metric_curves(five_seeds, runs, [SUCCESS, "train/td_loss", "no/such"])
+    assert (success.as_share, loss.as_share, nothing.tasks) == (True, False, ())
+    (task,) = success.tasks
+    assert task.title == compare_view(five_seeds, runs).panels[0].title
+    assert [curve.n for curve in task.curves] == [5, 5, 5]
+    (curve,) = loss.tasks[0].curves
+    assert curve.n == 1 and len(curve.steps) <= CHART_POINTS
+    with pytest.raises(ConfigError, match="13 metrics; at most 300 and 12"):
+        metric_curves(five_seeds, runs, [str(number) for number in range(13)])
+
+
+def test_the_clocks_of_runs_are_read_or_added_up_from_their_speeds(store: Store) -> None:
+    new, old, unknown = (add_run(store, "per", seed, (0.1,)) for seed in range(3))
+    for run_id, name, values in ((new, RUNNING_S, (5.0, 9.0)), (new, CLOCK_S, (1e9, 2e9)), (old, SPEED, (100.0, 100.0))):
+        writer = store.writer(run_id)
+        for step, value in zip((1_000, 2_000), values, strict=True):
+            writer.add_metric(name, step, value)
+        writer.flush()
+    found = {clock.run_id: [*clock.running, *clock.wall] for clock in run_clocks(store, [new, old, unknown, 99])}
+    assert [array.tolist() for array in found[new]] == [[1_000, 2_000], [5.0, 9.0], [1_000, 2_000], [1e9, 2e9]]
+    assert [array.tolist() for array in found[old]] == [[0, 1_000, 2_000], [0.0, 10.0, 20.0], [], []]
+    assert [array.tolist() for array in found[unknown]] == [[], [], [], []]
 
 
 def test_the_verdict_separates_being_ahead_from_no_clear_difference(five_seeds: Store) -> None:

@@ -486,3 +486,13 @@ def test_prompts_are_offered_once_each(store: Store) -> None:
     names = [(prompt.name, prompt.version) for prompt in known_prompts(store)]
     assert names.count(("games", 1)) == 1
     assert names[-1] == ("mine", 1)
+
+
+def test_a_run_of_an_earlier_version_comes_with_how_long_it_had_been_running(store: Store, add_run: AddRun) -> None:
+    run_id = add_run("finished")
+    write_curve(store, run_id, "speed/steps_per_second", [1_000, 2_000], [100.0, 200.0])
+    first = look_at(store, run_id, Seen({})).curves
+    assert [array.tolist() for array in first["speed/running_s"]] == [[0, 1_000, 2_000], [0.0, 10.0, 15.0]]
+    assert "speed/clock_s" not in first
+    seen = Seen({"speed/running_s": 2_000, "speed/steps_per_second": 2_000})
+    assert look_at(store, run_id, seen).curves == {}

@@ -187,8 +187,7 @@ def _export(store: Store, arguments: argparse.Namespace) -> int:
     wanted = ClipFilter((arguments.run_id,), label=arguments.label, event=arguments.event, min_spread=arguments.min_spread)
     clips = labelled_clips(store, wanted)
     with Progress(len(clips), "clips") as bar:
-        kind = arguments.export_as or "videos"
-        export_folder(store, clips, arguments.export, lambda done: bar.update(done, ""), kind=kind)
+        export_folder(store, clips, arguments.export, lambda done: bar.update(done, ""), kind=arguments.export_as or "videos")
     if arguments.json:
         text.print_json({"folder": arguments.export, "clips": len(clips)})
     else:

@@ -16,7 +16,7 @@ from vlmrb.cli.options import add_command, add_run_argument, positive_integer, s
 from vlmrb.cli.score import agreement_json
 from vlmrb.config import replay_ratio
 from vlmrb.errors import NotFoundError
-from vlmrb.types import SUCCESS, Lineage, RunCounters
+from vlmrb.types import CLOCK_S, SUCCESS, Lineage, RunCounters
 
 if TYPE_CHECKING:
     from vlmrb.branching import BranchPoint
@@ -172,7 +172,7 @@ def show_run(arguments: argparse.Namespace) -> int:
     text.print_pairs({f"  {name}": value for name, value in run.config.items()})
     if latest:
         print("\nlatest metrics")
-        text.print_pairs({f"  {name}": text.number(value, 4) for name, value in latest.items()})
+        text.print_pairs({f"  {name}": text.number(value, 4) for name, value in latest.items() if name != CLOCK_S})
     if changes:
         print("\nlive changes")
         text.print_table(
@@ -198,7 +198,7 @@ def show_curve(arguments: argparse.Namespace) -> int:
         return 0
     print(f"step\t{text.plain(arguments.metric)}")
     for step, value in zip(steps.tolist(), values.tolist(), strict=True):
-        print(f"{step}\t{value:.6g}")
+        print(f"{step}\t{value:.{13 if arguments.metric == CLOCK_S else 6}g}")
     return 0
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from vlmrb.agents import make_agent
+from vlmrb.analysis.clocks import TIMES, clock_of
 from vlmrb.branching import folder_of_parent
 from vlmrb.checkpoint import latest_step, load_checkpoint
 from vlmrb.clips import ClipRecorder
@@ -50,8 +51,11 @@ from vlmrb.train.signals import Signals
 from vlmrb.train.system import SystemUse
 from vlmrb.train.takeover import TakeOver
 from vlmrb.types import (
+    CLOCK_S,
     EVALUATION_S,
     LIVE,
+    RUNNING_S,
+    SPEED,
     SUCCESS,
     AgentUpdate,
     Batch,
@@ -181,6 +185,7 @@ class Trainer:
             self._metrics,
             store.save_prompt("hindsight", config.her_question) if self._buffer.in_words is not None else None,
         )
+        self._ran_before_s = 0.0
         self._learned = Learned(config, self._buffer, self._agent, self._recorder, self._rngs, self._counters, self._labelling)
         self._keeping = Keeping(self._folder.parent, self._learned)
         self._start_clock()
@@ -281,7 +286,15 @@ class Trainer:
         self.begun = True
         for change_id in self._outdated:
             self._store.acknowledge_change(change_id, error="requested before the run was resumed")
+        self._take_up_clock()
+
+    def _take_up_clock(self) -> None:
+        """How long the run had been running in earlier processes, up to the checkpoint."""
+        curves = {name: curve for (_, name), curve in self._store.curves([self.run_id], TIMES).items()}
+        self._ran_before_s = clock_of(curves, self._store.run(self.run_id).parent_step or 0).running_at(self.step)
         self._start_clock()
+        if self.step not in curves[CLOCK_S][0]:  # of a resumed run, it tells when the earlier process was here
+            self._log_clock()
 
     def _start(self, resuming: Resuming) -> None:
         """Start at step 0, or where the branch's parent was, with a checkpoint: from here on, a run without one has lost it.
@@ -427,6 +440,7 @@ class Trainer:
             self._evaluate()
         self._checkpoint_due |= _crosses(before, now, config.checkpoint_interval)
         if self._checkpoint_due and not self._outage.active:  # the store is never behind a checkpoint
+            self._log_clock()
             self._checkpoint_due = not self._outage.attempt(lambda: self._checkpoint(self._status))
         for moment in self._keeping.due(before, now):
             self._outage.attempt(self._writer.flush)  # a branch with another scorer looks for the clips
@@ -516,7 +530,7 @@ class Trainer:
         rows = self._metrics.take() | self._ages.take()
         (step, seconds), self._logged_at = self._logged_at, (self.step, self._trained_s())
         if self.step > step:
-            rows["speed/steps_per_second"] = (self.step - step) / max(self._logged_at[1] - seconds, 1e-9)
+            rows[SPEED] = (self.step - step) / max(self._logged_at[1] - seconds, 1e-9)
         rows |= self._replay_figures()
         if self.config.scorer is not None:
             counted = self._labelling.counters()
@@ -532,6 +546,13 @@ class Trainer:
         rows |= self._system.sample(None if worker is None else worker.pid)
         for name, value in rows.items():
             self._writer.add_metric(name, self.step, value)
+        self._log_clock()
+
+    def _log_clock(self) -> None:
+        """Log when this step was, and how long the run had been running by then."""
+        running_s = self._ran_before_s + time.monotonic() - self._started_at - self._paused_s
+        self._writer.add_metric(CLOCK_S, self.step, time.time())
+        self._writer.add_metric(RUNNING_S, self.step, running_s)
 
     def _evaluate(self) -> None:
         """Evaluate, unless the run is stopped or interrupted meanwhile: then the evaluation is due again when it is resumed."""
@@ -566,6 +587,7 @@ class Trainer:
         self._writer.add_metric("eval/episodic_return", self.step, result.episodic_return)
         self._writer.add_metric("eval/episodic_length", self.step, result.episodic_length)
         self._writer.add_metric(EVALUATION_S, self.step, self._evaluation_s - spent_s)
+        self._log_clock()
 
     def _goes_on_evaluating(self, done: int) -> bool:
         """Between two steps of an evaluation: what is done between two steps of training; whether to go on."""

@@ -36,8 +36,11 @@ from vlmrb.types.live import (
     Unreadable,
 )
 from vlmrb.types.runs import (
+    CLOCK_S,
     EVALUATION_S,
     IMPORTED,
+    RUNNING_S,
+    SPEED,
     SUCCESS,
     SYSTEM,
     Lineage,
@@ -70,7 +73,10 @@ __all__ = [
     "ACTIVE_JOB",
     "SUCCESS",
     "SYSTEM",
+    "CLOCK_S",
     "EVALUATION_S",
+    "RUNNING_S",
+    "SPEED",
     "IMPORTED",
     "ActionSpec",
     "AgentUpdate",

@@ -21,6 +21,16 @@ SYSTEM = "system/"
 EVALUATION_S = "speed/evaluation_s"
 """The metric that holds how long each evaluation took, in seconds."""
 
+CLOCK_S = "speed/clock_s"
+"""The metric that holds when a run was at a step: seconds since the epoch, by the clock of its machine."""
+
+RUNNING_S = "speed/running_s"
+"""The metric that holds how long a run had been training and evaluating at a step, in seconds: without pauses, and without
+the time between a stop and the resume."""
+
+SPEED = "speed/steps_per_second"
+"""The metric that holds the training speed since the last point of the curve, without evaluations and pauses."""
+
 MANY_UNKNOWN = 0.1
 """Fraction of unknown answers from which on they are worth a warning."""
 

@@ -1,5 +1,7 @@
 // The compare page: choice of runs, verdicts, curves with confidence bands, tables, TD error against score.
+import { AXIS_DEFAULTS, axesOf, axisPart, leftOutWords, positions, STEP, withLogarithm, xAxis, yAxis } from "../axes.js";
 import { Chart, methodColor } from "../chart.js";
+import { Kept, rememberedLists, rememberLists } from "../kept.js";
 import { smoothingWeight } from "../smoothing.js";
 import {
   badge,
@@ -18,15 +20,18 @@ import {
   query,
   setQuery,
   short,
+  toast,
   token,
 } from "../studio.js";
+import { moved, ShownList, viewMenu, viewPart } from "../view_menu.js";
 import { StepClips } from "./comparison_clips.js";
-import { comparisonTraces, jitter } from "./comparison_traces.js";
+import { comparisonTraces, jitter, runTraces } from "./comparison_traces.js";
 import { whyPanel } from "./comparison_why.js";
 import { contrast, interval, pairs, reaching, restricted } from "./comparison_words.js";
 
 const SECONDS = 10;
 const MOST_SMOOTHING = 0.95;
+const FURTHER = "compare-charts"; // in the browser's memory: the further metrics that are charted, in order
 
 export function mount({ node, data, call, plotly }) {
   const view = new Comparison(data, call, plotly);
@@ -37,11 +42,22 @@ export function mount({ node, data, call, plotly }) {
 class Comparison {
   constructor(data, call, plotly) {
     this.data = data;
+    /** What is compared, once it is there. @type {any} */
+    this.view = null;
     this.call = call;
     this.plotly = plotly;
     this.chosen = new Set();
     /** @type {any[]} */
     this.charts = [];
+    /** Charts of further metrics. @type {any[]} */
+    this.further = [];
+    /** Where in the page they go. @type {any[]} */
+    this.places = [];
+    /** When the runs were at which step; read once it is asked for. @type {{ version: string, runs: Map<number, any> } | null} */
+    this.clocks = null;
+    this.kept = new Kept("compare-view", AXIS_DEFAULTS);
+    /** The further metrics to chart, in order; not all runs have them. */
+    this.wanted = rememberedLists(FURTHER, ["metrics"]).metrics;
     /** @type {{ version: string, node: any } | null} */
     this.why = null;
     this.clips = new StepClips(call);
@@ -152,10 +168,20 @@ class Comparison {
       { "aria-expanded": "false" },
     );
     this.exports = h("span.exports");
+    this.moreCharts = new ShownList("Further charts", "No further charts", {
+      toggle: (key) => this.toggleChart(key),
+      move: (key, by) => this.want(moved(this.shownMetrics(), key, by)),
+      reset: () => this.want([]),
+    });
+    const view = viewMenu(
+      axisPart(this.kept, () => this.drawCharts()),
+      viewPart("Further charts of the same runs", this.moreCharts.node),
+    );
     return h(
       "div.toolbar.compare-bar",
       {},
       this.pickButton,
+      view,
       h("label.check-label", {}, "Metric", this.metric),
       h("label.check-label", {}, "Statistic", this.statistic),
       h("label.check-label", {}, this.raw, "Individual runs"),
@@ -182,6 +208,85 @@ class Comparison {
         names.map((name) => h("option", { value: name }, name)),
       );
     this.metric.value = query().metric ?? this.data.success;
+    this.drawMoreCharts();
+  }
+
+  // -- further charts
+
+  /** The metrics that can be charted beside the one that is compared. */
+  furtherMetrics() {
+    return [...this.metric.options].map((option) => option.value).filter((name) => name !== this.metric.value);
+  }
+
+  /** Those of them that are, in order. */
+  shownMetrics() {
+    const there = this.furtherMetrics();
+    return this.wanted.filter((name) => there.includes(name)).slice(0, this.data.max_charts);
+  }
+
+  /** `shown`: of the metrics that these runs have. */
+  want(shown) {
+    const there = this.furtherMetrics();
+    this.wanted = [...shown, ...this.wanted.filter((name) => !there.includes(name))];
+    rememberLists(FURTHER, { metrics: this.wanted });
+    this.drawMoreCharts();
+    this.readFurther();
+  }
+
+  toggleChart(name) {
+    const shown = this.shownMetrics();
+    if (shown.includes(name)) this.want(shown.filter((each) => each !== name));
+    else if (shown.length < this.data.max_charts) this.want([...shown, name]);
+    else {
+      toast(`At most ${this.data.max_charts} further charts; remove one first.`, "error");
+      this.drawMoreCharts();
+    }
+  }
+
+  drawMoreCharts() {
+    const shown = this.shownMetrics();
+    const others = this.furtherMetrics().filter((name) => !shown.includes(name));
+    this.moreCharts?.draw(
+      [...shown, ...others].map((key) => ({ key, title: key, shown: shown.includes(key) })),
+      !shown.length,
+    );
+  }
+
+  /** Draw the further charts into the panels of their tasks. */
+  async readFurther() {
+    const view = this.view;
+    const metrics = this.shownMetrics();
+    if (!view) return;
+    let found = [];
+    try {
+      const request = { runs: view.run_ids, metrics, statistic: view.statistic };
+      if (metrics.length) found = await this.call("charts", request);
+    } catch (error) {
+      toast(error.message, "error");
+    }
+    if (view !== this.view || metrics.join() !== this.shownMetrics().join()) return; // asked again meanwhile
+    this.further = [];
+    for (const { panel, more } of this.places) {
+      const of = found.flatMap(({ metric, as_share, tasks }) =>
+        tasks.filter((task) => task.title === panel.title).map((task) => ({ ...task, metric, share: as_share })),
+      );
+      fill(
+        more,
+        of.map((task) => this.smallChart(task)),
+      );
+    }
+    this.drawCharts();
+  }
+
+  smallChart(task) {
+    const node = h("div");
+    const chart = new Chart(node, this.plotly, {
+      label: `${task.metric} by method on ${task.title}`,
+      onclick: (point) => this.openClips(task, point),
+    });
+    const note = h("p.muted.chart-words");
+    this.further.push({ chart, panel: task, metric: task.metric, share: task.share, note, small: true });
+    return h("figure.compare-small", {}, h("figcaption", {}, task.metric), node, note);
   }
 
   picker() {
@@ -331,6 +436,8 @@ class Comparison {
   draw() {
     const view = this.view;
     this.charts = [];
+    this.further = [];
+    this.places = [];
     const asked = { runs: view.run_ids.join(","), metric: view.metric, statistic: view.statistic };
     const address = (format) => `./studio/export?${new URLSearchParams({ ...asked, format })}`;
     fill(
@@ -362,6 +469,7 @@ class Comparison {
     );
     this.drawCharts();
     this.clips.take(view.run_ids);
+    this.readFurther();
   }
 
   /** Another metric or statistic changes nothing about it, so that it stays. */
@@ -377,7 +485,11 @@ class Comparison {
       label: `${this.view.metric} by method on ${panel.title}`,
       onclick: (point) => this.openClips(panel, point),
     });
-    this.charts.push([chart, panel]);
+    const note = h("p.muted.chart-words");
+    const more = h("div.compare-more");
+    const words = h("p.muted.chart-words");
+    this.charts.push({ chart, panel, metric: this.view.metric, share: this.view.as_share, note, words, small: false });
+    this.places.push({ panel, more });
     return h(
       "section.panel.compare-panel",
       {},
@@ -389,34 +501,102 @@ class Comparison {
         panel.verdict.sentences.map((words) => h("p", {}, words)),
       ),
       node,
-      h("p.muted.chart-words", {}, this.chartWords()),
+      words,
+      note,
+      more,
       this.table(panel),
       this.phases(panel),
       this.improvements(panel),
     );
   }
 
-  chartWords() {
+  chartWords(overTime) {
     const name = this.view.statistic === "iqm" ? "Interquartile mean" : "Mean";
+    if (overTime)
+      return "Over time every run has a line of its own and no mean: runs differ in speed. Verdict and tables are over steps.";
     return (
       `${name} over seeds with 95 % bootstrap intervals; n is the number of runs. A line ends where its shortest run ends. ` +
       "Click a point to see the clips around it."
     );
   }
 
+  /** The clocks of the runs that are shown; null, and drawn again once they are there, if they are not. */
+  clocksNow() {
+    const { version, run_ids: runs } = this.view;
+    if (this.clocks && this.clocks.version === version) return this.clocks.runs;
+    const as = ([steps, values]) => ({ steps, values });
+    const found = new Map();
+    this.clocks = { version, runs: found };
+    this.call("clocks", { runs }).then(
+      (clocks) => {
+        for (const { run_id, running, wall } of clocks) found.set(run_id, { running: as(running), clock: as(wall) });
+        this.drawCharts();
+      },
+      (error) => {
+        this.clocks = null;
+        toast(error.message, "error");
+      },
+    );
+    return found;
+  }
+
   drawCharts() {
+    if (!this.view) return;
+    const overTime = axesOf(this.kept).x !== STEP;
+    const clocks = overTime ? this.clocksNow() : new Map();
+    const axes = axesOf(this.kept, [...clocks.values()]);
+    const at = (run) => {
+      const clock = clocks.get(run.run_id);
+      return clock
+        ? positions(
+            axes,
+            run.steps.map((step) => step + run.start),
+            clock,
+          )
+        : null;
+    };
+    for (const one of [...this.charts, ...this.further]) this.drawChart(one, axes, overTime, at, clocks.size > 0);
+  }
+
+  /** `known`: whether the clocks are there. */
+  drawChart({ chart, panel, metric, share, note, words, small }, axes, overTime, at, known) {
     const weight = Number(this.smoothing.value);
-    const how = { share: this.view.as_share, raw: this.raw.checked, weight, colorOf: methodColor };
-    for (const [chart, panel] of this.charts) {
-      chart.draw(() => comparisonTraces(panel, how), {
-        xaxis: { title: { text: panel.branched ? "steps since the branch" : "steps" }, rangemode: "tozero" },
-        yaxis: { title: { text: this.view.metric }, ...(this.view.as_share ? { tickformat: ".0%", range: [-0.02, 1.04] } : {}) },
-        uirevision: this.view.run_ids.join(",") + this.view.metric,
-        height: 400,
-        annotations: weight
+    const how = { share, raw: this.raw.checked, weight, colorOf: methodColor };
+    const runs = panel.curves.flatMap((curve) => curve.raw);
+    const drawn = overTime || how.raw ? runs : [];
+    const points = [
+      ...drawn.flatMap((run) => run.steps.map((step, i) => [step, run.values[i]])),
+      ...(overTime ? [] : panel.curves.flatMap((curve) => curve.steps.map((step, i) => [step, curve.point[i]]))),
+    ];
+    const logY = axes.logY && points.some(([, value]) => value > 0);
+    const timeless = overTime && known ? runs.filter((run) => at(run) === null).map((run) => run.run_id) : [];
+    if (words) words.textContent = this.chartWords(overTime);
+    note.textContent = [
+      timeless.length
+        ? `Not drawn, because the store does not hold when they were at which step: ${timeless.length === 1 ? "run" : "runs"} ` +
+          `${timeless.join(", ")}.`
+        : "",
+      leftOutWords(points, { logX: axes.logX, logY }),
+    ]
+      .filter(Boolean)
+      .join(" ");
+    const traces = () => (overTime ? runTraces(panel, { ...how, axes, at }) : comparisonTraces(panel, how));
+    chart.draw(() => withLogarithm(traces(), { ...axes, logY }), {
+      xaxis: xAxis(axes, { title: panel.branched ? "steps since the branch" : "steps" }),
+      yaxis: yAxis(logY, {
+        title: small ? undefined : { text: metric },
+        ...(share ? { tickformat: logY ? ".1~%" : ".0%", range: [-0.02, 1.04] } : {}),
+      }),
+      uirevision: this.view.run_ids.join(",") + metric,
+      height: small ? 240 : 400,
+      ...(small ? { showlegend: false, margin: { l: 48, r: 12, t: 6, b: 40 } } : {}),
+      annotations:
+        weight && !small
           ? [
               {
-                text: `lines smoothed (EMA ${weight.toFixed(2)}), bands and tables not`,
+                text: overTime
+                  ? `smoothed (EMA ${weight.toFixed(2)})`
+                  : `lines smoothed (EMA ${weight.toFixed(2)}), bands and tables not`,
                 showarrow: false,
                 xref: "paper",
                 yref: "paper",
@@ -428,8 +608,7 @@ class Comparison {
               },
             ]
           : [],
-      });
-    }
+    });
   }
 
   openClips(panel, point) {
@@ -440,7 +619,7 @@ class Comparison {
       location.href = page("clips", { runs });
       return;
     }
-    const step = start + Number(point.x);
+    const step = start + Number([point.customdata].flat().at(-1));
     const around = Math.max(1, Math.round((panel.curves[0].steps[1] ?? 20000) - (panel.curves[0].steps[0] ?? 0)));
     location.href = page("clips", { runs, min_step: Math.max(0, step - around), max_step: step });
   }

@@ -1,4 +1,5 @@
 // Plotly traces of the comparison charts.
+import { hoverWords } from "../axes.js";
 import { smoothed } from "../smoothing.js";
 
 /**
@@ -22,6 +23,7 @@ export function comparisonTraces(panel, { share, raw, weight, colorOf }) {
           mode: "lines",
           x: run.steps,
           y: smoothed(run.values, weight),
+          customdata: run.steps,
           line: { color, width: 1 },
           opacity: 0.28,
           showlegend: false,
@@ -53,11 +55,41 @@ export function comparisonTraces(panel, { share, raw, weight, colorOf }) {
       line: { color, width: 2.5 },
       marker: { size: 5, color },
       meta: { runs: curve.run_ids, start: panel.branched ? undefined : 0 }, // branches begin at different steps
-      customdata: curve.steps.map((_, i) => [curve.counts[i], curve.low[i], curve.high[i]]),
+      customdata: curve.steps.map((step, i) => [curve.counts[i], curve.low[i], curve.high[i], step]),
       hovertemplate: `${escapeWords(curve.label)} at %{x:,}: %{y${shown}}${band}, n=%{customdata[0]}<extra></extra>`,
     });
   }
   return found;
+}
+
+/**
+ * One line for each run, over time: runs differ in speed, so that a mean at a time would mix runs at different steps.
+ *
+ * @param {any} panel as for `comparisonTraces`
+ * @param {{ share: boolean, weight: number, colorOf: (token: string) => string, axes: any, at: (run: any) => any[] | null }} how
+ *   `axes`: see `axesOf`; `at`: where a run's steps are on them, null if nobody knows
+ */
+export function runTraces(panel, { share, weight, colorOf, axes, at }) {
+  const shown = share ? ":.0%" : ":.4g";
+  return panel.curves.flatMap((curve) => {
+    const color = colorOf(curve.token);
+    const drawn = curve.raw.map((run) => [run, at(run)]).filter(([, x]) => x !== null);
+    return drawn.map(([run, x], i) => ({
+      type: "scatter",
+      mode: "lines+markers",
+      legendgroup: curve.label,
+      name: `${curve.label} (n=${drawn.length})`,
+      showlegend: i === 0,
+      x,
+      y: smoothed(run.values, weight),
+      customdata: run.steps,
+      line: { color, width: 1.5 },
+      marker: { size: 3.5, color },
+      opacity: 0.75,
+      meta: { runs: [run.run_id], start: run.start },
+      hovertemplate: `run ${run.run_id}, seed ${run.seed}: %{y${shown}} ${hoverWords(axes)}<extra></extra>`,
+    }));
+  });
 }
 
 /** A small deterministic offset that separates clips of equal score. */

@@ -1,4 +1,5 @@
 // Grouping, smoothing and marks of a run's curves.
+import { hoverWords, STEPS } from "../axes.js";
 import { smoothed } from "../smoothing.js";
 
 const TOO_MANY = 2_000; // points of one curve
@@ -134,19 +135,21 @@ export function changeLabel(change) {
  * @param {any} group one of GROUPS
  * @param {any} curve one of its curves
  * @param {{ steps: number[], values: (number | null)[] }} measured
- * @param {{ weight: number, color: string }} how `weight`: of smoothing, for noisy curves
+ * @param {{ weight: number, color: string, axes?: any, x?: any[] }} how `weight`: of smoothing, for noisy curves; `axes`: see
+ *   `axesOf`; `x`: where the steps are on them
  */
-export function curveTraces(group, curve, { steps, values: measured }, { weight, color }) {
+export function curveTraces(group, curve, { steps, values: measured }, { weight, color, axes = STEPS, x = steps }) {
   const values = curve.scale ? measured.map((value) => (value === null ? null : value * curve.scale)) : measured;
   const line = { color, width: 2, dash: curve.dash, shape: group.band ? "hv" : "linear" };
   const base = {
     type: "scatter",
-    x: steps,
+    x,
+    customdata: steps,
     name: curve.title,
     legendgroup: curve.name,
     yaxis: curve.right ? "y2" : "y",
     connectgaps: true,
-    hovertemplate: `%{y:${group.format ?? ".4~g"}} at step %{x:,}<extra>${curve.title.replace(/[<>&]/g, "")}</extra>`,
+    hovertemplate: `%{y:${group.format ?? ".4~g"}} ${hoverWords(axes)}<extra>${curve.title.replace(/[<>&]/g, "")}</extra>`,
   };
   const isSmoothed = curve.noisy && weight > 0;
   const main = {
@@ -162,22 +165,27 @@ export function curveTraces(group, curve, { steps, values: measured }, { weight,
   return [{ ...base, ...behind, hoverinfo: "skip", hovertemplate: null, showlegend: false }, main];
 }
 
-/** Labelled steps as vertical lines, of several points each, so that the label shows on hover anywhere along the line. */
-export function verticals(name, marks, line) {
+/**
+ * Labelled steps as vertical lines, of several points each, so that the label shows on hover anywhere along the line.
+ * `axes`: see `axesOf`; `at(steps)`: where they are on them.
+ */
+export function verticals(name, marks, line, axes = STEPS, at = (steps) => steps) {
   if (!marks.length) return [];
+  const x = marks.map(([step]) => at([step])[0]);
   const heights = Array.from({ length: 17 }, (_, i) => i / 16);
   return [
     {
       type: "scatter",
       mode: "lines",
-      x: marks.flatMap(([step]) => [...heights.map(() => step), null]),
+      x: x.flatMap((where) => [...heights.map(() => where), null]),
       y: marks.flatMap(() => [...heights, null]),
+      customdata: marks.flatMap(([step]) => [...heights.map(() => step), null]),
       text: marks.flatMap(([, label]) => [...heights.map(() => label), ""]),
       yaxis: "y3",
       name,
       meta: "mark",
       line,
-      hovertemplate: "%{text} at step %{x:,}<extra></extra>",
+      hovertemplate: `%{text} ${hoverWords(axes)}<extra></extra>`,
     },
   ];
 }
