@@ -30,7 +30,7 @@ const MOST_SMOOTHING = 0.95;
 export function mount({ node, data, call, plotly }) {
   const view = new Comparison(data, call, plotly);
   fill(node, view.node);
-  view.start();
+  return view.start();
 }
 
 class Comparison {
@@ -85,7 +85,7 @@ class Comparison {
       return;
     }
     this.fromAddress();
-    this.load();
+    await this.read();
     poll(() => this.lookForNews(), SECONDS);
   }
 
@@ -632,7 +632,7 @@ class Comparison {
           {
             xaxis: { title: { text: "P(yes)" }, range: [-0.06, 1.06] },
             yaxis: { title: { text: "mean |TD error|" }, rangemode: "tozero" },
-            height: 380,
+            height: 400,
           },
         );
       } catch (error) {
