@@ -160,11 +160,16 @@ class CompareView:
 
 
 def default_runs(store: Store) -> list[int]:
-    """The newest set of runs; without sets, all runs of the newest run's environment. [] if there are none."""
-    runs = store.runs(limit=MAX_RUNS)
-    if not runs:
+    """The newest set of runs that has an evaluation; without sets, all runs of the newest such run's environment.
+
+    Where nothing has been evaluated yet, it is the newest set or run of all. [] if there are no runs.
+    """
+    listed = store.run_list(limit=MAX_RUNS)
+    runs = [item.run for item in listed]
+    candidates = [item.run for item in listed if item.best_success is not None] or runs
+    if not candidates:
         return []
-    newest = next((run for run in runs if run.set_name), runs[0])
+    newest = next((run for run in candidates if run.set_name), candidates[0])
     if newest.set_name:
         return sorted(run.run_id for run in runs if run.set_name == newest.set_name)
     return sorted(run.run_id for run in runs if run.env == newest.env and run.status not in ("created", "queued"))

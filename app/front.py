@@ -30,6 +30,8 @@ _HERE = b'new URL(".", location.href).href.slice(0, -1)'
 _TO_FOLDER = (
     b'<script>if (!location.pathname.endsWith("/")) location.replace(location.pathname + "/" + location.search);</script>'
 )
+_NO_SPINNER = b"<style>.gradio-container > .main:has(> .wrap.translucent) { visibility: hidden; }</style>"
+"""Gradio's spinner jumps while the page loads, and is gone before the studio's own styles are there."""
 
 
 class Front:
@@ -108,8 +110,8 @@ class _Located:
             return
         body = re.sub(rf'"http://{_PLACEHOLDER}/?"'.encode(), lambda _: _HERE, self._body)
         body = body.replace(b'href="/manifest.json"', b'href="./manifest.json"')
-        if self._start_page:
-            body = body.replace(b"<head>", b"<head>" + _TO_FOLDER, 1)
+        head = _NO_SPINNER + (_TO_FOLDER if self._start_page else b"")
+        body = body.replace(b"<head>", b"<head>" + head, 1)
         headers = [(name, value) for name, value in self._start["headers"] if name != b"content-length"]
         if self._body:  # not for HEAD
             headers.append((b"content-length", str(len(body)).encode()))

@@ -1,14 +1,21 @@
 // Shared by all widgets: mounting, calling the server, building nodes, polling, URLs, formatting.
 // Nodes are built from text, never from HTML strings: prompts, names and model answers cannot become markup.
 
-/** Draw the widget `name` in its node. Called by Gradio once per page view. */
+const PATIENCE_MS = 1500;
+
+/**
+ * Draw the widget `name` in its node. Called by Gradio once per page view. It appears once it has what it shows first, so that
+ * nothing moves under the pointer, or after a moment with what there is.
+ */
 export async function mount(name, context) {
   const node = context.element.querySelector(`.widget-${name}`);
   if (!node || node.dataset.mounted) return;
   node.dataset.mounted = "yes";
   try {
     const module = await import(`./widgets/${name}.js?v=${context.version}`);
-    await module.mount({ ...context, node, call: (method, request = {}) => call(context.server, method, request) });
+    const drawn = module.mount({ ...context, node, call: (method, request = {}) => call(context.server, method, request) });
+    setTimeout(() => node.removeAttribute("aria-busy"), PATIENCE_MS);
+    await drawn;
   } catch (error) {
     console.error(error);
     fill(node, problem(`This part of the page could not be drawn: ${error.message}`));
@@ -145,23 +152,26 @@ export function confirm(title, text, action) {
 
 /**
  * Call `tick` now, and again `seconds` after each call has ended, while the page is visible. Returns a function that calls it
- * right away.
+ * right away, or waits for the call that is under way.
  */
 export function poll(tick, seconds) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
-  let busy = false;
-  async function run() {
+  /** @type {Promise<void> | null} */
+  let going = null;
+  async function once() {
     clearTimeout(timer);
-    if (busy) return;
-    busy = true;
     try {
       await tick();
     } catch (error) {
       console.error(error);
     }
-    busy = false;
+    going = null;
     if (!document.hidden) timer = setTimeout(run, 1000 * seconds);
+  }
+  function run() {
+    going ??= once();
+    return going;
   }
   document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : run()));
   run();

@@ -144,6 +144,17 @@ def test_the_newest_set_is_compared_by_default(store: Store) -> None:
     assert read_choices(store).default == chosen
 
 
+def test_a_set_without_evaluations_is_not_compared_by_default_beside_one_that_has_some(store: Store) -> None:
+    begun = [add_run(store, replay, 0, (), "just begun") for replay in ("vlm", "uniform")]
+    assert default_runs(store) == begun  # there is nothing else
+    alone = add_run(store, "per", 0, (0.1,))
+    add_run(store, "per", 1, (), "begun later")
+    assert default_runs(store) == [*begun, alone, begun[-1] + 2]  # all of its environment
+    older = [add_run(store, replay, 0, (0.1,), "older") for replay in ("vlm", "uniform")]
+    add_run(store, "vlm", 0, (), "newest")
+    assert read_choices(store).default == older
+
+
 def test_a_run_without_values_is_noted_and_bad_requests_are_refused(store: Store) -> None:
     empty = add_run(store, "per", 0, ())
     view = compare_view(store, [empty])

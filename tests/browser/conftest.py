@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,37 +65,38 @@ def store_copy(recorded_store: Path, tmp_path: Path) -> Path:
     return copy
 
 
+@contextmanager
+def running_studio(store: Path, port: int = 0, *options: str) -> Iterator[StudioProcess]:
+    """A studio on a store, which is stopped in the end."""
+    command = [sys.executable, "-m", "app", "--store", str(store), "--port", str(port), "--no-open", *options]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines: list[str] = []
+        try:
+            for line in process.stdout:
+                lines.append(line)
+                found = re.search(r"http://\S+", line)
+                if found:
+                    yield StudioProcess(found.group(), store, process)
+                    return
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+        raise AssertionError(f"the studio did not start:\n{''.join(lines)}")
+
+
 @pytest.fixture
 def start_studio() -> Iterator[Callable[..., StudioProcess]]:
     """Start a studio on a store: `start_studio(path, port=0, *options)`. All are stopped after the test."""
-    started: list[StudioProcess] = []
-
-    def start(store: Path, port: int = 0, *options: str) -> StudioProcess:
-        command = [sys.executable, "-m", "app", "--store", str(store), "--port", str(port), "--no-open", *options]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        lines = []
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line)
-            found = re.search(r"http://\S+", line)
-            if found:
-                studio = StudioProcess(found.group(), store, process)
-                started.append(studio)
-                return studio
-        raise AssertionError(f"the studio did not start:\n{''.join(lines)}")
-
-    yield start
-    for studio in started:
-        if studio.process.poll() is None:
-            studio.process.send_signal(signal.SIGINT)
-            try:
-                studio.process.wait(20)
-            except subprocess.TimeoutExpired:
-                studio.kill()
-        studio.process.stdout.close()
+    with ExitStack() as started:
+        yield lambda *arguments: started.enter_context(running_studio(*arguments))
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.trials import add_trials
 from vlmrb import Store
-from vlmrb.types import ClipScore
 
 LONG_MS = 90_000
 Start = Callable[..., Any]
@@ -114,15 +114,7 @@ def test_questions_compete_on_the_same_clips_and_are_launched_as_an_ablation(
     page: Page, store_copy: Path, start_studio: Start, screenshot: Callable[[str], None]
 ) -> None:
     with Store(str(store_copy)) as store:  # answers that differ in half of the clips
-        ids = store.sample_clips([3], 20)
-        for name, answers in (("keys", [0.9] * 20), ("doors", [0.9, 0.2] * 10)):
-            prompt = store.save_prompt(name, f"Does the agent see <b>{name}</b>?")
-            trial = store.create_trial(
-                scorer="embedded", prompt_id=prompt.prompt_id, threshold=0.5, options={"frames": None}, clip_ids=ids
-            )
-            scores = zip(ids, answers, strict=True)
-            store.add_trial_scores(trial, [ClipScore(clip, p, None, None, 0.5, "embedded", "m", "", None) for clip, p in scores])
-            store.end_trial(trial, "finished")
+        add_trials(store, 3)
     studio = start_studio(store_copy)
     page.goto(f"{studio.url}prompts?trial=1")
     page.get_by_role("button", name="Put on the bench").click()

@@ -265,7 +265,9 @@ class RunPicker {
       h("span.picked", {}, this.chosen.size === 0 ? "all" : this.chosen.size === 1 ? name : `${this.chosen.size} runs`),
       h("span", { "aria-hidden": "true" }, "▾"),
     );
-    this.summary.setAttribute("aria-label", `Runs: ${this.summary.firstChild.textContent}`);
+    const words = `Runs: ${this.summary.firstChild.textContent}`;
+    this.summary.setAttribute("aria-label", words);
+    this.summary.title = words;
     this.summary.classList.toggle("in-use", this.chosen.size > 0);
   }
 
@@ -299,7 +301,7 @@ class RunPicker {
       "label.run-option",
       {},
       box,
-      h("span.picked", {}, run.name),
+      h("span.picked", { title: run.name }, run.name),
       h("span.muted.num", {}, `${run.run_id} · ${count(run.clips)} clips`),
     );
   }

@@ -174,7 +174,7 @@ export class Player {
   #setView(view) {
     this.view = view;
     const { card } = view;
-    fill(this.title, `Clip ${card.clip_id}`, h("span.muted.player-run", {}, card.run_name));
+    fill(this.title, `Clip ${card.clip_id}`, h("span.muted.player-run", { title: card.run_name }, card.run_name));
     this.dialog.setAttribute("aria-label", `Clip ${card.clip_id}`);
     this.download.href = mediaUrl(card, "video");
     this.download.hidden = false;

@@ -126,7 +126,7 @@ export class LabelQueue {
     this.second = h("input", { type: "checkbox", id: "queue-second", onchange: () => this.load() });
     this.body = h(
       "div.player-body",
-      {},
+      { hidden: true },
       h("div.player-left", {}, this.stage, this.bar),
       h(
         "div.facts.queue-facts",
@@ -255,7 +255,8 @@ export class LabelQueue {
       this.title.focus();
       return;
     }
-    fill(this.title, "Label clips", h("span.muted.player-run", {}, `clip ${next.card.clip_id}, ${next.card.run_name}`));
+    const which = `clip ${next.card.clip_id}, ${next.card.run_name}`;
+    fill(this.title, "Label clips", h("span.muted.player-run", { title: which }, which));
     fill(this.question, next.mission ? h("p.muted", {}, `The episode's mission: ${next.mission}`) : null, next.question);
     this.note.value = "";
     this.drawRevealed();

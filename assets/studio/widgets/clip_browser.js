@@ -11,7 +11,7 @@ import { button, count, empty, fill, h, page as pageAddress, poll, problem, quer
 const LOOK_FOR_NEW_S = 5;
 
 export function mount({ node, data, call }) {
-  new ClipBrowser(node, data, call).start();
+  return new ClipBrowser(node, data, call).start();
 }
 
 class ClipBrowser {
@@ -98,8 +98,9 @@ class ClipBrowser {
       this.tray,
     );
     addEventListener("popstate", () => this.#fromAddress());
-    this.#fromAddress();
+    const found = this.#fromAddress();
     poll(() => this.#lookForNew(), LOOK_FOR_NEW_S);
+    return found;
   }
 
   // -- the URL
@@ -130,12 +131,12 @@ class ClipBrowser {
   #fromAddress() {
     const values = this.#values();
     this.filters.show(values);
-    this.#loadMenus();
-    this.load();
+    const found = Promise.all([this.#loadMenus(), this.load()]);
     values.clip ? this.player.show(values.clip) : this.player.close();
     const watched = (values.watch ?? "").split(",").filter(Boolean).slice(0, this.data.max_together);
     watched.length ? this.together.open(watched) : this.together.close();
     values.queue ? this.queue.open(values.queue) : this.queue.close();
+    return found;
   }
 
   // -- the grid

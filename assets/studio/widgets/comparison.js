@@ -36,7 +36,7 @@ const FURTHER = "compare-charts"; // in the browser's memory: the further metric
 export function mount({ node, data, call, plotly }) {
   const view = new Comparison(data, call, plotly);
   fill(node, view.node);
-  view.start();
+  return view.start();
 }
 
 class Comparison {
@@ -104,7 +104,7 @@ class Comparison {
       return;
     }
     this.fromAddress();
-    this.load();
+    await this.read();
     poll(() => this.lookForNews(), SECONDS);
   }
 
@@ -816,7 +816,7 @@ class Comparison {
           {
             xaxis: { title: { text: "P(yes)" }, range: [-0.06, 1.06] },
             yaxis: { title: { text: "mean |TD error|" }, rangemode: "tozero" },
-            height: 380,
+            height: 400,
           },
         );
       } catch (error) {

@@ -18,7 +18,7 @@ const LABELS = {
 export function mount({ node, data, call }) {
   const form = new LaunchForm(data, call);
   fill(node, form.node);
-  form.start();
+  return form.start();
 }
 
 class LaunchForm {
@@ -53,7 +53,7 @@ class LaunchForm {
   }
 
   started() {
-    this.ask();
+    this.ask(); // the form need not wait for it
     window.addEventListener("pageshow", (event) => event.persisted && this.ready()); // back from the launched runs
   }
 

@@ -57,7 +57,7 @@ export class PromptBench {
     /** @type {[number, number] | null} */
     this.pair = null;
     this.shown = SHOWN;
-    /** Refresh the trials right away. @type {(() => void) | undefined} */
+    /** Refresh the trials right away. @type {(() => Promise<void>) | undefined} */
     this.lookNow = undefined;
     /** The cells of the figures, by contestant. @type {any[][]} */
     this.cells = [];
@@ -93,7 +93,7 @@ export class PromptBench {
 
   start() {
     this.entries = entriesOf(query().bench ?? "").slice(0, this.most);
-    this.changed({ keep: true });
+    return this.changed({ keep: true });
   }
 
   /** The trial whose clips the contestants answer; undefined if there is none. */
@@ -141,9 +141,9 @@ export class PromptBench {
     fill(this.trouble);
     this.onchange();
     this.drawAll();
-    if (!this.entries.length) return;
+    if (!this.entries.length) return undefined;
     this.lookNow ??= poll(() => this.look(), SECONDS);
-    this.lookNow();
+    return this.lookNow();
   }
 
   async look() {

@@ -32,7 +32,7 @@ const BINS = 20;
 export function mount({ node, data, call, plotly }) {
   const lab = new PromptLab(data, call, plotly);
   fill(node, lab.node);
-  lab.start();
+  return lab.start();
 }
 
 class PromptLab {
@@ -48,7 +48,7 @@ class PromptLab {
     /** @type {any} */
     this.chosen = null;
     this.shown = SHOWN;
-    /** Refresh the trial right away. @type {(() => void) | undefined} */
+    /** Refresh the trial right away. @type {(() => Promise<void>) | undefined} */
     this.lookNow = undefined;
     this.redrawFlips = debounce(() => this.drawFlips(), 200); // numbers follow the slider immediately, pictures once it rests
     this.chartNode = h("div.lab-chart");
@@ -81,9 +81,9 @@ class PromptLab {
     if (chosen && !found)
       fill(this.trouble, h("p.notice", { role: "status" }, `There is no prompt “${asked}”; showing ${reference(chosen)}.`));
     const view = query().view;
-    if (query().trial) this.follow(Number(query().trial));
-    this.bench.start();
+    const read = [query().trial ? this.follow(Number(query().trial)) : null, this.bench.start()];
     this.show(view === "bench" || (query().bench && !query().trial) ? "bench" : "results");
+    await Promise.all(read);
   }
 
   async loadLibrary() {
@@ -243,7 +243,7 @@ class PromptLab {
                 checked: chosen.has(run.run_id),
                 onchange: () => setQuery({ runs: this.runIds().join(",") }),
               }),
-              h("span", {}, `${run.run_id} · ${run.name}`),
+              h("span", { title: run.name }, `${run.run_id} · ${run.name}`),
               h("span.muted.num", {}, `${count(run.clips)} clips`),
             ),
           )
@@ -342,7 +342,7 @@ class PromptLab {
     setQuery({ trial: id });
     fill(this.outcome, h("p.muted", {}, "Loading…"));
     this.lookNow ??= poll(() => this.look(), SECONDS);
-    this.lookNow();
+    return this.lookNow();
   }
 
   async look() {

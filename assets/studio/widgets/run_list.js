@@ -14,6 +14,7 @@ export function mount({ node, data, call }) {
   const list = new RunList(call, data.quick);
   fill(node, list.node);
   list.refresh = poll(() => list.tick(), SECONDS);
+  return list.refresh();
 }
 
 class RunList {
@@ -26,7 +27,7 @@ class RunList {
     this.order = [];
     this.loaded = false;
     /** Refresh all runs right away; set when polling starts. */
-    this.refresh = () => {};
+    this.refresh = async () => {};
     const refresh = () => this.refresh();
     this.trouble = h("div");
     this.filter = new RunFilter(() => this.draw());
@@ -91,7 +92,7 @@ class RunList {
     const first = !this.loaded;
     this.loaded = true;
     this.draw();
-    if (first && query().diff) showDiff(this.call, this.diff, query().diff.split(","));
+    if (first && query().diff) await showDiff(this.call, this.diff, query().diff.split(","));
   }
 
   take({ order, rows, versions, colors, more, queue }) {

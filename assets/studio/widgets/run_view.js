@@ -41,8 +41,9 @@ export async function mount({ node, call, plotly }) {
     fill(node, view.node);
     view.refresh = poll(() => view.tick(), SECONDS);
     view.refreshFamily = poll(() => view.readFamily(), FAMILY_SECONDS);
-    poll(() => view.readReasons(), FAMILY_SECONDS);
-    poll(() => view.draws.follow(), FAMILY_SECONDS);
+    const followed = poll(() => view.draws.follow(), FAMILY_SECONDS)();
+    await Promise.all([view.refresh(), view.refreshFamily(), followed]);
+    await poll(() => view.readReasons(), FAMILY_SECONDS)();
   } catch (error) {
     fill(
       node,
@@ -59,9 +60,9 @@ class RunView {
     this.seen = { step: 0, pid: 0 };
     this.keys = {};
     /** Refresh the run right away; set when polling starts. */
-    this.refresh = () => {};
+    this.refresh = async () => {};
     /** Read branches and checkpoints right away. */
-    this.refreshFamily = () => {};
+    this.refreshFamily = async () => {};
     this.trouble = h("div");
     this.origin = h("div");
     this.title = h("h1.run-title");

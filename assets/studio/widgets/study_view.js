@@ -24,7 +24,7 @@ const LIST_EVERY = 4; // the list changes more slowly than the study that is sho
 export function mount({ node, data, call }) {
   const view = new StudyPage(data, call);
   fill(node, view.node);
-  view.start();
+  return view.start();
 }
 
 class StudyPage {
@@ -60,6 +60,7 @@ class StudyPage {
 
   start() {
     this.refresh = poll(() => this.tick(), SECONDS);
+    return this.refresh();
   }
 
   async tick() {
