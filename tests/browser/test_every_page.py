@@ -167,6 +167,20 @@ def test_the_pages_hold_still_fit_and_are_legible_and_report_no_error(chromium: 
     assert {path: faults for path, faults in found.items() if faults} == {}
 
 
+def test_captions_show_a_goal_that_was_reached(chromium: Browser, demo: str) -> None:
+    with opened(chromium, f"{demo}clips?run=7&event=goal_reached") as (page, _):
+        cut = """() => [...document.querySelectorAll(".clip-events")].map((caption) => {
+            const at = caption.textContent.indexOf("goal reached");
+            const words = document.createRange();
+            words.setStart(caption.firstChild, at);
+            words.setEnd(caption.firstChild, at + "goal reached".length);
+            const [shown, there] = [words.getBoundingClientRect(), caption.getBoundingClientRect()];
+            return at < 0 || shown.bottom > there.bottom + 1 || shown.right > there.right + 1;
+        })"""
+        found = page.evaluate(cut)
+        assert len(found) == 48 and not any(found)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [800, 1280, 1920])
 @pytest.mark.parametrize("name", PAGES)
