@@ -96,8 +96,8 @@ export class Chart {
 }
 
 /**
- * On a page with a <base>, Plotly refers to its clip paths by the whole URL of the page. Once a choice has changed the URL, a chart
- * that is not drawn again would be empty.
+ * On a page with a <base>, Plotly refers to its clip paths by the whole URL of the page. Once a choice has changed the URL, a
+ * chart that is not drawn again would be empty.
  */
 function detach(node) {
   if (node._context) node._context._baseUrl = "";
