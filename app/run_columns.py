@@ -82,13 +82,14 @@ def extra_values(runs: Sequence[RunSummary], columns: Sequence[str], figures: Fi
     known = figures.of(runs, metrics) if metrics and figures is not None else {}
     found: dict[int, dict[str, Value]] = {}
     for run in runs:
-        found[run.run_id] = values = {}
+        values: dict[str, Value] = {}
         for column, kind, name in parts:
             if kind != SETTING:
                 values[column] = _figure(known.get((run.run_id, name)), kind)
                 continue
             with contextlib.suppress(KeyError):
                 values[column] = _plain(setting_of(run, name))
+        found[run.run_id] = values
     return found
 
 

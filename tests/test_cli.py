@@ -539,7 +539,7 @@ def test_compare_shows_the_score_by_the_values_of_a_setting(tmp_path: Path) -> N
         ("area", [0.25, 0.5]),
     ]
     refused = vlmrb("compare", "--store", path, "--setting", "gamma")
-    assert refused.code != 0 and "these are: lambda_max" in refused.err
+    assert refused.status != 0 and "these are: lambda_max" in refused.err
 
 
 def test_compare_shows_discovery_and_consolidation_and_decides_by_it(tmp_path: Path) -> None:

@@ -214,6 +214,7 @@ test("added columns show and sort by the values that the server sends, numbers a
   const column = extraColumn(key);
   assert.deepEqual([column.title, column.hint], ["td-loss (min)", "train/td-loss: smallest value"]);
   assert.deepEqual(rows.map(column.of), ["10", "9", "–", "–"]);
+  assert.equal(column.of(row(1, { extra: { [key]: 0.0000023 } })), "2.30e-6");
   const mixed = [row(1, { extra: { "setting:a": "none" } }), row(2, { extra: { "setting:a": 5 } })];
   assert.deepEqual(ids(sortRows(mixed, "setting:a")), [2, 1]);
 });

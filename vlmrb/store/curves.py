@@ -53,7 +53,7 @@ class Curves(Database):
         """The last, the smallest and the largest value of each run's curves, by (run, name); those without values are missing."""
         keys = [(run_id, name) for run_id in dict.fromkeys(run_ids) for name in dict.fromkeys(names)]
         c, columns = t.metrics.c, (column("number", Integer), column("run_id", Integer), column("name", Text))
-        found = {}
+        found: dict[tuple[int, str], CurveFigures] = {}
         with self._read() as connection:
             for start in range(0, len(keys), _CURVES_PER_QUERY):
                 part = keys[start : start + _CURVES_PER_QUERY]

@@ -123,7 +123,7 @@ export function extraColumn(key) {
     title: setting ? name : `${name.split("/").at(-1)} (${kind})`,
     hint: setting ? `Setting ${name}` : `${name}: ${KINDS[kind]}`,
     by: value,
-    of: (row) => (setting ? settingWords(row.extra?.[key]) : number(value(row), 4)),
+    of: (row) => (setting ? settingWords(row.extra?.[key]) : figureWords(value(row))),
     right: true,
     descending: !setting,
     extra: true,
@@ -139,6 +139,11 @@ export function isExtra(key) {
 function parts(key) {
   const at = key.indexOf(":");
   return [key.slice(0, at), key.slice(at + 1)];
+}
+
+/** A metric's value in a narrow cell: 0.0000023 → "2.30e-6". */
+function figureWords(value) {
+  return value && Math.abs(value) < 0.001 ? value.toExponential(2) : number(value, 4);
 }
 
 /** A setting's value for people: 300000 → "300,000", null → "none"; missing → "–". */
