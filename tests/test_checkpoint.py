@@ -117,12 +117,12 @@ def test_the_newest_two_checkpoints_are_kept_and_only_the_last_of_a_finished_run
     assert copied.run(1).error == ""
 
 
-def test_none_of_three_hundred_flipped_bits_is_accepted(stopped: Path, tmp_path: Path) -> None:
+def test_none_of_five_hundred_flipped_bits_is_accepted(stopped: Path, tmp_path: Path) -> None:
     folder = tmp_path / "checkpoints"
     shutil.copytree(newest(runs_folder(stopped) / "1" / "checkpoints"), folder / "step-000000001200")
     files = sorted(path for path in (folder / "step-000000001200").rglob("*") if path.is_file())
     rng = random.Random(0)
-    for number in range(300):
+    for number in range(500):
         file = files[number % len(files)]
         whole = file.read_bytes()
         changed = bytearray(whole)
