@@ -275,7 +275,7 @@ def sweep_views(
     stored = [method_of(run).label for run in store.runs(limit=1_000)]
     views = []
     for sweep in found:
-        labels = [each.label for each in (*sweep.lines, *sweep.references)]
+        labels = [line.label for line in sweep.lines] + [reference.label for reference in sweep.references]
         tokens = method_tokens(stored) | {
             label: token for label, token in method_tokens([*stored, *labels]).items() if label not in stored
         }

@@ -61,8 +61,8 @@ class Curves(Database):
                 asked = values(*columns, name="asked").data(rows).cte("asked")
                 of_curve = (c.run_id == asked.c.run_id, c.name == asked.c.name, c.value.is_not(None))
                 last = select(c.value).where(*of_curve).order_by(c.step.desc()).limit(1).correlate(asked).scalar_subquery()
-                ends = select(asked.c.number, func.min(c.value).label("low"), func.max(c.value).label("high")).where(*of_curve)
-                ends = ends.group_by(asked.c.number).subquery("ends")
+                extremes = select(asked.c.number, func.min(c.value).label("low"), func.max(c.value).label("high"))
+                ends = extremes.where(*of_curve).group_by(asked.c.number).subquery("ends")
                 query = select(ends.c.number, last, ends.c.low, ends.c.high).join(asked, asked.c.number == ends.c.number)
                 found |= {part[row[0]]: CurveFigures(*row[1:]) for row in connection.execute(query)}
         return found
