@@ -17,7 +17,7 @@ export class RunFilter {
     this.text = h("input.input", {
       type: "search",
       name: "q",
-      placeholder: "Name, tag, set or number",
+      placeholder: "Name, tag or number",
       "aria-label": "Find runs",
       value: query().q ?? "",
     });
