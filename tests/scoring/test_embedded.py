@@ -53,8 +53,8 @@ def test_it_recognizes_progress_in_environments_it_has_never_seen() -> None:
     items = exam.held_out(100, seed=7)
     scorer = make_scorer("embedded", ScorerOptions(device="cpu"))
     truths = [bool(exam.catalogue.answer(exam.questions[0].matter, item.truth)) for item in items]
-    for question in preset_texts():
-        score = auc(ask(scorer, exam, items, question), truths)
+    for question, answers in ask(scorer, exam, items, preset_texts()).items():
+        score = auc(answers, truths)
         assert score is not None
         assert score > 0.93, question
 
