@@ -109,9 +109,7 @@ class SharedReading:
         found = [first.logits[:, -1]]
         for prompt in prompts[1:]:
             cache.crop(shared - cache.get_seq_length())  # a negative number: how many tokens to forget
-            rest = network(
-                input_ids=prompt["input_ids"][:, shared:], **{self._cache: cache}, **self._options, use_cache=True
-            )
+            rest = network(input_ids=prompt["input_ids"][:, shared:], **{self._cache: cache}, **self._options, use_cache=True)
             found.append(rest.logits[:, -1])
         return found
 

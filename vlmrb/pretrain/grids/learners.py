@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from multiprocessing import get_context
@@ -113,8 +113,12 @@ def _file(folder: Path, number: int) -> Path:
 
 
 def _film(folder: Path, seed: int, number: int) -> None:
+    save_clips(folder, number, clips_of(LEARNERS[number], seed + number, CLIPS))
+
+
+def save_clips(folder: Path, number: int, clips: Sequence[Clip]) -> None:
+    """Write the clips of this learner atomically."""
     path = _file(folder, number)
-    clips = clips_of(LEARNERS[number], seed + number, CLIPS)
     told = [[[index, event.name, event.object, event.color] for index, event in clip.events] for clip in clips]
     arrays = {f"{name}-{row}": getattr(clip, name) for row, clip in enumerate(clips) for name in _FIELDS}
     partial = path.with_suffix(".partial")

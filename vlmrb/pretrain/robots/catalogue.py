@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vlmrb.pretrain import phrases
 from vlmrb.pretrain.phrases import PROGRESS_FAMILY, Family, Verb, view_families
-from vlmrb.pretrain.questions import ANY_OBJECT, Catalogue, Matter
+from vlmrb.pretrain.questions import Catalogue, Matter
 from vlmrb.pretrain.robots.stage import CUBE_COLORS
 from vlmrb.pretrain.robots.truth import RobotTruth
 from vlmrb.pretrain.truth import answer_from
@@ -105,33 +105,6 @@ FAMILIES = (
     Family("unlocked", (phrases.UNLOCK,), _SLIDES, any_object=True, colored=False, adjectives=("locked",)),
     Family("locked", (Verb("lock", "locks", "locking", "locked"),), _SLIDES, any_object=True, colored=False),
     Family(
-        "held",
-        (Verb("end up with", "ends up with", "ending up with"),),
-        _CUBE,
-        questions=(
-            "does {s} still hold {t} at the end?",
-            "does {s} hold {t} at the end?",
-            "is {t} still held at the end of {c}?",
-            "is {t} in the gripper at the end?",
-        ),
-        held_out=("at the end of {c}, does {s} still hold {t}?", "is {t} held at the end?"),
-    ),
-    Family(
-        "left open",
-        objects=_SLIDES,
-        any_object=True,
-        colored=False,
-        questions=(
-            "is {t} open at the end?",
-            "is {t} still open at the end?",
-            "is {t} open at the end of {c}?",
-            "does {s} leave {t} open?",
-            "does {t} stay open until the end?",
-        ),
-        opposites=("is it false that {t} is open at the end?", "does {c} end without {t} being open?"),
-        held_out=("at the end of {c}, is {t} still open?", "is {t} still open in the last frame?"),
-    ),
-    Family(
         "stayed",
         phrases.STAYING,
         things=("in place", "in the same place", "where it is"),
@@ -147,11 +120,6 @@ def answer(matter: Matter, truth: RobotTruth) -> bool | None:
     """The true answer, or None where the frames cannot tell."""
     if matter.family == "moved":
         return matter.color in truth.moved if matter.color else bool(truth.moved)
-    if matter.family == "held":
-        return any(matter.color in thing for thing in truth.held)
-    if matter.family == "left open":
-        things = _SLIDES if matter.object == ANY_OBJECT else (matter.object,)
-        return any({"open", thing} <= set(look.split()) for look in truth.last for thing in things)
     return answer_from(matter, truth, _SLIDES)
 
 
@@ -163,6 +131,6 @@ CATALOGUE = Catalogue(
     actor="a robot",
     world="a robot arm at a table",
     weights={"progress": 4.0, "grasped": 2.0, "lifted": 2.0, "opened": 2.0, "closed": 2.0, "pressed": 2.0},
-    rates={"progress": 0.4, "lifted": 0.07, "moved": 0.2, "held": 0.2, "left open": 0.4, "shows first": 0.5, "shows last": 0.5},
+    rates={"progress": 0.4, "lifted": 0.07, "moved": 0.2, "shows first": 0.5, "shows last": 0.5},
 )
 """Everything that can be asked about the robot."""

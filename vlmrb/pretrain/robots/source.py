@@ -17,8 +17,8 @@ from vlmrb.pretrain.robots.truth import GRID, truth_of
 from vlmrb.pretrain.sampling import choose_balanced
 from vlmrb.pretrain.truth import event_kinds
 
-EPISODES = 2_000
-"""How many are filmed: 80,000 frames in all."""
+EPISODES = 1_600
+"""How many are filmed: 64,000 frames in all."""
 
 _PICTURED = 48  # episodes that the components are computed from
 _POOL = 3  # windows drawn for each one chosen

@@ -35,10 +35,8 @@ _SHIFT, _TURN, _ZOOM = 0.08, 0.05, 3.0  # maximum for the camera, in metres, rad
 _TINT, _LIGHT = 0.3, 0.3  # maximum relative change of colours and of light
 _PAINTED_BY_STATE = ("drawer_handle", "window_handle")
 _MOOD_STEPS = (8, 60)
-_MISS, _NEAR, _STEP = 0.02, 0.03, 0.05  # metres: how far a fumbling robot aims beside a thing, counts as there, moves per step
-_REGRIP = 0.1  # how likely it opens or closes its fingers at a step
-RESTLESS = {"play": 0.45, "fumble": 0.25, "push": 0.18, "tremble": 0.12}
-BUSY = {"play": 0.75, "fumble": 0.15, "push": 0.04, "rest": 0.06}
+RESTLESS = {"play": 0.65, "push": 0.22, "tremble": 0.13}
+BUSY = {"play": 0.85, "push": 0.05, "rest": 0.1}
 """Probabilities of the robot's moods."""
 
 
@@ -213,26 +211,14 @@ class Stage:
 
     # -- behaviour
 
-    def _reachable(self) -> np.ndarray:
-        """Where cubes, buttons and handles are, in metres, float [K, 3]."""
-        scene, sites = self._scene, self._scene.data.site_xpos
-        places = [cube.position for cube in self._events.cubes]
-        places += [sites[scene._button_site_ids[index]] for index in range(self._buttons)]
-        places += [sites[getattr(scene, f"_{name}_site_id")] for name in (("drawer", "window") if self._slides else ())]
-        return np.array(places, np.float32)
-
     def _act(self) -> np.ndarray:
-        """By mood: play, fumble like a half-trained agent, push in one direction like an untrained one, tremble, or rest."""
+        """By mood: play, push in one direction like an untrained agent, tremble on the spot, or rest."""
         rng = self._rng
         self._mood_ends -= 1
         if self._mood_ends <= 0:
             self._mood = str(rng.choice(list(self._moods), p=list(self._moods.values())))
             self._mood_ends = int(rng.integers(*_MOOD_STEPS))
             self._push_ends = 0
-            self._wanted, self._grip = int(rng.integers(len(self._reachable()))), float(rng.uniform(-1, 1))
-            self._aim = rng.normal(0, _MISS, 3)
-        if self._mood == "fumble":
-            return self._fumble()
         if self._mood == "play":
             return self._play.act()
         if self._mood == "rest":
@@ -244,20 +230,3 @@ class Stage:
             self._push_ends = int(rng.integers(3, 16))
             self._push = np.clip(rng.normal(0, 0.8, 5), -1, 1)
         return np.clip(self._push + rng.normal(0, 0.2, 5), -1, 1).astype(np.float32)
-
-    def _fumble(self) -> np.ndarray:
-        """Reach for a thing, more or less exactly, and push on once there, with fingers that close or open at any time."""
-        rng = self._rng
-        if rng.random() < _REGRIP:
-            self._grip = float(rng.uniform(-1, 1))
-        pushed = self._push_ends > 0
-        away = self._reachable()[self._wanted] + self._aim - self.gripper()
-        if not pushed and np.linalg.norm(away) < _NEAR:
-            self._push_ends, self._push = int(rng.integers(4, 16)), np.clip(rng.normal(0, 0.8, 5), -1, 1)
-        if pushed:
-            self._push_ends -= 1
-            heading = self._push[:3]
-        else:
-            heading = np.clip(away / _STEP, -1, 1)
-        moves = [*heading, float(rng.uniform(-0.3, 0.3)), self._grip]
-        return np.clip(np.array(moves) + rng.normal(0, 0.15, 5), -1, 1).astype(np.float32)

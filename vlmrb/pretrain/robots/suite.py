@@ -16,7 +16,7 @@ ROBOTS = Suite(
     pictures="ogbench",
     catalogue=CATALOGUE,
     shape=ModelShape(frames=8, patch=SIDE, vision_width=96, vision_layers=4, vision_heads=3, text_width=96, text_heads=3),
-    clips=400_000,
+    clips=100_000,
     prepare=prepare,
     make_source=RobotSource,
     make_eye=lambda folder, shape: RobotEye(shape.frames, shape.vision_width, PatchPictures.load(folder / "pictures.npy")),
@@ -30,8 +30,8 @@ ROBOTS = Suite(
         "them with other camera angles, colours and light",
         unseen="OGBench's own tasks (`…-singletask-…`), and the behaviour of a learning agent",
         kinds="grasping, lifting, dropping and moving a cube, putting it into the drawer or at its target; opening, closing, "
-        "locking and unlocking drawer and window; pressing a button, holding still, what it still holds or leaves open at the "
-        "end, what is open in the first and the last frame, progress",
+        "locking and unlocking drawer and window; pressing a button, holding still, what is open in the first and the last "
+        "frame, progress",
         command="python -m vlmrb pretrain --suite robots",
     ),
 )
