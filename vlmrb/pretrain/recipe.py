@@ -295,6 +295,7 @@ class _Training:
             patch=self._shape.patch,
             words=len(catalogue.vocabulary()),
             questions=len(questions),
+            further=bool(self.recipe.start),
         )
         (folder / "README.md").write_text(card, encoding="utf-8")
 

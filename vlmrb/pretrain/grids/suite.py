@@ -18,7 +18,7 @@ GRIDS = Suite(
     pictures="minigrid",
     catalogue=CATALOGUE,
     shape=ModelShape(frames=32, patch=TILE),
-    clips=400_000,
+    clips=200_000,
     prepare=prepare,
     make_source=GridSource,
     make_eye=lambda _, shape: GridEye(shape.frames, shape.vision_width, TilePictures()),
