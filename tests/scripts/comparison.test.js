@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { rowWords, stepAt, stopOf } from "../../assets/studio/widgets/comparison_clips.js";
-import { isWide, sweepTraces, sweepWords } from "../../assets/studio/widgets/comparison_sweep.js";
+import { isWide, sweepTraces, sweepWords, ticksOf } from "../../assets/studio/widgets/comparison_sweep.js";
 import { comparisonTraces, jitter } from "../../assets/studio/widgets/comparison_traces.js";
 import { marksWords, whyMarks } from "../../assets/studio/widgets/comparison_why.js";
 
@@ -133,4 +133,11 @@ test("what a point mixes and which runs are missing is said", () => {
   assert.match(sweepWords(sweep), /at step 30,000.*n is the number of runs/);
   const words = sweepWords({ ...sweep, mixed: ["gamma"], left_out: [7, 8] });
   assert.match(words, /same lambda_max also differ in gamma\. Without a number for lambda_max, and left out: runs 7, 8\./);
+});
+
+test("the axis of a setting has its ticks at the values, unless there are many", () => {
+  const of = (...values) => ticksOf({ lines: [{ points: values.map((value) => ({ value })) }] });
+  assert.deepEqual(of(0.5, 0.05, 0.5).ticktext, ["0.05", "0.5"]);
+  assert.deepEqual(of(1e-4, 50_000).ticktext, ["0.0001", "50k"]);
+  assert.deepEqual(of(...Array(20).keys()), {});
 });

@@ -3,6 +3,7 @@ import { Chart, methodColor } from "../chart.js";
 import { count, fill, h, number, page, problem, query, setQuery, short } from "../studio.js";
 
 const MEASURES = ["value", "area"];
+const MOST_TICKS = 8;
 const WIDE = 20; // largest over smallest value from which on the axis of the setting is logarithmic
 
 /** A panel for a task whose runs differ in settings, closed until it is wanted; null if there is nothing to draw. */
@@ -161,6 +162,7 @@ function sweepLayout(sweep, view) {
     xaxis: {
       title: { text: wide ? `${sweep.setting} (logarithmic)` : sweep.setting },
       type: wide ? "log" : "linear",
+      ...ticksOf(sweep),
       uirevision: `${sweep.setting} ${sweep.measure}`,
     },
     yaxis: {
@@ -170,6 +172,13 @@ function sweepLayout(sweep, view) {
     },
     height: 380,
   };
+}
+
+/** Ticks at the values themselves, as long as they are few. */
+export function ticksOf(sweep) {
+  const values = [...new Set(sweep.lines.flatMap((line) => line.points.map((point) => point.value)))].sort((a, b) => a - b);
+  if (values.length > MOST_TICKS) return {};
+  return { tickmode: "array", tickvals: values, ticktext: values.map((value) => short(value)) };
 }
 
 /** What the chart shows, and what it cannot tell. */
