@@ -451,6 +451,7 @@ def test_a_crashed_run_with_malformed_changes_pending_resumes_and_finishes(store
     assert {change.status for change in store.live_changes(1)} == {"rejected"}
 
 
+@pytest.mark.slow
 def test_a_stop_while_a_resumed_run_loads_is_obeyed(store: Store, monkeypatch) -> None:
     monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     with pytest.raises(RuntimeError):

@@ -170,6 +170,7 @@ def test_the_pages_hold_still_fit_and_are_legible_and_report_no_error(chromium: 
     assert {path: faults for path, faults in found.items() if faults} == {}
 
 
+@pytest.mark.slow
 def test_captions_show_a_goal_that_was_reached(chromium: Browser, demo: str) -> None:
     with opened(chromium, f"{demo}clips?run=7&event=goal_reached") as (page, _):
         cut = """() => [...document.querySelectorAll(".clip-events")].map((caption) => {

@@ -17,6 +17,8 @@ from tests.recorded import record_run
 from vlmrb import Store, make_config
 from vlmrb.types import SUCCESS, RunCounters
 
+pytestmark = pytest.mark.slow
+
 SEEDS = range(5)
 
 
