@@ -157,7 +157,7 @@ class ComputedRewards:
     def _ask(self, name: str, function: Callable[..., Any], achieved: np.ndarray, desired: np.ndarray) -> Any:
         try:
             return function(achieved, desired, {})
-        except Exception as error:  # the environment's own code
+        except BaseException as error:  # the environment's own code
             raise failed(error, self._name, f"{name} for {len(achieved)} goals at once") from error
 
     def _one_each(self, given: Any, name: str, count: int) -> np.ndarray:
