@@ -164,7 +164,7 @@ class ComputedRewards:
         """float64 [count]"""
         try:
             numbers = np.asarray(given)
-        except ValueError:  # lists of different lengths
+        except Exception:  # noqa: BLE001  lists of different lengths; tensors that do not convert themselves
             numbers = np.empty(0)
         if numbers.shape not in ((count,), (count, 1)) or numbers.dtype.kind not in "biuf":
             raise EnvironmentFailedError(
