@@ -11,6 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import psutil
@@ -48,10 +49,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, psu
 
 
 def answers(port: int) -> bool:
-    try:
-        return get(http.client.HTTPConnection("127.0.0.1", port, timeout=60), "/studio/assets/favicon.svg") != b""
-    except OSError:
-        return False
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        try:
+            return get(connection, "/studio/assets/favicon.svg") != b""
+        except OSError:
+            return False
 
 
 def get(connection: http.client.HTTPConnection, path: str, body: str | None = None) -> bytes:
