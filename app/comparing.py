@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.colors import method_tokens
+from app.run_rows import describe_setting
 from vlmrb.analysis import stats
 from vlmrb.analysis.comparison import (
     SHOWN_PHASES,
@@ -23,6 +24,7 @@ from vlmrb.analysis.comparison import (
     phase_name,
 )
 from vlmrb.analysis.downsample import downsample
+from vlmrb.analysis.sweeps import Measure, Sweep, sweeps, varied_settings
 from vlmrb.analysis.verdicts import Verdict, verdicts
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.store import Store
@@ -104,6 +106,7 @@ class Panel:
         beginning: what runs start with, such as scripted play; '' if the agent acts from the start.
         steps: steps of the table's columns.
         phases: names of the columns of discovery and consolidation; empty if there is nothing to show in them.
+        settings: those whose values can be drawn against the score.
     """
 
     title: str
@@ -118,6 +121,17 @@ class Panel:
     rows: tuple[TableRow, ...]
     improvements: tuple[Improvement, ...]
     phases: tuple[str, ...]
+    settings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SweepView:
+    """A setting against the score on the task `title`, with what the setting is and the colours by label."""
+
+    title: str
+    description: str
+    sweep: Sweep
+    tokens: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,13 +215,17 @@ def compare_view(store: Store, run_ids: Sequence[int], metric: str = SUCCESS, st
         statistic=STATISTICS[statistic],
     )
     tokens = method_tokens(method_of(run).label for run in store.runs(limit=1_000))
+    varied = varied_settings(measured)
     return CompareView(
         run_ids=tuple(run.run.run_id for run in measured),
         metric=metric,
         statistic=statistic,
         as_share=as_share,
         thresholds=thresholds,
-        panels=tuple(_panel(verdict, result, measured, tokens, statistic, metric) for verdict in verdicts(result, metric)),
+        panels=tuple(
+            _panel(verdict, result, measured, tokens, statistic, metric, varied[verdict.task])
+            for verdict in verdicts(result, metric)
+        ),
         notes=(*_missing(run_ids, measured), *result.notes),
         version=version_of(run.run for run in measured),
     )
@@ -235,6 +253,34 @@ def metric_curves(store: Store, run_ids: Sequence[int], metrics: Sequence[str], 
             tasks.append(TaskCurves(str(task), bool(task.branched), curves))
         found.append(MetricCurves(metric, is_share(metric), tuple(tasks)))
     return found
+
+
+def sweep_views(
+    store: Store, run_ids: Sequence[int], metric: str, statistic: str, setting: str, measure: Measure
+) -> list[SweepView]:
+    """A setting against the score, on each task in which it varies.
+
+    Raises:
+        ConfigError: too many runs, or the setting does not vary.
+    """
+    if len(run_ids) > MAX_RUNS:
+        raise ConfigError(f"runs: got {len(run_ids)}; at most {MAX_RUNS} can be compared at once")
+    found = sweeps(
+        store.measured_runs(run_ids, metric),
+        setting,
+        rng=np.random.default_rng(RESAMPLES_SEED),
+        measure=measure,
+        statistic=STATISTICS[statistic],
+    )
+    stored = [method_of(run).label for run in store.runs(limit=1_000)]
+    views = []
+    for sweep in found:
+        labels = [line.label for line in sweep.lines] + [reference.label for reference in sweep.references]
+        tokens = method_tokens(stored) | {
+            label: token for label, token in method_tokens([*stored, *labels]).items() if label not in stored
+        }
+        views.append(SweepView(str(sweep.task), describe_setting(setting), sweep, {label: tokens[label] for label in labels}))
+    return views
 
 
 def is_share(metric: str) -> bool:
@@ -271,6 +317,7 @@ def _panel(
     tokens: dict[str, str],
     statistic: str,
     metric: str,
+    settings: tuple[str, ...],
 ) -> Panel:
     task = verdict.task
     results = [each for each in result.results if each.method.task == task]
@@ -292,6 +339,7 @@ def _panel(
         rows=tuple(_row(each, steps, phases, areas, tokens) for each in results),
         improvements=tuple(each for each in result.improvements if each.method.task == task),
         phases=tuple(phase_name(phase, bool(task.branched)) for phase in phases),
+        settings=settings,
     )
 
 

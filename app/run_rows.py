@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 from vlmrb.analysis.comparison import method_of
@@ -42,6 +42,7 @@ class RunRow:
         parent_id, parent_step, parent_moment: where it comes from if it is a branch; else None, None and ''.
         warning: a problem that did not end the run, or what the scorer cannot read of the prompt.
         actions: what can be done with the run now.
+        extra: values of the columns that the user has added, by column.
     """
 
     run_id: int
@@ -72,6 +73,7 @@ class RunRow:
     parent_id: int | None
     parent_step: int | None
     parent_moment: str
+    extra: dict[str, float | int | str | bool | None] = field(default_factory=dict)
 
     @property
     def version(self) -> str:
@@ -100,17 +102,20 @@ class Setting:
     changed: bool
 
 
-def run_rows(items: Iterable[RunListItem], jobs: Mapping[int, Job]) -> list[RunRow]:
+def run_rows(
+    items: Iterable[RunListItem], jobs: Mapping[int, Job], extra: Mapping[int, dict[str, Any]] | None = None
+) -> list[RunRow]:
     """Rows of the table, in the order of `items`.
 
     Args:
         items: the runs.
         jobs: the newest job of each run that has not started.
+        extra: values of added columns by run id.
     """
-    return [_row(item, jobs.get(item.run.run_id)) for item in items]
+    return [_row(item, jobs.get(item.run.run_id), (extra or {}).get(item.run.run_id, {})) for item in items]
 
 
-def _row(item: RunListItem, job: Job | None) -> RunRow:
+def _row(item: RunListItem, job: Job | None, extra: dict[str, Any]) -> RunRow:
     run, counters = item.run, item.run.counters
     state = state_of(run, job)
     error = run.error or (job.error if job is not None and state == "failed" else "")
@@ -123,6 +128,7 @@ def _row(item: RunListItem, job: Job | None) -> RunRow:
         clips=counters.clips, created_at=run.created_at, started_at=run.started_at, ended_at=run.ended_at,
         error=error, warning=_warning(run),
         actions=_ACTIONS.get(state, ()), parent_id=run.parent_id, parent_step=run.parent_step, parent_moment=run.parent_moment,
+        extra=extra,
     )  # fmt: skip
 
 
@@ -170,10 +176,10 @@ def eta_s(run: RunSummary) -> float | None:
 
 def differences(runs: Sequence[RunSummary]) -> list[Difference]:
     """Settings that differ between the runs, in configuration order; settings that an older run lacks have their defaults."""
-    configs = [_with_ratio(_usual(run) | run.config) for run in runs]
+    configs = [all_settings(run) for run in runs]
     names = list(dict.fromkeys(name for config in configs for name in config))
     shown = {name: tuple(as_words(config[name]) if name in config else "–" for config in configs) for name in names}
-    return [Difference(name, _description(name), values) for name, values in shown.items() if len(set(values)) > 1]
+    return [Difference(name, describe_setting(name), values) for name, values in shown.items() if len(set(values)) > 1]
 
 
 def settings_of(run: RunSummary) -> list[Setting]:
@@ -182,8 +188,24 @@ def settings_of(run: RunSummary) -> list[Setting]:
     defaults, settings = _with_ratio(usual), []
     for name, value in _with_ratio(usual | run.config).items():
         default = defaults.get(name)
-        settings.append(Setting(name, _group(name), _description(name), as_words(value), as_words(default), value != default))
+        settings.append(Setting(name, _group(name), describe_setting(name), as_words(value), as_words(default), value != default))
     return sorted(settings, key=lambda setting: not setting.changed)
+
+
+def all_settings(run: RunSummary) -> dict[str, Any]:
+    """A run's settings and its replay ratio; those that an older run lacks have their defaults."""
+    return _with_ratio(_usual(run) | run.config)
+
+
+def setting_of(run: RunSummary, name: str) -> Any:
+    """The value of one setting, or of the replay ratio.
+
+    Raises:
+        KeyError: the run does not have it.
+    """
+    if name == "replay_ratio" and is_known(run.config):
+        return replay_ratio(run.config)
+    return run.config[name] if name in run.config else _usual(run)[name]
 
 
 def _usual(run: RunSummary) -> dict[str, Any]:
@@ -210,7 +232,8 @@ def as_words(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _description(name: str) -> str:
+def describe_setting(name: str) -> str:
+    """What a setting is, in a few words."""
     if name == "replay_ratio":
         return "samples drawn per stored transition: batch_size / train_freq"
     if name == IMPORTED:

@@ -8,8 +8,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy or torch is import
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from functools import cache
+
 import pytest
 from hypothesis import HealthCheck, settings
+from sqlalchemy import Connection, create_engine
+
+import vlmrb.store.migrations
+from vlmrb.store.migrations import upgrade
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test is timed
 settings.load_profile("any machine")
@@ -20,3 +26,29 @@ def _never_touch_the_users_store(tmp_path_factory: pytest.TempPathFactory, monke
     """Unset VLMRB_STORE and move the user's data folder, so that a test that names no store gets an empty one."""
     monkeypatch.delenv("VLMRB_STORE", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("user-data")))
+
+
+@cache
+def _statements_of_a_new_store() -> tuple[str, ...]:
+    """What the migrations make of an empty SQLite database, as SQL."""
+    with create_engine("sqlite://").begin() as connection:
+        upgrade(connection, "a store to copy")
+        made = connection.connection.driver_connection
+        assert made is not None
+        return tuple(line for line in made.iterdump() if line not in ("BEGIN TRANSACTION;", "COMMIT;"))
+
+
+def _copied_if_new(connection: Connection, name: str) -> None:
+    """Bring a store up to date; a new SQLite store is copied."""
+    if connection.dialect.name != "sqlite" or connection.exec_driver_sql("SELECT 1 FROM sqlite_master").first():
+        upgrade(connection, name)
+        return
+    for statement in _statements_of_a_new_store():
+        connection.exec_driver_sql(statement)
+
+
+@pytest.fixture(autouse=True)
+def _new_stores_are_copied(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of tests begin with a new store, whose migrations take longer than many of them; tests of migrations run them."""
+    if "migrations" not in request.path.name:
+        monkeypatch.setattr(vlmrb.store.migrations, "upgrade", _copied_if_new)

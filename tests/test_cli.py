@@ -521,6 +521,27 @@ def test_compare_prints_markdown_tables(seeds: Path) -> None:
     assert "| vlm (oracle) | 5 | 20 [20, 20] % | 100 [100, 100] % | 200k [200k, 200k] (5/5) | 300k [300k, 300k] (5/5) |" in vlm
 
 
+def test_compare_shows_the_score_by_the_values_of_a_setting(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    with Store(str(path)) as store:
+        for seed in range(2):
+            for weight in (0.25, 0.5):
+                made_run(store, seed=seed, lambda_max=weight, values=[0.0, 0.2, weight])
+            made_run(store, seed=seed, replay="uniform", scorer=None, values=[0.0, 0.1, 0.1])
+    outcome = vlmrb("compare", "--store", path, "--setting", "lambda_max", "--statistic", "mean")
+    table = [line.split() for line in outcome.out.splitlines()]
+    assert ["replay", "lambda_max", "n", "at", "300k", "area", "to", "300k"] in table
+    assert ["vlm", "(oracle)", "0.25", "2", "25", "[25,", "25]", "%", "16", "[16,", "16]", "%"] in table
+    assert any(line[:4] == ["uniform", "not", "read", "2"] for line in table)
+    swept = vlmrb("compare", "--store", path, "--setting", "lambda_max", "--json").json["sweeps"]
+    assert [(each["measure"], [point["value"] for point in each["lines"][0]["points"]]) for each in swept] == [
+        ("value", [0.25, 0.5]),
+        ("area", [0.25, 0.5]),
+    ]
+    refused = vlmrb("compare", "--store", path, "--setting", "gamma")
+    assert refused.status != 0 and "these are: lambda_max" in refused.err
+
+
 def test_compare_shows_discovery_and_consolidation_and_decides_by_it(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     with Store(str(path)) as store:

@@ -451,6 +451,22 @@ def test_a_crashed_run_with_malformed_changes_pending_resumes_and_finishes(store
     assert {change.status for change in store.live_changes(1)} == {"rejected"}
 
 
+@pytest.mark.slow
+def test_a_stop_while_a_resumed_run_loads_is_obeyed(store: Store, monkeypatch) -> None:
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+    with pytest.raises(RuntimeError):
+        train(small(), store=store, progress=_fail)
+    load = Trainer.__init__
+
+    def stopped_while_it_loads(self: Trainer, *arguments: object, **options: object) -> None:
+        store.request_change(1, "stop")
+        load(self, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Trainer, "__init__", stopped_while_it_loads)
+    assert resume(1, store=store).status == "stopped"
+    assert [change.status for change in store.live_changes(1)] == ["applied"]
+
+
 def test_a_stop_that_came_too_late_does_not_stop_the_resumed_run(store: Store, monkeypatch) -> None:
     monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     with pytest.raises(RuntimeError):

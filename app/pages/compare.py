@@ -15,15 +15,18 @@ from app.comparing import (
     STATISTICS,
     CompareView,
     MetricCurves,
+    SweepView,
     compare_view,
     default_runs,
     metric_curves,
+    sweep_views,
     version_of,
 )
 from app.reasons import Explanation, explain
 from app.studio import Studio
 from app.widgets import widget
 from vlmrb.analysis.comparison import method_of
+from vlmrb.analysis.sweeps import MEASURES, Measure
 from vlmrb.store import Store
 from vlmrb.types import CLOCK_S, RUNNING_S, SUCCESS, SYSTEM, TdErrorAndScore
 
@@ -74,6 +77,12 @@ def build(studio: Studio) -> None:
         names = store.metric_names(*ids(request, "runs"))
         return [name for name in names if name not in (CLOCK_S, RUNNING_S) and not name.startswith(SYSTEM)]
 
+    def sweep(request: dict[str, Any]) -> list[SweepView]:
+        """The `setting` against the score by `measure`, 'value' or 'area'."""
+        metric, statistic = a_text(request, "metric", 200) or SUCCESS, a_choice(request, "statistic", tuple(STATISTICS)) or "iqm"
+        measure: Measure = "area" if a_choice(request, "measure", MEASURES) == "area" else "value"
+        return sweep_views(store, ids(request, "runs"), metric, statistic, a_text(request, "setting", 100), measure)
+
     def charts(request: dict[str, Any]) -> list[MetricCurves]:
         """Curves of further `metrics`."""
         chosen = texts(request, "metrics", MAX_CHARTS)
@@ -100,7 +109,7 @@ def build(studio: Studio) -> None:
         """Changes when one of the runs has new results."""
         return version_of(store.runs(run_ids=ids(request, "runs")))
 
-    functions = (choices, comparison, metrics, charts, clocks, reasons, clips, scatter, version)
+    functions = (choices, comparison, metrics, sweep, charts, clocks, reasons, clips, scatter, version)
     widget("comparison", *functions, max_runs=MAX_RUNS, max_charts=MAX_CHARTS, success=SUCCESS)
 
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.checks import a_count, ids
+from app.checks import a_count, ids, texts
 from app.colors import method_tokens
 from app.run_actions import jobs_of_idle, run_actions
+from app.run_columns import MAX_COLUMNS, ColumnChoices, Figures, column_choices, extra_values
 from app.run_rows import Difference, RunRow, differences, run_rows
 from app.studio import Studio
 from app.widgets import widget
@@ -74,9 +75,15 @@ class SideBySide:
 def build(studio: Studio) -> None:
     """Add the page's components to the open Blocks."""
 
+    figures = Figures(studio.store)
+
     def table(request: dict[str, Any]) -> RunTable:
-        """Changes in the table; `known` has the row versions that the browser knows, by run id."""
-        return read_table(studio.store, known_versions(request))
+        """Changes in the table; `known` has the row versions that the browser knows, by run id, `columns` the added columns."""
+        return read_table(studio.store, known_versions(request), texts(request, "columns", MAX_COLUMNS), figures)
+
+    def columns(_: dict[str, Any]) -> ColumnChoices:
+        """What can be added as a column."""
+        return column_choices(studio.store, MAX_RUNS)
 
     def set_limit(request: dict[str, Any]) -> int:
         """Set how many runs may train at a time; returns it."""
@@ -88,7 +95,9 @@ def build(studio: Studio) -> None:
         """The settings that differ between the runs `ids`."""
         return side_by_side(studio.store, ids(request, "ids"))
 
-    widget("run_list", table, set_limit, diff, *run_actions(studio), quick=jobs.presets()[0].key)
+    widget(
+        "run_list", table, columns, set_limit, diff, *run_actions(studio), quick=jobs.presets()[0].key, max_columns=MAX_COLUMNS
+    )
 
 
 def known_versions(request: Mapping[str, Any]) -> dict[int, str]:
@@ -103,11 +112,16 @@ def known_versions(request: Mapping[str, Any]) -> dict[int, str]:
     return {int(key): str(version) for key, version in known.items() if str(key).isdecimal() and len(str(key)) < 12}
 
 
-def read_table(store: Store, known: Mapping[int, str]) -> RunTable:
-    """Changes since the row versions that a browser knows."""
+def read_table(store: Store, known: Mapping[int, str], columns: Sequence[str] = (), figures: Figures | None = None) -> RunTable:
+    """Changes since the row versions that a browser knows.
+
+    Raises:
+        ConfigError: one of the added `columns` is invalid; see `extra_values`.
+    """
     items = store.run_list(limit=MAX_RUNS + 1)
     items, more = items[:MAX_RUNS], len(items) > MAX_RUNS
-    rows = run_rows(items, jobs_of_idle(store, [item.run for item in items]))
+    runs = [item.run for item in items]
+    rows = run_rows(items, jobs_of_idle(store, runs), extra_values(runs, columns, figures) if columns else None)
     versions = {row.run_id: row.version for row in rows}
     changed = [row for row in rows if known.get(row.run_id) != versions[row.run_id]]
     return RunTable(

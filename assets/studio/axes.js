@@ -14,8 +14,8 @@ export const AXES = [
   [
     RUNNING,
     "Relative time",
-    "Time since the start that a run has spent training and evaluating: without pauses, and without the time from a stop to " +
-      "the resume. A branch counts from where it branched.",
+    "Time since the start that a run has spent training and evaluating: without pauses, and without the time between a stop " +
+      "and the resume. A branch counts from where it branched.",
   ],
   [CLOCK, "Wall time", "Date and time by the clock of the run's machine, shown in the time zone of this browser."],
 ];
@@ -147,7 +147,7 @@ export function yAxis(log, linear) {
   };
 }
 
-/** Where a point is, for a hover text: "at step 12,000" and, over time, when that was. The trace's customdata are the steps. */
+/** Where a point is, for a hover text: "at step 12,000" and, over time, when that was. The steps are the trace's customdata. */
 export function hoverWords({ x, unit }) {
   const when = { [STEP]: "", [RUNNING]: `, %{x:.4~g} ${unit.short}`, [CLOCK]: ", %{x|%d %b %H:%M:%S}" };
   return `at step %{customdata:,}${when[x]}`;

@@ -20,7 +20,11 @@ export function remember(name, value) {
   }
 }
 
-/** Lists of texts that this browser remembers under a name, by key; those that it does not know are empty. */
+/**
+ * Lists of texts that this browser remembers under a name, by key; those that it does not know are empty.
+ *
+ * @returns {any}
+ */
 export function rememberedLists(name, keys) {
   const kept = Object(remembered(name));
   const texts = (list) => (Array.isArray(list) ? list.filter((each) => typeof each === "string") : []);

@@ -5,7 +5,7 @@ const PATIENCE_MS = 1500;
 
 /**
  * Draw the widget `name` in its node. Called by Gradio once per page view. It appears once it has what it shows first, so that
- * nothing moves under the pointer, or after a moment with what there is.
+ * nothing moves under the pointer; or after a moment with what there is, and is then marked with `data-early`.
  */
 export async function mount(name, context) {
   const node = context.element.querySelector(`.widget-${name}`);
@@ -14,7 +14,10 @@ export async function mount(name, context) {
   try {
     const module = await import(`./widgets/${name}.js?v=${context.version}`);
     const drawn = module.mount({ ...context, node, call: (method, request = {}) => call(context.server, method, request) });
-    setTimeout(() => node.removeAttribute("aria-busy"), PATIENCE_MS);
+    setTimeout(() => {
+      if (node.hasAttribute("aria-busy")) node.dataset.early = "yes";
+      node.removeAttribute("aria-busy");
+    }, PATIENCE_MS);
     await drawn;
   } catch (error) {
     console.error(error);

@@ -12,7 +12,7 @@ export function viewMenu(...parts) {
     if (event.newState !== "open") return;
     const at = opener.getBoundingClientRect();
     const box = panel.getBoundingClientRect();
-    panel.style.left = `${Math.max(8, Math.min(at.left, innerWidth - box.width - 16))}px`;
+    panel.style.left = `${Math.max(8, Math.min(at.left, document.documentElement.clientWidth - box.width - 8))}px`;
     panel.style.top = `${Math.max(8, Math.min(at.bottom + 4, innerHeight - box.height - 8))}px`;
   });
   return h("span.view", {}, opener, panel);
@@ -50,7 +50,10 @@ export class ShownList {
     this.key = "";
   }
 
-  /** `items`: [{ key, title, shown }], those that are shown first, in order. `usual`: whether there is nothing to reset. */
+  /**
+   * `items`: [{ key, title, shown, fixed }], those that are shown first, in order; `fixed`: cannot be hidden. `usual`: whether
+   * there is nothing to reset.
+   */
   draw(items, usual) {
     this.reset.disabled = usual;
     const key = JSON.stringify(items);
@@ -70,6 +73,7 @@ export class ShownList {
             h("input", {
               type: "checkbox",
               checked: item.shown,
+              disabled: item.fixed ?? false,
               "data-at": `${item.key} shown`,
               onchange: () => {
                 this.key = ""; // a box that may not be ticked is drawn as it was

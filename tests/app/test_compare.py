@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from app.clips_at import MAX_ROWS, ClipsAt, clips_at
 from app.clocks import run_clocks
 from app.colors import light_color, method_tokens, style_sheet
-from app.comparing import CHART_POINTS, MAX_POINTS, compare_view, default_runs, metric_curves, steps_of, version_of
+from app.comparing import CHART_POINTS, MAX_POINTS, compare_view, default_runs, metric_curves, steps_of, sweep_views, version_of
 from app.export import csv_of, html_of, interval_words, reaching_words
 from app.figures import comparison_figure
 from app.live_changes import ChangeMark
@@ -97,6 +97,25 @@ def test_further_metrics_are_charted_without_being_judged(five_seeds: Store) -> 
     assert curve.n == 1 and len(curve.steps) <= CHART_POINTS
     with pytest.raises(ConfigError, match="13 metrics; at most 300 and 12"):
         metric_curves(five_seeds, runs, [str(number) for number in range(13)])
+
+
+def test_a_setting_is_drawn_against_the_score_with_the_colours_of_its_methods(store: Store) -> None:
+    for seed in range(2):
+        for weight in (0.25, 0.5):
+            add_run(store, "vlm", seed, (0.1, 0.2, weight), lambda_max=weight)
+        add_run(store, "uniform", seed, (0.0, 0.1, 0.4))
+    runs = default_runs(store)
+    (panel,) = compare_view(store, runs).panels
+    assert panel.settings == ("lambda_max",)
+    (view,) = sweep_views(store, runs, SUCCESS, "mean", "lambda_max", "value")
+    assert (view.title, view.description[:1]) == (panel.title, "λ")
+    assert [(point.value, point.score.n, point.score.point) for point in view.sweep.lines[0].points] == [
+        (0.25, 2, 0.25),
+        (0.5, 2, 0.5),
+    ]
+    assert view.tokens == {"vlm (oracle)": "method-vlm", "uniform": "method-uniform"}
+    with pytest.raises(ConfigError, match="these are: lambda_max"):
+        sweep_views(store, runs, SUCCESS, "iqm", "<b>", "area")
 
 
 def test_the_clocks_of_runs_are_read_or_added_up_from_their_speeds(store: Store) -> None:

@@ -17,6 +17,7 @@ from app.colors import method_tokens
 from app.pages.run import MAX_POINTS, Seen, facts_of, known_prompts, look_at, read_log, seen_by
 from app.pages.runs import known_versions, read_table, side_by_side
 from app.run_actions import act_on, loss_of, rename_run, run_actions, split_tags, tag_runs
+from app.run_columns import Figures, column_choices
 from app.run_rows import RunRow, differences, run_rows, settings_of
 from app.studio import Studio
 from app.widgets import answering
@@ -496,3 +497,71 @@ def test_a_run_of_an_earlier_version_comes_with_how_long_it_had_been_running(sto
     assert "speed/clock_s" not in first
     seen = Seen({"speed/running_s": 2_000, "speed/steps_per_second": 2_000})
     assert look_at(store, run_id, seen).curves == {}
+
+
+# -- added columns
+
+
+def test_a_metric_is_a_column_by_its_last_smallest_and_largest_value(store: Store, add_run: AddRun) -> None:
+    first, second = add_run("finished"), add_run("finished")
+    write_curve(store, first, "train/td_loss", [1, 2, 3, 4], [0.5, 0.1, 0.3, float("nan")])
+    columns = ["last:train/td_loss", "min:train/td_loss", "max:train/td_loss"]
+    rows = {row.run_id: row.extra for row in read_table(store, {}, columns, Figures(store)).rows}
+    assert rows[first] == dict(zip(columns, (0.3, 0.1, 0.5), strict=True))
+    assert rows[second] == dict.fromkeys(columns)
+
+
+def test_any_setting_is_a_column_also_those_that_an_older_run_lacks(store: Store, add_run: AddRun) -> None:
+    run_id = add_run(gamma=0.9, batch_size=64, train_freq=4)
+    old = store.create_run({"env": "DoorKey-5x5", "algo": "dqn", "replay": "per"}, render_spec={}, success_rule="")
+    columns = ["setting:gamma", "setting:replay_ratio", "setting:lambda_max", "setting:no_such"]
+    rows = {row.run_id: row.extra for row in read_table(store, {}, columns).rows}
+    assert rows[run_id] == {"setting:gamma": 0.9, "setting:replay_ratio": 16.0, "setting:lambda_max": 0.5}
+    assert rows[old]["setting:gamma"] == 0.99
+
+
+def test_a_row_is_sent_again_when_an_added_column_changes(store: Store, add_run: AddRun) -> None:
+    run_id = add_run("running")
+    write_curve(store, run_id, "m", [1], [1.0])
+    figures, column = Figures(store), ["last:m"]
+    versions = read_table(store, {}, column, figures).versions
+    assert read_table(store, versions, column, figures).rows == []
+    write_curve(store, run_id, "m", [2], [7.0])
+    live(store, run_id, 2)
+    assert [row.extra for row in read_table(store, versions, column, figures).rows] == [{"last:m": 7.0}]
+    assert [row.extra for row in read_table(store, versions, [], figures).rows] == [{}]
+
+
+def test_curves_of_runs_that_do_not_train_are_read_once(store: Store, add_run: AddRun, monkeypatch: Any) -> None:
+    finished, running = add_run("finished"), add_run("running")
+    for run_id in (finished, running):
+        write_curve(store, run_id, "m", [1], [1.0])
+    figures, read = Figures(store), []
+    monkeypatch.setattr(
+        store, "curve_figures", lambda ids, names: read.append(list(ids)) or Store.curve_figures(store, ids, names)
+    )
+    for step in (1, 2):
+        live(store, running, step)
+        read_table(store, {}, ["last:m", "max:m"], figures)
+    assert read == [[finished, running], [running]]
+
+
+@pytest.mark.parametrize("column", ["m", "avg:m", "last:", ":m", "", "setting"])
+def test_a_column_that_is_none_is_refused_with_those_that_there_are(store: Store, add_run: AddRun, column: str) -> None:
+    add_run()
+    with pytest.raises(ConfigError, match="expected last:METRIC, min:METRIC, max:METRIC or setting:NAME"):
+        read_table(store, {}, [column])
+    with pytest.raises(ConfigError, match="got 23; at most 22 can be added"):
+        read_table(store, {}, [f"setting:{number}" for number in range(23)])
+
+
+def test_settings_in_which_the_runs_differ_are_offered_first(store: Store, add_run: AddRun) -> None:
+    for seed in (0, 1):
+        run_id = add_run("finished", seed=seed, gamma=0.9 + seed / 100)
+    write_curve(store, run_id, "train/td_loss", [1], [1.0])
+    write_curve(store, run_id, "speed/clock_s", [1], [1e9])
+    found = column_choices(store, 10)
+    assert found.metrics == ["train/td_loss"]
+    varied = [setting.name for setting in found.settings if setting.varies]
+    assert varied == [setting.name for setting in found.settings][:2] and set(varied) == {"seed", "gamma"}
+    assert all(setting.description for setting in found.settings)

@@ -76,7 +76,7 @@ def test_a_comparison_over_time_draws_runs_instead_of_a_mean_and_further_metrics
     page.get_by_role("button", name="View").click()
     page.get_by_role("checkbox", name="train/td_loss").check()
     page.get_by_label("X axis").select_option("clock")
-    expect(page.get_by_text("Over time every run has a line of its own")).to_be_visible()
+    expect(page.get_by_text("Over time each run is a line")).to_be_visible()
     page.wait_for_function(f"() => ({traces})() === 4")
     expect(page.get_by_label("train/td_loss by method on")).to_be_visible()
     expect(page.locator(".verdict")).to_contain_text("Only baselines so far")

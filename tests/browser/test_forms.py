@@ -142,7 +142,7 @@ def test_questions_compete_on_the_same_clips_and_are_launched_as_an_ablation(
 
     page.get_by_role("link", name="Launch as an ablation…").click()
     expect(page.get_by_role("button", name="Launch 9 runs")).to_be_enabled()
-    page.get_by_role("button", name="Remove Does the agent see <b>doors</b>?").or_(
+    page.get_by_role("button", name="Remove Does the agent open a <b>door</b>?").or_(
         page.get_by_role("button", name="Remove doors@1")
     ).click()
     expect(page.get_by_role("button", name="Launch 6 runs")).to_be_enabled()

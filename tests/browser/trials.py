@@ -10,8 +10,11 @@ def add_trials(store: Store, run_id: int, clips: int = 20) -> tuple[int, int]:
     """Two finished trials of the same clips, whose answers differ in half of them; gives their numbers."""
     ids = store.sample_clips([run_id], clips)
     made = []
-    for name, answers in (("keys", [0.9]), ("doors", [0.9, 0.2])):
-        prompt = store.save_prompt(name, f"Does the agent see <b>{name}</b>?")
+    for name, question, answers in (
+        ("keys", "Does the agent pick up a <b>key</b>?", [0.9]),
+        ("doors", "Does the agent open a <b>door</b>?", [0.9, 0.2]),
+    ):
+        prompt = store.save_prompt(name, question)
         trial = store.create_trial(
             scorer="embedded", prompt_id=prompt.prompt_id, threshold=0.5, options={"frames": None}, clip_ids=ids
         )

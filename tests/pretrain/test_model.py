@@ -20,7 +20,7 @@ from vlmrb.pretrain.grids.source import lay_out
 from vlmrb.pretrain.grids.tiles import TilePictures
 from vlmrb.pretrain.grids.worlds import Scene, SceneMaker
 from vlmrb.pretrain.learner import Learner
-from vlmrb.pretrain.model import UNKNOWN, ModelShape, build_model, build_tokenizer, save_folder
+from vlmrb.pretrain.model import UNKNOWN, ModelShape, build_model, build_tokenizer, save_folder, stretch_frames
 from vlmrb.pretrain.questions import Matter, Question
 from vlmrb.pretrain.sampling import frame_indices
 from vlmrb.scoring.embedded import prompt_notice
@@ -39,7 +39,7 @@ def learner() -> Learner:
     tokenizer = build_tokenizer(CATALOGUE.vocabulary())
     yes, no = tokenizer.convert_tokens_to_ids(["yes", "no"])
     eye = GridEye(SHAPE.frames, SHAPE.vision_width, TilePictures())
-    return Learner(build_model(len(tokenizer), SHAPE), SHAPE, yes, no, eye, len(CATALOGUE.matters)).eval()
+    return Learner(build_model(len(tokenizer), SHAPE), SHAPE, yes, no, eye, CATALOGUE.rates).eval()
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +111,16 @@ def test_tiles_of_every_world_have_coordinates_that_give_their_pixels_back(scene
     weights = np.random.default_rng(0).normal(size=(pictures.components, 2, 5)).astype(np.float32)
     by_pixels = np.einsum("kyxc,dcfyx->kfd", pixels, pictures.kernel(weights))
     assert np.allclose(by_pixels, np.einsum("kc,cfd->kfd", codes, weights), atol=1e-3)
+    assert np.allclose(pictures.weights(pictures.kernel(weights)), weights, atol=1e-3)
+
+
+def test_more_frames_take_over_the_weights_of_fewer_so_that_still_clips_look_the_same() -> None:
+    kernel = np.random.default_rng(0).normal(size=(2, 3, 24, 1, 1))
+    stretched = stretch_frames(kernel, 32)
+    assert stretched.shape == (2, 3, 32, 1, 1)
+    np.testing.assert_allclose(stretched.sum(2), kernel.sum(2))
+    np.testing.assert_allclose(stretched[:, :, [0, -1]], kernel[:, :, [0, -1]])
+    assert stretch_frames(kernel, 24) is kernel
 
 
 def test_words_outside_the_vocabulary_become_one_token_and_case_does_not_matter() -> None:

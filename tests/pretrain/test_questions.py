@@ -17,13 +17,22 @@ from vlmrb.scoring.embedded import nearest_question, split_words, unknown_words
 from vlmrb.types import Event
 
 
-def truth(*events: Event, stayed: bool = False, first: tuple[str, ...] = (), last: tuple[str, ...] = ()) -> GridTruth:
+def truth(
+    *events: Event,
+    stayed: bool = False,
+    first: tuple[str, ...] = (),
+    last: tuple[str, ...] = (),
+    faced: tuple[str, ...] = (),
+    kept: tuple[str, ...] = (),
+) -> GridTruth:
     nothing, nowhere = np.zeros((1, 1), np.uint8), np.zeros((1, 1, 1), bool)
     return GridTruth(
         events=events,
         stayed=stayed,
         first=frozenset(first),
         last=frozenset(last),
+        faced=frozenset(faced),
+        kept=frozenset(kept),
         before=nothing,
         after=nothing,
         agents=nowhere,
@@ -49,12 +58,22 @@ RED_KEY = Event("picked_up", "key", "red")
         (Matter("shows first", "key", "red"), True),
         (Matter("shows last", "key"), False),
         (Matter("shows last", "locked door"), True),
-        (Matter("shows last", "open door"), False),
+        (Matter("shows last", "open door"), True),
+        (Matter("shows last", "open door", "red"), False),
         (Matter("shows last", "locked door", "grey"), False),
+        (Matter("faced", "key"), True),
+        (Matter("faced", "object", "red"), True),
+        (Matter("faced", "door", "red"), False),
+        (Matter("faced", "door"), True),
+        (Matter("kept", "key", "red"), True),
+        (Matter("kept", "ball"), False),
+        (Matter("left open", "door"), True),
+        (Matter("left open", "door", "blue"), False),
     ],
 )
 def test_answers_follow_the_events_and_the_frames(matter, expected) -> None:
-    scene = truth(RED_KEY, first=("empty", "red key"), last=("empty", "locked blue door"))
+    seen = {"first": ("empty", "red key"), "last": ("empty", "locked blue door", "open grey door")}
+    scene = truth(RED_KEY, **seen, faced=("red key", "blue door"), kept=("red key",))
     assert answer(matter, scene) is expected
 
 

@@ -140,7 +140,7 @@ def test_what_the_model_sees_in_training_is_what_the_back_end_sees_in_pixels(dat
     yes, no = tokenizer.convert_tokens_to_ids(["yes", "no"])
     pictures = PatchPictures.load(data / "pictures.npy")
     eye = RobotEye(SHAPE.frames, SHAPE.vision_width, pictures)
-    learner = Learner(build_model(len(tokenizer), SHAPE), SHAPE, yes, no, eye, len(CATALOGUE.matters)).eval()
+    learner = Learner(build_model(len(tokenizer), SHAPE), SHAPE, yes, no, eye, CATALOGUE.rates).eval()
     rows = np.array([2, 9, 17, 30])
     truth = truth_of(films[0], rows)
     codes = pictures.codes(films[0].frames[rows]).transpose(1, 0, 2)
@@ -157,6 +157,13 @@ def test_what_the_model_sees_in_training_is_what_the_back_end_sees_in_pixels(dat
     request = ScoringRequest(clip, films[0].frames[rows], (0, 1, 2, 3))
     given = [scorer.score([request], Prompt("custom", 1, text))[0].probability for text in texts]
     assert given == pytest.approx(expected, abs=2e-3)  # codes are float16
+
+
+def test_an_eye_takes_over_what_another_one_has_learnt(data) -> None:
+    pictures = PatchPictures.load(data / "pictures.npy")
+    first, second = (RobotEye(SHAPE.frames, SHAPE.vision_width, pictures) for _ in range(2))
+    second.take_over(first.kernel())
+    torch.testing.assert_close(second.weights, first.weights, atol=1e-3, rtol=1e-3)
 
 
 @pytest.fixture

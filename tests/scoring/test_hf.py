@@ -125,6 +125,43 @@ def test_each_question_of_a_set_is_answered_as_if_asked_alone_and_the_frames_are
     assert scorer.score([make_request(3)], SET)[0].answers != together[0].answers
 
 
+def tokens_read(scorer) -> list[int]:
+    """How many tokens each later pass through the text model reads, as it happens."""
+    lengths: list[int] = []
+    text_model = next(
+        module for name, module in scorer._network.named_modules() if name.endswith(("text_model", "language_model"))
+    )
+    text_model.register_forward_hook(
+        lambda module, args, given, output: lengths.append(output.last_hidden_state.shape[1]), with_kwargs=True
+    )
+    return lengths
+
+
+def test_what_comes_before_the_questions_of_a_set_is_read_once(folder, scorer_of, make_request) -> None:
+    scorer, requests = scorer_of(folder), [make_request(1), make_request(2)]
+    alone = [scorer.score(requests, Prompt("custom", 1, question)) for question in QUESTIONS]
+    lengths = tokens_read(scorer)
+    first, again = scorer.score(requests, SET), scorer.score(requests, SET)
+    assert len(lengths) == 9, "the first batch is read both ways, to compare them"
+    assert lengths[6] == lengths[3] and max(lengths[7:]) < 0.5 * lengths[6]
+    for index in range(2):
+        assert first[index].answers == again[index].answers, "whether or not it is the first batch"
+        assert first[index].answers == pytest.approx([scores[index].probability for scores in alone], abs=1e-6)
+
+
+def test_a_model_that_answers_otherwise_after_a_shared_beginning_reads_each_question_from_its_start(
+    folder, scorer_of, make_request, monkeypatch
+) -> None:
+    scorer, request = scorer_of(folder), make_request(1)
+    alone = [scorer.score([request], Prompt("custom", 1, question))[0].probability for question in QUESTIONS]
+    right = one_look._shared_tokens
+    monkeypatch.setattr(one_look, "_shared_tokens", lambda prompts: right(prompts) + 1)
+    for _ in range(2):
+        [score] = scorer.score([request], SET)
+        assert score.answers == pytest.approx(alone, abs=1e-6)
+    assert not scorer._shared.works
+
+
 def test_a_model_without_a_method_for_its_visual_features_answers_the_same(
     idefics3_folder, scorer_of, make_request, monkeypatch
 ) -> None:

@@ -219,9 +219,13 @@ window.audit = (() => {
     await Promise.all(changes.map((change) => change.finished.catch(() => {})));
   }
 
-  /** How far things have moved by themselves, as the sum of all layout shifts, and which. */
+  /**
+   * How far things have moved by themselves, as the sum of all layout shifts, and which. `early`: a part of the page was shown
+   * before it was whole, since the studio took so long; then they may move.
+   */
   function shifts() {
-    return { sum: moved.reduce((sum, shift) => sum + shift.value, 0), moved };
+    const early = document.querySelector("[data-early]") !== null;
+    return { sum: moved.reduce((sum, shift) => sum + shift.value, 0), moved, early };
   }
 
   const faults = () => ({ "hard to read": weakText(), "too wide": tooWide(), "cut off": cutOff() });

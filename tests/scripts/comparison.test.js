@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { rowWords, stepAt, stopOf } from "../../assets/studio/widgets/comparison_clips.js";
+import { isWide, sweepTraces, sweepWords, ticksOf } from "../../assets/studio/widgets/comparison_sweep.js";
 import { comparisonTraces, jitter } from "../../assets/studio/widgets/comparison_traces.js";
 import { marksWords, whyMarks } from "../../assets/studio/widgets/comparison_why.js";
 
@@ -84,4 +85,59 @@ test("the slider's stops cover all steps, the last one is the last step, and a s
 test("a run's clips say where its steps begin and when it is not that far", () => {
   assert.equal(rowWords({ seed: 2, start: 0, ended: null }), "seed 2");
   assert.equal(rowWords({ seed: 2, start: 15_000, ended: 1200 }), "seed 2, branch from step 15,000, only 1,200 steps so far");
+});
+
+const sweep = {
+  setting: "lambda_max",
+  measure: "value",
+  horizon: 30_000,
+  lines: [
+    {
+      label: "vlm <b>",
+      points: [
+        { value: 0.1, score: { n: 1, point: 0.5, low: null, high: null }, runs: [{ run_id: 3, seed: 0, score: 0.5 }] },
+        {
+          value: 0.5,
+          score: { n: 2, point: 0.7, low: 0.6, high: 0.9 },
+          runs: [
+            { run_id: 4, seed: 0, score: 0.6 },
+            { run_id: 5, seed: 1, score: 0.9 },
+          ],
+        },
+      ],
+    },
+  ],
+  references: [{ label: "uniform", score: { n: 2, point: 0.1, low: 0, high: 0.2 }, run_ids: [1, 2] }],
+  mixed: [],
+  left_out: [],
+};
+
+test("a setting against the score: runs as dots, a line with intervals and n, and levels of methods without the setting", () => {
+  const tokens = { "vlm <b>": "a", uniform: "b" };
+  const [level, dots, line] = sweepTraces({ sweep, tokens }, false, (token) => token);
+  assert.deepEqual([level.x, level.y, level.line.color], [[0.1, 0.5], [0.1, 0.1], "b"]);
+  assert.deepEqual(dots.x, [0.1, 0.5, 0.5]);
+  assert.deepEqual(dots.customdata[2], [5, 1]);
+  assert.deepEqual(line.text, ["n=1", "n=2"]);
+  assert.deepEqual(line.error_y.arrayminus[0], 0); // one run has no interval
+  assert.ok(Math.abs(line.error_y.array[1] - 0.2) < 1e-9 && Math.abs(line.error_y.arrayminus[1] - 0.1) < 1e-9);
+  assert.ok(!line.name.includes("<"));
+});
+
+test("the axis of a setting is logarithmic if its values are positive and far apart", () => {
+  const of = (...values) => isWide({ lines: [{ points: values.map((value) => ({ value })) }] });
+  assert.deepEqual([of(1e-4, 1e-2), of(0.25, 0.5), of(0, 100)], [true, false, false]);
+});
+
+test("what a point mixes and which runs are missing is said", () => {
+  assert.match(sweepWords(sweep), /at step 30,000.*n is the number of runs/);
+  const words = sweepWords({ ...sweep, mixed: ["gamma"], left_out: [7, 8] });
+  assert.match(words, /same lambda_max also differ in gamma\. Without a number for lambda_max, and left out: runs 7, 8\./);
+});
+
+test("the axis of a setting has its ticks at the values, unless there are many", () => {
+  const of = (...values) => ticksOf({ lines: [{ points: values.map((value) => ({ value })) }] });
+  assert.deepEqual(of(0.5, 0.05, 0.5).ticktext, ["0.05", "0.5"]);
+  assert.deepEqual(of(1e-4, 50_000).ticktext, ["0.0001", "50k"]);
+  assert.deepEqual(of(...Array(20).keys()), {});
 });

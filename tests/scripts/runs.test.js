@@ -1,9 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { nextSort, sortRows } from "../../assets/studio/widgets/run_columns.js";
+import {
+  COLUMNS,
+  extraColumn,
+  isExtra,
+  nextSort,
+  settingWords,
+  shownColumns,
+  sortRows,
+} from "../../assets/studio/widgets/run_columns.js";
 import { curveTraces, lastSteps, verticals } from "../../assets/studio/widgets/run_curves.js";
-import { passing } from "../../assets/studio/widgets/run_filter.js";
-import { groupsBySet, setsFromText, textOfSets } from "../../assets/studio/widgets/run_sets.js";
+import { passing, searchFrom } from "../../assets/studio/widgets/run_filter.js";
+import { closedFromText, groupingBy, groupsBy, textOfClosed } from "../../assets/studio/widgets/run_groups.js";
 import { systemGroups, systemWords } from "../../assets/studio/widgets/run_system.js";
 
 const row = (run_id, values = {}) => ({
@@ -58,23 +66,23 @@ test("filters keep rows with all words and every chosen value", () => {
 
 test("sets are in the order of their first run, runs outside sets last", () => {
   const rows = [row(4), row(3, { set_name: "b" }), row(2, { set_name: "a" }), row(1, { set_name: "b" })];
-  const groups = groupsBySet(rows).map(({ name, rows: members }) => [name, ids(members)]);
+  const groups = groupsBy(rows, groupingBy("set")).map(({ name, rows: members }) => [name, ids(members)]);
   assert.deepEqual(groups, [
     ["b", [3, 1]],
     ["a", [2]],
     ["", [4]],
   ]);
-  assert.deepEqual(groupsBySet([row(1), row(2)]), [{ rows: [row(1), row(2)] }]);
+  assert.deepEqual(groupsBy([row(1), row(2)], groupingBy("set")), [{ rows: [row(1), row(2)] }]);
 });
 
 test("names of sets survive a round trip through the URL", () => {
   const names = new Set(["", "a, b", "100 %", "~x", "λ & more"]);
-  assert.deepEqual(setsFromText(textOfSets(names)), names);
-  assert.deepEqual(setsFromText(undefined), new Set());
+  assert.deepEqual(closedFromText(textOfClosed(names)), names);
+  assert.deepEqual(closedFromText(undefined), new Set());
 });
 
 test("a URL with a stray % does not break the page", () => {
-  assert.deepEqual(setsFromText("100%"), new Set(["100%"]));
+  assert.deepEqual(closedFromText("100%"), new Set(["100%"]));
 });
 
 test("the server is asked for points after the last step of each curve", () => {
@@ -153,4 +161,85 @@ test("the newest use of the machine is said in a line", () => {
     systemWords(() => undefined),
     "",
   );
+});
+
+test("a regular expression is looked for in each field, in upper and lower case", () => {
+  const rows = [row(1, { name: "DoorKey vlm s1" }), row(12, { method: "per" }), row(3, { tags: ["old"] })];
+  assert.deepEqual(ids(passing(rows, { q: "s[0-1]$", re: "1" })), [1]);
+  assert.deepEqual(ids(passing(rows, { q: "^PER|^old$", re: "1" })), [12, 3]);
+  assert.deepEqual(ids(passing(rows, { q: "^1", re: "1" })), [1, 12]); // the number of the run
+  assert.deepEqual(ids(passing(rows, { q: "", re: "1" })), [1, 12, 3]);
+  assert.deepEqual(ids(passing(rows, { q: "s[0-1]$" })), []); // as words
+});
+
+test("a regular expression that cannot be read filters nothing and says in words what is wrong", () => {
+  for (const q of ["vlm (oracle", "[0-", "*", "a{2,1}"]) {
+    const { trouble } = searchFrom({ q, re: "1" });
+    assert.ok(trouble.startsWith(`${q} is no regular expression (`), trouble);
+    assert.match(trouble, /turn \.\* off/);
+    assert.deepEqual(ids(passing([row(1), row(2)], { q, re: "1" })), [1, 2]);
+  }
+  assert.equal(searchFrom({ q: "vlm (oracle" }).trouble, "");
+});
+
+test("runs are grouped by method, environment, tags, state or a setting", () => {
+  const rows = [
+    row(3, { method: "per", tags: ["b", "a"], extra: { "setting:gamma": 0.99 } }),
+    row(2, { tags: ["a", "b"], extra: { "setting:gamma": null } }),
+    row(1, { method: "per" }),
+  ];
+  const found = (key) => groupsBy(rows, groupingBy(key)).map(({ title, rows: members }) => [title, ids(members)]);
+  assert.deepEqual(found("method"), [
+    ["per", [3, 1]],
+    ["vlm", [2]],
+  ]);
+  assert.deepEqual(found("env"), [["DoorKey-8x8", [3, 2, 1]]]);
+  assert.deepEqual(found("tag"), [
+    ["a, b", [3, 2]],
+    ["No tags", [1]],
+  ]);
+  assert.deepEqual(found("setting:gamma"), [
+    ["gamma 0.99", [3]],
+    ["gamma none", [2]],
+    ["gamma not known", [1]],
+  ]);
+  assert.deepEqual(groupsBy(rows, groupingBy("no")), [{ rows }]);
+});
+
+test("added columns show and sort by the values that the server sends, numbers as numbers and missing ones last", () => {
+  const key = "min:train/td-loss";
+  const rows = [row(1, { extra: { [key]: 10 } }), row(2, { extra: { [key]: 9 } }), row(3), row(4, { extra: { [key]: null } })];
+  assert.deepEqual(ids(sortRows(rows, key)), [2, 1, 4, 3]);
+  assert.deepEqual(ids(sortRows(rows, `-${key}`)), [1, 2, 4, 3]);
+  const column = extraColumn(key);
+  assert.deepEqual([column.title, column.hint], ["td-loss (min)", "train/td-loss: smallest value"]);
+  assert.deepEqual(rows.map(column.of), ["10", "9", "–", "–"]);
+  assert.equal(column.of(row(1, { extra: { [key]: 0.0000023 } })), "2.30e-6");
+  const mixed = [row(1, { extra: { "setting:a": "none" } }), row(2, { extra: { "setting:a": 5 } })];
+  assert.deepEqual(ids(sortRows(mixed, "setting:a")), [2, 1]);
+});
+
+test("settings are shown as people write them", () => {
+  assert.deepEqual([300_000, 0.0003, true, null, undefined, "doors"].map(settingWords), [
+    "300,000",
+    "0.0003",
+    "yes",
+    "none",
+    "–",
+    "doors",
+  ]);
+});
+
+test("columns are hidden, added and ordered; what is no column is left out", () => {
+  const keys = (choice) => shownColumns({ order: [], hidden: [], extra: [], ...choice }).map((column) => column.key);
+  const usual = COLUMNS.map((column) => column.key);
+  assert.deepEqual(keys({}), usual);
+  assert.deepEqual(
+    keys({ hidden: ["seed"] }),
+    usual.filter((key) => key !== "seed"),
+  );
+  assert.deepEqual(keys({ hidden: ["name"] }), usual);
+  assert.deepEqual(keys({ extra: ["setting:gamma", "nonsense", "avg:m", "last:"] }), [...usual, "setting:gamma"]);
+  assert.deepEqual(keys({ order: ["best", "name"] }).slice(0, 3), ["best", "name", "id"]);
+  assert.ok(isExtra("max:a:b") && !isExtra("best"));
 });

@@ -7,7 +7,7 @@ import { interval, reaching } from "../../assets/studio/widgets/comparison_words
 import { settingHint } from "../../assets/studio/widgets/launch_form.js";
 import { progressWords, shortEnv } from "../../assets/studio/widgets/run_columns.js";
 import { changeLabel } from "../../assets/studio/widgets/run_curves.js";
-import { setWords } from "../../assets/studio/widgets/run_sets.js";
+import { groupWords } from "../../assets/studio/widgets/run_groups.js";
 
 test("a missing value is shown as a dash, never as NaN", () => {
   for (const words of [count, short, number, percent, duration, ago, chance, tiny])
@@ -114,10 +114,10 @@ test("user text in a chart is truncated and escaped", () => {
   assert.equal(changeLabel({ name: "prompt", value: "x".repeat(80) }).length, "prompt → ".length + 60);
 });
 
-test("a set summarises the states of its runs", () => {
+test("a group summarises the states of its runs", () => {
   const rows = [{ state: "running" }, { state: "created" }, { state: "running" }];
-  assert.equal(setWords(rows), "3 runs: 2 running, 1 not started");
-  assert.equal(setWords([{ state: "failed" }]), "1 run: 1 failed");
+  assert.equal(groupWords(rows), "3 runs: 2 running, 1 not started");
+  assert.equal(groupWords([{ state: "failed" }]), "1 run: 1 failed");
 });
 
 test("events of a clip are joined in one line", () => {

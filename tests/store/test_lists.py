@@ -13,6 +13,7 @@ from sqlalchemy import event
 from tests.store.samples import CONFIG, new_run
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.store import Store
+from vlmrb.types import CurveFigures
 
 SUCCESS = "eval/success_rate"
 
@@ -136,3 +137,17 @@ def test_live_changes_of_several_runs_are_in_the_order_of_their_requests(store: 
     assert (
         store.edited_runs(runs) == set(runs[:2]) and store.edited_runs(runs[1:]) == {runs[1]} and store.edited_runs([]) == set()
     )
+
+
+def test_figures_of_curves_are_their_last_smallest_and_largest_values(store: Store) -> None:
+    one, other = (store.create_run({}, render_spec={}, success_rule="") for _ in range(2))
+    for run_id, name, values in ((one, "a", (3.0, 1.0, 2.0, float("nan"))), (one, "b", (float("nan"),)), (other, "a", (5.0,))):
+        writer = store.writer(run_id)
+        for step, value in enumerate(values):
+            writer.add_metric(name, step, value)
+        writer.flush()
+    assert store.curve_figures([one, other, 99], ["a", "b", "a"]) == {
+        (one, "a"): CurveFigures(last=2.0, low=1.0, high=3.0),
+        (other, "a"): CurveFigures(last=5.0, low=5.0, high=5.0),
+    }
+    assert store.curve_figures([], ["a"]) == {} == store.curve_figures([one], [])

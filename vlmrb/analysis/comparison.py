@@ -44,7 +44,7 @@ MOMENTS = {
 }
 """Where runs branched from others, and how to say so."""
 
-_WITHOUT_EFFECT_ON_LEARNING = {
+WITHOUT_EFFECT_ON_LEARNING = {
     "seed",
     "device",
     "log_interval",
@@ -59,6 +59,7 @@ _WITHOUT_EFFECT_ON_LEARNING = {
     "scorer_frames",
     "on_scorer_failure",
 }
+"""Settings that change nothing about what is learned, apart from luck."""
 
 
 def phase_name(phase: str, *branched: bool) -> str:
@@ -324,7 +325,7 @@ def _summarise(
     def interval(found: Sequence[float]) -> stats.Interval:
         return stats.bootstrap_interval([found], rng=np.random.default_rng(seed), statistic=statistic)
 
-    values = {step: [value for run in runs if (value := _value_at(run, step)) is not None] for step in at}
+    values = {step: [value for run in runs if (value := value_reached(run, step)) is not None] for step in at}
     return MethodResult(
         method=method,
         run_ids=tuple(run.run.run_id for run in runs),
@@ -336,20 +337,20 @@ def _summarise(
             )
             for threshold in thresholds
         },
-        area=interval(_areas(runs, horizon)),
+        area=interval(areas_of(runs, horizon)),
         horizon=horizon,
         phases=phases,
     )
 
 
-def _value_at(measured: MeasuredRun, step: int) -> float | None:
+def value_reached(measured: MeasuredRun, step: int) -> float | None:
     """The latest value at or before `step`; None if the run did not get that far."""
     if max(measured.run.step - measured.start, measured.length) < step:
         return None
     return stats.value_at(*measured.elapsed, step)
 
 
-def _areas(runs: Iterable[MeasuredRun], horizon: int) -> list[float]:
+def areas_of(runs: Iterable[MeasuredRun], horizon: int) -> list[float]:
     """The area under each run's curve over its first `horizon` steps."""
     areas = []
     for run in runs:
@@ -409,7 +410,7 @@ def _improvement(
 ) -> Improvement:
     pairs = _pairs(groups[method], groups[baseline])
     ours, theirs = [list(side) for side in zip(*pairs, strict=True)] if pairs else (groups[method], groups[baseline])
-    areas = _areas(ours, horizon), _areas(theirs, horizon)
+    areas = areas_of(ours, horizon), areas_of(theirs, horizon)
     rng = [np.random.default_rng(seed) for _ in range(2)]
     return Improvement(
         method,
@@ -467,7 +468,7 @@ def _caveats(method: Method, runs: list[MeasuredRun]) -> list[str]:
             notes.append(f"{name}: {words}: run{'s' if len(chosen) > 1 else ''} {ids}")
     if any(not is_known(run.run.config) for run in runs):
         notes.append(f"{name}: another program trained it; what else differs is not known")
-    differing = _differing_settings(runs)
+    differing = differing_settings(runs)
     if differing:
         notes.append(f"{name}: its runs differ in {_with_ratios(differing, runs)}")
     return notes
@@ -478,8 +479,8 @@ def _mismatches(groups: dict[Method, list[MeasuredRun]]) -> list[str]:
     notes = []
     for name in dict.fromkeys(method.task for method in sorted(groups)):
         task = {method: runs for method, runs in groups.items() if method.task == name}
-        within = {name for runs in task.values() for name in _differing_settings(runs)}
-        every = _differing_settings([run for runs in task.values() for run in runs])
+        within = {name for runs in task.values() for name in differing_settings(runs)}
+        every = differing_settings([run for runs in task.values() for run in runs])
         between = [name for name in every if name not in within]
         if between:
             words = _with_ratios(between, [run for runs in task.values() for run in runs])
@@ -516,7 +517,7 @@ def beginning_of(runs: Iterable[MeasuredRun]) -> str:
     )
 
 
-def _differing_settings(runs: list[MeasuredRun]) -> list[str]:
+def differing_settings(runs: list[MeasuredRun]) -> list[str]:
     """Settings that can affect the result and are not the same in all runs.
 
     Excludes the seed, what a method's label names, and settings that the replay method of at least one run ignores.
@@ -526,14 +527,15 @@ def _differing_settings(runs: list[MeasuredRun]) -> list[str]:
     for run, config in zip(runs, configs, strict=True):
         config["total_steps"] -= run.start
     methods = [replay_methods().get(run.run.replay) for run in runs]
-    ignored = _WITHOUT_EFFECT_ON_LEARNING | {"env", "algo", "replay", "scorer", "base", "her"}
+    ignored = WITHOUT_EFFECT_ON_LEARNING | {"env", "algo", "replay", "scorer", "base", "her"}
     ignored |= {name for method in methods if method is not None for name in method.variants}
-    ignored |= {name for config in configs for name in _unread(config)}
+    ignored |= {name for config in configs for name in unread_by(config)}
     names = [name for name in TrainConfig.model_fields if name not in ignored]
     return [name for name in names if any(config[name] != configs[0][name] for config in configs)]
 
 
-def _unread(config: Mapping[str, Any]) -> set[str]:
+def unread_by(config: Mapping[str, Any]) -> set[str]:
+    """Settings that decide nothing in a run with these, by their defaults completed, settings."""
     return unread_settings(config["replay"], config["base"], config["her"]) if config["replay"] in replay_methods() else set()
 
 

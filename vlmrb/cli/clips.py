@@ -182,12 +182,13 @@ def _tell_agreement(store: Store, run_id: int, as_json: bool) -> int:
 
 def _export(store: Store, arguments: argparse.Namespace) -> int:
     """Write labelled clips as a folder for training."""
-    from vlmrb.playback import export_folder, labelled_clips
+    from vlmrb.playback import Kind, export_folder, labelled_clips
 
     wanted = ClipFilter((arguments.run_id,), label=arguments.label, event=arguments.event, min_spread=arguments.min_spread)
     clips = labelled_clips(store, wanted)
     with Progress(len(clips), "clips") as bar:
-        export_folder(store, clips, arguments.export, lambda done: bar.update(done, ""), kind=arguments.export_as or "videos")
+        kind: Kind = arguments.export_as or "videos"
+        export_folder(store, clips, arguments.export, lambda done: bar.update(done, ""), kind=kind)
     if arguments.json:
         text.print_json({"folder": arguments.export, "clips": len(clips)})
     else:

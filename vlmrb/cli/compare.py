@@ -16,11 +16,13 @@ from vlmrb.analysis.comparison import (
     MeasuredRun,
     Method,
     MethodResult,
+    Task,
     by_task,
     compare,
     phase_name,
 )
 from vlmrb.analysis.curves import curve_lines
+from vlmrb.analysis.sweeps import MEASURES, Sweep, sweeps
 from vlmrb.analysis.verdicts import contrast_words, difference_words, restricted_words, runs_words, verdicts
 from vlmrb.cli import text
 from vlmrb.cli.options import add_command, positive_integer, step_count
@@ -64,6 +66,11 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--statistic", choices=("iqm", "mean"), default="iqm", help="point estimate across seeds (default: iqm)")
     parser.add_argument("--confidence-seed", type=int, metavar="N", default=0, help="seed of the bootstrap (default: 0)")
+    parser.add_argument(
+        "--setting",
+        metavar="NAME",
+        help="also report the score by the values of a numeric setting in which the runs differ, such as learning_rate",
+    )
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
     parser.add_argument("--curves", metavar="FILE", type=Path, help="write the curves as data, one JSON object per run and line")
 
@@ -84,8 +91,9 @@ def compare_runs(arguments: argparse.Namespace) -> int:
         at=at,
         thresholds=sorted(set(arguments.thresholds)),
         rng=np.random.default_rng(arguments.confidence_seed),
-        statistic=stats.iqm if arguments.statistic == "iqm" else stats.mean,
+        statistic=_statistic(arguments),
     )
+    swept = _swept(runs, arguments)
     notes = comparison.notes + ([f"runs left out because they have not ended: {', '.join(map(str, alive))}"] if alive else [])
     if arguments.json:
         text.print_json(
@@ -95,6 +103,7 @@ def compare_runs(arguments: argparse.Namespace) -> int:
                 "results": comparison.results,
                 "improvements": comparison.improvements,
                 "verdicts": verdicts(comparison, arguments.metric),
+                **({"sweeps": swept} if arguments.setting else {}),
                 "notes": notes,
             }
         )
@@ -103,6 +112,7 @@ def compare_runs(arguments: argparse.Namespace) -> int:
     if arguments.metric == SUCCESS:
         _print_phases(comparison, arguments.markdown)
     _print_improvements(comparison, arguments)
+    _print_sweeps(swept, arguments)
     print()
     for verdict in verdicts(comparison, arguments.metric):
         for sentence in verdict.sentences:
@@ -227,6 +237,53 @@ def _print_improvements(comparison: Comparison, arguments: argparse.Namespace) -
         ],
         markdown=arguments.markdown,
     )  # fmt: skip
+
+
+def _statistic(arguments: argparse.Namespace) -> stats.Statistic:
+    return stats.iqm if arguments.statistic == "iqm" else stats.mean
+
+
+def _swept(runs: list[MeasuredRun], arguments: argparse.Namespace) -> list[Sweep]:
+    """The setting of `--setting` against the score, if it is given: at the last shared step, then as the area."""
+    if not arguments.setting:
+        return []
+    return [
+        sweep
+        for measure in MEASURES
+        for sweep in sweeps(
+            runs,
+            arguments.setting,
+            rng=np.random.default_rng(arguments.confidence_seed),
+            measure=measure,
+            statistic=_statistic(arguments),
+        )
+    ]
+
+
+def _print_sweeps(found: list[Sweep], arguments: argparse.Namespace) -> None:
+    """One line per value of the setting, and one per method that does not read it."""
+    as_share = arguments.metric.endswith("_rate")
+    tasks: dict[Task, list[Sweep]] = {}
+    for sweep in found:
+        tasks.setdefault(sweep.task, []).append(sweep)
+    for task, (at_end, areas) in tasks.items():
+        rows = [
+            [line.label, f"{point.value:g}", len(point.runs), _bounds(point.score, as_share), _bounds(area.score, as_share)]
+            for line, other in zip(at_end.lines, areas.lines, strict=True)
+            for point, area in zip(line.points, other.points, strict=True)
+        ]
+        rows += [
+            [level.label, "not read", len(level.run_ids), _bounds(level.score, as_share), _bounds(area.score, as_share)]
+            for level, area in zip(at_end.references, areas.references, strict=True)
+        ]
+        print(f"\n{text.plain(str(task))}" + "\n" * arguments.markdown)
+        horizon = text.steps(at_end.horizon)
+        headers = ["replay", at_end.setting, "n", f"at {horizon}", f"area to {horizon}"]
+        text.print_table(headers, rows, markdown=arguments.markdown)
+        if at_end.mixed:
+            print(f"\nRuns with the same {at_end.setting} also differ in {', '.join(at_end.mixed)}.")
+        if at_end.left_out:
+            print(f"\nWithout a number for {at_end.setting}, and left out: {', '.join(map(str, at_end.left_out))}.")
 
 
 def _interval(result: MethodResult, interval: stats.Interval | None, as_share: bool) -> str:

@@ -13,7 +13,7 @@ from vlmrb.cli.progress import Progress
 from vlmrb.errors import ConfigError
 
 if TYPE_CHECKING:
-    from vlmrb.pretrain.evaluation import Evaluation
+    from vlmrb.pretrain.evaluation import Evaluation, Phrasings
     from vlmrb.pretrain.recipe import PretrainProgress
 
 
@@ -43,6 +43,9 @@ def add(commands: Any) -> None:
         help="number of clips to train on (default: as for the shipped model) or to evaluate on (default: 500)",
     )
     long.add_argument("--hours", type=float, metavar="H", help="train for this many hours instead of a number of clips")
+    parser.add_argument(
+        "--start", type=Path, metavar="FOLDER", help="train the model in this folder further, instead of one from scratch"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the data (default: 0)")
     parser.add_argument("--device", default="auto", help="torch device (default: cuda if available, else cpu)")
     parser.add_argument(
@@ -60,13 +63,20 @@ def pretrain_model(arguments: argparse.Namespace) -> int:
     """`pretrain`: train or evaluate."""
     if arguments.evaluate is not None:
         return _evaluate(arguments)
-    from vlmrb.pretrain.recipe import Recipe, pretrain
+    from vlmrb.pretrain.recipe import FURTHER_RATE, RATE, Recipe, pretrain
     from vlmrb.pretrain.suites import suite_of
 
     if arguments.workers < 0:
         raise ConfigError(f"--workers: got {arguments.workers}; must be 0 or more")
     default = suite_of(arguments.suite).clips if arguments.hours is None else None
-    recipe = Recipe(clips=arguments.clips or default, hours=arguments.hours, seed=arguments.seed, suite=arguments.suite)
+    recipe = Recipe(
+        clips=arguments.clips or default,
+        hours=arguments.hours,
+        seed=arguments.seed,
+        suite=arguments.suite,
+        start=str(arguments.start or ""),
+        learning_rate=FURTHER_RATE if arguments.start else RATE,
+    )
     last: list[PretrainProgress] = []
     with Progress(1000, "‰", quiet=arguments.quiet) as bar:
 
@@ -81,7 +91,7 @@ def pretrain_model(arguments: argparse.Namespace) -> int:
             workers=arguments.workers,
             resume=arguments.resume,
             report=report,
-            report_data=lambda share: bar.update(0, f"filming, {text.percent(share)}"),
+            report_data=lambda share: bar.update(0, f"collecting clips, {text.percent(share)}"),
         )
     if arguments.json:
         text.print_json({"folder": arguments.out, "progress": last[0] if last else None})
@@ -100,16 +110,16 @@ def describe(progress: PretrainProgress) -> str:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from vlmrb.pretrain.evaluation import evaluate, steps
+    from vlmrb.pretrain.evaluation import evaluate
 
-    with Progress(steps(arguments.suite), "questions", quiet=arguments.quiet) as bar:
+    with Progress(1000, "‰", quiet=arguments.quiet) as bar:
         found = evaluate(
             arguments.evaluate,
             suite=arguments.suite,
             clips=arguments.clips or 500,
             seed=arguments.seed,
             device=arguments.device,
-            report=bar.update,
+            report=lambda share: bar.update(round(1000 * share)),
         )
     if arguments.json:
         text.print_json(found)
@@ -118,15 +128,24 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def phrasings(found: Phrasings | None) -> str:
+    """'AUC, precision / recall' of phrasings that training never saw."""
+    if found is None:
+        return "–"
+    return f"{text.number(found.auc)}, {text.number(found.precision)} / {text.number(found.recall)}"
+
+
 def print_evaluation(found: Evaluation) -> None:
     """Print the results as Markdown tables, ready for a model card."""
-    headers = ["question", "n", "yes", "AUC", "precision", "recall", "calibration error", "new phrasings", "opposite differs"]
+    headers = ["question", "n", "yes", "AUC", "precision", "recall", "calibration error"]
+    headers += ["new phrasings", "opposite differs", "opposite, new phrasings"]
     rows = []
     for entry in found.questions:
         table = entry.agreement.confusion
-        numbers = (entry.agreement.auc, table.precision, table.recall, entry.agreement.calibration_error, entry.held_out_auc)
-        share = text.percent(entry.agreement.truth_rate)
-        rows.append([entry.question, entry.n, share, *map(text.number, numbers), text.percent(entry.opposite_differs)])
+        numbers = map(text.number, (entry.agreement.auc, table.precision, table.recall, entry.agreement.calibration_error))
+        share, differs = text.percent(entry.agreement.truth_rate), text.percent(entry.opposite_differs)
+        row = [entry.question, entry.n, share, *numbers, phrasings(entry.held_out), differs, phrasings(entry.held_out_opposite)]
+        rows.append(row)
     text.print_table(headers, rows, markdown=True)
     print()
     envs = list(found.questions[0].by_env)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vlmrb.playback.dataset import export_folder, export_zip, labelled_clips
+from vlmrb.playback.dataset import Kind, export_folder, export_zip, labelled_clips
 from vlmrb.playback.playback import THUMBNAIL_FRAMES, Playback
 from vlmrb.playback.sheets import Sheet
 
-__all__ = ["Playback", "Sheet", "THUMBNAIL_FRAMES", "export_folder", "export_zip", "labelled_clips"]
+__all__ = ["Kind", "Playback", "Sheet", "THUMBNAIL_FRAMES", "export_folder", "export_zip", "labelled_clips"]

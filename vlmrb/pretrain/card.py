@@ -16,10 +16,10 @@ English words and punctuation marks, {sights}, and nothing else. {otherwise}, ch
 |---|---|
 | architecture | Qwen2-VL (`transformers`), {parameters:,} parameters; {frames} frames per clip; a patch is {patch} × {patch} \
 pixels{cell} across all frames |
-| trained on | {clips:,} clips of {seen} |
+| trained on | {clips:,} clips{after} of {seen} |
 | never seen | {unseen} |
 | questions | {questions} kinds ({kinds}), each in many phrasings and with its opposite |
-| made by | `{command}`, seed {seed} |
+| made by | `{command}{further}`, seed {seed} |
 
 {hidden}What happens and is undone between two of the {frames} frames cannot be seen. Answers about such things are guesses, and \
 P(yes) should say so.
@@ -43,6 +43,12 @@ class Card:
     cell: str = ""  # what a patch is besides
     hidden: str = ""  # what the pictures never show
 
-    def text(self, **figures: int) -> str:
-        """The card as Markdown; `figures` are clips, seed, parameters, frames, patch, words and questions."""
-        return _TEXT.format(**asdict(self), **figures)
+    def text(self, *, further: bool = False, **figures: int) -> str:
+        """The card as Markdown.
+
+        Args:
+            further: the training went on from an earlier model.
+            figures: clips, seed, parameters, frames, patch, words and questions.
+        """
+        after, start = (", after those of an earlier model,", " --start FOLDER") if further else ("", "")
+        return _TEXT.format(**asdict(self), **figures, after=after, further=start)

@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from vlmrb.pretrain.batches import PackedBatch
 from vlmrb.pretrain.model import BEGIN, SPECIAL_TOKENS, ModelShape
 
-_CLIPS_AT_ONCE = 8  # clips of similar size go through the text model together, with little padding
+_CLIPS_AT_ONCE = 32  # clips of similar size go through the text model together, with little padding
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,10 @@ class Eye(Protocol):
         """The equivalent patch embedding over pixels in [−1, 1], float32 [width, 3, F, side, side]."""
         ...
 
+    def take_over(self, kernel: np.ndarray) -> None:
+        """Embed patches as this patch embedding does, as near as possible."""
+        ...
+
 
 class Learner(nn.Module):
     """The model with the heads that it is trained with.
@@ -65,25 +69,27 @@ class Learner(nn.Module):
         shape: its sizes.
         yes, no: ids of these tokens.
         eye: for the worlds that it learns about, an nn.Module.
-        matters: how many there are in the catalogue.
+        rates: float32 [matters], in what share of clips as they come each matter of the catalogue is true.
     """
 
-    def __init__(self, model: Any, shape: ModelShape, yes: int, no: int, eye: Eye, matters: int) -> None:
+    def __init__(self, model: Any, shape: ModelShape, yes: int, no: int, eye: Eye, rates: np.ndarray) -> None:
         super().__init__()
         self.model, self.eye = model, eye
         self._visual, self._language = model.model.visual, model.model.language_model
         self._patch_embed, self._visual.patch_embed = self._visual.patch_embed, nn.Identity()
         self._patch_embed.requires_grad_(False)
-        self.known = nn.Linear(shape.text_width, matters)
-        self.asked_bias = nn.Parameter(torch.zeros(matters))
+        self.register_buffer("_rates", torch.from_numpy(rates), persistent=False)
+        self.known = nn.Linear(shape.text_width, len(rates))
+        self.asked_bias = nn.Parameter(torch.zeros(len(rates)))
         self.reversed = nn.Linear(shape.text_width, 1)
         nn.init.constant_(self.known.bias, -6.0)
         self._answer_ids = (no, yes)
 
-    def losses(self, batch: PackedBatch, device: torch.device, *, vision: bool = True) -> Losses:
-        """Losses of a batch; without `vision`, no gradient reaches the vision tower."""
+    def losses(self, batch: PackedBatch, device: torch.device, *, vision: bool = True, heads: bool = True) -> Losses:
+        """Losses of a batch; without `vision`, no gradient reaches the vision tower, and without `heads`, none its heads."""
         with torch.set_grad_enabled(vision):
             cells, tokens = self.look(batch, device)
+        with torch.set_grad_enabled(vision or heads):
             see, seen = self._see(cells, tokens, batch, device)
         there = batch.answers >= 0
         if not there.any():
@@ -98,7 +104,10 @@ class Learner(nn.Module):
         )
         logits = self.model.lm_head(asked.states)  # [A, V]
         no_yes = torch.tensor(self._answer_ids, device=device)
-        answer = functional.cross_entropy(logits, no_yes[wanted])
+        # half of the clips asked about are true; weighted so, P(yes) is right for clips as they come, and 0.5 the threshold
+        rates = self.get_buffer("_rates")[matters]
+        weights = 2 * torch.where(truths > 0, rates, 1 - rates)
+        answer = (functional.cross_entropy(logits, no_yes[wanted], reduction="none") * weights).mean()
         right = (logits[:, no_yes].argmax(-1) == wanted).float().mean()
         return Losses(see, read, answer, seen, float(right.detach()))
 

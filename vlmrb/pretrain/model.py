@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from vlmrb.errors import ConfigError
 from vlmrb.scoring.embedded import QUESTIONS_FILE
 
 PAD, UNKNOWN, BEGIN, END, IMAGE, VIDEO, ANSWER = ("<pad>", "<unk>", "<s>", "</s>", "<|image_pad|>", "<|video_pad|>", "<answer>")
@@ -135,6 +136,77 @@ def patch_embedding(to_pixels: np.ndarray, weights: np.ndarray) -> np.ndarray:
     side = round((len(to_pixels) / 3) ** 0.5)
     kernel: np.ndarray = to_pixels @ weights.reshape(components, -1)
     return kernel.reshape(side, side, 3, frames, width).transpose(4, 2, 3, 0, 1).astype(np.float32)
+
+
+def patch_weights(to_pixels: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """The inverse of `patch_embedding`: weights over pixels [D, 3, F, side, side] as float32 [C, F, D], as near as they come."""
+    width, _, frames, side, _ = kernel.shape
+    rows = kernel.transpose(3, 4, 1, 2, 0).reshape(3 * side * side, frames * width)
+    found = np.linalg.lstsq(to_pixels.astype(np.float64), rows.astype(np.float64), rcond=None)[0]
+    return found.reshape(-1, frames, width).astype(np.float32)
+
+
+def stretch_frames(kernel: np.ndarray, frames: int) -> np.ndarray:
+    """A patch embedding for more frames of a clip: each old frame's weights go to the two new ones nearest in time.
+
+    What does not move is embedded as before.
+
+    Args:
+        kernel: float [D, 3, F, side, side].
+        frames: of the result, F or more.
+    """
+    old = kernel.shape[2]
+    if old == frames:
+        return kernel
+    at = np.arange(old) * (frames - 1) / max(1, old - 1)
+    shares = np.clip(1 - np.abs(at[:, None] - np.arange(frames)), 0, None)  # [F, frames], rows add up to 1
+    stretched: np.ndarray = np.einsum("dcfhw,fg->dcghw", kernel, shares)
+    return stretched
+
+
+def take_over(model: Any, tokenizer: Any, folder: Path, shape: ModelShape) -> np.ndarray:
+    """Copy the weights of an earlier model, words by their spelling, into one of the same widths.
+
+    Args:
+        model: from `build_model`; new words keep their weights.
+        tokenizer: its own.
+        folder: of the earlier model.
+        shape: of `model`.
+
+    Returns:
+        the earlier model's patch embedding, float32 [D, 3, F, side, side], for as many frames as `shape` has.
+
+    Raises:
+        ConfigError: the folder holds no such model, or one of other widths.
+    """
+    from transformers import AutoTokenizer, Qwen2VLForConditionalGeneration
+
+    try:
+        earlier = Qwen2VLForConditionalGeneration.from_pretrained(folder, local_files_only=True, dtype="float32")
+        words = AutoTokenizer.from_pretrained(folder, local_files_only=True).get_vocab()
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"pretrain: --start {folder} holds no embedded model ({error}); give a folder that pretrain wrote"
+        ) from None
+    own, parts = model.state_dict(), earlier.state_dict()
+    [patches] = [name for name in parts if name.endswith("patch_embed.proj.weight")]
+    kernel = parts.pop(patches).numpy()
+    for name, weights in parts.items():
+        if "embed_tokens" in name or "lm_head" in name:
+            rows = [(index, words[word]) for word, index in tokenizer.get_vocab().items() if word in words]
+            if own[name].shape[1] == weights.shape[1]:
+                mine, theirs = zip(*rows, strict=True)
+                own[name][list(mine)] = weights[list(theirs)]
+                continue
+        elif name in own and own[name].shape == weights.shape:
+            own[name].copy_(weights)
+            continue
+        raise ConfigError(
+            f"pretrain: --start {folder} is a model of another shape ({name}: {tuple(weights.shape)}); start without it"
+        )
+    if kernel.shape[0] != shape.vision_width or kernel.shape[2] > shape.frames or kernel.shape[-1] != shape.patch:
+        raise ConfigError(f"pretrain: --start {folder} has other patches: {kernel.shape}; start without it")
+    return stretch_frames(kernel, shape.frames)
 
 
 def processor_settings(shape: ModelShape) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class Family:
         adjectives: may precede the object without changing the answer.
         is_view: it asks what a frame shows, not what happens.
         opposites: whole questions with the opposite answer, besides the negated forms.
+        held_out_opposites: those that training never sees; the others if there are none.
         questions: whole questions, besides those made from verbs.
         held_out: whole questions that training never sees.
     """
@@ -56,6 +57,7 @@ class Family:
     adjectives: tuple[str, ...] = ()
     is_view: bool = False
     opposites: tuple[str, ...] = ()
+    held_out_opposites: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
 
@@ -74,6 +76,11 @@ FORMS = (
     "is there a moment when {s} {third} {t}?",
     "is it true that {s} {third} {t}?",
     "can you see {s} {gerund} {t}?",
+    "does {s} do this: {base} {t}?",
+    "has {s} done this: {base} {t}?",
+    "is this mission accomplished: {base} {t}?",
+    'does {s} accomplish the mission "{base} {t}"?',
+    "the mission is: {base} {t}. is it accomplished in {c}?",
 )
 PASSIVE_FORMS = (
     "is {t} {participle}?",
@@ -84,18 +91,35 @@ PASSIVE_FORMS = (
 )
 NEGATED_FORMS = (
     "does {s} never {base} {t}?",
+    "does {s} not {base} {t}?",
+    "did {s} not {base} {t}?",
+    "does {s} fail to {base} {t}?",
     "is it true that {s} does not {base} {t}?",
+    "is it false that {s} {third} {t}?",
     "does {c} end without {s} {gerund} {t}?",
+    "does {c} show that {s} does not {base} {t}?",
     "is there no moment when {s} {third} {t}?",
+    "do {f} never show {s} {gerund} {t}?",
+    "does {s} fail to do this: {base} {t}?",
+    "is this mission not accomplished: {base} {t}?",
 )
 HELD_OUT_FORMS = (
     "in {f}, did {s} {base} {t}?",
     "do you see {s} {base} {t}?",
     "is {s} {gerund} {t} in {f}?",
     "is there a frame where {s} {third} {t}?",
+    'does {s} do this in {c}: "{base} {t}"?',
+    "is the mission accomplished: {base} {t}?",
+    "has {s} accomplished this mission: {base} {t}?",
 )
 HELD_OUT_PASSIVE_FORMS = ("in {c}, is {t} {participle}?", "can you see {t} being {participle}?")
-HELD_OUT_NEGATED_FORMS = ("is it true that {s} never {third} {t}?", "do {f} end without {s} {gerund} {t}?")
+HELD_OUT_NEGATED_FORMS = (
+    "is it true that {s} never {third} {t}?",
+    "do {f} end without {s} {gerund} {t}?",
+    "is there no frame where {s} {third} {t}?",
+    "did {s} fail to {base} {t}?",
+    "is it false that {s} did {base} {t}?",
+)
 
 BEFORE = (
     "",
@@ -117,6 +141,7 @@ _PROGRESS_THINGS = (
     "a clear instance of a goal being achieved",
     "a step towards the end of the task",
 )
+_NO_PROGRESS_THINGS = tuple(thing.removeprefix("a ") for thing in _PROGRESS_THINGS)  # 'no milestone', 'without milestone'
 _PROGRESS_FORMS = (
     "does {c} show T?",
     "do {f} show T?",
@@ -126,7 +151,15 @@ _PROGRESS_FORMS = (
     "is T visible in {c}?",
 )
 _HELD_OUT_PROGRESS_FORMS = ("do {f} contain T?", "in {c}, is there T?", "in these frames, is T visible?")
-_NO_PROGRESS_FORMS = ("does {c} end without T?", "is it true that {c} does not show T?", "is there never T in {c}?")
+_NO_PROGRESS_FORMS = (
+    "does {c} end without T?",
+    "is it true that {c} does not show T?",
+    "is it false that {c} shows T?",
+    "does {c} fail to show T?",
+    "is there never T in {c}?",
+    "is there no T in {c}?",
+)
+_HELD_OUT_NO_PROGRESS_FORMS = ("do {f} end without T?", "is it true that there is no T in {c}?", "do {f} not show T?")
 
 PROGRESS_FAMILY = Family(
     "progress",
@@ -137,8 +170,29 @@ PROGRESS_FAMILY = Family(
         "is a goal achieved in {c}?",
         "does {s} achieve a goal?",
         "does {s} reach a milestone?",
+        "does something important happen in {c}?",
+        "does anything important happen?",
+        "does anything important happen in {c}?",
+        "is something important achieved in {c}?",
+        "does {s} achieve something important?",
     ),
-    opposites=tuple(form.replace("T", thing) for form in _NO_PROGRESS_FORMS for thing in _PROGRESS_THINGS),
+    opposites=(
+        *(form.replace("T", thing) for form in _NO_PROGRESS_FORMS for thing in _NO_PROGRESS_THINGS),
+        "does nothing important happen in {c}?",
+        "does nothing important happen?",
+        "is nothing important achieved in {c}?",
+        "is nothing achieved in {c}?",
+        "does {s} achieve nothing?",
+        "does {s} fail to make progress?",
+        "does {s} make no progress?",
+        "is it true that nothing important is achieved?",
+    ),
+    held_out_opposites=(
+        *(form.replace("T", thing) for form in _HELD_OUT_NO_PROGRESS_FORMS for thing in _NO_PROGRESS_THINGS),
+        "is it true that nothing important happens?",
+        "do {f} show that nothing important happens?",
+        "does {s} make no meaningful progress in {c}?",
+    ),
     held_out=(
         *(form.replace("T", thing) for form in _HELD_OUT_PROGRESS_FORMS for thing in _PROGRESS_THINGS),
         "in {f}, does {s} make meaningful progress?",

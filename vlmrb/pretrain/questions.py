@@ -21,6 +21,8 @@ Split = Literal["train", "held_out"]
 PRESETS = ("games", "manipulation", "progress")
 PROGRESS = "progress"  # the family that the presets ask about
 ANY_OBJECT = "object"  # stands for each of a family's objects
+RATE = 0.15
+"""How often an event is true of clips as they come, about, unless a catalogue says otherwise."""
 _PRESET_SHARE = 0.25  # of the batches that ask them, and of the progress questions in such a batch
 _OPPOSITE_SHARE = 0.3
 _PER_FAMILY = 3  # maximum number of questions of one family per clip
@@ -63,9 +65,11 @@ class Catalogue:
         subjects: names for whoever acts.
         actor, world: who acts and where, as introductions say it: 'an agent', 'an agent in a grid world'.
         weights: how often to ask about a family, relative to 1 for those not listed.
+        rates: in what share of clips as they come a family's matters are true, about; RATE for those not listed.
 
     Attributes:
         matters: everything that can be asked about.
+        rates: float32 [matters], that share for each.
         families, answer: as given.
     """
 
@@ -79,12 +83,14 @@ class Catalogue:
         actor: str,
         world: str,
         weights: Mapping[str, float],
+        rates: Mapping[str, float],
     ) -> None:
         self.families, self.answer = tuple(families), answer
         self._subjects, self._weights = tuple(subjects), dict(weights)
         self._before = tuple(sentence.format(actor=actor, world=world) for sentence in phrases.BEFORE)
         self._family = {family.name: family for family in families}
         self.matters = tuple(matter for family in families for matter in _matters(family, colors))
+        self.rates = np.array([rates.get(matter.family, RATE) for matter in self.matters], np.float32)
         self._cores = {
             (family.name, split, opposite): _make_cores(family, split, opposite)
             for family in families
@@ -233,7 +239,7 @@ def _make_cores(family: Family, split: str, opposite: bool) -> tuple[str, ...]:
         ("train", False): (phrases.FORMS, phrases.PASSIVE_FORMS, family.questions),
         ("train", True): (phrases.NEGATED_FORMS, (), family.opposites),
         ("held_out", False): (phrases.HELD_OUT_FORMS, phrases.HELD_OUT_PASSIVE_FORMS, family.held_out),
-        ("held_out", True): (phrases.HELD_OUT_NEGATED_FORMS, (), family.opposites),
+        ("held_out", True): (phrases.HELD_OUT_NEGATED_FORMS, (), family.held_out_opposites or family.opposites),
     }[split, opposite]
     made = list(whole)
     for verb in family.verbs:

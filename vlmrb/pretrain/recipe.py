@@ -1,7 +1,8 @@
 """The whole recipe: from a seed to the folder of an embedded model, resumable and deterministic on a CPU.
 
 Training has three stages: *see* (the vision tower alone: what happens to each patch), *read* (the text model alone: short
-questions, about small worlds where there are any) and *answer* (everything together: questions as people ask them).
+questions, about small worlds where there are any) and *answer* (everything together: questions as people ask them). From an
+earlier model on it is the last one, after a while (*heads*) in which the tower's heads are learnt anew.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,11 +23,19 @@ from vlmrb.checkpoint import latest_step, load_checkpoint, save_checkpoint
 from vlmrb.devices import pick_device
 from vlmrb.errors import CheckpointError, ConfigError
 from vlmrb.pretrain.batches import BatchMaker, BatchOrder, BatchStream, PackedBatch
-from vlmrb.pretrain.model import ModelShape, build_model, build_tokenizer, save_folder
+from vlmrb.pretrain.model import ModelShape, build_model, build_tokenizer, save_folder, take_over
 from vlmrb.pretrain.suites import suite_of
 
 SEE_UNTIL, READ_UNTIL = 0.35, 0.6
 """Shares of the training at which the next stage begins."""
+
+RATE, FURTHER_RATE = 2e-3, 1e-3
+"""Peak learning rates: from scratch, and from an earlier model."""
+
+HEADS_UNTIL = 0.08
+"""Share of a training from an earlier model in which only the vision tower's heads learn, which no model folder keeps."""
+
+Stage = Literal["heads", "see", "read", "answer"]
 
 CHECKPOINTS = "training"  # folder in the model's folder
 _RECIPE = "recipe.json"  # in the same folder: the recipe of this training
@@ -50,6 +59,7 @@ class Recipe:
         learning_rate: the peak.
         suite: name of the worlds to learn about.
         shape: sizes of the model; None for the suite's own.
+        start: folder of an earlier model whose weights are trained further, in the last stage alone; '' for none.
     """
 
     clips: int | None = None
@@ -57,9 +67,10 @@ class Recipe:
     seed: int = 0
     batch: int = 16
     questions: int = 6
-    learning_rate: float = 2e-3
+    learning_rate: float = RATE
     suite: str = "grids"
     shape: ModelShape | None = None
+    start: str = ""
 
     def __post_init__(self) -> None:
         suite_of(self.suite)
@@ -119,7 +130,7 @@ def pretrain(
         workers: processes that make clips; with 0, the training process makes them itself.
         resume: continue from the checkpoint.
         report: gets the progress every `report_every` batches and at the end.
-        report_data: gets the share of the data that exists, in [0, 1], if the suite prepares any.
+        report_data: gets the share of the data that exists, in [0, 1].
 
     Raises:
         ConfigError: `out` already holds a model or a training and `resume` is not set, or the device does not exist.
@@ -134,8 +145,7 @@ def pretrain(
     else:
         _begin(recipe, out, checkpoints)
     data, suite = checkpoints / _DATA, suite_of(recipe.suite)
-    if suite.prepare is not None:
-        suite.prepare(data, recipe.seed, workers, report_data)
+    suite.prepare(data, recipe.seed, workers, report_data)
     training = _Training(recipe, picked, data)
     if latest_step(checkpoints) is not None:
         training.load(checkpoints)
@@ -211,7 +221,9 @@ class _Training:
         yes, no = self._tokenizer.convert_tokens_to_ids(["yes", "no"])
         model = build_model(len(self._tokenizer), self._shape)
         eye = self._suite.make_eye(data, self._shape)
-        self.learner = Learner(model, self._shape, yes, no, eye, len(catalogue.matters)).to(device)
+        if recipe.start:
+            eye.take_over(take_over(model, self._tokenizer, Path(recipe.start), self._shape))
+        self.learner = Learner(model, self._shape, yes, no, eye, catalogue.rates).to(device)
         learnt = [weight for weight in self.learner.parameters() if weight.requires_grad]
         decayed, rest = [weight for weight in learnt if weight.ndim > 1], [weight for weight in learnt if weight.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": 0.02}, {"params": rest, "weight_decay": 0.0}]
@@ -242,14 +254,16 @@ class _Training:
 
         share = self.share(self.batches)
         for group in self._optimizer.param_groups:
-            group["lr"] = self.recipe.learning_rate * _rate(share)
-        vision = share < SEE_UNTIL or share >= READ_UNTIL
-        losses = self.learner.losses(batch, self.device, vision=vision)
-        total = losses.answer + losses.read + (1.0 if share < SEE_UNTIL else _SEE_WEIGHT * vision) * losses.see
-        self._optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(self.learner.parameters(), _MAX_NORM)
-        self._optimizer.step()
+            group["lr"] = self.recipe.learning_rate * _rate(self.recipe, share)
+        stage = stage_at(self.recipe, share)
+        losses = self.learner.losses(batch, self.device, vision=stage in ("see", "answer"), heads=stage != "read")
+        weight = {"heads": 1.0, "see": 1.0, "read": 0.0, "answer": _SEE_WEIGHT}[stage]
+        total = losses.answer + losses.read + weight * losses.see
+        if total.requires_grad:  # else there was nothing to ask about these clips, and only questions are learnt
+            self._optimizer.zero_grad(set_to_none=True)
+            total.backward()
+            torch.nn.utils.clip_grad_norm_(self.learner.parameters(), _MAX_NORM)
+            self._optimizer.step()
         self.batches += 1
         read, answer = (math.nan if math.isnan(losses.right) else float(loss.detach()) for loss in (losses.read, losses.answer))
         self._recent.append((float(losses.see.detach()), read, answer, losses.seen, losses.right))
@@ -281,6 +295,7 @@ class _Training:
             patch=self._shape.patch,
             words=len(catalogue.vocabulary()),
             questions=len(questions),
+            further=bool(self.recipe.start),
         )
         (folder / "README.md").write_text(card, encoding="utf-8")
 
@@ -306,14 +321,22 @@ class _Training:
         return self._seconds + time.monotonic() - self._since
 
 
+def stage_at(recipe: Recipe, share: float) -> Stage:
+    """The stage after this share of the training."""
+    if recipe.start:
+        return "heads" if share < HEADS_UNTIL else "answer"
+    return "see" if share < SEE_UNTIL else "read" if share < READ_UNTIL else "answer"
+
+
 def order_at(recipe: Recipe, index: int, share: float) -> BatchOrder:
-    """What the batch of this number contains; no questions in the first stage."""
-    reading = SEE_UNTIL <= share < READ_UNTIL
-    questions = 0 if share < SEE_UNTIL else recipe.questions * (1 + reading)
-    return BatchOrder(recipe.seed, index, recipe.batch, recipe.model_shape.frames, questions, plain=reading)
+    """What the batch of this number contains; no questions before there is something to learn from them."""
+    stage = stage_at(recipe, share)
+    questions = {"heads": 0, "see": 0, "read": 2 * recipe.questions, "answer": recipe.questions}[stage]
+    return BatchOrder(recipe.seed, index, recipe.batch, recipe.model_shape.frames, questions, plain=stage == "read")
 
 
-def _rate(share: float) -> float:
+def _rate(recipe: Recipe, share: float) -> float:
     """The learning rate as a share of its peak: a cosine, with linear warm-ups at the start and with the first questions."""
-    begun = min((share - begin for begin in (0.0, SEE_UNTIL) if share >= begin), default=0.0)
+    asked = HEADS_UNTIL if recipe.start else SEE_UNTIL
+    begun = min((share - begin for begin in (0.0, asked) if share >= begin), default=0.0)
     return max(0.01, min(1.0, begun / _WARM_UP) * 0.5 * (1 + math.cos(math.pi * share)))

@@ -25,7 +25,7 @@ class Suite:
         shape: sizes of the model.
         clips: how many the shipped model was trained on.
         prepare: (folder, seed, workers, report) makes the data that the source needs and keeps what already exists; `report` gets
-            the finished share. None where clips are generated on the fly.
+            the finished share.
         make_source: (folder) the clips.
         make_eye: (folder, shape) an `Eye`.
         exam: (frames) clips that training never saw and questions about them; the model looks at `frames` frames of each.
@@ -37,7 +37,7 @@ class Suite:
     catalogue: Catalogue
     shape: ModelShape
     clips: int
-    prepare: Callable[[Path, int, int, Callable[[float], None]], None] | None
+    prepare: Callable[[Path, int, int, Callable[[float], None]], None]
     make_source: Callable[[Path], SceneSource]
     make_eye: Callable[[Path, ModelShape], Any]
     exam: Callable[[int], Exam]

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from vlmrb.config import DEFAULT_FRAMES
 from vlmrb.errors import ScorerError, ScorerSetupError
 from vlmrb.scoring.loading import load_model, within
-from vlmrb.scoring.one_look import one_look
+from vlmrb.scoring.one_look import SharedReading, one_look
 from vlmrb.scoring.transcripts import ask_about
 from vlmrb.scoring.yes_no import (
     Answer,
@@ -32,6 +33,9 @@ from vlmrb.scoring.yes_no import (
 )
 from vlmrb.types import Clip, ClipScore, Prompt, ScoringRequest
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 STEPS_PER_SECOND = 8.0
 """Frame rate given to models that read time stamps, the same as in a clip's MP4: 32 steps take 4 seconds."""
 
@@ -40,6 +44,8 @@ PROBE_SIDES = (224, 224)
 
 TEMPLATE_S = 60.0
 """Seconds for a chat template to render one message, which takes milliseconds unless it never ends."""
+
+_TOKENS = ("input_ids", "attention_mask")
 
 _TAG = re.compile(r"[<\[◁][^<>\[\]◁▷]*[>\]▷]")
 
@@ -108,6 +114,7 @@ class HFScorer:
         self._tokenizer = getattr(loaded.processor, "tokenizer", loaded.processor)
         self.frames_per_clip = frames_per_clip or _frames_of(loaded.model.config)
         self._forward_parameters = frozenset(inspect.signature(self._network.forward).parameters)
+        self._shared = SharedReading(self._network)
         self._in_blocks = True  # whether a message's text is a block of its content, or all of it
         self.input = self._pick_input(input)
         vocabulary_size = getattr(self._network.config.get_text_config(), "vocab_size", None)
@@ -201,10 +208,7 @@ class HFScorer:
             raise ScorerError(f"scorer {self._scorer} has been closed")
         try:
             with torch.inference_mode(), one_look(self._processor, self._network) as rewind:
-                by_question = []
-                for question in questions:
-                    rewind()
-                    by_question.append(self._pass(requests, question))
+                by_question = [self._answers(logits) for logits in self._logits(requests, questions, rewind)]
         except Exception as error:
             if not _is_out_of_memory(error):
                 reason = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
@@ -215,11 +219,32 @@ class HFScorer:
             torch.cuda.empty_cache()
         return None
 
-    def _pass(self, requests: list[ScoringRequest], question: str) -> list[Answer]:
-        """One forward pass: each clip's answer to one question."""
-        inputs = self._inputs(requests, question)
-        # [B, V]: rows are padded on the left, so the last position is the answer's first token in all of them
-        logits = self._network(**inputs, **self._savings()).logits[:, -1].float()
+    def _logits(self, requests: list[ScoringRequest], questions: list[str], rewind: Callable[[], None]) -> list[Tensor]:
+        """Logits [B, V] of the answer's first token to each question: rows are padded on the left, so it is the last position."""
+
+        def inputs(question: str) -> dict[str, Any]:
+            rewind()
+            return self._inputs(requests, question)
+
+        def apart() -> list[Tensor]:
+            return [self._network(**inputs(question), **self._savings()).logits[:, -1] for question in questions]
+
+        if len(questions) == 1 or not self._shared.works:
+            return apart()
+        first, rest = inputs(questions[0]), [_tokens_of(inputs(question)) for question in questions[1:]]
+        rewind()
+        together = self._shared.logits(self._network, [first, *rest])
+        if together is None:
+            return apart()
+        if not self._shared.is_tried:
+            alone = apart()
+            self._shared.compare(together, alone)
+            return together if self._shared.works else alone
+        return together
+
+    def _answers(self, logits: Tensor) -> list[Answer]:
+        """Each clip's answer, from logits [B, V]."""
+        logits = logits.float()
         total = logits.logsumexp(-1)  # [B]; not finite if a logit is NaN or +∞
         yes, no = (logits[:, ids].cpu().numpy() for ids in self._tokens)
         thinking = (logits[:, self._thinking_tokens] - total[:, None]).exp().sum(-1)
@@ -268,7 +293,7 @@ class HFScorer:
     def _text_inputs(self, texts: list[str]) -> dict[str, Any]:
         """Tokens as tensors on the device, padded on the left."""
         tokens = self._tokenizer(texts, padding=True, add_special_tokens=False, return_tensors="pt").to(self.device)
-        inputs = {name: tokens[name] for name in ("input_ids", "attention_mask")}
+        inputs = {name: tokens[name] for name in _TOKENS}
         if self._reads_only_text and "position_ids" in self._forward_parameters:  # else padding would move a text's positions
             inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
         return inputs
@@ -403,6 +428,11 @@ class HFScorer:
 def _frames_of(config: Any) -> int:
     """A model's default number of frames: a patch of a Qwen-VL model spans several."""
     return max(DEFAULT_FRAMES, int(getattr(getattr(config, "vision_config", None), "temporal_patch_size", None) or 1))
+
+
+def _tokens_of(inputs: dict[str, Any]) -> dict[str, Any]:
+    """A prompt's tokens and their mask, without its pictures."""
+    return {name: inputs[name] for name in _TOKENS}
 
 
 def _known(processor: Any, settings: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Connection, Integer, Text, column, func, sele
 from vlmrb.store import tables as t
 from vlmrb.store.database import Database
 from vlmrb.store.text import clean
-from vlmrb.types import Episode, Event
+from vlmrb.types import CurveFigures, Episode, Event
 
 _CURVES_PER_QUERY = 1_000  # SQLite allows 32,766 parameters, and each curve needs four
 
@@ -47,6 +47,24 @@ class Curves(Database):
             for start in range(0, len(keys), _CURVES_PER_QUERY):
                 asked = keys[start : start + _CURVES_PER_QUERY]
                 found |= _read_curves(connection, asked, [since.get(key, -1) for key in asked])
+        return found
+
+    def curve_figures(self, run_ids: Iterable[int], names: Iterable[str]) -> dict[tuple[int, str], CurveFigures]:
+        """The last, the smallest and the largest value of each run's curves, by (run, name); those without values are missing."""
+        keys = [(run_id, name) for run_id in dict.fromkeys(run_ids) for name in dict.fromkeys(names)]
+        c, columns = t.metrics.c, (column("number", Integer), column("run_id", Integer), column("name", Text))
+        found: dict[tuple[int, str], CurveFigures] = {}
+        with self._read() as connection:
+            for start in range(0, len(keys), _CURVES_PER_QUERY):
+                part = keys[start : start + _CURVES_PER_QUERY]
+                rows = [(number, run_id, clean(name)) for number, (run_id, name) in enumerate(part)]
+                asked = values(*columns, name="asked").data(rows).cte("asked")
+                of_curve = (c.run_id == asked.c.run_id, c.name == asked.c.name, c.value.is_not(None))
+                last = select(c.value).where(*of_curve).order_by(c.step.desc()).limit(1).correlate(asked).scalar_subquery()
+                extremes = select(asked.c.number, func.min(c.value).label("low"), func.max(c.value).label("high"))
+                ends = extremes.where(*of_curve).group_by(asked.c.number).subquery("ends")
+                query = select(ends.c.number, last, ends.c.low, ends.c.high).join(asked, asked.c.number == ends.c.number)
+                found |= {part[row[0]]: CurveFigures(*row[1:]) for row in connection.execute(query)}
         return found
 
     def metric_names(self, *run_ids: int) -> list[str]:

@@ -291,9 +291,10 @@ class Trainer:
     def _take_up_clock(self) -> None:
         """How long the run had been running in earlier processes, up to the checkpoint."""
         curves = {name: curve for (_, name), curve in self._store.curves([self.run_id], TIMES).items()}
-        self._ran_before_s = clock_of(curves, self._store.run(self.run_id).parent_step or 0).running_at(self.step)
+        start = self._store.run(self.run_id).parent_step or 0
+        self._ran_before_s = clock_of(curves, start).running_at(self.step)
         self._start_clock()
-        if self.step not in curves[CLOCK_S][0]:  # of a resumed run, it tells when the earlier process was here
+        if self.step == start or self.step not in curves[CLOCK_S][0]:  # else it tells when an earlier process was here
             self._log_clock()
 
     def _start(self, resuming: Resuming) -> None:

@@ -188,3 +188,12 @@ class RunListItem:
     run: RunSummary
     best_success: float | None
     latest_success: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CurveFigures:
+    """The last, the smallest and the largest value of a curve; values that are missing do not count."""
+
+    last: float
+    low: float
+    high: float

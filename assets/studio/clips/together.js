@@ -54,7 +54,9 @@ export class Together {
     this.asked = asked;
     if (!this.dialog.open) this.dialog.showModal();
     this.seats = [];
-    fill(this.grid, h("p.muted", {}, "Loading…"));
+    this.grid.dataset.count = String(clipIds.length);
+    fill(this.grid, clipIds.map(emptySeat)); // as large as what comes
+    this.dialog.setAttribute("aria-busy", "true");
     try {
       const clips = await this.call("together", { clip_ids: clipIds });
       const seats = clips.map(
@@ -76,6 +78,7 @@ export class Together {
     } catch (error) {
       fill(this.grid, problem(error.message));
     }
+    if (this.asked === asked) this.dialog.removeAttribute("aria-busy");
   }
 
   /** Close it, if it is open. */
@@ -89,6 +92,10 @@ export class Together {
     this.asked = "";
     this.onclose();
   }
+}
+
+function emptySeat() {
+  return h("article.seat", {}, h("div.stage"), h("div.seat-line"), h("div.seat-line"));
 }
 
 /** One of the clips; stays at its last frame while longer clips continue. */

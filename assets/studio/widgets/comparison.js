@@ -25,6 +25,7 @@ import {
 } from "../studio.js";
 import { moved, ShownList, viewMenu, viewPart } from "../view_menu.js";
 import { StepClips } from "./comparison_clips.js";
+import { sweepPanel } from "./comparison_sweep.js";
 import { comparisonTraces, jitter, runTraces } from "./comparison_traces.js";
 import { whyPanel } from "./comparison_why.js";
 import { contrast, interval, pairs, reaching, restricted } from "./comparison_words.js";
@@ -507,13 +508,14 @@ class Comparison {
       this.table(panel),
       this.phases(panel),
       this.improvements(panel),
+      sweepPanel(this.call, this.view, panel, this.plotly),
     );
   }
 
   chartWords(overTime) {
     const name = this.view.statistic === "iqm" ? "Interquartile mean" : "Mean";
     if (overTime)
-      return "Over time every run has a line of its own and no mean: runs differ in speed. Verdict and tables are over steps.";
+      return "Over time each run is a line and there is no mean: runs differ in speed. Verdict and tables are over steps.";
     return (
       `${name} over seeds with 95 % bootstrap intervals; n is the number of runs. A line ends where its shortest run ends. ` +
       "Click a point to see the clips around it."

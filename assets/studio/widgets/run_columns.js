@@ -1,5 +1,6 @@
 // The columns of the run table.
-import { ago, badge, bar, count, duration, h, page, percent } from "../studio.js";
+import { ago, badge, bar, count, duration, h, number, page, percent } from "../studio.js";
+import { ordered } from "../view_menu.js";
 import { whereWords } from "./branch_words.js";
 
 /** MiniGrid-DoorKey-8x8-v0 → DoorKey-8x8. */
@@ -107,6 +108,67 @@ export const COLUMNS = [
   },
 ];
 
+const KINDS = { last: "last value", min: "smallest value", max: "largest value" };
+
+/**
+ * A column that the user has added: "last:METRIC", "min:METRIC" or "max:METRIC", or "setting:NAME". The server puts its values
+ * into `extra` of each row.
+ */
+export function extraColumn(key) {
+  const [kind, name] = parts(key);
+  const setting = kind === "setting";
+  const value = (row) => row.extra?.[key] ?? null;
+  return {
+    key,
+    title: setting ? name : `${name.split("/").at(-1)} (${kind})`,
+    hint: setting ? `Setting ${name}` : `${name}: ${KINDS[kind]}`,
+    by: value,
+    of: (row) => (setting ? settingWords(row.extra?.[key]) : figureWords(value(row))),
+    right: true,
+    descending: !setting,
+    extra: true,
+  };
+}
+
+/** Whether this is the key of such a column. */
+export function isExtra(key) {
+  const [kind, name] = parts(key);
+  return Boolean(name) && (kind === "setting" || kind in KINDS);
+}
+
+function parts(key) {
+  const at = key.indexOf(":");
+  return [key.slice(0, at), key.slice(at + 1)];
+}
+
+/** A metric's value in a narrow cell: 0.0000023 → "2.30e-6". */
+function figureWords(value) {
+  return value && Math.abs(value) < 0.001 ? value.toExponential(2) : number(value, 4);
+}
+
+/** A setting's value for people: 300000 → "300,000", null → "none"; missing → "–". */
+export function settingWords(value) {
+  if (value === undefined) return "–";
+  if (value === null) return "none";
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (Number.isInteger(value)) return count(value);
+  return typeof value === "number" ? number(value, 6) : String(value);
+}
+
+/** A run without its name cannot be opened or renamed. */
+export const ALWAYS_SHOWN = "name";
+
+/** The columns to show: all of COLUMNS that are not hidden and the added ones, in the user's order. */
+export function shownColumns({ order, hidden, extra }) {
+  const usual = COLUMNS.filter(({ key }) => key === ALWAYS_SHOWN || !hidden.includes(key));
+  const all = [...usual, ...extra.filter(isExtra).map(extraColumn)];
+  const keys = ordered(
+    all.map((column) => column.key),
+    order,
+  );
+  return keys.map((key) => all.find((column) => column.key === key));
+}
+
 function drawName(row) {
   return [
     h("a.run-name", { href: page("run", { run: row.run_id }), title: row.name }, row.name),
@@ -145,13 +207,18 @@ function drawProgress(row) {
   );
 }
 
+/** The key of the column in a sort order such as "-best". */
+export const sortKey = (sort) => sort.replace(/^-/, "");
+
 /** Rows sorted by `sort`, such as "best" or "-best"; missing values come last. */
 export function sortRows(rows, sort) {
-  const column = COLUMNS.find((one) => one.key === sort.replace("-", "")) ?? COLUMNS[0];
+  const key = sortKey(sort);
+  const column = COLUMNS.find((one) => one.key === key) ?? (isExtra(key) ? extraColumn(key) : COLUMNS[0]);
   const sign = sort.startsWith("-") ? -1 : 1;
   const compare = (a, b) => {
     if (a === null || b === null) return Number(a === null) - Number(b === null);
-    return sign * (typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b);
+    const numbers = typeof a === "number" && typeof b === "number";
+    return sign * (numbers ? a - b : String(a).localeCompare(String(b), "en", { numeric: true }));
   };
   return [...rows].sort((a, b) => compare(column.by(a), column.by(b)) || b.run_id - a.run_id);
 }
@@ -164,7 +231,11 @@ export function nextSort(sort, key, descending = false) {
 
 /** Classes of a column's cells. */
 export function cellClass(column) {
-  return [`col-${column.key}`, column.right ? "right num" : "", column.hide ? `hide-${column.hide}` : ""]
+  return [
+    column.extra ? "col-extra" : `col-${column.key}`,
+    column.right ? "right num" : "",
+    column.hide ? `hide-${column.hide}` : "",
+  ]
     .filter(Boolean)
     .join(" ");
 }

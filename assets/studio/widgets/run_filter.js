@@ -17,12 +17,25 @@ export class RunFilter {
     this.text = h("input.input", {
       type: "search",
       name: "q",
-      placeholder: "Name, tag, set or number",
+      placeholder: "Name, tag or number",
       "aria-label": "Find runs",
       value: query().q ?? "",
     });
     const typed = debounce(() => this.changed("q", this.text.value.trim()), 150);
     this.text.addEventListener("input", typed);
+    this.regex = h(
+      "button.run-regex",
+      {
+        type: "button",
+        "aria-label": "Regular expression",
+        title:
+          "Regular expression, such as s[0-4]$ or per|uniform. It is looked for in each of a run's name, number, set, tags, " +
+          "environment, method and agent, in upper and lower case.",
+        onclick: () => this.changed("re", query().re ? "" : "1"),
+      },
+      ".*",
+    );
+    this.trouble = h("span.field-problem", { id: "run-regex-problem", role: "alert" });
     this.menus = MENUS.map((menu) => ({
       ...menu,
       options: "",
@@ -37,7 +50,8 @@ export class RunFilter {
     this.node = h(
       "div.toolbar.run-filters",
       { role: "search" },
-      this.text,
+      h("span.run-search", {}, this.text, this.regex),
+      this.trouble,
       this.menus.map((menu) => menu.node),
       this.clear,
       this.words,
@@ -50,7 +64,7 @@ export class RunFilter {
   }
 
   reset() {
-    setQuery({ q: "", ...Object.fromEntries(MENUS.map((menu) => [menu.key, ""])) });
+    setQuery({ q: "", re: "", ...Object.fromEntries(MENUS.map((menu) => [menu.key, ""])) });
     this.text.value = "";
     this.onchange();
     this.text.focus();
@@ -79,24 +93,45 @@ export class RunFilter {
       menu.node.value = chosen[menu.key] ?? "";
       menu.node.hidden = values.length < 2 && !chosen[menu.key];
     }
+    const { trouble } = searchFrom(chosen);
+    this.regex.setAttribute("aria-pressed", String(Boolean(chosen.re)));
+    this.trouble.textContent = trouble;
+    this.text.toggleAttribute("aria-invalid", Boolean(trouble));
+    if (trouble) this.text.setAttribute("aria-describedby", this.trouble.id);
+    else this.text.removeAttribute("aria-describedby");
     this.clear.hidden = !this.active;
     const words = this.active ? `${shown} of ${rows.length} runs` : `${rows.length} run${rows.length === 1 ? "" : "s"}`;
     if (this.words.textContent !== words) this.words.textContent = words;
   }
 }
 
-/** The rows that match the choice: all words of `q`, and the value of each menu. */
+/** The rows that match the choice: the search, and the value of each menu. */
 export function passing(rows, chosen) {
-  const words = (chosen.q ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+  const { matches } = searchFrom(chosen);
   return rows.filter(
-    (row) =>
-      MENUS.every((menu) => !chosen[menu.key] || menu.values(row).includes(chosen[menu.key])) &&
-      words.every((word) => textOf(row).includes(word)),
+    (row) => MENUS.every((menu) => !chosen[menu.key] || menu.values(row).includes(chosen[menu.key])) && matches(fieldsOf(row)),
   );
 }
 
-function textOf(row) {
-  return [row.run_id, row.name, row.set_name, row.env, row.method, row.algo, `seed ${row.seed}`, ...row.tags]
-    .join("\n")
-    .toLowerCase();
+/**
+ * The search of the choice: `q` as words, all of which are in some field, or with `re` as a regular expression, which one field
+ * has to match. One that cannot be read filters nothing, and `trouble` says in words what is wrong with it.
+ */
+export function searchFrom({ q = "", re = "" }) {
+  if (!re) {
+    const words = q.toLowerCase().split(/\s+/).filter(Boolean);
+    return { matches: (fields) => words.every((word) => fields.join("\n").toLowerCase().includes(word)), trouble: "" };
+  }
+  try {
+    const expression = new RegExp(q, "i");
+    return { matches: (fields) => fields.some((field) => expression.test(field)), trouble: "" };
+  } catch (error) {
+    const reason = String(error.message).split(": ").at(-1)?.toLowerCase();
+    const way = "correct it, write \\ before a character that is meant as it is, or turn .* off to search for words";
+    return { matches: () => true, trouble: `${q} is no regular expression (${reason}): ${way}.` };
+  }
+}
+
+function fieldsOf(row) {
+  return [row.run_id, row.name, row.set_name, row.env, row.method, row.algo, `seed ${row.seed}`, ...row.tags].map(String);
 }

@@ -1,24 +1,26 @@
 // The start page: all runs, live.
+import { Kept } from "../kept.js";
 import { button, empty, fill, h, page, poll, problem, query, setQuery } from "../studio.js";
 import { ACTIONS, askTags, Menu, perform } from "./run_actions.js";
-import { nextSort, sortRows } from "./run_columns.js";
+import { isExtra, nextSort, sortKey, sortRows } from "./run_columns.js";
 import { showDiff } from "./run_diff.js";
 import { passing, RunFilter } from "./run_filter.js";
+import { closedFromText, groupingBy, groupsBy, textOfClosed } from "./run_groups.js";
 import { QueueStrip } from "./run_queue.js";
-import { groupsBySet, setsFromText, textOfSets } from "./run_sets.js";
 import { RunTable } from "./run_table.js";
+import { RunTableView } from "./run_table_view.js";
 
 const SECONDS = 2;
 
 export function mount({ node, data, call }) {
-  const list = new RunList(call, data.quick);
+  const list = new RunList(call, data);
   fill(node, list.node);
   list.refresh = poll(() => list.tick(), SECONDS);
   return list.refresh();
 }
 
 class RunList {
-  constructor(call, quick) {
+  constructor(call, { quick, max_columns: maxColumns }) {
     this.call = call;
     this.quick = quick;
     this.rows = new Map();
@@ -48,16 +50,15 @@ class RunList {
         refresh();
       },
     });
-    this.grouped = h("input", {
-      type: "checkbox",
-      checked: query().group !== "no",
-      onchange: () => {
-        setQuery({ group: this.grouped.checked ? "" : "no" });
-        this.draw();
+    this.kept = new Kept("runs-view", { group: "set" });
+    this.view = new RunTableView(call, maxColumns, this.kept, {
+      regroup: () => {
+        setQuery({ closed: "" });
+        this.redraw();
       },
+      columns: () => this.redraw(),
     });
-    this.grouping = h("label.check-label", {}, this.grouped, "Group by set");
-    this.filter.node.append(h("span.spacer"), this.grouping);
+    this.filter.node.append(h("span.spacer"), this.view.node);
     this.bar = h("div.action-bar", { role: "toolbar", "aria-label": "Selected runs", hidden: true });
     this.diff = h("div");
     this.nothing = h("div");
@@ -75,14 +76,17 @@ class RunList {
     );
     this.start = h("div");
     this.node = h("div", {}, h("h1.visually-hidden", {}, "Runs"), this.trouble, this.start, this.content);
-    addEventListener("popstate", () => this.draw());
+    addEventListener("popstate", () => {
+      this.view.draw();
+      this.redraw();
+    });
   }
 
   // -- answers of the server
 
   async tick() {
     try {
-      const answer = await this.call("table", { known: this.versions });
+      const answer = await this.call("table", { known: this.versions, columns: this.wantedColumns() });
       this.take(answer);
       fill(this.trouble);
     } catch (error) {
@@ -115,12 +119,25 @@ class RunList {
     fill(this.start, rows.length ? null : this.welcome());
     const shown = sortRows(passing(rows, query()), this.sort);
     this.filter.update(rows, shown.length);
-    this.grouping.hidden = !rows.some((row) => row.set_name);
     this.table.node.hidden = !shown.length;
     fill(this.nothing, shown.length ? null : h("p.run-nothing.muted", {}, "No runs match these filters."));
-    const groups = this.grouped.checked ? groupsBySet(shown) : [{ rows: shown }];
+    const columns = this.view.columns;
+    if (columns !== this.table.columns) this.table.setColumns(columns);
+    const groups = groupsBy(shown, groupingBy(this.kept.get("group")));
     this.table.draw(groups, { sort: this.sort, closed: this.closed });
     this.drawSelection();
+  }
+
+  /** Added columns, and those that the table is grouped or sorted by without showing them. */
+  wantedColumns() {
+    const others = [this.kept.get("group"), sortKey(this.sort)].filter(isExtra);
+    return [...new Set([...this.view.extra, ...others])];
+  }
+
+  /** Draw what is known, and read what is not. */
+  redraw() {
+    this.draw();
+    this.refresh();
   }
 
   welcome() {
@@ -142,9 +159,9 @@ class RunList {
     return query().sort || "-id";
   }
 
-  /** Names of the collapsed sets, from the URL. */
+  /** Names of the collapsed groups, from the URL. */
   get closed() {
-    return setsFromText(query().closed);
+    return closedFromText(query().closed);
   }
 
   sortBy(key, descending = false) {
@@ -156,7 +173,7 @@ class RunList {
   toggleSet(name) {
     const closed = this.closed;
     if (!closed.delete(name)) closed.add(name);
-    setQuery({ closed: textOfSets(closed) });
+    setQuery({ closed: textOfClosed(closed) });
     this.draw();
   }
 

@@ -1,8 +1,8 @@
 // The run table: rows, sets, selection. Only cells whose contents have changed are redrawn.
 import { fill, focusedNode, h, page } from "../studio.js";
 import { editName } from "./run_actions.js";
-import { COLUMNS, cellClass } from "./run_columns.js";
-import { setWords } from "./run_sets.js";
+import { cellClass, sortKey } from "./run_columns.js";
+import { groupWords } from "./run_groups.js";
 
 /** The table. `on`: { select(), sort(key), toggleSet(name), menu(row, opener), renamed() }. */
 export class RunTable {
@@ -19,22 +19,27 @@ export class RunTable {
       "aria-label": "Select all runs shown",
       onchange: () => this.selectMany(this.shown, this.all.checked),
     });
-    this.heads = COLUMNS.map((column) => this.head(column));
+    /** What `columns` have been shown. @type {any[]} */
+    this.columns = [];
+    /** @type {any[]} */
+    this.heads = [];
+    this.headRow = h("tr");
     this.body = h("tbody");
     this.node = h(
       "div.table-wrap.panel.run-flush",
       {},
-      h(
-        "table.table.run-table",
-        { "aria-label": "Runs" },
-        h(
-          "thead",
-          {},
-          h("tr", {}, h("th.run-check", {}, this.all), this.heads, h("th", {}, h("span.visually-hidden", {}, "Menu"))),
-        ),
-        this.body,
-      ),
+      h("table.table.run-table", { "aria-label": "Runs" }, h("thead", {}, this.headRow), this.body),
     );
+  }
+
+  /** Show these columns from now on. */
+  setColumns(columns) {
+    this.columns = columns;
+    this.heads = columns.map((column) => this.head(column));
+    fill(this.headRow, h("th.run-check", {}, this.all), this.heads, h("th", {}, h("span.visually-hidden", {}, "Menu")));
+    this.lines.clear();
+    this.sets.clear();
+    fill(this.body);
   }
 
   head(column) {
@@ -46,9 +51,9 @@ export class RunTable {
     return h("th", { class: cellClass(column), "data-key": column.key }, sort);
   }
 
-  /** Show `groups`, [{ name: of the set if there are sets, rows }], and the sort order in the headers. */
+  /** Show `groups`, [{ name, title, rows }] or one without a name, and the sort order in the headers. */
   draw(groups, { sort, closed }) {
-    const key = sort.replace("-", "");
+    const key = sortKey(sort);
     this.heads.forEach((head) =>
       head.setAttribute("aria-sort", head.dataset.key !== key ? "none" : sort.startsWith("-") ? "descending" : "ascending"),
     );
@@ -71,7 +76,7 @@ export class RunTable {
     const line = this.lines.get(row.run_id) ?? this.newLine(row.run_id);
     this.lines.set(row.run_id, line);
     line.row = row;
-    COLUMNS.forEach((column, i) => {
+    this.columns.forEach((column, i) => {
       const key = JSON.stringify(column.of(row, this.colors));
       if (line.keys[i] === key || (column.key === "name" && line.editing)) return;
       line.keys[i] = key;
@@ -81,7 +86,7 @@ export class RunTable {
   }
 
   newLine(id) {
-    const cells = COLUMNS.map((column) => h("td", { class: cellClass(column) }));
+    const cells = this.columns.map((column) => h("td", { class: cellClass(column) }));
     const line = { keys: [], cells, row: null, editing: false };
     line.box = h("input", {
       type: "checkbox",
@@ -109,7 +114,9 @@ export class RunTable {
     this.sets.set(name, line);
     line.rows = group.rows;
     line.toggle.setAttribute("aria-expanded", String(!isClosed));
-    fill(line.words, setWords(group.rows));
+    line.toggle.textContent = group.title;
+    line.box.setAttribute("aria-label", `Select all of ${group.title}`);
+    fill(line.words, groupWords(group.rows));
     line.compare.href = page("compare", { runs: group.rows.map((row) => row.run_id).join(",") });
     return line.node;
   }
@@ -118,17 +125,20 @@ export class RunTable {
     const line = { rows: [] };
     line.box = h("input", {
       type: "checkbox",
-      "aria-label": `Select all of ${name || "the runs outside sets"}`,
       onchange: () => this.selectMany(line.rows, line.box.checked),
     });
-    line.toggle = h("button.set-toggle", { type: "button", onclick: () => this.on.toggleSet(name) }, name || "Not in a set");
+    line.toggle = h("button.set-toggle", { type: "button", onclick: () => this.on.toggleSet(name) });
     line.words = h("span.muted");
     line.compare = h("a", {}, "Compare");
     line.node = h(
       "tr.set-line",
       {},
       h("td.run-check", {}, line.box),
-      h("td", { colspan: COLUMNS.length + 1 }, h("div.set-head", {}, line.toggle, line.words, h("span.spacer"), line.compare)),
+      h(
+        "td",
+        { colspan: this.columns.length + 1 },
+        h("div.set-head", {}, line.toggle, line.words, h("span.spacer"), line.compare),
+      ),
     );
     return line;
   }
@@ -167,7 +177,7 @@ export class RunTable {
   /** Let the user rename the run in its row. */
   edit(row) {
     const line = this.lines.get(row.run_id);
-    const at = COLUMNS.findIndex((column) => column.key === "name");
+    const at = this.columns.findIndex((column) => column.key === "name");
     line.editing = true;
     editName(line.cells[at], row, this.call, (name) => {
       line.editing = false;

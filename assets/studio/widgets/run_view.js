@@ -170,7 +170,6 @@ class RunView {
   start(look) {
     this.started = true;
     if (query().bench) this.branchWithBench(query().bench);
-    this.readReasons();
     this.controls.loadPrompts(look.prompt).catch((error) => fill(this.trouble, problem(error.message)));
     if (look.row.state !== "finished") this.log.node.open = true;
   }

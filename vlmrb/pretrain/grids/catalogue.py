@@ -9,6 +9,7 @@ from vlmrb.pretrain.questions import ANY_OBJECT, Catalogue, Matter
 from vlmrb.pretrain.truth import answer_from
 
 _CARRIED = ("key", "ball", "box")
+_MET = (*_CARRIED, "door")
 
 FAMILIES = (
     Family(
@@ -42,6 +43,7 @@ FAMILIES = (
             Verb("get to", "gets to", "getting to"),
             Verb("arrive at", "arrives at", "arriving at"),
             Verb("step onto", "steps onto", "stepping onto"),
+            Verb("go to", "goes to", "going to"),
         ),
         things=("the goal", "the goal", "the green goal", "the green square", "the target", "the exit", "its goal"),
         questions=("does {s} finish the level?", "is the level completed?", "is the final place reached?"),
@@ -68,6 +70,46 @@ FAMILIES = (
         things=("another room", "a new room", "a different room", "the next room"),
     ),
     Family(
+        "faced",
+        (
+            Verb("go to", "goes to", "going to"),
+            Verb("walk up to", "walks up to", "walking up to"),
+            Verb("come up to", "comes up to", "coming up to"),
+            Verb("face", "faces", "facing"),
+        ),
+        _MET,
+        any_object=True,
+    ),
+    Family(
+        "kept",
+        (
+            Verb("end up with", "ends up with", "ending up with"),
+            Verb("pick up and keep", "picks up and keeps", "picking up and keeping"),
+        ),
+        _CARRIED,
+        any_object=True,
+        questions=(
+            "does {s} pick up {t} and still hold it at the end?",
+            "does {s} take {t} and still have it at the end?",
+            "does {s} still hold {t} at the end?",
+            "does {s} still carry {t} at the end of {c}?",
+        ),
+        held_out=("at the end of {c}, does {s} still have {t}?", "is {s} still holding {t} at the end?"),
+    ),
+    Family(
+        "left open",
+        objects=("door",),
+        questions=(
+            "is {t} open at the end?",
+            "is {t} still open at the end?",
+            "is {t} open at the end of {c}?",
+            "does {s} leave {t} open?",
+            "does {t} stay open until the end?",
+        ),
+        opposites=("is it false that {t} is open at the end?", "does {c} end without {t} being open?"),
+        held_out=("at the end of {c}, is {t} still open?", "is {t} still open in the last frame?"),
+    ),
+    Family(
         "stayed",
         phrases.STAYING,
         things=("in place", "in the same place", "where it is", "on the same square"),
@@ -86,6 +128,11 @@ def answer(matter: Matter, truth: GridTruth) -> bool | None:
     opened_box = any((event.name, event.object) == ("opened", "box") for event in truth.events)
     if matter.family == "picked_up" and matter.object in ("box", ANY_OBJECT) and opened_box:
         return None
+    if matter.family == "left open":
+        return any(look.startswith("open ") and matter.color in look for look in truth.last)
+    if matter.family in ("faced", "kept"):
+        things = truth.faced if matter.family == "faced" else truth.kept
+        return any(matter.object in (thing.split()[1], ANY_OBJECT) and matter.color in thing for thing in things)
     return answer_from(matter, truth, _CARRIED)
 
 
@@ -96,6 +143,15 @@ CATALOGUE = Catalogue(
     subjects=("the agent", "the agent", "the player", "the red triangle"),
     actor="an agent",
     world="an agent in a grid world",
-    weights={"progress": 4.0, "picked_up": 2.0, "opened": 2.0, "goal_reached": 1.5, "unlocked": 1.5},
+    weights={
+        "progress": 4.0,
+        "picked_up": 2.0,
+        "opened": 2.0,
+        "closed": 1.5,
+        "entered": 1.5,
+        "goal_reached": 1.5,
+        "unlocked": 1.5,
+    },
+    rates={"progress": 0.4, "picked_up": 0.3, "faced": 0.5, "left open": 0.5, "shows first": 0.5, "shows last": 0.5},
 )
 """Everything that can be asked about grid worlds."""

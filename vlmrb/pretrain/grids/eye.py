@@ -69,3 +69,7 @@ class GridEye(nn.Module):
     def kernel(self) -> np.ndarray:
         """The equivalent patch embedding over pixels in [−1, 1], float32 [width, 3, F, side, side]."""
         return self._pictures.kernel(self.weights.detach().cpu().numpy())
+
+    def take_over(self, kernel: np.ndarray) -> None:
+        """Embed patches as this patch embedding over pixels does: the inverse of `kernel`."""
+        self.weights.data.copy_(torch.from_numpy(self._pictures.weights(kernel)))

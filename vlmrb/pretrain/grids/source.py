@@ -1,20 +1,26 @@
-"""The clips of grid worlds that batches are made of: generated on the fly, laid out as arrays."""
+"""The clips of grid worlds that batches are made of: generated on the fly or of agents that learn, laid out as arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from vlmrb.pretrain.batches import BatchOrder, Scenes
+from vlmrb.pretrain.grids.learners import load_clips
 from vlmrb.pretrain.grids.worlds import Scene, SceneMaker
 
 
 class GridSource:
-    """Generates the clips of each batch."""
+    """Generates the clips of each batch.
 
-    def __init__(self) -> None:
-        self._maker = SceneMaker()
+    Args:
+        folder: filled by `learners.prepare`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._maker = SceneMaker(learners=load_clips(folder))
 
     def scenes(self, order: BatchOrder) -> Scenes:
         """The clips of this order, the same ones every time."""

@@ -7,6 +7,7 @@ from vlmrb.pretrain.grids.catalogue import CATALOGUE
 from vlmrb.pretrain.grids.environments import training_families
 from vlmrb.pretrain.grids.exam import DoorKeyExam
 from vlmrb.pretrain.grids.eye import GridEye
+from vlmrb.pretrain.grids.learners import LEARNERS, prepare
 from vlmrb.pretrain.grids.source import GridSource
 from vlmrb.pretrain.grids.tiles import TILE, TilePictures
 from vlmrb.pretrain.model import ModelShape
@@ -16,10 +17,10 @@ GRIDS = Suite(
     name="grids",
     pictures="minigrid",
     catalogue=CATALOGUE,
-    shape=ModelShape(frames=24, patch=TILE),
-    clips=120_000,
-    prepare=None,
-    make_source=lambda _: GridSource(),
+    shape=ModelShape(frames=32, patch=TILE),
+    clips=200_000,
+    prepare=prepare,
+    make_source=GridSource,
     make_eye=lambda _, shape: GridEye(shape.frames, shape.vision_width, TilePictures()),
     exam=DoorKeyExam,
     card=Card(
@@ -27,10 +28,12 @@ GRIDS = Suite(
         sights="MiniGrid's sprites at their original size",
         otherwise="For anything but MiniGrid, such as photographs, other games or text in pictures",
         cell=" (one cell of the grid)",
-        seen=f"{len(training_families()) - 1} families of MiniGrid and BabyAI environments, and of randomly scattered rooms",
+        seen=f"{len(training_families()) - 1} families of MiniGrid and BabyAI environments, of randomly scattered rooms, and of "
+        f"{len(LEARNERS)} agents that learned in other environments",
         unseen="every DoorKey environment, which it is evaluated on",
         kinds="picking up, dropping, unlocking, opening, closing, reaching the goal, dying, entering a room, staying in place, "
-        "what the first and the last frame show, progress; by object and colour",
+        "going to an object, what is kept or left open at the end, what the first and the last frame show, progress; by object "
+        "and colour",
         command="python -m vlmrb pretrain",
         hidden="MiniGrid's pictures do not show what the agent carries. ",
     ),

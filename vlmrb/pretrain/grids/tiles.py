@@ -15,7 +15,7 @@ from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX
 
 from vlmrb.envs.minigrid_view import COLORS, DOOR, POSES, STATES
 from vlmrb.envs.rendering import MiniGridRenderer
-from vlmrb.pretrain.model import patch_embedding
+from vlmrb.pretrain.model import patch_embedding, patch_weights
 
 TILE = 32
 """Side of a tile in pixels: MiniGrid's default, at which runs draw their clips."""
@@ -50,6 +50,10 @@ class TilePictures:
     def kernel(self, weights: np.ndarray) -> np.ndarray:
         """Weights over codes [C, F, D] as weights over pixels: see `patch_embedding`."""
         return patch_embedding(self._to_pixels, weights)
+
+    def weights(self, kernel: np.ndarray) -> np.ndarray:
+        """Weights over pixels as weights over codes [C, F, D]: the inverse of `kernel`."""
+        return patch_weights(self._to_pixels, kernel)
 
 
 @cache  # MiniGrid takes seconds to draw them all

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,11 +40,15 @@ class GridTruth(Truth):
     """The ground truth of one clip and of the frames that the model sees.
 
     Attributes:
+        faced: what the agent stood in front of in any frame, such as 'red ball' or 'blue door'.
+        kept: what it picked up and still carries at the end of the clip, such as 'red key'.
         before, after: uint8 [H, W], index into CONTENTS of each cell in the first and in the last frame.
         agents: bool [F, H, W], True where the agent is.
         happened: bool [H, W, len(HAPPENINGS)], True where it happened to a cell at any step of the clip.
     """
 
+    faced: frozenset[str]
+    kept: frozenset[str]
     before: np.ndarray
     after: np.ndarray
     agents: np.ndarray
@@ -68,6 +73,8 @@ def truth_of(clip: Clip, frame_indices: np.ndarray, view_size: int = 7) -> GridT
     at = places[frame_indices]
     agents[np.arange(len(at)), at[:, 1], at[:, 0]] = True
     return GridTruth(
+        faced=_faced(cells[frame_indices], clip.snapshots[frame_indices, 2:5].astype(np.int64)),
+        kept=_kept(event for _, event in clip.events),
         events=tuple(event for _, event in sorted((*clip.events, *entered), key=lambda pair: pair[0])),
         stayed=bool((places == places[0]).all()),
         before=before,
@@ -77,6 +84,27 @@ def truth_of(clip: Clip, frame_indices: np.ndarray, view_size: int = 7) -> GridT
         first=frozenset(CONTENTS[i] for i in np.unique(before)),
         last=frozenset(CONTENTS[i] for i in np.unique(after)),
     )
+
+
+def _faced(cells: np.ndarray, poses: np.ndarray) -> frozenset[str]:
+    """What is in front of the agent, from grids uint8 [F, width, height, 3] and its places and directions int [F, 3]."""
+    ahead = poses[:, :2] + _AHEAD[poses[:, 2]]
+    inside = ((ahead >= 0) & (ahead < cells.shape[1:3])).all(1)
+    rows = np.flatnonzero(inside)
+    kinds = cells[rows, ahead[rows, 0], ahead[rows, 1]]
+    contents = {CONTENTS[index] for index in np.unique(_CONTENT_OF[kinds[:, 0], kinds[:, 1], kinds[:, 2]])}
+    return frozenset(" ".join(content.split()[-2:]) for content in contents if content not in _PLAIN)  # without a door's state
+
+
+def _kept(events: Iterable[Event]) -> frozenset[str]:
+    """The thing that is picked up last and not dropped afterwards, as far as the clip shows."""
+    kept = ""
+    for event in events:
+        if event.name == "picked_up":
+            kept = f"{event.color} {event.object}"
+        elif event.name == "dropped":
+            kept = ""
+    return frozenset({kept} if kept else ())
 
 
 def room_entries(cells: np.ndarray, places: np.ndarray) -> list[int]:

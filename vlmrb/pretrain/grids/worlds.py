@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,9 +22,11 @@ from vlmrb.pretrain.sampling import choose_balanced, frame_indices
 from vlmrb.pretrain.truth import event_kinds
 from vlmrb.types import Clip
 
-_CLIP_LENGTHS = (4, 8, 12, 16, 24, 40, 48, 64)
+_CLIP_LENGTHS = (2, 3, 4, 8, 12, 16, 24, 40, 48, 64)
 _WORLDS_KEPT = 48  # environments kept per process
 _POOL = 3  # clips simulated per clip chosen
+_LEARNERS_SHARE = 0.2  # of the draws from the pool that are clips of agents that learn, if there are any
+_CUT_SHARE = 0.25  # of those that are cut short
 _SMALL = 100
 _LARGE, _LARGE_SHARE = 17 * 17, 0.2  # keep only this share of the worlds with more cells: the model is slow on them
 
@@ -56,12 +58,20 @@ class SceneMaker:
             episodes, the other families equally often in the rest.
         planned: share of the moods that follow a plan (see `Behaviour`).
         vary: make clips of other lengths than 32, too.
+        learners: clips of agents that learn, with their environments' ids, to be among the balanced ones.
     """
 
-    def __init__(self, env_ids: Sequence[str] | None = None, *, planned: float = 0.6, vary: bool = True) -> None:
+    def __init__(
+        self,
+        env_ids: Sequence[str] | None = None,
+        *,
+        planned: float = 0.6,
+        vary: bool = True,
+        learners: Sequence[tuple[str, Clip]] = (),
+    ) -> None:
         self._env_ids = None if env_ids is None else tuple(env_ids)
         self._families = tuple(ids for family, ids in training_families().items() if family != SCATTERED)
-        self._planned, self._vary = planned, vary
+        self._planned, self._vary, self._learners = planned, vary, learners
         self._worlds: dict[str, MiniGridEnvironment] = {}
         self._renderer = MiniGridRenderer()
 
@@ -77,7 +87,7 @@ class SceneMaker:
         rng = np.random.default_rng(list(seed))
         pool: list[tuple[str, Clip]] = []
         while len(pool) < _POOL * count:
-            clips = self.episode(rng, clips=3)
+            clips = self._learnt(rng) if self._learners and rng.random() < _LEARNERS_SHARE else self.episode(rng, clips=3)
             if clips and rng.random() < _share_kept(_cells(clips[0][1]), small):
                 pool += clips
         chosen = choose_balanced([_kinds(clip) for _, clip in pool], count, rng)
@@ -105,6 +115,11 @@ class SceneMaker:
                 closed += recorder.step(behaviour.act())
         return [(env_id, clip) for clip in closed]
 
+    def _learnt(self, rng: np.random.Generator) -> list[tuple[str, Clip]]:
+        """Three clips of agents that learn; some are cut short at either end."""
+        drawn = [self._learners[int(rng.integers(len(self._learners)))] for _ in range(3)]
+        return [(env_id, _cut(clip, rng) if rng.random() < _CUT_SHARE else clip) for env_id, clip in drawn]
+
     def scene(self, env_id: str, clip: Clip, frames: int) -> Scene:
         """The tiles of a clip's frames (at most `frames`), and the truth."""
         indices = frame_indices(len(clip), frames)
@@ -124,6 +139,20 @@ class SceneMaker:
                 self._worlds.pop(next(iter(self._worlds))).close()
             self._worlds[env_id] = make_world(env_id)
         return self._worlds[env_id]
+
+
+def _cut(clip: Clip, rng: np.random.Generator) -> Clip:
+    """A stretch of a clip."""
+    length = int(rng.integers(1, len(clip) + 1))
+    first = int(rng.integers(len(clip) - length + 1))
+    kept = slice(first, first + length)
+    return replace(
+        clip,
+        item_ids=clip.item_ids[kept],
+        snapshots=clip.snapshots[kept],
+        rewards=clip.rewards[kept],
+        events=tuple((index - first, event) for index, event in clip.events if first <= index < first + length),
+    )
 
 
 def _share_kept(cells: int, small: bool) -> float:

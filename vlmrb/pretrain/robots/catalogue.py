@@ -131,5 +131,6 @@ CATALOGUE = Catalogue(
     actor="a robot",
     world="a robot arm at a table",
     weights={"progress": 4.0, "grasped": 2.0, "lifted": 2.0, "opened": 2.0, "closed": 2.0, "pressed": 2.0},
+    rates={"progress": 0.4, "lifted": 0.07, "moved": 0.2, "shows first": 0.5, "shows last": 0.5},
 )
 """Everything that can be asked about the robot."""

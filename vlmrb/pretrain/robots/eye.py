@@ -63,3 +63,8 @@ class RobotEye(nn.Module):
         weights = self.weights.detach().cpu()
         after = torch.cat([weights[1:], torch.zeros_like(weights[:1])])
         return self._pictures.kernel((weights - after).permute(1, 0, 2).numpy())
+
+    def take_over(self, kernel: np.ndarray) -> None:
+        """Embed patches as this patch embedding over pixels does: the inverse of `kernel`."""
+        by_frame = torch.from_numpy(self._pictures.weights(kernel)).permute(1, 0, 2)  # [F, C, D]
+        self.weights.data.copy_(by_frame.flip(0).cumsum(0).flip(0))

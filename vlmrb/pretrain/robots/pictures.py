@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlmrb.pretrain.model import patch_embedding
+from vlmrb.pretrain.model import patch_embedding, patch_weights
 from vlmrb.pretrain.robots.truth import GRID
 
 SIDE = 16
@@ -52,6 +52,10 @@ class PatchPictures:
     def kernel(self, weights: np.ndarray) -> np.ndarray:
         """Weights over codes [C, F, D] as weights over pixels: see `patch_embedding`."""
         return patch_embedding(self.components, weights)
+
+    def weights(self, kernel: np.ndarray) -> np.ndarray:
+        """Weights over pixels as weights over codes [C, F, D]: the inverse of `kernel`."""
+        return patch_weights(self.components, kernel)
 
     def save(self, path: Path) -> None:
         """Write the components."""
