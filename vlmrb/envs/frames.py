@@ -107,5 +107,6 @@ def _fit(frame: np.ndarray, height: int, width: int) -> np.ndarray:
     rows, columns = (max(1, round(side * scale)) for side in frame.shape[:2])  # of a thin line something is left, too
     fitted = np.zeros((height, width, 3), np.uint8)
     top, left = (height - rows) // 2, (width - columns) // 2
-    fitted[top : top + rows, left : left + columns] = Image.fromarray(frame).resize((columns, rows), Image.Resampling.NEAREST)
+    scaled = Image.fromarray(frame).resize((columns, rows), Image.Resampling.NEAREST)
+    fitted[top : top + rows, left : left + columns] = np.asarray(scaled)
     return fitted
