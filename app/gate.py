@@ -28,6 +28,9 @@ SAFE_METHODS = ("GET", "HEAD")
 PASSED_ON = ("host", "accept", "accept-encoding", "content-type", "content-length", "transfer-encoding", "user-agent")
 """The headers that the studio behind the gate gets to see. It needs no other, and Gradio fails for some values of others."""
 
+PIECE = 2**16
+"""Bytes of a reply that are handed to the connection at a time: it keeps what a slow reader has not taken."""
+
 COOKIE = "vlmrb-studio"
 NOWHERE = Address()
 
@@ -110,7 +113,7 @@ class Gate:
             await refusal(scope, receive, send)
             return
         passed = [(name.encode(), headers[name].encode("latin-1")) for name in PASSED_ON if name in headers]
-        await self._app({**scope, "headers": passed}, receive, _with_headers(send, added))
+        await self._app({**scope, "headers": passed}, receive, _replies(send, added))
 
     def _refusal(self, method: str, headers: Mapping[str, str]) -> Response | None:
         host, origin = headers.get("host", ""), headers.get("origin")
@@ -182,10 +185,18 @@ def _session_of(cookies: str) -> str:
     return ""
 
 
-def _with_headers(send: Send, added: Mapping[bytes, bytes]) -> Send:
+def _replies(send: Send, added: Mapping[bytes, bytes]) -> Send:
+    """Sends replies with these headers, and what is long in pieces, each once the one before has been taken."""
+
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             message["headers"] = [*message.get("headers", []), *added.items()]
-        await send(message)
+        body = message.get("body", b"")
+        if len(body) <= PIECE:
+            await send(message)
+            return
+        for start in range(0, len(body), PIECE):
+            more = message.get("more_body", False) or start + PIECE < len(body)
+            await send({**message, "body": body[start : start + PIECE], "more_body": more})
 
     return sending

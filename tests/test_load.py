@@ -6,9 +6,6 @@ Slow. `VLMRB_LOAD_S` sets another number of seconds.
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +21,7 @@ import pytest
 
 from tests.endless import PROCESSES, assert_whole, endless_run
 from tests.postgres import BINARIES, Server
+from tests.studio_process import studio
 from tests.waiting import wait_until
 from vlmrb import jobs
 from vlmrb.config import make_config
@@ -35,7 +33,6 @@ from vlmrb.types import LIVE
 DURATION_S = float(os.environ.get("VLMRB_LOAD_S", "600"))
 LOCK_S = DURATION_S / 10
 TRAINERS, LAUNCHERS = 8, 2
-ROOT = Path(__file__).resolve().parents[1]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -115,22 +112,6 @@ def watch(address: str) -> Callable[[threading.Event], None]:
     return work
 
 
-@contextmanager
-def studio(url: str) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app", "--no-open", "--port", str(port), "--store", url], cwd=ROOT, stdout=subprocess.DEVNULL
-    )
-    try:
-        yield f"http://127.0.0.1:{port}"
-        assert process.poll() is None, "the studio has ended"
-    finally:
-        process.terminate()
-        process.wait()
-
-
 def burden(url: str, connect: Callable[[], Any], trouble: Callable[[], None]) -> None:
     """Train, launch, browse and read for `DURATION_S` with some trouble in the middle; then everything must be there."""
     over = PROCESSES.Event()
@@ -141,7 +122,7 @@ def burden(url: str, connect: Callable[[], Any], trouble: Callable[[], None]) ->
         launchers = [PROCESSES.Process(target=_launch, args=(url, number, run_ids, over)) for number in range(LAUNCHERS)]
         for process in (*trainers, *launchers):
             process.start()
-        with studio(url) as address, in_background(sleep_in_transactions(connect), watch(address)):
+        with studio(url) as (port, _), in_background(sleep_in_transactions(connect), watch(f"http://127.0.0.1:{port}")):
             wait_until(lambda: all(store.run(run_id).step > 0 for run_id in run_ids), "all runs to train", 600)
             time.sleep(DURATION_S / 3)
             trouble()

@@ -119,8 +119,8 @@ def _play(
         if not goes_on(0):
             return None
         try:
-            first.append(env.reset(seed))
-        except Exception as error:
+            first.append(np.array(env.reset(seed)))  # a copy: environments may share one array
+        except BaseException as error:
             raise failed(error, f"evaluation, episode with seed {seed}", "reset") from error
     observation = np.stack(first)
     returns, lengths = [0.0] * len(seeds), [0] * len(seeds)
@@ -141,7 +141,7 @@ def _play(
             try:
                 step = envs[index].step(choice)
                 observation[index] = step.observation
-            except Exception as error:
+            except BaseException as error:
                 raise failed(error, f"evaluation, episode with seed {seeds[index]}", "step") from error
             returns[index] += step.reward
             lengths[index] += 1

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from starlette.types import Message, Receive, Scope, Send
 
 from app.address import is_loopback
-from app.gate import PASSWORD_VARIABLE, USER_VARIABLE, Gate, Login, login_for
+from app.gate import PASSWORD_VARIABLE, PIECE, USER_VARIABLE, Gate, Login, login_for
 from vlmrb.errors import ConfigError
 
 HOME = "http://127.0.0.1:7860"
@@ -52,6 +54,23 @@ def test_a_page_of_another_site_cannot_change_anything(method: str, origin: str)
 
 def test_the_studios_own_page_may_change_things() -> None:
     assert client().post("/x", headers={"Origin": HOME}).text == "inside POST"
+
+
+@pytest.mark.parametrize("length", [0, 1, PIECE, PIECE + 1, 5 * PIECE, 5 * PIECE + 7])
+def test_a_long_reply_is_sent_in_pieces_so_that_none_is_kept_for_slow_readers(length: int) -> None:
+    content, sent = bytes(number % 251 for number in range(length)), []
+
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response(content)(scope, receive, send)
+
+    async def keep(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "headers": [(b"host", b"localhost")]}
+    asyncio.run(Gate(page, loopback_only=True, login=None)(scope, None, keep))  # type: ignore[arg-type]
+    pieces = [message["body"] for message in sent[1:]]
+    assert b"".join(pieces) == content and max(map(len, pieces)) <= PIECE
+    assert [message.get("more_body", False) for message in sent[1:]] == [True] * (len(pieces) - 1) + [False]
 
 
 def test_a_script_without_an_origin_may_change_things() -> None:

@@ -109,6 +109,9 @@ def test_pictures_that_change_size_are_fitted_into_the_first_of_their_episode() 
     clip = clip_of(lambda time: np.full((20 + 10 * time, 40, 3), 9, np.uint8))
     assert clip.shape == (8, 30, 40, 3) and (clip[0] == 9).all()
     assert (clip[7][:, 20] == 9).all() and (clip[7][:, 0] == 0).all()  # not distorted: black on both sides
+    for shape in ((1, 900, 3), (900, 1, 3)):  # of which nothing would be left
+        lines = clip_of(lambda time, shape=shape: np.full((30, 40, 3) if time == 1 else shape, 9, np.uint8))
+        assert lines.shape == (8, 30, 40, 3) and (lines.max((1, 2, 3)) == 9).all()
     maker = FrameMaker("Growing-v0")
     sizes = []
     for side in (8, 16):

@@ -25,7 +25,8 @@ class BoxActions:
             raise EnvironmentSetupError(
                 f"{name}: the action space is {space}; a Box action space must hold real numbers (float32)"
             )
-        low, high = np.asarray(space.low, np.float32).ravel(), np.asarray(space.high, np.float32).ravel()
+        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, which is refused
+            low, high = (np.asarray(bound).astype(np.float32).ravel() for bound in (space.low, space.high))
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             raise EnvironmentSetupError(
                 f"{name}: the action space is {space}; exploration needs finite bounds. "
@@ -33,7 +34,7 @@ class BoxActions:
             )
         self.spec = ActionSpec(low=tuple(low.tolist()), high=tuple(high.tolist()))
         self._low, self._high = low, high
-        self._centre, self._half = (low + high) / 2, (high - low) / 2
+        self._centre, self._half = low / 2 + high / 2, high / 2 - low / 2  # halved first: no overflow
         self._shape, self._dtype = space.shape, space.dtype
 
     def map(self, action: np.ndarray) -> np.ndarray:

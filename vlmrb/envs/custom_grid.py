@@ -18,6 +18,7 @@ from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX
 from minigrid.wrappers import FullyObsWrapper
 
 from vlmrb.envs.base import Action, EnvStep
+from vlmrb.envs.checks import as_reward
 from vlmrb.envs.gymnasium_env import GymnasiumEnvironment
 from vlmrb.envs.minigrid import (
     CELL_VALUES,
@@ -33,7 +34,7 @@ from vlmrb.envs.minigrid_events import GridEvents
 from vlmrb.envs.minigrid_view import EMPTY
 from vlmrb.envs.success import SuccessRule
 from vlmrb.envs.wrapping import wrappers_of
-from vlmrb.errors import EnvironmentSetupError
+from vlmrb.errors import EnvironmentFailedError, EnvironmentSetupError
 from vlmrb.types import ObservationSpec
 
 _WORD_VALUES = 256
@@ -152,7 +153,13 @@ class _Reading(gym.Wrapper):
                 values.append(image[shape[0] // 2, shape[1] - 1, :2])
             if "mission" in parts:
                 values.append(word_numbers(observation["mission"]))
-            return np.concatenate(values).astype(np.uint8)
+            joined = np.concatenate(values)
+            if joined.dtype.kind not in "biu" or joined.min() < 0 or joined.max() > 255:
+                raise EnvironmentFailedError(
+                    f"the observation has values from {joined.min():g} to {joined.max():g} ({joined.dtype}), but its space has "
+                    "integers from 0 to 255 (uint8)"
+                )
+            return joined.astype(np.uint8)
 
         return read, extras
 
@@ -171,14 +178,14 @@ class _Reading(gym.Wrapper):
 
     def step(self, action: Any) -> Any:
         observation, reward, terminated, truncated, info = self.env.step(action)
-        self.rewarded = max(float(reward), self._reward_below) > 0
+        self.rewarded = max(as_reward(reward), self._reward_below) > 0
         if not {"is_success", "success"} & info.keys():
             info = info | {"is_success": self.rewarded and bool(terminated or not truncated)}
         return self._read(observation), reward, terminated, truncated, info
 
     def _note_reward(self, action: Any) -> Any:
         outcome = self._step_below(action)
-        self._reward_below = float(outcome[1])
+        self._reward_below = as_reward(outcome[1])
         return outcome
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from vlmrb.config import TrainConfig
 from vlmrb.envs.base import Environment
+from vlmrb.envs.checks import in_words
 from vlmrb.envs.registered import make_registered, register_ids
-from vlmrb.errors import ConfigError, EnvironmentSetupError
+from vlmrb.errors import ConfigError, EnvironmentSetupError, VlmrbError
 from vlmrb.transcripts import ANSI
 
 if TYPE_CHECKING:
@@ -22,6 +23,16 @@ def make_env(config: TrainConfig) -> Environment:
             action or observation space, or the environment cannot render.
         ConfigError: the run's transcript cannot be written of it.
     """
+    try:
+        return _make_env(config)
+    except VlmrbError:
+        raise
+    except BaseException as error:  # the environment's own code, such as properties that fail
+        words = in_words(error, "reading its spaces and spec")
+        raise EnvironmentSetupError(f"{config.env} cannot be used: {words}") from error
+
+
+def _make_env(config: TrainConfig) -> Environment:
     from minigrid.minigrid_env import MiniGridEnv
 
     from vlmrb.envs.custom_grid import CustomGridEnvironment

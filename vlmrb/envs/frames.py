@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vlmrb.envs.headless import cannot_draw
-from vlmrb.errors import EnvironmentSetupError
+from vlmrb.errors import EnvironmentSetupError, shown
 
 _ALLOWED = "allowed: an array [H, W, 3] of bytes 0 to 255, or of floats 0 to 1; grey and RGBA pictures are converted"
 
@@ -39,11 +39,13 @@ class FrameMaker:
         """The frame of a Gymnasium environment's current state. Raises like `frame`, also if `render()` fails."""
         try:
             picture = env.render()
-        except Exception as error:  # the environment's own code
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the environment's own code
             if hasattr(env.unwrapped, "mujoco_renderer"):
                 raise cannot_draw(error) from error
             raise EnvironmentSetupError(
-                f"{self._name}: render() fails with {type(error).__name__}: {error}. {_WITHOUT}"
+                f"{self._name}: render() fails with {type(error).__name__}: {shown(error, 300, str)}. {_WITHOUT}"
             ) from error
         return self.frame(picture)
 
@@ -58,7 +60,7 @@ class FrameMaker:
         try:
             array = np.asarray(picture)
         except Exception as error:  # lists of unequal lengths, tensors on a GPU
-            raise self._error(f"returned {type(picture).__name__}, which is no array ({error})") from error
+            raise self._error(f"returned {type(picture).__name__}, which is no array ({shown(error, 300, str)})") from error
         colours = self._colours(array)
         frame = np.ascontiguousarray(self._bytes(colours))
         frame = frame.copy() if np.may_share_memory(frame, array) else frame
@@ -99,6 +101,12 @@ class FrameMaker:
 
 def _fit(frame: np.ndarray, height: int, width: int) -> np.ndarray:
     """Scale a frame to fit into this size, in the middle of black."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    return np.array(ImageOps.pad(Image.fromarray(frame), (width, height), Image.Resampling.NEAREST))
+    scale = min(height / frame.shape[0], width / frame.shape[1])
+    rows, columns = (max(1, round(side * scale)) for side in frame.shape[:2])  # of a thin line something is left, too
+    fitted = np.zeros((height, width, 3), np.uint8)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    scaled = Image.fromarray(frame).resize((columns, rows), Image.Resampling.NEAREST)
+    fitted[top : top + rows, left : left + columns] = np.asarray(scaled)
+    return fitted

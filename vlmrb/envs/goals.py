@@ -157,14 +157,14 @@ class ComputedRewards:
     def _ask(self, name: str, function: Callable[..., Any], achieved: np.ndarray, desired: np.ndarray) -> Any:
         try:
             return function(achieved, desired, {})
-        except Exception as error:  # the environment's own code
+        except BaseException as error:  # the environment's own code
             raise failed(error, self._name, f"{name} for {len(achieved)} goals at once") from error
 
     def _one_each(self, given: Any, name: str, count: int) -> np.ndarray:
         """float64 [count]"""
         try:
             numbers = np.asarray(given)
-        except ValueError:  # lists of different lengths
+        except Exception:  # noqa: BLE001  lists of different lengths; tensors that do not convert themselves
             numbers = np.empty(0)
         if numbers.shape not in ((count,), (count, 1)) or numbers.dtype.kind not in "biuf":
             raise EnvironmentFailedError(

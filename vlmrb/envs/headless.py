@@ -24,7 +24,7 @@ def choose_gl() -> str:
     return os.environ.get("MUJOCO_GL", "")
 
 
-def cannot_draw(error: Exception) -> EnvironmentSetupError:
+def cannot_draw(error: BaseException) -> EnvironmentSetupError:
     """The error for a machine where MuJoCo finds no working OpenGL, with the way out."""
     tried = os.environ.get("MUJOCO_GL") or "the default"
     return EnvironmentSetupError(

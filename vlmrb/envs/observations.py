@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
 from vlmrb.envs.checks import check_finite
-from vlmrb.errors import EnvironmentFailedError, EnvironmentSetupError
+from vlmrb.errors import EnvironmentFailedError, EnvironmentSetupError, shown
 from vlmrb.types import MIN_IMAGE_SIDE, ObservationSpec
 
 MAX_VALUES = 10_000_000
 """The most numbers in one observation: 40 MB as float32."""
+
+
+_WHAT = "the observation"
 
 
 class Observations:
@@ -75,28 +80,114 @@ class Observations:
         """One observation as the agent sees it, of `spec`'s shape and dtype.
 
         Raises:
-            EnvironmentFailedError: it is not of its space's shape, not an image of integers from 0 to 255, NaN or infinite.
+            EnvironmentFailedError: it is not of its space's shape, not an image of integers from 0 to 255, a choice that its
+                space does not have, NaN, infinite, or no number.
         """
         if self._flatten:
-            observation = gym.spaces.flatten(self._space, observation)
-        given = np.asarray(observation)
+            return check_finite(flat(self._space, observation, _WHAT))
         if self.spec.kind == "image":
-            return self._image(given)
-        if given.size != self.spec.shape[0]:
-            raise self._wrong(f"has shape {given.shape}", f"its space has {self._space.shape}")
-        if given.dtype != np.float32:
-            with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, which is refused
-                given = given.astype(np.float32)
-        return check_finite(given.reshape(self.spec.shape))
+            return self._image(_array(observation, _WHAT))
+        return check_finite(_flat_box(self._space, observation, _WHAT))
 
     def _image(self, image: np.ndarray) -> np.ndarray:
         if image.shape != self._space.shape:
-            raise self._wrong(f"has shape {image.shape}", f"its space has {self._space.shape}")
+            raise EnvironmentFailedError(f"{_WHAT} has shape {image.shape}, but its space has {self._space.shape}")
         if image.dtype != np.uint8:
             if image.dtype.kind not in "iu" or image.min() < 0 or image.max() > 255:
-                raise self._wrong(f"is of {image.dtype}", "its space has integers from 0 to 255 (uint8)")
+                raise EnvironmentFailedError(f"{_WHAT} is of {image.dtype}, but its space has integers from 0 to 255 (uint8)")
             image = image.astype(np.uint8)
         return image.transpose(1, 2, 0) if self._channel_first else image
 
-    def _wrong(self, given: str, expected: str) -> EnvironmentFailedError:
-        return EnvironmentFailedError(f"the observation {given}, but {expected}")
+
+def flat(space: gym.Space, value: Any, what: str) -> np.ndarray:
+    """A value of a space as `gymnasium.spaces.flatten` lays it out, float32 [N].
+
+    Unlike there, no value is changed to fit: boxes keep their fractions whatever the dtype of their space, and a choice that the
+    space does not have is not taken for another one.
+
+    Args:
+        space: has a fixed number of values.
+        value: of the space; choices may be floats or arrays of one element.
+        what: the value's name, for errors.
+
+    Raises:
+        EnvironmentFailedError: the value is not of this space, or a part of it is missing.
+    """
+    if isinstance(space, gym.spaces.Dict):
+        return _joined(flat(part, _part(value, key, what), f"{what}[{key!r}]") for key, part in space.spaces.items())
+    if isinstance(space, gym.spaces.Tuple):
+        if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != len(space.spaces):
+            raise EnvironmentFailedError(f"{what} is {shown(value)}, but its space is a Tuple of {len(space.spaces)} parts")
+        return _joined(flat(part, value[at], f"{what}[{at}]") for at, part in enumerate(space.spaces))
+    if isinstance(space, gym.spaces.Discrete):
+        return _one_hot(space, np.array([space.n]), space.start, value, what)
+    if isinstance(space, gym.spaces.MultiDiscrete):
+        return _one_hot(space, space.nvec.ravel(), space.start.ravel(), value, what)
+    if isinstance(space, (gym.spaces.Box, gym.spaces.MultiBinary)):
+        return _flat_box(space, value, what)
+    try:
+        return np.asarray(gym.spaces.flatten(space, value), np.float32).ravel()
+    except Exception as error:
+        raise _not_in(space, value, what) from error
+
+
+def _joined(parts: Iterable[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.zeros(0, np.float32), *parts])
+
+
+def _part(value: Any, key: Any, what: str) -> Any:
+    try:
+        return value[key]
+    except (KeyError, IndexError, TypeError) as error:
+        raise EnvironmentFailedError(f"{what} has no {key!r}, but its space has") from error
+
+
+def _one_hot(space: gym.Space, counts: np.ndarray, first: Any, value: Any, what: str) -> np.ndarray:
+    """Choices as zeros and ones.
+
+    Args:
+        space: of the choices.
+        counts: how many each has, int64 [C].
+        first: their smallest values, [C] or one number.
+        value: what was chosen, [C] numbers in any shape.
+        what: the value's name.
+    """
+    chosen = _array(value, what).ravel()
+    places = chosen - first if chosen.size == counts.size else np.zeros(0)
+    if not (places.size and (places == np.rint(places)).all() and (places >= 0).all() and (places < counts).all()):
+        raise _not_in(space, value, what)
+    hot = np.zeros(int(counts.sum()), np.float32)
+    hot[np.cumsum(counts) - counts + places.astype(np.int64)] = 1.0
+    return hot
+
+
+def _flat_box(space: gym.Space, value: Any, what: str) -> np.ndarray:
+    """The numbers of a Box or a MultiBinary, float32 [N]; too large ones become infinite."""
+    given = _array(value, what)
+    if given.size != math.prod(space.shape or ()):
+        raise EnvironmentFailedError(f"{what} has shape {given.shape}, but its space has {space.shape}")
+    if given.dtype != np.float32:
+        with np.errstate(over="ignore"):
+            given = given.astype(np.float32)
+    return given.ravel()
+
+
+def _array(value: Any, what: str) -> np.ndarray:
+    """Numbers as an array.
+
+    Raises:
+        EnvironmentFailedError: these are none, or they make no array.
+    """
+    try:
+        given = np.asarray(value)
+        if given.dtype == object and given.ndim:  # Python's numbers of any size
+            given = given.astype(np.float64)
+    except Exception as error:  # lists of different lengths; tensors that do not convert themselves
+        raise EnvironmentFailedError(f"{what} is {shown(value)}, which is no array of numbers") from error
+    if given.dtype.kind not in "biuf":
+        raise EnvironmentFailedError(f"{what} is {shown(value)}; it must be numbers")
+    return given
+
+
+def _not_in(space: gym.Space, value: Any, what: str) -> EnvironmentFailedError:
+    return EnvironmentFailedError(f"{what} is {shown(value, form=str)}, which is not in its space, {shown(space, form=str)}")

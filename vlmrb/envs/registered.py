@@ -8,7 +8,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from vlmrb.envs.headless import choose_gl
-from vlmrb.errors import ConfigError, EnvironmentSetupError
+from vlmrb.errors import ConfigError, EnvironmentSetupError, shown
 
 if TYPE_CHECKING:
     import gymnasium as gym
@@ -44,9 +44,12 @@ def make_registered(env_id: str, render_mode: str | None = "rgb_array", **settin
             raise EnvironmentSetupError(
                 f"{env_id}: the module {module!r} cannot be imported ({error}); it must be on PYTHONPATH"
             ) from error
-        except (Exception, SystemExit) as error:  # its own code
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # its own code
             raise EnvironmentSetupError(
-                f"{env_id}: the module {module!r} cannot be imported: it fails with {type(error).__name__}: {error}"
+                f"{env_id}: the module {module!r} cannot be imported: it fails with {type(error).__name__}: "
+                f"{shown(error, 300, str)}"
             ) from error
     if render_mode == "ansi":
         _check_has_text(env_id)
@@ -66,9 +69,15 @@ def make_registered(env_id: str, render_mode: str | None = "rgb_array", **settin
             "that has this environment"
         ) from error
     except (TypeError, ImportError) as error:
-        raise EnvironmentSetupError(f"{env_id} cannot be created with render_mode={render_mode!r}: {error}") from error
-    except Exception as error:  # third-party code, such as a dm_control that does not match the installed MuJoCo
-        raise EnvironmentSetupError(f"{env_id} cannot be created: it fails with {type(error).__name__}: {error}") from error
+        raise EnvironmentSetupError(
+            f"{env_id} cannot be created with render_mode={render_mode!r}: {shown(error, 300, str)}"
+        ) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # third-party code, such as a dm_control that does not match the installed MuJoCo
+        raise EnvironmentSetupError(
+            f"{env_id} cannot be created: it fails with {type(error).__name__}: {shown(error, 300, str)}"
+        ) from error
     says_nothing = env.render_mode is None and type(env.unwrapped).render is not gym.Env.render  # like OGBench's robot arm
     if env.render_mode != render_mode and not says_nothing:
         if render_mode == "ansi":

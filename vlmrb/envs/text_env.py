@@ -15,7 +15,7 @@ import numpy as np
 from vlmrb.envs.base import Action, EnvStep
 from vlmrb.envs.gymnasium_env import GymnasiumEnvironment
 from vlmrb.envs.wrapping import only_watched
-from vlmrb.errors import ConfigError, EnvironmentSetupError
+from vlmrb.errors import ConfigError, EnvironmentSetupError, shown
 from vlmrb.transcripts import ANSI, MAX_BYTES, NUMBERS, StepNumbers, Template, cut, pack, plain_text
 from vlmrb.transcripts.template import escaped
 
@@ -86,8 +86,12 @@ class TextEnvironment(GymnasiumEnvironment):
     def _own_text(self) -> str:
         try:
             text = self._env.render()
-        except Exception as error:  # the environment's own code
-            raise EnvironmentSetupError(f"{self._name}: render() fails with {type(error).__name__}: {error}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the environment's own code
+            raise EnvironmentSetupError(
+                f"{self._name}: render() fails with {type(error).__name__}: {shown(error, 300, str)}"
+            ) from error
         text = text.getvalue() if hasattr(text, "getvalue") else text
         if not isinstance(text, str):
             raise EnvironmentSetupError(
@@ -146,9 +150,9 @@ class _Seen(gym.Wrapper):
         self.observation: Any = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
-        self.observation, info = self.env.reset(seed=seed, options=options)
-        self.action = None
-        return self.observation, info
+        result = self.env.reset(seed=seed, options=options)
+        self.action, self.observation = None, result[0]
+        return result
 
     def step(self, action: Any) -> Any:
         self.action = action

@@ -51,18 +51,21 @@ def try_env(config: TrainConfig) -> TriedEnvironment:
         if config.play_steps:
             check_play(env)
         judge_for(config, env)
-        _use(env, config)
+        mission = _use(env, config)
         check_truth(config, env)
-        return TriedEnvironment(env.observation_spec, env.action_spec, env.render_spec, env.success_rule, env.mission)
+        return TriedEnvironment(env.observation_spec, env.action_spec, env.render_spec, env.success_rule, mission)
     finally:
         with suppress(Exception):  # it works; how it ends does not matter
             env.close()
 
 
-def _use(env: Environment, config: TrainConfig) -> None:
+def _use(env: Environment, config: TrainConfig) -> str:
+    """Use it; returns its mission."""
     doing = "reset"
     try:
         env.reset(seed=0)
+        doing = "mission"
+        mission = env.mission
         doing = "step"
         step = env.step(np.zeros((1, *env.action_spec.shape), env.action_spec.dtype)[0])
         if (judge := judge_for(config, env)) is not None:
@@ -72,9 +75,10 @@ def _use(env: Environment, config: TrainConfig) -> None:
             snapshot = env.snapshot()
             if _shows_frames(config):
                 make_renderer(env.render_spec).render(snapshot[None])
-    except Exception as error:
+    except BaseException as error:
         words = in_words(error, doing).removeprefix(f"{config.env.rpartition(':')[2]}: ")
         raise EnvironmentSetupError(f"{config.env} cannot be used: {words}") from error
+    return mission
 
 
 def _records_frames(config: TrainConfig) -> bool:

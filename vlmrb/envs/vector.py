@@ -62,7 +62,7 @@ class VectorEnv:
         try:
             self._observation[index] = self.envs[index].reset(self._seeds[index])
             self._missions[index] = self.envs[index].mission
-        except Exception as error:
+        except BaseException as error:
             raise failed(error, self._where(index, self._seeds[index]), "reset") from error
 
     def _where(self, index: int, seed: int) -> str:
@@ -88,7 +88,7 @@ class VectorEnv:
                 after[index] = result.observation
                 doing = "render"
                 snapshots.append(env.snapshot() if self._snapshots else _NO_SNAPSHOT)
-            except Exception as error:
+            except BaseException as error:
                 raise failed(error, self._where(index, seeds[index]), doing) from error
             if result.terminated or result.truncated:
                 self._reset_one(index)
