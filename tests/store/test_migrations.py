@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -124,3 +126,19 @@ def test_a_score_from_before_votes_has_none_and_its_clip_no_spread(new_url: Call
             writer.add_score(voted(before[0].clip_id, (0.2,), (0.9,)))
             writer.flush()
             assert [found.clip_id for found in after.find_clips(ClipFilter(min_spread=0.7), "spread")] == [before[0].clip_id]
+
+
+def test_a_migration_that_fails_halfway_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from alembic.operations import Operations
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the power is gone")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Operations, "batch_alter_table", fail)
+        with pytest.raises(RuntimeError):
+            Store(str(tmp_path / "store.db"))
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+    with Store(str(tmp_path / "store.db")) as store:
+        assert store.check() == []

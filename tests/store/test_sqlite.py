@@ -344,22 +344,6 @@ def test_lists_never_read_frames(tmp_path: Path) -> None:
         assert "clip_data" in read
 
 
-def test_a_migration_that_fails_halfway_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from alembic.operations import Operations
-
-    def fail(*_: object, **__: object) -> None:
-        raise RuntimeError("the power is gone")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(Operations, "batch_alter_table", fail)
-        with pytest.raises(RuntimeError):
-            Store(str(tmp_path / "store.db"))
-    with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
-        assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
-    with Store(str(tmp_path / "store.db")) as store:
-        assert store.check() == []
-
-
 @pytest.mark.parametrize("statement", ["SELECT nonsense FROM runs", "INSERT INTO runs (run_id) VALUES (1)", "not even SQL"])
 def test_all_other_errors_are_store_errors_too(tmp_path: Path, statement: str) -> None:
     with Store(str(tmp_path / "store.db")) as store, pytest.raises(StoreError), store._write() as connection:
