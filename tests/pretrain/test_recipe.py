@@ -166,6 +166,7 @@ def test_a_training_cannot_go_on_from_what_is_no_such_model(made, tmp_path) -> N
     wider = replace(SHORT, start=str(made[0]), shape=replace(TINY, text_width=64))
     with pytest.raises(ConfigError, match="a model of another shape"):
         pretrain(wider, put_learners(tmp_path / "b"), device="cpu", workers=0)
+    assert not list(tmp_path.glob("*/training/recipe.json")), "nothing is begun"
 
 
 def test_clips_of_agents_that_learn_are_those_of_a_real_run_and_kept(tmp_path, monkeypatch) -> None:

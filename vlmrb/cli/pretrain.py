@@ -62,8 +62,10 @@ def add(commands: Any) -> None:
 def pretrain_model(arguments: argparse.Namespace) -> int:
     """`pretrain`: train or evaluate."""
     if arguments.evaluate is not None:
+        if arguments.start is not None:
+            raise ConfigError(f"--start {arguments.start}: nothing is trained with --evaluate; give --out, or leave --start out")
         return _evaluate(arguments)
-    from vlmrb.pretrain.recipe import FURTHER_RATE, RATE, Recipe, pretrain
+    from vlmrb.pretrain.recipe import Recipe, pretrain
     from vlmrb.pretrain.suites import suite_of
 
     if arguments.workers < 0:
@@ -75,7 +77,6 @@ def pretrain_model(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         suite=arguments.suite,
         start=str(arguments.start or ""),
-        learning_rate=FURTHER_RATE if arguments.start else RATE,
     )
     last: list[PretrainProgress] = []
     with Progress(1000, "‰", quiet=arguments.quiet) as bar:

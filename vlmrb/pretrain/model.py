@@ -164,49 +164,64 @@ def stretch_frames(kernel: np.ndarray, frames: int) -> np.ndarray:
     return stretched
 
 
-def take_over(model: Any, tokenizer: Any, folder: Path, shape: ModelShape) -> np.ndarray:
-    """Copy the weights of an earlier model, words by their spelling, into one of the same widths.
+@dataclass(frozen=True, slots=True)
+class EarlierModel:
+    """A model to train further: its weights by name, its words by spelling, and its patch embedding.
 
-    Args:
-        model: from `build_model`; new words keep their weights.
-        tokenizer: its own.
-        folder: of the earlier model.
-        shape: of `model`.
+    Attributes:
+        weights: tensors by name, without the patch embedding.
+        words: ids by word.
+        kernel: the patch embedding, float32 [D, 3, F, side, side].
+    """
 
-    Returns:
-        the earlier model's patch embedding, float32 [D, 3, F, side, side], for as many frames as `shape` has.
+    weights: dict[str, Any]
+    words: dict[str, int]
+    kernel: np.ndarray
+
+    def give_to(self, model: Any, tokenizer: Any, frames: int) -> np.ndarray:
+        """Copy the weights into a model from `build_model`; new words keep theirs. Returns the embedding for `frames`."""
+        own = model.state_dict()
+        known = [(index, self.words[word]) for word, index in tokenizer.get_vocab().items() if word in self.words]
+        mine, theirs = (list(ids) for ids in zip(*known, strict=True))
+        for name, weights in self.weights.items():
+            if _is_by_word(name):
+                own[name][mine] = weights[theirs]
+            else:
+                own[name].copy_(weights)
+        return stretch_frames(self.kernel, frames)
+
+
+def load_earlier(folder: Path, shape: ModelShape) -> EarlierModel:
+    """Read a model that a training of this shape can go on from.
 
     Raises:
-        ConfigError: the folder holds no such model, or one of other widths.
+        ConfigError: the folder holds none, or one of other sizes.
     """
     from transformers import AutoTokenizer, Qwen2VLForConditionalGeneration
 
+    if not (folder / QUESTIONS_FILE).is_file():
+        raise ConfigError(f"pretrain: --start {folder} holds no embedded model; give a folder that pretrain wrote")
     try:
-        earlier = Qwen2VLForConditionalGeneration.from_pretrained(folder, local_files_only=True, dtype="float32")
+        weights = Qwen2VLForConditionalGeneration.from_pretrained(folder, local_files_only=True, dtype="float32").state_dict()
         words = AutoTokenizer.from_pretrained(folder, local_files_only=True).get_vocab()
     except (OSError, ValueError) as error:
+        raise ConfigError(f"pretrain: --start {folder} cannot be read ({error}); give a folder that pretrain wrote") from None
+    [patches] = [name for name in weights if name.endswith("patch_embed.proj.weight")]
+    kernel = weights.pop(patches).numpy()
+    sizes = {name: tuple(each.shape)[_is_by_word(name) :] for name, each in weights.items()}
+    expected = build_model(len(words), shape).state_dict()
+    wanted = {name: tuple(each.shape)[_is_by_word(name) :] for name, each in expected.items() if name != patches}
+    if sizes != wanted or kernel.shape[2] > shape.frames or kernel.shape[3] != shape.patch:
         raise ConfigError(
-            f"pretrain: --start {folder} holds no embedded model ({error}); give a folder that pretrain wrote"
-        ) from None
-    own, parts = model.state_dict(), earlier.state_dict()
-    [patches] = [name for name in parts if name.endswith("patch_embed.proj.weight")]
-    kernel = parts.pop(patches).numpy()
-    for name, weights in parts.items():
-        if "embed_tokens" in name or "lm_head" in name:
-            rows = [(index, words[word]) for word, index in tokenizer.get_vocab().items() if word in words]
-            if own[name].shape[1] == weights.shape[1]:
-                mine, theirs = zip(*rows, strict=True)
-                own[name][list(mine)] = weights[list(theirs)]
-                continue
-        elif name in own and own[name].shape == weights.shape:
-            own[name].copy_(weights)
-            continue
-        raise ConfigError(
-            f"pretrain: --start {folder} is a model of another shape ({name}: {tuple(weights.shape)}); start without it"
+            f"pretrain: --start {folder} is a model of another shape; it has to be one of this suite, of at most {shape.frames} "
+            "frames. Start without it"
         )
-    if kernel.shape[0] != shape.vision_width or kernel.shape[2] > shape.frames or kernel.shape[-1] != shape.patch:
-        raise ConfigError(f"pretrain: --start {folder} has other patches: {kernel.shape}; start without it")
-    return stretch_frames(kernel, shape.frames)
+    return EarlierModel(weights, words, kernel)
+
+
+def _is_by_word(name: str) -> bool:
+    """Whether a tensor has a row for each word of the vocabulary."""
+    return "embed_tokens" in name or "lm_head" in name
 
 
 def processor_settings(shape: ModelShape) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from vlmrb.checkpoint import latest_step, load_checkpoint, save_checkpoint
 from vlmrb.devices import pick_device
 from vlmrb.errors import CheckpointError, ConfigError
 from vlmrb.pretrain.batches import BatchMaker, BatchOrder, BatchStream, PackedBatch
-from vlmrb.pretrain.model import ModelShape, build_model, build_tokenizer, save_folder, take_over
+from vlmrb.pretrain.model import EarlierModel, ModelShape, build_model, build_tokenizer, load_earlier, save_folder
 from vlmrb.pretrain.suites import suite_of
 
 SEE_UNTIL, READ_UNTIL = 0.35, 0.6
@@ -56,7 +56,7 @@ class Recipe:
         seed: of the weights, the clips and the questions.
         batch: clips per step.
         questions: maximum per clip; twice as many in the stage with short ones.
-        learning_rate: the peak.
+        learning_rate: the peak; None for RATE, or for FURTHER_RATE from an earlier model.
         suite: name of the worlds to learn about.
         shape: sizes of the model; None for the suite's own.
         start: folder of an earlier model whose weights are trained further, in the last stage alone; '' for none.
@@ -67,7 +67,7 @@ class Recipe:
     seed: int = 0
     batch: int = 16
     questions: int = 6
-    learning_rate: float = RATE
+    learning_rate: float | None = None
     suite: str = "grids"
     shape: ModelShape | None = None
     start: str = ""
@@ -80,6 +80,13 @@ class Recipe:
             raise ConfigError(f"pretrain: --clips {self.clips} must be at least {self.batch}, the size of a batch")
         if self.hours is not None and not 0 < self.hours <= 1000:
             raise ConfigError(f"pretrain: --hours {self.hours:g} must be above 0 and at most 1000")
+
+    @property
+    def peak(self) -> float:
+        """The peak of the learning rate."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return FURTHER_RATE if self.start else RATE
 
     @property
     def model_shape(self) -> ModelShape:
@@ -142,12 +149,14 @@ def pretrain(
     picked = pick_device(device)
     if resume:
         _check_begun(recipe, checkpoints)
-    else:
+    begun = latest_step(checkpoints) is not None
+    earlier = load_earlier(Path(recipe.start), recipe.model_shape) if recipe.start and not begun else None
+    if not resume:
         _begin(recipe, out, checkpoints)
     data, suite = checkpoints / _DATA, suite_of(recipe.suite)
     suite.prepare(data, recipe.seed, workers, report_data)
-    training = _Training(recipe, picked, data)
-    if latest_step(checkpoints) is not None:
+    training = _Training(recipe, picked, data, earlier)
+    if begun:
         training.load(checkpoints)
     torch.set_flush_denormal(True)  # CPUs are several times slower with denormal numbers
     try:
@@ -208,7 +217,7 @@ def _make_maker(suite: str, data: Path) -> BatchMaker:
 class _Training:
     """The state of a training and its steps."""
 
-    def __init__(self, recipe: Recipe, device: Any, data: Path) -> None:
+    def __init__(self, recipe: Recipe, device: Any, data: Path, earlier: EarlierModel | None) -> None:
         import torch
 
         from vlmrb.pretrain.learner import Learner
@@ -221,13 +230,13 @@ class _Training:
         yes, no = self._tokenizer.convert_tokens_to_ids(["yes", "no"])
         model = build_model(len(self._tokenizer), self._shape)
         eye = self._suite.make_eye(data, self._shape)
-        if recipe.start:
-            eye.take_over(take_over(model, self._tokenizer, Path(recipe.start), self._shape))
+        if earlier is not None:
+            eye.take_over(earlier.give_to(model, self._tokenizer, self._shape.frames))
         self.learner = Learner(model, self._shape, yes, no, eye, catalogue.rates).to(device)
         learnt = [weight for weight in self.learner.parameters() if weight.requires_grad]
         decayed, rest = [weight for weight in learnt if weight.ndim > 1], [weight for weight in learnt if weight.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": 0.02}, {"params": rest, "weight_decay": 0.0}]
-        self._optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
+        self._optimizer = torch.optim.AdamW(groups, lr=recipe.peak, betas=(0.9, 0.98))
         self.batches = self._ordered = 0
         self._seconds, self._since = 0.0, time.monotonic()
         self._recent: list[tuple[float, ...]] = []
@@ -254,7 +263,7 @@ class _Training:
 
         share = self.share(self.batches)
         for group in self._optimizer.param_groups:
-            group["lr"] = self.recipe.learning_rate * _rate(self.recipe, share)
+            group["lr"] = self.recipe.peak * _rate(self.recipe, share)
         stage = stage_at(self.recipe, share)
         losses = self.learner.losses(batch, self.device, vision=stage in ("see", "answer"), heads=stage != "read")
         weight = {"heads": 1.0, "see": 1.0, "read": 0.0, "answer": _SEE_WEIGHT}[stage]
