@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.clip_views import ClipCard, clip_cards
-from app.colors import method_tokens
+from app.colors import stored_tokens
 from vlmrb.analysis.comparison import method_of
 from vlmrb.store import Store
 from vlmrb.types import IMPORTED, RunSummary
@@ -61,7 +61,7 @@ def clips_at(store: Store, run_ids: Sequence[int], step: int | None) -> ClipsAt:
     runs = sorted(store.runs(run_ids=run_ids), key=lambda run: (method_of(run).label, run.run_id))
     last = max((_done(run) for run in runs), default=0)
     at = last if step is None else min(step, last)
-    tokens = method_tokens(method_of(run).label for run in store.runs(limit=1_000))
+    tokens = stored_tokens(store)
     return ClipsAt(at, last, [_row(store, run, at, tokens) for run in runs[:MAX_ROWS]], max(0, len(runs) - MAX_ROWS))
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from vlmrb.analysis.comparison import method_of
 from vlmrb.replay.method import COLORS
 from vlmrb.replay.registry import replay_methods
+from vlmrb.store import Store
 
 SHADES = {
     "indigo": ("#4f46e5", "#9d98ff"),
@@ -71,6 +73,13 @@ def method_tokens(labels: Iterable[str]) -> dict[str, str]:
             token = f"variant-{variants}" if variants <= len(VARIANTS) else OTHER
         tokens[label] = token
     return tokens
+
+
+def stored_tokens(store: Store, *more: str) -> dict[str, str]:
+    """The colour tokens of the methods of the newest thousand runs; labels in `more` that are not among them get further ones."""
+    stored = [method_of(run).label for run in store.runs(limit=1_000)]
+    tokens = method_tokens(stored)
+    return method_tokens([*stored, *more]) | tokens if more else tokens
 
 
 assert set(SHADES) == set(COLORS)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.colors import method_tokens
+from app.colors import stored_tokens
 from app.run_rows import describe_setting
 from vlmrb.analysis import stats
 from vlmrb.analysis.comparison import (
@@ -214,7 +214,7 @@ def compare_view(store: Store, run_ids: Sequence[int], metric: str = SUCCESS, st
         rng=np.random.default_rng(RESAMPLES_SEED),
         statistic=STATISTICS[statistic],
     )
-    tokens = method_tokens(method_of(run).label for run in store.runs(limit=1_000))
+    tokens = stored_tokens(store)
     varied = varied_settings(measured)
     return CompareView(
         run_ids=tuple(run.run.run_id for run in measured),
@@ -241,7 +241,7 @@ def metric_curves(store: Store, run_ids: Sequence[int], metrics: Sequence[str], 
         raise ConfigError(
             f"charts: got {len(run_ids)} runs and {len(metrics)} metrics; at most {MAX_RUNS} and {MAX_CHARTS} are allowed"
         )
-    tokens = method_tokens(method_of(run).label for run in store.runs(limit=1_000))
+    tokens = stored_tokens(store)
     found = []
     for metric in metrics:
         tasks = []
@@ -272,15 +272,12 @@ def sweep_views(
         measure=measure,
         statistic=STATISTICS[statistic],
     )
-    stored = [method_of(run).label for run in store.runs(limit=1_000)]
-    views = []
-    for sweep in found:
-        labels = [line.label for line in sweep.lines] + [reference.label for reference in sweep.references]
-        tokens = method_tokens(stored) | {
-            label: token for label, token in method_tokens([*stored, *labels]).items() if label not in stored
-        }
-        views.append(SweepView(str(sweep.task), describe_setting(setting), sweep, {label: tokens[label] for label in labels}))
-    return views
+    shown = [[each.label for each in sweep.lines] + [each.label for each in sweep.references] for sweep in found]
+    tokens = stored_tokens(store, *(label for labels in shown for label in labels))
+    return [
+        SweepView(str(sweep.task), describe_setting(setting), sweep, {label: tokens[label] for label in labels})
+        for sweep, labels in zip(found, shown, strict=True)
+    ]
 
 
 def is_share(metric: str) -> bool:
