@@ -21,8 +21,8 @@ pixels{cell} across all frames |
 | questions | {questions} kinds ({kinds}), each in many phrasings and with its opposite |
 | made by | `{command}{further}`, seed {seed} |
 
-{hidden}What happens and is undone between two of the {frames} frames cannot be seen. Answers about such things are guesses, and \
-P(yes) should say so.
+{hidden}A frame shows the world after its step, so what the first step of a clip changes cannot be seen, nor what happens and is \
+undone between two of the {frames} frames. Answers about such things are guesses, and P(yes) should say so.
 
 `questions.json` lists the questions in plain words. `{command} --evaluate FOLDER` evaluates this folder.
 """

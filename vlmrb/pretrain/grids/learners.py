@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from functools import cache
-from multiprocessing import get_context
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from vlmrb.config import TrainConfig
-from vlmrb.pretrain.batches import ignore_interrupts
+from vlmrb.pretrain.collecting import make_parts
 from vlmrb.store import Store
 from vlmrb.train import train
 from vlmrb.types import Clip, Event
@@ -64,20 +62,7 @@ def prepare(folder: Path, seed: int, workers: int, report: Callable[[float], Non
     """
     folder.mkdir(parents=True, exist_ok=True)
     missing = [number for number in range(len(LEARNERS)) if not _file(folder, number).exists()]
-    done = len(LEARNERS) - len(missing)
-    if workers == 0:
-        for number in missing:
-            _film(folder, seed, number)
-            done += 1
-            report(done / len(LEARNERS))
-    elif missing:
-        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=ignore_interrupts)
-        try:
-            for _ in pool.map(_film, [folder] * len(missing), [seed] * len(missing), missing):
-                done += 1
-                report(done / len(LEARNERS))
-        finally:
-            pool.shutdown(cancel_futures=True)
+    make_parts(partial(_film, folder, seed), missing, len(LEARNERS), workers, report)
 
 
 def clips_of(learner: Learner, seed: int, count: int) -> list[Clip]:

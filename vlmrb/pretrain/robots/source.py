@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from functools import cache
-from multiprocessing import get_context
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 
-from vlmrb.pretrain.batches import BatchOrder, Scenes, ignore_interrupts
+from vlmrb.pretrain.batches import BatchOrder, Scenes
+from vlmrb.pretrain.collecting import make_parts
 from vlmrb.pretrain.robots.footage import FilmMaker, load_footage, save_footage
 from vlmrb.pretrain.robots.pictures import PatchPictures
 from vlmrb.pretrain.robots.truth import GRID, truth_of
@@ -39,20 +38,7 @@ def prepare(folder: Path, seed: int, workers: int, report: Callable[[float], Non
         return
     folder.mkdir(parents=True, exist_ok=True)
     missing = [number for number in range(episodes) if not _file(folder, number).exists()]
-    done = episodes - len(missing)
-    if workers == 0:
-        for number in missing:
-            _film(folder, seed, number)
-            done += 1
-            report(done / episodes)
-    elif missing:
-        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=ignore_interrupts)
-        try:
-            for _ in pool.map(_film, [folder] * len(missing), [seed] * len(missing), missing):
-                done += 1
-                report(done / episodes)
-        finally:
-            pool.shutdown(cancel_futures=True)  # an interrupt waits only for the episodes being filmed
+    make_parts(partial(_film, folder, seed), missing, episodes, workers, report)
     _compute_codes(folder, episodes)
 
 
