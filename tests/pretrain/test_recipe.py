@@ -16,7 +16,8 @@ from vlmrb.__main__ import main
 from vlmrb.errors import CheckpointError, ConfigError
 from vlmrb.pretrain.evaluation import evaluate
 from vlmrb.pretrain.grids import exam
-from vlmrb.pretrain.grids.learners import Learner, clips_of, load_clips, prepare
+from vlmrb.pretrain.grids.learners import load_clips, prepare
+from vlmrb.pretrain.learning import Learner, clips_of
 from vlmrb.pretrain.model import ModelShape
 from vlmrb.pretrain.recipe import PretrainProgress, Recipe, pretrain
 from vlmrb.scoring.hf import HFScorer

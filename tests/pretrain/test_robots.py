@@ -106,6 +106,10 @@ def test_a_truth_holds_what_happens_after_the_first_frame(films) -> None:
         (Matter("shows first", "open drawer"), False),
         (Matter("shows last", "open drawer"), True),
         (Matter("shows last", "locked drawer"), True),
+        (Matter("kept", "cube"), True),
+        (Matter("kept", "cube", "red"), False),
+        (Matter("left open", "drawer"), True),
+        (Matter("left open", "window"), False),
         (Matter("stayed"), False),
     ],
 )
@@ -115,6 +119,7 @@ def test_answers_follow_the_events_and_the_frames(films, matter, expected) -> No
         events=(Event("lifted", "cube", "red"),),
         stayed=False,
         moved=frozenset({"red"}),
+        kept=frozenset({"blue"}),
         first=frozenset({"locked closed drawer"}),
         last=frozenset({"locked open drawer"}),
     )

@@ -16,7 +16,7 @@ from vlmrb.analysis.agreement import auc
 from vlmrb.envs.rendering import MiniGridRenderer
 from vlmrb.events import PROGRESS_KINDS, progress_by_kind, shows_progress
 from vlmrb.pretrain.evaluation import ask
-from vlmrb.pretrain.grids.learners import Learner
+from vlmrb.pretrain.learning import Learner
 from vlmrb.pretrain.questions import preset_texts
 from vlmrb.pretrain.suites import SUITES
 from vlmrb.scoring import ScorerOptions, load_presets, make_scorer, resolve_prompt

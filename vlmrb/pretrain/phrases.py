@@ -219,3 +219,21 @@ def view_families(objects: tuple[str, ...], *, colored: bool = True) -> tuple[Fa
         )
         for frame, end in (("first", "start"), ("last", "end"))
     )
+
+
+def left_open_family(objects: tuple[str, ...], *, colored: bool = True) -> Family:
+    """'left open': whether one of these objects is open in the last frame."""
+    return Family(
+        "left open",
+        objects=objects,
+        colored=colored,
+        questions=(
+            "is {t} open at the end?",
+            "is {t} still open at the end?",
+            "is {t} open at the end of {c}?",
+            "does {s} leave {t} open?",
+            "does {t} stay open until the end?",
+        ),
+        opposites=("is it false that {t} is open at the end?", "does {c} end without {t} being open?"),
+        held_out=("at the end of {c}, is {t} still open?", "is {t} still open in the last frame?"),
+    )

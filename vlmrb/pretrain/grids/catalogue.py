@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vlmrb.pretrain import phrases
 from vlmrb.pretrain.grids.truth import COLORS, GridTruth
-from vlmrb.pretrain.phrases import PROGRESS_FAMILY, Family, Verb, view_families
+from vlmrb.pretrain.phrases import PROGRESS_FAMILY, Family, Verb, left_open_family, view_families
 from vlmrb.pretrain.questions import ANY_OBJECT, Catalogue, Matter
 from vlmrb.pretrain.truth import answer_from
 
@@ -96,19 +96,7 @@ FAMILIES = (
         ),
         held_out=("at the end of {c}, does {s} still have {t}?", "is {s} still holding {t} at the end?"),
     ),
-    Family(
-        "left open",
-        objects=("door",),
-        questions=(
-            "is {t} open at the end?",
-            "is {t} still open at the end?",
-            "is {t} open at the end of {c}?",
-            "does {s} leave {t} open?",
-            "does {t} stay open until the end?",
-        ),
-        opposites=("is it false that {t} is open at the end?", "does {c} end without {t} being open?"),
-        held_out=("at the end of {c}, is {t} still open?", "is {t} still open in the last frame?"),
-    ),
+    left_open_family(("door",)),
     Family(
         "stayed",
         phrases.STAYING,

@@ -11,10 +11,10 @@ from functools import partial
 from vlmrb.envs import make_renderer
 from vlmrb.pretrain.exam import ASKED_PROGRESS, Asked, HeldOut, does, equal_shares
 from vlmrb.pretrain.grids.catalogue import CATALOGUE
-from vlmrb.pretrain.grids.learners import Learner, clips_of
 from vlmrb.pretrain.grids.tiles import TILE
 from vlmrb.pretrain.grids.truth import truth_of
 from vlmrb.pretrain.grids.worlds import SceneMaker
+from vlmrb.pretrain.learning import Learner, clips_of
 from vlmrb.pretrain.questions import Catalogue, Matter
 from vlmrb.pretrain.sampling import frame_indices
 from vlmrb.scoring.worker import make_request

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vlmrb.pretrain import phrases
-from vlmrb.pretrain.phrases import PROGRESS_FAMILY, Family, Verb, view_families
+from vlmrb.pretrain.phrases import PROGRESS_FAMILY, Family, Verb, left_open_family, view_families
 from vlmrb.pretrain.questions import Catalogue, Matter
 from vlmrb.pretrain.robots.stage import CUBE_COLORS
 from vlmrb.pretrain.robots.truth import RobotTruth
@@ -105,6 +105,20 @@ FAMILIES = (
     Family("unlocked", (phrases.UNLOCK,), _SLIDES, any_object=True, colored=False, adjectives=("locked",)),
     Family("locked", (Verb("lock", "locks", "locking", "locked"),), _SLIDES, any_object=True, colored=False),
     Family(
+        "kept",
+        (Verb("end up holding", "ends up holding", "ending up holding"),),
+        _CUBE,
+        questions=(
+            "does {s} hold {t} at the end?",
+            "does {s} still hold {t} at the end?",
+            "does {s} still have {t} in its grip at the end of {c}?",
+            "is {t} held at the end?",
+        ),
+        opposites=("is it false that {s} holds {t} at the end?", "does {c} end without {s} holding {t}?"),
+        held_out=("at the end of {c}, does {s} still hold {t}?", "is {s} still holding {t} at the end?"),
+    ),
+    left_open_family(_SLIDES, colored=False),
+    Family(
         "stayed",
         phrases.STAYING,
         things=("in place", "in the same place", "where it is"),
@@ -120,6 +134,10 @@ def answer(matter: Matter, truth: RobotTruth) -> bool | None:
     """The true answer, or None where the frames cannot tell."""
     if matter.family == "moved":
         return matter.color in truth.moved if matter.color else bool(truth.moved)
+    if matter.family == "kept":
+        return matter.color in truth.kept if matter.color else bool(truth.kept)
+    if matter.family == "left open":
+        return any({"open", matter.object} <= set(look.split()) for look in truth.last)
     return answer_from(matter, truth, _SLIDES)
 
 
@@ -131,6 +149,18 @@ CATALOGUE = Catalogue(
     actor="a robot",
     world="a robot arm at a table",
     weights={"progress": 4.0, "grasped": 2.0, "lifted": 2.0, "opened": 2.0, "closed": 2.0, "pressed": 2.0},
-    rates={"progress": 0.4, "lifted": 0.07, "moved": 0.2, "shows first": 0.5, "shows last": 0.5},
+    rates={
+        "progress": 0.4,
+        "lifted": 0.07,
+        "moved": 0.2,
+        "placed_in_drawer": 0.05,
+        "opened": 0.06,
+        "closed": 0.06,
+        "unlocked": 0.07,
+        "locked": 0.07,
+        "left open": 0.5,
+        "shows first": 0.5,
+        "shows last": 0.5,
+    },
 )
 """Everything that can be asked about the robot."""

@@ -1,8 +1,8 @@
 """The exam on OGBench's own scene tasks, with tasks and behaviour that training never sees.
 
-Half of the clips come from OGBench's planning oracles, which move along smooth paths with correlated noise. In the other half the
-robot also trembles and strays, as half-trained agents do. A cube gets into the drawer about once per episode, and only in the two
-tasks that ask for it, so one clip in twenty is picked for showing that.
+Two fifths of the clips come from OGBench's planning oracles, which move along smooth paths with correlated noise. In two fifths
+the robot also trembles and strays, as half-trained agents do, and one fifth are of runs of SAC that learn there. A cube gets into
+the drawer about once per episode, and only in the two tasks that ask for it, so one clip in twenty is picked for showing that.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 
 from vlmrb.envs.ogbench_env import OGBenchEnvironment
-from vlmrb.envs.ogbench_frames import OGBenchRenderer
+from vlmrb.envs.ogbench_events import SceneEvents
+from vlmrb.envs.ogbench_frames import OGBenchRenderer, SceneState, visible_of
 from vlmrb.envs.ogbench_play import ScenePlay
+from vlmrb.envs.ogbench_scene import make_scene
 from vlmrb.pretrain.exam import ASKED_PROGRESS, Asked, HeldOut, does, equal_shares
-from vlmrb.pretrain.questions import Catalogue
+from vlmrb.pretrain.learning import Learner, clips_of
+from vlmrb.pretrain.questions import Catalogue, Matter
 from vlmrb.pretrain.recording import EpisodeRecorder
 from vlmrb.pretrain.robots.catalogue import CATALOGUE
 from vlmrb.pretrain.robots.truth import RobotTruth, is_moved, is_still
@@ -26,6 +29,8 @@ from vlmrb.scoring.worker import make_request
 from vlmrb.types import Clip, ScoringRequest
 
 _ENVS = tuple(f"scene-singletask-task{number}-v0" for number in range(1, 6))
+_LEARNERS = tuple(Learner(f"scene-singletask-task{number}-v0", 8_000, algo="sac") for number in (1, 5))
+_LEARNERS_SHARE = 0.2
 _STRAYS = {"planned": 0.0, "half-trained": 0.4}  # steps astray for each step of play, by behaviour
 _CLIP_LENGTH = 32
 _EPISODE_CLIPS = 8
@@ -57,17 +62,36 @@ class SceneExam:
         _does("press a button", "pressed", "button"),
         _does("unlock the drawer", "unlocked", "drawer"),
         _does("unlock the window", "unlocked", "window"),
+        Asked(
+            Matter("kept", "cube"),
+            "Does the robot still hold a cube at the end?",
+            "Is it false that the robot holds a cube at the end?",
+        ),
+        Asked(
+            Matter("left open", "drawer"),
+            "Is the drawer still open at the end?",
+            "Is it false that the drawer is open at the end?",
+        ),
+        Asked(
+            Matter("left open", "window"),
+            "Is the window still open at the end?",
+            "Is it false that the window is open at the end?",
+        ),
     )
 
     def __init__(self, frames: int) -> None:
         self._frames = frames
         self._renderers: dict[str, OGBenchRenderer] = {}
+        self._witnesses: dict[str, _Witness] = {}
         self._drawn: dict[int, ScoringRequest] = {}  # frames are slow to draw, and every question needs them
 
     def held_out(self, clips: int, seed: int) -> list[HeldOut]:
         """Clips of all tasks and behaviours, as a run would score them; the last twentieth shows what is rare."""
-        rare = int(clips * _RARE_SHARE)
-        return self._of_each(_ENVS, clips - rare, (seed, 0)) + self._of_each(_RARE_ENVS, rare, (seed, 1), _RARE)
+        rare, learnt = int(clips * _RARE_SHARE), round(clips * _LEARNERS_SHARE)
+        items = self._of_each(_ENVS, clips - rare - learnt, (seed, 0))
+        for learner, share in zip(_LEARNERS, equal_shares(learnt, len(_LEARNERS)), strict=True):
+            items += [self._held_out(learner.env, clip) for clip in clips_of(learner, seed, share)]
+        return items + self._of_each(_RARE_ENVS, rare, (seed, 1), _RARE)
 
     def timed(self, seed: int) -> list[HeldOut]:
         """Clips of task 4."""
@@ -95,13 +119,17 @@ class SceneExam:
             return found
         env = OGBenchEnvironment(env_id)
         while len(found) < clips:
-            episode = _episode(env, env_id, rng, strays)
+            episode = (self._held_out(env_id, clip) for clip in _episode(env, rng, strays))
             if event:
                 found += [item for item in episode if any(happened.name == event for happened in item.truth.events)]
             else:
                 found += islice(episode, _EPISODE_CLIPS)
         env.close()
         return found[:clips]
+
+    def _held_out(self, env_id: str, clip: Clip) -> HeldOut:
+        witness = self._witnesses.get(env_id) or self._witnesses.setdefault(env_id, _Witness(env_id))
+        return HeldOut(env_id, clip, witness.truth(clip))
 
 
 class _PlannedPlay(ScenePlay):
@@ -117,40 +145,61 @@ class _PlannedPlay(ScenePlay):
         return oracles[kind](env=self._scene, noise=float(self._rng.choice([0.0, 0.1, 0.3])))
 
 
-def _episode(env: OGBenchEnvironment, env_id: str, rng: np.random.Generator, strays: float) -> Iterator[HeldOut]:
-    """The clips of one episode, with their truths."""
+def _episode(env: OGBenchEnvironment, rng: np.random.Generator, strays: float) -> Iterator[Clip]:
+    """The clips of one episode."""
     env.reset(int(rng.integers(2**31)))
     np.random.seed(int(rng.integers(2**31)))
     play = _PlannedPlay(env.scene, rng)
     recorder = EpisodeRecorder(env, _CLIP_LENGTH)
-    places: list[tuple[np.ndarray, np.ndarray]] = []
     straying, heading = 0, np.zeros(5)
     while not recorder.over:
         straying -= 1
         if straying <= 0 and rng.random() < strays / np.mean(_STRAY_STEPS):
             straying, heading = int(rng.integers(*_STRAY_STEPS)), rng.uniform(-1, 1, 5)
         action = np.clip(heading + rng.normal(0, 0.3, 5), -1, 1) if straying > 0 else play.act()
-        closed = recorder.step(action.astype(np.float32))
-        places.append(_places(env.scene))
-        for clip in closed:
-            yield HeldOut(env_id, clip, _truth(clip, places[-len(clip) :]))
+        yield from recorder.step(action.astype(np.float32))
 
 
-def _places(scene: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Where the gripper and the cube are: float [3] each, metres."""
-    return scene.data.site_xpos[scene._pinch_site_id].copy(), scene.data.joint("object_joint_0").qpos[:3].copy()
+class _Witness:
+    """Tells what is true of clips from the states that were recorded.
+
+    Args:
+        env_id: of a scene with one cube.
+    """
+
+    def __init__(self, env_id: str) -> None:
+        self._scene = make_scene(env_id)
+        self._scene.reset(seed=0)
+        self._state = SceneState(self._scene.model, self._scene.data, visible_of(self._scene))
+        self._events = SceneEvents(self._scene)
+
+    def truth(self, clip: Clip) -> RobotTruth:
+        """As much of the truth as the exam's questions need: nothing of single frames and patches."""
+        import mujoco
+
+        cube, data = self._events.cubes[0], self._scene.data
+        cube.begin()
+        gripper, places = [], []
+        for snapshot in clip.snapshots:
+            self._state.unpack(snapshot)
+            mujoco.mj_forward(self._scene.model, data)
+            cube.look()  # whether it is held follows from what was before
+            gripper.append(data.site_xpos[self._scene._pinch_site_id].copy())
+            places.append(cube.position.copy())
+        nothing = np.zeros((0, 0), bool)
+        return RobotTruth(
+            events=tuple(event for _, event in clip.events),
+            stayed=is_still(_reach(gripper)),
+            moved=frozenset({cube.color} if is_moved(_reach(places)) else ()),
+            kept=frozenset({cube.color} if cube.is_held else ()),
+            last=frozenset(f"open {name}" for name in ("drawer", "window") if self._events.opening(name) > 0.5),
+            before=nothing,
+            after=nothing,
+            paths=nothing,
+            happened=nothing,
+        )
 
 
-def _truth(clip: Clip, places: list[tuple[np.ndarray, np.ndarray]]) -> RobotTruth:
-    """As much of the truth as the exam's questions need: nothing of single frames and patches."""
-    gripper, cube = (np.linalg.norm(np.array(part) - part[0], axis=1).max() for part in zip(*places, strict=True))
-    nothing = np.zeros((0, 0), bool)
-    return RobotTruth(
-        events=tuple(event for _, event in clip.events),
-        stayed=is_still(float(gripper)),
-        moved=frozenset({"red"} if is_moved(float(cube)) else ()),
-        before=nothing,
-        after=nothing,
-        paths=nothing,
-        happened=nothing,
-    )
+def _reach(places: list[np.ndarray]) -> float:
+    """How far one gets from the first of these places, in metres."""
+    return float(np.linalg.norm(np.array(places) - places[0], axis=1).max())

@@ -35,8 +35,11 @@ _SHIFT, _TURN, _ZOOM = 0.08, 0.05, 3.0  # maximum for the camera, in metres, rad
 _TINT, _LIGHT = 0.3, 0.3  # maximum relative change of colours and of light
 _PAINTED_BY_STATE = ("drawer_handle", "window_handle")
 _MOOD_STEPS = (8, 60)
-RESTLESS = {"play": 0.65, "push": 0.22, "tremble": 0.13}
-BUSY = {"play": 0.85, "push": 0.05, "rest": 0.1}
+_PUSH_STEPS, _FUMBLE_STEPS = (3, 16), (6, 26)
+_REACH = 0.05  # metres that the arm goes in a step, at most
+_MISSED_BY = 0.03  # metres, standard deviation
+RESTLESS = {"play": 0.5, "fumble": 0.22, "push": 0.17, "tremble": 0.11}
+BUSY = {"play": 0.75, "fumble": 0.12, "push": 0.03, "rest": 0.1}
 """Probabilities of the robot's moods."""
 
 
@@ -212,21 +215,33 @@ class Stage:
     # -- behaviour
 
     def _act(self) -> np.ndarray:
-        """By mood: play, push in one direction like an untrained agent, tremble on the spot, or rest."""
+        """By mood: play, fumble like a half-trained agent, push in one direction like an untrained one, tremble, or rest."""
         rng = self._rng
         self._mood_ends -= 1
         if self._mood_ends <= 0:
             self._mood = str(rng.choice(list(self._moods), p=list(self._moods.values())))
             self._mood_ends = int(rng.integers(*_MOOD_STEPS))
-            self._push_ends = 0
+            self._whim_ends = 0
         if self._mood == "play":
             return self._play.act()
         if self._mood == "rest":
             return np.zeros(5, np.float32)
         if self._mood == "tremble":
             return rng.uniform(-1, 1, 5).astype(np.float32)
-        self._push_ends -= 1
-        if self._push_ends <= 0:
-            self._push_ends = int(rng.integers(3, 16))
-            self._push = np.clip(rng.normal(0, 0.8, 5), -1, 1)
-        return np.clip(self._push + rng.normal(0, 0.2, 5), -1, 1).astype(np.float32)
+        self._whim_ends -= 1
+        if self._whim_ends <= 0:
+            self._whim_ends = int(rng.integers(*(_FUMBLE_STEPS if self._mood == "fumble" else _PUSH_STEPS)))
+            self._whim = np.clip(rng.normal(0, 0.8, 5), -1, 1)
+            self._aim = int(rng.integers(len(self._graspable())))
+            self._missed = rng.normal(0, _MISSED_BY, 3)
+        action = self._whim.copy()
+        if self._mood == "fumble":
+            action[:3] = 0.3 * action[:3] + (self._graspable()[self._aim] + self._missed - self.gripper()) / _REACH
+        return np.clip(action + rng.normal(0, 0.2, 5), -1, 1).astype(np.float32)
+
+    def _graspable(self) -> np.ndarray:
+        """Where cubes, buttons and handles are, float [things, 3], metres."""
+        scene = self._scene
+        sites = [*(scene._button_site_ids if self._buttons else ())]
+        sites += [scene._drawer_site_id, scene._window_site_id] if self._slides else []
+        return np.concatenate([self.cubes(), scene.data.site_xpos[np.array(sites, int)]])

@@ -32,12 +32,14 @@ class RobotTruth(Truth):
 
     Attributes:
         moved: colours of the cubes that are moved.
+        kept: colours of the cubes that are held in the last frame.
         before, after: bool [N, len(LOOKS)], what a patch contains in the first and in the last frame.
         paths: bool [N, F, len(PATHS)], True where it is in a patch.
         happened: bool [N, len(HAPPENINGS)], True where it happens in a patch.
     """
 
     moved: frozenset[str]
+    kept: frozenset[str]
     before: np.ndarray
     after: np.ndarray
     paths: np.ndarray
@@ -82,6 +84,7 @@ def truth_of(footage: Footage, rows: np.ndarray) -> RobotTruth:
         moved=frozenset(
             footage.things[thing].removesuffix(" cube") for number, thing in enumerate(cubes) if is_moved(float(away[number]))
         ),
+        kept=frozenset(footage.things[thing].removesuffix(" cube") for thing in cubes if footage.held[last, thing]),
         before=_contents(patches[first], footage.looks[first]),
         after=_contents(patches[last], footage.looks[last]),
         paths=paths,
