@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 from tests.pretrain.footage import put_learners
 from vlmrb.__main__ import main
 from vlmrb.errors import CheckpointError, ConfigError
-from vlmrb.pretrain.evaluation import evaluate
+from vlmrb.pretrain.evaluation import evaluate, record
 from vlmrb.pretrain.grids import exam
 from vlmrb.pretrain.grids.learners import load_clips, prepare
 from vlmrb.pretrain.learning import Learner, clips_of
@@ -109,7 +110,7 @@ def quick_exam(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exam, "_LEARNERS", (Learner("DoorKey-5x5", 600),))
 
 
-def test_an_evaluation_has_every_figure_for_every_question(made, quick_exam) -> None:
+def test_an_evaluation_has_every_figure_for_every_question_and_is_kept_with_the_model(made, quick_exam, tmp_path) -> None:
     found = evaluate(made[0], clips=20, device="cpu")
     assert [entry.question for entry in found.questions[:3]] == ["games", "manipulation", "progress"]
     assert {entry.n for entry in found.questions} == {20}
@@ -121,6 +122,11 @@ def test_an_evaluation_has_every_figure_for_every_question(made, quick_exam) -> 
     assert progress.opposite_differs is not None
     assert set(found.visuals) == {"swapped", "abstract"}
     assert found.clips_per_second > 0
+    folder = shutil.copytree(made[0], tmp_path / "model")
+    record(found, folder)
+    often = {entry.question for entry in found.questions[3:] if entry.agreement.truth_rate >= 0.5}
+    kept = json.loads((folder / "measured.json").read_text(encoding="utf-8"))
+    assert often and set(kept) == often and all(set(row) == {"precision", "recall"} for row in kept.values())
 
 
 @pytest.mark.slow

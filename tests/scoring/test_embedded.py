@@ -21,6 +21,7 @@ from vlmrb.pretrain.questions import preset_texts
 from vlmrb.pretrain.suites import SUITES
 from vlmrb.scoring import ScorerOptions, load_presets, make_scorer, resolve_prompt
 from vlmrb.scoring.embedded import embedded_folder, fit_to_pictures, picture_notice, pictures_of, prompt_notice
+from vlmrb.scoring.loading import folder_fingerprint
 from vlmrb.scoring.worker import make_request
 from vlmrb.store import Store
 from vlmrb.types import Prompt
@@ -129,7 +130,9 @@ def test_a_robot_is_recognized_by_its_environments_name(task) -> None:
     spec = {"kind": pictures_of(task)}
     assert fit_to_pictures("embedded", spec) == "embedded:robots"
     assert fit_to_pictures("oracle", spec) == "oracle"
-    assert prompt_notice(fit_to_pictures("embedded", spec), Prompt("custom", 1, "Does the robot lift a cube?")) == ""
+    assert "does not know" not in prompt_notice(
+        fit_to_pictures("embedded", spec), Prompt("custom", 1, "Does the robot lift a cube?")
+    )
     grid = fit_to_pictures("embedded", {"kind": pictures_of("DoorKey-5x5")})
     assert "'cube'" in prompt_notice(grid, Prompt("custom", 1, "Does the robot lift a cube?"))
 
@@ -158,6 +161,38 @@ def test_yes_or_no_is_no_negation_and_the_presets_have_none() -> None:
         assert prompt_notice("embedded", Prompt("custom", 1, text)) == ""
     for name in load_presets():
         assert "read its no" not in prompt_notice("embedded", resolve_prompt(name))
+
+
+@pytest.mark.parametrize(
+    "question", ["Does the agent close the red door?", "- Does the agent open a door?\n- Is a door close to it?"]
+)
+def test_a_question_that_the_model_answers_less_well_gets_a_notice_with_the_figures(question: str, tmp_path: Path) -> None:
+    folder = shutil.copytree(embedded_folder(), tmp_path / "model")
+    scorer, prompt = f"hf:{folder}", Prompt("custom", 1, question)
+    measured, plain = folder / "measured.json", {"Does the agent open a door?": {"precision": 0.95, "recall": 0.95}}
+    weak = {"Does the agent close a door?": {"precision": 0.64, "recall": 0.91}}
+    for content, expected in (
+        (weak | plain, "64% of its yes are right and it finds 91%"),
+        (plain, ""),
+        ({"Does the agent close a door?": {"precision": None, "recall": 0.5}}, ""),
+        ({"Does the agent close a door?": 0.5}, ""),
+        ([], ""),
+    ):
+        before = folder_fingerprint(folder)
+        measured.write_text(json.dumps(content), encoding="utf-8")
+        notice = prompt_notice(scorer, prompt)
+        assert expected in notice and bool(notice) == bool(expected)
+        assert folder_fingerprint(folder) == before  # what is known about a model does not change it
+    measured.write_text("no JSON", encoding="utf-8")
+    assert prompt_notice(scorer, prompt) == ""
+
+
+def test_what_the_shipped_models_are_weak_at_is_known_and_no_preset_asks_it() -> None:
+    for name in ("", "robots"):
+        measured = json.loads((embedded_folder(name) / "measured.json").read_text(encoding="utf-8"))
+        assert len(measured) >= 10 and "Does this clip show meaningful progress?" in measured
+    for name in ("games", "manipulation", "progress", "milestones"):
+        assert "not at its best" not in prompt_notice("embedded", resolve_prompt(name))
 
 
 @pytest.mark.timeout(60)  # a pipe would be waited for

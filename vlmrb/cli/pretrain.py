@@ -55,6 +55,11 @@ def add(commands: Any) -> None:
         metavar="N",
         help="worker processes that generate clips (default: 1; 0: generate them in this process)",
     )
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help="with --evaluate, keep precision and recall in the model's folder, so that prompts that it is weak at get a notice",
+    )
     parser.add_argument("--resume", action="store_true", help="resume an interrupted training")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
 
@@ -65,6 +70,8 @@ def pretrain_model(arguments: argparse.Namespace) -> int:
         if arguments.start is not None:
             raise ConfigError(f"--start {arguments.start}: nothing is trained with --evaluate; give --out, or leave --start out")
         return _evaluate(arguments)
+    if arguments.record:
+        raise ConfigError("--record: nothing is measured with --out; give --evaluate FOLDER, or leave --record out")
     from vlmrb.pretrain.recipe import Recipe, pretrain
     from vlmrb.pretrain.suites import suite_of
 
@@ -111,7 +118,7 @@ def describe(progress: PretrainProgress) -> str:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from vlmrb.pretrain.evaluation import evaluate
+    from vlmrb.pretrain.evaluation import evaluate, record
 
     with Progress(1000, "‰", quiet=arguments.quiet) as bar:
         found = evaluate(
@@ -122,6 +129,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             device=arguments.device,
             report=lambda share: bar.update(round(1000 * share)),
         )
+    if arguments.record:
+        record(found, arguments.evaluate)
     if arguments.json:
         text.print_json(found)
     else:

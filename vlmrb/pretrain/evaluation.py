@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ from vlmrb.analysis.agreement import Agreement, auc, judge
 from vlmrb.pretrain.exam import Asked, Exam, HeldOut
 from vlmrb.pretrain.questions import PRESETS, preset_texts
 from vlmrb.pretrain.suites import suite_of
+from vlmrb.scoring.embedded import MEASURED_FILE
 from vlmrb.types import MAX_QUESTIONS, ClipScorer, Prompt
 
 _AT_ONCE = 16
 _HELD_OUT_PHRASINGS = 4
+_ENOUGH = 10  # true clips
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,20 @@ def evaluate(
     scorer.close()
     report(1.0)
     return Evaluation(tuple(found), visuals, rate)
+
+
+def record(found: Evaluation, folder: Path) -> None:
+    """Keep with a model how right its labels are, so that a prompt that asks what it is weak at gets a notice.
+
+    Presets, and questions that are true of fewer than _ENOUGH clips, are left out.
+    """
+    figures = {
+        entry.question: {"precision": entry.agreement.confusion.precision, "recall": entry.agreement.confusion.recall}
+        for entry in found.questions
+        if entry.question not in PRESETS and (entry.agreement.truth_rate or 0.0) * entry.n >= _ENOUGH
+    }
+    rounded = {question: {name: value and round(value, 3) for name, value in row.items()} for question, row in figures.items()}
+    (folder / MEASURED_FILE).write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
 
 
 def clips_per_second(scorer: ClipScorer, exam: Exam, seed: int = 0) -> float:

@@ -26,6 +26,13 @@ QUESTIONS_FILE = "questions.json"
 """Next to the weights of a model with a closed vocabulary: {"pictures": the kind that it knows, as in a run's `render_spec`,
 "questions": list of the plain questions that it was trained on}."""
 
+MEASURED_FILE = "measured.json"
+"""Beside it, if the model has been measured: precision and recall of its labels on held-out clips, {question: {"precision": p,
+"recall": r}}, both in [0, 1] or null."""
+
+GOOD_ENOUGH = 0.9
+"""Precision and recall below which a question gets a notice."""
+
 ROBOTS = "robots"
 """What follows 'embedded:' for the model of OGBench's robot; the model of grid worlds is plain 'embedded'."""
 
@@ -37,6 +44,7 @@ _NEGATION = re.compile(r"\b(?:not|never|no|nothing|none|nobody|neither|nor|witho
 _ASKING = re.compile(r"[^.?!]*\?")  # the sentences that ask, without 'Moving about does not count.'
 _ANSWERS = re.compile(r"\byes\W+(?:or\W+)?no\b", re.IGNORECASE)  # 'yes or no?' negates nothing
 _SHOWN_WORDS = 8
+_PLAIN_WORDS = frozenset("a an the does do is are at it in this that show clip agent robot still ?".split())  # name no matter
 _LARGEST = 64 * 2**20  # bytes; a closed vocabulary takes kilobytes
 
 
@@ -160,7 +168,7 @@ def _prompt_notice(scorer: str, prompt: Prompt) -> str:
         known = frozenset(_read_json(folder / "tokenizer.json")["model"]["vocab"])
     except (OSError, ValueError, RuntimeError, KeyError, TypeError):
         return ""  # loading it reports that
-    found = []
+    measured, found = _measured(folder), []
     for number, question in enumerate(prompt.questions, 1):
         where = "the prompt" if len(prompt.questions) == 1 else f"question {number}"
         nearest = nearest_question(question, learnt["questions"])
@@ -169,7 +177,32 @@ def _prompt_notice(scorer: str, prompt: Prompt) -> str:
         asked = "".join(_ASKING.findall(question)) or question
         if negation := _NEGATION.search(_ANSWERS.sub("", asked)):
             found.append(f'may overlook {negation[0]!r} in {where}. Ask what happens, such as "{nearest}", and read its no')
+        found += _weak_spots(asked, where, measured)
     return f"{scorer} {'. It '.join(found)}; for free-form questions use a hub model" if found else ""
+
+
+def _measured(folder: Path) -> dict[str, Any]:
+    """Content of a folder's MEASURED_FILE; {} if there is none."""
+    try:
+        found = _read_json(folder / MEASURED_FILE)
+    except (OSError, ValueError, RuntimeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _weak_spots(asked: str, where: str, measured: Mapping[str, Any]) -> list[str]:
+    """What to say where a question contains one whose labels are known to be often wrong."""
+    words, found = frozenset(split_words(asked)), []
+    for question, figures in measured.items():
+        precision, recall = (figures.get(name) if isinstance(figures, dict) else None for name in ("precision", "recall"))
+        if not (isinstance(precision, float) and isinstance(recall, float)) or min(precision, recall) >= GOOD_ENOUGH:
+            continue
+        if (named := frozenset(split_words(question)) - _PLAIN_WORDS) and named <= words:
+            found.append(
+                f'is not at its best on {where}: asked "{question}" about held-out clips, {precision:.0%} of its yes are right '
+                f"and it finds {recall:.0%} of what happens"
+            )
+    return found
 
 
 def _ignored(words: Sequence[str], where: str) -> str:

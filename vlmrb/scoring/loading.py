@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from vlmrb.devices import pick_device
 from vlmrb.errors import ConfigError, ScorerError, ScorerSetupError
 from vlmrb.scoring import frames
+from vlmrb.scoring.embedded import MEASURED_FILE
 from vlmrb.scoring.masking import Mask
 from vlmrb.scoring.network import keep_loopback_direct, unusable_certificates
 from vlmrb.scoring.transcripts import text_only
@@ -156,14 +157,14 @@ def _check_files(folder: Path, name: str) -> None:
 
 
 def folder_fingerprint(folder: Path) -> str:
-    """'sha256:' and 32 hex digits over the names, sizes and contents of a model folder's files.
+    """'sha256:' and 32 hex digits over the names, sizes and contents of a model folder's files, without MEASURED_FILE.
 
     Files above 64 MiB are not read whole but as 64 evenly spaced samples of 64 KiB: training changes every weight, so the
     samples show it, and a large model takes milliseconds instead of minutes.
     """
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.suffix not in _FINGERPRINTED or not path.is_file():
+        if path.suffix not in _FINGERPRINTED or path.name == MEASURED_FILE or not path.is_file():
             continue
         size = path.stat().st_size
         digest.update(f"{path.name}\0{size}\0".encode())
