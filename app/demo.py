@@ -1,7 +1,7 @@
 """The demo: a store with finished runs, their clips and labels, to look around in before anything has been trained.
 
 It comes as an archive. `python -m app.demo STORE ARCHIVE` makes one from a store whose runs have ended; the shipped one is from
-`python -m vlmrb launch --preset quick --seeds 0-4 --keep-checkpoints fifth-success`.
+`python -m vlmrb launch --preset quick --keep-checkpoints fifth-success`.
 """
 
 from __future__ import annotations
