@@ -17,7 +17,7 @@ from vlmrb.__main__ import main
 from vlmrb.analysis.comparison import method_of
 from vlmrb.checkpoint import load_checkpoint
 from vlmrb.config import make_config
-from vlmrb.errors import ConfigError
+from vlmrb.errors import ConfigError, EnvironmentSetupError
 from vlmrb.labels import LabelRule
 from vlmrb.replay.methods.vlm import MixtureSampler
 from vlmrb.store import Store
@@ -205,3 +205,15 @@ def test_a_cascade_trains_and_a_wrong_panel_makes_no_run(store: Store) -> None:
         with pytest.raises(ConfigError, match=r"^scorer: got '"):
             train(small(scorer=wrong), store=store)
     assert len(store.runs()) == 1
+
+
+def test_a_run_whose_scorer_looks_at_nothing_and_that_keeps_no_clips_draws_nothing_and_learns_the_same(store: Store) -> None:
+    kept, bare = (train(small(sync_scoring=True, keep_clips=keep), store=store) for keep in (True, False))
+    assert store.clips(bare.run_id) == []
+    assert store.run(kept.run_id).counters.positive == store.run(bare.run_id).counters.positive > 0
+    for name in ("train/td_loss", "replay/vlm_weight", "replay/yes_share"):
+        np.testing.assert_array_equal(store.metrics(kept.run_id, name), store.metrics(bare.run_id, name))
+    blind = {"env": "tests.odd_environments:NoPicture-v0", "scorer": "random:0.5", "sync_scoring": True, "total_steps": 400}
+    with pytest.raises(EnvironmentSetupError):
+        train(small(**blind, keep_clips=True), store=store)
+    assert store.run(train(small(**blind, keep_clips=False), store=store).run_id).counters.positive > 0

@@ -25,7 +25,7 @@ PanelRule = Literal["majority", "mean", "cascade"]
 CONTROLS = ("oracle", "reward", "random")
 """Kinds of scorers that read neither prompt nor frames."""
 
-MODELS = ("embedded", "hf", "openai")
+MODELS = ("embedded", "hf", "openai", "shared")
 """Kinds of scorers that read both."""
 
 MAX_MEMBERS = 9

@@ -12,7 +12,7 @@ from vlmrb.envs.judging import judge_for
 from vlmrb.envs.play import Play, check_play
 from vlmrb.envs.rendering import make_renderer
 from vlmrb.envs.text_frames import LARGEST_CELL, SMALLEST_CELL, page_size, texts_of
-from vlmrb.envs.trying import TriedEnvironment, try_env, what_is_tried
+from vlmrb.envs.trying import TriedEnvironment, takes_frames, try_env, what_is_tried
 from vlmrb.envs.vector import VectorEnv, VectorStep
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "make_env",
     "make_renderer",
     "page_size",
+    "takes_frames",
     "texts_of",
     "try_env",
     "what_is_tried",

@@ -17,6 +17,7 @@ from vlmrb.envs.play import check_play
 from vlmrb.envs.rendering import make_renderer
 from vlmrb.errors import EnvironmentSetupError
 from vlmrb.panels import is_control
+from vlmrb.replay.hindsight import asks_in_words
 from vlmrb.types import ActionSpec, ObservationSpec
 
 
@@ -35,7 +36,7 @@ def what_is_tried(config: TrainConfig) -> tuple[Any, ...]:
     """The settings that decide what `try_env` does: configurations that have them in common need one trial."""
     own = (config.env, config.observation, config.visuals, config.transcript, config.success_return, config.success_step)
     hindsight = None if config.hindsight is None else config.hindsight.in_words
-    return (*own, config.play_steps > 0, hindsight, asks_oracle(config), _records_frames(config), _shows_frames(config))
+    return (*own, config.play_steps > 0, hindsight, asks_oracle(config), takes_frames(config), _shows_frames(config))
 
 
 def try_env(config: TrainConfig) -> TriedEnvironment:
@@ -70,7 +71,7 @@ def _use(env: Environment, config: TrainConfig) -> str:
         step = env.step(np.zeros((1, *env.action_spec.shape), env.action_spec.dtype)[0])
         if (judge := judge_for(config, env)) is not None:
             try_goals(judge, step)
-        if _records_frames(config):
+        if takes_frames(config):
             doing = "render"
             snapshot = env.snapshot()
             if _shows_frames(config):
@@ -81,9 +82,9 @@ def _use(env: Environment, config: TrainConfig) -> str:
     return mission
 
 
-def _records_frames(config: TrainConfig) -> bool:
-    """Whether the run takes frames, or what they are drawn from."""
-    return config.keep_clips or config.scorer is not None
+def takes_frames(config: TrainConfig) -> bool:
+    """Whether the run takes frames, or what they are drawn from: to be watched, for a scorer that looks, or to see what is ahead."""
+    return config.keep_clips or _shows_frames(config) or (config.scorer is not None and asks_in_words(config.her))
 
 
 def _shows_frames(config: TrainConfig) -> bool:

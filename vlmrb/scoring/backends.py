@@ -26,8 +26,8 @@ from vlmrb.scoring.transcripts import ALL_STEPS
 from vlmrb.types import ClipScorer
 
 KINDS = (
-    "embedded, hf:<hub id or folder>, openai:<base-url>#<model>, the control scorers oracle, reward, random:<positive rate>, "
-    "or several of these as vote:A|B|C or cascade:SMALL|LARGE@0.2"
+    "embedded, hf:<hub id or folder>, openai:<base-url>#<model>, shared:<base-url>, the control scorers oracle, reward, "
+    "random:<positive rate>, or several of these as vote:A|B|C or cascade:SMALL|LARGE@0.2"
 )
 
 
@@ -89,7 +89,7 @@ def check_scorer(scorer: str) -> None:
                 "and give its folder, or choose another scorer: " + KINDS.removeprefix("embedded, ")
             )
         return
-    if kind not in ("hf", "openai", "oracle", "reward", "random"):
+    if kind not in ("hf", "openai", "shared", "oracle", "reward", "random"):
         raise ScorerSetupError(f"scorer: {scorer!r} is unknown; use {KINDS}")
     if kind in ("oracle", "reward") and rest:
         raise ScorerSetupError(f"scorer: {scorer!r} takes nothing after {kind!r}")
@@ -101,6 +101,8 @@ def check_scorer(scorer: str) -> None:
         raise ScorerSetupError(
             f"scorer: {scorer!r} must have the form openai:<base-url>#<model>, such as openai:http://127.0.0.1:8000/v1#plm-1b"
         )
+    if kind == "shared" and not rest.startswith(("http://", "https://")):
+        raise ScorerSetupError(f"scorer: {scorer!r} must have the form shared:<base-url>, such as shared:http://127.0.0.1:7870")
 
 
 def settle_scorer(scorer: str, render_spec: Mapping[str, Any]) -> str:
@@ -151,6 +153,10 @@ def make_scorer(scorer: str, options: ScorerOptions) -> ClipScorer:
             dtype=options.dtype,
             input="text" if options.text else "auto",
         )
+    if kind == "shared":
+        from vlmrb.scoring.shared import SharedScorer
+
+        return SharedScorer(rest, scorer=scorer, frames_per_clip=frames, threshold=options.threshold, text=options.text)
     from vlmrb.scoring.openai import OpenAIScorer
 
     base_url, _, model = rest.rpartition("#")

@@ -8,7 +8,9 @@ import random
 import threading
 import time
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import httpcore
@@ -91,7 +93,16 @@ class Http:
         mask: hides the key, long values of the address's query, and the proxy's password.
     """
 
-    def __init__(self, base_url: str, *, api_key: str, timeout_s: float, retries: int) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str,
+        timeout_s: float,
+        retries: int,
+        kind: str = "openai",
+        key_name: str = "OPENAI_API_KEY",
+    ) -> None:
         """Check the address; nothing is sent yet.
 
         Args:
@@ -99,15 +110,16 @@ class Http:
             api_key: sent as a bearer token unless empty.
             timeout_s: total seconds allowed per try, from resolving the name to the last byte.
             retries: further tries after the first.
+            kind, key_name: of the scorer, and the environment variable of its key, for messages.
 
         Raises:
             ScorerSetupError: invalid address or key, or an unusable proxy or SSL_CERT_FILE in the environment.
         """
-        self._url = _checked_url(base_url)
+        self._url = _checked_url(base_url, kind, key_name)
         self.shown_url = str(self._url.copy_with(query=None, fragment=None))
         api_key = api_key.strip()
         if not api_key.isascii() or not api_key.isprintable():
-            raise ScorerSetupError("the environment variable OPENAI_API_KEY contains invalid characters; set it again")
+            raise ScorerSetupError(f"the environment variable {key_name} contains invalid characters; set it again")
         self._timeout_s, self._retries = timeout_s, retries
         self._headers = {"Accept-Encoding": "identity", "User-Agent": "vlmrb"}
         if api_key:
@@ -132,7 +144,7 @@ class Http:
         Raises:
             NoReplyError: no reply after all tries.
         """
-        return self._request("GET", path, None, frozenset())
+        return self._request("GET", path, None, frozenset(), {})
 
     def post(self, path: str, payload: dict[str, Any]) -> Reply:
         """POST `payload` as JSON to `base_url + path`; also retried after status 408, 409, 425, 429 and 5xx.
@@ -140,21 +152,33 @@ class Http:
         Raises:
             NoReplyError: no reply after all tries.
         """
-        return self._request("POST", path, json.dumps(payload).encode(), _RETRIED)
+        return self.post_bytes(path, json.dumps(payload).encode(), "application/json")
+
+    def post_bytes(
+        self, path: str, content: bytes, content_type: str, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> Reply:
+        """The same with other content and further headers.
+
+        Raises:
+            NoReplyError: no reply after all tries.
+        """
+        return self._request("POST", path, content, _RETRIED, {"Content-Type": content_type, **headers})
 
     def close(self) -> None:
         """Cancel pending retries and close the connections."""
         self._closing.set()
         self._pool.close()
 
-    def _request(self, method: str, path: str, content: bytes | None, retried: frozenset[int]) -> Reply:
+    def _request(
+        self, method: str, path: str, content: bytes | None, retried: frozenset[int], headers: Mapping[str, str]
+    ) -> Reply:
         failure, asked_pause = "", 0.0
         for attempt in range(self._retries + 1):
             if self._closing.wait(_pause(attempt, asked_pause) if attempt else 0.0):
                 break
             try:
                 with self._deadline.within(self._timeout_s):
-                    reply = self._try(method, path, content)
+                    reply = self._try(method, path, content, headers)
             except _FAILURES as error:
                 failure, asked_pause = excerpt(self.mask(f"{type(error).__name__}: {error}")), 0.0
                 continue
@@ -165,10 +189,10 @@ class Http:
             raise NoReplyError("the scorer has been closed")
         raise NoReplyError(f"{failure} ({self._retries + 1} tries)")
 
-    def _try(self, method: str, path: str, content: bytes | None) -> Reply:
+    def _try(self, method: str, path: str, content: bytes | None, headers: Mapping[str, str]) -> Reply:
         url = self._url.copy_with(path=self._url.path.rstrip("/") + path)
         target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-        given = [*self._headers.items(), *([("Content-Type", "application/json")] if content is not None else [])]
+        given = [*self._headers.items(), *headers.items()]
         with self._pool.stream(method, target, headers=given, content=content) as response:
             body = bytearray()
             for chunk in response.iter_stream():
@@ -219,20 +243,20 @@ def excerpt(text: str, length: int = 200) -> str:
     return line if len(line) <= length else line[:length] + "…"
 
 
-def _checked_url(base_url: str) -> httpx.URL:
+def _checked_url(base_url: str, kind: str, key_name: str) -> httpx.URL:
     example = "use one such as http://127.0.0.1:8000/v1"
     try:
         url = httpx.URL(base_url)
     except httpx.InvalidURL as error:
-        raise ScorerSetupError(f"scorer openai: {excerpt(base_url)!r} is not a valid address ({error}); {example}") from error
+        raise ScorerSetupError(f"scorer {kind}: {excerpt(base_url)!r} is not a valid address ({error}); {example}") from error
     if url.userinfo:
         shown = url.copy_with(username=None, password=None, query=None)
         raise ScorerSetupError(
-            f"scorer openai: the address {shown} contains a user name or password, which would be stored with every "
-            "score; remove it and put the key into the environment variable OPENAI_API_KEY"
+            f"scorer {kind}: the address {shown} contains a user name or password, which would be stored with every "
+            f"score; remove it and put the key into the environment variable {key_name}"
         )
     if url.scheme not in ("http", "https") or not url.host:
-        raise ScorerSetupError(f"scorer openai: {excerpt(base_url)!r} is not an http or https address; {example}")
+        raise ScorerSetupError(f"scorer {kind}: {excerpt(base_url)!r} is not an http or https address; {example}")
     return url
 
 

@@ -22,7 +22,7 @@ from vlmrb.checkpoint import latest_step, load_checkpoint
 from vlmrb.clips import ClipRecorder
 from vlmrb.config import TrainConfig
 from vlmrb.creation import check_questions
-from vlmrb.envs import Play, VectorEnv, VectorStep, judge_for, make_env
+from vlmrb.envs import Play, VectorEnv, VectorStep, judge_for, make_env, takes_frames
 from vlmrb.errors import (
     CheckpointError,
     ConfigError,
@@ -135,8 +135,8 @@ class Trainer:
         names = ("episodes", "replay", "agent", "evaluation", "play")
         seeds = np.random.SeedSequence(config.seed).spawn(len(names))
         self._rngs = {name: np.random.default_rng(seed) for name, seed in zip(names, seeds, strict=True)}
-        self._record_frames = config.keep_clips or config.scorer is not None
-        self._envs = VectorEnv([make_env(config) for _ in range(config.n_envs)], self._next_episode_seed, self._record_frames)
+        self._record_clips = config.keep_clips or config.scorer is not None
+        self._envs = VectorEnv([make_env(config) for _ in range(config.n_envs)], self._next_episode_seed, takes_frames(config))
         first = self._envs.envs[0]
         check_pictures(store.run(run_id), first.render_spec)
         self._agent = make_agent(config, first.observation_spec, first.action_spec, self._rngs["agent"])
@@ -390,7 +390,7 @@ class Trainer:
         for index, events in enumerate(result.events):
             for event in events:
                 self._writer.add_event(int(item_ids[index]), index, event)
-        if not self._record_frames:
+        if not self._record_clips:
             return []
         return self._recorder.add(
             item_ids,
@@ -403,7 +403,7 @@ class Trainer:
         )
 
     def _end_episode(self, index: int, result: VectorStep, step: int) -> None:
-        number = self._recorder.episodes[index] if self._record_frames else self._counters.episodes
+        number = self._recorder.episodes[index] if self._record_clips else self._counters.episodes
         episode = Episode(
             step,
             index,

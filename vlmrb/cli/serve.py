@@ -1,0 +1,120 @@
+"""The command `serve-scorer`: one process holds a model, and many runs share it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+from typing import Any
+
+from vlmrb.cli import text
+from vlmrb.cli.options import add_command, positive_integer
+from vlmrb.config import TrainConfig
+from vlmrb.errors import ConfigError
+
+PORT = 7870
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    parser = add_command(
+        commands,
+        "serve-scorer",
+        serve_scorer,
+        "hold a model in one process and score the clips of many runs with it",
+        "python -m vlmrb serve-scorer --scorer hf:models/plm-1b",
+        details="Runs use it as --scorer shared:http://127.0.0.1:7870. Their clips are scored in common batches, and each run "
+        "gets its turn. Does not use the store. Listens on this machine alone; for --host, set a secret in the environment variable "
+        "VLMRB_SCORER_KEY, here and for the runs.",
+    )
+    parser.add_argument(
+        "--scorer", default="embedded", metavar="S", help="embedded (default), embedded:robots or hf:<hub id or folder>"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=PORT, metavar="N", help="port, 0 for a free one (default: %(default)s)")
+    parser.add_argument(
+        "--batch-size", type=positive_integer, default=32, metavar="N", help="maximum number of clips at once (default: 32)"
+    )
+    parser.add_argument(
+        "--gather-ms", type=float, default=5.0, metavar="T", help="time that a batch waits for more clips (default: 5)"
+    )
+    parser.add_argument(
+        "--max-waiting",
+        type=positive_integer,
+        default=4096,
+        metavar="N",
+        help="clips that may wait; beyond that, runs are told to try again (default: 4096)",
+    )
+    parser.add_argument("--transcripts", action="store_true", help="for runs whose clips are text (their setting transcript)")
+    parser.add_argument("--frames", type=positive_integer, metavar="N", help="frames per clip that runs send by default")
+    defaults = TrainConfig.model_fields
+    parser.add_argument("--device", default=defaults["scorer_device"].default, help="torch device (default: %(default)s)")
+    parser.add_argument(
+        "--dtype",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        default=defaults["scorer_dtype"].default,
+        help="of the model's weights (default: %(default)s)",
+    )
+
+
+def serve_scorer(arguments: argparse.Namespace) -> int:
+    """`serve-scorer`: until interrupted."""
+    kind = arguments.scorer.partition(":")[0]
+    if kind not in ("embedded", "hf"):
+        raise ConfigError(
+            f"--scorer: got {arguments.scorer!r}; a model in this process can be shared: embedded, embedded:robots or hf:<hub id "
+            "or folder>. Servers need no other in front, control scorers cost nothing, and a vote can have shared members"
+        )
+    if not 0 <= arguments.port <= 65_535:
+        raise ConfigError(f"--port: got {arguments.port}; allowed: 0 to 65535")
+    if not 0 <= arguments.gather_ms <= 1000:
+        raise ConfigError(f"--gather-ms: got {arguments.gather_ms:g}; allowed: 0 to 1000")
+    key = os.environ.get("VLMRB_SCORER_KEY", "").strip()
+    from vlmrb.scoring.serving import check_address, make_app
+
+    check_address(arguments.host, key)
+    listener = _listen(arguments.host, arguments.port)
+    import uvicorn
+
+    from vlmrb.scoring import ScorerOptions, make_scorer
+    from vlmrb.scoring.sharing import SharedBatches
+
+    options = ScorerOptions(arguments.frames, device=arguments.device, dtype=arguments.dtype, text=arguments.transcripts)
+    batches = SharedBatches(
+        lambda: make_scorer(arguments.scorer, options),
+        batch_size=arguments.batch_size,
+        gather_s=arguments.gather_ms / 1000,
+        max_waiting=arguments.max_waiting,
+    )
+    app = make_app(batches, model=_name(arguments.scorer, batches), text=arguments.transcripts, key=key)
+    url = f"http://{_shown_host(arguments.host)}:{listener.getsockname()[1]}"
+    if arguments.json:
+        print(json.dumps({"url": url, "scorer": arguments.scorer}), flush=True)
+    else:
+        print(f"{text.plain(arguments.scorer)} is shared at {url}; use it with: --scorer shared:{url}", flush=True)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5, server_header=False))
+    try:
+        server.run([listener])
+    finally:
+        batches.close()
+    return 0
+
+
+def _name(scorer: str, batches: Any) -> str:
+    return scorer if scorer.startswith("embedded") else str(batches.scorer.model)
+
+
+def _shown_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host}, port {port}: {error.strerror}; give another --port, or --port 0") from error
+    return listener

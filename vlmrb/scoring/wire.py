@@ -1,0 +1,138 @@
+"""What a shared scorer's clients and server send each other: clips with questions one way, answers the other.
+
+A request is a safetensors file, which is data alone: tensor '0', '1', … holds a clip's frames, and its metadata 'ask' the rest
+as JSON. A reply is JSON. Both sides check all that they read.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vlmrb.errors import ScorerError
+from vlmrb.scoring.yes_no import Answer
+from vlmrb.types import Clip, ScoringRequest
+
+ABOUT, SCORE, HEALTH = "/about", "/score", "/health"
+CONTENT_TYPE = "application/octet-stream"
+CLIENT = "X-VLMRB-Client"
+"""Header that says whose clips these are, so that the server can be fair: up to 100 characters."""
+
+MAX_BODY = 64 * 2**20
+"""Bytes of a request."""
+
+MAX_CLIPS, MAX_ASKED, MAX_FRAMES, MAX_SIDE, MAX_STEPS, MAX_TEXT = 64, 64, 256, 1024, 1024, 1_000_000
+"""Per request: clips and questions; per clip: frames, their sides in pixels, steps, and characters of its transcript."""
+
+_MAX_ERROR = 500
+
+
+class Asked(NamedTuple):
+    """A request: clips, and questions about each of them."""
+
+    requests: list[ScoringRequest]
+    questions: tuple[str, ...]
+
+
+class WireError(ScorerError):
+    """What was sent is not what this module writes."""
+
+
+def pack_request(requests: Sequence[ScoringRequest], questions: Sequence[str]) -> bytes:
+    """The request as bytes."""
+    from safetensors.numpy import save
+
+    clips = [
+        {"length": len(request.clip), "indices": list(request.frame_indices), "transcript": request.transcript}
+        for request in requests
+    ]
+    frames = {str(number): np.ascontiguousarray(request.frames) for number, request in enumerate(requests)}
+    return save(frames, {"ask": json.dumps({"clips": clips, "questions": list(questions)})})
+
+
+def unpack_request(body: bytes) -> Asked:
+    """The request in these bytes; a clip's id is its number in it.
+
+    Raises:
+        WireError: they are none, or ask for more than is allowed.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        size = int.from_bytes(body[:8], "little")
+        ask = json.loads(json.loads(body[8 : 8 + min(size, len(body))])["__metadata__"]["ask"])
+        frames = load(body)
+        clips, questions = ask["clips"], ask["questions"]
+        assert isinstance(clips, list) and isinstance(questions, list)
+    except (SafetensorError, ValueError, KeyError, TypeError, AssertionError, RecursionError, OverflowError):
+        raise WireError("this is no request of a shared scorer; clients and server need the same version of VLM-RB") from None
+    if not 1 <= len(clips) <= MAX_CLIPS or len(frames) != len(clips):
+        raise WireError(f"{len(clips)} clips; 1 to {MAX_CLIPS} are allowed in a request, each with its frames")
+    if not 1 <= len(questions) <= MAX_ASKED or not all(isinstance(each, str) and 0 < len(each) <= MAX_TEXT for each in questions):
+        raise WireError(f"{len(questions)} questions; 1 to {MAX_ASKED} texts are allowed")
+    return Asked([_request(number, clip, frames) for number, clip in enumerate(clips)], tuple(questions))
+
+
+def _request(number: int, clip: Any, frames: dict[str, np.ndarray]) -> ScoringRequest:
+    try:
+        length, indices, transcript, pictures = clip["length"], clip["indices"], clip["transcript"], frames[str(number)]
+    except (KeyError, TypeError):
+        raise WireError(f"clip {number} has no length, indices, transcript or frames") from None
+    if not isinstance(length, int) or isinstance(length, bool) or not 1 <= length <= MAX_STEPS:
+        raise WireError(f"clip {number} has {length!r:.40} steps; 1 to {MAX_STEPS} are allowed")
+    if not isinstance(transcript, str) or len(transcript) > MAX_TEXT:
+        raise WireError(f"clip {number}: a transcript is a text of up to {MAX_TEXT} characters")
+    is_picture = pictures.dtype == np.uint8 and pictures.ndim == 4 and pictures.shape[3] == 3
+    if (
+        not is_picture
+        or len(pictures) > MAX_FRAMES
+        or max(pictures.shape[1:3]) > MAX_SIDE
+        or 0 in pictures.shape[1:3] * bool(len(pictures))
+    ):
+        raise WireError(
+            f"clip {number}: frames are uint8 [F, H, W, 3] with F up to {MAX_FRAMES} and sides of 1 to {MAX_SIDE} pixels; got "
+            f"{pictures.dtype} {list(pictures.shape)}"
+        )
+    good = isinstance(indices, list) and all(isinstance(at, int) and 0 <= at < length for at in indices)
+    if not good or (len(pictures) and len(indices) != len(pictures)) or indices != sorted(set(indices)):
+        raise WireError(f"clip {number}: there is one index for each frame, ascending, from 0 to {length - 1}")
+    nothing = np.zeros((length, 0), np.uint8)
+    whole = Clip(number, 0, 0, np.arange(length), nothing, np.zeros(length, np.float32), (), "length")
+    return ScoringRequest(whole, pictures, tuple(indices), transcript)
+
+
+def pack_reply(answers: Sequence[Sequence[Answer]], revision: str) -> dict[str, Any]:
+    """The reply as what JSON can say: per clip and question P(yes), both logits and an error."""
+    return {"revision": revision, "answers": [[[*map(_finite, answer[:3]), answer.error] for answer in row] for row in answers]}
+
+
+def unpack_reply(reply: Any, clips: int, questions: int) -> tuple[list[list[Answer]], str]:
+    """Answers per clip and question, and the model's revision.
+
+    Raises:
+        WireError: it does not answer so many questions about so many clips.
+    """
+    try:
+        revision, rows = reply["revision"], reply["answers"]
+        answers = [[_answer(each) for each in row] for row in rows]
+        assert isinstance(revision, str) and len(rows) == clips and all(len(row) == questions for row in rows)
+    except (KeyError, TypeError, ValueError, AssertionError):
+        raise WireError("the shared scorer's reply has not one answer per clip and question") from None
+    return answers, revision[:100]
+
+
+def _answer(given: Any) -> Answer:
+    probability, yes, no, error = given
+    for number in (probability, yes, no):
+        assert number is None or (isinstance(number, (int, float)) and not isinstance(number, bool) and math.isfinite(number))
+    assert isinstance(error, str) and (probability is None or 0.0 <= probability <= 1.0)
+    return Answer(probability, yes, no, error[:_MAX_ERROR])
+
+
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and math.isfinite(number) else None
