@@ -32,6 +32,7 @@ SCORERS = (
         "hf:facebook/Perception-LM-1B",
         "a model from the Hugging Face Hub or a local folder; this one is the paper's choice, for a GPU",
     ),
+    ("shared:http://127.0.0.1:7870", "a model that `python -m vlmrb serve-scorer` holds for many runs"),
     ("openai:http://127.0.0.1:8000/v1#model", "an OpenAI-compatible server that returns log-probabilities"),
     (
         "vote:embedded@frames=4|embedded",

@@ -174,13 +174,14 @@ def test_every_scorer_in_the_table_is_valid() -> None:
     from vlmrb.scoring import check_scorer
 
     filled_in = {"<hub id or folder>": "some/model", "<base-url>#<model>": "http://127.0.0.1:8000/v1#some", "<rate>": "0.5"}
+    filled_in["<base-url>"] = "http://127.0.0.1:7870"
     table = README.split("| scorer | what it is |")[1].split("\n\n")[0]
     kinds = set()
     for code in re.findall(r"^\| `([^`]+)`", table, re.MULTILINE):
         kind, _, rest = code.partition(":")
         kinds.add(kind)
         check_scorer(f"{kind}:{filled_in[rest]}" if rest else kind)
-    assert kinds == {"embedded", "hf", "openai", "oracle", "reward", "random"}
+    assert kinds == {"embedded", "hf", "openai", "shared", "oracle", "reward", "random"}
 
 
 @pytest.mark.slow

@@ -304,8 +304,8 @@ class TrainConfig(BaseModel):
     scorer: str | None = _option(
         None,
         "who labels clips: embedded (the small models that ship with this project, for MiniGrid and OGBench's robot), "
-        "hf:<hub id or folder>, openai:<base-url>#<model>, a control scorer: oracle, reward, random:<positive rate>, or several "
-        "of these together: vote:A|B|C, cascade:SMALL|LARGE@0.2",
+        "hf:<hub id or folder>, openai:<base-url>#<model>, shared:<base-url> of serve-scorer, a control scorer: oracle, reward, "
+        "random:<positive rate>, or several of these together: vote:A|B|C, cascade:SMALL|LARGE@0.2",
         "scoring",
     )
     prompt: str = _option(

@@ -52,7 +52,7 @@ def add_scorer_options(parser: argparse.ArgumentParser) -> None:
         "--scorer",
         default="embedded",
         metavar="S",
-        help="embedded (default), hf:<hub id or folder>, openai:<base-url>#<model>, "
+        help="embedded (default), hf:<hub id or folder>, openai:<base-url>#<model>, shared:<base-url>, "
         "a control scorer (oracle, reward, random:<rate>), or several of these: 'vote:A|B|C', 'cascade:SMALL|LARGE@0.2'",
     )
     parser.add_argument(

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import socket
+from contextlib import closing
 from typing import Any
 
 from vlmrb.cli import text
@@ -25,8 +26,8 @@ def add(commands: Any) -> None:
         "hold a model in one process and score the clips of many runs with it",
         "python -m vlmrb serve-scorer --scorer hf:models/plm-1b",
         details="Runs use it as --scorer shared:http://127.0.0.1:7870. Their clips are scored in common batches, and each run "
-        "gets its turn. Does not use the store. Listens on this machine alone; for --host, set a secret in the environment variable "
-        "VLMRB_SCORER_KEY, here and for the runs.",
+        "gets its turn. Does not use the store. Listens on this machine alone; for --host, set a secret in the environment "
+        "variable VLMRB_SCORER_KEY, here and for the runs.",
     )
     parser.add_argument(
         "--scorer", default="embedded", metavar="S", help="embedded (default), embedded:robots or hf:<hub id or folder>"
@@ -71,13 +72,19 @@ def serve_scorer(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.gather_ms <= 1000:
         raise ConfigError(f"--gather-ms: got {arguments.gather_ms:g}; allowed: 0 to 1000")
     key = os.environ.get("VLMRB_SCORER_KEY", "").strip()
-    from vlmrb.scoring.serving import check_address, make_app
+    from vlmrb.scoring.serving import check_address
 
     check_address(arguments.host, key)
-    listener = _listen(arguments.host, arguments.port)
+    with closing(_listen(arguments.host, arguments.port)) as listener:
+        _serve(arguments, key, listener)
+    return 0
+
+
+def _serve(arguments: argparse.Namespace, key: str, listener: socket.socket) -> None:
     import uvicorn
 
     from vlmrb.scoring import ScorerOptions, make_scorer
+    from vlmrb.scoring.serving import make_app
     from vlmrb.scoring.sharing import SharedBatches
 
     options = ScorerOptions(arguments.frames, device=arguments.device, dtype=arguments.dtype, text=arguments.transcripts)
@@ -98,7 +105,6 @@ def serve_scorer(arguments: argparse.Namespace) -> int:
         server.run([listener])
     finally:
         batches.close()
-    return 0
 
 
 def _name(scorer: str, batches: Any) -> str:
@@ -111,10 +117,11 @@ def _shown_host(host: str) -> str:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener = socket.socket(family)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
     except OSError as error:
+        listener.close()
         raise ConfigError(f"cannot listen on {host}, port {port}: {error.strerror}; give another --port, or --port 0") from error
     return listener

@@ -39,8 +39,8 @@ def check_address(host: str, key: str) -> None:
         is_local = False
     if not is_local and not key:
         raise ConfigError(
-            f"--host {host}: whoever reaches this address could use the model; set the environment variable VLMRB_SCORER_KEY to a "
-            "secret, here and for the runs, or leave --host out"
+            f"--host {host}: whoever reaches this address could use the model; set the environment variable VLMRB_SCORER_KEY "
+            "to a secret, here and for the runs, or leave --host out"
         )
 
 

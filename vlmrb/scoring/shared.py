@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from typing import Any
 
 from vlmrb.errors import ScorerSetupError, ScorerUnavailableError
 from vlmrb.scoring import wire
@@ -46,7 +47,7 @@ class SharedScorer:
         Args:
             base_url: its address, such as http://127.0.0.1:7870.
             scorer: the string that selected this back end; stored with every score.
-            frames_per_clip: evenly spaced frames, or steps of a transcript, per clip; None for as many as the server's model wants.
+            frames_per_clip: evenly spaced frames, or steps of a transcript, per clip; None for as many as its model wants.
             threshold: the label is yes if P(yes) ≥ threshold.
             text: whether the clips are text.
             timeout_s: total seconds allowed per try.
@@ -67,8 +68,8 @@ class SharedScorer:
             if bool(about["text"]) != text:
                 kinds = ("pictures", "clips of text")
                 raise ScorerSetupError(
-                    f"{self._shown}: its model reads {kinds[bool(about['text'])]}, and these are {kinds[text]}; start another server "
-                    f"{'with' if text else 'without'} --transcripts"
+                    f"{self._shown}: its model reads {kinds[bool(about['text'])]}, and these are {kinds[text]}; start another "
+                    f"server {'with' if text else 'without'} --transcripts"
                 )
         except BaseException:
             self.close()
@@ -122,7 +123,7 @@ class SharedScorer:
             )
         return scores
 
-    def _about(self) -> dict[str, object]:
+    def _about(self) -> dict[str, Any]:
         try:
             reply = self._http.get(wire.ABOUT)
         except NoReplyError as failure:

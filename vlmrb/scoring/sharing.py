@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vlmrb.errors import ScorerError, ScorerUnavailableError
@@ -101,7 +101,7 @@ class SharedBatches:
                 raise ScorerUnavailableError("the shared scorer is ending")
             if self._waiting and self._waiting + len(asked.requests) > self._max_waiting:
                 raise ScorerUnavailableError(
-                    f"{self._waiting} clips wait already, of at most {self._max_waiting}; try again later"
+                    f"{self._waiting} of at most {self._max_waiting} clips wait already; try again later"
                 )
             job = _Job(client, asked, Future())
             self._queues.setdefault(client, deque()).append(job)
@@ -236,8 +236,6 @@ def _ask(scorer: ClipScorer, batch: list[tuple[_Job, int]]) -> list[list[Answer]
 
 
 def _numbered(request: ScoringRequest, number: int) -> ScoringRequest:
-    from dataclasses import replace
-
     return replace(request, clip=replace(request.clip, clip_id=number))
 
 

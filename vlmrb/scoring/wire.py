@@ -87,13 +87,10 @@ def _request(number: int, clip: Any, frames: dict[str, np.ndarray]) -> ScoringRe
         raise WireError(f"clip {number} has {length!r:.40} steps; 1 to {MAX_STEPS} are allowed")
     if not isinstance(transcript, str) or len(transcript) > MAX_TEXT:
         raise WireError(f"clip {number}: a transcript is a text of up to {MAX_TEXT} characters")
+    height, width = pictures.shape[1:3] if pictures.ndim == 4 else (0, 0)
     is_picture = pictures.dtype == np.uint8 and pictures.ndim == 4 and pictures.shape[3] == 3
-    if (
-        not is_picture
-        or len(pictures) > MAX_FRAMES
-        or max(pictures.shape[1:3]) > MAX_SIDE
-        or 0 in pictures.shape[1:3] * bool(len(pictures))
-    ):
+    has_size = len(pictures) == 0 or (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE)
+    if not is_picture or not has_size or len(pictures) > MAX_FRAMES:
         raise WireError(
             f"clip {number}: frames are uint8 [F, H, W, 3] with F up to {MAX_FRAMES} and sides of 1 to {MAX_SIDE} pixels; got "
             f"{pictures.dtype} {list(pictures.shape)}"
