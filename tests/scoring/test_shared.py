@@ -67,6 +67,37 @@ def test_a_request_and_a_reply_arrive_as_they_were_sent() -> None:
     assert unpack_reply(pack_reply([[Answer(0.5, float("inf"), 1.0)]], ""), 1, 1)[0] == [[Answer(0.5, None, 1.0)]]
 
 
+@pytest.mark.parametrize("shape", [(4, 64, 96, 3), (3, 48, 16, 3), (2, 24, 8, 3), (2, 30, 32, 3), (1, 32, 32, 3), (0, 0, 0, 3)])
+def test_frames_that_repeat_themselves_are_sent_in_squares_and_arrive_whole(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    plain, noise = np.full(shape, 7, np.uint8), rng.integers(0, 256, shape).astype(np.uint8)
+    moving = plain.copy()
+    moving[..., :8, :8, :] = noise[..., :8, :8, :]
+    sizes = []
+    for frames in (plain, moving, noise):
+        sent = replace(request(frames=0), frames=frames, frame_indices=tuple(range(len(frames))))
+        body = pack_request([sent], ("A?",))
+        np.testing.assert_array_equal(unpack_request(body).requests[0].frames, frames)
+        sizes.append(len(body))
+    assert sizes[0] <= sizes[1] <= sizes[2] and sizes[2] < noise.nbytes + 1_000
+
+
+def test_few_squares_do_not_become_more_pictures_than_fit() -> None:
+    index, few = np.zeros((256, 32, 32), np.uint32), np.zeros((256, 2, 2), np.uint32)
+    block = np.zeros((1, 32, 32, 3), np.uint8)
+    many = {f"{number}.{name}": each for number in range(2) for name, each in (("blocks", block), ("index", index))}
+    clip = CLIP | {"length": 256, "indices": list(range(256))}
+    with pytest.raises(WireError, match="together"):
+        unpack_request(packed({"clips": [clip, clip], "questions": ["A?"]}, **many))
+    for wrong in (
+        {"0.blocks": block, "0.index": few + 1}, {"0.blocks": block[:0], "0.index": few}, {"0.blocks": block},
+        {"0.blocks": block, "0.index": few.astype(np.int64)}, {"0.blocks": block[:, :5, :5], "0.index": few},
+        {"0.blocks": block, "0.index": np.zeros((2, 33, 1), np.uint32)}, {"0.blocks": block[0], "0.index": few},
+    ):  # fmt: skip
+        with pytest.raises(WireError, match="clip 0"):
+            unpack_request(packed({"clips": [clip], "questions": ["A?"]}, **wrong))
+
+
 def packed(ask: object, **frames: np.ndarray) -> bytes:
     return save(frames, {"ask": ask if isinstance(ask, str) else json.dumps(ask)})
 

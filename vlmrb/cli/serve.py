@@ -121,6 +121,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(128)  # whoever reads the address below may come before the server looks
     except OSError as error:
         listener.close()
         raise ConfigError(f"cannot listen on {host}, port {port}: {error.strerror}; give another --port, or --port 0") from error

@@ -19,6 +19,7 @@ from vlmrb.types import ClipScore, Prompt, ScoringRequest
 KEY = "VLMRB_SCORER_KEY"
 """Environment variable with the key that the server demands, if it demands one."""
 
+_AT_ONCE = 48 * 2**20  # bytes of frames in a request
 _START = "start it with `python -m vlmrb serve-scorer`, or check the address"
 
 
@@ -85,8 +86,13 @@ class SharedScorer:
             ScorerUnavailableError: the server does not answer.
         """
         scores: list[ClipScore] = []
-        for first in range(0, len(requests), wire.MAX_CLIPS):
-            scores += self._score(requests[first : first + wire.MAX_CLIPS], prompt)
+        few: list[ScoringRequest] = []
+        for request in requests:
+            if len(few) == wire.MAX_CLIPS or sum(each.frames.nbytes for each in [*few, request]) > _AT_ONCE:
+                scores += self._score(few, prompt) if few else []
+                few = []
+            few.append(request)
+        scores += self._score(few, prompt) if few else []
         return scores
 
     def close(self) -> None:

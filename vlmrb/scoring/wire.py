@@ -1,7 +1,9 @@
 """What a shared scorer's clients and server send each other: clips with questions one way, answers the other.
 
 A request is a safetensors file, which is data alone: tensor '0', '1', … holds a clip's frames, and its metadata 'ask' the rest
-as JSON. A reply is JSON. Both sides check all that they read.
+as JSON. Simulated frames repeat themselves, in time and in space: where that makes them smaller, '0.blocks' holds each different
+square of 8, 16 or 32 pixels once, and '0.index' which one is where. Nothing is lost. A reply is JSON. Both sides check all that
+they read.
 """
 
 from __future__ import annotations
@@ -28,6 +30,10 @@ MAX_BODY = 64 * 2**20
 MAX_CLIPS, MAX_ASKED, MAX_FRAMES, MAX_SIDE, MAX_STEPS, MAX_TEXT = 64, 64, 256, 1024, 1024, 1_000_000
 """Per request: clips and questions; per clip: frames, their sides in pixels, steps, and characters of its transcript."""
 
+MAX_DECODED = 512 * 2**20
+"""Bytes of all frames of a request; clients send less at once."""
+
+_SIDES = (32, 16, 8)  # of the squares, in pixels
 _MAX_ERROR = 500
 
 
@@ -50,8 +56,63 @@ def pack_request(requests: Sequence[ScoringRequest], questions: Sequence[str]) -
         {"length": len(request.clip), "indices": list(request.frame_indices), "transcript": request.transcript}
         for request in requests
     ]
-    frames = {str(number): np.ascontiguousarray(request.frames) for number, request in enumerate(requests)}
-    return save(frames, {"ask": json.dumps({"clips": clips, "questions": list(questions)})})
+    tensors: dict[str, np.ndarray] = {}
+    for number, request in enumerate(requests):
+        tensors |= _pack_frames(str(number), request.frames)
+    return save(tensors, {"ask": json.dumps({"clips": clips, "questions": list(questions)})})
+
+
+def _pack_frames(name: str, frames: np.ndarray) -> dict[str, np.ndarray]:
+    count, height, width, _ = frames.shape
+    side = next((side for side in _SIDES if height % side == 0 and width % side == 0), 0)
+    if not side or not frames.size:
+        return {name: np.ascontiguousarray(frames)}
+    grid = (count, height // side, width // side)
+    squares = frames.reshape(count, grid[1], side, grid[2], side, 3).swapaxes(2, 3).reshape(-1, side, side, 3)
+    numbers: dict[bytes, int] = {}
+    index = np.array([numbers.setdefault(square.tobytes(), len(numbers)) for square in squares], np.uint32)
+    if 2 * len(numbers) > len(squares):
+        return {name: np.ascontiguousarray(frames)}
+    _, first = np.unique(index, return_index=True)
+    return {f"{name}.blocks": squares[first], f"{name}.index": index.reshape(grid)}
+
+
+def _unpack_frames(number: int, tensors: dict[str, np.ndarray]) -> np.ndarray:
+    """A clip's frames, however they were sent.
+
+    Raises:
+        WireError: there are none.
+    """
+    if (whole := tensors.get(str(number))) is not None:
+        return whole
+    blocks, index = tensors.get(f"{number}.blocks"), tensors.get(f"{number}.index")
+    if blocks is None or index is None:
+        raise WireError(f"clip {number} has no frames")
+    side = blocks.shape[1] if blocks.ndim == 4 else 0
+    if (
+        blocks.dtype != np.uint8
+        or blocks.shape[1:] != (side, side, 3)
+        or side not in _SIDES
+        or index.dtype != np.uint32
+        or index.ndim != 3
+    ):
+        raise WireError(f"clip {number}: its frames are not in squares")
+    count, rows, columns = index.shape
+    if count > MAX_FRAMES or max(rows, columns) * side > MAX_SIDE or not index.size or int(index.max()) >= len(blocks):
+        raise WireError(
+            f"clip {number}: up to {MAX_FRAMES} frames with sides of up to {MAX_SIDE} pixels are allowed, all squares sent"
+        )
+    frames = np.empty((count, rows * side, columns * side, 3), np.uint8)
+    frames.reshape(count, rows, side, columns, side, 3).swapaxes(2, 3)[...] = blocks[index]
+    return frames
+
+
+def _decoded_size(number: int, tensors: dict[str, np.ndarray]) -> int:
+    """Bytes of a clip's frames, before they are made."""
+    blocks, index = tensors.get(f"{number}.blocks"), tensors.get(f"{number}.index")
+    if blocks is None or index is None or len(blocks) == 0:
+        return 0
+    return int(index.size) * (blocks.nbytes // len(blocks))
 
 
 def unpack_request(body: bytes) -> Asked:
@@ -66,23 +127,25 @@ def unpack_request(body: bytes) -> Asked:
     try:
         size = int.from_bytes(body[:8], "little")
         ask = json.loads(json.loads(body[8 : 8 + min(size, len(body))])["__metadata__"]["ask"])
-        frames = load(body)
+        tensors = load(body)
         clips, questions = ask["clips"], ask["questions"]
         assert isinstance(clips, list) and isinstance(questions, list)
     except (SafetensorError, ValueError, KeyError, TypeError, AssertionError, RecursionError, OverflowError):
         raise WireError("this is no request of a shared scorer; clients and server need the same version of VLM-RB") from None
-    if not 1 <= len(clips) <= MAX_CLIPS or len(frames) != len(clips):
-        raise WireError(f"{len(clips)} clips; 1 to {MAX_CLIPS} are allowed in a request, each with its frames")
+    if not 1 <= len(clips) <= MAX_CLIPS:
+        raise WireError(f"{len(clips)} clips; 1 to {MAX_CLIPS} are allowed in a request")
+    if sum(_decoded_size(number, tensors) for number in range(len(clips))) > MAX_DECODED:
+        raise WireError(f"the frames of a request may take {MAX_DECODED} bytes together")
     if not 1 <= len(questions) <= MAX_ASKED or not all(isinstance(each, str) and 0 < len(each) <= MAX_TEXT for each in questions):
         raise WireError(f"{len(questions)} questions; 1 to {MAX_ASKED} texts are allowed")
-    return Asked([_request(number, clip, frames) for number, clip in enumerate(clips)], tuple(questions))
+    return Asked([_request(number, clip, _unpack_frames(number, tensors)) for number, clip in enumerate(clips)], tuple(questions))
 
 
-def _request(number: int, clip: Any, frames: dict[str, np.ndarray]) -> ScoringRequest:
+def _request(number: int, clip: Any, pictures: np.ndarray) -> ScoringRequest:
     try:
-        length, indices, transcript, pictures = clip["length"], clip["indices"], clip["transcript"], frames[str(number)]
+        length, indices, transcript = clip["length"], clip["indices"], clip["transcript"]
     except (KeyError, TypeError):
-        raise WireError(f"clip {number} has no length, indices, transcript or frames") from None
+        raise WireError(f"clip {number} has no length, indices or transcript") from None
     if not isinstance(length, int) or isinstance(length, bool) or not 1 <= length <= MAX_STEPS:
         raise WireError(f"clip {number} has {length!r:.40} steps; 1 to {MAX_STEPS} are allowed")
     if not isinstance(transcript, str) or len(transcript) > MAX_TEXT:
