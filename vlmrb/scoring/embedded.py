@@ -30,7 +30,7 @@ MEASURED_FILE = "measured.json"
 """Beside it, if the model has been measured: precision and recall of its labels on held-out clips, {question: {"precision": p,
 "recall": r}}, both in [0, 1] or null."""
 
-GOOD_ENOUGH = 0.9
+GOOD_ENOUGH = 0.8
 """Precision and recall below which a question gets a notice."""
 
 ROBOTS = "robots"
