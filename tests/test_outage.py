@@ -133,6 +133,7 @@ def test_a_run_waits_for_its_store_when_it_is_claimed(store: Store, lock: Lock) 
     timer.join()
 
 
+@pytest.mark.slow
 def test_a_run_that_has_ended_waits_for_its_store(store: Store, lock: Lock) -> None:
     waits: list[str] = []
 

@@ -142,7 +142,7 @@ def test_a_trial_judges_each_question_by_what_it_asks_about(tmp_path: Path) -> N
 
     with Store(str(tmp_path / "store.db")) as store:
         run_id = train(small(scorer="oracle", total_steps=3_200), store=store).run_id
-        asked = {"run_ids": [run_id], "scorer": "embedded", "sample": 120}
+        asked = {"run_ids": [run_id], "scorer": "embedded", "sample": 40}
         one = create_trial(store, prompt="Does the agent pick up a key?", **asked)
         three = create_trial(store, prompt="milestones", **asked)
         for trial in (one, three):

@@ -344,7 +344,7 @@ def test_a_run_learns_the_same_with_a_shared_model(served: str, tmp_path: Path) 
         runs = []
         for scorer in ("embedded", f"shared:{served}"):
             config = make_config(
-                env="DoorKey-5x5", scorer=scorer, sync_scoring=True, total_steps=700, learning_starts=200, eval_interval=700,
+                env="DoorKey-5x5", scorer=scorer, sync_scoring=True, total_steps=400, learning_starts=200, eval_interval=400,
                 eval_episodes=1, lambda_warmup=0.0, log_interval=100,
             )  # fmt: skip
             runs.append(train(config, store=store).run_id)
