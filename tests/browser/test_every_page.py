@@ -112,11 +112,17 @@ def press_all(page: Page, presses: list[tuple[str, str]]) -> None:
 
 
 def walk(page: Page) -> list[str]:
-    """What is wrong with the way through the page with the Tab key, from its top to where it starts again."""
-    wrong = []
+    """What is wrong with the way through the page with the Tab key, from what has the focus to where it starts again.
+
+    At the end of a page the focus leaves it, and comes back at its top.
+    """
+    wrong, left = [], page.evaluate("audit.focus()") is None
     for _ in range(MOST_STOPS):
         page.keyboard.press("Tab")
         stop = page.evaluate("audit.focus()")
+        if stop is None and not left:
+            left = True
+            continue
         if stop is None or stop["again"]:
             break
         wrong += [f"{stop['name']} {words}" for words in stop["wrong"]]

@@ -184,6 +184,8 @@ window.audit = (() => {
     for (const element of root.querySelectorAll(focusable)) {
       if (element.disabled || element.type === "radio" || !visible(element) || element.closest(".nav-holder, footer, [inert]"))
         continue;
+      const group = element.closest(COMPOSITE); // the Tab key reaches one of it, and while a clip plays that is another one
+      if (group && [...seen].some((each) => group.contains(each))) continue;
       if (element.getAttribute("tabindex") === "-1" ? !element.closest(COMPOSITE) : !seen.has(element)) found.push(name(element));
     }
     for (const element of root.querySelectorAll("*")) {

@@ -95,7 +95,7 @@ export class Together {
 }
 
 function emptySeat() {
-  return h("article.seat", {}, h("div.stage"), h("div.seat-line"), h("div.seat-line"));
+  return h("article.seat", {}, h("div.stage"), h("div.seat-line"), h("div.seat-line.seat-events"));
 }
 
 /** One of the clips; stays at its last frame while longer clips continue. */
@@ -114,9 +114,9 @@ class Seat {
         "div.seat-line",
         {},
         h("button.link-button", { type: "button", onclick: onopen }, `Clip ${clip.clip_id}`),
-        h("a.muted", { href: runLink(clip) }, clip.run_name),
+        h("a.muted", { href: runLink(clip), title: clip.run_name }, clip.run_name),
       ),
-      h("div.seat-line", {}, h("span.clip-events", {}, eventWords(clip.events)), marks(clip)),
+      h("div.seat-line.seat-events", {}, h("span.clip-events", {}, eventWords(clip.events)), marks(clip)),
     );
   }
 
