@@ -129,12 +129,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             device=arguments.device,
             report=lambda share: bar.update(round(1000 * share)),
         )
-    if arguments.record:
-        record(found, arguments.evaluate)
     if arguments.json:
         text.print_json(found)
     else:
         print_evaluation(found)
+    if arguments.record:
+        record(found, arguments.evaluate)
     return 0
 
 

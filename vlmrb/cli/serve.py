@@ -71,8 +71,10 @@ def serve_scorer(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--port: got {arguments.port}; allowed: 0 to 65535")
     if not 0 <= arguments.gather_ms <= 1000:
         raise ConfigError(f"--gather-ms: got {arguments.gather_ms:g}; allowed: 0 to 1000")
-    key = os.environ.get("VLMRB_SCORER_KEY", "").strip()
     from vlmrb.scoring.serving import check_address
+    from vlmrb.scoring.shared import KEY
+
+    key = os.environ.get(KEY, "").strip()
 
     check_address(arguments.host, key)
     with closing(_listen(arguments.host, arguments.port)) as listener:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vlmrb.analysis.agreement import Agreement, auc, judge
+from vlmrb.errors import ConfigError
 from vlmrb.pretrain.exam import Asked, Exam, HeldOut
 from vlmrb.pretrain.questions import PRESETS, preset_texts
 from vlmrb.pretrain.suites import suite_of
@@ -134,6 +135,9 @@ def record(found: Evaluation, folder: Path) -> None:
     """Keep with a model how right its labels are, so that a prompt that asks what it is weak at gets a notice.
 
     Presets, and questions that are true of fewer than _ENOUGH clips, are left out.
+
+    Raises:
+        ConfigError: the folder cannot be written to.
     """
     figures = {
         entry.question: {"precision": entry.agreement.confusion.precision, "recall": entry.agreement.confusion.recall}
@@ -141,7 +145,10 @@ def record(found: Evaluation, folder: Path) -> None:
         if entry.question not in PRESETS and (entry.agreement.truth_rate or 0.0) * entry.n >= _ENOUGH
     }
     rounded = {question: {name: value and round(value, 3) for name, value in row.items()} for question, row in figures.items()}
-    (folder / MEASURED_FILE).write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
+    try:
+        (folder / MEASURED_FILE).write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--record: {folder / MEASURED_FILE} cannot be written: {error.strerror}") from error
 
 
 def clips_per_second(scorer: ClipScorer, exam: Exam, seed: int = 0) -> float:

@@ -33,8 +33,8 @@ def answer_from(matter: Matter, truth: Truth, any_object: Sequence[str]) -> bool
     """
     if matter.family == "stayed":
         return truth.stayed
-    if matter.family in ("shows first", "shows last"):
-        wanted = {*matter.object.split(), *matter.color.split()}
+    if matter.family in ("shows first", "shows last", "left open"):
+        wanted = {*matter.object.split(), *matter.color.split(), *(("open",) if matter.family == "left open" else ())}
         shown = truth.first if matter.family == "shows first" else truth.last
         return any(wanted <= set(look.split()) for look in shown)
     if matter.family == PROGRESS:

@@ -24,11 +24,10 @@ from vlmrb.scoring.transcripts import ask_about
 from vlmrb.scoring.yes_no import (
     Answer,
     answer_from_logits,
-    decide,
     find_thinking_tokens,
     find_yes_no_tokens,
-    logits_of,
     opens_thinking,
+    score_of,
     unknown,
 )
 from vlmrb.types import Clip, ClipScore, Prompt, ScoringRequest
@@ -407,22 +406,9 @@ class HFScorer:
         return text
 
     def _as_score(self, request: ScoringRequest, answers: list[Answer], prompt: Prompt) -> ClipScore:
-        answer = decide(answers, prompt, self._threshold)
-        return ClipScore(
-            clip_id=request.clip.clip_id,
-            probability=answer.probability,
-            yes_logit=answer.yes_logit,
-            no_logit=answer.no_logit,
-            threshold=self._threshold,
-            scorer=self._scorer,
-            model=self._scorer if self._scorer.startswith("embedded") else self.model,  # not the folder it is in here
-            revision=self.revision,
-            prompt_id=prompt.prompt_id,
-            frame_indices=request.frame_indices,
-            error=answer.error,
-            answers=tuple(each.probability for each in answers),
-            logits=logits_of(answers),
-        )
+        model = self._scorer if self._scorer.startswith("embedded") else self.model  # not the folder it is in here
+        named = {"scorer": self._scorer, "model": model, "revision": self.revision}
+        return score_of(request, answers, prompt, threshold=self._threshold, **named)
 
 
 def _frames_of(config: Any) -> int:

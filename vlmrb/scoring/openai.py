@@ -23,7 +23,7 @@ import numpy as np
 from vlmrb.errors import ScorerError, ScorerSetupError, ScorerUnavailableError
 from vlmrb.scoring.http import Http, NoReplyError, Reply
 from vlmrb.scoring.transcripts import ask_about
-from vlmrb.scoring.yes_no import Answer, answer_from_top_logprobs, decide, logits_of, spelled_answer, unknown
+from vlmrb.scoring.yes_no import Answer, answer_from_top_logprobs, score_of, spelled_answer, unknown
 from vlmrb.types import ClipScore, Prompt, ScoringRequest
 
 TOP_LOGPROBS = 20  # the most that OpenAI's API and vLLM's default allow
@@ -255,22 +255,8 @@ class OpenAIScorer:
         return [reply.quote(name, 100) for name in names[:20] if isinstance(name, str)]
 
     def _as_score(self, request: ScoringRequest, answers: list[Answer], prompt: Prompt) -> ClipScore:
-        answer = decide(answers, prompt, self._threshold)
-        return ClipScore(
-            clip_id=request.clip.clip_id,
-            probability=answer.probability,
-            yes_logit=answer.yes_logit,
-            no_logit=answer.no_logit,
-            threshold=self._threshold,
-            scorer=self._scorer,
-            model=self.model,
-            revision=self.revision,
-            prompt_id=prompt.prompt_id,
-            frame_indices=request.frame_indices,
-            error=answer.error,
-            answers=tuple(each.probability for each in answers),
-            logits=logits_of(answers),
-        )
+        named = {"scorer": self._scorer, "model": self.model, "revision": self.revision}
+        return score_of(request, answers, prompt, threshold=self._threshold, **named)
 
 
 def _data_url(frame: np.ndarray) -> str:

@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from vlmrb.errors import ConfigError, ScorerError, ScorerUnavailableError
 from vlmrb.scoring import wire
+from vlmrb.scoring.shared import KEY
 from vlmrb.scoring.sharing import SharedBatches
 
 _ANONYMOUS = "anonymous"
@@ -39,7 +40,7 @@ def check_address(host: str, key: str) -> None:
         is_local = False
     if not is_local and not key:
         raise ConfigError(
-            f"--host {host}: whoever reaches this address could use the model; set the environment variable VLMRB_SCORER_KEY "
+            f"--host {host}: whoever reaches this address could use the model; set the environment variable {KEY} "
             "to a secret, here and for the runs, or leave --host out"
         )
 

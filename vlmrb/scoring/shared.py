@@ -13,7 +13,7 @@ from typing import Any
 from vlmrb.errors import ScorerSetupError, ScorerUnavailableError
 from vlmrb.scoring import wire
 from vlmrb.scoring.http import Http, NoReplyError, Reply
-from vlmrb.scoring.yes_no import decide, logits_of
+from vlmrb.scoring.yes_no import score_of
 from vlmrb.types import ClipScore, Prompt, ScoringRequest
 
 KEY = "VLMRB_SCORER_KEY"
@@ -107,27 +107,11 @@ class SharedScorer:
             raise self._unavailable(failure) from failure
         self._refuse(reply)
         answers, self.revision = wire.unpack_reply(reply.json(), len(requests), len(prompt.questions))
-        scores = []
-        for request, each in zip(requests, answers, strict=True):
-            answer = decide(each, prompt, self._threshold)
-            scores.append(
-                ClipScore(
-                    clip_id=request.clip.clip_id,
-                    probability=answer.probability,
-                    yes_logit=answer.yes_logit,
-                    no_logit=answer.no_logit,
-                    threshold=self._threshold,
-                    scorer=self._scorer,
-                    model=self.model,
-                    revision=self.revision,
-                    prompt_id=prompt.prompt_id,
-                    frame_indices=request.frame_indices,
-                    error=answer.error,
-                    answers=tuple(one.probability for one in each),
-                    logits=logits_of(each),
-                )
-            )
-        return scores
+        named = {"scorer": self._scorer, "model": self.model, "revision": self.revision}
+        return [
+            score_of(request, each, prompt, threshold=self._threshold, **named)
+            for request, each in zip(requests, answers, strict=True)
+        ]
 
     def _about(self) -> dict[str, Any]:
         try:

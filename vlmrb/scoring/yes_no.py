@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from vlmrb.errors import ScorerSetupError
-from vlmrb.types import Prompt
+from vlmrb.types import ClipScore, Prompt, ScoringRequest
 
 _SPACES = " \t\r\n\u00a0\u0120\u010a\u2581"
 """Leading space as tokenizers spell it: byte-level BPE writes 'Ġ' (space) and 'Ċ' (newline), SentencePiece '▁'."""
@@ -93,6 +93,35 @@ def decide(answers: Sequence[Answer], prompt: Prompt, threshold: float) -> Answe
     if prompt.rule == "all" and found.probability is not None and found.probability >= threshold:
         return unknown(error)
     return found._replace(error=error)
+
+
+def score_of(
+    request: ScoringRequest,
+    answers: Sequence[Answer],
+    prompt: Prompt,
+    *,
+    threshold: float,
+    scorer: str,
+    model: str,
+    revision: str,
+) -> ClipScore:
+    """A clip's score from a model's answers to the prompt's questions; the strings are those of `ClipScore`."""
+    answer = decide(answers, prompt, threshold)
+    return ClipScore(
+        clip_id=request.clip.clip_id,
+        probability=answer.probability,
+        yes_logit=answer.yes_logit,
+        no_logit=answer.no_logit,
+        threshold=threshold,
+        scorer=scorer,
+        model=model,
+        revision=revision,
+        prompt_id=prompt.prompt_id,
+        frame_indices=request.frame_indices,
+        error=answer.error,
+        answers=tuple(each.probability for each in answers),
+        logits=logits_of(answers),
+    )
 
 
 def logits_of(answers: Sequence[Answer]) -> tuple[tuple[float | None, float | None], ...]:

@@ -116,8 +116,6 @@ def answer(matter: Matter, truth: GridTruth) -> bool | None:
     opened_box = any((event.name, event.object) == ("opened", "box") for event in truth.events)
     if matter.family == "picked_up" and matter.object in ("box", ANY_OBJECT) and opened_box:
         return None
-    if matter.family == "left open":
-        return any(look.startswith("open ") and matter.color in look for look in truth.last)
     if matter.family in ("faced", "kept"):
         things = truth.faced if matter.family == "faced" else truth.kept
         return any(matter.object in (thing.split()[1], ANY_OBJECT) and matter.color in thing for thing in things)

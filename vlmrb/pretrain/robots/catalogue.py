@@ -136,8 +136,6 @@ def answer(matter: Matter, truth: RobotTruth) -> bool | None:
         return matter.color in truth.moved if matter.color else bool(truth.moved)
     if matter.family == "kept":
         return matter.color in truth.kept if matter.color else bool(truth.kept)
-    if matter.family == "left open":
-        return any({"open", matter.object} <= set(look.split()) for look in truth.last)
     return answer_from(matter, truth, _SLIDES)
 
 
