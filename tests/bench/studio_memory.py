@@ -1,6 +1,7 @@
 """Memory of the studio while somebody browses clips of grids and robots for a while (a script, not a test).
 
     python -m tests.bench.studio_memory --minutes 15
+    python -m tests.bench.studio_memory --minutes 120 --pause 5          # as people do: each looks at a clip for five seconds
     python -m tests.bench.studio_memory --minutes 15 --store runs.db     # clips of your own
 
 Six readers at once fetch thumbnails, all frames and videos of clips in random order, from a studio in a process of its own.
@@ -24,7 +25,8 @@ from pathlib import Path
 import psutil
 
 from app.demo import ARCHIVE, STORE, unpack
-from tests.browser.conftest import running_studio
+from tests.studio_process import studio
+from tests.waiting import wait_until
 from vlmrb.assets import asset_path
 from vlmrb.config import make_config
 from vlmrb.store import Store
@@ -64,9 +66,10 @@ def clips_of(path: Path) -> Iterator[int]:
 class Readers:
     """Threads that fetch pictures of clips until `stop` is set."""
 
-    def __init__(self, url: str, clips: Iterator[int]) -> None:
+    def __init__(self, url: str, clips: Iterator[int], pause_s: float) -> None:
         self.stop = threading.Event()
         self.seen = self.failed = 0
+        self._pause_s = pause_s
         self._url, self._clips, self._lock, self._rng = url, clips, threading.Lock(), random.Random(1)
         self._threads = [threading.Thread(target=self._read, daemon=True) for _ in range(READERS)]
         for thread in self._threads:
@@ -79,6 +82,7 @@ class Readers:
             failed = sum(not self._fetch(clip, kind) for kind in ("thumbnail", "sheet", *["video"] * video))
             with self._lock:
                 self.seen, self.failed = self.seen + 1, self.failed + failed
+            self.stop.wait(self._pause_s)
 
     def _fetch(self, clip: int, kind: str) -> bool:
         try:
@@ -105,14 +109,13 @@ def megabytes(process: psutil.Process) -> list[int]:
     return found
 
 
-def browse(path: Path, minutes: float) -> int:
+def browse(path: Path, minutes: float, pause_s: float) -> int:
     """Browse and print; gives the most MB that the studio took."""
     most = 0
     print("| minutes | clips | failed | MB of the studio | of its other processes |\n|---|---|---|---|---|")
-    with running_studio(path) as studio:
-        threading.Thread(target=lambda: [None for _ in studio.process.stdout or ()], daemon=True).start()
-        process = psutil.Process(studio.process.pid)
-        readers = Readers(studio.url, clips_of(path))
+    with studio(str(path)) as (port, process):
+        wait_until(lambda: bool(process.net_connections()), "the studio to listen", 60)
+        readers = Readers(f"http://127.0.0.1:{port}/", clips_of(path), pause_s)
         began = said = time.monotonic()
         while (now := time.monotonic()) < began + 60 * minutes:
             own, *others = megabytes(process)
@@ -129,12 +132,13 @@ def browse(path: Path, minutes: float) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.studio_memory", description="Memory of the studio over time.")
     parser.add_argument("--minutes", type=float, default=15)
+    parser.add_argument("--pause", type=float, default=0, metavar="S", help="seconds that each reader looks at a clip")
     parser.add_argument("--store", type=Path)
     parser.add_argument("--most", type=int, default=1_000, help="MB in all")
     chosen = parser.parse_args()
     os.environ.setdefault("MUJOCO_GL", "egl")
     with tempfile.TemporaryDirectory() as temporary:
-        most = browse(chosen.store or recorded(Path(temporary) / "demo"), chosen.minutes)
+        most = browse(chosen.store or recorded(Path(temporary) / "demo"), chosen.minutes, chosen.pause)
     print(f"at most {most} MB, allowed: {chosen.most}")
     return int(most > chosen.most)
 

@@ -1,17 +1,23 @@
-"""A real studio in a real browser: `python -m app` as a process, on a store with short real runs, viewed in Chromium."""
+"""A real studio in a real browser: a process of its own, on a store with short real runs, viewed in Chromium.
+
+Studios are forked from a process that has imported everything, since that takes most of the time that `python -m app` needs to
+start. The command itself is tested in `tests/app/test_start.py`.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import shutil
 import signal
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -22,6 +28,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("VLMRB_TEST_CHROMIUM", "/usr/bin/chromium")
 WAIT_MS = 30_000
 
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["app.__main__", "app.main", "app.server", "app.studio"])
+
 
 @dataclass
 class StudioProcess:
@@ -29,12 +38,12 @@ class StudioProcess:
 
     url: str
     store: Path
-    process: subprocess.Popen[str]
+    process: BaseProcess
 
     def kill(self) -> None:
         """Kill it, as a power cut would."""
         self.process.kill()
-        self.process.wait(20)
+        self.process.join(20)
 
 
 @pytest.fixture(scope="session")
@@ -68,28 +77,41 @@ def store_copy(recorded_store: Path, tmp_path: Path) -> Path:
 @contextmanager
 def running_studio(store: Path, port: int = 0, *options: str) -> Iterator[StudioProcess]:
     """A studio on a store, which is stopped in the end."""
-    command = [sys.executable, "-m", "app", "--store", str(store), "--port", str(port), "--no-open", *options]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None
-        lines: list[str] = []
-        try:
-            for line in process.stdout:
+    said, says = PROCESSES.Pipe(duplex=False)
+    arguments = ["--store", str(store), "--port", str(port), "--no-open", *options]
+    process = PROCESSES.Process(target=run_studio, args=(arguments, dict(os.environ), says))
+    process.start()
+    says.close()
+    lines: list[str] = []
+    try:
+        with open(said.fileno(), closefd=False) as output:
+            for line in output:
                 lines.append(line)
                 found = re.search(r"http://\S+", line)
                 if found:
                     yield StudioProcess(found.group(), store, process)
                     return
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-                try:
-                    process.wait(20)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-        raise AssertionError(f"the studio did not start:\n{''.join(lines)}")
+    finally:
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGINT)
+            process.join(20)
+            process.kill()
+        process.join()
+        said.close()
+    raise AssertionError(f"the studio did not start:\n{''.join(lines)}")
+
+
+def run_studio(arguments: list[str], environment: dict[str, str], output: Connection) -> None:
+    """What a studio's process does: `python -m app`, with these arguments."""
+    from app.__main__ import main
+
+    for descriptor in (1, 2):
+        os.dup2(output.fileno(), descriptor)
+    sys.stdout.reconfigure(line_buffering=True)
+    os.environ.clear()
+    os.environ.update(environment | {"OMP_NUM_THREADS": "1"})
+    os.chdir(ROOT)
+    sys.exit(main(arguments))
 
 
 @pytest.fixture

@@ -59,11 +59,14 @@ class PackedState:
         """
         if snapshots.ndim != 2 or snapshots.shape[1] != self.size:
             raise StoreCorruptError(f"data of shape {snapshots.shape} is not a state of {env_id}, or is damaged")
-        frames = []
-        for snapshot in snapshots:
+        frames = np.empty((0, 0, 0, 3), np.uint8)
+        for index, snapshot in enumerate(snapshots):
             self.unpack(snapshot)
-            frames.append(np.array(draw()))
-        return np.stack(frames)
+            frame = draw()
+            if not index:
+                frames = np.empty((len(snapshots), *frame.shape), np.uint8)
+            frames[index] = frame
+        return frames
 
 
 class Drawing(Protocol):

@@ -60,7 +60,12 @@ _SHARED: dict[tuple[type, str], _Shared] = {}
 
 def forget_scenes() -> None:
     """Let go of what the next scene of a kind would share: hundreds of megabytes. Scenes that exist keep theirs."""
+    import mujoco
+
     _SHARED.clear()
+    mujoco.MjModel.from_xml_string("<mujoco/>")  # MuJoCo keeps the description that it has parsed last
+    if hasattr(mujoco, "mj_clearCache"):  # newer versions also keep all meshes and textures that they have read
+        mujoco.mj_clearCache(mujoco.mj_getCache())
 
 
 class _Repeatable:

@@ -36,7 +36,8 @@ SHEET_PIXELS = 2**24
 """Approximate maximum number of pixels in a sheet, which any browser can handle. Clips over 113 steps get smaller frames."""
 
 _RENDERERS = 32  # maximum number kept; each takes up to 9 MB
-_COSTLY_COUNTS_AS = 8  # as many others: one with OpenGL takes 60 to 150 MB
+_COSTLY_COUNTS_AS = 16  # as many others: one with OpenGL takes 60 to 150 MB
+_AT_A_TIME = 2  # sheets in the making; all frames of a large one take 14 MB, several times
 _CHUNK = 32  # video frames drawn at a time
 
 T = TypeVar("T")
@@ -56,6 +57,7 @@ class Playback:
         self._renderers: _Recent[FrameRenderer] = _Recent(_RENDERERS)
         self._recipes: _Recent[dict[str, Any]] = _Recent(1_000)
         self._drawing = threading.Lock()  # a tile that several threads need is drawn only once
+        self._making = threading.BoundedSemaphore(_AT_A_TIME)
 
     def thumbnail(self, clip_id: int) -> Sheet:
         """Up to 16 evenly spaced frames in one row, including the first and the last; at most 112 pixels on the long side.
@@ -108,7 +110,10 @@ class Playback:
         return sheet_of(data, "image/webp", frames, len(frames), chosen)
 
     def _make_sheet(self, clip_id: int) -> Sheet:
-        snapshots = self._store.clip_snapshots(clip_id)
+        with self._making:
+            return self._sheet_of_all(clip_id, self._store.clip_snapshots(clip_id))
+
+    def _sheet_of_all(self, clip_id: int, snapshots: np.ndarray) -> Sheet:
         largest = TEXT_SIDE if self._kind(clip_id) == "text" else SHEET_SIDE
         side = min(largest, math.isqrt(SHEET_PIXELS // len(snapshots)))
         frames = self._draw(clip_id, snapshots, side)
