@@ -15,13 +15,17 @@ import torch
 from tests.pretrain.footage import put_learners
 from vlmrb.__main__ import main
 from vlmrb.errors import CheckpointError, ConfigError
+from vlmrb.pretrain.calibration import SEED, best_offset, calibrate, keep
 from vlmrb.pretrain.evaluation import evaluate, record
+from vlmrb.pretrain.exam import HeldOut
 from vlmrb.pretrain.grids import exam
 from vlmrb.pretrain.grids.learners import load_clips, prepare
 from vlmrb.pretrain.learning import Learner, clips_of
 from vlmrb.pretrain.model import ModelShape
 from vlmrb.pretrain.recipe import PretrainProgress, Recipe, pretrain
+from vlmrb.pretrain.suites import SUITES
 from vlmrb.scoring.hf import HFScorer
+from vlmrb.scoring.offsets import OFFSETS_FILE
 from vlmrb.types import Clip, Prompt, ScoringRequest
 
 TINY = ModelShape(frames=4, vision_width=32, vision_layers=1, text_width=32, text_layers=2, text_heads=2)
@@ -127,6 +131,48 @@ def test_an_evaluation_has_every_figure_for_every_question_and_is_kept_with_the_
     often = {entry.question for entry in found.questions[3:] if entry.agreement.truth_rate >= 0.5}
     kept = json.loads((folder / "measured.json").read_text(encoding="utf-8"))
     assert often and set(kept) == often and all(set(row) == {"precision", "recall"} for row in kept.values())
+
+
+def test_thresholds_are_found_on_other_clips_than_an_exams_and_kept_with_the_model(
+    made, quick_exam, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(exam, "_SIZES", (5,))
+    asked = []
+
+    class Watched(exam.DoorKeyExam):
+        def held_out(self, clips: int, seed: int) -> list[HeldOut]:
+            asked.append(seed)
+            return super().held_out(clips, seed)
+
+    monkeypatch.setitem(SUITES, "grids", replace(SUITES["grids"], exam=Watched))
+    folder = shutil.copytree(made[0], tmp_path / "model")
+    found = calibrate(folder, clips=40, device="cpu")
+    assert "Does the agent go to a key?" in found and "Does the agent go to a red key?" in found
+    keep(found, 40, folder)
+    assert json.loads((folder / OFFSETS_FILE).read_text(encoding="utf-8")) == {"clips": 40, "offsets": found}
+    assert calibrate(folder, clips=40, device="cpu") == pytest.approx(found, abs=0.011), "what it has is not added twice"
+    evaluate(folder, clips=10, device="cpu")
+    assert asked[0] == asked[1] == SEED != asked[2]
+    assert not {item.clip.snapshots.tobytes() for item in exam.DoorKeyExam(4).held_out(10, asked[0])} & {
+        item.clip.snapshots.tobytes() for item in exam.DoorKeyExam(4).held_out(10, asked[2])
+    }
+
+
+@pytest.mark.parametrize(
+    ("false", "true", "offset"),
+    [
+        ([-3.0] * 20, [3.0] * 20, 0.0),  # as good as can be
+        ([-3.0] * 20, [-1.0] * 20, 2.0),  # all that is true is missed: the middle of −3 and −1
+        ([1.0] * 20, [3.0] * 20, -2.0),  # all that is false is found
+        ([1.0] * 20 + [5.0], [3.0] * 20, -2.0),  # a yes too many is better than none
+        ([-90.0] * 20, [-80.0] * 20, 10.0),  # within bounds
+        ([-3.0] * 9, [3.0] * 20, None),
+        ([-3.0] * 20, [3.0] * 9, None),
+        ([], [], None),
+    ],
+)
+def test_a_threshold_is_where_the_smaller_of_precision_and_recall_is_largest(false, true, offset) -> None:
+    assert best_offset([*false, None, *true], [*([False] * len(false)), True, *([True] * len(true))]) == offset
 
 
 @pytest.mark.slow

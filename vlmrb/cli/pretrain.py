@@ -58,7 +58,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--record",
         action="store_true",
-        help="with --evaluate, keep precision and recall in the model's folder, so that prompts that it is weak at get a notice",
+        help="with --evaluate, keep in the model's folder a threshold per question, found on as many other clips beforehand, and "
+        "precision and recall, so that prompts that it is weak at get a notice",
     )
     parser.add_argument("--resume", action="store_true", help="resume an interrupted training")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
@@ -118,23 +119,23 @@ def describe(progress: PretrainProgress) -> str:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    from vlmrb.pretrain.calibration import calibrate, keep
     from vlmrb.pretrain.evaluation import evaluate, record
 
+    folder, clips = arguments.evaluate, arguments.clips or 500
+    where: Any = {"suite": arguments.suite, "clips": clips, "device": arguments.device}
+    if arguments.record:
+        with Progress(1000, "‰", quiet=arguments.quiet) as bar:
+            offsets = calibrate(folder, **where, report=lambda share: bar.update(round(1000 * share), "finding thresholds"))
+        keep(offsets, clips, folder)
     with Progress(1000, "‰", quiet=arguments.quiet) as bar:
-        found = evaluate(
-            arguments.evaluate,
-            suite=arguments.suite,
-            clips=arguments.clips or 500,
-            seed=arguments.seed,
-            device=arguments.device,
-            report=lambda share: bar.update(round(1000 * share)),
-        )
+        found = evaluate(folder, **where, seed=arguments.seed, report=lambda share: bar.update(round(1000 * share)))
     if arguments.json:
         text.print_json(found)
     else:
         print_evaluation(found)
     if arguments.record:
-        record(found, arguments.evaluate)
+        record(found, folder)
     return 0
 
 

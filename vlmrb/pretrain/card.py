@@ -24,7 +24,8 @@ pixels{cell} across all frames |
 {hidden}A frame shows the world after its step, so what the first step of a clip changes cannot be seen, nor what happens and is \
 undone between two of the {frames} frames. Answers about such things are guesses, and P(yes) should say so.
 
-`questions.json` lists the questions in plain words. `{command} --evaluate FOLDER` evaluates this folder.
+`questions.json` lists the questions in plain words. `{command} --evaluate FOLDER` evaluates this folder; with `--record`, \
+it keeps a threshold per question, found on other clips (`offsets.json`), and how right the labels then are (`measured.json`).
 """
 
 

@@ -118,7 +118,7 @@ def evaluate(
     texts = [*presets.values(), *(text for wording in wordings for text in wording.texts)]
     given = ask(scorer, exam, items, texts, report=lambda share: report(0.9 * share))
     progress = exam.questions[0]
-    truths = {asked: _truths(exam, items, asked) for asked in exam.questions}
+    truths = {asked: truths_of(exam, items, asked) for asked in exam.questions}
     found = [_figures(name, items, truths[progress], given[text]) for name, text in presets.items()]
     found += [_question_figures(wording, items, truths[wording.asked], given) for wording in wordings]
     visuals = {}
@@ -223,7 +223,8 @@ def _figures(
     return QuestionFigures(question, len(items), judge(_labels(given), given, truths), by_env, **more)
 
 
-def _truths(exam: Exam, items: Sequence[HeldOut], asked: Asked) -> list[bool]:
+def truths_of(exam: Exam, items: Sequence[HeldOut], asked: Asked) -> list[bool]:
+    """What is true of each clip, for a question of the exam."""
     return [bool(exam.catalogue.answer(asked.matter, item.truth)) for item in items]
 
 

@@ -162,19 +162,20 @@ class Catalogue:
         words = (text,) if plain else (_pick(self._before, rng), text, _pick(phrases.AFTER, rng))
         return Question(" ".join(word for word in words if word), truth != opposite, matter)
 
+    def plain_question(self, matter: Matter) -> str:
+        """The simplest phrasing of what can be asked; '' if there is none."""
+        family = self._family[matter.family]
+        if not (family.verbs or matter.family == PROGRESS or family.objects):
+            return ""
+        core = family.questions[0] if not family.verbs else phrases.FORMS[0].replace("{base}", family.verbs[0].base)
+        thing = " ".join(part for part in (matter.color, matter.object) if part)
+        t = _with_article(thing) if thing else (family.things or ("",))[0]
+        text = core.format(s=self._subjects[0], c="this clip", f="these frames", t=t)
+        return text[0].upper() + text[1:]
+
     def plain_questions(self) -> tuple[str, ...]:
-        """The simplest phrasing of everything that can be asked, to show users what the model understands."""
-        found = []
-        for matter in self.matters:
-            family = self._family[matter.family]
-            if not (family.verbs or matter.family == PROGRESS or family.objects):
-                continue
-            core = family.questions[0] if not family.verbs else phrases.FORMS[0].replace("{base}", family.verbs[0].base)
-            thing = " ".join(part for part in (matter.color, matter.object) if part)
-            t = _with_article(thing) if thing else (family.things or ("",))[0]
-            text = core.format(s=self._subjects[0], c="this clip", f="these frames", t=t)
-            found.append(text[0].upper() + text[1:])
-        return tuple(dict.fromkeys(found))
+        """That of everything that can be asked, to show users what the model understands."""
+        return tuple(dict.fromkeys(filter(None, map(self.plain_question, self.matters))))
 
     def vocabulary(self) -> tuple[str, ...]:
         """Every word and punctuation mark of the training phrasings and the presets, sorted."""

@@ -40,11 +40,15 @@ _FOLDERS = {"": "embedded", ROBOTS: "embedded_robots"}
 _WORLDS = {"minigrid": "MiniGrid", "ogbench": "OGBench's robot"}
 _ROBOT_ENV = re.compile(r"(cube|puzzle|scene)-([\w-]+-)?singletask(-task\d)?-v\d+")
 _WORD = re.compile(r"\w+|[^\w\s]")
-_NEGATION = re.compile(r"\b(?:not|never|no|nothing|none|nobody|neither|nor|without|cannot|\w+n['’]t)\b", re.IGNORECASE)
+_NEGATION = re.compile(
+    r"\b(?:not|never|no|nothing|none|nobody|neither|nor|without|cannot|\w+n['’]t|fail(?:s|ed|ing)?|false|untrue)\b", re.IGNORECASE
+)
 _ASKING = re.compile(r"[^.?!]*\?")  # the sentences that ask, without 'Moving about does not count.'
 _ANSWERS = re.compile(r"\byes\W+(?:or\W+)?no\b", re.IGNORECASE)  # 'yes or no?' negates nothing
 _SHOWN_WORDS = 8
-_PLAIN_WORDS = frozenset("a an the does do is are at it in this that show clip agent robot still ?".split())  # name no matter
+_PLAIN_WORDS = frozenset("a an the does do is are at it in this that show clip agent robot still".split())  # name no matter
+_ENDING = re.compile(r"(?<=\w\w)(?:ing|ed|es|e|s)$")
+_DOUBLED = re.compile(r"([^\W\daeiou])\1$")
 _LARGEST = 64 * 2**20  # bytes; a closed vocabulary takes kilobytes
 
 
@@ -72,6 +76,22 @@ def pictures_of(env_id: str) -> str:
 def split_words(text: str) -> list[str]:
     """Words and punctuation of a text in lower case, split as by the embedded model's tokenizer."""
     return _WORD.findall(text.lower())
+
+
+def negations(text: str) -> list[str]:
+    """The words with which a prompt negates what it asks, in order."""
+    return _NEGATION.findall(_ANSWERS.sub("", _asking(text)))
+
+
+def names(text: str) -> frozenset[str]:
+    """What a prompt asks about: stems of the words that tell it from others, so that 'closes' and 'closing' are one."""
+    words = (word for word in split_words(_asking(text)) if word.isalnum() and word not in _PLAIN_WORDS)
+    return frozenset(_DOUBLED.sub(r"\1", _ENDING.sub("", word)) for word in words) - _PLAIN_WORDS
+
+
+def _asking(text: str) -> str:
+    """The sentences of a prompt that ask, or all of it if none does."""
+    return "".join(_ASKING.findall(text)) or text
 
 
 def unknown_words(text: str, vocabulary: frozenset[str]) -> tuple[str, ...]:
@@ -122,14 +142,14 @@ def _learnt(scorer: str) -> dict[str, Any]:
     """Content of the QUESTIONS_FILE in a scorer's folder; {} if there is none."""
     folder = _folder_of(scorer)
     try:
-        found = _read_json(folder / QUESTIONS_FILE) if folder is not None else {}
+        found = read_json(folder / QUESTIONS_FILE) if folder is not None else {}
     except (OSError, ValueError, RuntimeError):
         return {}  # no closed vocabulary, or no model folder at all: loading it reports that
     is_whole = isinstance(found, dict) and isinstance(found.get("pictures"), str) and isinstance(found.get("questions"), list)
     return found if is_whole and all(isinstance(question, str) for question in found["questions"]) else {}
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
     """Content of a file that need not be what it seems: a pipe never ends, and this is read where nothing may wait.
 
     Raises:
@@ -165,7 +185,7 @@ def _prompt_notice(scorer: str, prompt: Prompt) -> str:
     if not learnt or folder is None:
         return ""
     try:
-        known = frozenset(_read_json(folder / "tokenizer.json")["model"]["vocab"])
+        known = frozenset(read_json(folder / "tokenizer.json")["model"]["vocab"])
     except (OSError, ValueError, RuntimeError, KeyError, TypeError):
         return ""  # loading it reports that
     measured, found = _measured(folder), []
@@ -174,30 +194,29 @@ def _prompt_notice(scorer: str, prompt: Prompt) -> str:
         nearest = nearest_question(question, learnt["questions"])
         if unknown := unknown_words(question, known):
             found.append(f'does not know {_ignored(unknown, where)}. The nearest question it was trained on is "{nearest}"')
-        asked = "".join(_ASKING.findall(question)) or question
-        if negation := _NEGATION.search(_ANSWERS.sub("", asked)):
-            found.append(f'may overlook {negation[0]!r} in {where}. Ask what happens, such as "{nearest}", and read its no')
-        found += _weak_spots(asked, where, measured)
+        if negated := negations(question):
+            found.append(f'may overlook {negated[0]!r} in {where}. Ask what happens, such as "{nearest}", and read its no')
+        found += _weak_spots(question, where, measured)
     return f"{scorer} {'. It '.join(found)}; for free-form questions use a hub model" if found else ""
 
 
 def _measured(folder: Path) -> dict[str, Any]:
     """Content of a folder's MEASURED_FILE; {} if there is none."""
     try:
-        found = _read_json(folder / MEASURED_FILE)
+        found = read_json(folder / MEASURED_FILE)
     except (OSError, ValueError, RuntimeError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def _weak_spots(asked: str, where: str, measured: Mapping[str, Any]) -> list[str]:
+def _weak_spots(text: str, where: str, measured: Mapping[str, Any]) -> list[str]:
     """What to say where a question contains one whose labels are known to be often wrong."""
-    words, found = frozenset(split_words(asked)), []
+    asked, found = names(text), []
     for question, figures in measured.items():
         precision, recall = (figures.get(name) if isinstance(figures, dict) else None for name in ("precision", "recall"))
         if not (isinstance(precision, float) and isinstance(recall, float)) or min(precision, recall) >= GOOD_ENOUGH:
             continue
-        if (named := frozenset(split_words(question)) - _PLAIN_WORDS) and named <= words:
+        if (named := names(question)) and named <= asked:
             found.append(
                 f'is not at its best on {where}: asked "{question}" about held-out clips, {precision:.0%} of its yes are right '
                 f"and it finds {recall:.0%} of what happens"

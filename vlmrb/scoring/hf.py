@@ -109,7 +109,7 @@ class HFScorer:
         self.model, self._scorer, self._threshold = model, scorer, threshold
         loaded = load_model(model, device=device, dtype=dtype, trust_remote_code=trust_remote_code, text=input == "text")
         self.revision, self.device, self.dtype = loaded.revision, loaded.device, loaded.dtype
-        self._processor, self._network = loaded.processor, loaded.model
+        self._processor, self._network, self._offsets = loaded.processor, loaded.model, loaded.offsets
         self._tokenizer = getattr(loaded.processor, "tokenizer", loaded.processor)
         self.frames_per_clip = frames_per_clip or _frames_of(loaded.model.config)
         self._forward_parameters = frozenset(inspect.signature(self._network.forward).parameters)
@@ -207,7 +207,8 @@ class HFScorer:
             raise ScorerError(f"scorer {self._scorer} has been closed")
         try:
             with torch.inference_mode(), one_look(self._processor, self._network) as rewind:
-                by_question = [self._answers(logits) for logits in self._logits(requests, questions, rewind)]
+                found = zip(questions, self._logits(requests, questions, rewind), strict=True)
+                by_question = [self._answers(logits, self._offsets.of(question)) for question, logits in found]
         except Exception as error:
             if not _is_out_of_memory(error):
                 reason = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
@@ -241,14 +242,14 @@ class HFScorer:
             return together if self._shared.works else alone
         return together
 
-    def _answers(self, logits: Tensor) -> list[Answer]:
-        """Each clip's answer, from logits [B, V]."""
+    def _answers(self, logits: Tensor, offset: float) -> list[Answer]:
+        """Each clip's answer, from logits [B, V] and what to add to those of yes."""
         logits = logits.float()
         total = logits.logsumexp(-1)  # [B]; not finite if a logit is NaN or +∞
         yes, no = (logits[:, ids].cpu().numpy() for ids in self._tokens)
         thinking = (logits[:, self._thinking_tokens] - total[:, None]).exp().sum(-1)
         of_clip = zip(yes, no, total.tolist(), thinking.tolist(), strict=True)
-        return [answer_from_logits(yes, no, total=total, thinking=share) for yes, no, total, share in of_clip]
+        return [answer_from_logits(yes + offset, no, total=total, thinking=share) for yes, no, total, share in of_clip]
 
     def _inputs(self, requests: list[ScoringRequest], text: str) -> dict[str, Any]:
         """Chat template, pictures and tokens as tensors on the device."""

@@ -22,6 +22,7 @@ from vlmrb.scoring import frames
 from vlmrb.scoring.embedded import MEASURED_FILE
 from vlmrb.scoring.masking import Mask
 from vlmrb.scoring.network import keep_loopback_direct, unusable_certificates
+from vlmrb.scoring.offsets import Offsets, load_offsets
 from vlmrb.scoring.transcripts import text_only
 
 _log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class LoadedModel:
         revision: commit hash on the hub, or 'sha256:…' of a local folder.
         device: torch device.
         dtype: torch dtype of the weights.
+        offsets: of its questions' logits; a hub model has none.
     """
 
     processor: Any
@@ -54,6 +56,7 @@ class LoadedModel:
     revision: str
     device: Any
     dtype: Any
+    offsets: Offsets
 
 
 def load_model(
@@ -87,6 +90,7 @@ def load_model(
     transformers.logging.disable_progress_bar()  # it would interfere with the training run's bar
     try:
         where: dict[str, Any] = {"pretrained_model_name_or_path": folder or name, "trust_remote_code": trust_remote_code}
+        offsets = load_offsets(folder) if folder else Offsets({})
         if folder:
             revision = folder_fingerprint(folder)
         else:  # all files from one commit, even if the hub is updated in the meantime
@@ -102,7 +106,7 @@ def load_model(
     finally:
         if bars:
             transformers.logging.enable_progress_bar()
-    return LoadedModel(processor, model, revision, torch_device, torch_dtype)
+    return LoadedModel(processor, model, revision, torch_device, torch_dtype, offsets)
 
 
 _T = TypeVar("_T")
