@@ -10,7 +10,7 @@
 # file systems). Publish the studio's port on the host's loopback interface only, as above, or put HTTPS in front of it.
 # Jobs started by the studio run in its container and end with it; they can be resumed.
 
-FROM python:3.11-slim
+FROM python:3.11-slim-bookworm
 
 # Extra pip options, for example the index of torch's CPU builds.
 ARG PIP_OPTIONS=""
@@ -22,7 +22,7 @@ ENV PYTHONUNBUFFERED=1 \
     NUMBA_CACHE_DIR=/tmp/numba
 
 # MuJoCo uses EGL to render without a screen.
-RUN apt-get update && apt-get install -y --no-install-recommends libegl1 libgl1-mesa-dri && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install -y --no-install-recommends libegl1 libgl1-mesa-dri libopengl0 && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /src
 COPY pyproject.toml README.md ./

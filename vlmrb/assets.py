@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import site
-import sys
+import sysconfig
 from pathlib import Path
 
 from vlmrb.errors import VlmrbError
@@ -13,7 +13,8 @@ def asset_path(name: str) -> Path:
     """Path of a shipped file or folder, such as 'prompts.json'.
 
     In a source checkout they are in `assets/` next to the package; in an installation, in `share/vlmrb/assets` of the
-    environment (the user base with `pip install --user`, the target folder with `pip install --target`).
+    environment (/usr/local for Debian's own Python, the user base with `pip install --user`, the target folder with
+    `pip install --target`).
 
     Args:
         name: relative path with forward slashes; must stay inside the asset folder.
@@ -31,7 +32,8 @@ def asset_path(name: str) -> Path:
 
 def _places() -> list[Path]:
     parent = Path(__file__).resolve().parent.parent
-    places = [root / "share" / "vlmrb" / "assets" for root in (Path(sys.prefix), Path(site.getuserbase()), parent)]
+    roots = (Path(sysconfig.get_path("data")), Path(site.getuserbase()), parent)
+    places = [root / "share" / "vlmrb" / "assets" for root in roots]
     if parent.name not in ("site-packages", "dist-packages"):  # a folder named assets there is not ours
         places.insert(0, parent / "assets")
     return places

@@ -126,7 +126,7 @@ def test_assets_of_an_installation_are_under_share(tmp_path, monkeypatch) -> Non
         folder.mkdir(parents=True)
         (folder / "prompts.json").write_text("{}")
     monkeypatch.setattr(assets, "__file__", str(package / "assets.py"))
-    monkeypatch.setattr(assets.sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(assets.sysconfig, "get_path", {"data": str(tmp_path)}.get)  # on Debian not sys.prefix
     assert assets.asset_path("prompts.json") == ours / "prompts.json"
 
 

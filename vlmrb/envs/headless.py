@@ -29,6 +29,6 @@ def cannot_draw(error: BaseException) -> EnvironmentSetupError:
     tried = os.environ.get("MUJOCO_GL") or "the default"
     return EnvironmentSetupError(
         f"MuJoCo cannot render without a screen here (OpenGL: {tried}; {type(error).__name__}: {str(error)[:200]}). Install EGL "
-        "(Debian and Ubuntu: apt-get install libegl1 libgl1-mesa-dri) or OSMesa (libosmesa6); to choose one, set MUJOCO_GL=egl "
-        "or MUJOCO_GL=osmesa"
+        "(Debian and Ubuntu: apt-get install libegl1 libgl1-mesa-dri libopengl0) or OSMesa (libosmesa6); to choose one, set "
+        "MUJOCO_GL=egl or MUJOCO_GL=osmesa"
     )
