@@ -109,23 +109,27 @@ def tiny() -> type[TinyParts]:
     return TinyParts
 
 
-@pytest.fixture(scope="session")
-def idefics3_folder(tmp_path_factory: pytest.TempPathFactory, tiny: type[TinyParts]) -> Path:
-    """The architecture of SmolVLM's predecessor: loads without torchvision, accepts several images."""
+def save_idefics3(folder: Path) -> Path:
+    """A tiny model of the architecture of SmolVLM's predecessor: loads without torchvision, accepts several images."""
     from transformers import Idefics3Config, Idefics3ForConditionalGeneration, Idefics3Processor
     from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 
-    tokenizer = tiny.tokenizer(["<image>", "<fake_token_around_image>", "<end_of_utterance>", "<global-img>"])
+    tokenizer = TinyParts.tokenizer(["<image>", "<fake_token_around_image>", "<end_of_utterance>", "<global-img>"])
     images = Idefics3ImageProcessorPil(size={"longest_edge": 64}, max_image_size={"longest_edge": 32})
-    processor = Idefics3Processor(images, tokenizer, image_seq_len=4, chat_template=tiny.template("<image>"))
+    processor = Idefics3Processor(images, tokenizer, image_seq_len=4, chat_template=TinyParts.template("<image>"))
     config = Idefics3Config(
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         scale_factor=2,
         tie_word_embeddings=True,
-        vision_config=tiny.vision_config,
-        text_config={"model_type": "llama", **tiny.text_config},
+        vision_config=TinyParts.vision_config,
+        text_config={"model_type": "llama", **TinyParts.text_config},
     )
-    return tiny.save(Idefics3ForConditionalGeneration, config, processor, tmp_path_factory.mktemp("idefics3"))
+    return TinyParts.save(Idefics3ForConditionalGeneration, config, processor, folder)
+
+
+@pytest.fixture(scope="session")
+def idefics3_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_idefics3(tmp_path_factory.mktemp("idefics3"))
 
 
 @pytest.fixture(scope="session")
