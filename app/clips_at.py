@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from app.clip_views import ClipCard, clip_cards
 from app.colors import stored_tokens
 from vlmrb.analysis.comparison import method_of
+from vlmrb.retention import retention_of
 from vlmrb.store import Store
 from vlmrb.types import IMPORTED, RunSummary
 
@@ -92,6 +93,6 @@ def _row(store: Store, run: RunSummary, at: int, tokens: dict[str, str]) -> RunA
 def _why_none(run: RunSummary) -> str:
     if IMPORTED in run.config:
         return "Another program trained this run."
-    if not run.config.get("keep_clips", True):
+    if not retention_of(run.config).stores:
         return "This run keeps no clips."
     return "This run has no clips yet."

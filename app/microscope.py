@@ -10,6 +10,7 @@ from app.colors import OTHER
 from vlmrb.analysis.comparison import method_of
 from vlmrb.analysis.drawn import by_chance, chooser_of, label_of, most_by_chance, words_of
 from vlmrb.replay.registry import replay_methods
+from vlmrb.retention import retention_of
 from vlmrb.store import Store
 from vlmrb.types import LIVE, MOST_DRAWN, ClipSummary, Draws, RunSummary
 
@@ -102,8 +103,8 @@ def recorded(store: Store, run_id: int) -> Recorded:
 
 
 def _why_not(run: RunSummary) -> str:
-    if not run.config.get("keep_clips", True):
-        return "This run keeps no clips (its setting keep_clips is off), so there are none to show."
+    if not retention_of(run.config).stores:
+        return "This run keeps no clips (its setting keep_clips is none), so there are none to show."
     if run.status in LIVE or run.status in ("queued", "created"):
         return (
             f"Nothing recorded yet. Learning begins at step {int(run.config.get('learning_starts', 0)):,}, and the draws are "

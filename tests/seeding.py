@@ -1,4 +1,4 @@
-"""Fills an empty SQLite store with as much data as years of use: `python -m tests.seeding FILE`.
+"""Fills an empty store with as much data as years of use: `python -m tests.seeding FILE` (or the URL of a PostgreSQL database).
 
 Nothing in it was learned or measured: curves follow a formula, and the 'model' answers with the truth plus noise.
 """
@@ -6,14 +6,15 @@ Nothing in it was learned or measured: curves follow a formula, and the 'model' 
 from __future__ import annotations
 
 import argparse
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
-from sqlalchemy import Connection, Table, insert
+from sqlalchemy import JSON, Connection, Table, func, insert, select
 
 from tests.doorkey import record_clips
 from vlmrb.config import make_config
@@ -59,20 +60,20 @@ class SeededRun:
 
 
 def seed_store(
-    path: str, runs: int = 200, metric_rows: int = 1_000_000, clips: int = 100_000, rng: np.random.Generator | None = None
+    url: str, runs: int = 200, metric_rows: int = 1_000_000, clips: int = 100_000, rng: np.random.Generator | None = None
 ) -> None:
-    """Fill the store at `path` (SQLite, empty or not existing yet) with matched sets of runs of four methods.
+    """Fill the store at `url` (empty or not existing yet) with matched sets of runs of four methods.
 
     Args:
-        path: the file.
+        url: a file, or a PostgreSQL database, which gets its rows by COPY.
         runs: number of runs; the clips are divided among those with a scorer.
         metric_rows: approximate number of curve rows.
         clips: number of clips, each with DoorKey frames, a score and a replay record.
         rng: generator for everything; None for seed 0.
     """
     rng = rng or np.random.default_rng(0)
-    with Store(path) as store:
-        assert store.runs(limit=1) == [], f"{path} is not empty"
+    with Store(url) as store:
+        assert store.runs(limit=1) == [], f"{store.name} is not empty"
         prompt_ids = [
             store.save_prompt(name, text).prompt_id for name, text in (("games", "A goal?"), ("progress", "A milestone?"))
         ]
@@ -82,14 +83,40 @@ def seed_store(
             _insert(connection, t.metrics, _metric_rows(made, metric_rows, rng))
             _insert(connection, t.episodes, _episode_rows(made, rng))
             _insert(connection, t.controls, _control_rows(made, prompt_ids))
+            _insert(connection, t.draws, _draws_rows(made))
+            _insert(connection, t.drawn_clips, _drawn_clips_rows(made, rng))
             templates = record_clips("DoorKey-8x8", TEMPLATES, lambda episode: (1.0, 0.5, 0.2, 0.1)[episode % 4], rng)
             _add_clips(connection, made, templates, prompt_ids, rng)
+            if connection.dialect.name == "postgresql":
+                _count_on(connection)
 
 
-def _insert(connection: Connection, table: Table, rows: Iterator[dict[str, object]]) -> None:
+def _insert(connection: Connection, table: Table, rows: Iterable[dict[str, object]]) -> None:
     rows = iter(rows)
+    if connection.dialect.name == "postgresql":
+        _copy(connection, table, rows)
+        return
     while batch := list(islice(rows, BATCH)):
         connection.execute(insert(table), batch)
+
+
+def _copy(connection: Connection, table: Table, rows: Iterator[dict[str, object]]) -> None:
+    if (first := next(rows, None)) is None:
+        return
+    names = list(first)
+    as_json = [isinstance(table.c[name].type, JSON) for name in names]
+    with connection.connection.cursor() as cursor, cursor.copy(f"COPY {table.name} ({', '.join(names)}) FROM STDIN") as copy:
+        for row in chain([first], rows):
+            copy.write_row(
+                [json.dumps(row[n]) if j and row[n] is not None else row[n] for n, j in zip(names, as_json, strict=True)]
+            )
+
+
+def _count_on(connection: Connection) -> None:
+    """Rows with ids of their own leave sequences behind."""
+    for column in (t.runs.c.run_id, t.scores.c.score_id):
+        newest = select(func.max(column)).scalar_subquery()
+        connection.execute(select(func.setval(func.pg_get_serial_sequence(column.table.name, column.name), newest)))
 
 
 def _runs(runs: int, clips: int, rng: np.random.Generator) -> Iterator[SeededRun]:
@@ -184,6 +211,29 @@ def _control_rows(made: list[SeededRun], prompt_ids: list[int | None]) -> Iterat
                    "applied_step": step, "error": error}  # fmt: skip
 
 
+def _draws_rows(made: list[SeededRun]) -> Iterator[dict[str, object]]:
+    for run in made:
+        if run.clips:
+            for step in _draw_steps(run):
+                yield {"run_id": run.run_id, "step": step, "batches": 512, "drawn": 32_768, "by_labels": 16_384, "td_error": 0.02,
+                       "clips": 900, "held": min(step, 100_000), "held_clips": 1_000,
+                       "drawn_known": 32_000, "drawn_labelled": 31_000, "drawn_yes": 16_000, "drawn_progress": 15_000,
+                       "held_known": 90_000, "held_labelled": 80_000, "held_yes": 20_000, "held_progress": 18_000}  # fmt: skip
+
+
+def _drawn_clips_rows(made: list[SeededRun], rng: np.random.Generator) -> Iterator[dict[str, object]]:
+    for run in made:
+        for step in _draw_steps(run) if run.clips else ():
+            numbers = rng.choice(run.clips, min(run.clips, 24), replace=False).tolist()
+            for rank, number in enumerate(numbers, 1):
+                yield {"run_id": run.run_id, "step": step, "clip_id": run.run_id * CLIPS_PER_RUN + number, "rank": rank,
+                       "drawn": 100 - rank, "by_labels": 40, "td_error": 0.02, "held": 32}  # fmt: skip
+
+
+def _draw_steps(run: SeededRun) -> list[int]:
+    return list(range(4_000, run.step, max(4_000, run.step // 100)))
+
+
 def _add_clips(
     connection: Connection, made: list[SeededRun], templates: list, prompt_ids: list[int | None], rng: np.random.Generator
 ) -> None:
@@ -193,10 +243,10 @@ def _add_clips(
         for start in range(0, run.clips, BATCH):
             block = range(start, min(start + BATCH, run.clips))
             rows = [_clip_row(run, number, *chosen[number], prompt_ids, rng) for number in block]
-            connection.execute(insert(t.clips), [row for row, _ in rows])
-            connection.execute(insert(t.clip_data), [data for _, data in rows])
+            _insert(connection, t.clips, (row for row, _ in rows))
+            _insert(connection, t.clip_data, (data for _, data in rows))
             for table, extra in ((t.scores, _score_row), (t.clip_replay, _replay_row)):
-                connection.execute(insert(table), [extra(run, row, rng) for row, _ in rows])
+                _insert(connection, table, [extra(run, row, rng) for row, _ in rows])
             _insert(connection, t.events, (event for row, _ in rows for event in _event_rows(row)))
             _insert(connection, t.human_labels, (_human_row(run, row) for row, _ in rows if row["human_label"] is not None))
 
@@ -255,16 +305,16 @@ def _human_row(run: SeededRun, row: dict) -> dict[str, object]:
 
 
 def main() -> None:
-    """`python -m tests.seeding FILE`."""
-    parser = argparse.ArgumentParser(description="fill an empty SQLite store with made-up runs, for measurements")
-    parser.add_argument("file")
+    """`python -m tests.seeding STORE`."""
+    parser = argparse.ArgumentParser(description="fill an empty store with made-up runs, for measurements")
+    parser.add_argument("store", help="a file, or the URL of a PostgreSQL database")
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--metric-rows", type=int, default=1_000_000)
     parser.add_argument("--clips", type=int, default=100_000)
     arguments = parser.parse_args()
     start = time.perf_counter()
-    seed_store(arguments.file, arguments.runs, arguments.metric_rows, arguments.clips)
-    print(f"filled {arguments.file} in {time.perf_counter() - start:.0f} s")
+    seed_store(arguments.store, arguments.runs, arguments.metric_rows, arguments.clips)
+    print(f"filled {arguments.store} in {time.perf_counter() - start:.0f} s")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser for all commands."""
-    from vlmrb.cli import branch, clips, compare, doctor, foreign, jobs, live, pretrain, runs, score, serve, study, train, trial
+    from vlmrb.cli import (
+        branch,
+        clips,
+        compare,
+        doctor,
+        foreign,
+        gc,
+        jobs,
+        live,
+        pretrain,
+        runs,
+        score,
+        serve,
+        study,
+        train,
+        trial,
+    )
 
     parser = argparse.ArgumentParser(
         prog="vlmrb",
@@ -52,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (train, jobs, branch, runs, clips, live, score, trial, serve, compare, foreign, study, pretrain, doctor):
+    for module in (train, jobs, branch, runs, clips, live, score, trial, serve, compare, foreign, study, pretrain, gc, doctor):
         module.add(commands)
     return parser
 

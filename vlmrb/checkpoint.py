@@ -119,9 +119,8 @@ def remove_older(folder: Path) -> bool:
 
 def _tidy(folder: Path, step: int, keep: int) -> None:
     """Remove all but the `keep` newest checkpoints up to `step` and the newest damaged ones, and what was left unfinished."""
-    for path in folder.iterdir():
-        if _UNFINISHED.fullmatch(path.name):
-            shutil.rmtree(path, ignore_errors=True)
+    for path in unfinished(folder):
+        shutil.rmtree(path, ignore_errors=True)
     newest = {at: path for at, path in reversed(_checkpoints(folder)) if at <= step}  # of one step the unreplaced one
     kept = [newest[at] for at in sorted(newest)[-keep:]]
     for _, path in _checkpoints(folder):
@@ -129,6 +128,13 @@ def _tidy(folder: Path, step: int, keep: int) -> None:
             _remove(path)
     for path in sorted(path for path in folder.iterdir() if _DAMAGED.fullmatch(path.name))[:-KEPT]:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """What processes that were killed left under `folder` while they wrote or removed a checkpoint; [] if it cannot be read."""
+    with contextlib.suppress(OSError):
+        return sorted(path for path in folder.iterdir() if _UNFINISHED.fullmatch(path.name))
+    return []
 
 
 def _remove(path: Path) -> None:

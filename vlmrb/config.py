@@ -28,6 +28,7 @@ from vlmrb.moments import Moments
 from vlmrb.panels import members_of, parse_panel
 from vlmrb.replay.hindsight import MAX_K, MAX_OTHERS, OFF, Relabelling, asks_in_words
 from vlmrb.replay.registry import bases, broken_methods, replay_method, replay_methods
+from vlmrb.retention import Retention
 from vlmrb.settings import Setting, describe
 from vlmrb.transcripts import MAX_TEMPLATE, check_transcript
 from vlmrb.types import IMPORTED, PLACEHOLDERS
@@ -359,7 +360,13 @@ class TrainConfig(BaseModel):
         "evaluation",
         max_length=200,
     )
-    keep_clips: bool = _option(True, "store clips, so that they can be watched and scored again", "evaluation")
+    keep_clips: str = _option(
+        "all",
+        "clips to store, so that they can be watched and scored again: 'all', 'yes' (those labelled yes), 'every:100' (every "
+        "100th), 'newest:1000' or 'none'; others go while the run trains, once neither a resume nor a branch can need them",
+        "evaluation",
+        max_length=40,
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -387,6 +394,11 @@ class TrainConfig(BaseModel):
     @classmethod
     def _names_moments(cls, text: str) -> str:
         return str(Moments.parse(text))
+
+    @field_validator("keep_clips", mode="before")
+    @classmethod
+    def _is_a_retention(cls, value: Any) -> str:
+        return str(Retention.parse(value))
 
     @field_validator("curriculum")
     @classmethod
@@ -418,6 +430,11 @@ class TrainConfig(BaseModel):
     def hindsight(self) -> Relabelling | None:
         """How goals or missions of drawn transitions are replaced; None for not at all."""
         return Relabelling.parse(self.her)
+
+    @property
+    def retention(self) -> Retention:
+        """Which clips the run keeps."""
+        return Retention.parse(self.keep_clips)
 
     @property
     def horizon(self) -> int:

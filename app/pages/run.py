@@ -31,6 +31,7 @@ from vlmrb.config import replay_ratio
 from vlmrb.errors import ConfigError, NotFoundError, VlmrbError
 from vlmrb.panels import reads_prompt
 from vlmrb.prompt_library import find_question, questions_asked
+from vlmrb.retention import retention_of
 from vlmrb.store import Store
 from vlmrb.types import IMPORTED, MAX_QUESTIONS, RUNNING_S, LiveChange, Prompt, RunSummary
 
@@ -217,7 +218,7 @@ def facts_of(store: Store, run_id: int) -> RunFacts:
         success_rule=run.success_rule,
         play_steps=int(run.config.get("play_steps", 0)),
         eval_interval=int(run.config.get("eval_interval", 1)),
-        keeps_clips=IMPORTED not in run.config and bool(run.config.get("keep_clips", True)),
+        keeps_clips=IMPORTED not in run.config and retention_of(run.config).stores,
         has_scorer=run.scorer is not None,
         scorer=run.scorer or "",
         reads_prompt=reads_prompt(run.scorer),

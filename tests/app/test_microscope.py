@@ -60,7 +60,7 @@ def test_a_run_without_records_says_why(store: Store) -> None:
     me = psutil.Process()
     store.claim_run(new, os.getpid(), me.create_time())
     store.release_run(old, "finished")
-    assert "keeps no clips (its setting keep_clips is off)" in recorded(store, bare).why_not
+    assert "keeps no clips (its setting keep_clips is none)" in recorded(store, bare).why_not
     assert "Nothing recorded yet. Learning begins at step 500" in recorded(store, new).why_not
     assert "earlier version, or ended before the first record" in recorded(store, old).why_not
     for run_id in (bare, new, old):

@@ -146,6 +146,6 @@ def test_what_is_no_picture_is_named_with_what_is_allowed(paint: Any, words: str
 
 def test_a_render_that_fails_is_told_with_a_way_out() -> None:
     with pytest.raises(
-        EnvironmentSetupError, match=r"Painter: render\(\) fails with RuntimeError: no window\. .*--no-keep-clips"
+        EnvironmentSetupError, match=r"Painter: render\(\) fails with RuntimeError: no window\. .*--keep-clips none"
     ):
         clip_of(lambda time: _raise())

@@ -16,7 +16,8 @@ from vlmrb.cli.options import add_command, add_run_argument, positive_integer, s
 from vlmrb.cli.score import agreement_json
 from vlmrb.config import replay_ratio
 from vlmrb.errors import NotFoundError
-from vlmrb.types import CLOCK_S, SUCCESS, Lineage, RunCounters
+from vlmrb.retention import retention_of
+from vlmrb.types import CLOCK_S, SUCCESS, Lineage, RunCounters, RunSize
 
 if TYPE_CHECKING:
     from vlmrb.branching import BranchPoint
@@ -33,6 +34,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--limit", type=positive_integer, metavar="N", default=50, help="maximum number of runs to list (default: 50)"
     )
+
+    parser.add_argument("--sizes", action="store_true", help="add what each run takes: its rows, and the files in its folder")
 
     parser = add_command(
         commands, "show", show_run, "show a run: settings, counters, latest metrics, live changes", "python -m vlmrb show 3"
@@ -68,6 +71,7 @@ def add(commands: Any) -> None:
 
 def list_runs(arguments: argparse.Namespace) -> int:
     """`runs`: one line per run."""
+    from vlmrb.housekeeping import size_of_run
     from vlmrb.store import Store
 
     with Store(arguments.store, create=False) as store:
@@ -75,8 +79,16 @@ def list_runs(arguments: argparse.Namespace) -> int:
             (item.run, item.latest_success, item.best_success)
             for item in store.run_list(status=arguments.status, limit=arguments.limit)
         ]
+        sizes = {run.run_id: size_of_run(store, run.run_id) for run, _, _ in rows} if arguments.sizes else {}
     if arguments.json:
-        text.print_json([text.to_json(run) | {"success_rate": latest, "best_success_rate": best} for run, latest, best in rows])
+        text.print_json(
+            [
+                text.to_json(run)
+                | {"success_rate": latest, "best_success_rate": best}
+                | ({"size": sizes[run.run_id]} if sizes else {})
+                for run, latest, best in rows
+            ]
+        )
     elif not rows:
         print(f"no {f'{arguments.status} ' if arguments.status else ''}runs yet; start one with: python -m vlmrb train")
     else:
@@ -95,6 +107,7 @@ def list_runs(arguments: argparse.Namespace) -> int:
             "steps/s",
             "started",
         ]
+        headers += ["rows", "in the store", "files"] * bool(sizes)
         headers += ["branch of"] * any(run.lineage for run, _, _ in rows)
         text.print_table(
             headers,
@@ -113,6 +126,7 @@ def list_runs(arguments: argparse.Namespace) -> int:
                     text.percent(best),
                     text.number(run.steps_per_second, 4),
                     text.ago(run.started_at or run.created_at),
+                    *(_size_cells(sizes[run.run_id]) if sizes else ()),
                     f"{run.parent_id}@{run.parent_step}" if run.lineage else "–",
                 ][: len(headers)]
                 for run, latest, best in rows
@@ -124,6 +138,7 @@ def list_runs(arguments: argparse.Namespace) -> int:
 def show_run(arguments: argparse.Namespace) -> int:
     """`show RUN`: everything except curves and clips."""
     from vlmrb.branching import branch_points
+    from vlmrb.housekeeping import size_of_run
     from vlmrb.store import Store
 
     with Store(arguments.store, create=False) as store:
@@ -134,6 +149,7 @@ def show_run(arguments: argparse.Namespace) -> int:
         folder = store.folder_of_run(run.run_id)
         points = branch_points(store, run.run_id)
         labels = _labels(store, run.run_id) if run.scorer is not None else None
+        size = size_of_run(store, run.run_id)
     if arguments.json:
         judged = None if labels is None else agreement_json(labels)
         text.print_json(
@@ -146,6 +162,7 @@ def show_run(arguments: argparse.Namespace) -> int:
                 "metrics": latest,
                 "controls": [change_json(each) for each in changes],
                 "labels": judged,
+                "size": size,
             }
         )
         return 0
@@ -160,11 +177,12 @@ def show_run(arguments: argparse.Namespace) -> int:
             "success": run.success_rule or "–",
             "clips": f"{clips} stored; " + ", ".join(f"{name} {value}" for name, value in counted.items() if value != ""),
             **({"unknown": _unknown(run.counters)} if run.counters.unknown else {}),
-            **({} if labels is None else {"labels": _labels_in_words(labels)}),
+            **({} if labels is None else {"labels": _labels_in_words(labels) + _of_those_kept(run.config)}),
             **({} if run.lineage is None else {"branch": _lineage(run.lineage)}),
             **({"checkpoints": _points(points)} if points else {}),
             "created": text.ago(run.created_at),
             "last heartbeat": text.ago(run.heartbeat_at),
+            "size": _size_in_words(size),
             "files": str(folder),
         }
     )
@@ -278,6 +296,22 @@ def _labels_in_words(labels: Agreement) -> str:
         f"{text.percent(table.positive_rate)} yes; the simulator saw progress in {text.percent(labels.truth_rate)}: "
         f"precision {text.number(table.precision)}, recall {text.number(table.recall)}, AUC {text.number(labels.auc)}"
     )
+
+
+def _of_those_kept(config: dict[str, Any]) -> str:
+    """What clips a judgement of labels is about, where that is not all of them."""
+    retention = retention_of(config)
+    return f" (of the clips that are still there: keep_clips is {retention})" if retention.removes else ""
+
+
+def _size_cells(size: RunSize) -> list[str]:
+    return [f"{size.rows:,}", text.size(size.store_bytes), text.size(size.folder_bytes)]
+
+
+def _size_in_words(size: RunSize) -> str:
+    tables = ", ".join(f"{name} {each.rows:,} ({text.size(each.bytes)})" for name, each in size.tables.items())
+    rows, in_store, files = _size_cells(size)
+    return f"{rows} rows, {in_store} in the store{f': {tables}' if tables else ''}; {files} of checkpoints and logs"
 
 
 def _latest(store: Any, run_id: int, metric: str) -> float | None:

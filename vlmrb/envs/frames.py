@@ -11,7 +11,7 @@ from vlmrb.errors import EnvironmentSetupError, shown
 
 _ALLOWED = "allowed: an array [H, W, 3] of bytes 0 to 255, or of floats 0 to 1; grey and RGBA pictures are converted"
 
-_WITHOUT = "A run without clips draws none: no --scorer, and --no-keep-clips"
+_WITHOUT = "A run without clips draws none: no --scorer, and --keep-clips none"
 _OVERSHOOT = 0.1  # how far floats may be out of range
 _BRIGHTEST = 2.0  # of floats that go to 1 and overshoot
 

@@ -84,7 +84,7 @@ def _use(env: Environment, config: TrainConfig) -> str:
 
 def takes_frames(config: TrainConfig) -> bool:
     """Whether the run takes frames, or what they are drawn from: to be watched, looked at, or asked what is ahead."""
-    return config.keep_clips or _shows_frames(config) or (config.scorer is not None and asks_in_words(config.her))
+    return config.retention.stores or _shows_frames(config) or (config.scorer is not None and asks_in_words(config.her))
 
 
 def _shows_frames(config: TrainConfig) -> bool:

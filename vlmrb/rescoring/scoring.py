@@ -52,7 +52,7 @@ def choose_clips(store: Store, run_id: int, limit: int | None = None) -> list[Cl
     while page := store.clips(run_id, limit=_PAGE, after=clips[-1].clip_id if clips else None, order="oldest"):
         clips += page
     if not clips:
-        raise NotFoundError(f"run {run_id} has no stored clips; only runs with --keep-clips (the default) store them")
+        raise NotFoundError(f"run {run_id} has no stored clips; a run with --keep-clips none stores none")
     if limit is None or limit >= len(clips):
         return clips
     return [clips[i] for i in np.linspace(0, len(clips) - 1, limit).round().astype(int)]

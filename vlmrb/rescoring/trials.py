@@ -115,7 +115,7 @@ def create_trial(
     check_scorer(scorer)
     clip_ids = store.sample_clips(runs, sample, seed) if other is None else list(other.clip_ids)
     if not clip_ids:
-        raise NotFoundError(f"no clips are stored for {_runs(runs)}; only runs with --keep-clips (the default) store them")
+        raise NotFoundError(f"no clips are stored for {_runs(runs)}; a run with --keep-clips none stores none")
     prompt_id = store.save_prompt(question.name, question.text).prompt_id if reads_prompt(scorer) else None
     options = asdict(ScorerOptions.of(config))
     threshold = options.pop("threshold")

@@ -24,6 +24,7 @@ from vlmrb.store.patience import patiently
 from vlmrb.store.prompts import Prompts
 from vlmrb.store.runs import Runs
 from vlmrb.store.scores import Scores
+from vlmrb.store.sizes import Sizes
 from vlmrb.store.trials import Trials
 from vlmrb.store.writer import RunWriter
 from vlmrb.types import IMPORTED, SUCCESS, RunSummary
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["RunWriter", "Store", "default_store_url", "patiently", "runs_folder"]
 
 
-class Store(Runs, Curves, Clips, Browsing, DrawRecords, Scores, Trials, Prompts, LiveChanges, Jobs, Care):
+class Store(Runs, Curves, Clips, Browsing, DrawRecords, Scores, Trials, Prompts, LiveChanges, Jobs, Sizes, Care):
     """An open store: runs with their curves, clips with their scores, prompts and live changes."""
 
     def measured_runs(self, run_ids: Iterable[int], metric: str) -> list[MeasuredRun]:

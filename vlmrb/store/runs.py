@@ -17,6 +17,7 @@ from vlmrb.errors import NotFoundError, RunBusyError
 from vlmrb.panels import listed_scorer
 from vlmrb.replay.hindsight import asks_in_words
 from vlmrb.replay.registry import replay_methods
+from vlmrb.retention import retention_of
 from vlmrb.store import tables as t
 from vlmrb.store.batches import delete_some, in_batches
 from vlmrb.store.database import Database
@@ -383,6 +384,8 @@ def _summary(row: Row[Any]) -> RunSummary:
     if status not in LIVE and (row.job in ("queued", "starting") or (row.job == "running" and status == "created")):
         status = "queued"
     config = row.config
+    if isinstance(config.get("keep_clips"), bool):  # as versions stored it that kept all or none
+        config = {**config, "keep_clips": str(retention_of(config))}
     return RunSummary(
         run_id=row.run_id, name=row.name, status=status, env=config.get("env", ""), algo=config.get("algo", ""),
         replay=config.get("replay", ""), scorer=config.get("scorer"), seed=config.get("seed", 0),

@@ -71,7 +71,7 @@ class Labelling:
         self.prompt, self._question = prompt, question
         self._asked: dict[str, str] = {}  # missions, by what is asked about them
         self.rule = LabelRule.of(config)
-        self.draws = DrawCounter(config, buffer) if config.keep_clips else None
+        self.draws = DrawCounter(config, buffer) if config.retention.stores else None
         """Hears of clips and labels, and counts by clip what is drawn."""
         self.ruling = Ruling(Curriculum.parse(config.curriculum))
         """Which question of the prompt rules; of a control scorer, which of its answers."""
@@ -102,7 +102,7 @@ class Labelling:
     def submit(self, clip: Clip) -> None:
         """Store a new clip and queue it for scoring; never waits."""
         self._counters.clips += 1
-        if self._config.keep_clips:
+        if self._config.retention.stores:
             self._writer.add_clip(clip)
         if self.draws is not None:
             self.draws.clip(clip)
@@ -263,10 +263,10 @@ class Labelling:
             self._compare(clip, score)
             if score.others is not None and (known := [label for label in score.others.labels if label is not None]):
                 self._metrics.add("scoring/other_missions", sum(known) / len(known))
-            if self._config.keep_clips:
+            if self._config.retention.stores:
                 for each in filter(None, (score.others, score)):  # the last one is the clip's newest
                     self._writer.add_score(each)
-        if self._config.keep_clips:
+        if self._config.retention.stores:
             for replay in replay_of([clip for clip, _ in scored], self._buffer, self._agent):
                 self._writer.add_clip_replay(replay)
 
@@ -333,7 +333,7 @@ class Labelling:
         """
         self._dropped_before = self._counters.dropped
         self.set_prompt(prompt)
-        if self.worker is None or not self._config.keep_clips:
+        if self.worker is None or not self._config.retention.stores:
             return 0
         self._store = store
         missing = 0

@@ -50,6 +50,7 @@ from vlmrb.train.resuming import Learned, Resuming, check_pictures
 from vlmrb.train.signals import Signals
 from vlmrb.train.system import SystemUse
 from vlmrb.train.takeover import TakeOver
+from vlmrb.train.thinning import Thinning
 from vlmrb.types import (
     CLOCK_S,
     EVALUATION_S,
@@ -135,7 +136,7 @@ class Trainer:
         names = ("episodes", "replay", "agent", "evaluation", "play")
         seeds = np.random.SeedSequence(config.seed).spawn(len(names))
         self._rngs = {name: np.random.default_rng(seed) for name, seed in zip(names, seeds, strict=True)}
-        self._record_clips = config.keep_clips or config.scorer is not None
+        self._record_clips = config.retention.stores or config.scorer is not None
         self._envs = VectorEnv([make_env(config) for _ in range(config.n_envs)], self._next_episode_seed, takes_frames(config))
         first = self._envs.envs[0]
         check_pictures(store.run(run_id), first.render_spec)
@@ -188,6 +189,7 @@ class Trainer:
         self._ran_before_s = 0.0
         self._learned = Learned(config, self._buffer, self._agent, self._recorder, self._rngs, self._counters, self._labelling)
         self._keeping = Keeping(self._folder.parent, self._learned)
+        self._thinning = Thinning(run_id, config, store)
         self._start_clock()
 
     # -- the method
@@ -443,6 +445,7 @@ class Trainer:
         if self._checkpoint_due and not self._outage.active:  # the store is never behind a checkpoint
             self._log_clock()
             self._checkpoint_due = not self._outage.attempt(lambda: self._checkpoint(self._status))
+            self._outage.attempt(self._thinning.look)
         for moment in self._keeping.due(before, now):
             self._outage.attempt(self._writer.flush)  # a branch with another scorer looks for the clips
             self._keeping.keep(moment)
@@ -484,6 +487,7 @@ class Trainer:
         for change in self._store.live_changes(self.run_id, status="requested"):
             self._apply_change(change)
         self._answer_changes()
+        self._thinning.delete_some()
 
     def _run_counters(self) -> RunCounters:
         return replace(
@@ -699,6 +703,8 @@ class Trainer:
             if self.begun:
                 error = error or "; ".join(filter(None, (*self._losses, self._labelling.failure)))
                 self._ending.record(self._status, lambda: self._record_end(error, counted))
+                if self._status == "finished":
+                    self._thinning.finish()
 
     def _record_end(self, error: str, counted: RunCounters) -> None:
         self._answer_changes()

@@ -66,6 +66,7 @@ from vlmrb.types.scoring import (
     Vote,
     spread,
 )
+from vlmrb.types.sizes import RunSize, Surplus, TableSize
 from vlmrb.types.spaces import MIN_IMAGE_SIDE, ActionSpec, ObservationSpec
 from vlmrb.types.transitions import AgentUpdate, Batch, Episode, Event, Feedback, ItemId, Judged, JudgeGoals, Transition
 from vlmrb.types.trials import Trial, TrialStatus
@@ -126,6 +127,7 @@ __all__ = [
     "RunCounters",
     "RunFigures",
     "RunListItem",
+    "RunSize",
     "RunStatus",
     "RunSummary",
     "ScoringRequest",
@@ -133,6 +135,8 @@ __all__ = [
     "SetPrompt",
     "SetQuestion",
     "SetStatus",
+    "Surplus",
+    "TableSize",
     "TdErrorAndScore",
     "TextRenderer",
     "Transition",
