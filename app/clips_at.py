@@ -10,7 +10,7 @@ from app.colors import stored_tokens
 from vlmrb.analysis.comparison import method_of
 from vlmrb.retention import retention_of
 from vlmrb.store import Store
-from vlmrb.types import IMPORTED, RunSummary
+from vlmrb.types import IMPORTED, ClipSummary, RunSummary
 
 CLIPS_OF_A_RUN = 5
 MAX_ROWS = 24
@@ -63,7 +63,9 @@ def clips_at(store: Store, run_ids: Sequence[int], step: int | None) -> ClipsAt:
     last = max((_done(run) for run in runs), default=0)
     at = last if step is None else min(step, last)
     tokens = stored_tokens(store)
-    return ClipsAt(at, last, [_row(store, run, at, tokens) for run in runs[:MAX_ROWS]], max(0, len(runs) - MAX_ROWS))
+    near = store.clips_near({run.run_id: _start(run) + at for run in runs[:MAX_ROWS]}, CLIPS_OF_A_RUN)
+    rows = [_row(run, near[run.run_id], at, tokens) for run in runs[:MAX_ROWS]]
+    return ClipsAt(at, last, rows, max(0, len(runs) - MAX_ROWS))
 
 
 def _start(run: RunSummary) -> int:
@@ -74,9 +76,8 @@ def _done(run: RunSummary) -> int:
     return max(0, run.step - _start(run))
 
 
-def _row(store: Store, run: RunSummary, at: int, tokens: dict[str, str]) -> RunAt:
+def _row(run: RunSummary, clips: list[ClipSummary], at: int, tokens: dict[str, str]) -> RunAt:
     label = method_of(run).label
-    clips = store.clips_near(run.run_id, _start(run) + at, CLIPS_OF_A_RUN)
     return RunAt(
         run_id=run.run_id,
         name=run.name,

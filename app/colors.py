@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from weakref import WeakKeyDictionary
 
 from vlmrb.analysis.comparison import method_of
 from vlmrb.replay.method import COLORS
@@ -75,9 +76,22 @@ def method_tokens(labels: Iterable[str]) -> dict[str, str]:
     return tokens
 
 
+_labels: WeakKeyDictionary[Store, dict[int, tuple[float, str]]] = WeakKeyDictionary()
+
+
+def stored_labels(store: Store) -> list[str]:
+    """Labels of the methods of the newest thousand runs, newest first. A run's method never changes."""
+    created, known = store.created_at(limit=1_000), _labels.get(store, {})
+    new = [run_id for run_id, at in created.items() if known.get(run_id, (None,))[0] != at]
+    found = {run.run_id: (run.created_at, method_of(run).label) for run in store.runs(run_ids=new)} if new else {}
+    known = {run_id: found.get(run_id) or known[run_id] for run_id in created if run_id in found or run_id in known}
+    _labels[store] = known  # replaced, not changed: several browsers ask at a time
+    return [label for _, label in known.values()]
+
+
 def stored_tokens(store: Store, *more: str) -> dict[str, str]:
     """The colour tokens of the methods of the newest thousand runs; labels in `more` that are not among them get further ones."""
-    stored = [method_of(run).label for run in store.runs(limit=1_000)]
+    stored = stored_labels(store)
     tokens = method_tokens(stored)
     return method_tokens([*stored, *more]) | tokens if more else tokens
 

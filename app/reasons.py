@@ -10,7 +10,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from app.colors import method_tokens
+from app.colors import stored_tokens
 from app.live_changes import ChangeMark, change_marks
 from vlmrb.analysis.agreement import auc
 from vlmrb.analysis.comparison import Task, method_of
@@ -93,26 +93,23 @@ def explain(store: Store, run_ids: Sequence[int]) -> list[Explanation]:
     tasks: dict[Task, list[RunSummary]] = {}
     for run in reversed(store.runs(run_ids=run_ids)):
         tasks.setdefault(method_of(run).task, []).append(run)
-    everyone = store.runs(limit=1_000)
-    tokens = method_tokens(method_of(run).label for run in everyone)
+    tokens = stored_tokens(store)
     found = []
     for task, runs in tasks.items():
         said = [(run, reasons_of(store, run.run_id)) for run in runs]
         reasons = [_reasons_of_run(run, sentences, tokens) for run, sentences in said if sentences]
         if reasons:
-            charts, (changes, branches) = _charts(store, runs, tokens), _marks(store, runs, everyone)
+            charts, (changes, branches) = _charts(store, runs, tokens), _marks(store, runs)
             found.append(Explanation(str(task), bool(task.branched), tuple(reasons), charts, changes, branches))
     return found
 
 
-def _marks(
-    store: Store, runs: Sequence[RunSummary], everyone: Sequence[RunSummary]
-) -> tuple[tuple[ChangeMark, ...], tuple[BranchMark, ...]]:
+def _marks(store: Store, runs: Sequence[RunSummary]) -> tuple[tuple[ChangeMark, ...], tuple[BranchMark, ...]]:
     """What to mark on the time axis of runs of one task: their live changes, and where branches of theirs start."""
     starts = {run.run_id: run.parent_step or 0 for run in runs}
     changes = [replace(mark, step=mark.step - starts[mark.run_id]) for mark in change_marks(store, list(starts))]
-    places = sorted((run.parent_id, run.parent_step or 0) for run in everyone if run.parent_id in starts)
-    branches = [BranchMark(parent, step - starts[parent], len(list(same))) for (parent, step), same in groupby(places)]
+    places = groupby(store.branch_places(starts))
+    branches = [BranchMark(parent, step - starts[parent], len(list(same))) for (parent, step), same in places]
     return tuple(changes), tuple(branches)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from vlmrb.analysis.comparison import method_of
@@ -78,7 +78,7 @@ class RunRow:
     @property
     def version(self) -> str:
         """A fingerprint of the row's contents."""
-        return f"{zlib.crc32(repr(astuple(self)).encode()):08x}"
+        return f"{zlib.crc32(repr(self).encode()):08x}"
 
 
 @dataclass(frozen=True, slots=True)

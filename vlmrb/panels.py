@@ -13,6 +13,7 @@ cannot be a member.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -224,6 +225,7 @@ def members_of(scorer: str) -> tuple[Member, ...]:
     return (Member(scorer),) if panel is None else panel.members
 
 
+@functools.lru_cache(maxsize=1_000)
 def _panel_of(scorer: str) -> Panel | None:
     try:
         return parse_panel(scorer)

@@ -13,7 +13,7 @@ from app.bench import Variant, contestants_of, variants_of
 from app.branch_form import BranchForm, BranchVerdict, asked_from, branch_form, check_branches, make_branches
 from app.checks import MAX_ID, a_choice, a_count, a_number, a_text, an_id
 from app.clocks import clock_curves
-from app.colors import method_tokens
+from app.colors import stored_tokens
 from app.family import Family, family_of
 from app.live_changes import Change, change_of, prompt_words
 from app.microscope import Drawn, Recorded, drawn_at, recorded
@@ -209,9 +209,9 @@ def facts_of(store: Store, run_id: int) -> RunFacts:
         NotFoundError: there is no such run.
     """
     run = store.run(run_id)
-    tokens = method_tokens(method_of(one).label for one in store.runs())  # of all runs, for the same colours as on other pages
+    label = method_of(run).label
     return RunFacts(
-        color=tokens[method_of(run).label],
+        color=stored_tokens(store, label)[label],
         settings=settings_of(run),
         replay_ratio=replay_ratio(run.config),
         imported=IMPORTED in run.config,

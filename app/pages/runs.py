@@ -9,9 +9,10 @@ from typing import Any
 
 from app.checks import a_count, ids, texts
 from app.colors import method_tokens
+from app.known_runs import KnownRuns
 from app.run_actions import jobs_of_idle, run_actions
 from app.run_columns import MAX_COLUMNS, ColumnChoices, Figures, column_choices, extra_values
-from app.run_rows import Difference, RunRow, differences, run_rows
+from app.run_rows import Difference, RunRow, differences
 from app.studio import Studio
 from app.widgets import widget
 from vlmrb import jobs
@@ -75,11 +76,11 @@ class SideBySide:
 def build(studio: Studio) -> None:
     """Add the page's components to the open Blocks."""
 
-    figures = Figures(studio.store)
+    figures, runs = Figures(studio.store), KnownRuns(studio.store)
 
     def table(request: dict[str, Any]) -> RunTable:
         """Changes in the table; `known` has the row versions that the browser knows, by run id, `columns` the added columns."""
-        return read_table(studio.store, known_versions(request), texts(request, "columns", MAX_COLUMNS), figures)
+        return read_table(studio.store, known_versions(request), texts(request, "columns", MAX_COLUMNS), figures, runs)
 
     def columns(_: dict[str, Any]) -> ColumnChoices:
         """What can be added as a column."""
@@ -112,17 +113,33 @@ def known_versions(request: Mapping[str, Any]) -> dict[int, str]:
     return {int(key): str(version) for key, version in known.items() if str(key).isdecimal() and len(str(key)) < 12}
 
 
-def read_table(store: Store, known: Mapping[int, str], columns: Sequence[str] = (), figures: Figures | None = None) -> RunTable:
+def read_table(
+    store: Store,
+    known: Mapping[int, str],
+    columns: Sequence[str] = (),
+    figures: Figures | None = None,
+    runs: KnownRuns | None = None,
+) -> RunTable:
     """Changes since the row versions that a browser knows.
+
+    Args:
+        store: where the runs are.
+        known: these versions, by run id.
+        columns: added ones.
+        figures: what is known of curves; needed for columns of metrics.
+        runs: what is known of the runs; None for nothing.
 
     Raises:
         ConfigError: one of the added `columns` is invalid; see `extra_values`.
     """
-    items = store.run_list(limit=MAX_RUNS + 1)
-    items, more = items[:MAX_RUNS], len(items) > MAX_RUNS
-    runs = [item.run for item in items]
-    rows = run_rows(items, jobs_of_idle(store, runs), extra_values(runs, columns, figures) if columns else None)
-    versions = {row.run_id: row.version for row in rows}
+    shown = (KnownRuns(store) if runs is None else runs).newest(MAX_RUNS + 1)
+    shown, more = shown[:MAX_RUNS], len(shown) > MAX_RUNS
+    summaries = [each.run for each in shown]
+    extra = extra_values(summaries, columns, figures) if columns else {}
+    of_idle = jobs_of_idle(store, summaries)
+    drawn = [each.row(of_idle.get(each.run.run_id), extra.get(each.run.run_id, {})) for each in shown]
+    rows = [row for row, _ in drawn]
+    versions = {row.run_id: version for row, version in drawn}
     changed = [row for row in rows if known.get(row.run_id) != versions[row.run_id]]
     return RunTable(
         order=[row.run_id for row in rows],

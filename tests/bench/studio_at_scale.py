@@ -20,6 +20,7 @@ from sqlalchemy import event, text, update
 from app.clips_at import clips_at
 from app.comparing import compare_view, metric_curves
 from app.family import family_of
+from app.known_runs import KnownRuns
 from app.microscope import recorded
 from app.pages.clips import browser_functions
 from app.pages.compare import read_choices
@@ -51,14 +52,19 @@ def make_live(store: Store) -> list[int]:
 def cases(studio: Studio, live: list[int]) -> Iterator[tuple[str, Callable[[], object]]]:
     """What is measured, by name."""
     store, run_id = studio.store, live[0]
-    versions = read_table(store, {}).versions
+    figures, runs = Figures(store), KnownRuns(store)
+    versions = read_table(store, {}, runs=runs).versions
     yield "runs: first look", lambda: read_table(store, {})
-    yield "runs: tick", lambda: read_table(store, versions)
-    figures = Figures(store)
+
+    def tick() -> object:
+        _beat(store, live)
+        return read_table(store, versions, runs=runs)
+
+    yield "runs: tick, 64 live runs", tick
 
     def tick_with_columns() -> object:
         _beat(store, live)
-        return read_table(store, versions, COLUMNS, figures)
+        return read_table(store, versions, COLUMNS, figures, runs)
 
     yield "runs: tick with 3 columns of metrics, 64 live runs", tick_with_columns
     first = look_at(store, run_id, Seen({}))

@@ -12,7 +12,7 @@ from sqlalchemy import event as sqlalchemy_event
 from tests.store.samples import clip, filled, new_run, score, voted
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.store import Store
-from vlmrb.types import CLIPS_PER_RUN, Clip, ClipFilter, ClipReplay, Event
+from vlmrb.types import CLIPS_PER_RUN, Clip, ClipFilter, ClipReplay, ClipSummary, Event
 
 ORDERS = ("newest", "oldest", "score_high", "score_low", "disagreement", "spread")
 
@@ -77,15 +77,21 @@ def test_pages_together_contain_each_clip_once(store: Store, order: str) -> None
     assert sorted(found.number for page in pages for found in page) == list(range(11))
 
 
+def near(store: Store, run_id: int, step: int, limit: int) -> list[ClipSummary]:
+    return store.clips_near({run_id: step}, limit)[run_id]
+
+
 def test_the_clips_nearest_to_a_step_come_in_the_order_of_their_steps(store: Store) -> None:
     run_id, other = filled(store, 10), filled(store, 10)  # a clip begins every 32 steps
-    starts = [clip.start_step for clip in store.clips_near(run_id, 100, 3)]
+    starts = [clip.start_step for clip in near(store, run_id, 100, 3)]
     assert starts == [64, 96, 128]
-    assert {clip.run_id for clip in store.clips_near(other, 100, 99)} == {other} and len(store.clips_near(other, 100, 99)) == 10
-    assert [clip.start_step for clip in store.clips_near(run_id, 10**9, 2)] == [256, 288]
+    assert {clip.run_id for clip in near(store, other, 100, 99)} == {other} and len(near(store, other, 100, 99)) == 10
+    both = store.clips_near({run_id: 100, other: 40}, 3)
+    assert both == {run_id: near(store, run_id, 100, 3), other: near(store, other, 40, 3)}
+    assert [clip.start_step for clip in near(store, run_id, 10**9, 2)] == [256, 288]
     store.rollback_run(run_id, 200)  # later clips are superseded
-    assert max(clip.start_step for clip in store.clips_near(run_id, 10**9, 2)) < 200
-    assert store.clips_near(99, 0, 5) == store.clips_near(run_id, 0, 0) == []
+    assert max(clip.start_step for clip in near(store, run_id, 10**9, 2)) < 200
+    assert near(store, 99, 0, 5) == near(store, run_id, 0, 0) == [] and store.clips_near({}, 5) == {}
 
 
 def test_events_are_found_by_name_and_by_object_and_listed_for_a_menu(store: Store) -> None:

@@ -10,7 +10,7 @@ show n next to them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 FloatArray = NDArray[np.float64]
 Statistic = Callable[[FloatArray], FloatArray]
 """float64 [..., N] → [...]: reduces the last axis."""
+
+_AT_ONCE = 32  # steps of a curve that are resampled together
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,17 +421,25 @@ def aggregate_curves(
             if np.isfinite(value):
                 by_step.setdefault(int(step), []).append(value)
     common = sorted(by_step)
-    points = [
-        bootstrap_interval([by_step[step]], rng=rng, statistic=statistic, resamples=resamples, confidence=confidence)
-        for step in common
-    ]
-    return CurveBand(
-        steps=np.array(common, dtype=np.int64),
-        n=np.array([point.n for point in points], dtype=np.int64),
-        point=np.array([point.point for point in points], dtype=np.float64),
-        low=np.array([np.nan if point.low is None else point.low for point in points], dtype=np.float64),
-        high=np.array([np.nan if point.high is None else point.high for point in points], dtype=np.float64),
-    )
+    n = np.array([len(by_step[step]) for step in common], dtype=np.int64)
+    point, low, high = np.empty(len(common)), np.full(len(common), np.nan), np.full(len(common), np.nan)
+    tail = (1 - confidence) / 2
+    for start, end in _alike(n):
+        values = np.array([by_step[step] for step in common[start:end]], dtype=np.float64)  # [S, N]
+        point[start:end] = statistic(values)
+        if values.shape[1] > 1:
+            drawn = rng.integers(0, values.shape[1], size=(len(values), resamples, values.shape[1]))
+            resampled = np.take_along_axis(values[:, None, :], drawn, axis=2)  # [S, resamples, N]
+            low[start:end], high[start:end] = np.quantile(statistic(resampled), [tail, 1 - tail], axis=1)
+    return CurveBand(steps=np.array(common, dtype=np.int64), n=n, point=point, low=low, high=high)
+
+
+def _alike(counts: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """First and last index of stretches of equal counts: what is done for each of them at once fits into memory."""
+    starts = np.flatnonzero(np.diff(counts, prepend=-1)).tolist()
+    for start, end in zip(starts, [*starts[1:], len(counts)], strict=True):
+        for at in range(start, end, _AT_ONCE):
+            yield at, min(at + _AT_ONCE, end)
 
 
 def _finite_values(values: ArrayLike) -> FloatArray:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
-from sqlalchemy import func, select
+from sqlalchemy import func, select, union_all
 
 from vlmrb.errors import ConfigError
 from vlmrb.store import tables as t
@@ -29,14 +29,26 @@ class Browsing(Database):
         with self._read() as connection:
             return page(connection, conditions(wanted), order, max(limit, 0), max(offset, 0))
 
-    def clips_near(self, run_id: int, step: int, limit: int) -> list[ClipSummary]:
-        """The clips of a run that begin nearest to a step, in the order of their steps; superseded ones are left out."""
-        c = t.clips.c
-        nearest = select(c.clip_id).where(*conditions(ClipFilter(run_ids=(run_id,))))
-        nearest = nearest.order_by(func.abs(c.start_step - step), c.clip_id).limit(max(limit, 0))
+    def clips_near(self, steps: Mapping[int, int], limit: int) -> dict[int, list[ClipSummary]]:
+        """By run: its clips that begin nearest to its step in `steps`, in the order of their steps, without superseded ones."""
+        c, found = t.clips.c, {run_id: list[ClipSummary]() for run_id in steps}
+        nearest = [
+            select(
+                select(c.clip_id)
+                .where(*conditions(ClipFilter(run_ids=(run_id,))))
+                .order_by(func.abs(c.start_step - step), c.clip_id)
+                .limit(max(limit, 0))
+                .subquery()
+            )
+            for run_id, step in steps.items()
+        ]
+        if not nearest:
+            return found
         with self._read() as connection:
-            query = summaries().where(c.clip_id.in_(nearest)).order_by(c.start_step, c.clip_id)
-            return [clip_summary(row) for row in connection.execute(query)]
+            ids = list(connection.scalars(union_all(*nearest)))
+            for row in connection.execute(summaries().where(c.clip_id.in_(ids)).order_by(c.start_step, c.clip_id)):
+                found[row.run_id].append(clip_summary(row))
+        return found
 
     def count_clips_found(self, wanted: ClipFilter) -> int:
         """Number of matching clips. Raises like `find_clips`."""

@@ -88,12 +88,15 @@ class Curves(Database):
 
     def successes_before(self, steps: Mapping[int, int]) -> dict[int, tuple[int, int]]:
         """By run: number of episodes that ended before its step in `steps`, and how many of them succeeded."""
-        c, found = t.episodes.c, dict[int, tuple[int, int]]()
+        c, found = t.episodes.c, dict.fromkeys(steps, (0, 0))
+        columns = (column("run_id", Integer), column("step", BigInteger))
+        runs = [(run_id, step) for run_id, step in steps.items() if step > 0]
         with self._read() as connection:
-            for run_id, step in steps.items():
-                query = select(func.count(), func.count().filter(c.success)).where(c.run_id == run_id, c.step < step)
-                ended, successes = connection.execute(query).one()
-                found[run_id] = ended, successes
+            for start in range(0, len(runs), _CURVES_PER_QUERY):
+                asked = values(*columns, name="asked").data(runs[start : start + _CURVES_PER_QUERY]).cte("asked")
+                counts = select(c.run_id, func.count(), func.count().filter(c.success)).group_by(c.run_id)
+                rows = connection.execute(counts.where(c.run_id == asked.c.run_id, c.step < asked.c.step))
+                found |= {run_id: (ended, successes) for run_id, ended, successes in rows}
         return found
 
     def early_successes(self, since: Mapping[int, int], numbers: Sequence[int]) -> dict[int, tuple[int | None, ...]]:

@@ -11,8 +11,9 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from vlmrb.errors import NotFoundError, StoreCorruptError, StoreUnavailableError
+from vlmrb.errors import NotFoundError, StoreBusyError, StoreCorruptError, StoreUnavailableError
 from vlmrb.store.engine import (
+    BUSY_TIMEOUT_MS,
     default_store_url,
     describe,
     make_engine,
@@ -22,10 +23,14 @@ from vlmrb.store.engine import (
     sqlite_path,
 )
 from vlmrb.store.failures import plain_errors
+from vlmrb.store.patience import PATIENCE_S, patiently
 from vlmrb.store.tables import metadata
 
-HEAD = "0010"
+HEAD = "0012"
 """The newest migration. A test compares it with `migrations/versions`."""
+
+LOCK_TIMEOUT_MS = 1_000
+"""How long the upgrade of a PostgreSQL store waits for a table at a time, and holds up others behind it."""
 
 VERSION_TABLE = "vlmrb_version"
 """Not alembic's default name: a PostgreSQL database may be shared with another program that uses alembic."""
@@ -231,12 +236,47 @@ class Database:
                     f"store: {self.name} is read-only, and was written by an older version of vlmrb: it has to be upgraded; "
                     "make the file and its folder writable, or copy it to a writable folder"
                 )
+        if version is None:
+            self._upgrade()
+        elif self._is_postgresql:
+            self._upgrade_beside_writers()
+        else:  # others write before and after, and wait in between
+            patiently(self._upgrade)
+
+    def _upgrade(self, lock_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
+        """Create the tables, or bring them up to date, in one transaction."""
         from vlmrb.store.migrations import upgrade  # alembic is slow to import and rarely needed
 
-        with self._writing.begin() as connection:  # if two processes create a store at once, one waits and finds it ready
-            if self._is_postgresql:
+        with plain_errors(self._url), self._writing.begin() as connection:
+            if self._is_postgresql:  # if two processes create a store at once, one waits and finds it ready
                 connection.execute(text("SELECT pg_advisory_xact_lock(7266015)"))
+                connection.execute(text(f"SET LOCAL lock_timeout = {lock_timeout_ms}"))
             upgrade(connection, self.name)
+
+    def _upgrade_beside_writers(self) -> None:
+        """Bring a PostgreSQL store up to date while runs write to it.
+
+        Indexes are built first, which takes long and holds up nobody. The rest takes a moment, but has to wait for those who
+        use the tables, and whoever comes after waits for it: so it waits briefly, lets others pass, and tries again.
+        """
+        from vlmrb.store.migrations import build_indexes
+
+        with plain_errors(self._url), self._writing.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.execute(text(f"SET lock_timeout = {int(PATIENCE_S * 1_000)}"))
+            try:
+                # who waits for a lock has a snapshot, and an index waits for those that had one: so nobody waits for this lock
+                patiently(lambda: self._take_turn(connection))
+                version = read_version(connection)
+                assert version is not None
+                build_indexes(connection, version, self.name)
+                patiently(lambda: self._upgrade(LOCK_TIMEOUT_MS))
+            finally:
+                connection.invalidate()  # the lock and the setting go with it
+
+    def _take_turn(self, connection: Connection) -> None:
+        if not connection.execute(text("SELECT pg_try_advisory_lock(7266017)")).scalar():
+            raise StoreBusyError(f"store: {self.name} is being upgraded by another process; wait until it has finished")
 
     def _refuse_foreign_tables(self, connection: Connection) -> None:
         names = set(inspect(connection).get_table_names()) - {VERSION_TABLE}

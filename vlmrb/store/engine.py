@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from vlmrb.errors import StoreUnavailableError
-from vlmrb.store.text import to_json
+from vlmrb.store.text import from_json, to_json
 
 BUSY_TIMEOUT_MS = 10_000
 """How long a writer waits for another writer."""
@@ -136,7 +136,7 @@ def make_engine(url: URL, *, writes: bool, read_only: str | None = None) -> Engi
         StoreUnavailableError: the database's driver is not installed.
     """
     sqlite = url.get_backend_name() == "sqlite"
-    options: dict[str, Any] = {"json_serializer": to_json, "pool_size": 2, "max_overflow": -1}
+    options: dict[str, Any] = {"json_serializer": to_json, "json_deserializer": from_json, "pool_size": 2, "max_overflow": -1}
     if not sqlite:
         options |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_TIMEOUT_S}}
         if not writes:

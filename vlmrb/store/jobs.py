@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Row, Select, case, insert, select, text, upda
 
 from vlmrb.errors import NotFoundError, RunBusyError
 from vlmrb.store import tables as t
+from vlmrb.store.bulk import upsert
 from vlmrb.store.database import Database
 from vlmrb.store.liveness import holder, is_alive
-from vlmrb.store.records import upsert
 from vlmrb.store.text import clean, plain
 from vlmrb.types import Job, JobKind, JobStatus
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, Select, Table, select
+from sqlalchemy import Row, Select, select
 
 from vlmrb.errors import StoreCorruptError
 from vlmrb.events import shows_progress
@@ -204,17 +204,6 @@ def draws_of(row: Row[Any], sample: Iterable[Row[Any]]) -> Draws:
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def upsert(connection: Connection, table: Table, rows: list[_Rows]) -> None:
-    """Insert rows; a new row replaces an existing one with the same primary key."""
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert
-    else:
-        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
-    statement = insert(table)
-    values = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
-    connection.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=values), rows)
 
 
 def summaries() -> Select[Any]:

@@ -11,7 +11,24 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, exists, false, func, insert, or_, select, update
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Connection,
+    Row,
+    Table,
+    Text,
+    and_,
+    cast,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from vlmrb.errors import NotFoundError, RunBusyError
 from vlmrb.panels import listed_scorer
@@ -189,6 +206,31 @@ class Runs(Database):
             rows = connection.execute(query).all()
         found = [(run, row) for row in rows if (run := _summary(row)).status == status or status is None]
         return found if limit is None else found[: max(limit, 0)]
+
+    def run_marks(self, limit: int) -> dict[int, tuple[Any, ...]]:
+        """The newest runs, newest first, each with all that can change of it and of its newest job.
+
+        Whether its process is alive is not looked at.
+        """
+        rest = [column for column in t.runs.c if column.name not in ("config", "render_spec", "success_rule")]
+        columns = [cast(column, Text) if isinstance(column.type, JSON) else column for column in rest]
+        query = select(*columns, _job_status()).order_by(t.runs.c.run_id.desc()).limit(limit)
+        with self._read() as connection:
+            return {row[0]: tuple(row) for row in connection.execute(query)}
+
+    def created_at(self, limit: int) -> dict[int, float]:
+        """When the newest runs were created, in seconds since the epoch, by id, newest first."""
+        c = t.runs.c
+        with self._read() as connection:
+            rows = connection.execute(select(c.run_id, c.created_at).order_by(c.run_id.desc()).limit(limit))
+            return {row.run_id: row.created_at for row in rows}
+
+    def branch_places(self, parent_ids: Iterable[int]) -> list[tuple[int, int]]:
+        """Where branches of these runs start: the parent and its step, once per branch, ascending."""
+        c = t.runs.c
+        query = select(c.parent_id, c.parent_step).where(c.parent_id.in_(list(parent_ids))).order_by(c.parent_id, c.parent_step)
+        with self._read() as connection:
+            return [(parent, step or 0) for parent, step in connection.execute(query)]
 
     def run(self, run_id: int) -> RunSummary:
         """One run.
@@ -368,10 +410,12 @@ def _stored_counters(counters: RunCounters) -> dict[str, Any]:
     return {name: value for name, value in plain(asdict(counters)).items() if value != ""}
 
 
+_COUNTERS = {field.name: type(field.default) for field in fields(RunCounters)}
+
+
 def _counters(stored: dict[str, Any]) -> RunCounters:
     """The counters in a row; those of another version may lack some or have others."""
-    kinds = {field.name: type(field.default) for field in fields(RunCounters)}
-    known: dict[str, Any] = {name: value for name, value in stored.items() if isinstance(value, kinds.get(name, ()))}
+    known: dict[str, Any] = {name: value for name, value in stored.items() if isinstance(value, _COUNTERS.get(name, ()))}
     return RunCounters(**known)
 
 

@@ -173,6 +173,8 @@ Index(
     clips.c.spread,
     clips.c.event_names,
 )
+_votes_differ = clips.c.spread.is_not(None)
+Index("ix_clips_spread", clips.c.spread, clips.c.clip_id, sqlite_where=_votes_differ, postgresql_where=_votes_differ)
 
 clip_data = Table(
     "clip_data",

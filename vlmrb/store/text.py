@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import unicodedata
@@ -12,6 +13,21 @@ from vlmrb.errors import ConfigError, shown
 
 to_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 """Compact JSON. NaN is not JSON, and PostgreSQL refuses it."""
+
+
+_LONG = 500  # characters
+
+
+def from_json(text: str | bytes) -> Any:
+    """What JSON in the database says. Long objects are the settings of runs, which lists of runs read again and again."""
+    if len(text) < _LONG or text[:1] not in ("{", b"{"):
+        return json.loads(text)
+    return dict(_parsed(text))
+
+
+@functools.lru_cache(maxsize=2_000)
+def _parsed(text: str | bytes) -> Any:
+    return json.loads(text)
 
 
 MAX_TAGS, MAX_TAG = 20, 40

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, Row, Select, delete, func, insert, select, up
 
 from vlmrb.errors import ConfigError, NotFoundError, RunBusyError
 from vlmrb.store import tables as t
+from vlmrb.store.bulk import upsert
 from vlmrb.store.database import Database
 from vlmrb.store.liveness import holder, is_alive, watch
-from vlmrb.store.records import trial_score_row, upsert, votes_of
+from vlmrb.store.records import trial_score_row, votes_of
 from vlmrb.store.text import clean, plain
 from vlmrb.types import CLIPS_PER_RUN, ClipScore, Trial, TrialStatus
 

@@ -12,12 +12,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Float, bindparam, case, func, insert, select, update
+from sqlalchemy import Connection, Float, bindparam, case, func, select, text, update
 
 from vlmrb.errors import StoreBusyError
 from vlmrb.store import tables as t
-from vlmrb.store.records import clip_replay_row, clip_rows, draws_rows, episode_row, event_row, score_row, spread_of, upsert
-from vlmrb.store.text import clean, finite
+from vlmrb.store.bulk import add, add_returning, recordset, upsert
+from vlmrb.store.records import clip_replay_row, clip_rows, draws_rows, episode_row, event_row, score_row, spread_of
+from vlmrb.store.text import clean, finite, to_json
 from vlmrb.types import Clip, ClipReplay, ClipScore, Draws, Episode, Event
 
 BATCH_ROWS = 1_000
@@ -155,7 +156,7 @@ class RunWriter:
                     (t.clip_data, batch.clip_data),
                 ):
                     if rows:
-                        connection.execute(insert(table), rows)
+                        add(connection, table, rows)
                 if batch.scores:
                     _write_scores(connection, batch.scores)
                 for table, rows in ((t.clip_replay, batch.replay), (t.draws, batch.draws), (t.drawn_clips, batch.drawn_clips)):
@@ -286,20 +287,29 @@ def _bytes_as_text(value: Any) -> str:
 
 
 def _write_scores(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    returned = connection.execute(insert(t.scores).returning(t.scores.c.score_id, sort_by_parameter_order=True), rows)
+    score_ids = add_returning(connection, t.scores, rows, "score_id")
     newest: dict[int, dict[str, Any]] = {}  # by clip; the last one wins
-    for row, score_id in zip(rows, returned.scalars(), strict=True):
-        of_clip = {name: row[name] for name in ("label", "probability", "prompt_id")}
-        newest[row["clip_id"]] = {"of_clip": row["clip_id"], "score_id": score_id, "spread": spread_of(row), **of_clip}
-    in_order = [newest[clip_id] for clip_id in sorted(newest)]  # every writer uses this order, so that two never deadlock
-    connection.execute(_NEWEST_SCORE, in_order)
+    for row, score_id in zip(rows, score_ids, strict=True):
+        of_clip = {name: row[name] for name in ("clip_id", "label", "probability", "prompt_id")}
+        newest[row["clip_id"]] = {"score_id": score_id, "spread": spread_of(row), **of_clip}
+    in_order = [newest[clip_id] for clip_id in sorted(newest)]  # every writer uses this order, so that two hardly ever deadlock
+    if connection.dialect.name == "postgresql":
+        connection.execute(_NEWEST_SCORES, {"rows": to_json(in_order)})
+    else:
+        connection.execute(_NEWEST_SCORE, [{**row, "of_clip": row["clip_id"]} for row in in_order])
 
 
+_OF_SCORE = ("score_id", "label", "probability", "prompt_id", "spread")  # columns of clips
 _NEWEST_SCORE = (
     update(t.clips)
     .where(t.clips.c.clip_id == bindparam("of_clip"))
     .values(
-        **{name: bindparam(name) for name in ("score_id", "label", "probability", "prompt_id", "spread")},
+        **{name: bindparam(name) for name in _OF_SCORE},
         disagreement=func.abs(bindparam("probability", type_=Float) - case((t.clips.c.progress, 1.0), else_=0.0)),
     )
+)
+_NEWEST_SCORES = text(
+    f"UPDATE clips SET {', '.join(f'{name} = given.{name}' for name in _OF_SCORE)}, "
+    "disagreement = abs(given.probability - CASE WHEN clips.progress THEN 1.0 ELSE 0.0 END) "
+    f"FROM {recordset(t.clips, ('clip_id', *_OF_SCORE))} WHERE clips.clip_id = given.clip_id"
 )
