@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 def to_json(value: Any) -> Any:
     """Records, tuples and arrays as plain JSON data; non-finite numbers become null."""
     if is_dataclass(value) and not isinstance(value, type):
-        return to_json(asdict(value))
+        return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):

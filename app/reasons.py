@@ -19,8 +19,9 @@ from vlmrb.analysis.stats import on_common_steps
 from vlmrb.analysis.why import Curve, Labels, why
 from vlmrb.config import defaults_of_run
 from vlmrb.replay.registry import replay_methods
+from vlmrb.retention import retention_of
 from vlmrb.store import Store
-from vlmrb.types import DRAWN_AGES, IMPORTED, RunSummary
+from vlmrb.types import DRAWN_AGES, IMPORTED, LIVE, RunSummary
 
 NEWEST = 1_000
 """Clips whose labels are compared with events."""
@@ -194,5 +195,7 @@ def reasons_of(store: Store, run_id: int) -> list[str]:
     found = store.early_successes({run_id: int(settings["play_steps"])}, (1, FIFTH))[run_id]
     successes = [step for step in found if step is not None] if run.parent_id is None else [0, 0]
     answers = store.newest_answers(run_id, NEWEST)
-    agreement = auc([probability for probability, _ in answers], [progress for _, progress in answers])
+    agreement = None
+    if retention_of(run.config).kind != "yes" or run.status in LIVE:  # else only those labelled yes are left
+        agreement = auc([probability for probability, _ in answers], [progress for _, progress in answers])
     return why(run.step, curves, Labels(agreement, len(answers)), successes, str(settings["base"]))

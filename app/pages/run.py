@@ -29,11 +29,12 @@ from vlmrb.analysis.comparison import method_of
 from vlmrb.analysis.downsample import downsample
 from vlmrb.config import replay_ratio
 from vlmrb.errors import ConfigError, NotFoundError, VlmrbError
+from vlmrb.housekeeping import size_of_run
 from vlmrb.panels import reads_prompt
 from vlmrb.prompt_library import find_question, questions_asked
 from vlmrb.retention import retention_of
 from vlmrb.store import Store
-from vlmrb.types import IMPORTED, MAX_QUESTIONS, RUNNING_S, LiveChange, Prompt, RunSummary
+from vlmrb.types import IMPORTED, MAX_QUESTIONS, RUNNING_S, LiveChange, Prompt, RunSize, RunSummary
 
 MAX_POINTS = 600
 """Maximum number of points per curve when first drawn; later points are added as they are."""
@@ -120,6 +121,10 @@ def build(studio: Studio) -> None:
         """The run's current state; `since` has the last drawn step of each curve, `step` and `pid` the last ones seen."""
         return look_at(store, an_id(request, "run"), seen_by(request))
 
+    def size(request: dict[str, Any]) -> RunSize:
+        """What the run takes in the store, by table, and on the disk."""
+        return size_of_run(store, an_id(request, "run"))
+
     def log(request: dict[str, Any]) -> Log:
         """The end of the log, unless `version` is current."""
         return read_log(store, an_id(request, "run"), a_text(request, "version", 20))
@@ -185,6 +190,7 @@ def build(studio: Studio) -> None:
     functions = (
         facts,
         look,
+        size,
         log,
         change_lambda,
         change_prompt,

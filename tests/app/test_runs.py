@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from app.colors import method_tokens
+from app.known_runs import KnownRuns
 from app.pages.run import MAX_POINTS, Seen, facts_of, known_prompts, look_at, read_log, seen_by
 from app.pages.runs import known_versions, read_table, side_by_side
 from app.run_actions import act_on, loss_of, rename_run, run_actions, split_tags, tag_runs
@@ -154,6 +155,41 @@ def test_only_changed_rows_are_sent(store: Store, add_run: AddRun) -> None:
     assert [row.run_id for row in again.rows] == [first]
     assert again.order == [second, first]
     assert list(again.versions) == [first]
+
+
+def test_a_table_that_knows_its_runs_reads_those_that_may_have_changed(
+    store: Store, add_run: AddRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished, queued, running = add_run("finished"), add_run(), add_run("running")
+    runs, read = KnownRuns(store), []
+    run_list = store.run_list
+    monkeypatch.setattr(store, "run_list", lambda run_ids: read.append(sorted(run_ids)) or run_list(run_ids=run_ids))
+
+    def changed() -> set[int]:
+        """The rows that are sent: those, and as they are, of a table that knows nothing."""
+        nonlocal versions
+        table, afresh = (read_table(store, versions, runs=each) for each in (runs, None))
+        read.pop()
+        assert table == afresh
+        versions = {**versions, **table.versions}
+        return {row.run_id for row in table.rows}
+
+    versions: dict[int, str] = {}
+    assert changed() == {finished, queued, running} and read.pop() == [finished, queued, running]
+    assert changed() == set() and read.pop() == [running]  # its process may have ended
+    store.rename_run(finished, "another name")
+    assert changed() == {finished} and read.pop() == [finished, running]
+    store.change_tags(queued, add=["mine"])
+    assert changed() == {queued} and read.pop() == [queued, running]
+    store.enqueue_jobs("train", [queued])
+    assert changed() == {queued} and read.pop() == [queued, running]
+    write_curve(store, running, "eval/success_rate", [5], [0.5])
+    live(store, running, 5)
+    assert changed() == {running} and read.pop() == [running]
+    store.release_run(running, "stopped")
+    assert changed() == {running} and read.pop() == [running]
+    store.delete_run(finished)
+    assert changed() == set() and read_table(store, versions, runs=runs).order == [running, queued] and read == []
 
 
 def test_a_deleted_run_leaves_the_order(store: Store, add_run: AddRun) -> None:

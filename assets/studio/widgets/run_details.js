@@ -1,5 +1,5 @@
 // A run's log and its settings.
-import { button, h, poll } from "../studio.js";
+import { button, count, fileSize, h, poll } from "../studio.js";
 
 const SECONDS = 3;
 const NEAR_THE_END = 24;
@@ -55,8 +55,35 @@ export class LogView {
   }
 }
 
+/** What the run takes in the store and on the disk, by table; `call("size")` has the numbers. */
+function sizeView(call, run) {
+  const words = h("span", {}, "…");
+  const tables = h("tbody");
+  const details = h(
+    "details",
+    { ontoggle: () => details.open && read() },
+    h("summary", {}, "Size: ", words),
+    h("div.table-wrap", {}, h("table.table", {}, tables)),
+  );
+  const read = async () => {
+    const size = await call("size", { run });
+    const found = Object.entries(size.tables).sort((a, b) => b[1].bytes - a[1].bytes);
+    const total = (name) => found.reduce((sum, [, table]) => sum + table[name], 0);
+    words.textContent =
+      `${count(total("rows"))} rows, ${fileSize(total("bytes"))} in the store without indexes; ` +
+      `${fileSize(size.folder_bytes)} of checkpoints and logs`;
+    tables.replaceChildren(
+      ...found.map(([name, table]) =>
+        h("tr", {}, h("th.mono", { scope: "row" }, name), h("td", {}, count(table.rows)), h("td", {}, fileSize(table.bytes))),
+      ),
+    );
+  };
+  read().catch(() => (words.textContent = "cannot be read"));
+  return details;
+}
+
 /** All settings: non-default ones first, the others collapsed. */
-export function settingsView(facts) {
+export function settingsView(facts, call, run) {
   const changed = facts.settings.filter((setting) => setting.changed);
   const rest = facts.settings.filter((setting) => !setting.changed);
   return h(
@@ -67,6 +94,7 @@ export function settingsView(facts) {
     h("details", {}, h("summary", {}, `${rest.length} settings at their defaults`), settingsTable(rest, false)),
     facts.success_rule ? h("p.muted", {}, `Success criterion: ${facts.success_rule}`) : null,
     h("p.muted", {}, "Checkpoints and log: ", h("code", {}, facts.folder)),
+    sizeView(call, run),
   );
 }
 

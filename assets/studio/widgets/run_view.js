@@ -100,7 +100,7 @@ class RunView {
       this.system.node,
       this.draws.node,
       this.log.node,
-      settingsView(facts),
+      settingsView(facts, call, run),
     );
   }
 
