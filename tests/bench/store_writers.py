@@ -22,7 +22,7 @@ from sqlalchemy import func, select
 from tests.doorkey import record_clips
 from tests.store.samples import draws, new_run, score
 from vlmrb.errors import StoreError
-from vlmrb.store import RunWriter, Store
+from vlmrb.store import RunWriter, Store, patiently
 from vlmrb.store import tables as t
 from vlmrb.types import CLIPS_PER_RUN, Clip, ClipReplay, Episode, Event
 
@@ -75,7 +75,6 @@ def write(url: str, run_id: int, templates: list[Clip], options: argparse.Namesp
     run, flushes, exchanges, errors = Run(run_id, templates), [], [], []
     with Store(url) as store:
         writer = store.writer(run_id)
-        store.heartbeat(run_id, 0)
         phase = np.random.default_rng(run_id).random()
         for second in range(options.seconds):
             time.sleep(max(0.0, begins_at + phase + second - time.time()))
@@ -90,7 +89,7 @@ def write(url: str, run_id: int, templates: list[Clip], options: argparse.Namesp
             except StoreError as error:
                 errors.append(str(error))
         cpu = psutil.Process().cpu_times()
-        writer.flush()
+        patiently(writer.flush)
     out.put((run.rows, flushes, exchanges, errors, cpu.user + cpu.system))
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -437,7 +438,7 @@ def aggregate_curves(
 def _alike(counts: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     """First and last index of stretches of equal counts: what is done for each of them at once fits into memory."""
     starts = np.flatnonzero(np.diff(counts, prepend=-1)).tolist()
-    for start, end in zip(starts, [*starts[1:], len(counts)], strict=True):
+    for start, end in pairwise([*starts, len(counts)]):
         for at in range(start, end, _AT_ONCE):
             yield at, min(at + _AT_ONCE, end)
 
