@@ -17,7 +17,7 @@ from vlmrb.replay.registry import replay_methods
 from vlmrb.store import Store
 from vlmrb.types import SUCCESS, RunSummary
 
-_NO_CHANGE = {"replay", "base", "scorer", "seed", "total_steps", "schedule_steps", "keep_checkpoints"}
+_NO_CHANGE = {"replay", "base", "scorer", "seed", "total_steps", "schedule_steps", "keep_checkpoints", "checkpoints"}
 """Settings that the method's label says, or that decide only how long a run is and what it keeps."""
 
 

@@ -16,12 +16,14 @@ from vlmrb.__main__ import main
 from vlmrb.agents import Exploration
 from vlmrb.analysis.comparison import MeasuredRun
 from vlmrb.analysis.curves import curve_lines
-from vlmrb.branching import branch, branch_points, folder_of_parent
+from vlmrb.branching import branch, branch_points
 from vlmrb.checkpoint import load_checkpoint
 from vlmrb.config import TrainConfig, make_config
 from vlmrb.errors import CheckpointError, ConfigError
 from vlmrb.events import PROGRESS_KINDS
 from vlmrb.jobs import delete_run, set_job_limit
+from vlmrb.moments import EVERY
+from vlmrb.places import PARENT, place_of
 from vlmrb.replay import kernels  # noqa: F401  compiled before anything is measured or interrupted
 from vlmrb.store import Store, runs_folder
 from vlmrb.train import Trainer, create_run, resume, train
@@ -127,7 +129,7 @@ def test_checkpoints_of_the_first_and_fifth_success_are_kept_with_their_buffers(
     assert [(point.moment, point.kept) for point in points] == [("first-success", True), ("fifth-success", True)]
     for point, success in zip(points, (successes[0], successes[4]), strict=True):
         assert point.step == success // 4 * 4 + 4 and point.size > 0
-        _, _, arrays = load_checkpoint(point.path.parent) or ({}, {}, {})
+        _, _, arrays = load_checkpoint(Path(point.path).parent) or ({}, {}, {})
         assert len(arrays["buffer.rewards"]) == point.step
 
 
@@ -151,7 +153,7 @@ def test_of_the_regular_checkpoints_the_oldest_go_and_the_run_says_so(store: Sto
     assert [point.step for point in branch_points(store, run_id)] == [600, 800, 1_000]
     assert "oldest are removed" in store.run(run_id).counters.checkpoint_notice
     monkeypatch.setattr(kept, "MAX_BYTES", 1)
-    kept.drop_oldest(store.folder_of_run(run_id))
+    place_of(store, store.run(run_id)).written(kept.kind_of(EVERY), *kept.bounds_of(EVERY))
     assert [point.step for point in branch_points(store, run_id)] == [1_000]
 
 
@@ -163,7 +165,7 @@ def test_a_resumed_run_drops_the_checkpoints_that_it_kept_later(family: Store) -
     resume(1, store=family, from_start=True)
     (point,) = branch_points(family, 1)
     assert point.step == AT
-    state, _, _ = load_checkpoint(point.path.parent) or ({}, {}, {})
+    state, _, _ = load_checkpoint(Path(point.path).parent) or ({}, {}, {})
     assert state["settings"]["replay"] == "uniform"
 
 
@@ -348,7 +350,7 @@ def test_an_interrupted_branch_resumes_from_its_own_checkpoint(family: Store) ->
     trainer._keep_house = _after(trainer._keep_house, lambda: interrupt(trainer.step))  # type: ignore[method-assign]
     assert trainer.run().status == "interrupted"
     assert resume(branched, store=family).steps == TOTAL
-    assert not folder_of_parent(family.folder_of_run(branched)).exists()
+    assert not (family.folder_of_run(branched) / PARENT).exists()
 
 
 def _after(work: Any, then: Any) -> Any:
@@ -415,7 +417,7 @@ def test_a_step_without_a_checkpoint_is_refused_with_those_that_there_are(family
 
 def test_a_damaged_checkpoint_makes_no_branch(family: Store) -> None:
     (point,) = branch_points(family, 1)
-    (point.path / "arrays" / "buffer.rewards.npy").write_bytes(b"damaged")
+    (Path(point.path) / "arrays" / "buffer.rewards.npy").write_bytes(b"damaged")
     before = len(family.runs())
     with pytest.raises(CheckpointError, match=r"rewards\.npy has changed"):
         branch(family, 1, AT, [{}])

@@ -116,9 +116,9 @@ def test_a_branch_may_switch_hindsight_on_where_the_parents_buffer_holds_goals(s
         resume(run_id, store=store)
     assert store.metrics(on, "replay/relabelled")[1] == pytest.approx(0.8, abs=0.05)
     assert store.run(on).name.count("her") == 1
-    point = next(point for point in branch_points(store, parent) if point.step == 600)
-    (point.path / "arrays" / "buffer.achieved_goals.npy").unlink()  # as earlier versions wrote it
-    (point.path / "SHA256SUMS").write_text(_sums(point.path))
+    point = next(Path(point.path) for point in branch_points(store, parent) if point.step == 600)
+    (point / "arrays" / "buffer.achieved_goals.npy").unlink()  # as earlier versions wrote it
+    (point / "SHA256SUMS").write_text(_sums(point))
     runs = len(store.runs())
     with pytest.raises(ConfigError, match="her: got 'future:4', but the checkpoint of run 1 at step 600 holds no goals"):
         branch(store, parent, 600, [{"her": "future:4"}])

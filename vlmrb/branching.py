@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from vlmrb.checkpoint import has_buffer, has_goals, link_checkpoint, list_checkpoints, settings_of, size_of
 from vlmrb.config import TrainConfig, defaults_for, make_config, unread_settings
-from vlmrb.creation import CheckedRun, Tried, check_run, write_run
+from vlmrb.creation import CheckedRun, Tried, check_run, with_places, write_run
 from vlmrb.errors import CheckpointError, ConfigError
 from vlmrb.kept import kept_checkpoints
 from vlmrb.moments import EVERY, SUCCESSES
+from vlmrb.places import PARENT, RESUME, Found, place_of
 from vlmrb.replay.registry import replay_methods
 from vlmrb.store import Store
 from vlmrb.store.runs import default_name
@@ -61,21 +61,16 @@ class BranchPoint:
     Attributes:
         moment: 'first-success', 'fifth-success', or 'step' for any other.
         step: of the run.
-        size: bytes on the disk.
+        size: bytes of its files.
         kept: whether it stays; others give way to newer ones while the run trains.
-        path: its folder.
+        path: its folder or URL.
     """
 
     moment: str
     step: int
     size: int
     kept: bool
-    path: Path
-
-
-def folder_of_parent(run_folder: Path) -> Path:
-    """Where a branch has the checkpoint that it starts from, until it has finished."""
-    return run_folder / "parent"
+    path: str
 
 
 def branch_points(store: Store, run_id: int) -> list[BranchPoint]:
@@ -83,17 +78,16 @@ def branch_points(store: Store, run_id: int) -> list[BranchPoint]:
 
     Raises:
         NotFoundError: there is no such run.
-        CheckpointError: its folder cannot be read.
+        CheckpointError: they cannot be read.
     """
-    folder = store.folder_of_run(store.run(run_id).run_id)
-    points = [
-        BranchPoint(each.moment if each.moment != EVERY else "step", each.step, each.size, True, each.path)
-        for each in kept_checkpoints(folder)
-    ]
-    for step, path in reversed(list_checkpoints(folder / "checkpoints")):
-        if step > 0 and has_buffer(path):
-            points.append(BranchPoint("step", step, size_of(path), False, path))
-    return points
+    return [point for point, _ in _points(store, store.run(run_id))]
+
+
+def _points(store: Store, run: RunSummary) -> list[tuple[BranchPoint, Found]]:
+    place = place_of(store, run)
+    found = [(each.moment if each.moment != EVERY else "step", True, each.found) for each in kept_checkpoints(place)]
+    found += [("step", False, each) for each in reversed(place.checkpoints(RESUME)) if each.step > 0 and each.has_buffer]
+    return [(BranchPoint(moment, each.step, each.size, kept, each.path), each) for moment, kept, each in found]
 
 
 def branch(
@@ -133,13 +127,14 @@ def branch(
     _check_seeds(seeds)
     if not 0 < len(changes) * len(seeds) <= MAX_BRANCHES:
         raise ConfigError(f"branch: got {len(changes) * len(seeds)} branches; allowed: 1 to {MAX_BRANCHES}")
-    point = _find(branch_points(store, run_id), parent, at)
+    point, found = _find(_points(store, parent), parent, at)
     config = make_config(**parent.config)
     tried: Tried = {}
     checked = [check_run(_changed(config, dict(change), point.step, steps), tried) for change in changes]
+    checked = with_places(checked, store)
     for run in checked:
         hindsight = run.config.hindsight
-        if hindsight is not None and not hindsight.in_words and not has_goals(point.path):
+        if hindsight is not None and not hindsight.in_words and not found.has_goals:
             raise ConfigError(
                 f"her: got {run.config.her!r}, but the checkpoint of run {run_id} at step {point.step} holds no goals that were "
                 "achieved: a version wrote it that kept none. Set her to off, or start a new run"
@@ -152,7 +147,7 @@ def branch(
             for run in checked:
                 lineage = Lineage(run_id, point.step, point.moment, seed)
                 name = _name(parent, config, run.config, lineage)
-                run_ids.append(_write(store, run, lineage, point, name=name, set_name=set_name, tags=chosen))
+                run_ids.append(_write(store, run, lineage, found, name=name, set_name=set_name, tags=chosen))
     except BaseException:
         for written in run_ids:
             _remove(store, written)
@@ -160,10 +155,10 @@ def branch(
     return run_ids
 
 
-def _write(store: Store, run: CheckedRun, lineage: Lineage, point: BranchPoint, **words: Any) -> int:
+def _write(store: Store, run: CheckedRun, lineage: Lineage, found: Found, **words: Any) -> int:
     run_id = write_run(run, store=store, lineage=lineage, **words)
     try:
-        link_checkpoint(point.path, folder_of_parent(store.folder_of_run(run_id)))
+        place_of(store, store.run(run_id)).add(PARENT, found)
     except BaseException:
         _remove(store, run_id)
         raise
@@ -171,6 +166,8 @@ def _write(store: Store, run: CheckedRun, lineage: Lineage, point: BranchPoint, 
 
 
 def _remove(store: Store, run_id: int) -> None:
+    with suppress(CheckpointError):
+        place_of(store, store.run(run_id)).delete()
     store.delete_run(run_id)
     shutil.rmtree(store.folder_of_run(run_id), ignore_errors=True)
 
@@ -182,18 +179,18 @@ def _check_seeds(seeds: Sequence[int]) -> None:
         raise ConfigError(f"seeds: got {wrong[0]}; allowed: 0 (the parent's generators go on) to {2**31 - 1}")
 
 
-def _find(points: Sequence[BranchPoint], parent: RunSummary, at: str | int) -> BranchPoint:
+def _find(points: Sequence[tuple[BranchPoint, Found]], parent: RunSummary, at: str | int) -> tuple[BranchPoint, Found]:
     """The checkpoint of that moment; of a step, the first within one step of all environments."""
     n_envs = int(parent.config.get("n_envs", 1))
     if isinstance(at, str) and at in SUCCESSES:
-        found = [point for point in points if point.moment == at]
+        found = [each for each in points if each[0].moment == at]
     elif isinstance(at, int):
-        found = sorted((point for point in points if 0 <= point.step - at < n_envs), key=lambda point: point.step)
+        found = sorted((each for each in points if 0 <= each[0].step - at < n_envs), key=lambda each: each[0].step)
     else:
         raise ConfigError(f"at: got {at!r}; allowed: a step, {' or '.join(SUCCESSES)}")
-    if found and settings_of(found[0].path):
+    if found and found[0][1].settings():
         return found[0]
-    there = ", ".join(dict.fromkeys(f"{p.step}" if p.moment == "step" else f"{p.step} ({p.moment})" for p in points))
+    there = ", ".join(dict.fromkeys(f"{p.step}" if p.moment == "step" else f"{p.step} ({p.moment})" for p, _ in points))
     what = (
         "it is damaged, or of a version that saved no settings with it; resume the run once"
         if found
@@ -245,7 +242,7 @@ def _of_method(parent: TrainConfig, replay: str, base: str, her: str) -> dict[st
 
 def _name(parent: RunSummary, before: TrainConfig, config: TrainConfig, lineage: Lineage) -> str:
     """Such as 'DoorKey-8x8 dqn vlm(oracle) s0 lambda_max=0.25 from 3@fifth-success c1'."""
-    said = {"replay", "base", "scorer", "total_steps", "schedule_steps", "keep_checkpoints", "her"}
+    said = {"replay", "base", "scorer", "total_steps", "schedule_steps", "keep_checkpoints", "checkpoints", "her"}
     mine, usual = config.model_dump(), before.model_dump()
     if (config.replay, config.base) != (before.replay, before.base):
         usual |= _of_method(before, config.replay, config.base, config.her)

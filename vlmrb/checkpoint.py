@@ -35,10 +35,12 @@ FORMAT = 2
 KEPT = 2
 """Checkpoints that are kept, and damaged ones."""
 
+SUMS = "SHA256SUMS"
+"""The file with the checksums of all others."""
+
 Loaded = tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarray]]
 """State, tensors and arrays."""
 
-_SUMS = "SHA256SUMS"
 _NAME = re.compile(r"(replaced-)?step-([0-9]{12,})")
 _DAMAGED = re.compile(r"damaged-(replaced-)?step-[0-9]{12,}(-[0-9]+)?")
 _UNFINISHED = re.compile(r"\.(replaced-)?step-[0-9]{12,}\..+")
@@ -46,8 +48,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, None)  # torch and NumPy give no number
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 
 
-class _DamagedError(Exception):
-    """What is wrong with a checkpoint, in words."""
+class DamagedError(Exception):
+    """What is wrong with a checkpoint, in words. Caught where checkpoints are looked through; nobody else sees it."""
 
 
 def save_checkpoint(
@@ -94,12 +96,12 @@ def _write(folder: Path, step: int, state: dict[str, Any], tensors: dict[str, An
         for name, array in arrays.items():
             # NumPy writes what does not lie in one piece, such as a field of records, element by element
             np.save(temporary / "arrays" / f"{name}.npy", np.asarray(array, order="C"), allow_pickle=False)
-        (temporary / _SUMS).write_text(_sums(temporary))
+        (temporary / SUMS).write_text(_sums(temporary))
         for path in (*temporary.rglob("*"), temporary):
             _sync(path)
         if target.exists():
             replaced = folder / f"replaced-{target.name}"
-            _remove(replaced)  # of an earlier replacement that was cut short after the new one was in place
+            remove(replaced)  # of an earlier replacement that was cut short after the new one was in place
             target.rename(replaced)
         temporary.rename(target)
     except (OSError, RuntimeError):
@@ -113,7 +115,7 @@ def remove_older(folder: Path) -> bool:
     """Make room on a full disk: remove all checkpoints but the newest; False if there are none to remove."""
     older = _checkpoints(folder)[1:]
     for _, path in older:
-        _remove(path)
+        remove(path)
     return bool(older)
 
 
@@ -125,7 +127,7 @@ def _tidy(folder: Path, step: int, keep: int) -> None:
     kept = [newest[at] for at in sorted(newest)[-keep:]]
     for _, path in _checkpoints(folder):
         if path not in kept:
-            _remove(path)
+            remove(path)
     for path in sorted(path for path in folder.iterdir() if _DAMAGED.fullmatch(path.name))[:-KEPT]:
         shutil.rmtree(path, ignore_errors=True)
 
@@ -137,7 +139,7 @@ def unfinished(folder: Path) -> list[Path]:
     return []
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     """Remove a checkpoint; it stops being one at once, so that no half of it is ever left."""
     doomed = path.with_name(f".{path.name}.removed")
     shutil.rmtree(doomed, ignore_errors=True)
@@ -187,8 +189,8 @@ def load_checkpoint(folder: Path, tell: Callable[[str], None] = lambda _: None) 
     """
     for step, path in _checkpoints(folder):
         try:
-            return _load(path, step)
-        except _DamagedError as damage:
+            return load_from(path, step)
+        except DamagedError as damage:
             tell(_set_aside(path, str(damage)))
     return None
 
@@ -227,8 +229,8 @@ def _copy(path: Path, copied: Path) -> bool:
     """
     try:
         shutil.copytree(path, copied)
-        _check(copied)
-    except (_DamagedError, OSError) as error:
+        check(copied)
+    except (DamagedError, OSError) as error:
         shutil.rmtree(copied, ignore_errors=True)
         if isinstance(error, OSError) and path.exists():
             raise
@@ -246,31 +248,12 @@ def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a checkpoint's files; fewer if it is being removed."""
+    """Bytes of a folder's files; fewer if it is being removed."""
     total = 0
     for file in path.rglob("*"):
         with contextlib.suppress(OSError):
             total += file.stat().st_size if file.is_file() else 0
     return total
-
-
-def has_buffer(path: Path) -> bool:
-    """Whether a checkpoint holds a replay buffer; that of a finished run does not."""
-    return (path / "arrays" / "buffer.rewards.npy").exists()
-
-
-def has_goals(path: Path) -> bool:
-    """Whether a checkpoint's replay buffer holds the goals that were achieved."""
-    return (path / "arrays" / "buffer.achieved_goals.npy").exists()
-
-
-def settings_of(path: Path) -> dict[str, Any]:
-    """The settings of the run that wrote a checkpoint; {} if it is damaged or of a version that saved none."""
-    try:
-        settings = json.loads((path / "state.json").read_bytes()).get("settings", {})
-    except (OSError, ValueError, AttributeError):
-        return {}
-    return settings if isinstance(settings, dict) else {}
 
 
 def link_checkpoint(path: Path, folder: Path) -> None:
@@ -285,10 +268,10 @@ def link_checkpoint(path: Path, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copytree(path, target, copy_function=_link)
-        _check(target)
+        check(target)
         for place in (target / "arrays", target, folder, folder.parent):
             _sync(place)
-    except (OSError, _DamagedError) as error:  # copytree's error is an OSError
+    except (OSError, DamagedError) as error:  # copytree's error is an OSError
         shutil.rmtree(target, ignore_errors=True)
         raise CheckpointError(f"the checkpoint {path} cannot be taken over: {error}") from error
 
@@ -300,50 +283,56 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _load(path: Path, step: int) -> Loaded:
+def load_from(path: Path, step: int) -> Loaded:
+    """Load one checkpoint, of this step.
+
+    Raises:
+        DamagedError: it is not as it was written.
+        CheckpointError: it is, but cannot be read or was written by a newer version.
+    """
     import torch
 
     try:
-        has_sums = _check(path)
+        has_sums = check(path)
         state = json.loads((path / "state.json").read_bytes())
         version = state.get("format", 1)
         if not has_sums and version != 1:
-            raise _DamagedError(f"{_SUMS} is missing")
+            raise DamagedError(f"{SUMS} is missing")
         if version > FORMAT:
             raise CheckpointError(f"the checkpoint {path} was written by a newer version of vlmrb; upgrade, then resume again")
         if state.get("step", step) != step:
-            raise _DamagedError(f"it is of step {state['step']}, so its folder was renamed")
+            raise DamagedError(f"it is of step {state['step']}, so its folder was renamed")
         tensors = torch.load(path / "tensors.pt", weights_only=True, map_location="cpu")
         arrays = {file.stem: np.load(file, allow_pickle=False) for file in (path / "arrays").glob("*.npy")}
-    except (_DamagedError, CheckpointError):
+    except (DamagedError, CheckpointError):
         raise
     except OSError as error:
         if error.errno in (errno.EIO, *_MISSING):
-            raise _DamagedError(error.strerror) from error
+            raise DamagedError(error.strerror) from error
         raise _unreadable(path, error) from error
     except MemoryError as error:
         raise CheckpointError(f"the checkpoint {path} does not fit into this machine's memory; free some, then resume") from error
     except Exception as error:  # torch, NumPy and json raise various errors for damaged files
-        raise _DamagedError(f"{type(error).__name__}: {error}") from error
+        raise DamagedError(f"{type(error).__name__}: {error}") from error
     return state, tensors, arrays
 
 
-def _check(path: Path) -> bool:
+def check(path: Path) -> bool:
     """Compare a checkpoint's files with its checksums; False if it is of the first format, which has none.
 
     Raises:
-        _DamagedError: they differ.
+        DamagedError: they differ.
         OSError: a file cannot be read.
     """
-    if not (path / _SUMS).exists():
+    if not (path / SUMS).exists():
         return False
-    written, found = (path / _SUMS).read_bytes(), _sums(path).encode()
+    written, found = (path / SUMS).read_bytes(), _sums(path).encode()
     if written != found:
         before, now = (_by_name(text) for text in (written, found))
         words = [f"{name} is missing" for name in before if name not in now]
         words += [f"{name} does not belong to it" for name in now if name not in before]
         words += [f"{name} has changed" for name in now if name in before and now[name] != before[name]]
-        raise _DamagedError(", ".join(words[:3]) or f"{_SUMS} has changed")
+        raise DamagedError(", ".join(words[:3]) or f"{SUMS} has changed")
     return True
 
 
@@ -351,17 +340,22 @@ def _sums(path: Path) -> str:
     """What SHA256SUMS has to be: one line per file, by name.
 
     Raises:
-        _DamagedError: something in the folder is not a plain file.
+        DamagedError: something in the folder is not a plain file.
     """
     lines = []
     for name, file in sorted((file.relative_to(path).as_posix(), file) for file in path.rglob("*")):
-        if name in (_SUMS, "arrays"):
+        if name in (SUMS, "arrays"):
             continue
         if not file.is_file():  # a pipe would block the reader
-            raise _DamagedError(f"{name!r} does not belong to it")
+            raise DamagedError(f"{name!r} does not belong to it")
         with file.open("rb") as opened:
             lines.append(f"{hashlib.file_digest(opened, 'sha256').hexdigest()}  {name}\n")
     return "".join(lines)
+
+
+def names_in(sums: bytes) -> list[str]:
+    """The files that a SHA256SUMS names, as they stand there: it may be anybody's."""
+    return list(_by_name(sums))
 
 
 def _by_name(sums: bytes) -> dict[str, str]:

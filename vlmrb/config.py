@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from vlmrb.addresses import masked, parse_address
 from vlmrb.curriculum import Curriculum
 from vlmrb.errors import ConfigError, ScorerSetupError, shown
 from vlmrb.moments import Moments
@@ -360,6 +361,14 @@ class TrainConfig(BaseModel):
         "evaluation",
         max_length=200,
     )
+    checkpoints: str | None = _option(
+        None,
+        "where checkpoints are: a folder, a URL such as s3://bucket/folder or gs://bucket/folder, or 'local' for this machine "
+        "(default: $VLMRB_CHECKPOINTS, else what 'jobs --checkpoints' set, else next to an SQLite store; a PostgreSQL store "
+        "needs one of these)",
+        "evaluation",
+        max_length=1_000,
+    )
     keep_clips: str = _option(
         "all",
         "clips to store, so that they can be watched and scored again: 'all', 'yes' (those labelled yes), 'every:100' (every "
@@ -399,6 +408,11 @@ class TrainConfig(BaseModel):
     @classmethod
     def _is_a_retention(cls, value: Any) -> str:
         return str(Retention.parse(value))
+
+    @field_validator("checkpoints")
+    @classmethod
+    def _is_an_address(cls, text: str | None) -> str | None:
+        return None if text is None else parse_address(text)
 
     @field_validator("curriculum")
     @classmethod
@@ -607,7 +621,8 @@ def _explain(item: Any) -> str:
         return str(message)
     if item["type"] == "extra_forbidden":
         return f"{name}: there is no such setting"
-    return f"{name}: got {shown(item['input'])}; {message[0].lower()}{message[1:]}{_allowed(name)}"
+    given = shown(item["input"], form=masked if name == "checkpoints" else repr)
+    return f"{name}: got {given}; {message[0].lower()}{message[1:]}{_allowed(name)}"
 
 
 def _allowed(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from vlmrb.envs import TriedEnvironment, try_env, what_is_tried
 from vlmrb.errors import ConfigError
 from vlmrb.memory import available_memory, in_gib
 from vlmrb.panels import is_control, reads_prompt
+from vlmrb.places import check_place, choose_place
 from vlmrb.replay.buffer import bytes_per_item
 from vlmrb.scoring import check_reads, check_scorer, resolve_prompt, settle_scorer
 from vlmrb.store import Store
@@ -150,6 +151,18 @@ def with_fitting_scorer(config: TrainConfig, render_spec: dict[str, Any]) -> Tra
     return config.model_copy(update={"scorer": fitting})
 
 
+def with_places(checked: Sequence[CheckedRun], store: Store) -> list[CheckedRun]:
+    """Settle where the runs keep their checkpoints; each place is tried once.
+
+    Raises:
+        ConfigError: a place cannot be used, or a store that machines share needs one.
+    """
+    chosen = {given: choose_place(given, store) for given in dict.fromkeys(run.config.checkpoints for run in checked)}
+    for address in dict.fromkeys(chosen.values()):
+        check_place(address)
+    return [replace(run, config=run.config.model_copy(update={"checkpoints": chosen[run.config.checkpoints]})) for run in checked]
+
+
 def write_run(
     checked: CheckedRun,
     *,
@@ -159,7 +172,7 @@ def write_run(
     tags: Iterable[str] = (),
     lineage: Lineage | None = None,
 ) -> int:
-    """Write the row of a checked run and return its id."""
+    """Write the row of a checked run, whose place for checkpoints is settled, and return its id."""
     return store.create_run(
         checked.config.model_dump(),
         name=name,
@@ -175,6 +188,7 @@ def create_run(config: TrainConfig, *, store: Store, name: str | None = None) ->
     """Check that a run of `config` can start, write its row, and return its id.
 
     Raises:
-        VlmrbError: the environment, scorer or prompt cannot be used; nothing has been written.
+        VlmrbError: the environment, scorer, prompt or place for checkpoints cannot be used; nothing has been written.
     """
-    return write_run(check_run(config), store=store, name=name)
+    (checked,) = with_places([check_run(config)], store)
+    return write_run(checked, store=store, name=name)

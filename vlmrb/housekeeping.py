@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vlmrb.branching import branch_points, folder_of_parent
+from vlmrb.branching import branch_points
 from vlmrb.checkpoint import size_of, unfinished
-from vlmrb.kept import MOMENTS, folder_of_moment
+from vlmrb.kept import MOMENTS, kind_of
+from vlmrb.places import PARENT, RESUME, FolderPlace, place_of
 from vlmrb.retention import Retention, retention_of
 from vlmrb.store import Store, patiently
 from vlmrb.types import RunSize, RunSummary, Surplus
@@ -85,7 +86,8 @@ def _needed_by(store: Store, run: RunSummary) -> list[tuple[float, float]]:
     size = int(run.config.get("buffer_size", 0))
     steps = [point.step for point in branch_points(store, run.run_id)]
     if run.status == "finished":
-        unseen = bool(run.config.get("keep_checkpoints")) and not store.folder_of_run(run.run_id).is_dir()
+        place = place_of(store, run)
+        unseen = bool(run.config.get("keep_checkpoints")) and isinstance(place, FolderPlace) and not place.folder.is_dir()
         return [(0, math.inf)] if unseen else [(step - size, step) for step in steps]  # they are on another machine
     # it may be resumed, perhaps on another machine with checkpoints that are not seen here
     behind = run.step - 2 * int(run.config.get("checkpoint_interval", 0))
@@ -136,17 +138,18 @@ def stray_files(store: Store, run_ids: Iterable[int] | None = None) -> list[Stra
         elif int(name[1]) not in runs:
             found.append(Stray(folder, size_of(folder), f"of run {name[1]}, which no longer exists"))
         else:
-            found += _scratch(folder, runs[int(name[1])])
+            found += _scratch(store, folder, runs[int(name[1])])
     return found
 
 
-def _scratch(folder: Path, run: RunSummary) -> list[Stray]:
+def _scratch(store: Store, folder: Path, run: RunSummary) -> list[Stray]:
     """What an interrupted process left behind in the folder of a run."""
     found = [path for path in folder.glob(".*") if _SCRATCH.fullmatch(path.name)]
-    for each in (folder / "checkpoints", folder_of_parent(folder), *(folder_of_moment(folder, moment) for moment in MOMENTS)):
-        found += unfinished(each)
+    checkpoints = place_of(store, run).folder
+    for kind in (RESUME, PARENT, *map(kind_of, MOMENTS)):
+        found += unfinished(checkpoints / kind)
     strays = [Stray(path, _size(path), f"unfinished, of run {run.run_id}") for path in found if _is_stale(path)]
-    parent = folder_of_parent(folder)
+    parent = checkpoints / PARENT
     if run.status == "finished" and parent.is_dir():
         strays.append(Stray(parent, size_of(parent), f"the checkpoint that run {run.run_id} started from; it has finished"))
     return strays

@@ -50,6 +50,7 @@ WITHOUT_EFFECT_ON_LEARNING = {
     "log_interval",
     "checkpoint_interval",
     "keep_checkpoints",
+    "checkpoints",
     "keep_clips",
     "sync_scoring",
     "scoring_batch_size",

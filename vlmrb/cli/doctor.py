@@ -17,7 +17,13 @@ from vlmrb.cli import text
 from vlmrb.cli.options import add_command
 from vlmrb.errors import NotFoundError, StoreUnavailableError, VlmrbError
 
-_EXTRAS = {"hub": ("torchvision", "timm", "num2words"), "postgres": ("psycopg",), "box2d": ("Box2D",)}
+_EXTRAS = {
+    "hub": ("torchvision", "timm", "num2words"),
+    "postgres": ("psycopg",),
+    "s3": ("s3fs",),
+    "gcs": ("gcsfs",),
+    "box2d": ("Box2D",),
+}
 _WAL_RESET_FIXED_IN = (3, 51, 3)
 
 
@@ -209,10 +215,13 @@ def _store(arguments: argparse.Namespace, problems: list[str], hints: list[str])
 
 
 def _back_up(store: Any, target: Path) -> str:
-    """Copy the checkpoints, then the database: a resume needs every row that is older than its checkpoint."""
-    from vlmrb.branching import folder_of_parent
+    """Copy the checkpoints, then the database: a resume needs every row that is older than its checkpoint.
+
+    Those that runs have elsewhere stay there: the copy's runs resume from the same place.
+    """
     from vlmrb.checkpoint import copy_checkpoint, copy_checkpoints
-    from vlmrb.kept import MOMENTS, folder_of_moment
+    from vlmrb.kept import MOMENTS, kind_of
+    from vlmrb.places import PARENT, RESUME, place_of
     from vlmrb.store import runs_folder
 
     folder = runs_folder(target)
@@ -221,16 +230,19 @@ def _back_up(store: Any, target: Path) -> str:
             raise StoreUnavailableError(f"--backup: {path} already exists; give a new file name")
     partial = folder.with_name(f".{folder.name}.{os.getpid()}")
     copied: set[int] = set()
+    elsewhere: set[int] = set()
     try:
         if _path_of(store.url) is not None and target.parent.is_dir():  # else the store says in words what is wrong
             for run in store.runs():
-                place = Path(str(run.run_id)) / "checkpoints"
-                if copy_checkpoint(store.folder_of_run(run.run_id).parent / place, partial / place) is not None:
-                    copied.add(run.run_id)
                 theirs, ours = store.folder_of_run(run.run_id), partial / str(run.run_id)
+                if place_of(store, run).folder != theirs:
+                    elsewhere.add(run.run_id)
+                    continue
+                if copy_checkpoint(theirs / RESUME, ours / RESUME) is not None:
+                    copied.add(run.run_id)
                 for moment in MOMENTS:
-                    copy_checkpoints(folder_of_moment(theirs, moment), folder_of_moment(ours, moment))
-                if copy_checkpoints(folder_of_parent(theirs), folder_of_parent(ours)):
+                    copy_checkpoints(theirs / kind_of(moment), ours / kind_of(moment))
+                if copy_checkpoints(theirs / PARENT, ours / PARENT):
                     copied.add(run.run_id)
         store.backup(target)
         if partial.exists():
@@ -241,19 +253,22 @@ def _back_up(store: Any, target: Path) -> str:
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return f"{target} ({text.size(target.stat().st_size)}); {_checkpoints_in(target, folder, copied)}"
+    return f"{target} ({text.size(target.stat().st_size)}); {_checkpoints_in(target, folder, copied, elsewhere)}"
 
 
-def _checkpoints_in(target: Path, folder: Path, copied: set[int]) -> str:
+def _checkpoints_in(target: Path, folder: Path, copied: set[int], elsewhere: set[int]) -> str:
     """What the backup has of the runs' folders, and what it leaves out."""
     from vlmrb.store import Store
 
     with Store(str(target), create=False) as copy:
-        without = [run.run_id for run in copy.runs() if run.run_id not in copied and run.status != "finished" and run.step > 0]
+        unfinished = [run.run_id for run in copy.runs() if run.status != "finished" and run.step > 0]
+    without = [run_id for run_id in unfinished if run_id not in copied | elsewhere]
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if copied else 0
     words = f"checkpoints in {folder} of {_named(copied)} ({text.size(size)})" if copied else "no run has a checkpoint"
     if without:
         words += f"; left out, without a whole checkpoint to resume from this copy: {_named(without)}"
+    if elsewhere:
+        words += f"; those of {_named(elsewhere)} stay where --checkpoints put them"
     return f"{words}; logs are left out"
 
 

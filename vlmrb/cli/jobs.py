@@ -26,6 +26,11 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--limit", type=positive_integer, metavar="N", default=50, help="maximum number of jobs to list (default: 50)"
     )
+    parser.add_argument(
+        "--checkpoints",
+        metavar="PLACE",
+        help="from now on, new runs keep their checkpoints there, as with 'launch --checkpoints'; 'none' takes that back",
+    )
     for name, run, summary in (
         ("cancel", cancel_runs, "remove queued runs from the queue"),
         ("resume", resume_runs, "resume runs in the background, from their latest checkpoints"),
@@ -123,18 +128,21 @@ def _configs(arguments: argparse.Namespace) -> list[Any]:
 def list_jobs(arguments: argparse.Namespace) -> int:
     """`jobs`: running, queued and ended jobs, newest first."""
     from vlmrb import jobs
+    from vlmrb.places import set_default_place
     from vlmrb.store import Store
 
-    with Store(arguments.store, create=False) as store:
+    with Store(arguments.store, create=arguments.checkpoints is not None) as store:
         if arguments.limit_at is not None:
             jobs.set_job_limit(store, arguments.limit_at)
+        if arguments.checkpoints is not None:
+            set_default_place(store, None if arguments.checkpoints == "none" else arguments.checkpoints)
         jobs.reconcile(store)
-        limit, found = jobs.job_limit(store), store.jobs(limit=arguments.limit)
+        limit, found, place = jobs.job_limit(store), store.jobs(limit=arguments.limit), store.setting("checkpoints")
         names = _studies(store) if any(job.kind == "study" for job in found) else {}
     if arguments.json:
-        text.print_json({"limit": limit, "jobs": found})
+        text.print_json({"limit": limit, "checkpoints": place, "jobs": found})
         return 0
-    print(f"at most {_counted(limit)} at a time on one machine")
+    print(f"at most {_counted(limit)} at a time on one machine" + (f"; checkpoints in {place}" if place else ""))
     if not found:
         print("no jobs yet; start some with: python -m vlmrb launch")
         return 0

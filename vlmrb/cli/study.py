@@ -48,6 +48,9 @@ def add(commands: Any) -> None:
                 "--results", metavar="FOLDER", type=Path, help="the study's folder (default: studies/NAME next to the store)"
             )
         if name == "run":
+            sub.add_argument(
+                "--checkpoints", metavar="PLACE", help="where the study's runs keep their checkpoints; as for 'launch'"
+            )
             sub.add_argument("--wait", action="store_true", help="stay, show progress, and write the report at the end")
             sub.add_argument("--yes", action="store_true", help="do not ask before more than one core-hour")
 
@@ -115,12 +118,15 @@ def show_study(arguments: argparse.Namespace) -> int:
 def run_study(arguments: argparse.Namespace) -> int:
     """`study run`: fix it, say what it costs, make what is missing."""
     from vlmrb import studies
+    from vlmrb.places import read_address
     from vlmrb.store import Store
 
     study = studies.find_study(arguments.study, small=arguments.small)
     folder = _folder(arguments, study)
     with Store(arguments.store) as store:
         folder.begin(study)
+        if arguments.checkpoints is not None:
+            folder.keep_checkpoints_in(read_address(arguments.checkpoints))
         cost = studies.cost_of(store, studies.progress_of(store, study, folder).states)
         if not arguments.json:
             print(_cost_words(cost))

@@ -9,7 +9,7 @@ from typing import Any
 
 from vlmrb import branching
 from vlmrb.config import TrainConfig
-from vlmrb.creation import CheckedRun, Tried, check_run, with_fitting_scorer, write_run
+from vlmrb.creation import CheckedRun, Tried, check_run, with_fitting_scorer, with_places, write_run
 from vlmrb.errors import CheckpointError, ConfigError, RunBusyError, VlmrbError
 from vlmrb.jobs.dispatching import dispatch
 from vlmrb.panels import with_members
@@ -50,7 +50,7 @@ def launch(
     if not 0 < len(configs) <= MAX_RUNS:
         raise ConfigError(f"launch: got {len(configs)} runs; allowed: 1 to {MAX_RUNS}")
     assert names is None or len(names) == len(configs), (names, len(configs))
-    checked = check_all(configs)
+    checked = with_places(check_all(configs), store)
     chosen = [[*tags, *own] for own in tags_of or [()] * len(configs)]
     run_ids = [
         write_run(run, store=store, name=name, set_name=set_name, tags=own)

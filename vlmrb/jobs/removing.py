@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 
-from vlmrb.errors import NotFoundError
+from vlmrb.errors import CheckpointError, NotFoundError
 from vlmrb.jobs.dispatching import dispatch
 from vlmrb.jobs.ending import cancel_job
+from vlmrb.places import place_of
 from vlmrb.store import Store
 
 
@@ -30,8 +31,13 @@ def delete_run(store: Store, run_id: int) -> None:
     Raises:
         NotFoundError: there is no such run.
         RunBusyError: it is being trained.
+        CheckpointError: it is deleted, but its checkpoints are elsewhere and could not be removed.
     """
-    folder = store.folder_of_run(run_id)
+    place, folder = place_of(store, store.run(run_id)), store.folder_of_run(run_id)
     store.delete_run(run_id)
     shutil.rmtree(folder, ignore_errors=True)
     dispatch(store)  # if it was about to start, its slot is free now
+    try:
+        place.delete()
+    except CheckpointError as error:
+        raise CheckpointError(f"run {run_id} is deleted, but its checkpoints are still in {place.name}: {error}") from error

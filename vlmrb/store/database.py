@@ -153,6 +153,11 @@ class Database:
             return not str(getattr(error, "sqlite_errorname", "")).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
         return True
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is on a server, which other machines may use too."""
+        return self._is_postgresql
+
     @contextmanager
     def _write_durably(self) -> Iterator[Connection]:
         """Like `_write`; on return, this and everything committed before survives a power cut.

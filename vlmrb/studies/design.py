@@ -26,7 +26,11 @@ TRUNK = "trunk"
 
 FILE = "study.toml"
 _NAME = re.compile(r"[\w.,=+%≤≥λ×() -]{1,30}")
-_SET_BY_STUDY = {"seed": "give the top-level key 'seeds'", "keep_checkpoints": "the study chooses what its branches need"}
+_SET_BY_STUDY = {
+    "seed": "give the top-level key 'seeds'",
+    "keep_checkpoints": "the study chooses what its branches need",
+    "checkpoints": "a study is the same wherever they are; give 'study run' the option --checkpoints",
+}
 
 Settings = dict[str, Any]
 

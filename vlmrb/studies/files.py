@@ -17,6 +17,7 @@ from vlmrb.studies.design import FILE, Study, read_study
 from vlmrb.studies.measures import Line
 
 CURVES, FIXED, REPORT, PICTURE = "curves.jsonl", "fixed.json", "report.md", "curves.svg"
+_CHECKPOINTS = "checkpoints.txt"
 
 
 def default_folder(store_url: str | None, name: str = "") -> Path:
@@ -94,6 +95,16 @@ class StudyFolder:
             write_whole(self.path / FIXED, json.dumps(fixed, indent=2) + "\n")
         except OSError as error:
             raise ConfigError(f"--results: {self.path} cannot be written ({error.strerror}); name another folder") from None
+
+    @property
+    def checkpoints(self) -> str | None:
+        """Where its runs keep their checkpoints; None for where new runs do anyway."""
+        path = self.path / _CHECKPOINTS
+        return path.read_text(encoding="utf-8").strip() or None if path.exists() else None
+
+    def keep_checkpoints_in(self, address: str) -> None:
+        """Have runs that are yet to be made keep their checkpoints there."""
+        write_whole(self.path / _CHECKPOINTS, f"{address}\n")
 
     def records(self, study: Study) -> dict[tuple[str, str, int], dict[str, Any]]:
         """The lines of `curves.jsonl`, by place in the study.

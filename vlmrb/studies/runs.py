@@ -28,7 +28,7 @@ from vlmrb.studies.design import TRUNK, Cell, Study
 from vlmrb.studies.files import StudyFolder
 from vlmrb.types import LIVE, RunSummary
 
-_OF_BRANCH = ("total_steps", "schedule_steps", "keep_checkpoints")
+_OF_BRANCH = ("total_steps", "schedule_steps", "keep_checkpoints", "checkpoints")
 """Settings that a branch has of its own: how long it trains, and what it keeps."""
 
 CLIPS_READ_AT_ONCE = 2_000
@@ -98,7 +98,8 @@ def advance(store: Store, study: Study, folder: StudyFolder, resumed: set[int] |
     with folder.lock():
         collect(store, study, folder)
         done, runs = folder.records(study), runs_of(store, study)
-        _launch(store, study, [cell for cell in _first(study) if cell.key not in done and cell.key not in runs])
+        missing = [cell for cell in _first(study) if cell.key not in done and cell.key not in runs]
+        _launch(store, study, missing, folder.checkpoints)
         _branch(store, study, done, runs)
         for key, run in runs_of(store, study).items():
             again = run.status in ("created", "stopped", "interrupted", "failed") and run.run_id not in resumed
@@ -151,14 +152,14 @@ def _first(study: Study) -> Iterable[Cell]:
     return study.trunks or study.cells
 
 
-def _launch(store: Store, study: Study, missing: Sequence[Cell]) -> None:
+def _launch(store: Store, study: Study, missing: Sequence[Cell], checkpoints: str | None) -> None:
     if missing:
         _refuse_lost_tags(store, study)
     for start in range(0, len(missing), MAX_RUNS):
         cells = missing[start : start + MAX_RUNS]
         jobs.launch(
             store,
-            [cell.config for cell in cells],
+            [cell.config.model_copy(update={"checkpoints": checkpoints}) for cell in cells],
             names=[f"{study.name}: {cell.name}" for cell in cells],
             set_name=study.name,
             tags_of=[_tags(study, cell) for cell in cells],

@@ -44,6 +44,11 @@ class Ending:
         self.kept = ""
         """What is in the run's folder, in words, if the store did not take the end of the run."""
 
+    @property
+    def patience_s(self) -> float:
+        """How long the end of the run waits for what it needs."""
+        return outage.INTERRUPTED_WAIT_S if self.in_haste else outage.FINAL_WAIT_S
+
     def take_back(self) -> None:
         """Store the rows that the store did not take when the run ended, if there are any."""
         try:
@@ -120,8 +125,7 @@ class Ending:
         """Attempt the work until it is done, or the time that an ended run waits for its store is up; whether it is done."""
         while not self._outage.attempt(work):
             now = time.monotonic()
-            patience = outage.INTERRUPTED_WAIT_S if self.in_haste else outage.FINAL_WAIT_S
-            self._gives_up_at = min(self._gives_up_at or now + patience, now + patience)
+            self._gives_up_at = min(self._gives_up_at or now + self.patience_s, now + self.patience_s)
             if now >= self._gives_up_at:
                 return False
             self._outage.say(f"the run has ended and waits for it, at most {outage.FINAL_WAIT_S:g} s")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from vlmrb.errors import CheckpointError
-from vlmrb.kept import MAX_BYTES, MAX_COUNT, drop_after, drop_oldest, folder_of_moment, kept_checkpoints
+from vlmrb.kept import MAX_BYTES, MAX_COUNT, MOMENTS, bounds_of, kind_of
 from vlmrb.moments import EVERY, SUCCESSES, Moments
+from vlmrb.places import Place
 from vlmrb.train.resuming import Learned
 
 
@@ -17,20 +16,29 @@ class Keeping:
     written, the run goes on and says so.
 
     Args:
-        folder: the run's.
+        place: of the run's checkpoints.
         learned: what is saved.
     """
 
-    def __init__(self, folder: Path, learned: Learned) -> None:
-        self._folder, self._learned = folder, learned
+    def __init__(self, place: Place, learned: Learned) -> None:
+        self._place, self._learned = place, learned
         self._moments = Moments.parse(learned.config.keep_checkpoints)
         self._successes = 0
+        self._regular: set[int] = set()
         self.notice = ""
         """Which kept checkpoints are missing, and why; or ''."""
 
     def begin(self, step: int) -> None:
-        """The run starts or resumes at this step: what it kept later than that is to come again."""
-        drop_after(self._folder, step)
+        """The run starts or resumes at this step: what it kept later than that is to come again.
+
+        Raises:
+            CheckpointError: the place cannot be reached.
+        """
+        for moment in MOMENTS:
+            self._place.drop_after(kind_of(moment), step)
+        for moment in (*self._moments.successes, *([EVERY] if self._moments.every else [])):
+            self._place.written(kind_of(moment), *bounds_of(moment))  # by an earlier process, which could not send it
+        self._regular = self._regular_steps() if self._moments.every else set()
         self._successes = self._learned.successes
 
     def due(self, before: int, now: int) -> list[str]:
@@ -43,19 +51,24 @@ class Keeping:
 
     def keep(self, moment: str) -> None:
         """Write the checkpoint of a moment that is now."""
-        folder = folder_of_moment(self._folder, moment)
-        before = self._steps(moment)
+        kind, (count, size) = kind_of(moment), bounds_of(moment)
         try:
-            self._learned.save(folder, keep=1 if moment != EVERY else MAX_COUNT)
-            drop_oldest(self._folder)
+            self._learned.save(self._place.folder / kind, keep=count)
+            self._place.written(kind, count, size)
+            if moment == EVERY:
+                self._tell_of_removed()
         except CheckpointError as error:
             self.notice = str(error)
-            return
-        if moment == EVERY and (gone := before - self._steps(moment)):
+
+    def _tell_of_removed(self) -> None:
+        """Of a place that checkpoints are sent to in the background, it may be one checkpoint late."""
+        steps = self._regular_steps()
+        if gone := self._regular - steps:
             self.notice = (
                 f"of the checkpoints kept every {self._moments.every} steps, the oldest are removed: at most {MAX_COUNT} and "
                 f"{MAX_BYTES // 2**30} GiB are kept (last removed: step {max(gone)})"
             )
+        self._regular = steps
 
-    def _steps(self, moment: str) -> set[int]:
-        return {each.step for each in kept_checkpoints(self._folder) if each.moment == moment}
+    def _regular_steps(self) -> set[int]:
+        return {each.step for each in self._place.checkpoints(kind_of(EVERY))}

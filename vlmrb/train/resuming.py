@@ -30,6 +30,7 @@ _MAY_DIFFER = {
     "log_interval",
     "checkpoint_interval",
     "keep_checkpoints",
+    "checkpoints",
     "keep_clips",
     "device",
     "scorer_device",

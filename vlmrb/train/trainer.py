@@ -6,7 +6,6 @@ bookkeeping around it: schedules, live changes, evaluation, checkpoints.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -17,8 +16,7 @@ import numpy as np
 
 from vlmrb.agents import make_agent
 from vlmrb.analysis.clocks import TIMES, clock_of
-from vlmrb.branching import folder_of_parent
-from vlmrb.checkpoint import latest_step, load_checkpoint
+from vlmrb.checkpoint import KEPT, latest_step
 from vlmrb.clips import ClipRecorder
 from vlmrb.config import TrainConfig
 from vlmrb.creation import check_questions
@@ -36,6 +34,7 @@ from vlmrb.errors import (
 from vlmrb.evaluation import FIRST_HELD_OUT_SEED, evaluate, longest_episode, max_parallel
 from vlmrb.live import parse_change
 from vlmrb.metrics import Counters, MeanMetrics
+from vlmrb.places import PARENT, RESUME, place_of
 from vlmrb.replay import Hindsight, HindsightInWords, ReplayBuffer, make_sampler, replay_method
 from vlmrb.scoring import resolve_prompt
 from vlmrb.store import Store
@@ -126,7 +125,9 @@ class Trainer:
         self.begun = False
         """Whether the run has started or been resumed; before that, nothing is written to its row."""
         self._losses: list[str] = []  # what could not be resumed, in words
-        self._folder = store.folder_of_run(run_id) / "checkpoints"
+        self._place = place_of(store, store.run(run_id))
+        self._place.begin()
+        self._folder = self._place.folder / RESUME
         self._outage = Outage(store)
         self._writer = store.writer(run_id)
         self._outage.wait_until_free()
@@ -188,7 +189,7 @@ class Trainer:
         )
         self._ran_before_s = 0.0
         self._learned = Learned(config, self._buffer, self._agent, self._recorder, self._rngs, self._counters, self._labelling)
-        self._keeping = Keeping(self._folder.parent, self._learned)
+        self._keeping = Keeping(self._place, self._learned)
         self._thinning = Thinning(run_id, config, store)
         self._start_clock()
 
@@ -275,7 +276,7 @@ class Trainer:
         return f"{self.config.env}, step {self.step:,}: {failure}. Nothing of this step is kept; {checkpoint}. {advice}"
 
     def _begin(self) -> None:
-        loaded = load_checkpoint(self._folder, self._losses.append)
+        loaded = self._place.load(RESUME, self._losses.append)
         resuming = Resuming(self.run_id, self._learned, self._store, self._folder, self._losses)
         if loaded is None:
             self._check_nothing_is_lost()
@@ -310,10 +311,9 @@ class Trainer:
             self._store.rollback_run(self.run_id, 0)
             self._checkpoint(self._status)
             return
-        folder = folder_of_parent(self._folder.parent)
-        inherited = load_checkpoint(folder, self._losses.append)
+        inherited = self._place.load(PARENT, self._losses.append)
         if inherited is None:
-            reason = "; ".join(self._losses) or f"there is none in {folder}"
+            reason = "; ".join(self._losses) or f"there is none in {self._place.name}/{PARENT}"
             raise CheckpointError(
                 f"run {self.run_id} is a branch of run {lineage.parent_id} and has no checkpoint to start from: {reason}. "
                 f"Delete it and branch off again: vlmrb branch {lineage.parent_id} --at {lineage.parent_step}"
@@ -332,7 +332,10 @@ class Trainer:
         """
         if self._from_start or not self._store.has_begun(self.run_id):
             return
-        step, found = self._store.run(self.run_id).step, "; ".join(self._losses) or f"there is none in {self._folder}"
+        step, found = (
+            self._store.run(self.run_id).step,
+            "; ".join(self._losses) or f"there is none in {self._place.name}/{RESUME}",
+        )
         raise CheckpointError(
             f"run {self.run_id} has trained to step {step}, but it has no whole checkpoint: {found}. "
             "Put the folder back where it was (a backup by 'vlmrb doctor --backup' has it next to the store), start a new run, "
@@ -493,7 +496,7 @@ class Trainer:
         return replace(
             self._labelling.counters(),
             store_notice=self._outage.notice,
-            checkpoint_notice=self._keeping.notice,
+            checkpoint_notice="; ".join(filter(None, (self._keeping.notice, self._place.notice))),
             environment_notice=self._environment_notice(),
             doing=self._doing if self._status in LIVE else "",
         )
@@ -513,7 +516,8 @@ class Trainer:
     def _figures(self) -> RunFigures:
         busy = self._outage.notice if self._outage.active else ""
         labelling = self._labelling
-        trouble = labelling.failure or self._outage.notice or self._keeping.notice or labelling.notice or labelling.unanswered
+        kept = self._keeping.notice or self._place.notice
+        trouble = labelling.failure or self._outage.notice or kept or labelling.notice or labelling.unanswered
         return RunFigures(
             steps_per_second=self._steps_per_second(),
             success_rate=self._learned.success_rate,
@@ -689,7 +693,8 @@ class Trainer:
         ended = self._status
         self._ending.save(ended, self.step)
         if ended == "finished":
-            shutil.rmtree(folder_of_parent(self._folder.parent), ignore_errors=True)
+            with suppress(CheckpointError):  # it goes with the run, then
+                self._place.forget(PARENT)
         self._status = ended  # an interruption while it waited for the store changes nothing
 
     def _close(self, error: str) -> None:
@@ -699,12 +704,20 @@ class Trainer:
             for env in (*self._envs.envs, *self._eval_envs):
                 with suppress(Exception):  # the run has ended, whatever the environment makes of it
                     env.close()
+            if self.begun and (missing := self._place.finish(self._ending.patience_s, self._beat)):
+                self._losses.append(missing)
         finally:  # also if Ctrl-C cuts the closing short
             if self.begun:
                 error = error or "; ".join(filter(None, (*self._losses, self._labelling.failure)))
                 self._ending.record(self._status, lambda: self._record_end(error, counted))
                 if self._status == "finished":
                     self._thinning.finish()
+
+    def _beat(self) -> None:
+        """While the last checkpoint is on its way, which may take longer than a run without heartbeats counts as alive."""
+        if time.monotonic() - self._last_house >= HOUSEKEEPING_S:
+            self._last_house = time.monotonic()
+            self._outage.attempt(lambda: self._store.heartbeat(self.run_id, self.step))
 
     def _record_end(self, error: str, counted: RunCounters) -> None:
         self._answer_changes()
@@ -733,7 +746,9 @@ class Trainer:
         if store:
             self._writer.flush()
             self._store.heartbeat(self.run_id, self.step, durable=True)
-        self._learned.save(self._folder, finished=status == "finished")
+        finished = status == "finished"
+        self._learned.save(self._folder, finished=finished)
+        self._place.written(RESUME, 1 if finished else KEPT)
 
 
 def _hindsight(config: TrainConfig, judge: JudgeGoals | None, spec: ObservationSpec) -> Hindsight | HindsightInWords | None:
