@@ -165,8 +165,9 @@ def test_sqlite_under_load_ends_no_run_and_loses_no_update(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(not BINARIES, reason="install Debian's package postgresql")
-def test_postgresql_under_load_that_is_restarted_twice_ends_no_run_and_loses_no_update() -> None:
+def test_postgresql_under_load_that_is_restarted_twice_ends_no_run_and_loses_no_update(monkeypatch: pytest.MonkeyPatch) -> None:
     psycopg = pytest.importorskip("psycopg")
+    monkeypatch.setenv("VLMRB_CHECKPOINTS", "local")
     server = Server()
 
     def restart_twice() -> None:

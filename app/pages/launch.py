@@ -28,6 +28,7 @@ from app.widgets import widget
 from vlmrb import jobs
 from vlmrb.errors import EnvironmentSetupError, VlmrbError
 from vlmrb.jobs import Estimate
+from vlmrb.places import choose_place
 from vlmrb.prompt_library import prompt_presets, unfit, unreadable
 from vlmrb.store import Store
 
@@ -128,6 +129,8 @@ def verdict_on(store: Store, form: Filled, tried: jobs.Tried) -> Verdict:
     if checked.problems:
         return Verdict(checked.problems, None, [], "", [])
     try:
+        for given in {config.checkpoints for config in checked.configs}:
+            choose_place(given, store)
         runs = jobs.check_all(checked.configs, tried)
     except VlmrbError as error:
         return Verdict(_as_problems(error, form), None, [], "", [])

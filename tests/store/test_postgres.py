@@ -9,8 +9,13 @@ import pytest
 from sqlalchemy import make_url
 
 from tests.store.samples import clip, filled, new_run
+from vlmrb.config import make_config
+from vlmrb.creation import create_run
 from vlmrb.errors import ConfigError, StoreCorruptError, StoreUnavailableError
+from vlmrb.jobs import launch
+from vlmrb.places import RESUME, place_of, set_default_place
 from vlmrb.store import Store
+from vlmrb.train import resume
 
 
 def test_an_unreachable_server_is_named_without_the_password(tmp_path: Path) -> None:
@@ -24,6 +29,21 @@ def test_an_unreachable_server_is_named_without_the_password(tmp_path: Path) -> 
 def test_a_missing_database_is_named(postgres: str) -> None:
     with pytest.raises(StoreUnavailableError, match='"nowhere" does not exist'):
         Store(make_url(postgres).set(database="nowhere").render_as_string(hide_password=False))
+
+
+def test_its_runs_need_a_place_for_checkpoints(new_schema: Callable[[], str], tmp_path: Path) -> None:
+    with Store(new_schema()) as store:
+        with pytest.raises(ConfigError, match=r"--checkpoints with a folder .* s3://bucket/folder; 'local' keeps them") as caught:
+            launch(store, [make_config(env="CartPole-v1", replay="uniform", keep_clips=False)])
+        assert "jobs --checkpoints PLACE" in str(caught.value) and store.runs() == []
+        set_default_place(store, str(tmp_path / "shared"))
+        settings = {"env": "CartPole-v1", "replay": "uniform", "keep_clips": False, "total_steps": 64, "eval_episodes": 1}
+        run_ids = [create_run(make_config(**settings, **more), store=store) for more in ({}, {"checkpoints": "local"})]
+        for run_id in run_ids:
+            assert resume(run_id, store=store).status == "finished"
+        shared, local = (place_of(store, store.run(run_id)) for run_id in run_ids)
+        assert shared.folder.parent == tmp_path / "shared" and local.folder == store.folder_of_run(run_ids[1])
+        assert [place.checkpoints(RESUME)[0].step for place in (shared, local)] == [64, 64]
 
 
 def cut_connections(store: Store) -> None:
