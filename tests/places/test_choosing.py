@@ -9,6 +9,7 @@ import pytest
 
 from tests import s3
 from vlmrb.__main__ import main
+from vlmrb.cli.doctor import _place
 from vlmrb.config import make_config
 from vlmrb.creation import with_places
 from vlmrb.errors import CheckpointError, ConfigError
@@ -137,6 +138,12 @@ def test_the_commands_set_and_show_where_new_runs_keep_theirs(
     assert main(["jobs", "--checkpoints", "s3://a:b@c", "--store", store.url]) == 2
     assert "may hold no key" in capsys.readouterr().err
     assert choose_place(None, store) == str(tmp_path / "shared")
+    hints: list[str] = []
+    problems: list[str] = []
+    assert _place(store, problems, hints) == {"checkpoints of new runs": str(tmp_path / "shared")} and not problems + hints
+    (tmp_path / "shared").rmdir()
+    (tmp_path / "shared").write_text("")
+    assert _place(store, problems, hints) and "cannot be written to" in problems[0]
+    (tmp_path / "shared").unlink()
     assert main(["jobs", "--checkpoints", "none", "--store", store.url]) == 0
     assert choose_place(None, store) is None
-    assert list((tmp_path / "shared").iterdir()) == []

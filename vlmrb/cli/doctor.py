@@ -15,7 +15,7 @@ from typing import Any
 
 from vlmrb.cli import text
 from vlmrb.cli.options import add_command
-from vlmrb.errors import NotFoundError, StoreUnavailableError, VlmrbError
+from vlmrb.errors import ConfigError, NotFoundError, StoreUnavailableError, VlmrbError
 
 _EXTRAS = {
     "hub": ("torchvision", "timm", "num2words"),
@@ -200,7 +200,7 @@ def _store(arguments: argparse.Namespace, problems: list[str], hints: list[str])
         with Store(arguments.store, create=False) as store:
             problems += store.check()
             facts["runs"] = len(store.runs())
-            facts |= _disk(store.url, hints)
+            facts |= _disk(store.url, hints) | _place(store, problems, hints)
             if arguments.backup:
                 facts["backup"] = _back_up(store, arguments.backup)
     except (NotFoundError, StoreUnavailableError) as error:
@@ -212,6 +212,22 @@ def _store(arguments: argparse.Namespace, problems: list[str], hints: list[str])
     except VlmrbError as error:
         problems.append(str(error))
     return facts
+
+
+def _place(store: Any, problems: list[str], hints: list[str]) -> dict[str, Any]:
+    """Try where new runs keep their checkpoints."""
+    from vlmrb.places import check_place, choose_place
+
+    try:
+        place = choose_place(None, store)
+    except ConfigError as error:  # each run may say where
+        hints.append(str(error))
+        return {}
+    try:
+        check_place(place)
+    except ConfigError as error:
+        problems.append(str(error))
+    return {"checkpoints of new runs": place or "next to the store"}
 
 
 def _back_up(store: Any, target: Path) -> str:

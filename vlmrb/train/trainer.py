@@ -704,8 +704,10 @@ class Trainer:
             for env in (*self._envs.envs, *self._eval_envs):
                 with suppress(Exception):  # the run has ended, whatever the environment makes of it
                     env.close()
-            if self.begun and (missing := self._place.finish(self._ending.patience_s, self._beat)):
-                self._losses.append(missing)
+            if self.begun:
+                missing = self._place.finish(self._ending.patience_s, self._beat)
+                self._losses += [missing] if missing else []
+                counted = replace(counted, checkpoint_notice=self._keeping.notice)
         finally:  # also if Ctrl-C cuts the closing short
             if self.begun:
                 error = error or "; ".join(filter(None, (*self._losses, self._labelling.failure)))
@@ -717,7 +719,8 @@ class Trainer:
         """While the last checkpoint is on its way, which may take longer than a run without heartbeats counts as alive."""
         if time.monotonic() - self._last_house >= HOUSEKEEPING_S:
             self._last_house = time.monotonic()
-            self._outage.attempt(lambda: self._store.heartbeat(self.run_id, self.step))
+            with suppress(VlmrbError):  # whoever records the end finds out, too
+                self._outage.attempt(lambda: self._store.heartbeat(self.run_id, self.step))
 
     def _record_end(self, error: str, counted: RunCounters) -> None:
         self._answer_changes()
