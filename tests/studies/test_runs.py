@@ -210,6 +210,23 @@ def test_a_run_whose_tags_were_edited_is_not_made_again(tmp_path: Path) -> None:
         assert len(store.runs()) == 4
 
 
+def test_runs_keep_their_checkpoints_where_the_study_was_told_to(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(FILE, encoding="utf-8")
+    study, folder = find_study(str(tmp_path / "tiny.toml")), StudyFolder(tmp_path / "results")
+    folder.begin(study)
+    assert folder.checkpoints is None
+    folder.keep_checkpoints_in(str(tmp_path / "shared"))
+    with Store(str(tmp_path / "runs.db")) as store:
+        busy(store)
+        assert [each.state for each in advance(store, study, folder).states] == ["queued"] * 4
+        assert {run.config["checkpoints"] for run in store.runs()} == {str(tmp_path / "shared")}
+    wrong = FILE.replace("[settings]", "[settings]\ncheckpoints = 's3://bucket/x'", 1)
+    assert wrong != FILE
+    (tmp_path / "wrong.toml").write_text(wrong, encoding="utf-8")
+    with pytest.raises(ConfigError, match="checkpoints is not for .*'study run' the option --checkpoints"):
+        find_study(str(tmp_path / "wrong.toml"))
+
+
 def test_a_run_that_is_not_what_its_place_says_gets_no_line(home: Path, tmp_path: Path) -> None:
     """Whoever edits tags, or a fault of ours, must not bring a run into the report under another arm's name."""
     (tmp_path / "tiny.toml").write_text(FILE, encoding="utf-8")
