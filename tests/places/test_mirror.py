@@ -212,8 +212,7 @@ def test_what_could_not_be_sent_does_not_count_once_another_machine_has_the_run(
     there = machine(tmp_path / "there", url)
     assert loaded_step(there) == 100
     write(here, 250)  # the first process was thought dead and is not
-    words = here.finish(0.2)
-    assert "another process trains the run" in words
+    assert "another process trains the run" in here.finish(30.0)
     write(there, 150)
     sent(there)
     assert steps(there) == [150, 100]

@@ -125,7 +125,7 @@ def test_training_goes_on_while_the_place_is_away_and_the_end_says_what_is_missi
 
 
 def test_a_place_that_cannot_be_reached_changes_nothing_of_a_run(
-    store: Store, bucket: str, monkeypatch: pytest.MonkeyPatch
+    store: Store, bucket: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_id = trained_until(store, small(f"{bucket}/runs"), 200)
     before = store.run(run_id)
@@ -134,6 +134,9 @@ def test_a_place_that_cannot_be_reached_changes_nothing_of_a_run(
         s3.reach(endpoint, monkeypatch)
         with pytest.raises(CheckpointError, match="check the credentials"):
             resume(run_id, store=store)
+        assert store.run(run_id) == before
+        assert main(["show", str(run_id), "--store", store.url]) == 0
+        assert "check the credentials" in capsys.readouterr().out
         with pytest.raises(CheckpointError, match=rf"run {run_id} is deleted, but its checkpoints are still in {bucket}/runs"):
             delete_run(store, run_id)
     assert before.status == "interrupted" and store.runs() == []

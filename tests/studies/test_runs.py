@@ -223,7 +223,7 @@ def test_runs_keep_their_checkpoints_where_the_study_was_told_to(tmp_path: Path)
     wrong = FILE.replace("[settings]", "[settings]\ncheckpoints = 's3://bucket/x'", 1)
     assert wrong != FILE
     (tmp_path / "wrong.toml").write_text(wrong, encoding="utf-8")
-    with pytest.raises(ConfigError, match="checkpoints is not for .*'study run' the option --checkpoints"):
+    with pytest.raises(ConfigError, match=r"checkpoints is not for .*'study run' the option --checkpoints"):
         find_study(str(tmp_path / "wrong.toml"))
 
 

@@ -15,7 +15,7 @@ from vlmrb.cli.live import change_json, outcome
 from vlmrb.cli.options import add_command, add_run_argument, positive_integer, step_count
 from vlmrb.cli.score import agreement_json
 from vlmrb.config import replay_ratio
-from vlmrb.errors import NotFoundError
+from vlmrb.errors import CheckpointError, NotFoundError
 from vlmrb.retention import retention_of
 from vlmrb.types import CLOCK_S, SUCCESS, Lineage, RunCounters, RunSize
 
@@ -137,7 +137,7 @@ def list_runs(arguments: argparse.Namespace) -> int:
 
 def show_run(arguments: argparse.Namespace) -> int:
     """`show RUN`: everything except curves and clips."""
-    from vlmrb.branching import branch_points
+    from vlmrb.branching import BranchPoint, branch_points
     from vlmrb.housekeeping import size_of_run
     from vlmrb.store import Store
 
@@ -147,7 +147,11 @@ def show_run(arguments: argparse.Namespace) -> int:
         changes = store.live_changes(run.run_id)
         clips = store.count_clips(run.run_id)
         folder = store.folder_of_run(run.run_id)
-        points = branch_points(store, run.run_id)
+        points, unread = list[BranchPoint](), ""
+        try:
+            points = branch_points(store, run.run_id)
+        except CheckpointError as error:  # they may be elsewhere
+            unread = str(error)
         labels = _labels(store, run.run_id) if run.scorer is not None else None
         size = size_of_run(store, run.run_id)
     if arguments.json:
@@ -179,7 +183,7 @@ def show_run(arguments: argparse.Namespace) -> int:
             **({"unknown": _unknown(run.counters)} if run.counters.unknown else {}),
             **({} if labels is None else {"labels": _labels_in_words(labels) + _of_those_kept(run.config)}),
             **({} if run.lineage is None else {"branch": _lineage(run.lineage)}),
-            **({"checkpoints": _points(points)} if points else {}),
+            **({"checkpoints": unread or _points(points)} if points or unread else {}),
             "created": text.ago(run.created_at),
             "last heartbeat": text.ago(run.heartbeat_at),
             "size": _size_in_words(size),

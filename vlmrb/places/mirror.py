@@ -63,6 +63,7 @@ class Mirror:
         self._due: dict[str, _Task] = {}
         self._thread: threading.Thread | None = None
         self._holder = ""
+        self._lost = False
         self._sent_rows = False
 
     @property
@@ -71,7 +72,9 @@ class Mirror:
 
     @property
     def notice(self) -> str:
-        return self._reason and f"{self._reason}. Training continues, and its checkpoints are sent with the next one"
+        if not self._reason or self._lost:
+            return self._reason
+        return f"{self._reason}. Training continues, and its checkpoints are sent with the next one"
 
     # -- reading
 
@@ -193,6 +196,7 @@ class Mirror:
     def _check_held(self) -> None:
         theirs = self.remote.read(_HOLDER)
         if self._holder and theirs is not None and theirs.decode(errors="replace") != self._holder:
+            self._lost = True
             raise CheckpointError(f"another process trains the run from {self.name} now, so nothing more is sent there")
 
     # -- writing
@@ -212,6 +216,8 @@ class Mirror:
             with self._lock:
                 if not self._due and not (thread is not None and thread.is_alive()):
                     return ""
+            if self._lost:
+                return self._reason
             if time.monotonic() >= gives_up_at:
                 reason = self._reason or f"{self.name} has not taken the last checkpoint within {patience_s:g} s"
                 return (
@@ -252,13 +258,13 @@ class Mirror:
         self._check_held()
         here = list_checkpoints(self.folder / task.kind)
         sent = [self._send_one(task.kind, path) for _, path in (here[:1] if task.kind == RESUME else here)]
-        if task.kind == RESUME:
+        if task.kind != RESUME:
+            for _, path in here:
+                remove(path)
+            self._tidy(task)
+        elif sent and sent[0]:
             self._send_rows()
-            self._tidy(task, sent[0] if sent else "")
-            return
-        for _, path in here:
-            remove(path)
-        self._tidy(task, "")
+            self._tidy(task, sent[0])
 
     def _send_one(self, kind: str, path: Path) -> str:
         """Send what is not there yet, SHA256SUMS last; its name there, or '' if the run has just replaced it by a newer one."""
@@ -287,7 +293,7 @@ class Mirror:
             self.remote.remove_file(_ROWS)
             self._sent_rows = False
 
-    def _tidy(self, task: _Task, sent: str) -> None:
+    def _tidy(self, task: _Task, sent: str = "") -> None:
         """Remove what is beyond the newest ones, what was never finished, and older damaged ones."""
         found = self.checkpoints(task.kind)
         if sent:  # the run stands at this one: what comes after it is of a past that was undone

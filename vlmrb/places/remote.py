@@ -14,9 +14,10 @@ from vlmrb.errors import CheckpointError
 
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 _TRIES = 3
-_S3 = {"config_kwargs": {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 1}}}
+_S3 = {"max_concurrency": 3, "config_kwargs": {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 1}}}
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {"s3": _S3, "s3a": _S3}
-"""What the libraries are told beyond what they read from the environment: else a silent server holds a run up for minutes."""
+"""What the libraries are told beyond what they read from the environment: else a silent server holds a run up for minutes, and
+large files take half a gigabyte of memory each while they are sent."""
 
 
 class Remote:
