@@ -115,6 +115,18 @@ def test_the_opposite_question_has_the_opposite_answer(catalogue) -> None:
         assert catalogue.phrase(matter, True, rng, opposite=True).answer is False
 
 
+def test_a_matter_has_a_plain_wording_for_each_verb_and_the_first_is_shown_to_users(catalogue) -> None:
+    shown = catalogue.plain_questions()
+    for matter in catalogue.matters:
+        wordings = catalogue.plain_wordings(matter)
+        assert len(set(wordings)) == len(wordings)
+        assert not wordings or wordings[0] in shown
+    doors = CATALOGUE.plain_wordings(Matter("closed", "door", "red"))
+    assert doors == ("Does the agent close a red door?", "Does the agent shut a red door?")
+    rooms = CATALOGUE.plain_wordings(Matter("entered"))
+    assert len(rooms) == 12 and {"Does the agent enter another room?", "Does the agent walk into a new room?"} <= set(rooms)
+
+
 def test_held_out_phrasings_use_known_words_and_are_never_trained_on(catalogue) -> None:
     words, rng = set(catalogue.vocabulary()), np.random.default_rng(0)
     names = [family.name for family in catalogue.families]

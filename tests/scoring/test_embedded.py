@@ -150,17 +150,30 @@ def test_each_model_has_a_warning_for_the_other_ones_pictures() -> None:
     [
         "Does the clip end with no important event?", "Is it the case that NOTHING important happens?", "Doesn’t the agent move?",
         "Does the agent pick up neither a key nor a ball?", "Is there no moment of progress? Answer yes or no.",
+        "Does the agent fail to pick up a key?", "Is it false that the agent picks up a key?",
     ],
 )  # fmt: skip
 def test_a_negation_causes_a_warning_that_names_the_plain_question(question: str) -> None:
     assert "and read its no" in prompt_notice("embedded", Prompt("custom", 1, question))
 
 
+@pytest.mark.parametrize("question", ["Is there a frame where the agent reaches the goal?", "Does one frame show a key?"])
+def test_a_single_frame_that_is_not_the_first_or_the_last_causes_a_warning(question: str) -> None:
+    assert "knows a single 'frame' only as the first or the last one" in prompt_notice("embedded", Prompt("custom", 1, question))
+    for plain in (
+        "Is there a key in the last frame?",
+        "Is there an open door in the First frame?",
+        "Do these frames show a key?",
+    ):
+        assert "'frame'" not in prompt_notice("embedded", Prompt("custom", 1, plain))
+
+
 def test_yes_or_no_is_no_negation_and_the_presets_have_none() -> None:
     for text in ("Does the agent open a door? Answer yes or no.", "Does the agent open a door? Yes, no?"):
         assert prompt_notice("embedded", Prompt("custom", 1, text)) == ""
     for name in load_presets():
-        assert "read its no" not in prompt_notice("embedded", resolve_prompt(name))
+        notice = prompt_notice("embedded", resolve_prompt(name))
+        assert "read its no" not in notice and "'frame'" not in notice
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ SEED = 1_000_003
 """Of the clips: no exam is given this seed by chance."""
 
 _ENOUGH = 10  # clips where a matter is true, and where it is not
-_AS_GOOD = 0.01  # so that a few clips do not decide
 
 
 def calibrate(
@@ -40,8 +39,8 @@ def calibrate(
         report: gets the finished share, in [0, 1].
 
     Returns:
-        what to add to the logit of yes, for each question of the exam and each preset, and for the same question about each
-        colour. Questions that are true, or false, of too few clips are left out.
+        what to add to the logit of yes, for the questions of the exam and the presets that it helps, and for the same questions
+        with other verbs and colours. Questions that are true, or false, of too few clips are left out.
     """
     from vlmrb.scoring.hf import HFScorer
 
@@ -58,7 +57,7 @@ def calibrate(
     for texts, asked in [*(([text], progress) for text in presets.values()), *((_texts(exam, each), each) for each in truths)]:
         logits = [None if p is None else _logit(p) - known.of(texts[0]) for p in given[texts[0]]]
         offset = best_offset(logits, truths[asked])
-        if offset is not None:
+        if offset:
             offsets |= dict.fromkeys(texts, round(offset, 2))
     return offsets
 
@@ -84,8 +83,8 @@ def keep(offsets: dict[str, float], clips: int, folder: Path) -> None:
 def best_offset(logits: Sequence[float | None], truths: Sequence[bool]) -> float | None:
     """What to add to logits so that those of at least 0 are the best labels: the smaller of precision and recall is largest.
 
-    Both are promised, and F1 would give one away for the other. It is 0 if that is as good, give or take _AS_GOOD, and else the
-    middle of the thresholds around the best that are.
+    Both are promised, and F1 would give one away for the other. It is 0 if that cannot be told from the best, and else the
+    middle of the thresholds around the best that cannot.
 
     Args:
         logits: of yes minus no; None where unknown.
@@ -102,22 +101,25 @@ def best_offset(logits: Sequence[float | None], truths: Sequence[bool]) -> float
     found = true[::-1].cumsum()[::-1]  # [values], how many true clips are at or above each value
     said = np.bincount(order, minlength=len(values))[::-1].cumsum()[::-1]  # and how many clips
     worth = np.minimum(found / said, found / found[0])
+    best = worth.max()
+    as_good = worth >= best - 2 * np.sqrt(best * (1 - best) / found[0])  # two standard errors
     below = np.concatenate([[values[0] - 1.0], values[:-1]])  # thresholds above `below`, up to the value, are worth the same
     none = int(np.searchsorted(values, 0.0))  # the value whose threshold 0 is
-    if none < len(values) and worth[none] >= worth.max() - _AS_GOOD:
+    if none < len(values) and as_good[none]:
         return 0.0
     first = last = int(worth.argmax())
-    while first > 0 and worth[first - 1] >= worth.max() - _AS_GOOD:
+    while first > 0 and as_good[first - 1]:
         first -= 1
-    while last + 1 < len(values) and worth[last + 1] >= worth.max() - _AS_GOOD:
+    while last + 1 < len(values) and as_good[last + 1]:
         last += 1
     return float(np.clip(-(below[first] + values[last]) / 2, -LARGEST_OFFSET, LARGEST_OFFSET))
 
 
 def _texts(exam: Exam, asked: Asked) -> list[str]:
-    """The exam's question, and the plain ones about the same thing in any colour."""
+    """The exam's question and, if it is a plain one, those about the same thing with any verb and in any colour."""
     alike = [each for each in exam.catalogue.matters if (each.family, each.object) == (asked.matter.family, asked.matter.object)]
-    return list(dict.fromkeys([asked.text, *filter(None, map(exam.catalogue.plain_question, alike))]))
+    plain = [text for matter in alike for text in exam.catalogue.plain_wordings(matter)]
+    return list(dict.fromkeys([asked.text, *plain])) if asked.text in plain else [asked.text]
 
 
 def _logit(probability: float) -> float:

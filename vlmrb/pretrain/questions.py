@@ -162,20 +162,20 @@ class Catalogue:
         words = (text,) if plain else (_pick(self._before, rng), text, _pick(phrases.AFTER, rng))
         return Question(" ".join(word for word in words if word), truth != opposite, matter)
 
-    def plain_question(self, matter: Matter) -> str:
-        """The simplest phrasing of what can be asked; '' if there is none."""
+    def plain_questions(self) -> tuple[str, ...]:
+        """The simplest phrasing of everything that can be asked, to show users what the model understands."""
+        return tuple(dict.fromkeys(text for matter in self.matters for text in self.plain_wordings(matter)[:1]))
+
+    def plain_wordings(self, matter: Matter) -> tuple[str, ...]:
+        """A matter in one short sentence for each verb and thing, the simplest first; nothing for a family that has none."""
         family = self._family[matter.family]
         if not (family.verbs or matter.family == PROGRESS or family.objects):
-            return ""
-        core = family.questions[0] if not family.verbs else phrases.FORMS[0].replace("{base}", family.verbs[0].base)
+            return ()
+        cores = [phrases.FORMS[0].replace("{base}", verb.base) for verb in family.verbs] or family.questions[:1]
         thing = " ".join(part for part in (matter.color, matter.object) if part)
-        t = _with_article(thing) if thing else (family.things or ("",))[0]
-        text = core.format(s=self._subjects[0], c="this clip", f="these frames", t=t)
-        return text[0].upper() + text[1:]
-
-    def plain_questions(self) -> tuple[str, ...]:
-        """That of everything that can be asked, to show users what the model understands."""
-        return tuple(dict.fromkeys(filter(None, map(self.plain_question, self.matters))))
+        things = [_with_article(thing)] if thing else dict.fromkeys(family.things or ("",))
+        texts = [core.format(s=self._subjects[0], c="this clip", f="these frames", t=t) for core in cores for t in things]
+        return tuple(text[0].upper() + text[1:] for text in texts)
 
     def vocabulary(self) -> tuple[str, ...]:
         """Every word and punctuation mark of the training phrasings and the presets, sorted."""

@@ -30,7 +30,7 @@ MEASURED_FILE = "measured.json"
 """Beside it, if the model has been measured: precision and recall of its labels on held-out clips, {question: {"precision": p,
 "recall": r}}, both in [0, 1] or null."""
 
-GOOD_ENOUGH = 0.8
+GOOD_ENOUGH = 0.9
 """Precision and recall below which a question gets a notice."""
 
 ROBOTS = "robots"
@@ -45,6 +45,7 @@ _NEGATION = re.compile(
 )
 _ASKING = re.compile(r"[^.?!]*\?")  # the sentences that ask, without 'Moving about does not count.'
 _ANSWERS = re.compile(r"\byes\W+(?:or\W+)?no\b", re.IGNORECASE)  # 'yes or no?' negates nothing
+_ANY_FRAME = re.compile(r"(?<!\bfirst )(?<!\blast )\bframe\b", re.IGNORECASE)
 _SHOWN_WORDS = 8
 _PLAIN_WORDS = frozenset("a an the does do is are at it in this that show clip agent robot still".split())  # name no matter
 _ENDING = re.compile(r"(?<=\w\w)(?:ing|ed|es|e|s)$")
@@ -196,6 +197,11 @@ def _prompt_notice(scorer: str, prompt: Prompt) -> str:
             found.append(f'does not know {_ignored(unknown, where)}. The nearest question it was trained on is "{nearest}"')
         if negated := negations(question):
             found.append(f'may overlook {negated[0]!r} in {where}. Ask what happens, such as "{nearest}", and read its no')
+        if _ANY_FRAME.search(_asking(question)):
+            found.append(
+                f"knows a single 'frame' only as the first or the last one, and may misread it in {where}. Ask about the clip, "
+                f'such as "{nearest}"'
+            )
         found += _weak_spots(question, where, measured)
     return f"{scorer} {'. It '.join(found)}; for free-form questions use a hub model" if found else ""
 

@@ -132,8 +132,8 @@ class ClipScore:
     Attributes:
         clip_id: the clip.
         probability: P(yes) in [0, 1], or None for 'unknown' (no usable answer). Of a set, what its rule makes of the answers.
-        yes_logit: log-sum-exp of the raw logits (or log-probabilities) of the yes variants; None if there are none. Of a set,
-            those of the answer that stands for it; None for a mean.
+        yes_logit: log-sum-exp of the raw logits (or log-probabilities) of the yes variants, plus the offset that the model keeps
+            for the question; None if there are none. Of a set, those of the answer that stands for it; None for a mean.
         no_logit: the same for the no variants.
         threshold: the label is yes if probability ≥ threshold.
         scorer: back-end string, such as 'hf:/models/plm' or 'oracle'.
