@@ -6,6 +6,7 @@ import contextlib
 from dataclasses import dataclass, field
 
 from vlmrb.errors import VlmrbError
+from vlmrb.jobs import SharedScorers
 from vlmrb.playback import Playback
 from vlmrb.store import Store
 
@@ -17,10 +18,12 @@ class Studio:
     Attributes:
         store: open for reading and writing; any thread may use it.
         playback: renders stored clips and caches the result.
+        shared_scorers: how the servers that score for runs are doing.
     """
 
     store: Store
     playback: Playback = field(repr=False)
+    shared_scorers: SharedScorers = field(default_factory=SharedScorers, repr=False)
 
     @classmethod
     def open(cls, store_url: str | None) -> Studio:

@@ -56,7 +56,8 @@ def unreadable(store: Store, scorer: str, prompt: str, env: str) -> str:
     Raises:
         ConfigError: the prompt is empty or the version does not exist.
     """
-    return prompt_notice(fit_to_pictures(scorer, {"kind": pictures_of(env)}), find_question(store, prompt))
+    pictures = {"kind": pictures_of(env)}
+    return prompt_notice(fit_to_pictures(scorer, pictures), find_question(store, prompt), pictures)
 
 
 def unfit(scorer: str, render_spec: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ from app.presses import Launched, Presses
 from app.studio import Studio
 from app.widgets import widget
 from vlmrb import jobs
-from vlmrb.errors import EnvironmentSetupError, VlmrbError
+from vlmrb.errors import EnvironmentSetupError, ScorerSetupError, VlmrbError
 from vlmrb.jobs import Estimate
 from vlmrb.places import choose_place
 from vlmrb.prompt_library import prompt_presets, unfit, unreadable
@@ -39,6 +39,10 @@ ENVIRONMENTS = (
     "puzzle-3x3-singletask-task1-v0",
 )  # fmt: skip
 """Suggestions for the environment field; any other id can be typed."""
+
+
+MAX_SCORER = 2000
+"""Maximum number of characters of a scorer's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,13 @@ def build(studio: Studio) -> None:
         """Contestants of the prompt bench as a form: one run like those that they were tried on for each."""
         return form_of(store, request)
 
+    def shared(request: dict[str, Any]) -> list[jobs.SharedLook]:
+        """How the shared scorers that a scorer's name holds are doing."""
+        try:
+            return studio.shared_scorers.look(a_text(request, "scorer", MAX_SCORER))
+        except ScorerSetupError:  # half of a name; the form says so
+            return []
+
     launcher = Launcher(store)
 
     def launch(request: dict[str, Any]) -> Launched:
@@ -108,6 +119,7 @@ def build(studio: Studio) -> None:
         contestants,
         launch,
         like,
+        shared,
         settings=settings_of_form(),
         methods=methods_of_form(),
         environments=ENVIRONMENTS,

@@ -152,6 +152,10 @@ def build(studio: Studio) -> None:
         """Presets and stored prompts, newest version of each name last."""
         return known_prompts(store)
 
+    def shared(request: dict[str, Any]) -> list[jobs.SharedLook]:
+        """How the shared scorers of the run are doing."""
+        return studio.shared_scorers.look(store.run(an_id(request, "run")).scorer)
+
     def family(request: dict[str, Any]) -> Family:
         """The run's parent, siblings, branches and kept checkpoints, and when it succeeded."""
         return family_of(store, an_id(request, "run"))
@@ -196,6 +200,7 @@ def build(studio: Studio) -> None:
         change_prompt,
         change_question,
         prompts,
+        shared,
         family,
         reasons,
         draws,

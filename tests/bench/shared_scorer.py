@@ -1,9 +1,11 @@
 """What a shared scorer saves: N clients with a model each against N clients of one server.
 
-    python -m tests.bench.shared_scorer [--clients 8] [--clips 160] [--batch 8]
+    python -m tests.bench.shared_scorer [--clients 8] [--clips 160] [--batch 8] [--rate 0] [--flood]
 
-Prints, for each way, clips per CPU second of all processes together (frames ready, models loaded) and what the processes add to
-memory (proportional set size). The ways take turns, three times.
+Prints, for each way, clips per CPU second of all processes together (models loaded), drawing or laying out frames included, and
+what the processes add to memory (proportional set size). The ways take turns, three times. With `--rate`, each client gets so
+many clips a second, as from a run, and scores what has come, at most `--batch`; otherwise it always has a full batch. With
+`--flood`, only the server: how long a client with batches of its own waits alone, and beside one that floods.
 """
 
 from __future__ import annotations
@@ -26,24 +28,36 @@ ROUNDS = 3
 QUESTION = "Does this clip show meaningful progress?"
 
 
-def client(connection: Any, scorer: str, some: list[Any], clips: int, batch: int) -> None:
-    """Load, wait for the start, score, and say what it took."""
+def client(connection: Any, scorer: str, some: list[Any], clips: int, batch: int, rate: float) -> None:
+    """Load, wait for the start, score, and say what it took: CPU seconds, and the median of seconds per batch."""
     from vlmrb.envs.rendering import MiniGridRenderer
     from vlmrb.scoring import ScorerOptions, make_scorer
     from vlmrb.scoring.worker import make_request
     from vlmrb.types import Prompt
 
-    made = make_scorer(scorer, ScorerOptions())
-    renderer = MiniGridRenderer()
-    requests = [make_request(clip, renderer, made.frames_per_clip) for clip in some]
-    made.score(requests[:batch], Prompt("bench", 1, QUESTION))
+    prompt, renderer = Prompt("bench", 1, QUESTION), MiniGridRenderer()
+    made: Any = make_scorer(scorer, ScorerOptions())
+
+    def score(first: int, count: int) -> float:
+        began = time.monotonic()
+        mosaics = getattr(made, "reads_mosaics", False)
+        chosen = (some[(first + at) % len(some)] for at in range(count))
+        made.score([make_request(clip, renderer, made.frames_per_clip, mosaics=mosaics) for clip in chosen], prompt)
+        return time.monotonic() - began
+
+    score(0, len(some))  # tiles are drawn, and squares known
     connection.send("ready")
     connection.recv()
-    began = time.process_time()
-    for first in range(0, clips, batch):
-        rows = [requests[(first + at) % len(requests)] for at in range(batch)]
-        made.score(rows, Prompt("bench", 1, QUESTION))
-    connection.send(time.process_time() - began)
+    cpu_began, began, done, waits = time.process_time(), time.monotonic(), 0, []
+    while done < clips:
+        come = min(clips, int(rate * (time.monotonic() - began))) if rate else clips
+        if come <= done:
+            time.sleep(max(0.0, (done + 1) / rate - (time.monotonic() - began)))
+            continue
+        count = min(batch, come - done)
+        waits.append(score(done, count))
+        done += count
+    connection.send((time.process_time() - cpu_began, statistics.median(waits), clips / len(waits)))
     connection.recv()
     made.close()
 
@@ -71,6 +85,30 @@ def memory(process: psutil.Process) -> int:
     return int(process.memory_full_info().pss)
 
 
+def flood(url: str, options: argparse.Namespace) -> None:
+    """How long a batch of one client takes alone, and beside a client with very many at once."""
+    from tests.doorkey import record_clips
+
+    some = record_clips("DoorKey-8x8", 32, lambda _: 0.5, np.random.default_rng(0))
+    context, found = multiprocessing.get_context("spawn"), []
+    for floods in (0, 1):
+        processes = []
+        for batch, clips in [(options.batch, options.clips), *[(64, 64 * 40)] * floods]:
+            ours, theirs = context.Pipe()
+            process = context.Process(target=client, args=(theirs, f"shared:{url}", some, clips, batch, 0.0), daemon=True)
+            process.start()
+            processes.append((process, ours))
+        for _, connection in processes:
+            connection.recv()
+        for _, connection in reversed(processes):
+            connection.send("go")
+        found.append(processes[0][1].recv()[1])
+        for process, _ in processes:
+            process.kill()
+    alone, beside = found
+    print(f"seconds per batch of {options.batch}: alone {alone:.3f}, beside a flood {beside:.3f}: {beside / alone:.2f} times")
+
+
 def go(scorer: str, served: psutil.Process | None, options: argparse.Namespace) -> dict[str, float]:
     """One round."""
     from tests.doorkey import record_clips
@@ -80,7 +118,7 @@ def go(scorer: str, served: psutil.Process | None, options: argparse.Namespace) 
     some = record_clips("DoorKey-8x8", 32, lambda _: 0.5, np.random.default_rng(0))
     for _ in range(options.clients):
         ours, theirs = context.Pipe()
-        process = context.Process(target=client, args=(theirs, scorer, some, options.clips, options.batch))
+        process = context.Process(target=client, args=(theirs, scorer, some, options.clips, options.batch, options.rate))
         process.start()
         clients.append((process, ours))
     for _, connection in clients:
@@ -89,7 +127,8 @@ def go(scorer: str, served: psutil.Process | None, options: argparse.Namespace) 
     began = time.monotonic()
     for _, connection in clients:
         connection.send("go")
-    seconds = sum(connection.recv() for _, connection in clients)
+    told = [connection.recv() for _, connection in clients]
+    seconds = sum(cpu_s for cpu_s, _, _ in told)
     wall = time.monotonic() - began
     seconds += cpu(served) - used if served else 0.0
     size = sum(memory(psutil.Process(process.pid)) for process, _ in clients) + (memory(served) if served else 0)
@@ -97,7 +136,12 @@ def go(scorer: str, served: psutil.Process | None, options: argparse.Namespace) 
         connection.send("end")
         process.join()
     total = options.clients * options.clips
-    return {"clips_per_cpu_s": total / seconds, "clips_per_s": total / wall, "memory_mb": size / 1e6}
+    return {
+        "clips_per_cpu_s": total / seconds,
+        "clips_per_s": total / wall,
+        "clips_per_request": told[0][2],
+        "memory_mb": size / 1e6,
+    }
 
 
 def main() -> None:
@@ -105,13 +149,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("clients", 8), ("clips", 160), ("batch", 8)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--rate", type=float, default=0.0)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--flood", action="store_true")
     options = parser.parse_args()
     found: dict[str, list[dict[str, float]]] = {"own": [], "shared": []}
     with server() as (url, process):
-        for _ in range(ROUNDS):
+        if options.flood:
+            flood(url, options)
+        for _ in range(0 if options.flood else options.rounds):
             found["own"].append(go("embedded", None, options))
             found["shared"].append(go(f"shared:{url}", process, options))
             print(json.dumps({way: rows[-1] for way, rows in found.items()}), flush=True)
+    if options.flood:
+        return
     for name in ("clips_per_cpu_s", "clips_per_s", "memory_mb"):
         ratios = [shared[name] / own[name] for shared, own in zip(found["shared"], found["own"], strict=True)]
         print(f"{name}: shared / own = {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from vlmrb.scoring.embedded import embedded_folder, fit_to_pictures, picture_not
 from vlmrb.scoring.loading import folder_fingerprint
 from vlmrb.scoring.worker import make_request
 from vlmrb.store import Store
-from vlmrb.types import Prompt
+from vlmrb.types import Mosaic, Prompt
 
 SHORT = ["--total-steps", "1200", "--learning-starts", "2000", "--eval-episodes", "1", "--sync-scoring", "--quiet", "--json"]
 
@@ -48,6 +49,30 @@ def test_it_is_the_default_scorer_of_a_run(tmp_path, capsys) -> None:
     assert {score.scorer for score in scores} == {"embedded"}
     assert all(score.revision.startswith("sha256:") and 0 < score.probability < 1 for score in scores)
     assert max(len(score.frame_indices) for score in scores) == SUITES["grids"].shape.frames
+
+
+def test_frames_need_not_be_drawn(monkeypatch) -> None:
+    """What is made of squares gives the same answers: of clips of any length, alone or in a batch, and with little memory."""
+    renderer, rng = MiniGridRenderer(), np.random.default_rng(3)
+    clips = [clip for side in (5, 6) for clip in record_clips(f"DoorKey-{side}x{side}", 6, lambda _: 0.5, rng)]
+    clips.append(
+        replace(clips[0], snapshots=clips[0].snapshots[:1], item_ids=clips[0].item_ids[:1], rewards=clips[0].rewards[:1])
+    )
+    drawn, mosaics = ([make_request(clip, renderer, 32, mosaics=each) for clip in clips] for each in (False, True))
+    assert len({len(request.frames) for request in drawn}) > 2
+    for one, other in zip(drawn, mosaics, strict=True):
+        assert isinstance(other.frames, Mosaic) and other.frames.shape == one.frames.shape
+        np.testing.assert_array_equal(np.asarray(other.frames), one.frames)
+        np.testing.assert_array_equal(np.asarray(other.frames[[-1]]), one.frames[[-1]])
+    scorer = make_scorer("embedded", ScorerOptions(device="cpu"))
+    assert scorer.reads_mosaics
+    prompt = Prompt("custom", 1, "- Does the agent open a door?\n- Does the agent pick up a key?")
+    expected = np.array([score.logits for score in scorer.score(drawn, prompt)])
+    assert np.array([score.logits for score in scorer.score(mosaics, prompt)]) == pytest.approx(expected, abs=2e-3)
+    monkeypatch.setattr("vlmrb.scoring.patch_memory.MOST", 40)  # too few for all at once, and soon full
+    assert np.array([score.logits for score in scorer.score(mosaics, prompt)]) == pytest.approx(expected, abs=2e-3)
+    alone = np.array([scorer.score([request], prompt)[0].logits for request in mosaics])
+    assert alone == pytest.approx(expected, abs=2e-3)
 
 
 def test_it_recognizes_progress_in_environments_it_has_never_seen(monkeypatch) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from vlmrb.envs.minigrid_view import COLORS, HEADER, OBJECTS, POSES, STATES, are_snapshots, lay_tiles, tile_keys
 from vlmrb.errors import EnvironmentSetupError, StoreCorruptError
-from vlmrb.types import FrameRenderer
+from vlmrb.types import FrameRenderer, Mosaic
 
 SWAPPED_SPRITES = {"key": "lava", "lava": "key", "goal": "wall", "wall": "goal", "door": "ball", "ball": "box", "box": "door"}
 """'swapped' visuals: each object looks like another with a different meaning. Locked, closed and open doors look alike."""
@@ -87,6 +87,16 @@ class MiniGridRenderer:
         image = np.empty((frames, height * size, width * tiles.shape[2]), word)
         lay_tiles(tiles, keys, image)
         return image.view(np.uint8).reshape(frames, height * size, width * size, 3)
+
+    def mosaic(self, snapshots: np.ndarray) -> Mosaic:
+        """The frames that `render` draws, as their tiles.
+
+        Raises:
+            StoreCorruptError: these are not MiniGrid snapshots.
+        """
+        keys = self.tile_keys(snapshots)
+        different, index = np.unique(keys, return_inverse=True)
+        return Mosaic(self.tiles(different), index.reshape(keys.shape).astype(np.uint32))
 
     def tiles(self, keys: np.ndarray) -> np.ndarray:
         """Images of tiles by key (int64 [K]): RGB uint8 [K, tile_size, tile_size, 3]."""

@@ -3,7 +3,8 @@
 The queue is a table of the store. There is no server: any process that adds a job, ends one or calls `reconcile` starts the
 jobs that may start. `launching` and `trials` fill the queue, `dispatching` starts processes, `executing` is what such a
 process does and `logs` what it writes, `live` requests changes from live runs, `ending` ends other jobs, `removing` removes
-runs, `presets` and `estimates` help decide what to launch. Studies are jobs, too, but `vlmrb.studies` does their work.
+runs, `presets` and `estimates` help decide what to launch,
+`shared_scorers` asks servers how they are. Studies are jobs, too, but `vlmrb.studies` does their work.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from vlmrb.jobs.live import pause, request_lambda, request_prompt, request_quest
 from vlmrb.jobs.logs import log_tail
 from vlmrb.jobs.presets import LaunchPreset, matched_set, parse_seeds, preset, presets
 from vlmrb.jobs.removing import cancel, delete_run
+from vlmrb.jobs.shared_scorers import SharedLook, SharedScorers
 from vlmrb.jobs.trials import launch_trial, repeat_trial, resume_trial, stop_trial
 from vlmrb.rescoring import (
     MAX_CONTESTANTS,
@@ -35,6 +37,8 @@ __all__ = [
     "LaunchPreset",
     "Entry",
     "SameClips",
+    "SharedLook",
+    "SharedScorers",
     "Pace",
     "TrialReport",
     "TrialRow",

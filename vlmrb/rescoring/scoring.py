@@ -15,7 +15,7 @@ import numpy as np
 
 from vlmrb.envs import make_renderer
 from vlmrb.errors import NotFoundError, StoreBusyError
-from vlmrb.scoring import ScorerOptions, ScoringWorker, make_scorer
+from vlmrb.scoring import Asker, ScorerOptions, ScoringWorker, make_scorer, picture_kind
 from vlmrb.store import Store, patiently
 from vlmrb.types import ClipScore, ClipSummary, Prompt
 
@@ -91,7 +91,9 @@ def score_clips(
     inbox = _Inbox(len(clips), on_scores, progress)
     for recipe, group in _by_recipe(store, clips):
         worker = ScoringWorker(
-            partial(make_scorer, scorer, replace(options, text=recipe.get("kind") == "text")),
+            partial(
+                make_scorer, scorer, replace(options, text=recipe.get("kind") == "text"), Asker(pictures=picture_kind(recipe))
+            ),
             partial(make_renderer, recipe),
             prompt,
             batch_size=batch_size,

@@ -155,8 +155,9 @@ def notices(store: Store, scorer: str, run_ids: Iterable[int], prompt: Prompt | 
     Raises:
         NotFoundError: one of the runs does not exist.
     """
-    found = [prompt_notice(scorer, prompt)] if prompt is not None else []
-    found += [picture_notice(scorer, store.run(run_id).render_spec) for run_id in run_ids]
+    specs = [store.run(run_id).render_spec for run_id in run_ids]
+    found = [] if prompt is None else [prompt_notice(scorer, prompt, specs[0] if specs else {})]
+    found += [picture_notice(scorer, spec) for spec in specs]
     return tuple(dict.fromkeys(filter(None, found)))
 
 

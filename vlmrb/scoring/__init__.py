@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 from vlmrb.events import PROGRESS_EVENTS, is_progress
-from vlmrb.scoring.backends import ScorerOptions, check_scorer, make_scorer, settle_scorer
-from vlmrb.scoring.embedded import fit_to_pictures, picture_notice, pictures_of, prompt_notice
+from vlmrb.scoring.backends import Asker, ScorerOptions, check_scorer, make_scorer, settle_scorer
+from vlmrb.scoring.embedded import fit_to_pictures, picture_kind, picture_notice, pictures_of, prompt_notice
 from vlmrb.scoring.prompts import load_presets, resolve_prompt
 from vlmrb.scoring.transcripts import check_reads
 from vlmrb.scoring.worker import ScoringWorker, frames_at
 
 __all__ = [
     "PROGRESS_EVENTS",
+    "Asker",
     "ScorerOptions",
     "ScoringWorker",
     "check_reads",
@@ -23,6 +24,7 @@ __all__ = [
     "is_progress",
     "load_presets",
     "make_scorer",
+    "picture_kind",
     "picture_notice",
     "pictures_of",
     "prompt_notice",

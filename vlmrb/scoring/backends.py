@@ -67,6 +67,21 @@ class ScorerOptions:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Whose clips a back end is for, which a server may want to know.
+
+    Attributes:
+        run: number of the run; None if it is none.
+        name: of that run.
+        pictures: their kind, as in the run's `render_spec`; '' if nobody knows.
+    """
+
+    run: int | None = None
+    name: str = ""
+    pictures: str = ""
+
+
 def check_scorer(scorer: str) -> None:
     """Check that a scorer string names a back end, without loading anything.
 
@@ -121,7 +136,7 @@ def settle_scorer(scorer: str, render_spec: Mapping[str, Any]) -> str:
     return with_members(fit_to_pictures(scorer, render_spec), settle)
 
 
-def make_scorer(scorer: str, options: ScorerOptions) -> ClipScorer:
+def make_scorer(scorer: str, options: ScorerOptions, asker: Asker = Asker()) -> ClipScorer:
     """Create the back end that `scorer` names. Loads its model, or those of its members, if it has any.
 
     Raises:
@@ -130,7 +145,7 @@ def make_scorer(scorer: str, options: ScorerOptions) -> ClipScorer:
     check_scorer(scorer)
     frames = options.frames or (ALL_STEPS if options.text else None)
     if panel := parse_panel(scorer):
-        make = partial(make_scorer, options=options)
+        make = partial(make_scorer, options=options, asker=asker)
         return PanelScorer(scorer, panel, options.threshold, make, frames or DEFAULT_FRAMES)
     kind, _, rest = scorer.partition(":")
     if kind == "oracle":
@@ -156,7 +171,16 @@ def make_scorer(scorer: str, options: ScorerOptions) -> ClipScorer:
     if kind == "shared":
         from vlmrb.scoring.shared import SharedScorer
 
-        return SharedScorer(rest, scorer=scorer, frames_per_clip=frames, threshold=options.threshold, text=options.text)
+        return SharedScorer(
+            rest,
+            scorer=scorer,
+            frames_per_clip=frames,
+            threshold=options.threshold,
+            text=options.text,
+            run=asker.run,
+            name=asker.name,
+            pictures=asker.pictures,
+        )
     from vlmrb.scoring.openai import OpenAIScorer
 
     base_url, _, model = rest.rpartition("#")

@@ -14,12 +14,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from vlmrb.assets import asset_path
 from vlmrb.errors import VlmrbError
 from vlmrb.panels import Member, members_of, with_members
 from vlmrb.scoring.prompts import find_preset
+from vlmrb.scoring.shared import notices
 from vlmrb.types import Prompt
 
 QUESTIONS_FILE = "questions.json"
@@ -67,6 +69,13 @@ def fit_to_pictures(scorer: str, render_spec: Mapping[str, Any]) -> str:
         return scorer
     robots = f"embedded:{ROBOTS}"
     return with_members(scorer, lambda member: replace(member, scorer=robots) if member.scorer == "embedded" else member)
+
+
+def fitting(scorer: str) -> dict[str, str]:
+    """What a scorer's name means, by the kind of pictures; '' for all others."""
+    return {
+        pictures: fit_to_pictures(scorer, {"kind": pictures}) for pictures in (("", "ogbench") if scorer == "embedded" else ("",))
+    }
 
 
 def pictures_of(env_id: str) -> str:
@@ -124,14 +133,27 @@ def _joined(notices: Iterable[str]) -> str:
     return ". ".join(dict.fromkeys(filter(None, notices)))
 
 
+def picture_kind(render_spec: Mapping[str, Any]) -> str:
+    """The kind of pictures that a run's clips are; '' if nobody knows."""
+    return str(render_spec.get("pictures", render_spec.get("kind", "")))
+
+
 def _picture_notice(scorer: str, render_spec: Mapping[str, Any]) -> str:
+    if address := _address(scorer):
+        return notices(address, (), picture_kind(render_spec))["pictures"]
     learnt = _learnt(scorer)
-    if not learnt or render_spec.get("pictures", render_spec.get("kind")) == learnt["pictures"]:
+    if not learnt or picture_kind(render_spec) == learnt["pictures"]:
         return ""
     return (
         f"{scorer} was trained only on pictures of {_WORLDS.get(learnt['pictures'], 'another world')}, so its labels mean "
         "nothing here; use a general model such as hf:facebook/Perception-LM-1B, or the control scorers oracle and reward"
     )
+
+
+def _address(scorer: str) -> str:
+    """Of the server that a scorer is behind, which knows its model; '' if there is none."""
+    kind, _, rest = scorer.partition(":")
+    return rest if kind == "shared" else ""
 
 
 def knows_only_pictures(scorer: str) -> bool:
@@ -166,22 +188,25 @@ def _folder_of(scorer: str) -> Path | None:
     return embedded_folder(rest) if kind == "embedded" else Path(rest).expanduser() if kind == "hf" and rest else None
 
 
-def prompt_notice(scorer: str, prompt: Prompt) -> str:
+def prompt_notice(scorer: str, prompt: Prompt, render_spec: Mapping[str, Any] = MappingProxyType({})) -> str:
     """A warning about words of a prompt that this scorer's model, or a member's, does not know or may overlook; '' if none.
 
     Args:
         scorer: the string that selects the back end.
         prompt: a question or a set of them; untrusted. Of a set, each such question is named. A member with a prompt of its own
             is asked that.
+        render_spec: how the run's frames are rendered, as far as it is known: a server may hold a model for each kind.
     """
-    return _joined(_prompt_notice(member.scorer, _asked(member, prompt)) for member in members_of(scorer))
+    return _joined(_prompt_notice(member.scorer, _asked(member, prompt), render_spec) for member in members_of(scorer))
 
 
 def _asked(member: Member, prompt: Prompt) -> Prompt:
     return (find_preset(member.prompt) if member.prompt else None) or prompt
 
 
-def _prompt_notice(scorer: str, prompt: Prompt) -> str:
+def _prompt_notice(scorer: str, prompt: Prompt, render_spec: Mapping[str, Any]) -> str:
+    if address := _address(scorer):
+        return notices(address, prompt.questions, picture_kind(render_spec))["prompt"]
     learnt, folder = _learnt(scorer), _folder_of(scorer)
     if not learnt or folder is None:
         return ""

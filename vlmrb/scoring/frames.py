@@ -9,9 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from vlmrb.types import Mosaic
+
+if TYPE_CHECKING:
+    from vlmrb.scoring.patch_memory import PatchMemory
+
+LONG_PATCH = 8
+"""Frames of a patch from which on squares are remembered: in other models, embedding patches is next to none of the work."""
 
 MODEL_TYPES = ("qwen2_vl", "qwen2_5_vl")
 """`model_type`s of `transformers` configurations that this module supports."""
@@ -27,6 +35,7 @@ class FramesProcessor:
         chat_template: the checkpoint's chat template.
         video_processor: itself: it prepares videos but no images.
         video_token: placeholder of a visual token in the text.
+        memory: what embeds frames that come as a `Mosaic`; None to draw them.
 
     With `timed`, the model wants to know how much time passes between frames, as Qwen2.5-VL does.
     """
@@ -43,7 +52,15 @@ class FramesProcessor:
         self._most = int(settings.get("max_pixels") or size.get("longest_edge") or 768 * 28 * 28)
         mean, std = (np.asarray(settings.get(name) or default, np.float32) for name, default in _CLIP.items())
         self._scale, self._shift = 1 / (255 * std), -mean / std
-        self._memory = np.empty(0, np.float32)
+        self._space = np.empty(0, np.float32)
+        self.memory: PatchMemory | None = None
+
+    def remember_squares(self, model: Any) -> None:
+        """Let this model's patch embedding remember squares, so that mosaics need not be drawn."""
+        from vlmrb.scoring.patch_memory import PatchMemory
+
+        eye = model.model.visual
+        self.memory = eye.patch_embed = PatchMemory(eye.patch_embed, self._scale, self._shift)
 
     def apply_chat_template(
         self,
@@ -68,8 +85,8 @@ class FramesProcessor:
 
         Returns:
             the text, or a `BatchFeature` with input_ids, attention_mask and mm_token_type_ids int64 [B, T],
-            pixel_values_videos float32 [patches, values] (valid until the next call), video_grid_thw int64 [B, 3], and of a
-            timed processor second_per_grid_ts float32 [B].
+            pixel_values_videos float32 [patches, values] (valid until the next call; see `preprocess`), video_grid_thw int64
+            [B, 3], and of a timed processor second_per_grid_ts float32 [B].
         """
         if not tokenize:
             return self._text(chats, options)
@@ -94,7 +111,7 @@ class FramesProcessor:
                 "input_ids": input_ids,
                 "attention_mask": attention_mask,
                 "mm_token_type_ids": 2 * (input_ids == video_id).long(),
-                "pixel_values_videos": torch.from_numpy(patches),
+                "pixel_values_videos": torch.as_tensor(patches),
                 "video_grid_thw": torch.tensor(grids),
                 **times,
             }
@@ -109,17 +126,19 @@ class FramesProcessor:
         said = [(message["role"], [block.get("text", block["type"]) for block in message["content"]]) for message in chat]
         return repr(said), math.prod(grid) // self._merge**2
 
-    def preprocess(self, videos: Sequence[np.ndarray]) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
+    def preprocess(self, videos: Sequence[np.ndarray | Mosaic]) -> tuple[Any, list[tuple[int, int, int]]]:
         """Cut videos into patches.
 
         Args:
-            videos: RGB uint8 [F, H, W, 3] each; the last frame is repeated until the frames fill a patch.
+            videos: RGB uint8 [F, H, W, 3] each, or mosaics; the last frame is repeated until the frames fill a patch.
 
         Returns:
             float32 [patches of all videos, 3·frames·patch·patch], valid until the next call, and the grid (T, h, w) of
-            each video.
+            each video. Where `memory` takes the videos, a tensor [patches, D] of what it makes of them.
         """
-        filled = [self._fill(self._fit(video)) for video in videos]
+        if self.memory is not None and self.memory.takes(videos) and all(self._is_fit(video.shape) for video in videos):
+            return self._embedded(self.memory, videos)  # type: ignore[arg-type]
+        filled = [self._fill(self._fit(np.asarray(video))) for video in videos]
         grids = [
             (len(frames) // self._frames, frames.shape[1] // self._patch, frames.shape[2] // self._patch) for frames in filled
         ]
@@ -133,12 +152,25 @@ class FramesProcessor:
         values += self._shift[:, None]
         return values.reshape(len(values), -1), grids
 
+    def _embedded(self, memory: PatchMemory, videos: Sequence[Mosaic]) -> tuple[Any, list[tuple[int, int, int]]]:
+        grids = [(-(-len(video) // self._frames), *video.index.shape[1:]) for video in videos]
+        return memory.embed(videos, self._merge), grids
+
+    def _is_fit(self, shape: tuple[int, ...]) -> bool:
+        """Whether frames of this shape need no scaling."""
+        height, width = shape[1:3]
+        return (height, width) == fitting_size(height, width, self._patch * self._merge, self._fewest, self._most)
+
     def _room(self, shape: tuple[int, ...]) -> np.ndarray:
         """Reused memory: a batch takes a hundred megabytes, and allocating them takes as long as filling them."""
         size = math.prod(shape)
-        if len(self._memory) < size:
-            self._memory = np.empty(size, np.float32)
-        return self._memory[:size].reshape(shape)
+        if len(self._space) < size:
+            self._space = np.empty(size, np.float32)
+        return self._space[:size].reshape(shape)
+
+    def filled(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of frames [F, H, W, 3] once they fill whole patches."""
+        return (shape[0] + -shape[0] % self._frames, *shape[1:])
 
     def _fill(self, frames: np.ndarray) -> np.ndarray:
         missing = -len(frames) % self._frames
@@ -178,6 +210,11 @@ def fitting_size(height: int, width: int, factor: int, fewest: int, most: int) -
         grow = math.sqrt(fewest / (height * width))
         return tuple(math.ceil(side * grow / factor) * factor for side in (height, width))  # type: ignore[return-value]
     return fitted
+
+
+def has_long_patches(config: Any) -> bool:
+    """Whether a patch of the model spans so many frames that embedding patches is most of its work."""
+    return int(getattr(getattr(config, "vision_config", None), "temporal_patch_size", None) or 1) >= LONG_PATCH
 
 
 def load_frames_processor(where: dict[str, Any], config: Any) -> FramesProcessor:
@@ -229,8 +266,8 @@ def _file(where: dict[str, Any], name: str) -> str:
     return Path(path).read_text(encoding="utf-8") if path else ""
 
 
-def _video_of(chat: list[dict[str, Any]]) -> np.ndarray:
+def _video_of(chat: list[dict[str, Any]]) -> np.ndarray | Mosaic:
     videos = [block["video"] for message in chat for block in message["content"] if block["type"] == "video"]
     if len(videos) != 1:
         raise ValueError(f"a chat must contain one video, this one contains {len(videos)}")
-    return np.asarray(videos[0])
+    return videos[0] if isinstance(videos[0], Mosaic) else np.asarray(videos[0])

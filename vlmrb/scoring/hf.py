@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from vlmrb.config import DEFAULT_FRAMES
 from vlmrb.errors import ScorerError, ScorerSetupError
+from vlmrb.scoring.frames import FramesProcessor
 from vlmrb.scoring.loading import load_model, within
 from vlmrb.scoring.one_look import SharedReading, one_look
 from vlmrb.scoring.transcripts import ask_about
@@ -30,7 +32,7 @@ from vlmrb.scoring.yes_no import (
     score_of,
     unknown,
 )
-from vlmrb.types import Clip, ClipScore, Prompt, ScoringRequest
+from vlmrb.types import Clip, ClipScore, Mosaic, Prompt, ScoringRequest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -123,6 +125,11 @@ class HFScorer:
         self._batch_limit: int | None = None  # largest batch that fits on the device; None until one does not
         self._check_that_it_sees()
 
+    @property
+    def reads_mosaics(self) -> bool:
+        """Whether frames need not be drawn."""
+        return self.input == "video" and getattr(self._processor, "memory", None) is not None
+
     def score(self, requests: list[ScoringRequest], prompt: Prompt) -> list[ClipScore]:
         """One score per request, in order; a clip without frames or transcript is unknown, and so is an answer with non-finite
         logits.
@@ -140,13 +147,17 @@ class HFScorer:
                 if not reason:
                     groups.setdefault((), []).append(index)
             elif len(request.frames):
-                # videos of a batch must have the same shape; images may differ in number and are padded
-                shape = request.frames.shape if self.input == "video" else request.frames.shape[1:]
-                groups.setdefault(shape, []).append(index)
+                groups.setdefault(self._alike(request.frames.shape), []).append(index)
         for indices in groups.values():
             for index, of_clip in zip(indices, self._answer_all([requests[i] for i in indices], questions), strict=True):
                 answers[index] = of_clip
         return [self._as_score(request, of_clip, prompt) for request, of_clip in zip(requests, answers, strict=True)]
+
+    def _alike(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """What frames of a batch must have in common: videos their shape, or the patches that they fill. Images are padded."""
+        if self.input == "images":
+            return shape[1:]
+        return self._processor.filled(shape) if isinstance(self._processor, FramesProcessor) else shape
 
     def _check_that_it_sees(self) -> None:
         """Show it two clips that have nothing in common: frames that get lost on the way to the network leave no other trace.
@@ -206,7 +217,8 @@ class HFScorer:
         if self._network is None:
             raise ScorerError(f"scorer {self._scorer} has been closed")
         try:
-            with torch.inference_mode(), one_look(self._processor, self._network) as rewind:
+            look = one_look(self._processor, self._network) if len(questions) > 1 else nullcontext(lambda: None)
+            with torch.inference_mode(), look as rewind:
                 found = zip(questions, self._logits(requests, questions, rewind), strict=True)
                 by_question = [self._answers(logits, self._offsets.of(question)) for question, logits in found]
         except Exception as error:
@@ -319,13 +331,14 @@ class HFScorer:
         """What keeps the chat template from opening a chain of thought: a model in one would not answer with its first token."""
         return {"enable_thinking": False} if "enable_thinking" in str(self._processor.chat_template) else {}
 
-    def _pictures(self, frames: np.ndarray) -> list[dict[str, Any]]:
+    def _pictures(self, frames: np.ndarray | Mosaic) -> list[dict[str, Any]]:
         """Frames uint8 [F, H, W, 3] as content of a chat message; a video has at least two (Qwen3-VL requires it)."""
         if self.input == "video":
-            return [{"type": "video", "video": frames if len(frames) > 1 else np.repeat(frames, 2, axis=0)}]
+            shown = frames if self.reads_mosaics else np.asarray(frames)
+            return [{"type": "video", "video": shown if len(shown) > 1 else shown[[0, 0]]}]
         from PIL import Image
 
-        return [{"type": "image", "image": Image.fromarray(frame)} for frame in frames]
+        return [{"type": "image", "image": Image.fromarray(frame)} for frame in np.asarray(frames)]
 
     def _savings(self) -> dict[str, Any]:
         """Skip all logits but the last position's, and the key-value cache, if the model allows."""

@@ -138,13 +138,13 @@ class Http:
         )
         self._closing = threading.Event()
 
-    def get(self, path: str) -> Reply:
-        """GET `base_url + path`; any status counts as a reply, only a missing reply is retried.
+    def get(self, path: str, headers: Mapping[str, str] = MappingProxyType({})) -> Reply:
+        """GET `base_url + path` with further headers; any status counts as a reply, only a missing reply is retried.
 
         Raises:
             NoReplyError: no reply after all tries.
         """
-        return self._request("GET", path, None, frozenset(), {})
+        return self._request("GET", path, None, frozenset(), headers)
 
     def post(self, path: str, payload: dict[str, Any]) -> Reply:
         """POST `payload` as JSON to `base_url + path`; also retried after status 408, 409, 425, 429 and 5xx.

@@ -99,6 +99,8 @@ def load_model(
         config = transformers.AutoConfig.from_pretrained(**where)
         processor = _load_tokenizer(name, where) if text else _load_processor(name, where, config)
         model = _load_weights(name, config, where, torch_dtype, text).to(torch_device).eval()
+        if isinstance(processor, frames.FramesProcessor) and frames.has_long_patches(config):
+            processor.remember_squares(model)
     except ScorerError:
         raise
     except Exception as error:  # untrusted checkpoints can fail in any way; all are setup errors
@@ -246,7 +248,7 @@ def _load_processor(name: str, where: dict[str, Any], config: Any) -> Any:
     import transformers
     from transformers.utils import is_torchvision_available
 
-    if config.model_type in frames.MODEL_TYPES and not is_torchvision_available():
+    if config.model_type in frames.MODEL_TYPES and (frames.has_long_patches(config) or not is_torchvision_available()):
         processor: Any = frames.load_frames_processor(where, config)
     else:
         processor = transformers.AutoProcessor.from_pretrained(**where)

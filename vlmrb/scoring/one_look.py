@@ -34,7 +34,7 @@ def one_look(processor: Any, network: Any) -> Iterator[Callable[[], None]]:
     kept: list[tuple[Any, str, _Remembered]] = []
     parts = [getattr(processor, name, None) for name in ("image_processor", "video_processor")]
     for owner, name in [*((part, _PREPARE) for part in parts), *((part, name) for part in network.modules() for name in _SEE)]:
-        if callable(call := getattr(owner, name, None)):
+        if hasattr(type(owner), name) and callable(call := getattr(owner, name)):  # a module takes long to say that it has none
             kept.append((owner, name, _Remembered(call)))
 
     def rewind() -> None:

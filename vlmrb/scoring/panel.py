@@ -76,6 +76,7 @@ class PanelScorer:
         self.parts = len(self._voters)
         self.samplings = tuple(sorted({voter.frames for voter in self._voters}))
         self.frames_per_clip = self.samplings[-1]
+        self.reads_mosaics = all(voter.reads_mosaics for voter in self._voters)
 
     def score(self, requests: list[ScoringRequest], prompt: Prompt) -> list[ClipScore]:
         """One score per request, in order; a clip that no member has an answer to is unknown.
@@ -209,6 +210,7 @@ class _Voter:
     def __init__(self, member: Member, backend: ClipScorer) -> None:
         self.member, self._backend = member, backend
         self.frames = 0 if member.is_control else member.frames or backend.frames_per_clip
+        self.reads_mosaics = member.is_control or bool(getattr(backend, "reads_mosaics", False))
         self._prompt = resolve_prompt(member.prompt) if member.prompt else None
         self.revision, self.failure = "", ""
         self._rests_until = 0.0

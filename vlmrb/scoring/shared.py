@@ -7,12 +7,16 @@ this run's own.
 from __future__ import annotations
 
 import os
+import time
 import uuid
+from collections.abc import Callable, Sequence
+from importlib import metadata
 from typing import Any
+from urllib.parse import quote
 
-from vlmrb.errors import ScorerSetupError, ScorerUnavailableError
+from vlmrb.errors import ScorerError, ScorerSetupError, ScorerUnavailableError
 from vlmrb.scoring import wire
-from vlmrb.scoring.http import Http, NoReplyError, Reply
+from vlmrb.scoring.http import Http, NoReplyError, Reply, excerpt
 from vlmrb.scoring.yes_no import score_of
 from vlmrb.types import ClipScore, Prompt, ScoringRequest
 
@@ -28,9 +32,12 @@ class SharedScorer:
 
     Attributes:
         frames_per_clip: evenly spaced frames, or steps of a transcript, per clip.
+        reads_mosaics: frames that come as such are sent as such.
         model: the server's model, as it names it.
         revision: of that model, as of the latest reply.
     """
+
+    reads_mosaics = True
 
     def __init__(
         self,
@@ -40,6 +47,9 @@ class SharedScorer:
         frames_per_clip: int | None = None,
         threshold: float = 0.5,
         text: bool = False,
+        run: int | None = None,
+        name: str = "",
+        pictures: str = "",
         timeout_s: float = 120.0,
         retries: int = 6,
     ) -> None:
@@ -51,19 +61,21 @@ class SharedScorer:
             frames_per_clip: evenly spaced frames, or steps of a transcript, per clip; None for as many as its model wants.
             threshold: the label is yes if P(yes) ≥ threshold.
             text: whether the clips are text.
+            run, name: of the run whose clips they are, for the server's account.
+            pictures: their kind, as in the run's `render_spec`; '' if nobody knows.
             timeout_s: total seconds allowed per try.
             retries: further tries after a refused connection, a timeout, or a server that has too much to do.
 
         Raises:
-            ScorerSetupError: invalid address, rejected key, or the server's model cannot read such clips.
+            ScorerSetupError: invalid address, rejected key, another version of the server, or its model cannot read such clips.
             ScorerUnavailableError: the server does not answer.
         """
-        self._scorer, self._threshold = scorer, threshold
-        self._http = Http(
-            base_url, kind="shared", key_name=KEY, api_key=os.environ.get(KEY, ""), timeout_s=timeout_s, retries=retries
-        )
+        self._scorer, self._threshold, self._pictures = scorer, threshold, pictures
+        self._http = _http(base_url, timeout_s, retries)
         self._shown = f"scorer shared:{self._http.shown_url}"
-        self._client = uuid.uuid4().hex
+        self._headers = {wire.CLIENT: uuid.uuid4().hex, wire.NAME: quote(name[:100])}
+        if run is not None:
+            self._headers[wire.RUN] = str(run)
         try:
             about = self._about()
             if bool(about["text"]) != text:
@@ -82,7 +94,7 @@ class SharedScorer:
         """One score per request, in order.
 
         Raises:
-            ScorerSetupError: the server rejects the key or the request.
+            ScorerSetupError: the server rejects the key or the request, or holds another model than at first.
             ScorerUnavailableError: the server does not answer.
         """
         scores: list[ClipScore] = []
@@ -100,13 +112,18 @@ class SharedScorer:
         self._http.close()
 
     def _score(self, requests: list[ScoringRequest], prompt: Prompt) -> list[ClipScore]:
-        body = wire.pack_request(requests, prompt.questions)
+        body = wire.pack_request(requests, prompt.questions, self._pictures)
         try:
-            reply = self._http.post_bytes(wire.SCORE, body, wire.CONTENT_TYPE, {wire.CLIENT: self._client})
+            reply = self._http.post_bytes(wire.SCORE, body, wire.CONTENT_TYPE, self._headers)
         except NoReplyError as failure:
             raise self._unavailable(failure) from failure
         self._refuse(reply)
-        answers, self.revision = wire.unpack_reply(reply.json(), len(requests), len(prompt.questions))
+        answers, revision = wire.unpack_reply(reply.json(), len(requests), len(prompt.questions))
+        if revision != self.revision:
+            raise ScorerSetupError(
+                f"{self._shown}: the server holds another model now ({revision}) than when scoring began ({self.model}, "
+                f"{self.revision}); start it with that model again and resume the run, or resume it to go on with the new one"
+            )
         named = {"scorer": self._scorer, "model": self.model, "revision": self.revision}
         return [
             score_of(request, each, prompt, threshold=self._threshold, **named)
@@ -115,7 +132,7 @@ class SharedScorer:
 
     def _about(self) -> dict[str, Any]:
         try:
-            reply = self._http.get(wire.ABOUT)
+            reply = self._http.get(wire.ABOUT, {wire.PICTURES: self._pictures})
         except NoReplyError as failure:
             raise self._unavailable(failure) from failure
         self._refuse(reply)
@@ -123,6 +140,12 @@ class SharedScorer:
         wanted = {"model": str, "revision": str, "frames_per_clip": int, "text": bool}
         if not isinstance(found, dict) or not all(isinstance(found.get(name), kind) for name, kind in wanted.items()):
             raise ScorerSetupError(f"{self._shown}: what answers there is no shared scorer; {_START}")
+        if found.get("protocol") != wire.PROTOCOL:
+            version = reply.quote(str(found.get("version", "before 0.2")))
+            raise ScorerSetupError(
+                f"{self._shown}: the server is of another version of VLM-RB ({version}; here {metadata.version('vlmrb')}), which "
+                "speaks another protocol; install the same one on both sides and start the server again"
+            )
         if not 1 <= found["frames_per_clip"] <= wire.MAX_FRAMES:
             raise ScorerSetupError(
                 f"{self._shown}: it wants {found['frames_per_clip']} frames; 1 to {wire.MAX_FRAMES} are allowed"
@@ -143,3 +166,55 @@ class SharedScorer:
 
     def _unavailable(self, failure: NoReplyError) -> ScorerUnavailableError:
         return ScorerUnavailableError(f"{self._shown}: the server does not answer: {failure}; {_START}")
+
+
+def health(base_url: str, timeout_s: float = 2.0) -> dict[str, Any]:
+    """What the server says about itself and its clients: its `/health`, as it comes. Asks once.
+
+    Raises:
+        ScorerError: it does not answer, rejects the key, or is no shared scorer.
+    """
+    found = _ask_once(base_url, timeout_s, lambda http: http.get(wire.HEALTH))
+    if not isinstance(found.get("clients"), list):
+        raise ScorerSetupError(f"what answers there is no shared scorer of this version; {_START}")
+    return found
+
+
+def notices(base_url: str, questions: Sequence[str], pictures: str = "", timeout_s: float = 2.0) -> dict[str, str]:
+    """What the server's model cannot interpret: 'prompt' in the questions, 'pictures' of this kind; '' for what it can.
+
+    Nothing where it does not answer, which it is not asked again within half a minute: whoever scores with it hears of that.
+    """
+    asked: dict[str, Any] = {"questions": list(questions), "pictures": pictures}
+    found: dict[str, Any] = {}
+    if _down_until.get(base_url, 0.0) < time.monotonic():
+        try:
+            found = _ask_once(base_url, timeout_s, lambda http: http.post(wire.NOTICES, asked))
+        except ScorerError:
+            _down_until[base_url] = time.monotonic() + _REST_S
+    return {name: excerpt(str(found.get(name, "")), 2000) for name in ("prompt", "pictures")}
+
+
+_REST_S = 30.0
+_down_until: dict[str, float] = {}
+
+
+def _ask_once(base_url: str, timeout_s: float, send: Callable[[Http], Reply]) -> dict[str, Any]:
+    http = _http(base_url, timeout_s, retries=0)
+    try:
+        reply = send(http)
+    except NoReplyError as failure:
+        raise ScorerUnavailableError(f"it does not answer: {failure}; {_START}") from failure
+    finally:
+        http.close()
+    if reply.status in (401, 403):
+        raise ScorerSetupError(f"it rejects the key; set the environment variable {KEY} to its key")
+    found = reply.json() if reply.status == 200 else None
+    if not isinstance(found, dict):
+        raise ScorerSetupError(f"it answers with status {reply.status}, as no shared scorer of this version does; {_START}")
+    return found
+
+
+def _http(base_url: str, timeout_s: float, retries: int) -> Http:
+    key = os.environ.get(KEY, "")
+    return Http(base_url, kind="shared", key_name=KEY, api_key=key, timeout_s=timeout_s, retries=retries)

@@ -1,9 +1,8 @@
 """What a shared scorer's clients and server send each other: clips with questions one way, answers the other.
 
 A request is a safetensors file, which is data alone: tensor '0', '1', … holds a clip's frames, and its metadata 'ask' the rest
-as JSON. Simulated frames repeat themselves, in time and in space: where that makes them smaller, '0.blocks' holds each different
-square of 8, 16 or 32 pixels once, and '0.index' which one is where. Nothing is lost. A reply is JSON. Both sides check all that
-they read.
+as JSON. Simulated frames repeat themselves, in time and in space: of a `Mosaic`, '0.blocks' holds the squares and '0.index' which
+one is where. Nothing is lost. A reply is JSON. Both sides check all that they read.
 """
 
 from __future__ import annotations
@@ -17,12 +16,22 @@ import numpy as np
 
 from vlmrb.errors import ScorerError
 from vlmrb.scoring.yes_no import Answer
-from vlmrb.types import Clip, ScoringRequest
+from vlmrb.types import Clip, Mosaic, ScoringRequest
 
-ABOUT, SCORE, HEALTH = "/about", "/score", "/health"
+ABOUT, SCORE, HEALTH, NOTICES = "/about", "/score", "/health", "/notices"
+
+PROTOCOL = 2
+"""What this module writes and reads; client and server must agree."""
+
 CONTENT_TYPE = "application/octet-stream"
 CLIENT = "X-VLMRB-Client"
 """Header that says whose clips these are, so that the server can be fair: up to 100 characters."""
+
+RUN, NAME = "X-VLMRB-Run", "X-VLMRB-Name"
+"""Headers with the number of the run, if it is one, and its name, percent-encoded: shown to people."""
+
+PICTURES = "X-VLMRB-Pictures"
+"""Header with the kind of the client's pictures, as in a run's `render_spec`, for servers that hold a model for each."""
 
 MAX_BODY = 64 * 2**20
 """Bytes of a request."""
@@ -33,7 +42,7 @@ MAX_CLIPS, MAX_ASKED, MAX_FRAMES, MAX_SIDE, MAX_STEPS, MAX_TEXT = 64, 64, 256, 1
 MAX_DECODED = 512 * 2**20
 """Bytes of all frames of a request; clients send less at once."""
 
-_SIDES = (32, 16, 8)  # of the squares, in pixels
+_SIDES = (32, 16, 8)  # of the squares, in pixels, that are looked for in frames
 _MAX_ERROR = 500
 
 
@@ -42,13 +51,14 @@ class Asked(NamedTuple):
 
     requests: list[ScoringRequest]
     questions: tuple[str, ...]
+    pictures: str = ""
 
 
 class WireError(ScorerError):
     """What was sent is not what this module writes."""
 
 
-def pack_request(requests: Sequence[ScoringRequest], questions: Sequence[str]) -> bytes:
+def pack_request(requests: Sequence[ScoringRequest], questions: Sequence[str], pictures: str = "") -> bytes:
     """The request as bytes."""
     from safetensors.numpy import save
 
@@ -59,25 +69,21 @@ def pack_request(requests: Sequence[ScoringRequest], questions: Sequence[str]) -
     tensors: dict[str, np.ndarray] = {}
     for number, request in enumerate(requests):
         tensors |= _pack_frames(str(number), request.frames)
-    return save(tensors, {"ask": json.dumps({"clips": clips, "questions": list(questions)})})
+    ask = {"protocol": PROTOCOL, "clips": clips, "questions": list(questions), "pictures": pictures}
+    return save(tensors, {"ask": json.dumps(ask)})
 
 
-def _pack_frames(name: str, frames: np.ndarray) -> dict[str, np.ndarray]:
-    count, height, width, _ = frames.shape
-    side = next((side for side in _SIDES if height % side == 0 and width % side == 0), 0)
-    if not side or not frames.size:
-        return {name: np.ascontiguousarray(frames)}
-    grid = (count, height // side, width // side)
-    squares = frames.reshape(count, grid[1], side, grid[2], side, 3).swapaxes(2, 3).reshape(-1, side, side, 3)
-    numbers: dict[bytes, int] = {}
-    index = np.array([numbers.setdefault(square.tobytes(), len(numbers)) for square in squares], np.uint32)
-    if 2 * len(numbers) > len(squares):
-        return {name: np.ascontiguousarray(frames)}
-    _, first = np.unique(index, return_index=True)
-    return {f"{name}.blocks": squares[first], f"{name}.index": index.reshape(grid)}
+def _pack_frames(name: str, frames: np.ndarray | Mosaic) -> dict[str, np.ndarray]:
+    if not isinstance(frames, Mosaic):
+        side = next((side for side in _SIDES if not (frames.shape[1] % side or frames.shape[2] % side)), 0)
+        mosaic = Mosaic.of(frames, side) if side else None
+        if mosaic is None:
+            return {name: np.ascontiguousarray(frames)}
+        frames = mosaic
+    return {f"{name}.blocks": np.ascontiguousarray(frames.squares), f"{name}.index": frames.index.astype(np.uint32)}
 
 
-def _unpack_frames(number: int, tensors: dict[str, np.ndarray]) -> np.ndarray:
+def _unpack_frames(number: int, tensors: dict[str, np.ndarray]) -> np.ndarray | Mosaic:
     """A clip's frames, however they were sent.
 
     Raises:
@@ -92,7 +98,7 @@ def _unpack_frames(number: int, tensors: dict[str, np.ndarray]) -> np.ndarray:
     if (
         blocks.dtype != np.uint8
         or blocks.shape[1:] != (side, side, 3)
-        or side not in _SIDES
+        or not 1 <= side <= MAX_SIDE
         or index.dtype != np.uint32
         or index.ndim != 3
     ):
@@ -102,9 +108,7 @@ def _unpack_frames(number: int, tensors: dict[str, np.ndarray]) -> np.ndarray:
         raise WireError(
             f"clip {number}: up to {MAX_FRAMES} frames with sides of up to {MAX_SIDE} pixels are allowed, all squares sent"
         )
-    frames = np.empty((count, rows * side, columns * side, 3), np.uint8)
-    frames.reshape(count, rows, side, columns, side, 3).swapaxes(2, 3)[...] = blocks[index]
-    return frames
+    return Mosaic(blocks, index)
 
 
 def _decoded_size(number: int, tensors: dict[str, np.ndarray]) -> int:
@@ -128,8 +132,9 @@ def unpack_request(body: bytes) -> Asked:
         size = int.from_bytes(body[:8], "little")
         ask = json.loads(json.loads(body[8 : 8 + min(size, len(body))])["__metadata__"]["ask"])
         tensors = load(body)
-        clips, questions = ask["clips"], ask["questions"]
-        assert isinstance(clips, list) and isinstance(questions, list)
+        assert ask["protocol"] == PROTOCOL
+        clips, questions, pictures = ask["clips"], ask["questions"], ask["pictures"]
+        assert isinstance(clips, list) and isinstance(questions, list) and isinstance(pictures, str)
     except (SafetensorError, ValueError, KeyError, TypeError, AssertionError, RecursionError, OverflowError):
         raise WireError("this is no request of a shared scorer; clients and server need the same version of VLM-RB") from None
     if not 1 <= len(clips) <= MAX_CLIPS:
@@ -138,10 +143,11 @@ def unpack_request(body: bytes) -> Asked:
         raise WireError(f"the frames of a request may take {MAX_DECODED} bytes together")
     if not 1 <= len(questions) <= MAX_ASKED or not all(isinstance(each, str) and 0 < len(each) <= MAX_TEXT for each in questions):
         raise WireError(f"{len(questions)} questions; 1 to {MAX_ASKED} texts are allowed")
-    return Asked([_request(number, clip, _unpack_frames(number, tensors)) for number, clip in enumerate(clips)], tuple(questions))
+    requests = [_request(number, clip, _unpack_frames(number, tensors)) for number, clip in enumerate(clips)]
+    return Asked(requests, tuple(questions), pictures)
 
 
-def _request(number: int, clip: Any, pictures: np.ndarray) -> ScoringRequest:
+def _request(number: int, clip: Any, pictures: np.ndarray | Mosaic) -> ScoringRequest:
     try:
         length, indices, transcript = clip["length"], clip["indices"], clip["transcript"]
     except (KeyError, TypeError):
@@ -150,13 +156,13 @@ def _request(number: int, clip: Any, pictures: np.ndarray) -> ScoringRequest:
         raise WireError(f"clip {number} has {length!r:.40} steps; 1 to {MAX_STEPS} are allowed")
     if not isinstance(transcript, str) or len(transcript) > MAX_TEXT:
         raise WireError(f"clip {number}: a transcript is a text of up to {MAX_TEXT} characters")
-    height, width = pictures.shape[1:3] if pictures.ndim == 4 else (0, 0)
-    is_picture = pictures.dtype == np.uint8 and pictures.ndim == 4 and pictures.shape[3] == 3
+    height, width = pictures.shape[1:3] if len(pictures.shape) == 4 else (0, 0)
+    is_picture = isinstance(pictures, Mosaic) or (pictures.dtype == np.uint8 and pictures.ndim == 4 and pictures.shape[3] == 3)
     has_size = len(pictures) == 0 or (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE)
     if not is_picture or not has_size or len(pictures) > MAX_FRAMES:
         raise WireError(
             f"clip {number}: frames are uint8 [F, H, W, 3] with F up to {MAX_FRAMES} and sides of 1 to {MAX_SIDE} pixels; got "
-            f"{pictures.dtype} {list(pictures.shape)}"
+            f"{getattr(pictures, 'dtype', 'squares')} {list(pictures.shape)}"
         )
     good = isinstance(indices, list) and all(isinstance(at, int) and 0 <= at < length for at in indices)
     if not good or (len(pictures) and len(indices) != len(pictures)) or indices != sorted(set(indices)):

@@ -30,6 +30,7 @@ from vlmrb.types import (
     ClipScore,
     ClipScorer,
     FrameRenderer,
+    LaysSquares,
     LooksAhead,
     OtherMissions,
     Prompt,
@@ -279,7 +280,7 @@ def _unwrap(message: tuple[str, Any]) -> Any:
 def _run(connection: Connection, make_backend: Callable[[], ClipScorer], make_renderer: Callable[[], FrameRenderer]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trainer handles Ctrl-C
     threading.Thread(target=_end_with_the_trainer, name="vlmrb-orphan", daemon=True).start()
-    _leave_the_learner_a_core()
+    leave_the_learner_a_core()
     try:
         backend, renderer = make_backend(), make_renderer()
     except Exception as error:  # noqa: BLE001  (the trainer raises it again)
@@ -314,7 +315,7 @@ def _end_with_the_trainer() -> None:
         os._exit(1)
 
 
-def _leave_the_learner_a_core() -> None:
+def leave_the_learner_a_core() -> None:
     """Limit the threads of the networks and of Mesa's software renderer, unless the user has set their number.
 
     The renderer's count excludes the calling thread, which does the drawing if there are no others.
@@ -328,7 +329,8 @@ def _leave_the_learner_a_core() -> None:
 def _score(backend: ClipScorer, renderer: FrameRenderer, clips: list[Clip], prompt: Prompt) -> list[ClipScore]:
     started = time.perf_counter()
     samplings = getattr(backend, "samplings", (backend.frames_per_clip,))
-    requests = [make_request(clip, renderer, *samplings) for clip in clips]
+    mosaics = bool(getattr(backend, "reads_mosaics", False))
+    requests = [make_request(clip, renderer, *samplings, mosaics=mosaics) for clip in clips]
     if prompt.others is not None and isinstance(renderer, LooksAhead):
         requests = [replace(request, ahead=renderer.ahead(request.clip.snapshots[-1])) for request in requests]
     scores = _answer(backend, requests, prompt)
@@ -387,10 +389,10 @@ def _apart(score: ClipScore, prompt: Prompt) -> ClipScore:
     )
 
 
-def make_request(clip: Clip, renderer: FrameRenderer, *frames_per_clip: int) -> ScoringRequest:
+def make_request(clip: Clip, renderer: FrameRenderer, *frames_per_clip: int, mosaics: bool = False) -> ScoringRequest:
     """Render evenly spaced frames of the clip (`frames_at`); of several numbers, the frames of each, and each frame once.
 
-    Of text, it writes as many steps as the largest number.
+    Of text, it writes as many steps as the largest number. With `mosaics`, frames come as such if the renderer can.
     """
     if isinstance(renderer, TextRenderer) and (most := min(max(frames_per_clip), len(clip))):
         transcript, steps = spell_out(renderer.texts(clip.snapshots), most)
@@ -398,7 +400,8 @@ def make_request(clip: Clip, renderer: FrameRenderer, *frames_per_clip: int) -> 
     indices = sorted({at for frames in frames_per_clip for at in frames_at(len(clip), frames)})
     if not indices:
         return ScoringRequest(clip, np.zeros((0, 0, 0, 3), np.uint8), ())
-    return ScoringRequest(clip, renderer.render(clip.snapshots[indices]), tuple(indices))
+    draw = renderer.mosaic if mosaics and isinstance(renderer, LaysSquares) else renderer.render
+    return ScoringRequest(clip, draw(clip.snapshots[indices]), tuple(indices))
 
 
 def frames_at(length: int, frames: int) -> tuple[int, ...]:

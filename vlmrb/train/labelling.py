@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -20,15 +21,17 @@ from vlmrb.errors import ConfigError, NotFoundError, ScorerError, StoreBusyError
 from vlmrb.events import shows_progress
 from vlmrb.labels import LabelRule, Labels
 from vlmrb.metrics import Counters, MeanMetrics
-from vlmrb.panels import reads_prompt
+from vlmrb.panels import parse_panel, reads_prompt
 from vlmrb.prompt_library import questions_asked
 from vlmrb.replay import ReplayBuffer
 from vlmrb.replay.sampling import check_finite
-from vlmrb.scoring import ScorerOptions, ScoringWorker, make_scorer, picture_notice, prompt_notice
+from vlmrb.scoring import Asker, ScorerOptions, ScoringWorker, make_scorer, picture_kind, picture_notice, prompt_notice
 from vlmrb.scoring.yes_no import Answer, decide
 from vlmrb.store import RunWriter, Store
 from vlmrb.train.draws import DrawCounter
 from vlmrb.types import CLIPS_PER_RUN, Clip, ClipReplay, ClipScore, OtherMissions, Prompt, RunCounters
+
+_log = logging.getLogger(__name__)
 
 FINAL_SCORES_S = 120.0
 """Seconds that a finished run waits for the scores of its last clips."""
@@ -65,8 +68,9 @@ class Labelling:
         counters: Counters,
         metrics: MeanMetrics,
         question: Prompt | None = None,
+        run: Asker = Asker(),  # noqa: B008 - it is frozen
     ) -> None:
-        self._config, self._buffer, self._agent, self._writer = config, buffer, agent, writer
+        self._config, self._render_spec, self._buffer, self._agent, self._writer = config, render_spec, buffer, agent, writer
         self._counters, self._metrics = counters, metrics
         self.prompt, self._question = prompt, question
         self._asked: dict[str, str] = {}  # missions, by what is asked about them
@@ -82,17 +86,20 @@ class Labelling:
         """What the model cannot interpret (the frames, or words of the prompt), or ''."""
         self._sees_events = False  # whether any clip had an event: of many environments, the simulator reports none
         self._dropped_before = 0
+        self._run = run
+        self._model = ("", "")  # name and revision of whose labels the run has
+        self._other_model = ""
         self._store: Store | None = None
         self._earlier: deque[int] = deque()  # clips left unscored before the run was resumed, not submitted again yet
-        self.worker = self._start(render_spec)
+        self.worker = self._start(render_spec, run)
         self._ask()
 
-    def _start(self, render_spec: dict[str, Any]) -> ScoringWorker | None:
+    def _start(self, render_spec: dict[str, Any], run: Asker) -> ScoringWorker | None:
         config = self._config
         if config.scorer is None:
             return None
         return ScoringWorker(
-            partial(make_scorer, config.scorer, ScorerOptions.of(config)),
+            partial(make_scorer, config.scorer, ScorerOptions.of(config), replace(run, pictures=picture_kind(render_spec))),
             partial(make_renderer, render_spec),
             self.prompt,
             batch_size=config.scoring_batch_size,
@@ -166,12 +173,29 @@ class Labelling:
 
     def _ruled(self, score: ClipScore) -> ClipScore:
         """The score with the answer to the ruling question standing for the clip, if one rules."""
+        self._check_model(score)
         self.ruling.advance(self._buffer.next_item_id)
         if self._rules_over(score):
             score = self.standing(score)
             self.ruling.hear(score.label)
         self._weigh()
         return score
+
+    def _check_model(self, score: ClipScore) -> None:
+        """Notice labels of another model than before: a server or a folder may hold another after a resume."""
+        model = (score.model, score.revision)
+        if self._model not in (model, ("", "")) and not parse_panel(score.scorer):
+            now, before = (f"{name} ({revision or 'no revision'})" for name, revision in (model, self._model))
+            self._other_model = (
+                f"from step {self._buffer.next_item_id:,} on, labels come from another model: {now}, before: {before}"
+            )
+            _log.warning(self._other_model)
+        self._model = model
+
+    def _model_so_far(self, store: Store) -> tuple[str, str]:
+        newest = [clip for label in (True, False) for clip in store.clips(self._run.run, label=label, limit=1)]
+        scores = [clip.score for clip in sorted(newest, key=lambda clip: -clip.clip_id) if clip.score is not None]
+        return next(((score.model, score.revision) for score in scores if score.scorer == self._config.scorer), ("", ""))
 
     def standing(self, score: ClipScore) -> ClipScore:
         """The score with what its answers come to now: the one to the ruling question, or what the prompt's rule makes of them.
@@ -298,7 +322,11 @@ class Labelling:
         scorer = self._config.scorer
         if scorer is None or self._pictures:
             return self._pictures
-        notices = (prompt_notice(scorer, prompt.filled("")) for prompt in (self.prompt, self._question) if prompt is not None)
+        notices = (
+            prompt_notice(scorer, prompt.filled(""), self._render_spec)
+            for prompt in (self.prompt, self._question)
+            if prompt is not None
+        )
         return ". ".join(dict.fromkeys(filter(None, notices)))
 
     @property
@@ -313,7 +341,8 @@ class Labelling:
         backlog = len(self._earlier) + (worker.backlog if worker is not None else 0)
         counted = replace(self._counters, dropped=dropped)
         reason = worker.unknown.reason if worker is not None else ""
-        notice = self.notice or (worker.silence if worker is not None else "")
+        said = self.notice or (worker.silence if worker is not None else "")
+        notice = ". ".join(filter(None, (self._other_model, said)))
         return counted.taken(backlog=backlog, unknown_reason=reason, scoring_error=self.failure, prompt_notice=notice)
 
     @property
@@ -336,6 +365,7 @@ class Labelling:
         if self.worker is None or not self._config.retention.stores:
             return 0
         self._store = store
+        self._model = self._model_so_far(store)
         missing = 0
         for clip_id in clip_ids:
             stored = [score for score in store.scores(clip_id) if score.scorer == self._config.scorer]

@@ -36,7 +36,7 @@ from vlmrb.live import parse_change
 from vlmrb.metrics import Counters, MeanMetrics
 from vlmrb.places import PARENT, RESUME, place_of
 from vlmrb.replay import Hindsight, HindsightInWords, ReplayBuffer, make_sampler, replay_method
-from vlmrb.scoring import resolve_prompt
+from vlmrb.scoring import Asker, resolve_prompt
 from vlmrb.store import Store
 from vlmrb.train import outage
 from vlmrb.train.ages import DrawnAges
@@ -186,6 +186,7 @@ class Trainer:
             self._counters,
             self._metrics,
             store.save_prompt("hindsight", config.her_question) if self._buffer.in_words is not None else None,
+            Asker(run_id, store.run(run_id).name),
         )
         self._ran_before_s = 0.0
         self._learned = Learned(config, self._buffer, self._agent, self._recorder, self._rngs, self._counters, self._labelling)

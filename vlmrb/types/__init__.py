@@ -35,6 +35,7 @@ from vlmrb.types.live import (
     SetStatus,
     Unreadable,
 )
+from vlmrb.types.pictures import Mosaic
 from vlmrb.types.runs import (
     CLOCK_S,
     EVALUATION_S,
@@ -57,6 +58,7 @@ from vlmrb.types.scoring import (
     ClipScore,
     ClipScorer,
     FrameRenderer,
+    LaysSquares,
     LooksAhead,
     OtherMissions,
     Prompt,
@@ -117,9 +119,11 @@ __all__ = [
     "MOST_DRAWN",
     "PLACEHOLDERS",
     "Lineage",
+    "LaysSquares",
     "LooksAhead",
     "LiveChange",
     "MIN_IMAGE_SIDE",
+    "Mosaic",
     "ObservationSpec",
     "OtherMissions",
     "Prompt",

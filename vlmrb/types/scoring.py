@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from vlmrb.types.clips import Clip
+from vlmrb.types.pictures import Mosaic
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +207,15 @@ class FrameRenderer(Protocol):
 
 
 @runtime_checkable
+class LaysSquares(FrameRenderer, Protocol):
+    """Knows which squares its frames are made of."""
+
+    def mosaic(self, snapshots: np.ndarray) -> Mosaic:
+        """uint8 [F, S] → the frames that `render` draws."""
+        ...
+
+
+@runtime_checkable
 class TextRenderer(FrameRenderer, Protocol):
     """Turns snapshots that are text into that text; its frames are for people."""
 
@@ -229,14 +239,15 @@ class ScoringRequest:
 
     Attributes:
         clip: the clip; control scorers read its events or rewards.
-        frames: RGB uint8 [F, H, W, 3], evenly spaced over the clip; F = 0 for scorers that need none, and for clips of text.
+        frames: RGB uint8 [F, H, W, 3], evenly spaced over the clip; F = 0 for scorers that need none, and for clips of text. A
+            `Mosaic` only for scorers that say `reads_mosaics`.
         frame_indices: indices in the clip of these frames, or of the steps in the transcript.
         transcript: the text of a clip of text; untrusted. '' for pictures.
         ahead: what the agent faces after the clip's last step ('red ball'); '' if nobody can tell, or nobody asks.
     """
 
     clip: Clip
-    frames: np.ndarray
+    frames: Any
     frame_indices: tuple[int, ...]
     transcript: str = ""
     ahead: str = ""
@@ -252,7 +263,8 @@ class ClipScorer(Protocol):
         """One score per request, in order, with an answer to each of the prompt's questions.
 
         A back end of several, which are asked one after another, has two more attributes: `parts`, how many, and `samplings`, a
-        tuple of the numbers of frames that they look at. Its requests hold the frames of all of them.
+        tuple of the numbers of frames that they look at. Its requests hold the frames of all of them. One with a true attribute
+        `reads_mosaics` may get frames as a `Mosaic`.
 
         `latency_s` may stay 0: the worker fills it in.
 

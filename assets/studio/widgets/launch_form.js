@@ -1,8 +1,10 @@
 // The launch page: presets, the main settings, all others collapsed, and one button.
-import { button, count, debounce, duration, fill, h, page, problem, query, setQuery, short, toast } from "../studio.js";
+import { button, count, debounce, duration, fill, h, page, poll, problem, query, setQuery, short, toast } from "../studio.js";
 import { byGroup, methodChoices, pressId, ratioWords, SettingFields, variantList } from "./setting_fields.js";
+import { SharedPanel } from "./shared_scorer.js";
 
 const IN_FRONT = ["env", "algo", "total_steps", "scorer", "prompt", "base", "lambda_max", "lambda_warmup", "clip_length"];
+const SHARED_SECONDS = 3;
 const LABELS = {
   env: "Environment",
   algo: "Agent",
@@ -36,6 +38,7 @@ class LaunchForm {
     this.settings = this.fields.settings;
     this.check = debounce(() => this.ask(), 300);
     this.ratio = h("span.setting-hint");
+    this.shared = new SharedPanel(null, "div.shared-scorer");
     this.node = h(
       "div.launch",
       {},
@@ -54,6 +57,7 @@ class LaunchForm {
 
   started() {
     this.ask(); // the form need not wait for it
+    poll(() => this.readShared(), SHARED_SECONDS);
     window.addEventListener("pageshow", (event) => event.persisted && this.ready()); // back from the launched runs
   }
 
@@ -278,6 +282,7 @@ class LaunchForm {
         {},
         h("h2", {}, "VLM guidance"),
         h("div.grid-2", {}, scorer, of("clip_length")),
+        this.shared.node,
         prompt,
         of("base"),
         h("div.lambda", {}, h("div.lambda-fields", {}, of("lambda_max"), of("lambda_warmup")), this.picture),
@@ -301,6 +306,13 @@ class LaunchForm {
     const kind = (text) => text.split(":")[0].trim();
     const found = this.data.scorers.find(([value]) => kind(value) === kind(this.value("scorer")));
     this.scorerNote.textContent = found ? found[1] : "";
+  }
+
+  /** How a shared scorer that is chosen is doing. */
+  async readShared() {
+    const scorer = String(this.value("scorer") ?? "");
+    const looks = scorer.includes("shared:") ? await this.call("shared", { scorer }).catch(() => null) : [];
+    if (looks) this.shared.draw(looks);
   }
 
   suggest(name, choices) {

@@ -28,9 +28,11 @@ import { LogView, settingsView } from "./run_details.js";
 import { DrawsPanel } from "./run_draws.js";
 import { FamilyPanel, originLine } from "./run_family.js";
 import { SystemPanel } from "./run_system.js";
+import { SharedPanel } from "./shared_scorer.js";
 
 const SECONDS = 2;
 const FAMILY_SECONDS = 10;
+const LIVE = new Set(["created", "queued", "running", "paused"]);
 
 export async function mount({ node, call, plotly }) {
   const run = query().run;
@@ -41,6 +43,7 @@ export async function mount({ node, call, plotly }) {
     fill(node, view.node);
     view.refresh = poll(() => view.tick(), SECONDS);
     view.refreshFamily = poll(() => view.readFamily(), FAMILY_SECONDS);
+    if (facts.scorer.includes("shared:")) poll(() => view.readShared(), SECONDS);
     const followed = poll(() => view.draws.follow(), FAMILY_SECONDS)();
     await Promise.all([view.refresh(), view.refreshFamily(), followed]);
     await poll(() => view.readReasons(), FAMILY_SECONDS)();
@@ -77,6 +80,7 @@ class RunView {
     this.system = new SystemPanel(plotly, facts.color, () => this.charts.smoothing);
     this.controls = new LiveControls(call, run, facts, () => this.refresh());
     this.family = new FamilyPanel(Number(run), (at) => this.branch(at));
+    this.shared = new SharedPanel(Number(run));
     this.reasons = h("section.panel.run-why", { hidden: true, "aria-label": "Why" });
     this.draws = new DrawsPanel(call, run);
     this.log = new LogView(call, run);
@@ -94,6 +98,7 @@ class RunView {
         this.words,
       ),
       this.controls.node,
+      this.shared.node,
       this.family.node,
       this.reasons,
       this.charts.node,
@@ -130,6 +135,13 @@ class RunView {
     this.once("origin", found.origin, () => fill(this.origin, originLine(this.run, found.origin)));
     this.charts.mark(momentsOf(Number(this.run), found));
     if (this.row) this.drawHead(this.row);
+  }
+
+  /** How the model that scores for this run is doing; nobody asks once the run has ended. */
+  async readShared() {
+    if (!this.row) return;
+    const looks = LIVE.has(this.row.state) ? await this.call("shared", { run: this.run }).catch(() => null) : [];
+    if (looks) this.shared.draw(looks);
   }
 
   /** Why the labels help, or cannot; they change only while the run trains. */
