@@ -82,7 +82,11 @@ def test_a_resumed_run_knows_its_first_success_and_the_labels_of_open_episodes(s
             taken.append(seen(self))
 
         monkeypatch.setattr(part, "load_state_dict", load)
+    with closing(sqlite3.connect(store.url)) as connection:  # as if another model had scored so far
+        connection.execute("UPDATE scores SET model = 'yesterday'")
+        connection.commit()
     assert resume(1, store=store).status == "finished"
+    assert "labels come from another model: oracle (no revision), before: yesterday" in store.run(1).counters.prompt_notice
     assert success in taken and state["label_rule"] in taken
     steps, weights = store.metrics(1, "replay/vlm_weight")
     assert (weights[steps > success] > 0).any()

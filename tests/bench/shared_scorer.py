@@ -1,6 +1,6 @@
 """What a shared scorer saves: N clients with a model each against N clients of one server.
 
-    python -m tests.bench.shared_scorer [--clients 8] [--clips 160] [--batch 8] [--rate 0] [--flood]
+    python -m tests.bench.shared_scorer [--clients 8] [--clips 160] [--batch 8] [--own N] [--rate 0] [--flood]
 
 Prints, for each way, clips per CPU second of all processes together (models loaded), drawing or laying out frames included, and
 what the processes add to memory (proportional set size). The ways take turns, three times. With `--rate`, each client gets so
@@ -116,7 +116,8 @@ def go(scorer: str, served: psutil.Process | None, options: argparse.Namespace) 
     context = multiprocessing.get_context("spawn")
     clients = []
     some = record_clips("DoorKey-8x8", 32, lambda _: 0.5, np.random.default_rng(0))
-    for _ in range(options.clients):
+    count = options.clients if served else options.own or options.clients
+    for _ in range(count):
         ours, theirs = context.Pipe()
         process = context.Process(target=client, args=(theirs, scorer, some, options.clips, options.batch, options.rate))
         process.start()
@@ -135,7 +136,7 @@ def go(scorer: str, served: psutil.Process | None, options: argparse.Namespace) 
     for process, connection in clients:
         connection.send("end")
         process.join()
-    total = options.clients * options.clips
+    total = count * options.clips
     return {
         "clips_per_cpu_s": total / seconds,
         "clips_per_s": total / wall,
@@ -149,6 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("clients", 8), ("clips", 160), ("batch", 8)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--own", type=int, help="clients with a model of their own (default: as many)")
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--flood", action="store_true")

@@ -360,7 +360,7 @@ class serving:
 
     def __exit__(self, *_: object) -> None:
         self.process.send_signal(signal.SIGINT)
-        assert self.process.wait(30) in (0, 130)
+        assert self.process.wait(200) in (0, 130)
         self.process.stdout.close()
 
 

@@ -20,6 +20,7 @@ FRESH_S = 2.0
 TIMEOUT_S = 2.0
 _MOST_SERVERS = 32
 _MOST_CLIENTS = 50
+_LARGEST = 1e15
 _KIND = "shared:"
 
 
@@ -151,5 +152,6 @@ def _client(told: Any) -> ServedRun:
 def _number(told: Mapping[str, Any], name: str) -> float:
     """A number that a server says, 0 for what is none."""
     value = told.get(name)
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return float(min(max(value, 0), 1e15)) if good and value is not None else 0.0
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < _LARGEST:  # NaN is neither
+        return 0.0
+    return float(value)

@@ -183,7 +183,7 @@ class Labelling:
 
     def _check_model(self, score: ClipScore) -> None:
         """Notice labels of another model than before: a server or a folder may hold another after a resume."""
-        model = (score.model, score.revision)
+        model = _model_of(score)
         if self._model not in (model, ("", "")) and not parse_panel(score.scorer):
             now, before = (f"{name} ({revision or 'no revision'})" for name, revision in (model, self._model))
             self._other_model = (
@@ -195,7 +195,7 @@ class Labelling:
     def _model_so_far(self, store: Store) -> tuple[str, str]:
         newest = [clip for label in (True, False) for clip in store.clips(self._run.run, label=label, limit=1)]
         scores = [clip.score for clip in sorted(newest, key=lambda clip: -clip.clip_id) if clip.score is not None]
-        return next(((score.model, score.revision) for score in scores if score.scorer == self._config.scorer), ("", ""))
+        return next((_model_of(score) for score in scores if score.scorer == self._config.scorer), ("", ""))
 
     def standing(self, score: ClipScore) -> ClipScore:
         """The score with what its answers come to now: the one to the ruling question, or what the prompt's rule makes of them.
@@ -387,6 +387,11 @@ class Labelling:
         """Stop the scoring process."""
         if self.worker is not None:
             self.worker.close()
+
+
+def _model_of(score: ClipScore) -> tuple[str, str]:
+    """Name and revision; what a remote server reports as its revision changes from reply to reply, and is left out."""
+    return score.model, "" if score.scorer.startswith("openai:") else score.revision
 
 
 def replay_of(clips: list[Clip], buffer: ReplayBuffer, agent: Agent) -> list[ClipReplay]:
