@@ -69,7 +69,7 @@ def test_a_resumed_run_knows_its_first_success_and_the_labels_of_open_episodes(s
         if step >= 800:
             store.request_change(1, "stop")
 
-    assert train(small(**OPTIONS), store=store, progress=stop).status == "stopped"
+    assert train(small(**OPTIONS, keep_clips=True), store=store, progress=stop).status == "stopped"
     state, _, arrays = load_checkpoint(store.folder_of_run(1) / "checkpoints")
     success = min(episode.step for episode in store.episodes(1) if episode.success)
     assert state["numbers"]["buffer.sampler.first_success"] == success
