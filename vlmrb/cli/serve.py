@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 from vlmrb.cli import text
@@ -149,8 +149,17 @@ def _serve(arguments: argparse.Namespace, key: str, listener: socket.socket) -> 
         app = f"vlmrb-{listener.getsockname()[1]}-{name.replace(':', '-').replace('/', '-')}"
         return RayModel(app, name, options, replicas=arguments.replicas, cpus=arguments.cpus, gpus=arguments.gpus)
 
+    def make_all() -> dict[str, ClipScorer]:
+        made: dict[str, ClipScorer] = {}
+        with ExitStack() as stack:  # what has been made is released if the next one cannot be
+            for pictures, name in names.items():
+                made[pictures] = make(name)
+                stack.callback(made[pictures].close)
+            stack.pop_all()
+        return made
+
     batches = SharedBatches(
-        lambda: {pictures: make(name) for pictures, name in names.items()},
+        make_all,
         at_once=1 if arguments.on is None else 2 * arguments.replicas,
         batch_size=arguments.batch_size,
         gather_s=arguments.gather_ms / 1000,
