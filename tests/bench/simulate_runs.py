@@ -33,19 +33,17 @@ import numpy as np
 import psutil
 from sqlalchemy import text
 
+from tests.bench.store_writers import Run
 from tests.doorkey import record_clips
 from tests.postgres import Server
-from tests.store.samples import draws, new_run, score
+from tests.store.samples import new_run
 from tests.studio_process import studio
 from vlmrb.errors import StoreError
 from vlmrb.store import Store
-from vlmrb.types import CLIPS_PER_RUN, Clip, ClipReplay, Episode, Event, RunCounters
+from vlmrb.types import Clip, RunCounters
 
 TICK_S = 1.0
 THREADS = 24  # exchanges of one process that can be in progress
-PER_1000_STEPS = {"clips": 32.0, "metrics": 14.0, "episodes": 2.0, "events": 10.0, "draws": 0.5}
-"""Rows per 1,000 steps, as tests/bench/costs.py counts them for DoorKey-8x8 with DQN; a robot's clips are as many."""
-DRAWN_CLIPS, METRICS = 24, 28
 
 
 @dataclass
@@ -55,13 +53,13 @@ class Measured:
     flush: list[float] = field(default_factory=list)
     exchange: list[float] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
-    rows: Counter[str] = field(default_factory=Counter)
+    rows: int = 0
     errors: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: Measured) -> None:
         for name in ("flush", "exchange", "late"):
             getattr(self, name).extend(getattr(other, name))
-        self.rows.update(other.rows)
+        self.rows += other.rows
         self.errors.update(other.errors)
 
 
@@ -69,50 +67,30 @@ class Trainer:
     """What one run leaves in the store."""
 
     def __init__(self, store: Store, run_id: int, speed: float, templates: list[Clip], began: float) -> None:
-        self._store, self.run_id, self._speed, self._templates = store, run_id, speed, templates
-        self._writer = store.writer(run_id)
-        self._step, self._clips, self._began = 0, 0, began
+        self.store, self._run_id, self._speed, self._began = store, run_id, speed, began
+        self._run, self._writer = Run(run_id, templates), store.writer(run_id)
 
     def exchange(self, out: Measured) -> None:
         """Rows, heartbeat and live changes, as the trainer's `_exchange`."""
-        self._collect(int((time.monotonic() - self._began) * self._speed), out.rows)
+        before = rows_of(self._run)
+        self._run.add(self._writer, int((time.monotonic() - self._began) * self._speed) - self._run.step)
+        out.rows += rows_of(self._run) - before
         began = time.monotonic()
         try:
             self._writer.flush()
             out.flush.append(time.monotonic() - began)
-            counters = RunCounters(clips=self._clips, clips_scored=self._clips)
-            self._store.heartbeat(self.run_id, self._step, status="running", steps_per_second=self._speed, counters=counters)
-            self._store.live_changes(self.run_id, status="requested")
+            clips = self._run.rows["clips"]
+            counters = RunCounters(clips=clips, clips_scored=clips)
+            self.store.heartbeat(self._run_id, self._run.step, status="running", steps_per_second=self._speed, counters=counters)
+            self.store.live_changes(self._run_id, status="requested")
             out.exchange.append(time.monotonic() - began)
         except StoreError as error:
             out.errors[str(error)[:80]] += 1
 
-    def _collect(self, step: int, rows: Counter[str]) -> None:
-        for at in range(self._due("clips", self._step), self._due("clips", step)):
-            some, clip_id = self._templates[at % len(self._templates)], self.run_id * CLIPS_PER_RUN + at
-            item_ids = 32 * at + np.arange(len(some))
-            self._writer.add_clip(Clip(clip_id, 0, at, item_ids, some.snapshots, some.rewards, some.events, "length"))
-            self._writer.add_score(score(clip_id, 0.75))
-            self._writer.add_clip_replay(ClipReplay(clip_id, step, 0.01, 0.5, 1e-3, 1e-4))
-            self._clips += 1
-            rows["clip rows"] += 4
-        for name in ("metrics", "episodes", "events", "draws"):
-            for at in range(self._due(name, self._step), self._due(name, step)):
-                rows["other rows"] += 1
-                if name == "metrics":
-                    self._writer.add_metric(f"train/metric_{at % METRICS}", at, 0.123)
-                elif name == "episodes":
-                    self._writer.add_episode(Episode(at, 0, at, at, 100, 0.5, True))
-                elif name == "events":
-                    self._writer.add_event(at, 0, Event("opened", "door", "yellow"))
-                else:
-                    first = self.run_id * CLIPS_PER_RUN
-                    self._writer.add_draws(draws(at, [first + each for each in range(DRAWN_CLIPS)], by_labels=3))
-                    rows["other rows"] += DRAWN_CLIPS
-        self._step = step
 
-    def _due(self, name: str, step: int) -> int:
-        return int(step * PER_1000_STEPS[name] / 1_000)
+def rows_of(run: Run) -> int:
+    """How many it has left, with its clips' data and replay records."""
+    return sum(run.rows.values()) + 2 * run.rows["clips"]
 
 
 def trainers(url: str, run_ids: list[int], options: argparse.Namespace, start: Any, out: Any) -> None:
@@ -146,7 +124,7 @@ def trainers(url: str, run_ids: list[int], options: argparse.Namespace, start: A
             trainer = made.get(run_id)
             if trainer is None:
                 trainer = made[run_id] = Trainer(store_of(run_id), run_id, options.speed, templates, began)
-            trainer._store = store_of(run_id)
+            trainer.store = store_of(run_id)
             trainer.exchange(own)
             with lock:
                 heapq.heappush(due, (began_at + TICK_S, run_id))
@@ -259,7 +237,7 @@ def simulate(server: Server, postmaster: psutil.Process, count: int, options: ar
         print(f"{number} × {error}")
     return (
         f"| {count} | {len(measured.exchange) / options.seconds:.0f} of {count / TICK_S:.0f} | "
-        f"{sum(measured.rows.values()) / options.seconds:,.0f} | {ms(measured.flush)} | {ms(measured.exchange)} | "
+        f"{measured.rows / options.seconds:,.0f} | {ms(measured.flush)} | {ms(measured.exchange)} | "
         f"{quantile(measured.late, 0.99):.1f} | {errors} | {rate['commits']:,.0f} | {rate['bytes'] / 1e6:.1f} + "
         f"{rate['wal'] / 1e6:.1f} | {after['connections']:.0f} | {' / '.join(f'{each:.2f}' for each in cores)} | "
         f"{ms(times['table'])} | {os.getloadavg()[0]:.0f} |"
