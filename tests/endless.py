@@ -34,7 +34,7 @@ def endless_run(store: Store) -> int:
     return create_run(config, store=store)
 
 
-def assert_whole(store: Store, run_id: int) -> None:
+def assert_whole(store: Store, run_id: int, eval_interval: int = 400) -> None:
     """Every step is in exactly one clip, every clip has its frames, and no evaluation is missing or doubled."""
     run, covered = store.run(run_id), []
     for summary in store.clips(run_id, limit=10**6, order="oldest"):
@@ -43,7 +43,7 @@ def assert_whole(store: Store, run_id: int) -> None:
         covered += clip.item_ids.tolist()
     assert sorted(covered) == list(range(run.step))
     steps, _ = store.metrics(run_id, "eval/success_rate")
-    found, expected = steps.tolist(), list(range(400, run.step + 1, 400))
+    found, expected = steps.tolist(), list(range(eval_interval, run.step + 1, eval_interval))
     if expected and expected[-1] == run.step and found == expected[:-1]:
         return  # the stop came during this evaluation, which is made up for on resume
     assert found == expected, (found, run.step)

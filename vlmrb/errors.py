@@ -12,6 +12,8 @@
     │   ├── StoreFullError           the database's disk (or quota) is full
     │   └── NotFoundError            no run, clip, prompt or metric with that name or id
     ├── RunBusyError             another live process is training this run
+    │   └── RunLostError             it has taken the run over from this one
+    ├── LauncherError            a cluster cannot be reached, or cannot run this
     ├── CheckpointError          a checkpoint is missing or damaged
     └── ScorerError              a scorer cannot be created or has failed
         ├── ScorerSetupError         unknown scorer, missing model folder, missing extra
@@ -76,6 +78,14 @@ class NotFoundError(StoreError):
 
 class RunBusyError(VlmrbError):
     """Another live process is training this run."""
+
+
+class RunLostError(RunBusyError):
+    """Another process has taken the run over, since this one was considered dead."""
+
+
+class LauncherError(VlmrbError):
+    """A cluster cannot be reached, or its machines cannot run this."""
 
 
 class CheckpointError(VlmrbError):

@@ -77,5 +77,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened = request.getfixturevalue("postgres_store")
     with opened._write() as connection:
         connection.exec_driver_sql(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY CASCADE")
+    opened._owned.clear()  # its runs have the ids of earlier ones
     yield opened
     opened.close()

@@ -10,9 +10,10 @@ from typing import Any
 import psutil
 import pytest
 
-from vlmrb.errors import ConfigError, NotFoundError, RunBusyError
+from vlmrb.errors import ConfigError, NotFoundError, RunBusyError, RunLostError
 from vlmrb.store import Store, liveness
 from vlmrb.store import jobs as queue
+from vlmrb.types import Place
 
 HERE = psutil.Process()
 
@@ -97,7 +98,7 @@ def test_a_job_on_another_machine_runs_until_its_heartbeat_stops(store: Store, m
     assert (store.job(job_id).status, store.run(run_id).status) == ("running", "running")
     with pytest.raises(RunBusyError, match="already running"):
         store.enqueue_jobs("train", [run_id])
-    monkeypatch.setattr(liveness, "HEARTBEAT_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(liveness, "LEASE_S", 0.0)
     assert (store.job(job_id).status, store.run(run_id).status) == ("interrupted", "interrupted")
     store.enqueue_jobs("train", [run_id])
     assert taken(store, 1) == [run_id]
@@ -194,3 +195,75 @@ def test_settings_are_stored(store: Store) -> None:
 def test_a_setting_that_is_not_plain_data_is_refused(store: Store, value: Any) -> None:
     with pytest.raises(ConfigError):
         store.set_setting("job_limit", value)
+
+
+def lose(store: Store, job_id: int, run_id: int, attempt: int, step: int) -> str | None:
+    """Let the job's process of this attempt train to a step and die; says what becomes of the job."""
+    (job,) = store.take_jobs({"train": 1}, launcher="far")
+    assert (job.job_id, job.attempt) == (job_id, attempt)
+    assert store.job_started(job_id, HERE.pid, HERE.create_time(), attempt)
+    with Store(store.url) as of_process:
+        of_process.claim_run(run_id, HERE.pid, HERE.create_time())
+        of_process.heartbeat(run_id, step)
+        lost = store.job_lost(job_id, attempt, "node 7 died")
+        with pytest.raises(RunLostError):
+            of_process.heartbeat(run_id, step + 1)
+    assert store.job_lost(job_id, attempt, "node 7 died") is None
+    assert not store.job_started(job_id, HERE.pid, HERE.create_time(), attempt)
+    return lost
+
+
+def test_a_lost_job_is_queued_again_while_its_run_gets_further(store: Store) -> None:
+    run_id = make_run(store)
+    (job_id,) = store.enqueue_jobs("train", [run_id], Place("far", {"cpus": 2}))
+    steps = [0, 100, 100, 200, 150, 200, 10, 200]
+    assert [lose(store, job_id, run_id, number, step) for number, step in enumerate(steps)] == ["queued"] * len(steps)
+    assert store.run(run_id).status == "queued"
+    assert lose(store, job_id, run_id, 8, 200) == "interrupted"
+    job = store.job(job_id)
+    assert (job.status, store.run(run_id).status, job.resources) == ("interrupted", "interrupted", {"cpus": 2})
+    assert "5 processes in a row" in job.error and "node 7 died" in job.error
+    store.enqueue_jobs("train", [run_id])  # it can be resumed
+
+
+@pytest.mark.parametrize(("asked", "status"), [("stop", "stopped"), ("pause", "interrupted")])
+def test_a_lost_job_that_was_asked_to_stop_or_pause_is_not_queued_again(store: Store, asked: str, status: str) -> None:
+    run_id = make_run(store)
+    (job_id,) = store.enqueue_jobs("train", [run_id], Place("far"))
+    store.request_change(run_id, asked)
+    assert lose(store, job_id, run_id, 0, 10) == "interrupted"
+    assert (store.run(run_id).status, asked in store.job(job_id).error) == (status, True)
+
+
+def test_a_late_end_of_a_lost_attempt_does_not_end_the_next(store: Store) -> None:
+    (job_id,) = store.enqueue_jobs("train", [make_run(store)], Place("far"))
+    lose(store, job_id, 1, 0, 10)
+    store.take_jobs({"train": 1}, launcher="far")
+    store.job_ended(job_id, 0, attempt=0)
+    store.job_alive(job_id, 0, "late")
+    assert (store.job(job_id).status, store.job_log(job_id)) == ("starting", "")
+    store.job_alive(job_id, 1, "x" * 10**5)
+    assert store.job_log(job_id) == "x" * queue.MAX_LOG
+    store.job_ended(job_id, 0, attempt=1)
+    assert store.job(job_id).status == "finished"
+
+
+def test_each_launcher_takes_its_own_jobs_and_holds_only_those_back_that_have_not_started(store: Store) -> None:
+    ids = store.enqueue_jobs("train", [1, 2, 3], Place("far"))
+    store.enqueue_jobs("train", [4])
+    assert taken(store, 9) == [4]
+    assert [job.target_id for job in store.take_jobs({"train": 2}, launcher="far")] == [1, 2]
+    assert store.take_jobs({"train": 2}, launcher="far") == []
+    started(store, ids[0])
+    assert [job.target_id for job in store.take_jobs({"train": 2}, launcher="far")] == [3]
+
+
+def test_a_set_has_a_limit_of_its_own_and_others_overtake_it(store: Store) -> None:
+    runs = [store.create_run({}, render_spec={}, success_rule="", set_name=name) for name in ("a", "a", "a", "b")]
+    first, *_ = store.enqueue_jobs("train", runs)
+    limits = {"a": 1}
+    assert [job.target_id for job in store.take_jobs({"train": 9}, set_limits=limits)] == [runs[0], runs[3]]
+    assert store.take_jobs({"train": 9}, set_limits=limits) == []
+    started(store, first)
+    store.job_ended(first, 0)
+    assert [job.target_id for job in store.take_jobs({"train": 9}, set_limits=limits)] == [runs[1]]

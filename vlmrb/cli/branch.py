@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vlmrb.cli import text
-from vlmrb.cli.options import add_command, add_config_options, add_run_argument, given_config, step_count
+from vlmrb.cli.options import (
+    add_command,
+    add_config_options,
+    add_place_options,
+    add_run_argument,
+    given_config,
+    given_place,
+    step_count,
+)
 from vlmrb.cli.progress import Progress
 from vlmrb.cli.train import EXIT_INTERRUPTED
+from vlmrb.errors import ConfigError
 from vlmrb.moments import SUCCESSES
 from vlmrb.replay.registry import replay_methods
 from vlmrb.types import RunSummary
@@ -30,7 +40,8 @@ def add(commands: Any) -> None:
     )
     parser.usage = (
         "vlmrb branch RUN --at STEP|first-success|fifth-success [--replay M …] [--seeds N …] [--steps N] [--wait] "
-        "[--set-name TEXT] [--tag TEXT …] [--json] [--store URL] [settings]"
+        "[--set-name TEXT] [--tag TEXT …] [--on WHERE [--cpus N] [--gpus N] [--resource NAME=N …]] [--json] [--store URL] "
+        "[settings]"
     )
     add_run_argument(parser)
     parser.add_argument("--at", required=True, metavar="STEP", type=_moment, help="a step, first-success or fifth-success")
@@ -49,6 +60,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--quiet", action="store_true", help="with --wait: show no progress")
     parser.add_argument("--set-name", metavar="TEXT", default="", help="name of this set of runs")
     parser.add_argument("--tag", metavar="TEXT", action="append", default=[], help="tag for every branch; can be repeated")
+    add_place_options(parser)
     add_config_options(parser, without=("replay",))
 
 
@@ -61,7 +73,10 @@ def branch_run(arguments: argparse.Namespace) -> int:
     given.pop("replay", None)
     changes = [{**given, "replay": method} for method in arguments.replay] if arguments.replay else [given]
     seeds = jobs.parse_seeds(" ".join(arguments.seeds)) if arguments.seeds else [0]
-    make = branching.branch if arguments.wait else jobs.branch
+    place = given_place(arguments)
+    if arguments.wait and place is not None:
+        raise ConfigError("branch: --wait trains here; leave out --wait or --on")
+    make = branching.branch if arguments.wait else partial(jobs.branch, place=place)
     with Store(arguments.store, create=False) as store:
         run_ids = make(
             store,

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vlmrb.cli import text
-from vlmrb.cli.options import add_command, add_config_options, add_run_argument, given_config, positive_integer
+from vlmrb.cli.options import (
+    add_command,
+    add_config_options,
+    add_place_options,
+    add_run_argument,
+    given_config,
+    given_place,
+    positive_integer,
+)
 from vlmrb.errors import ConfigError
 from vlmrb.replay.registry import replay_methods, usual_methods
-from vlmrb.types import Job
+from vlmrb.types import LOCAL, Job
 
 if TYPE_CHECKING:
     from vlmrb.store import Store
@@ -31,12 +40,18 @@ def add(commands: Any) -> None:
         metavar="PLACE",
         help="from now on, new runs keep their checkpoints there, as with 'launch --checkpoints'; 'none' takes that back",
     )
-    for name, run, summary in (
-        ("cancel", cancel_runs, "remove queued runs from the queue"),
-        ("resume", resume_runs, "resume runs in the background, from their latest checkpoints"),
-    ):
-        parser = add_command(commands, name, run, summary, f"python -m vlmrb {name} 3 4")
-        _add_runs(parser)
+    parser.add_argument(
+        "--limit-set", metavar="SET=N", help="from now on, train at most N runs of this set at a time, wherever they do; 0: any"
+    )
+    parser.add_argument(
+        "--launcher", metavar="WHERE", help="from now on, launch runs here unless they say otherwise: local, ray or ray:ADDRESS"
+    )
+    parser = add_command(commands, "cancel", cancel_runs, "remove queued runs from the queue", "python -m vlmrb cancel 3 4")
+    _add_runs(parser)
+    summary = "resume runs in the background, from their latest checkpoints"
+    parser = add_command(commands, "resume", resume_runs, summary, "python -m vlmrb resume 3 4")
+    _add_runs(parser)
+    add_place_options(parser)
     parser = add_command(commands, "log", show_log, "print the end of a background run's log", "python -m vlmrb log 3")
     add_run_argument(parser)
     parser = add_command(commands, "rename", rename_run, "rename a run", 'python -m vlmrb rename 3 "λ = 0.25"')
@@ -67,7 +82,8 @@ def _add_launch(commands: Any) -> None:
         "changes a run.",
     )
     parser.usage = (
-        "vlmrb launch [--preset NAME] [--methods M …] [--seeds N …] [--set-name TEXT] [--tag TEXT …] [--dry-run] [settings]"
+        "vlmrb launch [--preset NAME] [--methods M …] [--seeds N …] [--set-name TEXT] [--tag TEXT …] [--dry-run] "
+        "[--on WHERE [--cpus N] [--gpus N] [--resource NAME=N …]] [settings]"
     )
     parser.add_argument("--preset", choices=KEYS, help="a predefined set of runs; your own settings override its settings")
     parser.add_argument(
@@ -80,6 +96,7 @@ def _add_launch(commands: Any) -> None:
     parser.add_argument("--set-name", metavar="TEXT", default="", help="name of this set of runs")
     parser.add_argument("--tag", metavar="TEXT", action="append", default=[], help="tag for every run; can be repeated")
     parser.add_argument("--dry-run", action="store_true", help="print what would be launched, without launching it")
+    add_place_options(parser)
     add_config_options(parser)
 
 
@@ -91,12 +108,18 @@ def launch_runs(arguments: argparse.Namespace) -> int:
     configs = _configs(arguments)
     with Store(arguments.store) as store:
         size = jobs.estimate(store, configs)
-        run_ids = [] if arguments.dry_run else jobs.launch(store, configs, set_name=arguments.set_name, tags=arguments.tag)
+        place = given_place(arguments) or jobs.default_place(store)
+        run_ids = (
+            [] if arguments.dry_run else jobs.launch(store, configs, set_name=arguments.set_name, tags=arguments.tag, place=place)
+        )
     if arguments.json:
         text.print_json({"run_ids": run_ids, "estimate": size, "configs": [config.model_dump() for config in configs]})
         return 0
-    how_long = "" if size.seconds is None else f", about {text.duration(size.seconds)} in total"
-    print(f"{_counted(size.runs)}, {size.at_a_time} at a time{how_long}: {size.basis}")
+    if place.is_local:
+        how_long = "" if size.seconds is None else f", about {text.duration(size.seconds)} in total"
+        print(f"{_counted(size.runs)}, {size.at_a_time} at a time{how_long}: {size.basis}")
+    else:
+        print(f"{_counted(size.runs)} on {place.launcher}, each with {_amounts(place.resources)}")
     for config in configs if arguments.dry_run else ():
         ratio = f"replay ratio {config.batch_size / config.train_freq:g}"
         print(f"  {config.env} {config.algo} {config.replay} seed {config.seed}, {config.total_steps} steps, {ratio}")
@@ -127,28 +150,59 @@ def _configs(arguments: argparse.Namespace) -> list[Any]:
 
 def list_jobs(arguments: argparse.Namespace) -> int:
     """`jobs`: running, queued and ended jobs, newest first."""
-    from vlmrb import jobs
-    from vlmrb.places import set_default_place
+    from vlmrb import jobs, places
     from vlmrb.store import Store
 
     with Store(arguments.store, create=arguments.checkpoints is not None) as store:
         if arguments.limit_at is not None:
             jobs.set_job_limit(store, arguments.limit_at)
+        if arguments.limit_set is not None:
+            jobs.set_limit_of(store, *_set_limit(arguments.limit_set))
+        if arguments.launcher is not None:
+            jobs.set_default_place(store, arguments.launcher)
         if arguments.checkpoints is not None:
-            set_default_place(store, None if arguments.checkpoints == "none" else arguments.checkpoints)
+            places.set_default_place(store, None if arguments.checkpoints == "none" else arguments.checkpoints)
         jobs.reconcile(store)
-        limit, found, place = jobs.job_limit(store), store.jobs(limit=arguments.limit), store.setting("checkpoints")
+        limit, found = jobs.job_limit(store), store.jobs(limit=arguments.limit)
+        checkpoints = store.setting("checkpoints")
+        set_limits, place = jobs.set_limits(store), jobs.default_place(store)
         names = _studies(store) if any(job.kind == "study" for job in found) else {}
     if arguments.json:
-        text.print_json({"limit": limit, "checkpoints": place, "jobs": found})
+        said = {"limit": limit, "set_limits": set_limits, "launcher": place.launcher, "checkpoints": checkpoints}
+        text.print_json(said | {"jobs": found})
         return 0
-    print(f"at most {_counted(limit)} at a time on one machine" + (f"; checkpoints in {place}" if place else ""))
+    print(f"at most {_counted(limit)} at a time on one machine" + (f"; checkpoints in {checkpoints}" if checkpoints else ""))
+    for name, most in set_limits.items():
+        print(f"at most {_counted(most)} of {text.plain(name)} at a time")
+    if not place.is_local:
+        print(f"runs are launched on {text.plain(place.launcher)} unless they say otherwise")
     if not found:
         print("no jobs yet; start some with: python -m vlmrb launch")
         return 0
     headers = ["job", "what", "status", "queued", "started", "ended", "error"]
-    text.print_table(headers, [_row(job, names) for job in found])
+    elsewhere = any(job.launcher != LOCAL for job in found)
+    rows = [_row(job, names) + ([_where(job)] if elsewhere else []) for job in found]
+    text.print_table([*headers, "where"] if elsewhere else headers, rows)
     return 0
+
+
+def _set_limit(words: str) -> tuple[str, int]:
+    name, found, limit = words.rpartition("=")
+    if not found or not limit.isdecimal() or len(limit) > 9:
+        raise ConfigError(f"--limit-set: got {words!r}; allowed: a set's name, =, and a whole number, such as first=2")
+    return name, int(limit)
+
+
+def _where(job: Job) -> str:
+    """Who started a job, on which node, with what, and what is said of it."""
+    if job.launcher == LOCAL:
+        return LOCAL
+    tries = f", attempt {job.attempt + 1}" if job.attempt else ""
+    return f"{job.launcher}, {_amounts(job.resources)}: {job.state or 'not looked at yet'}{tries}"
+
+
+def _amounts(resources: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {amount:g}" for name, amount in resources.items())
 
 
 def _studies(store: Store) -> dict[int, str]:
@@ -177,7 +231,8 @@ def resume_runs(arguments: argparse.Namespace) -> int:
     """`resume RUN…`."""
     from vlmrb import jobs
 
-    return _each(arguments, jobs.resume, "queued to resume")
+    place = given_place(arguments)
+    return _each(arguments, lambda store, run_id: jobs.resume(store, run_id, place), "queued to resume")
 
 
 def delete_runs(arguments: argparse.Namespace) -> int:
@@ -218,10 +273,12 @@ def show_log(arguments: argparse.Namespace) -> int:
 
     with Store(arguments.store, create=False) as store:
         run = store.run(arguments.run_id)
-        log = jobs.log_tail(store, run.run_id)
+        log, job = jobs.log_tail(store, run.run_id), store.job_of("train", run.run_id)
     if arguments.json:
-        text.print_json({"run_id": run.run_id, "log": log})
+        text.print_json({"run_id": run.run_id, "log": log, "job": job})
     else:
+        if job is not None and job.launcher != LOCAL:
+            print(text.plain(_where(job)))
         print(text.plain(log, lines=True).rstrip() or f"run {run.run_id} has no log; only background runs write one")
     return 0
 

@@ -10,8 +10,10 @@ from functools import partial
 from typing import Any
 
 from vlmrb.config import settings
+from vlmrb.errors import ConfigError
 from vlmrb.replay.registry import replay_methods
 from vlmrb.settings import Setting, in_words
+from vlmrb.types import Place
 
 Command = Callable[[argparse.Namespace], int]
 """Runs a parsed command and returns its exit status."""
@@ -138,3 +140,34 @@ def _other_defaults(setting: Setting) -> str:
 def _methods() -> str:
     """All replay methods, each in a few words."""
     return ". " + "; ".join(f"{key}: {method.label}, {method.summary}" for key, method in replay_methods().items())
+
+
+def add_place_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where jobs run, and with what."""
+    group = parser.add_argument_group("where")
+    group.add_argument(
+        "--on",
+        metavar="WHERE",
+        help="local; ray: the cluster of RAY_ADDRESS or on this machine, else one is started here; ray:HOST:PORT of a cluster's "
+        "head (default: 'jobs --launcher', at first local)",
+    )
+    group.add_argument("--cpus", type=float, metavar="N", help="CPUs of the cluster for each run (default: 1)")
+    group.add_argument("--gpus", type=float, metavar="N", help="GPUs for each run; 0.2: five runs share one (default: 0)")
+    group.add_argument(
+        "--resource", metavar="NAME=N", action="append", default=[], help="a resource of the cluster's own; can be repeated"
+    )
+
+
+def given_place(arguments: argparse.Namespace) -> Place | None:
+    """Where jobs are to run; None if the options do not say.
+
+    Raises:
+        ConfigError: the options are out of range, or say with what but not where.
+    """
+    from vlmrb.jobs import place
+
+    if arguments.on is not None:
+        return place(arguments.on, cpus=arguments.cpus, gpus=arguments.gpus, other=arguments.resource)
+    if arguments.cpus is not None or arguments.gpus is not None or arguments.resource:
+        raise ConfigError("--cpus, --gpus and --resource say what a run gets of a cluster; add --on ray or --on ray:HOST:PORT")
+    return None

@@ -1,7 +1,8 @@
 """Background jobs: processes that train runs, run trials or carry studies on, and outlive the process that started them.
 
 The queue is a table of the store. There is no server: any process that adds a job, ends one or calls `reconcile` starts the
-jobs that may start. `launching` and `trials` fill the queue, `dispatching` starts processes, `executing` is what such a
+jobs that may start. `launching` and `trials` fill the queue, `dispatching` hands it to
+`launchers`, `executing` is what such a
 process does and `logs` what it writes, `live` requests changes from live runs, `ending` ends other jobs, `removing` removes
 runs, `presets` and `estimates` help decide what to launch,
 `shared_scorers` asks servers how they are. Studies are jobs, too, but `vlmrb.studies` does their work.
@@ -9,12 +10,12 @@ runs, `presets` and `estimates` help decide what to launch,
 
 from __future__ import annotations
 
-from vlmrb.jobs.dispatching import dispatch, job_limit, reconcile, set_job_limit
+from vlmrb.jobs.dispatching import dispatch, job_limit, log_tail, reconcile, set_job_limit
 from vlmrb.jobs.ending import end
 from vlmrb.jobs.estimates import Estimate, Pace, estimate, paces, until_last_ends
+from vlmrb.jobs.launchers import default_place, place, set_default_place, set_limit_of, set_limits
 from vlmrb.jobs.launching import Tried, branch, check_all, launch, resume
 from vlmrb.jobs.live import pause, request_lambda, request_prompt, request_question, stop, unpause, why_not
-from vlmrb.jobs.logs import log_tail
 from vlmrb.jobs.presets import LaunchPreset, matched_set, parse_seeds, preset, presets
 from vlmrb.jobs.removing import cancel, delete_run
 from vlmrb.jobs.shared_scorers import SharedLook, SharedScorers
@@ -46,6 +47,7 @@ __all__ = [
     "branch",
     "cancel",
     "check_all",
+    "default_place",
     "delete_run",
     "dispatch",
     "end",
@@ -58,6 +60,7 @@ __all__ = [
     "parse_seeds",
     "paces",
     "pause",
+    "place",
     "preset",
     "presets",
     "reconcile",
@@ -69,7 +72,10 @@ __all__ = [
     "resume_trial",
     "question_asked",
     "same_clips",
+    "set_default_place",
     "set_job_limit",
+    "set_limit_of",
+    "set_limits",
     "stop",
     "stop_trial",
     "threshold_matters",

@@ -1,4 +1,4 @@
-"""What a background process runs: `python -m vlmrb.jobs JOB`, started by the queue, not by hand."""
+"""What a background process runs: `python -m vlmrb.jobs JOB [ATTEMPT]`, started by a launcher, not by hand."""
 
 from __future__ import annotations
 
@@ -9,4 +9,5 @@ from vlmrb.store import Store
 
 if __name__ == "__main__":
     with Store(create=False) as store:
-        sys.exit(execute(store, int(sys.argv[1])))
+        job_id, attempt, *_ = (*map(int, sys.argv[1:]), 0)
+        sys.exit(execute(store, job_id, attempt=attempt))

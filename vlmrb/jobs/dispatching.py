@@ -1,17 +1,16 @@
-"""Starts queued jobs up to the limit. Any process may do so at any time; no job starts twice."""
+"""Hands queued jobs to their launchers. Any process may do so at any time; no job starts twice.
+
+Local jobs are started by whoever looks. Those of a cluster are started by its keeper (`launchers.ray`), so that nobody else
+has to be connected to it.
+"""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import threading
-from pathlib import Path
-
-import psutil
 
 from vlmrb.errors import ConfigError
-from vlmrb.jobs.logs import log_path
+from vlmrb.jobs.launchers import LocalLauncher, launcher_of, set_limits
+from vlmrb.jobs.logs import MAX_LOG, log_path, tail_of
 from vlmrb.store import Store
 from vlmrb.types import Job, JobKind
 
@@ -43,12 +42,12 @@ def set_job_limit(store: Store, limit: int) -> None:
 
 
 def dispatch(store: Store) -> list[Job]:
-    """Start all jobs that may start now; returns them."""
+    """Start all jobs of this machine that may start now; returns them."""
     limits: dict[JobKind, int] = {"train": job_limit(store), "trial": TRIALS_AT_A_TIME, "study": STUDIES_AT_A_TIME}
-    jobs = store.take_jobs(limits)
+    jobs, launcher = store.take_jobs(limits, set_limits=set_limits(store)), LocalLauncher()
     for job in jobs:
         try:
-            _start_process(store, job)
+            launcher.submit(store, job)
         except OSError as error:
             store.job_not_started(job.job_id, f"no process could be started: {error}")
     return jobs
@@ -62,24 +61,9 @@ def reconcile(store: Store) -> list[Job]:
     return dispatch(store) if store.has_active_jobs() else []
 
 
-def _start_process(store: Store, job: Job) -> None:
-    """Start a process in a new session: it survives this process and Ctrl-C in its terminal."""
-    path = log_path(store, job.kind, job.target_id)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    package_folder = str(Path(__file__).resolve().parents[2])
-    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    search_path = dict.fromkeys(filter(None, [package_folder, *given]))  # without repetition, as jobs start further jobs
-    environment = {"OMP_NUM_THREADS": "1", "LP_NUM_THREADS": "0"} | os.environ  # one thread per run: several run at once
-    environment |= {"VLMRB_STORE": store.url, "PYTHONPATH": os.pathsep.join(search_path), "PYTHONUNBUFFERED": "1"}
-    with path.open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "vlmrb.studies" if job.kind == "study" else "vlmrb.jobs", str(job.job_id)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=environment,  # not an argument: the store's URL may hold a password
-            start_new_session=True,
-        )
-    started_at = psutil.Process(process.pid).create_time()  # exists until someone has waited for it
-    threading.Thread(target=process.wait, name=f"job-{job.job_id}", daemon=True).start()  # avoids a zombie
-    store.job_spawned(job.job_id, process.pid, started_at)
+def log_tail(store: Store, target_id: int, kind: JobKind = "train", max_bytes: int = MAX_LOG) -> str:
+    """The last lines of a job's log, from wherever it runs; '' if there is none yet. Runs trained in a terminal have none."""
+    job = store.job_of(kind, target_id)
+    if job is None:
+        return tail_of(log_path(store, kind, target_id), max_bytes)
+    return launcher_of(job).log(store, job, max_bytes)

@@ -9,6 +9,7 @@ import socket
 import time
 
 from vlmrb.errors import RunBusyError
+from vlmrb.jobs.launchers import launcher_of
 from vlmrb.store import Store
 from vlmrb.types import ACTIVE_JOB, Job, JobKind
 
@@ -22,9 +23,8 @@ def cancel_job(store: Store, job: Job) -> None:
         NotFoundError, RunBusyError: there is no such job, or its work has begun.
     """
     store.cancel_job(job.job_id)
-    if job.status == "starting" and job.pid is not None and job.host == socket.gethostname():
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(job.pid, signal.SIGKILL)  # its status compared the process's id and start time
+    if job.status == "starting":
+        launcher_of(job).cancel(job)
 
 
 def end(store: Store, kind: JobKind, target_id: int, *, wait_s: float = 0.0) -> bool:

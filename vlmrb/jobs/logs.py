@@ -1,4 +1,4 @@
-"""The logs of job processes."""
+"""The files that the processes of jobs write their logs to."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def log_path(store: Store, kind: JobKind, target_id: int) -> Path:
     return folder / "log.txt" if kind == "train" else folder.parent / f"{kind}-{target_id}" / "log.txt"
 
 
-def log_tail(store: Store, target_id: int, kind: JobKind = "train", max_bytes: int = MAX_LOG) -> str:
-    """The last lines of a job's log; '' if there is none yet. Runs trained in a terminal have none."""
+def tail_of(path: Path, max_bytes: int = MAX_LOG) -> str:
+    """The last whole lines of a file; '' if it is not there."""
     try:
-        with log_path(store, kind, target_id).open("rb") as log:
+        with path.open("rb") as log:
             size = log.seek(0, 2)
             log.seek(max(0, size - max_bytes))
             data = log.read(max_bytes)

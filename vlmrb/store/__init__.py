@@ -7,6 +7,7 @@ Readers return records from `vlmrb.types`; the tables never leave this package. 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,7 +70,7 @@ class Store(Runs, Curves, Clips, Browsing, DrawRecords, Scores, Trials, Prompts,
 
     def writer(self, run_id: int) -> RunWriter:
         """A writer for a live run's rows."""
-        return RunWriter(run_id, self._write)
+        return RunWriter(run_id, partial(self.write_rows_of, run_id))
 
 
 def _measured(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -57,6 +57,7 @@ class Database:
             self._prepare_file(path, create)
         self._read_only = None if path is None else read_only_uri(path)
         self._file: tuple[int, int] | None = None
+        self._owned: dict[int, str] = {}  # by run that was claimed here: what its row says while nobody else has taken it
         self._connect()
         try:
             with plain_errors(self._url):

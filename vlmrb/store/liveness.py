@@ -1,13 +1,14 @@
-"""Whether a process recorded in the store is still alive.
+"""Whether a process recorded in the store is still alive, and what 'now' is for all of its machines.
 
-The wall clock is set now and then, by hand or by a time server, and psutil derives start times from it. So processes are
-told apart by what does not move, and heartbeats of other machines are judged by this process's own monotonic clock.
+A process on this machine is looked at. One on another machine has a lease: its heartbeats, by the database's clock, are
+each good for LEASE_S. Whoever takes a run over writes another owner into its row, and from then on the store refuses what
+the process before still writes. The wall clocks of machines are set now and then and agree with no other: nothing here
+compares them.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 import os
 import socket
 import time
@@ -16,21 +17,36 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from sqlalchemy import Row
+from sqlalchemy import Float, Row
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 START_TOLERANCE_S = 2.0
 """Start times of one process differ by less than this, those of two processes with the same id by more."""
 
-HEARTBEAT_TIMEOUT_S = 300.0
-"""A process on another machine is considered dead after this long without a heartbeat; a local one is checked directly."""
+LEASE_S = 300.0
+"""A process on another machine is considered dead after this long without a heartbeat."""
 
 WATCH_S = 5.0
 """How long to watch for a heartbeat before taking work from another machine: a run has one about every second."""
 
-MAX_WATCHED = 10_000
 
-_seen: dict[tuple[Any, ...], tuple[tuple[float | None, ...], float, float]] = {}
-"""What this process knows of others: their signs of life, how old the last was when it was noticed, and when that was."""
+class database_time(FunctionElement[float]):
+    """Seconds since the epoch by the clock of the database, the same for all of its machines."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(database_time, "sqlite")
+def _of_sqlite(_: database_time, __: SQLCompiler, **___: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"  # unixepoch() gives whole seconds before SQLite 3.42
+
+
+@compiles(database_time, "postgresql")
+def _of_postgresql(_: database_time, __: SQLCompiler, **___: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
 
 
 def holder(pid: int, started_at: float) -> dict[str, Any]:
@@ -70,13 +86,13 @@ def is_alive(row: Row[Any], *signs: float | None) -> bool:
     """Whether the process recorded in a row is alive.
 
     Args:
-        row: with the columns of `holder`.
-        signs: when the process gave signs of life, seconds since the epoch by its own clock.
+        row: with the columns of `holder`, and the database's time as `now`.
+        signs: when the process gave signs of life, by the database's clock.
     """
     if row.pid is None or row.pid_started_at is None:
         return False
     if row.host != socket.gethostname():
-        return silence_s(row, *signs) < HEARTBEAT_TIMEOUT_S
+        return silence_s(row, *signs) < LEASE_S
     if row.pid_identity is None:
         return _is_alive_by_clock(row.pid, row.pid_started_at, max(filter(None, signs), default=0.0))
     return identity(row.pid) == row.pid_identity or _is_hidden(row.pid)
@@ -111,21 +127,8 @@ def _is_hidden(pid: int) -> bool:
 
 
 def silence_s(row: Row[Any], *signs: float | None) -> float:
-    """Seconds since the last sign of life of the process in a row, as far as this process can tell.
-
-    The first look has only the difference of two wall clocks. Later ones compare with what was seen before, so that
-    setting a clock makes no process look dead, or alive.
-    """
-    key, now = (row.host, row.pid, row.pid_started_at, len(signs)), time.monotonic()  # runs have fewer signs than their jobs
-    before = _seen.get(key)
-    if before is not None and before[0] == signs:
-        return before[1] + now - before[2]
-    by_the_clocks = max(0.0, time.time() - max(filter(None, signs), default=0.0))
-    age = min(by_the_clocks, now - before[2] if before is not None else math.inf)
-    while len(_seen) >= MAX_WATCHED:
-        _seen.pop(next(iter(_seen)), None)
-    _seen[key] = signs, age, now
-    return age
+    """Seconds since the last sign of life of the process in a row, by the database's clock."""
+    return max(0.0, float(row.now) - max(filter(None, signs), default=0.0))
 
 
 def watch(row: Row[Any], is_live: Callable[[], bool]) -> None:

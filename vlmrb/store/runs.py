@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import os
+import secrets
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    Select,
     Table,
     Text,
     and_,
@@ -30,7 +33,7 @@ from sqlalchemy import (
     update,
 )
 
-from vlmrb.errors import NotFoundError, RunBusyError
+from vlmrb.errors import NotFoundError, RunBusyError, RunLostError
 from vlmrb.panels import listed_scorer
 from vlmrb.replay.hindsight import asks_in_words
 from vlmrb.replay.registry import replay_methods
@@ -38,7 +41,7 @@ from vlmrb.retention import retention_of
 from vlmrb.store import tables as t
 from vlmrb.store.batches import delete_some, in_batches
 from vlmrb.store.database import Database
-from vlmrb.store.liveness import HEARTBEAT_TIMEOUT_S, holder, is_alive, silence_s, watch
+from vlmrb.store.liveness import LEASE_S, database_time, holder, is_alive, silence_s, watch
 from vlmrb.store.text import clean, clean_name, clean_tags, plain
 from vlmrb.store.trials import forget_run
 from vlmrb.types import CLIPS_PER_RUN, EDITS, LIVE, SUCCESS, Lineage, RunCounters, RunListItem, RunStatus, RunSummary
@@ -101,6 +104,8 @@ class Runs(Database):
     def claim_run(self, run_id: int, pid: int, pid_started_at: float) -> dict[str, Any]:
         """Make a process the one that trains the run, and set its status to 'running'; returns the values that this replaced.
 
+        From then on, until somebody else claims it, only what is written through this object is taken for this run's.
+
         Args:
             run_id: the run.
             pid: the process.
@@ -116,23 +121,24 @@ class Runs(Database):
             _refuse_live(row, "stop it first")
             if row.status == _DELETING:
                 raise RunBusyError(f"run {run_id} is being deleted; {_DELETE_AGAIN}")
-            now = time.time()
-            values = {"status": "running", **holder(pid, pid_started_at), "started_at": row.started_at or now, "ended_at": None,
-                      "heartbeat_at": now, "error": ""}  # fmt: skip
+            values = {"status": "running", **holder(pid, pid_started_at), "started_at": row.started_at or time.time(),
+                      "ended_at": None, "heartbeat_at": database_time(), "error": "", "owner": secrets.token_hex(16)}  # fmt: skip
             _update(connection, run_id, values)
+        self._owned[run_id] = values["owner"]
         return {name: getattr(row, name) for name in values}
 
     def _watch(self, run_id: int) -> None:
         """See whether a machine that seems dead is: its clock, or ours, may just have been set."""
         with self._read() as connection:
-            row = connection.execute(select(t.runs).where(t.runs.c.run_id == run_id)).one_or_none()
+            row = connection.execute(_row_of(run_id)).one_or_none()
         if row is not None and row.status in LIVE:
             watch(row, lambda: self.run(run_id).status in LIVE)
 
     def unclaim_run(self, run_id: int, before: dict[str, Any]) -> None:
         """Make the run's row what it was before `claim_run`, which returned `before`."""
         with self._write() as connection:
-            _update(connection, run_id, before)
+            _update(connection, run_id, before, self._owned.get(run_id))
+        self._owned.pop(run_id, None)
 
     def has_begun(self, run_id: int) -> bool:
         """Whether anything is stored that the run did; what the parent of a branch did does not count.
@@ -148,26 +154,50 @@ class Runs(Database):
             return bool(connection.scalar(select(or_(*rows))))
 
     def release_run(self, run_id: int, status: RunStatus, error: str = "", *, counters: RunCounters | None = None) -> None:
-        """Record that the process is done with the run: 'finished', 'stopped', 'failed' or 'interrupted'."""
-        now = time.time()
-        values: dict[str, Any] = {"status": status, "ended_at": now, "heartbeat_at": now, "error": clean(error), "pid": None}
+        """Record that the process is done with the run: 'finished', 'stopped', 'failed' or 'interrupted'.
+
+        Raises:
+            RunLostError: another process has taken the run over.
+        """
+        values: dict[str, Any] = {"status": status, "ended_at": time.time(), "heartbeat_at": database_time(),
+                                  "error": clean(error), "pid": None, "owner": None}  # fmt: skip
         if counters is not None:
             values["counters"] = _stored_counters(counters)
         with self._write() as connection:
-            _update(connection, run_id, values)
+            _update(connection, run_id, values, self._owned.get(run_id))
+        self._owned.pop(run_id, None)
 
     def heartbeat(self, run_id: int, step: int, *, status: RunStatus | None = None, steps_per_second: float | None = None,
                   counters: RunCounters | None = None, durable: bool = False) -> None:  # fmt: skip
-        """Record that the run is alive at `step`; `durable`: on return, this and all earlier rows survive a power cut."""
+        """Record that the run is alive at `step`; `durable`: on return, this and all earlier rows survive a power cut.
+
+        Raises:
+            RunLostError: another process has taken the run over.
+        """
         stored = None if counters is None else _stored_counters(counters)
         given = {"status": status, "steps_per_second": steps_per_second, "counters": stored}
         values = {
             "step": int(step),
-            "heartbeat_at": time.time(),
+            "heartbeat_at": database_time(),
             **{key: plain(value) for key, value in given.items() if value is not None},
         }
         with self._write_durably() if durable else self._write() as connection:
-            _update(connection, run_id, values)
+            _update(connection, run_id, values, self._owned.get(run_id))
+
+    @contextmanager
+    def write_rows_of(self, run_id: int) -> Iterator[Connection]:
+        """A transaction for rows of a run. Until it ends, nobody else can take the run over.
+
+        Raises:
+            RunLostError: another process has taken over the run that was claimed here.
+        """
+        owner = self._owned.get(run_id)
+        with self._write() as connection:
+            if owner is not None:
+                row = select(t.runs.c.owner).where(t.runs.c.run_id == run_id).with_for_update(read=True, key_share=True)
+                if connection.scalar(row) != owner:
+                    raise _lost(run_id)
+            yield connection
 
     def runs(
         self, *, status: RunStatus | None = None, run_ids: Iterable[int] | None = None, limit: int | None = None
@@ -194,7 +224,7 @@ class Runs(Database):
     def _listed(
         self, status: RunStatus | None, run_ids: Iterable[int] | None, limit: int | None, *columns: ColumnElement[Any]
     ) -> list[tuple[RunSummary, Row[Any]]]:
-        query = select(t.runs, _job_status(), *columns).order_by(t.runs.c.run_id.desc())
+        query = select(t.runs, _now(), _job_status(), *columns).order_by(t.runs.c.run_id.desc())
         if run_ids is not None:
             query = query.where(t.runs.c.run_id.in_(list(run_ids)))
         if status is not None and status != "queued":  # a run recorded as live may be dead
@@ -239,7 +269,7 @@ class Runs(Database):
             NotFoundError: there is no such run.
         """
         with self._read() as connection:
-            row = connection.execute(select(t.runs, _job_status()).where(t.runs.c.run_id == run_id)).one_or_none()
+            row = connection.execute(_row_of(run_id).add_columns(_job_status())).one_or_none()
         if row is None:
             raise _no_run(run_id)
         return _summary(row)
@@ -306,7 +336,7 @@ class Runs(Database):
         superseded. Changes of λ and prompt applied at or after it are requested again. Pauses and stops are not: a
         resumed run is meant to run. Done in steps that can be repeated, so that other writers get their turn.
         """
-        with self._write() as connection:
+        with self.write_rows_of(run_id) as connection:
             _locked(connection, run_id)
         for table, beyond in (
             (t.metrics, t.metrics.c.step > step),
@@ -374,15 +404,41 @@ def default_name(config: dict[str, Any]) -> str:
 
 def _locked(connection: Connection, run_id: int) -> Row[Any]:
     """The run's row, locked until this transaction ends."""
-    row = connection.execute(select(t.runs).where(t.runs.c.run_id == run_id).with_for_update()).one_or_none()
+    row = connection.execute(_row_of(run_id).with_for_update()).one_or_none()
     if row is None:
         raise _no_run(run_id)
     return row
 
 
-def _update(connection: Connection, run_id: int, values: dict[str, Any]) -> None:
-    if connection.execute(update(t.runs).where(t.runs.c.run_id == run_id).values(**values)).rowcount == 0:
-        raise _no_run(run_id)
+def _row_of(run_id: int) -> Select[Any]:
+    return select(t.runs, _now()).where(t.runs.c.run_id == run_id)
+
+
+def _now() -> ColumnElement[float]:
+    return database_time().label("now")
+
+
+def _update(connection: Connection, run_id: int, values: dict[str, Any], owner: str | None = None) -> None:
+    """Change the run's row; `owner`: if it still has this one."""
+    change = update(t.runs).where(t.runs.c.run_id == run_id)
+    if owner is not None:
+        change = change.where(t.runs.c.owner == owner)
+    if connection.execute(change.values(**values)).rowcount == 0:
+        there = connection.scalar(select(t.runs.c.run_id).where(t.runs.c.run_id == run_id))
+        raise _no_run(run_id) if there is None else _lost(run_id)
+
+
+def take_from(connection: Connection, run_id: int, pid: int, host: str, status: RunStatus) -> bool:
+    """Take a live run from a process that is gone; False if it does not have it. What it still writes is refused."""
+    row = _locked(connection, run_id)
+    if row.status not in LIVE or (row.pid, row.host) != (pid, host):
+        return False
+    _update(connection, run_id, {"status": status, "ended_at": time.time(), "pid": None, "owner": None})
+    return True
+
+
+def _lost(run_id: int) -> RunLostError:
+    return RunLostError(f"run {run_id} was taken over by another process, since this one was considered dead; it ends here")
 
 
 def _no_run(run_id: int) -> NotFoundError:
@@ -397,7 +453,7 @@ def _refuse_live(row: Row[Any], way_out: str) -> None:
     if not _is_live(row):
         return
     if row.host != socket.gethostname():
-        ago, limit = silence_s(row, row.heartbeat_at), HEARTBEAT_TIMEOUT_S
+        ago, limit = silence_s(row, row.heartbeat_at), LEASE_S
         who = f"process {row.pid} on {row.host}, last heartbeat {ago:.0f} s ago (considered dead after {limit:.0f} s)"
     elif row.pid == os.getpid():
         who = f"this process ({row.pid})"

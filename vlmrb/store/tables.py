@@ -81,6 +81,7 @@ runs = Table(
     Column("pid_started_at", Float),
     Column("pid_identity", String(80)),  # NULL in rows of earlier versions; see `liveness`
     Column("host", String(255)),
+    Column("owner", String(32)),  # what the process that has the run knows; see `liveness`
     Column("error", Text, nullable=False),
     Column("tags", JSON, nullable=False, server_default="[]"),
     Column("set_name", Text, nullable=False, server_default=""),
@@ -357,9 +358,25 @@ jobs = Table(
     Column("host", String(255)),
     Column("exit_code", Integer),  # NULL if the process ended without reporting
     Column("error", Text, nullable=False),
+    Column("launcher", String(255), nullable=False, server_default="local"),
+    Column("resources", JSON, nullable=False, server_default="{}"),  # amounts by name
+    Column("handle", Text, nullable=False, server_default=""),  # only its launcher reads it
+    Column("node", Text, nullable=False, server_default=""),
+    Column("state", Text, nullable=False, server_default=""),  # what its launcher said last
+    Column("attempt", Integer, nullable=False, server_default="0"),  # counts how often its process was lost
+    Column("futile", Integer, nullable=False, server_default="0"),  # the same since the run last got further
+    Column("tried_step", BigInteger),  # how far its lost processes got
+    Column("heartbeat_at", Float),
     sqlite_autoincrement=True,
 )
 Index(None, jobs.c.status)
 Index(None, jobs.c.kind, jobs.c.target_id)
+
+job_logs = Table(
+    "job_logs",
+    metadata,
+    Column("job_id", Integer, ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True),
+    Column("text", Text, nullable=False),  # the end of it
+)
 
 settings = Table("settings", metadata, Column("name", String(100), primary_key=True), Column("value", JSON))

@@ -12,7 +12,7 @@ from vlmrb.errors import ConfigError, NotFoundError, RunBusyError
 from vlmrb.store import tables as t
 from vlmrb.store.bulk import upsert
 from vlmrb.store.database import Database
-from vlmrb.store.liveness import holder, is_alive, watch
+from vlmrb.store.liveness import database_time, holder, is_alive, watch
 from vlmrb.store.records import trial_score_row, votes_of
 from vlmrb.store.text import clean, plain
 from vlmrb.types import CLIPS_PER_RUN, ClipScore, Trial, TrialStatus
@@ -103,7 +103,7 @@ class Trials(Database):
             values = {
                 "status": "running",
                 **holder(pid, pid_started_at),
-                "heartbeat_at": time.time(),
+                "heartbeat_at": database_time(),
                 "ended_at": None,
                 "error": "",
             }
@@ -112,7 +112,7 @@ class Trials(Database):
     def _watch_trial(self, trial_id: int) -> None:
         """See whether a machine that seems dead is: its clock, or ours, may just have been set."""
         with self._read() as connection:
-            row = connection.execute(select(t.trials).where(t.trials.c.trial_id == trial_id)).one_or_none()
+            row = connection.execute(_row_of(trial_id)).one_or_none()
         if row is not None and row.status == "running":
             watch(row, lambda: self.trial(trial_id).status == "running")
 
@@ -153,7 +153,7 @@ class Trials(Database):
         if not scores:
             return
         rows = [trial_score_row(trial_id, score) for score in scores]
-        values = {"heartbeat_at": time.time(), "model": clean(scores[-1].model), "revision": clean(scores[-1].revision)}
+        values = {"heartbeat_at": database_time(), "model": clean(scores[-1].model), "revision": clean(scores[-1].revision)}
         with self._write() as connection:
             _update(connection, trial_id, values)
             upsert(connection, t.trial_scores, rows)
@@ -202,7 +202,11 @@ def forget_run(connection: Connection, run_id: int) -> None:
 def _trials() -> Select[Any]:
     c = t.trial_scores.c
     scored = select(func.count()).where(c.trial_id == t.trials.c.trial_id).scalar_subquery()
-    return select(t.trials, scored.label("scored"))
+    return select(t.trials, database_time().label("now"), scored.label("scored"))
+
+
+def _row_of(trial_id: int) -> Select[Any]:
+    return select(t.trials, database_time().label("now")).where(t.trials.c.trial_id == trial_id)
 
 
 def _trial(row: Row[Any]) -> Trial:
@@ -233,7 +237,7 @@ def _lock(connection: Connection, trial_id: int) -> None:
         NotFoundError: there is no such trial.
         RunBusyError: a live process is running it.
     """
-    row = connection.execute(select(t.trials).where(t.trials.c.trial_id == trial_id).with_for_update()).one_or_none()
+    row = connection.execute(_row_of(trial_id).with_for_update()).one_or_none()
     if row is None:
         raise _no_trial(trial_id)
     if _is_live(row):

@@ -26,7 +26,7 @@ from vlmrb.jobs.launching import MAX_RUNS, as_made
 from vlmrb.store import Store
 from vlmrb.studies.design import TRUNK, Cell, Study
 from vlmrb.studies.files import StudyFolder
-from vlmrb.types import LIVE, RunSummary
+from vlmrb.types import LIVE, Place, RunSummary
 
 _OF_BRANCH = ("total_steps", "schedule_steps", "keep_checkpoints", "checkpoints")
 """Settings that a branch has of its own: how long it trains, and what it keeps."""
@@ -163,7 +163,18 @@ def _launch(store: Store, study: Study, missing: Sequence[Cell], checkpoints: st
             names=[f"{study.name}: {cell.name}" for cell in cells],
             set_name=study.name,
             tags_of=[_tags(study, cell) for cell in cells],
+            place=_place(store, study),
         )
+
+
+def set_place(store: Store, study: Study, place: Place) -> None:
+    """Choose where the study's runs train that are not made yet."""
+    store.set_setting(_tag(study), {"launcher": place.launcher, "resources": dict(place.resources)})
+
+
+def _place(store: Store, study: Study) -> Place | None:
+    chosen = store.setting(_tag(study))
+    return None if chosen is None else Place(**chosen)
 
 
 def _tags(study: Study, cell: Cell) -> list[str]:
@@ -228,7 +239,14 @@ def _branched(store: Store, study: Study, run: RunSummary, missing: Sequence[Cel
     for cell in missing:
         try:
             (run_id,) = jobs.branch(
-                store, run.run_id, at, [_changes(cell)], steps=steps, set_name=study.name, tags=_tags(study, cell)
+                store,
+                run.run_id,
+                at,
+                [_changes(cell)],
+                steps=steps,
+                set_name=study.name,
+                tags=_tags(study, cell),
+                place=_place(store, study),
             )
         except CheckpointError:
             if run.status in LIVE:

@@ -22,7 +22,7 @@ from vlmrb.types.clips import (
     TdErrorAndScore,
 )
 from vlmrb.types.draws import DRAWN_AGES, MOST_DRAWN, DrawnClip, Draws, Kinds
-from vlmrb.types.jobs import ACTIVE_JOB, Job, JobKind, JobStatus
+from vlmrb.types.jobs import ACTIVE_JOB, LOCAL, Job, JobKind, JobStatus, Place
 from vlmrb.types.live import (
     EDITS,
     LIVE,
@@ -107,7 +107,9 @@ __all__ = [
     "FrameRenderer",
     "HumanLabel",
     "ItemId",
+    "LOCAL",
     "Job",
+    "Place",
     "JobKind",
     "JobStatus",
     "JudgeGoals",

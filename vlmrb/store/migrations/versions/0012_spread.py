@@ -8,7 +8,7 @@ from alembic import op
 from vlmrb.store.migrations.indexes import create_missing
 
 revision = "0012"
-down_revision = "0010"
+down_revision = "0011"
 
 _clips = sa.Table("clips", sa.MetaData(), sa.Column("clip_id", sa.BigInteger()), sa.Column("spread", sa.Float()))
 _known = _clips.c.spread.is_not(None)

@@ -1,0 +1,186 @@
+"""Runs on a Ray cluster of this machine: what is refused, and nodes that die. Skipped without the extra [ray].
+
+`VLMRB_NODE_DEATHS=20,30` lets 20 runs train on three nodes while 30 nodes are killed (slow).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.ending import end_jobs
+from tests.endless import assert_whole
+from tests.ray_nodes import Nodes
+from tests.waiting import wait_until
+from vlmrb import jobs
+from vlmrb.errors import ConfigError, LauncherError
+from vlmrb.jobs.launchers import ray as launcher
+from vlmrb.jobs.launchers.ray import Machine, check_machines, check_resources
+from vlmrb.store import Store
+
+needs_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="Ray is not installed; pip install -e '.[ray]' brings it"
+)
+SHORT = {"env": "DoorKey-5x5", "total_steps": 3_000, "scorer": "oracle", "sync_scoring": True, "hidden_size": 16,
+         "learning_starts": 500, "train_freq": 64, "eval_interval": 1_000, "eval_episodes": 1, "checkpoint_interval": 500,
+         "log_interval": 500}  # fmt: skip
+RUNS, KILLS = map(int, os.environ.get("VLMRB_NODE_DEATHS", "20,30").split(","))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(str(tmp_path / "runs.db")) as store:
+        yield store
+        end_jobs(store)
+
+
+def launch(store: Store, on: str, seeds: int, **settings: object) -> list[int]:
+    return jobs.launch(store, jobs.matched_set(SHORT | settings, [{"replay": "uniform"}], range(seeds)), place=jobs.place(on))
+
+
+# -- what is refused, before anything is written
+
+
+@pytest.mark.parametrize(
+    ("on", "amounts", "words"),
+    [
+        ("slurm", {}, "local, ray, or ray:HOST:PORT"),
+        ("local:here", {}, "local, ray, or ray:HOST:PORT"),
+        ("ray://127.0.0.1:10001", {}, "ray:HOST:PORT"),
+        ("local", {"gpus": 1}, "resources are for --on ray"),
+        ("ray", {"cpus": -1}, "from 0 to 10,000"),
+        ("ray", {"gpus": float("nan")}, "from 0 to 10,000"),
+        ("ray", {"other": ["licence"]}, "NAME=AMOUNT"),
+        ("ray", {"other": ["licence=some"]}, "licence: got 'some'"),
+        ("ray", {"other": ["GPU=1"]}, "NAME=AMOUNT"),
+    ],
+)
+def test_places_that_do_not_exist_are_refused(on: str, amounts: dict, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        jobs.place(on, **amounts)
+    assert words in str(caught.value)
+
+
+def test_without_ray_the_extra_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(LauncherError, match=r"pip install -e '.\[ray\]'"):
+        launch(store, "ray", 1)
+    assert store.runs() == []
+
+
+@needs_ray
+@pytest.mark.parametrize(("address", "words"), [("127.0.0.1:9", "ray start --head"), ("nowhere", "HOST:PORT")])
+def test_an_unreachable_cluster_is_named(store: Store, address: str, words: str) -> None:
+    with pytest.raises(LauncherError, match=address) as caught:
+        launch(store, f"ray:{address}", 1)
+    assert words in str(caught.value) and store.runs() == []
+
+
+def test_resources_that_no_node_has_are_refused_with_what_there_is() -> None:
+    nodes = [{"CPU": 2.0, "GPU": 1.0}, {"CPU": 8.0, "licence": 1.0}]
+    check_resources("a:1", {"cpus": 2, "gpus": 0.2}, nodes)
+    check_resources("a:1", {"cpus": 8, "licence": 1}, nodes)
+    with pytest.raises(LauncherError, match="no node of the cluster at a:1 has cpus 8, gpus 1; its nodes have: cpus 2, gpus 1; "):
+        check_resources("a:1", {"cpus": 8, "gpus": 1}, nodes)
+
+
+def here(**changes: object) -> Machine:
+    """What this machine would say of itself."""
+    mine = launcher._machine("node-1", [], launcher.PACKAGE_FOLDER) if importlib.util.find_spec("ray") else {}
+    return Machine(**(mine | changes))
+
+
+@needs_ray
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"python": "3.12.1"}, "node node-1 has python 3.12.1, and this machine"),
+        ({"ray": "2.50.0"}, "has ray 2.50.0"),
+        ({"vlmrb": "is missing (No module named 'vlmrb')"}, "has vlmrb is missing"),
+        ({"missing": ("toy", "Box2D")}, "lacks the package toy, Box2D"),
+        ({"machine": "another"}, "store on PostgreSQL"),
+    ],
+)
+def test_a_node_that_could_not_train_the_runs_is_named(changes: dict, words: str) -> None:
+    check_machines([here()], is_file=True, store="runs.db")
+    with pytest.raises(LauncherError) as caught:
+        check_machines([here(), here(**changes)], is_file=True, store="runs.db")
+    assert words in str(caught.value)
+
+
+@needs_ray
+def test_a_server_may_be_used_from_other_machines() -> None:
+    check_machines([here(), here(machine="another")], is_file=False, store="postgresql://…")
+
+
+# -- nodes that die
+
+
+@needs_ray
+@pytest.mark.timeout(900)
+def test_a_run_whose_node_dies_goes_on_elsewhere(store: Store, tmp_path: Path) -> None:
+    with Nodes() as nodes:
+        nodes.add()
+        (run_id,) = launch(store, f"ray:{nodes.address}", 1, total_steps=3_000)
+        job = wait_until(lambda: _with_checkpoint(store, run_id), lambda: f"a checkpoint of the run: {_words(store)}", 400)
+        nodes.add()
+        nodes.kill(0)
+        wait_until(lambda: store.run(run_id).status == "finished", lambda: f"the run to finish: {_words(store)}", 400)
+        again = store.job(job)
+        assert (again.attempt, again.launcher) == (1, f"ray:{nodes.address}")
+        assert "finished at step" in jobs.log_tail(store, run_id)
+        check_rows(store, run_id)
+
+
+def check_rows(store: Store, run_id: int) -> None:
+    """Nothing is lost or doubled, and every clip was scored once."""
+    assert_whole(store, run_id, SHORT["eval_interval"])
+    clips = {clip.clip_id for clip in store.clips(run_id, limit=10**6)}
+    scored = Counter(score.clip_id for score in store.scores_of_run(run_id) if score.clip_id in clips)
+    assert scored == dict.fromkeys(clips, 1)
+    ends = Counter((episode.env_index, episode.step) for episode in store.episodes(run_id))
+    assert max(ends.values()) == 1
+    events = Counter(store.events(run_id))
+    assert max(events.values(), default=1) == 1
+
+
+def _with_checkpoint(store: Store, run_id: int) -> int:
+    """The run's job, once there is something to go on from."""
+    job = store.job_of("train", run_id)
+    assert job is not None
+    return job.job_id if store.run(run_id).step >= 600 else 0
+
+
+def _words(store: Store) -> list[tuple]:
+    return [(job.target_id, store.run(job.target_id).step, job.status, job.state, job.attempt, job.error) for job in store.jobs()]
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.timeout(4 * 3600)
+def test_nodes_killed_at_random_lose_and_double_nothing(store: Store) -> None:
+    rng, killed = random.Random(0), 0
+    with Nodes() as nodes:
+        for _ in range(3):
+            nodes.add()
+        run_ids = launch(store, f"ray:{nodes.address}", RUNS)
+        while any(store.run(run_id).status != "finished" for run_id in run_ids):
+            time.sleep(rng.uniform(2, 20))
+            if killed < KILLS:
+                nodes.kill(rng.randrange(len(nodes)))
+                nodes.add()
+                killed += 1
+                print(killed, "nodes killed;", sum(run.status == "finished" for run in store.runs()), "runs finished", flush=True)
+            assert not [job for job in store.jobs() if job.error], _words(store)
+        attempts = sum(store.job_of("train", run_id).attempt for run_id in run_ids)
+        print(f"{len(run_ids)} runs finished; {killed} nodes killed, {attempts} runs queued again")
+        for run_id in run_ids:
+            check_rows(store, run_id)
+        assert store.check() == []
