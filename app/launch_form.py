@@ -12,11 +12,11 @@ from app.checks import MAX_TEXT, a_text
 from app.env_modules import refusal
 from vlmrb.config import AGENT_DEFAULTS, TrainConfig, defaults_of_run, settings
 from vlmrb.errors import ConfigError
-from vlmrb.jobs import LaunchPreset, matched_set, parse_seeds
+from vlmrb.jobs import LaunchPreset, matched_set, parse_seeds, place
 from vlmrb.replay.methods.vlm import scheduled_weight
 from vlmrb.replay.registry import replay_method, replay_methods
 from vlmrb.settings import Kind, Setting, in_words
-from vlmrb.types import RunSummary
+from vlmrb.types import LOCAL, Place, RunSummary
 
 MAX_VALUES = 20
 SCHEDULE_POINTS = 60
@@ -102,6 +102,8 @@ class Filled:
         seeds: as text, such as '0-4'.
         variants: settings that belong together, each a method of its own, such as a prompt with its scorer and threshold. With
             them, no setting is varied.
+        on: where they train, as for `jobs.place`; '' for the store's setting.
+        cpus, gpus, resources: what each gets of a cluster, as text; resources such as 'licence=1', separated by commas.
     """
 
     settings: dict[str, Any]
@@ -112,6 +114,10 @@ class Filled:
     set_name: str
     tags: tuple[str, ...]
     variants: tuple[dict[str, str], ...] = ()
+    on: str = ""
+    cpus: str = ""
+    gpus: str = ""
+    resources: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +195,7 @@ def filled_from(request: Mapping[str, Any]) -> Filled:
         set_name=a_text(form, "set_name", 200).strip(),
         tags=tuple(part.strip() for part in a_text(form, "tags", 1_000).split(",") if part.strip()),
         variants=tuple(variants),
+        **{name: a_text(form, name, 200).strip() for name in ("on", "cpus", "gpus", "resources")},
     )
 
 
@@ -276,6 +283,10 @@ def form_problems(form: Filled) -> tuple[list[int], dict[str, str]]:
     else:
         if not seeds:
             problems["seeds"] = "give at least one, such as 0-4"
+    try:
+        place_of(form)
+    except ConfigError as error:
+        problems |= by_field(str(error), own=_WHERE)
     if not form.methods:
         problems["methods"] = "choose at least one"
     if form.vary and not form.values:
@@ -287,6 +298,41 @@ def form_problems(form: Filled) -> tuple[list[int], dict[str, str]]:
     if len(form.values) > MAX_VALUES:
         problems["values"] = f"got {len(form.values)} values; at most {MAX_VALUES} are allowed"
     return seeds, problems
+
+
+_WHERE = ("on", "cpus", "gpus", "resources")
+
+
+def place_of(form: Filled) -> Place | None:
+    """Where the form's runs train; None for the store's setting.
+
+    Raises:
+        ConfigError: there is no such place, or an amount is out of range.
+    """
+    if not form.on:
+        return None
+    cpus, gpus = (None if text == "" or form.on == LOCAL else a_number_of(name, text) for name, text in _amounts(form))
+    return place(form.on, cpus=cpus, gpus=gpus, other=[] if form.on == LOCAL else _resources(form))
+
+
+def _amounts(form: Filled) -> tuple[tuple[str, str], tuple[str, str]]:
+    return ("cpus", form.cpus), ("gpus", form.gpus)
+
+
+def _resources(form: Filled) -> list[str]:
+    return [part.strip() for part in form.resources.split(",") if part.strip()]
+
+
+def a_number_of(name: str, text: str) -> float:
+    """An amount that a person typed.
+
+    Raises:
+        ConfigError: it is no number.
+    """
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ConfigError(f"{name}: got {text!r}; allowed: a number, such as 1 or 0.2") from error
 
 
 def _problems_of(form: Filled) -> dict[str, str]:
@@ -372,6 +418,10 @@ def command(form: Filled) -> str:
             words += _option(name, value)
     words += ["--methods", *form.methods, "--seeds", *[word for word in re.split(r"[\s,]+", form.seeds) if word]]
     words += ["--set-name", form.set_name] if form.set_name else []
+    words += ["--on", form.on] if form.on else []
+    if form.on not in ("", LOCAL):
+        words += [word for name, text in _amounts(form) if text for word in (f"--{name}", text)]
+        words += [word for each in _resources(form) for word in ("--resource", each)]
     for tag in form.tags:
         words += ["--tag", tag]
     each: list[dict[str, str]] = [{form.vary: value} for value in form.values] if form.vary else [*form.variants] or [{}]

@@ -19,6 +19,7 @@ from app.launch_form import (
     filled_from_run,
     lambda_schedules,
     methods_of_form,
+    place_of,
     places,
     settings_of_form,
 )
@@ -26,7 +27,7 @@ from app.presses import Launched, Presses
 from app.studio import Studio
 from app.widgets import widget
 from vlmrb import jobs
-from vlmrb.errors import EnvironmentSetupError, ScorerSetupError, VlmrbError
+from vlmrb.errors import ConfigError, EnvironmentSetupError, ScorerSetupError, VlmrbError
 from vlmrb.jobs import Estimate
 from vlmrb.places import choose_place
 from vlmrb.prompt_library import prompt_presets, unfit, unreadable
@@ -125,6 +126,7 @@ def build(studio: Studio) -> None:
         environments=ENVIRONMENTS,
         scorers=SCORERS,
         prompts=prompt_presets(),
+        places=jobs.known_places(store),
         presets=[Preset(each.key, each.title, each.text, filled_from_preset(each)) for each in jobs.presets()],
     )
 
@@ -210,5 +212,9 @@ class Launcher:
         checked = check(form)
         if checked.problems:
             return Launched([], "", checked.problems)
-        run_ids = jobs.launch(self._store, checked.configs, set_name=form.set_name, tags=form.tags)
+        known = jobs.known_places(self._store)
+        if form.on and form.on not in known:  # whoever runs a cluster is shown the store's address
+            raise ConfigError(f"on: got {form.on[:60]!r}; allowed: {', '.join(known)}; another: python -m vlmrb jobs --launcher")
+        where = place_of(form)
+        run_ids = jobs.launch(self._store, checked.configs, set_name=form.set_name, tags=form.tags, place=where)
         return Launched(run_ids, form.set_name, {})

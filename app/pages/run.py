@@ -103,10 +103,15 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """The end of a run's log; `text` is None if the browser has this version."""
+    """The end of a run's log; `text` is None if the browser has this version.
+
+    Attributes:
+        where: on which cluster and node the run trains, with what, and what is said of it; '' if it does on this machine.
+    """
 
     text: str | None
     version: str
+    where: str = ""
 
 
 def build(studio: Studio) -> None:
@@ -320,6 +325,6 @@ def _prompt_in_use(
 
 def read_log(store: Store, run_id: int, version: str) -> Log:
     """The end of a run's log, unless the browser has this version."""
-    text = jobs.log_tail(store, run_id, max_bytes=MAX_LOG_BYTES)
-    current = f"{zlib.crc32(text.encode()):08x}"
-    return Log(None if current == version else text, current)
+    text, job = jobs.log_tail(store, run_id, max_bytes=MAX_LOG_BYTES), store.job_of("train", run_id)
+    current, where = f"{zlib.crc32(text.encode()):08x}", "" if job is None else jobs.where(job)
+    return Log(None if current == version else text, current, where)

@@ -172,7 +172,7 @@ def test_nodes_killed_at_random_lose_and_double_nothing(store: Store) -> None:
             nodes.add()
         run_ids = launch(store, f"ray:{nodes.address}", RUNS)
         while any(store.run(run_id).status != "finished" for run_id in run_ids):
-            time.sleep(rng.uniform(2, 20))
+            time.sleep(rng.uniform(2, 60))
             if killed < KILLS:
                 nodes.kill(rng.randrange(len(nodes)))
                 nodes.add()

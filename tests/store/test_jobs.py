@@ -222,8 +222,17 @@ def test_a_lost_job_is_queued_again_while_its_run_gets_further(store: Store) -> 
     assert lose(store, job_id, run_id, 8, 200) == "interrupted"
     job = store.job(job_id)
     assert (job.status, store.run(run_id).status, job.resources) == ("interrupted", "interrupted", {"cpus": 2})
-    assert "5 processes in a row" in job.error and "node 7 died" in job.error
+    assert "one process after another was lost at step 200" in job.error and "node 7 died" in job.error
     store.enqueue_jobs("train", [run_id])  # it can be resumed
+
+
+def test_a_node_that_dies_hardly_speaks_against_its_runs(store: Store) -> None:
+    run_id = make_run(store)
+    (job_id,) = store.enqueue_jobs("train", [run_id], Place("far"))
+    for attempt in range(queue.MAX_FUTILE):
+        assert [job.attempt for job in store.take_jobs({"train": 1}, launcher="far")] == [attempt]
+        left = store.job_lost(job_id, attempt, "node 7 died", node_died=True)
+        assert left == ("queued" if attempt < queue.MAX_FUTILE - 1 else "interrupted")
 
 
 @pytest.mark.parametrize(("asked", "status"), [("stop", "stopped"), ("pause", "interrupted")])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vlmrb.cli import text
@@ -119,7 +118,7 @@ def launch_runs(arguments: argparse.Namespace) -> int:
         how_long = "" if size.seconds is None else f", about {text.duration(size.seconds)} in total"
         print(f"{_counted(size.runs)}, {size.at_a_time} at a time{how_long}: {size.basis}")
     else:
-        print(f"{_counted(size.runs)} on {place.launcher}, each with {_amounts(place.resources)}")
+        print(f"{_counted(size.runs)} on {place.launcher}, each with {jobs.in_words(place.resources)}")
     for config in configs if arguments.dry_run else ():
         ratio = f"replay ratio {config.batch_size / config.train_freq:g}"
         print(f"  {config.env} {config.algo} {config.replay} seed {config.seed}, {config.total_steps} steps, {ratio}")
@@ -181,7 +180,7 @@ def list_jobs(arguments: argparse.Namespace) -> int:
         return 0
     headers = ["job", "what", "status", "queued", "started", "ended", "error"]
     elsewhere = any(job.launcher != LOCAL for job in found)
-    rows = [_row(job, names) + ([_where(job)] if elsewhere else []) for job in found]
+    rows = [_row(job, names) + ([jobs.where(job) or LOCAL] if elsewhere else []) for job in found]
     text.print_table([*headers, "where"] if elsewhere else headers, rows)
     return 0
 
@@ -191,18 +190,6 @@ def _set_limit(words: str) -> tuple[str, int]:
     if not found or not limit.isdecimal() or len(limit) > 9:
         raise ConfigError(f"--limit-set: got {words!r}; allowed: a set's name, =, and a whole number, such as first=2")
     return name, int(limit)
-
-
-def _where(job: Job) -> str:
-    """Who started a job, on which node, with what, and what is said of it."""
-    if job.launcher == LOCAL:
-        return LOCAL
-    tries = f", attempt {job.attempt + 1}" if job.attempt else ""
-    return f"{job.launcher}, {_amounts(job.resources)}: {job.state or 'not looked at yet'}{tries}"
-
-
-def _amounts(resources: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {amount:g}" for name, amount in resources.items())
 
 
 def _studies(store: Store) -> dict[int, str]:
@@ -277,8 +264,8 @@ def show_log(arguments: argparse.Namespace) -> int:
     if arguments.json:
         text.print_json({"run_id": run.run_id, "log": log, "job": job})
     else:
-        if job is not None and job.launcher != LOCAL:
-            print(text.plain(_where(job)))
+        if job is not None and (where := jobs.where(job)):
+            print(text.plain(where))
         print(text.plain(log, lines=True).rstrip() or f"run {run.run_id} has no log; only background runs write one")
     return 0
 

@@ -10,10 +10,10 @@ runs, `presets` and `estimates` help decide what to launch,
 
 from __future__ import annotations
 
-from vlmrb.jobs.dispatching import dispatch, job_limit, log_tail, reconcile, set_job_limit
+from vlmrb.jobs.dispatching import dispatch, in_words, job_limit, log_tail, reconcile, set_job_limit, where
 from vlmrb.jobs.ending import end
 from vlmrb.jobs.estimates import Estimate, Pace, estimate, paces, until_last_ends
-from vlmrb.jobs.launchers import default_place, place, set_default_place, set_limit_of, set_limits
+from vlmrb.jobs.launchers import default_place, known_places, place, set_default_place, set_limit_of, set_limits
 from vlmrb.jobs.launching import Tried, branch, check_all, launch, resume
 from vlmrb.jobs.live import pause, request_lambda, request_prompt, request_question, stop, unpause, why_not
 from vlmrb.jobs.presets import LaunchPreset, matched_set, parse_seeds, preset, presets
@@ -52,7 +52,9 @@ __all__ = [
     "dispatch",
     "end",
     "estimate",
+    "in_words",
     "job_limit",
+    "known_places",
     "launch",
     "launch_trial",
     "log_tail",
@@ -82,5 +84,6 @@ __all__ = [
     "trial_report",
     "unpause",
     "until_last_ends",
+    "where",
     "why_not",
 ]

@@ -7,12 +7,13 @@ has to be connected to it.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from vlmrb.errors import ConfigError
 from vlmrb.jobs.launchers import LocalLauncher, launcher_of, set_limits
 from vlmrb.jobs.logs import MAX_LOG, log_path, tail_of
 from vlmrb.store import Store
-from vlmrb.types import Job, JobKind
+from vlmrb.types import ACTIVE_JOB, LOCAL, Job, JobKind
 
 LIMIT_SETTING = "job_limit"
 MAX_LIMIT = 256
@@ -59,6 +60,24 @@ def reconcile(store: Store) -> list[Job]:
     Cheap enough to be called every second or two.
     """
     return dispatch(store) if store.has_active_jobs() else []
+
+
+def where(job: Job) -> str:
+    """The cluster and node of a job, what it gets there, and what is said of it; '' for a job of this machine."""
+    if job.launcher == LOCAL:
+        return ""
+    again = (
+        f"; its process was lost {job.attempt} time{'s' if job.attempt > 1 else ''}, and it was queued again"
+        if job.attempt
+        else ""
+    )
+    state = launcher_of(job).state(job) if job.status in ACTIVE_JOB else f"{job.status} on node {job.node or 'unknown'}"
+    return f"{job.launcher}, {in_words(job.resources)}: {state or 'not looked at yet'}{again}"
+
+
+def in_words(resources: Mapping[str, float]) -> str:
+    """Amounts of resources for people: 'cpus 1, gpus 0.2'."""
+    return ", ".join(f"{name} {amount:g}" for name, amount in resources.items())
 
 
 def log_tail(store: Store, target_id: int, kind: JobKind = "train", max_bytes: int = MAX_LOG) -> str:

@@ -22,8 +22,11 @@ from vlmrb.types import LOCAL, Job, JobKind, JobStatus, Place
 CLAIM_TIMEOUT_S = 10.0
 """A job that was taken but got no process within this time goes back to the queue: whoever took it is gone."""
 
-MAX_FUTILE = 5
-"""A job whose process was lost this often in a row without getting further is not queued again."""
+MAX_FUTILE = 50
+"""A job is not queued again if as much speaks against its run since it last got further."""
+
+BLAME_PROCESS, BLAME_NODE = 10, 1
+"""What speaks against a run whose process was lost: much if its node lives on, little if the node died."""
 
 MAX_LOG = 8_000
 """Characters of a log's end that the store keeps for other machines."""
@@ -153,15 +156,17 @@ class Jobs(Database):
         with self._write() as connection:
             connection.execute(_of_attempt(job_id, attempt, _TAKEN).values(**values))
 
-    def job_lost(self, job_id: int, attempt: int, why: str) -> JobStatus | None:
+    def job_lost(self, job_id: int, attempt: int, why: str, *, node_died: bool = False) -> JobStatus | None:
         """The launcher says that the process of a run's job is gone, and it has not reported its end: queue the job again.
 
         The run is taken from that process first, so that nothing it may still write gets into the store. A job is not queued
-        again if somebody had asked the run to pause or stop, or if MAX_FUTILE processes in a row got no further.
+        again if somebody had asked the run to pause or stop, or if five processes in a row were lost and got no further, or fifty
+        with their nodes.
 
         Args:
             job_id, attempt: whose process.
             why: what became of it, in words.
+            node_died: whether it was lost with its node.
 
         Returns:
             The status that the job has now; None if it had reported, or this was known.
@@ -178,9 +183,9 @@ class Jobs(Database):
             if run is not None and row.pid is not None:
                 take_from(connection, run.run_id, row.pid, row.host, "stopped" if asked == "stop" else "interrupted")
             step = 0 if run is None else run.step
-            futile = 0 if step > (row.tried_step or 0) else row.futile + 1
+            futile = 0 if step > (row.tried_step or 0) else row.futile + (BLAME_NODE if node_died else BLAME_PROCESS)
             if run is None or asked or futile >= MAX_FUTILE:
-                known = f"{futile} processes in a row were lost at step {step:,} or before" if not asked else f"asked to {asked}"
+                known = f"asked to {asked}" if asked else f"one process after another was lost at step {step:,} or before"
                 _end(connection, job_id, None, f"not queued again: {known}; {why}")
                 return "interrupted"
             values = {"status": "queued", **dict.fromkeys(("claimed_at", "started_at", "host", "pid")), "handle": "", "node": ""}

@@ -23,6 +23,8 @@ export function mount({ node, data, call }) {
   return form.start();
 }
 
+const AMOUNTS = ["cpus", "gpus", "resources"];
+
 class LaunchForm {
   constructor(data, call) {
     this.data = data;
@@ -140,6 +142,9 @@ class LaunchForm {
     this.seeds.value = form.seeds;
     this.setName.value = form.set_name;
     this.tags.value = form.tags.join(", ");
+    this.on.value = form.on || this.data.places[0];
+    for (const name of AMOUNTS) this[name].value = form[name];
+    this.showWhere();
     this.variants = names.map((name, i) => ({ name, settings: form.variants[i] }));
     this.showVary();
   }
@@ -158,6 +163,8 @@ class LaunchForm {
       seeds: this.seeds.value,
       set_name: this.setName.value,
       tags: this.tags.value,
+      on: this.on.value,
+      ...Object.fromEntries(AMOUNTS.map((name) => [name, this.on.value === "local" ? "" : this[name].value])),
       variants: this.variants.map((each) => each.settings),
     };
   }
@@ -298,7 +305,43 @@ class LaunchForm {
           this.fields.field("tags", "Tags", this.tags),
         ),
       ),
+      this.where(),
     );
+  }
+
+  /** Where the runs train; there is no choice while this machine is the only place. */
+  where() {
+    const amount = (placeholder) =>
+      h("input", { type: "text", maxlength: 200, oninput: this.check, placeholder, autocomplete: "off" });
+    const options = this.data.places.map((place) => h("option", { value: place }, place === "local" ? "this machine" : place));
+    this.on = h("select", { onchange: () => this.moved() }, options);
+    this.cpus = amount("1");
+    this.gpus = amount("0; 0.2 lets five runs share one");
+    this.resources = amount("of the cluster's own, such as licence=1");
+    this.amounts = h(
+      "div.grid-2",
+      {},
+      this.fields.field("cpus", "CPUs per run", this.cpus),
+      this.fields.field("gpus", "GPUs per run", this.gpus),
+      this.fields.field("resources", "Other resources", this.resources),
+    );
+    const hint = "ray: the cluster of RAY_ADDRESS or on this machine; else one is started here";
+    return h(
+      "section.panel",
+      { hidden: this.data.places.length < 2 },
+      h("h2", {}, "Where"),
+      this.fields.field("on", "Train on", this.on, hint),
+      this.amounts,
+    );
+  }
+
+  moved() {
+    this.showWhere();
+    this.check();
+  }
+
+  showWhere() {
+    this.amounts.hidden = this.on.value === "local";
   }
 
   /** Describe the scorer in its field. */

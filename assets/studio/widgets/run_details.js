@@ -14,11 +14,13 @@ export class LogView {
     this.look = undefined;
     this.follows = true;
     this.text = h("pre.run-log", { tabindex: 0, "aria-label": "Log", onscroll: () => this.scrolled() });
+    this.where = h("p.muted", { hidden: true });
     this.jump = button("Follow the end", () => this.toEnd(), { kind: "small", hidden: true });
     this.node = h(
       "details.panel",
       { ontoggle: () => this.node.open && this.start() },
       h("summary", {}, h("h2", {}, "Log")),
+      this.where,
       this.text,
       this.jump,
     );
@@ -38,6 +40,8 @@ export class LogView {
       if (!this.version) this.text.textContent = error.message;
       return;
     }
+    this.where.textContent = answer.where;
+    this.where.hidden = !answer.where;
     if (answer.text === null) return;
     this.version = answer.version;
     this.text.textContent = answer.text || "No log. A run started in a terminal logs to that terminal.";

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -63,6 +64,12 @@ def set_default_place(store: Store, on: str) -> None:
         ConfigError: there is no such launcher.
     """
     store.set_setting(LAUNCHER_SETTING, place(on).launcher)
+
+
+def known_places(store: Store) -> list[str]:
+    """Where jobs can run as far as is known here: the store's setting first; 'ray' if it is installed."""
+    installed = [LOCAL, "ray"] if importlib.util.find_spec("ray") else [LOCAL]
+    return list(dict.fromkeys([default_place(store).launcher, *installed]))
 
 
 def place(on: str, *, cpus: float | None = None, gpus: float | None = None, other: Iterable[str] = ()) -> Place:

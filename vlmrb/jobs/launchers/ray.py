@@ -46,6 +46,9 @@ IDLE_S = 60.0
 ORPHAN_S = 5.0
 """A runner whose job has ended or was cancelled is ended after this long."""
 
+RECENT_S = 60.0
+"""For this long after a node's death, a job that did not get a process is taken to have been on it."""
+
 CONNECT_S = 180.0
 PROBE_S = 90.0
 OBJECT_STORE_BYTES = 80 * 2**20
@@ -520,6 +523,8 @@ class Keeping:
         self._store_url, self._launcher = store_url, RayLauncher(launcher)
         self._lock, self._woken_at = threading.Lock(), time.monotonic()
         self._orphans: dict[str, float] = {}
+        self._nodes: set[str] = set()
+        self._node_died_at = -RECENT_S
 
     def wake(self) -> None:
         """There is a job."""
@@ -547,10 +552,12 @@ class Keeping:
 
         launcher = self._launcher
         there = {name for name in launcher.names() if name.startswith(prefix_of(store)) and not name.endswith("keeper")}
+        self._notice_deaths()
         jobs = store.active_jobs(launcher.name)  # read after the names, so that a process has reported before its runner is gone
         for job in jobs:
             if job.handle and job.handle not in there:
-                store.job_lost(job.job_id, job.attempt, lost_words(job))
+                why, node_died = self._became_of(job)
+                store.job_lost(job.job_id, job.attempt, why, node_died=node_died)
         self._end_orphans(there - {job.handle for job in jobs})
         for job in store.take_jobs({"train": AHEAD}, launcher=launcher.name, set_limits=set_limits(store)):
             launcher.submit(store, job)
@@ -559,22 +566,30 @@ class Keeping:
                 store.job_state(job.job_id, words)
         return bool(jobs)
 
+    def _notice_deaths(self) -> None:
+        import ray
+
+        alive = {node_words(node["NodeName"], node["NodeID"]) for node in ray.nodes() if node["Alive"]}
+        if self._nodes - alive:
+            self._node_died_at = time.monotonic()
+        self._nodes = alive
+
+    def _became_of(self, job: Job) -> tuple[str, bool]:
+        """What became of a job whose runner is gone, in words, and whether its node died."""
+        if job.node in self._nodes:
+            return f"its process on node {job.node} ended without a report", False
+        if job.node:
+            return f"node {job.node} died", True
+        if time.monotonic() - self._node_died_at < RECENT_S:  # it may have been starting there
+            return "its node died before its process was there", True
+        return "its process could not be started; see Ray's logs", False
+
     def _end_orphans(self, names: set[str]) -> None:
         now = time.monotonic()
         self._orphans = {name: self._orphans.get(name, now) for name in names}
         for name, since in self._orphans.items():
             if now - since > ORPHAN_S:
                 self._launcher.kill(name)
-
-
-def lost_words(job: Job) -> str:
-    """What became of a job whose runner is gone."""
-    if not job.node:
-        return "its process could not be started, or its node died"
-    import ray
-
-    nodes = {node_words(node["NodeName"], node["NodeID"]) for node in ray.nodes() if node["Alive"]}
-    return f"its process on node {job.node} ended without a report" if job.node in nodes else f"node {job.node} died"
 
 
 def _state_words(job: Job) -> str:
