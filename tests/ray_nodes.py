@@ -24,6 +24,7 @@ class Nodes:
 
     def __enter__(self) -> Self:
         os.environ |= {"RAY_TMPDIR": self._folder, "RAY_USAGE_STATS_ENABLED": "0", "TMPDIR": self._folder}
+        os.environ["RAY_raylet_start_wait_time_s"] = "300"  # on a busy machine
         from ray.cluster_utils import Cluster
 
         self._cluster = Cluster(initialize_head=True, head_node_args=SMALL | {"num_cpus": 0, "temp_dir": f"{self._folder}/ray"})
@@ -48,15 +49,22 @@ class Nodes:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._cluster.shutdown()
-        ours = [each for each in psutil.process_iter(["environ"]) if self._is_ours(each.info["environ"])]
-        for process in ours:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(ours, 10)
+        end(processes_of(self._folder))
         for name in set(os.environ) - set(self._before):
             del os.environ[name]
         os.environ.update(self._before)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _is_ours(self, environment: dict[str, str] | None) -> bool:
-        return (environment or {}).get("RAY_TMPDIR") == self._folder
+
+def processes_of(folder: str) -> list[psutil.Process]:
+    """All processes of the cluster with this folder, with those that they have started."""
+    found = psutil.process_iter(["environ"])
+    return [each for each in found if each.pid != os.getpid() and (each.info["environ"] or {}).get("RAY_TMPDIR") == folder]
+
+
+def end(processes: list[psutil.Process]) -> None:
+    """Kill processes, as far as they are still there."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, 10)

@@ -8,18 +8,22 @@ from __future__ import annotations
 import importlib.util
 import os
 import random
+import shutil
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.ending import end_jobs
 from tests.endless import assert_whole
-from tests.ray_nodes import Nodes
+from tests.ray_nodes import Nodes, end, processes_of
 from tests.waiting import wait_until
 from vlmrb import jobs
+from vlmrb.config import make_config
 from vlmrb.errors import ConfigError, LauncherError
 from vlmrb.jobs.launchers import ray as launcher
 from vlmrb.jobs.launchers.ray import Machine, check_machines, check_resources
@@ -160,6 +164,47 @@ def _with_checkpoint(store: Store, run_id: int) -> int:
 
 def _words(store: Store) -> list[tuple]:
     return [(job.target_id, store.run(job.target_id).step, job.status, job.state, job.attempt, job.error) for job in store.jobs()]
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_what_the_nodes_lack_is_refused_in_words(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "only_here.py").write_text(
+        "import gymnasium\n"
+        "gymnasium.register('Only-v0', entry_point='gymnasium.envs.classic_control:CartPoleEnv', max_episode_steps=50)\n"
+    )
+    with Nodes() as nodes:
+        nodes.add()
+        with pytest.raises(LauncherError, match=r"no node of the cluster at .* has cpus 64"):
+            jobs.launch(store, [make_config(**SHORT)], place=jobs.place(f"ray:{nodes.address}", cpus=64))
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setenv("PYTHONPATH", "")
+        with pytest.raises(LauncherError, match=r"node .* lacks the package only_here"):
+            launch(store, f"ray:{nodes.address}", 1, env="only_here:Only-v0")
+    assert store.runs() == []
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_without_a_cluster_one_is_started_here_and_listens_on_loopback_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tempfile.mkdtemp(prefix="vr-", dir="/tmp")  # Ray's sockets allow no long path
+    monkeypatch.setenv("RAY_TMPDIR", folder)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    try:
+        (run_id,) = launch(store, "ray", 1, total_steps=1_000)
+        wait_until(lambda: store.run(run_id).status == "running", lambda: f"the run to start: {_words(store)}", 400)
+        found = [each.net_connections("inet") for each in processes_of(folder)]
+        heard = {each.laddr.ip for connections in found for each in connections if each.status == psutil.CONN_LISTEN}
+        assert heard and heard <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+        jobs.stop(store, run_id)
+        wait_until(lambda: store.run(run_id).status == "stopped", lambda: f"the run to stop: {_words(store)}", 400)
+    finally:
+        end(processes_of(folder))
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @needs_ray
