@@ -286,7 +286,8 @@ def form_problems(form: Filled) -> tuple[list[int], dict[str, str]]:
     try:
         place_of(form)
     except ConfigError as error:
-        problems |= by_field(str(error), own=_WHERE)
+        field, _, words = str(error).partition(": ")
+        problems[field if field in ("on", "cpus", "gpus") else "resources"] = words
     if not form.methods:
         problems["methods"] = "choose at least one"
     if form.vary and not form.values:
@@ -298,9 +299,6 @@ def form_problems(form: Filled) -> tuple[list[int], dict[str, str]]:
     if len(form.values) > MAX_VALUES:
         problems["values"] = f"got {len(form.values)} values; at most {MAX_VALUES} are allowed"
     return seeds, problems
-
-
-_WHERE = ("on", "cpus", "gpus", "resources")
 
 
 def place_of(form: Filled) -> Place | None:

@@ -24,7 +24,7 @@ class Nodes:
 
     def __enter__(self) -> Self:
         os.environ |= {"RAY_TMPDIR": self._folder, "RAY_USAGE_STATS_ENABLED": "0", "TMPDIR": self._folder}
-        os.environ["RAY_raylet_start_wait_time_s"] = "300"  # on a busy machine
+        os.environ |= {"RAY_raylet_start_wait_time_s": "300"}  # on a busy machine
         from ray.cluster_utils import Cluster
 
         self._cluster = Cluster(initialize_head=True, head_node_args=SMALL | {"num_cpus": 0, "temp_dir": f"{self._folder}/ray"})
