@@ -11,7 +11,7 @@ from typing import Any
 from vlmrb.analysis.comparison import method_of
 from vlmrb.config import defaults_of_run, is_known, replay_ratio
 from vlmrb.config import settings as described
-from vlmrb.types import IMPORTED, LIVE, Job, RunListItem, RunSummary
+from vlmrb.types import IMPORTED, LIVE, LOCAL, Job, RunListItem, RunSummary
 
 SILENT_S = 60.0
 """After this long without a heartbeat, a live run's row says so."""
@@ -135,7 +135,9 @@ def _row(item: RunListItem, job: Job | None, extra: dict[str, Any]) -> RunRow:
 def _doing(run: RunSummary, job: Job | None) -> str:
     if run.status in LIVE:
         return run.counters.doing
-    return "loading" if job is not None and job.status in ("starting", "running") else ""
+    if job is None or job.status not in ("starting", "running"):
+        return ""
+    return job.state if job.launcher != LOCAL and not job.node else "loading"
 
 
 def _warning(run: RunSummary) -> str:

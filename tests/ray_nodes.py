@@ -24,7 +24,6 @@ class Nodes:
 
     def __enter__(self) -> Self:
         os.environ |= {"RAY_TMPDIR": self._folder, "RAY_USAGE_STATS_ENABLED": "0", "TMPDIR": self._folder}
-        os.environ |= {"RAY_raylet_start_wait_time_s": "300"}  # on a busy machine
         from ray.cluster_utils import Cluster
 
         self._cluster = Cluster(initialize_head=True, head_node_args=SMALL | {"num_cpus": 0, "temp_dir": f"{self._folder}/ray"})
@@ -32,8 +31,14 @@ class Nodes:
         return self
 
     def add(self, cpus: int = 1) -> None:
-        """Add a node."""
-        self._nodes.append(self._cluster.add_node(num_cpus=cpus, **SMALL))
+        """Add a node. Ray gives it 30 s to start, which may take longer on a busy machine."""
+        for left in (2, 1, 0):
+            try:
+                self._nodes.append(self._cluster.add_node(num_cpus=cpus, **SMALL))
+                return
+            except Exception as error:
+                if not left or "timed out" not in str(error):
+                    raise
 
     def kill(self, index: int) -> None:
         """Kill a node as a power cut would: all of its processes at once."""

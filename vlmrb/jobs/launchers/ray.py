@@ -23,13 +23,14 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vlmrb.errors import LauncherError, VlmrbError
+from vlmrb.errors import LauncherError, NotFoundError, VlmrbError
 from vlmrb.jobs.launchers.local import PACKAGE_FOLDER, LocalLauncher, search_path
 from vlmrb.jobs.logs import log_path
 from vlmrb.store import Store
@@ -45,9 +46,6 @@ IDLE_S = 60.0
 
 ORPHAN_S = 5.0
 """A runner whose job has ended or was cancelled is ended after this long."""
-
-RECENT_S = 60.0
-"""For this long after a node's death, a job that did not get a process is taken to have been on it."""
 
 CONNECT_S = 180.0
 PROBE_S = 90.0
@@ -204,7 +202,7 @@ def _reply(process: subprocess.Popen[str], request: Mapping[str, Any]) -> str:
                 raise LauncherError(said["error"])
             return str(said["launcher"])
     words = " ".join(process.stderr.read().split()[-40:])
-    raise LauncherError(f"on: Ray did not answer within {CONNECT_S:g} s: {words or 'no words'}")
+    raise LauncherError(f"on: Ray gave no answer ({words or f'{CONNECT_S:g} s are up'}); see: ray status")
 
 
 def _serve() -> None:
@@ -446,7 +444,7 @@ def _wake_keeper(store: Store, launcher: str) -> None:
         )
         try:
             ray.get(keeper.remote(place_of(store), launcher, PACKAGE_FOLDER).wake.remote(), timeout=60)
-        except ray.exceptions.RayActorError:  # it was about to end
+        except ray.exceptions.RayError:  # it was about to end
             time.sleep(0.5)
         else:
             return
@@ -521,30 +519,44 @@ class Keeping:
 
     def __init__(self, store_url: str, launcher: str) -> None:
         self._store_url, self._launcher = store_url, RayLauncher(launcher)
-        self._lock, self._woken_at = threading.Lock(), time.monotonic()
+        self._lock, self._woken_at, self._ending = threading.Lock(), time.monotonic(), False
         self._orphans: dict[str, float] = {}
-        self._nodes: set[str] = set()
-        self._node_died_at = -RECENT_S
 
     def wake(self) -> None:
-        """There is a job."""
+        """There is a job.
+
+        Raises:
+            RuntimeError: too late; another keeper is needed.
+        """
         with self._lock:
+            if self._ending:
+                raise RuntimeError("the keeper is ending")
             self._woken_at = time.monotonic()
 
     def run(self) -> None:
-        """Look until nothing is left to do."""
+        """Look until nothing is left to do, whatever store and cluster are up to meanwhile."""
         import ray
 
-        with Store(self._store_url, create=False) as store:
-            while True:
-                with suppress(VlmrbError):  # a busy store, or one that is being restarted
-                    if self.look(store):
-                        self.wake()
-                with self._lock:
-                    if time.monotonic() - self._woken_at > IDLE_S:
-                        ray.kill(ray.get_runtime_context().current_actor)
-                        return
+        while not self._ending:
+            try:
+                with Store(self._store_url, create=False) as store:
+                    while self._is_needed():
+                        if self.look(store):
+                            self.wake()
+                        time.sleep(LOOK_S)
+            except NotFoundError:  # the store was deleted
+                self._is_needed()
                 time.sleep(LOOK_S)
+            except Exception:  # noqa: BLE001  a server that restarts, say: there may be jobs
+                traceback.print_exc()
+                self.wake()
+                time.sleep(LOOK_S)
+        ray.kill(ray.get_runtime_context().current_actor)
+
+    def _is_needed(self) -> bool:
+        with self._lock:
+            self._ending = time.monotonic() - self._woken_at > IDLE_S
+            return not self._ending
 
     def look(self, store: Store) -> bool:
         """Bring queue and cluster together; whether there are jobs."""
@@ -552,11 +564,10 @@ class Keeping:
 
         launcher = self._launcher
         there = {name for name in launcher.names() if name.startswith(prefix_of(store)) and not name.endswith("keeper")}
-        self._notice_deaths()
         jobs = store.active_jobs(launcher.name)  # read after the names, so that a process has reported before its runner is gone
         for job in jobs:
             if job.handle and job.handle not in there:
-                why, node_died = self._became_of(job)
+                why, node_died = became_of(job)
                 store.job_lost(job.job_id, job.attempt, why, node_died=node_died)
         self._end_orphans(there - {job.handle for job in jobs})
         for job in store.take_jobs({"train": AHEAD}, launcher=launcher.name, set_limits=set_limits(store)):
@@ -566,30 +577,26 @@ class Keeping:
                 store.job_state(job.job_id, words)
         return bool(jobs)
 
-    def _notice_deaths(self) -> None:
-        import ray
-
-        alive = {node_words(node["NodeName"], node["NodeID"]) for node in ray.nodes() if node["Alive"]}
-        if self._nodes - alive:
-            self._node_died_at = time.monotonic()
-        self._nodes = alive
-
-    def _became_of(self, job: Job) -> tuple[str, bool]:
-        """What became of a job whose runner is gone, in words, and whether its node died."""
-        if job.node in self._nodes:
-            return f"its process on node {job.node} ended without a report", False
-        if job.node:
-            return f"node {job.node} died", True
-        if time.monotonic() - self._node_died_at < RECENT_S:  # it may have been starting there
-            return "its node died before its process was there", True
-        return "its process could not be started; see Ray's logs", False
-
     def _end_orphans(self, names: set[str]) -> None:
         now = time.monotonic()
         self._orphans = {name: self._orphans.get(name, now) for name in names}
         for name, since in self._orphans.items():
             if now - since > ORPHAN_S:
                 self._launcher.kill(name)
+
+
+def became_of(job: Job) -> tuple[str, bool]:
+    """What became of a job whose runner is gone, in words, and whether that is its node's fault."""
+    import ray
+
+    if not job.node:
+        return "its process was not there yet when its node died, or could not be started (see Ray's logs)", True
+    alive = {node_words(node["NodeName"], node["NodeID"]) for node in ray.nodes() if node["Alive"]}
+    return (
+        (f"its process on node {job.node} ended without a report", False)
+        if job.node in alive
+        else (f"node {job.node} died", True)
+    )
 
 
 def _state_words(job: Job) -> str:
