@@ -35,7 +35,7 @@ def connect(address: str = "") -> bool:
         Whether it is a new one.
 
     Raises:
-        ConfigError: Ray Serve is not installed, or there is no cluster at this address.
+        ConfigError: Ray Serve is not installed, there is no cluster at this address, or none can be started here.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
@@ -59,7 +59,14 @@ def connect(address: str = "") -> bool:
                 f"--on ray: there is no Ray cluster at {named!r} ({problem[:200]}); start one with `ray start --head`, correct "
                 "the address, or leave it out (and RAY_ADDRESS unset) for one on this machine"
             )
-    ray.init(include_dashboard=False, object_store_memory=_STORE_BYTES, _node_ip_address="127.0.0.1", address="local", **quiet)
+    local: dict[str, Any] = {"address": "local", "_node_ip_address": "127.0.0.1", "include_dashboard": False}
+    try:
+        ray.init(**local, object_store_memory=_STORE_BYTES, **quiet)
+    except Exception as error:  # Ray raises plain ones
+        raise ConfigError(
+            f"--on ray: no cluster could be started on this machine: {' '.join(str(error).split())[:300]}; try again when it has "
+            "less to do, or start one with `ray start --head --node-ip-address=127.0.0.1` and look at what it says"
+        ) from error
     return True
 
 
