@@ -18,7 +18,7 @@ from vlmrb.store import Store, migrations
 from vlmrb.store.database import HEAD, read_version
 from vlmrb.types import CLIPS_PER_RUN
 
-BEFORE = "0010"
+BEFORE = "0011"
 
 
 class Writer:
