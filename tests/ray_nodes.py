@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,19 +27,18 @@ class Nodes:
         os.environ |= {"RAY_TMPDIR": self._folder, "RAY_USAGE_STATS_ENABLED": "0", "TMPDIR": self._folder}
         from ray.cluster_utils import Cluster
 
-        self._cluster = Cluster(initialize_head=True, head_node_args=SMALL | {"num_cpus": 0, "temp_dir": f"{self._folder}/ray"})
+        head = SMALL | {"num_cpus": 0, "temp_dir": f"{self._folder}/ray"}
+        try:
+            self._cluster = started(lambda: Cluster(initialize_head=True, head_node_args=head))
+        except BaseException:
+            self._clean_up()
+            raise
         self.address = self._cluster.address
         return self
 
     def add(self, cpus: int = 1) -> None:
-        """Add a node. Ray gives it 30 s to start, which may take longer on a busy machine."""
-        for left in (2, 1, 0):
-            try:
-                self._nodes.append(self._cluster.add_node(num_cpus=cpus, **SMALL))
-                return
-            except Exception as error:
-                if not left or "timed out" not in str(error):
-                    raise
+        """Add a node."""
+        self._nodes.append(started(lambda: self._cluster.add_node(num_cpus=cpus, **SMALL)))
 
     def kill(self, index: int) -> None:
         """Kill a node as a power cut would: all of its processes at once."""
@@ -54,11 +54,25 @@ class Nodes:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._cluster.shutdown()
+        self._clean_up()
+
+    def _clean_up(self) -> None:
         end(processes_of(self._folder))
         for name in set(os.environ) - set(self._before):
             del os.environ[name]
         os.environ.update(self._before)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def started(make: Callable[[], Any]) -> Any:
+    """Start a node. Ray gives it 30 s, which it may not keep to on a busy machine: then another try."""
+    for left in range(4, -1, -1):
+        try:
+            return make()
+        except Exception as error:
+            if not left or "timed out during startup" not in str(error):
+                raise
+    raise AssertionError("not reached")
 
 
 def processes_of(folder: str) -> list[psutil.Process]:
