@@ -29,7 +29,7 @@ COPY pyproject.toml README.md ./
 COPY vlmrb ./vlmrb
 COPY app ./app
 COPY assets ./assets
-RUN pip install ${PIP_OPTIONS} ".[postgres]" \
+RUN pip install ${PIP_OPTIONS} ".[postgres,ray,s3,gcs]" \
     && rm -rf /src/* \
     && useradd --create-home --uid 10001 vlmrb \
     && install -d -o vlmrb -g vlmrb /data
