@@ -46,7 +46,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def launch(store: Store, on: str, seeds: int, **settings: object) -> list[int]:
-    return jobs.launch(store, jobs.matched_set(SHORT | settings, [{"replay": "uniform"}], range(seeds)), place=jobs.place(on))
+    return jobs.launch(store, jobs.matched_set(SHORT | settings, [{"replay": "vlm"}], range(seeds)), place=jobs.place(on))
 
 
 # -- what is refused, before anything is written
