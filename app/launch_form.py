@@ -12,11 +12,11 @@ from app.checks import MAX_TEXT, a_text
 from app.env_modules import refusal
 from vlmrb.config import AGENT_DEFAULTS, TrainConfig, defaults_of_run, settings
 from vlmrb.errors import ConfigError
-from vlmrb.jobs import LaunchPreset, matched_set, parse_seeds, place
+from vlmrb.jobs import LaunchPreset, matched_set, parse_seeds, target
 from vlmrb.replay.methods.vlm import scheduled_weight
 from vlmrb.replay.registry import replay_method, replay_methods
 from vlmrb.settings import Kind, Setting, in_words
-from vlmrb.types import LOCAL, Place, RunSummary
+from vlmrb.types import LOCAL, RunSummary, Target
 
 MAX_VALUES = 20
 SCHEDULE_POINTS = 60
@@ -102,7 +102,7 @@ class Filled:
         seeds: as text, such as '0-4'.
         variants: settings that belong together, each a method of its own, such as a prompt with its scorer and threshold. With
             them, no setting is varied.
-        on: where they train, as for `jobs.place`; '' for the store's setting.
+        on: where they train, as for `jobs.target`; '' for the store's setting.
         cpus, gpus, resources: what each gets of a cluster, as text; resources such as 'licence=1', separated by commas.
     """
 
@@ -284,7 +284,7 @@ def form_problems(form: Filled) -> tuple[list[int], dict[str, str]]:
         if not seeds:
             problems["seeds"] = "give at least one, such as 0-4"
     try:
-        place_of(form)
+        target_of(form)
     except ConfigError as error:
         field, _, words = str(error).partition(": ")
         problems[field if field in ("on", "cpus", "gpus") else "resources"] = words
@@ -301,16 +301,16 @@ def form_problems(form: Filled) -> tuple[list[int], dict[str, str]]:
     return seeds, problems
 
 
-def place_of(form: Filled) -> Place | None:
+def target_of(form: Filled) -> Target | None:
     """Where the form's runs train; None for the store's setting.
 
     Raises:
-        ConfigError: there is no such place, or an amount is out of range.
+        ConfigError: there is no such launcher, or an amount is out of range.
     """
     if not form.on:
         return None
     cpus, gpus = (None if text == "" or form.on == LOCAL else a_number_of(name, text) for name, text in _amounts(form))
-    return place(form.on, cpus=cpus, gpus=gpus, other=[] if form.on == LOCAL else _resources(form))
+    return target(form.on, cpus=cpus, gpus=gpus, other=[] if form.on == LOCAL else _resources(form))
 
 
 def _amounts(form: Filled) -> tuple[tuple[str, str], tuple[str, str]]:

@@ -19,9 +19,9 @@ from app.launch_form import (
     filled_from_run,
     lambda_schedules,
     methods_of_form,
-    place_of,
     places,
     settings_of_form,
+    target_of,
 )
 from app.presses import Launched, Presses
 from app.studio import Studio
@@ -126,7 +126,7 @@ def build(studio: Studio) -> None:
         environments=ENVIRONMENTS,
         scorers=SCORERS,
         prompts=prompt_presets(),
-        places=jobs.known_places(store),
+        targets=jobs.known_targets(store),
         presets=[Preset(each.key, each.title, each.text, filled_from_preset(each)) for each in jobs.presets()],
     )
 
@@ -212,9 +212,9 @@ class Launcher:
         checked = check(form)
         if checked.problems:
             return Launched([], "", checked.problems)
-        known = jobs.known_places(self._store)
+        known = jobs.known_targets(self._store)
         if form.on and form.on not in known:  # whoever runs a cluster is shown the store's address
             raise ConfigError(f"on: got {form.on[:60]!r}; allowed: {', '.join(known)}; another: python -m vlmrb jobs --launcher")
-        where = place_of(form)
-        run_ids = jobs.launch(self._store, checked.configs, set_name=form.set_name, tags=form.tags, place=where)
+        where = target_of(form)
+        run_ids = jobs.launch(self._store, checked.configs, set_name=form.set_name, tags=form.tags, target=where)
         return Launched(run_ids, form.set_name, {})

@@ -26,7 +26,7 @@ from vlmrb.jobs.launching import MAX_RUNS, as_made
 from vlmrb.store import Store
 from vlmrb.studies.design import TRUNK, Cell, Study
 from vlmrb.studies.files import StudyFolder
-from vlmrb.types import LIVE, Place, RunSummary
+from vlmrb.types import LIVE, RunSummary, Target
 
 _OF_BRANCH = ("total_steps", "schedule_steps", "keep_checkpoints", "checkpoints")
 """Settings that a branch has of its own: how long it trains, and what it keeps."""
@@ -163,18 +163,18 @@ def _launch(store: Store, study: Study, missing: Sequence[Cell], checkpoints: st
             names=[f"{study.name}: {cell.name}" for cell in cells],
             set_name=study.name,
             tags_of=[_tags(study, cell) for cell in cells],
-            place=_place(store, study),
+            target=_target(store, study),
         )
 
 
-def set_place(store: Store, study: Study, place: Place) -> None:
+def set_target(store: Store, study: Study, target: Target) -> None:
     """Choose where the study's runs train that are not made yet."""
-    store.set_setting(_tag(study), {"launcher": place.launcher, "resources": dict(place.resources)})
+    store.set_setting(_tag(study), {"launcher": target.launcher, "resources": dict(target.resources)})
 
 
-def _place(store: Store, study: Study) -> Place | None:
+def _target(store: Store, study: Study) -> Target | None:
     chosen = store.setting(_tag(study))
-    return None if chosen is None else Place(**chosen)
+    return None if chosen is None else Target(**chosen)
 
 
 def _tags(study: Study, cell: Cell) -> list[str]:
@@ -246,7 +246,7 @@ def _branched(store: Store, study: Study, run: RunSummary, missing: Sequence[Cel
                 steps=steps,
                 set_name=study.name,
                 tags=_tags(study, cell),
-                place=_place(store, study),
+                target=_target(store, study),
             )
         except CheckpointError:
             if run.status in LIVE:

@@ -52,7 +52,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Target:
     """Where jobs are to run, and with what.
 
     Attributes:

@@ -34,7 +34,7 @@ from vlmrb.errors import LauncherError, NotFoundError, VlmrbError
 from vlmrb.jobs.launchers.local import PACKAGE_FOLDER, LocalLauncher, search_path
 from vlmrb.jobs.logs import log_path
 from vlmrb.store import Store
-from vlmrb.types import Job, Place
+from vlmrb.types import Job, Target
 
 NAMESPACE = "vlmrb"
 AHEAD = 8
@@ -105,7 +105,7 @@ class RayLauncher:
             resources=amounts,
         )
         with suppress(ValueError):  # a keeper before this one had created it, and died before it could say so
-            runner.remote(place_of(store), [str(job.job_id), str(job.attempt)], threads, PACKAGE_FOLDER)
+            runner.remote(address_of(store), [str(job.job_id), str(job.attempt)], threads, PACKAGE_FOLDER)
         store.job_submitted(job.job_id, job.attempt, handle)
         return handle
 
@@ -136,21 +136,21 @@ class RayLauncher:
             ray.kill(ray.get_actor(handle, NAMESPACE))
 
 
-def place_of(store: Store) -> str:
+def address_of(store: Store) -> str:
     """What opens the store in another folder."""
     return store.url if "://" in store.url else str(Path(store.url).absolute())
 
 
 def prefix_of(store: Store) -> str:
     """What the names of the store's actors begin with: other stores may use the cluster, too."""
-    return f"vlmrb-{hashlib.sha256(place_of(store).encode()).hexdigest()[:12]}-"
+    return f"vlmrb-{hashlib.sha256(address_of(store).encode()).hexdigest()[:12]}-"
 
 
 # -- from outside: a process of its own, which is connected for a moment
 
 
 @contextmanager
-def connected(store: Store, chosen: Place, envs: Iterable[str]) -> Iterator[str]:
+def connected(store: Store, chosen: Target, envs: Iterable[str]) -> Iterator[str]:
     """See whether runs of these environments can run there; yields the launcher's name, and then sees that the keeper runs.
 
     Raises:
@@ -159,7 +159,7 @@ def connected(store: Store, chosen: Place, envs: Iterable[str]) -> Iterator[str]
     if importlib.util.find_spec("ray") is None:
         raise LauncherError("on: Ray is not installed here; install it with: pip install -e '.[ray]'")
     request: dict[str, Any] = {
-        "store": place_of(store),
+        "store": address_of(store),
         "on": chosen.launcher,
         "resources": dict(chosen.resources),
         "envs": sorted(envs),
@@ -239,7 +239,7 @@ def _connect_and_check(store: Store, request: Mapping[str, Any]) -> str:
     nodes = [node for node in ray.nodes() if node["Alive"]]
     check_resources(address, request["resources"], [node["Resources"] for node in nodes])
     packages = sorted({package for env in request["envs"] for package in packages_of(env)})
-    check_machines(_probe(nodes, packages), is_file="://" not in place_of(store), store=store.name)
+    check_machines(_probe(nodes, packages), is_file="://" not in address_of(store), store=store.name)
     return f"ray:{address}"
 
 
@@ -443,7 +443,7 @@ def _wake_keeper(store: Store, launcher: str) -> None:
             num_cpus=0,
         )
         try:
-            ray.get(keeper.remote(place_of(store), launcher, PACKAGE_FOLDER).wake.remote(), timeout=60)
+            ray.get(keeper.remote(address_of(store), launcher, PACKAGE_FOLDER).wake.remote(), timeout=60)
         except ray.exceptions.RayError:  # it was about to end
             time.sleep(0.5)
         else:
