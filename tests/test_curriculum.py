@@ -132,7 +132,7 @@ def test_in_a_run_only_the_ruling_question_labels_clips_and_all_answers_are_stor
             assert clip.score.probability == clip.score.answers[ruled]
 
 
-@pytest.mark.parametrize("strata", [False, True])
+@pytest.mark.parametrize("strata", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_run_with_a_curriculum_resumes_to_the_same_curve(store: Store, strata: bool, monkeypatch) -> None:
     monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     settings = {**CURRICULUM, "curriculum": "yes-rate:0.01", "strata": strata}

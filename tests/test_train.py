@@ -99,7 +99,7 @@ def test_the_yes_rate_is_of_the_clips_since_the_last_point_and_beside_it_stands_
     assert "scoring/yes_rate" in store.metric_names(silent) and "scoring/event_rate" not in store.metric_names(silent)
 
 
-@pytest.mark.parametrize("replay", ["vlm", "per", "uniform"])
+@pytest.mark.parametrize("replay", ["vlm", *(pytest.param(other, marks=pytest.mark.slow) for other in ("per", "uniform"))])
 def test_the_same_seed_repeats_the_run_exactly(store: Store, replay: str) -> None:
     config = small(replay=replay, sync_scoring=True, scorer="random:0.5")
     first, second = (train(config, store=store).run_id for _ in range(2))
@@ -111,7 +111,8 @@ def test_the_same_seed_repeats_the_run_exactly(store: Store, replay: str) -> Non
     assert [e[1:] for e in store.episodes(first)] != [e[1:] for e in store.episodes(third)]
 
 
-@pytest.mark.parametrize("algo", ["sac", pytest.param("td3", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("algo", ["sac", "td3"])
 def test_a_run_with_continuous_actions_repeats_exactly_stores_clips_and_resumes(store: Store, algo: str, monkeypatch) -> None:
     monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     config = small(
@@ -286,6 +287,7 @@ def test_a_second_trainer_on_the_same_run_is_refused(store: Store) -> None:
     assert store.run(run_id).status == "interrupted"
 
 
+@pytest.mark.slow
 def test_a_grid_with_wrappers_trains_on_what_they_give(store: Store) -> None:
     with registered("Own-v0", **Registered.entries["four actions"]) as env_id:
         run_id = train(small(env=env_id, total_steps=800, eval_interval=800), store=store).run_id

@@ -135,6 +135,7 @@ def test_what_is_true_of_other_missions_is_what_babyai_itself_says_step_by_step(
     assert min(said.values()) > 10
 
 
+@pytest.mark.slow
 def test_a_trial_judges_each_question_by_what_it_asks_about(tmp_path: Path) -> None:
     from tests.test_train import small
     from vlmrb.rescoring import create_trial, run_trial, trial_report

@@ -128,8 +128,7 @@ def test_a_server_may_be_used_from_other_machines() -> None:
 
 
 @needs_ray
-@pytest.mark.slow  # minutes, most of them Ray's: its nodes start, and it notices that one is gone
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(900)  # a minute, most of it Ray's: its nodes start, and it notices that one is gone
 def test_a_run_whose_node_dies_goes_on_elsewhere(store: Store, tmp_path: Path) -> None:
     with Nodes() as nodes:
         nodes.add()

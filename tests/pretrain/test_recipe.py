@@ -58,6 +58,7 @@ def test_training_goes_through_its_three_stages_and_writes_a_model(made) -> None
     assert "40 clips" in (folder / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_with_worker_processes_and_with_none(made, tmp_path) -> None:
     pretrain(SHORT, put_learners(tmp_path / "again"), device="cpu", workers=2)
     again = weights(tmp_path / "again")

@@ -50,6 +50,7 @@ def films(data) -> list[Footage]:
     return [load_footage(data / f"{number:06d}.npz") for number in range(EPISODES)]
 
 
+@pytest.mark.slow
 def test_an_episode_repeats_whatever_was_filmed_before(films, tmp_path) -> None:
     maker = FilmMaker()
     busy = maker.film(0, VARIED)

@@ -157,6 +157,7 @@ def test_a_method_of_another_package_is_offered_like_those_built_in(with_recent:
     assert [(config["replay"], config["per_alpha"]) for config in launched["configs"]] == [("recent", 0.25), ("per", 0.6)]
 
 
+@pytest.mark.slow
 def test_a_method_of_another_package_trains_alone_and_as_a_base_and_is_compared(with_recent: Say) -> None:
     tiny = "--total-steps 400 --learning-starts 100 --n-envs 4 --batch-size 16 --hidden-size 16 --buffer-size 300".split()
     tiny += "--eval-interval 200 --eval-episodes 2 --clip-length 8 --quiet --json --store runs.db".split()

@@ -101,6 +101,7 @@ def test_each_of_the_milestones_is_told_from_the_others() -> None:
         assert score > 0.93, kind
 
 
+@pytest.mark.slow
 def test_robot_clips_are_scored_by_the_robot_model_and_correctly(tmp_path, capsys) -> None:
     store = str(tmp_path / "store.db")
     robot = [
@@ -140,6 +141,7 @@ def test_stored_robot_clips_are_rescored_by_the_robot_model(tmp_path, capsys) ->
     assert json.loads(capsys.readouterr().out)["trial"]["scorer"] == "embedded:robots"
 
 
+@pytest.mark.slow
 def test_pictures_it_has_never_seen_cause_a_warning(tmp_path, capsys) -> None:
     store = str(tmp_path / "store.db")
     assert main(["train", "--env", "CartPole-v1", "--store", store, *SHORT[:-1], "--total-steps", "200"]) == 0

@@ -187,7 +187,7 @@ class Http:
             failure, asked_pause = f"status {reply.status}: {reply.message()}", reply.retry_after_s or 0.0
         if self._closing.is_set():
             raise NoReplyError("the scorer has been closed")
-        raise NoReplyError(f"{failure} ({self._retries + 1} tries)")
+        raise NoReplyError(f"{failure} ({self._retries + 1} tries)" if self._retries else failure)
 
     def _try(self, method: str, path: str, content: bytes | None, headers: Mapping[str, str]) -> Reply:
         url = self._url.copy_with(path=self._url.path.rstrip("/") + path)
