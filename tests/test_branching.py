@@ -157,6 +157,7 @@ def test_of_the_regular_checkpoints_the_oldest_go_and_the_run_says_so(store: Sto
     assert [point.step for point in branch_points(store, run_id)] == [1_000]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_drops_the_checkpoints_that_it_kept_later(family: Store) -> None:
     folder = family.folder_of_run(1)
     family.release_run(1, "stopped")

@@ -143,6 +143,7 @@ def test_answers_that_were_stored_after_the_checkpoint_count_when_the_run_is_res
     assert all(missions[taken[clip.end_step]] != clip.mission for clip in clips), "never the clip's own"
 
 
+@pytest.mark.slow
 def test_a_branch_keeps_what_was_accomplished_unless_another_scorer_or_question_says_so(store: Store) -> None:
     parent = train(small(scorer="random:1", total_steps=204, keep_checkpoints="every:200"), store=store).run_id
     changes = [{"total_steps": 240}, {"her": "off", "total_steps": 240}, {"scorer": "random:0", "total_steps": 240}]
@@ -161,6 +162,7 @@ def test_a_branch_may_begin_to_ask_where_its_parent_did_not(store: Store) -> Non
     assert store.metrics(run_id, "replay/relabelled")[1][-1] > 0.05
 
 
+@pytest.mark.slow
 def test_a_live_prompt_that_leaves_no_room_for_the_other_questions_is_rejected(store: Store, monkeypatch: Any) -> None:
     def ask(step: int, *_: object) -> None:
         if step >= 40 and not asked:

@@ -171,6 +171,7 @@ def test_a_robot_run_with_play_and_model_labels_repeats_exactly(store: Store) ->
     assert len(answers[0]) >= 24 and {answer >= 0.5 for answer in answers[0]} == {True, False}
 
 
+@pytest.mark.slow
 def test_a_run_starts_with_scripted_play_and_says_so(store: Store) -> None:
     config = small(
         env="cube-single-singletask-task1-v0",
@@ -388,7 +389,7 @@ class NeverAnswers:
         pass
 
 
-def _never_answers(scorer, options):
+def _never_answers(*_: object):
     return NeverAnswers()
 
 
@@ -443,6 +444,7 @@ def test_malformed_changes_are_rejected_with_a_reason_and_the_run_finishes(store
     assert (last.status, last.value) == ("applied", 0.5)
 
 
+@pytest.mark.slow
 def test_a_crashed_run_with_malformed_changes_pending_resumes_and_finishes(store: Store, monkeypatch) -> None:
     monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
     with pytest.raises(RuntimeError):

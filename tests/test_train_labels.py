@@ -117,7 +117,7 @@ def test_a_run_whose_scorer_answers_nothing_says_so(store: Store, monkeypatch, c
     assert f"warning: {notice}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("overlap", ["max", "mean"])
+@pytest.mark.parametrize("overlap", ["max", pytest.param("mean", marks=pytest.mark.slow)])
 def test_runs_with_overlapping_clips_repeat_resume_and_store_each_frame_once(store: Store, overlap: str) -> None:
     settings = {"sync_scoring": True, "clip_length": 8, "clip_stride": 3, "overlap": overlap, "lambda_warmup": 0.0}
     first, second = (train(small(**settings), store=store).run_id for _ in range(2))
@@ -139,6 +139,7 @@ def test_runs_with_overlapping_clips_repeat_resume_and_store_each_frame_once(sto
     assert len(seen) == 1_600
 
 
+@pytest.mark.slow
 def test_a_killed_run_with_overlapping_clips_loses_no_frame(store: Store, monkeypatch) -> None:
     def break_down(step: int, *_: object) -> None:
         if step >= 1_000:

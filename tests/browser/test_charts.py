@@ -67,6 +67,7 @@ def test_axes_and_charts_are_chosen_once_and_kept_in_the_url_and_for_the_next_vi
     assert page.evaluate("() => [...document.querySelectorAll('[clip-path]')].every((n) => !n.outerHTML.includes('http'))")
 
 
+@pytest.mark.slow
 def test_a_comparison_over_time_draws_runs_instead_of_a_mean_and_further_metrics_beside_it(
     page: Page, measured: Path, start_studio: Callable[..., object], screenshot: Callable[[str], None]
 ) -> None:

@@ -219,6 +219,7 @@ def test_methods_are_compared_exported_and_clicked_through_to_their_clips(
     expect(page).to_have_url(re.compile("max_step="))
 
 
+@pytest.mark.slow
 def test_one_slider_moves_through_the_clips_of_all_compared_runs_and_the_address_keeps_the_step(
     page: Page, store_copy: Path, start_studio: Start
 ) -> None:

@@ -100,6 +100,7 @@ def test_from_an_empty_store_to_a_run_that_was_changed_judged_compared_stopped_a
     expect(page.get_by_text("queued", exact=True).or_(page.get_by_text("running", exact=True))).to_be_visible(timeout=LONG_MS)
 
 
+@pytest.mark.slow
 def test_a_run_survives_closed_tabs_and_a_killed_studio(page: Page, new_store: Path, start_studio: Start) -> None:
     studio = start_studio(new_store)
     launch_long_runs(page, studio.url)

@@ -313,7 +313,9 @@ class LaunchForm {
   where() {
     const amount = (placeholder) =>
       h("input", { type: "text", maxlength: 200, oninput: this.check, placeholder, autocomplete: "off" });
-    const options = this.data.targets.map((target) => h("option", { value: target }, target === "local" ? "this machine" : target));
+    const options = this.data.targets.map((target) =>
+      h("option", { value: target }, target === "local" ? "this machine" : target),
+    );
     this.on = h("select", { onchange: () => this.moved() }, options);
     this.cpus = amount("1");
     this.gpus = amount("0; 0.2 lets five runs share one");
