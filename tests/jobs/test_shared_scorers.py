@@ -7,11 +7,15 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 
+from vlmrb.errors import ScorerError
 from vlmrb.jobs import SharedLook, SharedScorers, shared_scorers
+from vlmrb.scoring import shared
+from vlmrb.scoring.http import Http
 
 CLIENT = {
     "run": 7, "name": "λ run", "waiting": 3, "answered": 40, "refused": 5, "given_up": 1, "clips_per_second": 2.5, "quiet_s": 0.5
@@ -92,6 +96,25 @@ def test_what_is_no_shared_scorer_is_said_in_words(status: int, body: bytes, wor
     with server(body, status) as scorer:
         look = told(SharedScorers(), scorer)
     assert look.reachable is False and words in look.problem and "s3cret" not in repr(look)
+
+
+def test_the_key_goes_to_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store may be somebody else's, and name a server of theirs."""
+    monkeypatch.setenv("VLMRB_SCORER_KEY", "s3cret-key")
+    given: dict[str, str] = {}
+
+    class Watched(Http):
+        def __init__(self, base_url: str, **options: Any) -> None:
+            given[base_url] = options["api_key"]
+            super().__init__(base_url, **options)
+
+    monkeypatch.setattr(shared, "Http", Watched)
+    for host in ("127.0.0.1:9", "localhost:9", "[::1]:9", "127.0.0.1.example:9", "scorer.example:9", "localhost.example:9"):
+        with suppress(ScorerError):
+            shared.health(f"http://{host}", 0.2)
+        shared.notices(f"http://{host}", ["Does the agent open a door?"], timeout_s=0.2)
+    assert {url for url, key in given.items() if key} == {"http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9"}
+    assert len(given) == 6
 
 
 def test_strange_numbers_become_none() -> None:

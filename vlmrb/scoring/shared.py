@@ -12,11 +12,12 @@ import uuid
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from vlmrb.errors import ScorerError, ScorerSetupError, ScorerUnavailableError
 from vlmrb.scoring import wire
 from vlmrb.scoring.http import Http, NoReplyError, Reply, excerpt
+from vlmrb.scoring.network import is_loopback
 from vlmrb.scoring.yes_no import score_of
 from vlmrb.types import ClipScore, Prompt, ScoringRequest
 
@@ -200,7 +201,9 @@ _down_until: dict[str, float] = {}
 
 
 def _ask_once(base_url: str, timeout_s: float, send: Callable[[Http], Reply]) -> dict[str, Any]:
-    http = _http(base_url, timeout_s, retries=0)
+    """Ask what is only looked at. A store that names the address may be somebody else's: the key goes to this machine alone."""
+    with_key = is_loopback(urlsplit(base_url).hostname or "")
+    http = _http(base_url, timeout_s, retries=0, with_key=with_key)
     try:
         reply = send(http)
     except NoReplyError as failure:
@@ -208,13 +211,16 @@ def _ask_once(base_url: str, timeout_s: float, send: Callable[[Http], Reply]) ->
     finally:
         http.close()
     if reply.status in (401, 403):
-        raise ScorerSetupError(f"it rejects the key; set the environment variable {KEY} to its key")
+        wanted = f"it rejects the key; set the environment variable {KEY} to its key"
+        raise ScorerSetupError(
+            wanted if with_key else "it answers, and gives figures with its key alone, which only runs send elsewhere"
+        )
     found = reply.json() if reply.status == 200 else None
     if not isinstance(found, dict):
         raise ScorerSetupError(f"it answers with status {reply.status}, as no shared scorer of this version does; {_START}")
     return found
 
 
-def _http(base_url: str, timeout_s: float, retries: int) -> Http:
-    key = os.environ.get(KEY, "")
+def _http(base_url: str, timeout_s: float, retries: int, *, with_key: bool = True) -> Http:
+    key = os.environ.get(KEY, "") if with_key else ""
     return Http(base_url, kind="shared", key_name=KEY, api_key=key, timeout_s=timeout_s, retries=retries)
