@@ -151,6 +151,7 @@ def test_a_run_that_has_ended_waits_for_its_store(store: Store, lock: Lock) -> N
     assert not (store.folder_of_run(1) / "unwritten.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_a_run_whose_store_stays_busy_leaves_everything_in_its_folder_and_loses_nothing(
     store: Store, lock: Lock, monkeypatch
 ) -> None:

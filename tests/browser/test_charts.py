@@ -35,6 +35,7 @@ def measured(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_axes_and_charts_are_chosen_once_and_kept_in_the_url_and_for_the_next_visit(
     page: Page, measured: Path, start_studio: Callable[..., object], screenshot: Callable[[str], None]
 ) -> None:

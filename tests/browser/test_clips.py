@@ -160,6 +160,7 @@ def test_new_clips_are_offered_but_not_inserted(page, store_copy: Path, start_st
     assert total(page) == before + 1
 
 
+@pytest.mark.slow
 def test_what_cannot_be_shown_gives_a_message_and_a_way_out(page, store_copy: Path, start_studio: Start, screenshot) -> None:
     studio = start_studio(store_copy)
     page.goto(f"{studio.url}clips?run=77")

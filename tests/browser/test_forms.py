@@ -237,6 +237,7 @@ def test_one_slider_moves_through_the_clips_of_all_compared_runs_and_the_address
     expect(page).not_to_have_url(re.compile("at="))
 
 
+@pytest.mark.slow
 def test_an_empty_store_says_what_to_do_on_every_page(
     page: Page, tmp_path: Path, start_studio: Start, screenshot: Callable[[str], None]
 ) -> None:

@@ -36,6 +36,7 @@ def begun(tmp_path: Path) -> Iterator[Path]:
             psutil.Process(job.pid).kill()
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_is_stopped_and_shows_its_report_as_text(
     page: Page, begun: Path, start_studio: Callable[..., Any], screenshot: Callable[[str], None]
 ) -> None:
