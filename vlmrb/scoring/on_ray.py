@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
-from pathlib import Path
 from typing import Any
 
 from vlmrb.errors import ConfigError, ScorerError
+from vlmrb.ray_address import running_here, unreachable
 from vlmrb.scoring.backends import ScorerOptions, make_scorer
 from vlmrb.scoring.worker import leave_the_learner_a_core
 from vlmrb.types import ClipScore, Prompt, ScoringRequest
@@ -45,7 +44,7 @@ def connect(address: str = "") -> bool:
         raise ConfigError(f"--on ray needs Ray Serve ({error}); install it: {_EXTRA}") from error
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     named = address or os.environ.get("RAY_ADDRESS", "")
-    found = named or _running_here()
+    found = named or running_here()
     if found:
         problem = _unreachable(found)
         try:
@@ -70,24 +69,11 @@ def connect(address: str = "") -> bool:
     return True
 
 
-def _running_here() -> str:
-    """The address that `ray start` has noted for this machine, or ''."""
-    try:
-        return (Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray" / "ray_current_cluster").read_text().strip()
-    except OSError:
-        return ""
-
-
 def _unreachable(address: str) -> str:
-    """Why nothing listens there, or '': Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
         return ""  # of another form: Ray knows
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), 3.0).close()
-    except OSError as error:
-        return str(error)
-    return ""
+    return unreachable(host, int(port))
 
 
 def disconnect() -> None:

@@ -123,7 +123,7 @@ class SharedScorer:
         if revision != self.revision:
             raise ScorerSetupError(
                 f"{self._shown}: the server holds another model now ({revision}) than when scoring began ({self.model}, "
-                f"{self.revision}); start it with that model again and resume the run, or resume it to go on with the new one"
+                f"{self.revision}). Start it with the earlier model and resume the run, or resume as it is to use the new one"
             )
         named = {"scorer": self._scorer, "model": self.model, "revision": self.revision}
         return [

@@ -125,7 +125,8 @@ class Trainer:
         self.begun = False
         """Whether the run has started or been resumed; before that, nothing is written to its row."""
         self._losses: list[str] = []  # what could not be resumed, in words
-        self._place = place_of(store, store.run(run_id))
+        run = store.run(run_id)
+        self._place = place_of(store, run)
         self._place.begin()
         self._folder = self._place.folder / RESUME
         self._outage = Outage(store)
@@ -140,7 +141,7 @@ class Trainer:
         self._record_clips = config.retention.stores or config.scorer is not None
         self._envs = VectorEnv([make_env(config) for _ in range(config.n_envs)], self._next_episode_seed, takes_frames(config))
         first = self._envs.envs[0]
-        check_pictures(store.run(run_id), first.render_spec)
+        check_pictures(run, first.render_spec)
         self._agent = make_agent(config, first.observation_spec, first.action_spec, self._rngs["agent"])
         self._play = Play(self._envs.envs, self._rngs["play"]) if config.play_steps else None
         self._method = replay_method(config.replay)
@@ -186,7 +187,7 @@ class Trainer:
             self._counters,
             self._metrics,
             store.save_prompt("hindsight", config.her_question) if self._buffer.in_words is not None else None,
-            Asker(run_id, store.run(run_id).name),
+            Asker(run_id, run.name),
         )
         self._ran_before_s = 0.0
         self._learned = Learned(config, self._buffer, self._agent, self._recorder, self._rngs, self._counters, self._labelling)

@@ -33,6 +33,7 @@ from typing import Any
 from vlmrb.errors import LauncherError, NotFoundError, VlmrbError
 from vlmrb.jobs.launchers.local import PACKAGE_FOLDER, LocalLauncher, search_path
 from vlmrb.jobs.logs import log_path
+from vlmrb.ray_address import running_here, unreachable
 from vlmrb.store import Store
 from vlmrb.types import Job, Target
 
@@ -250,13 +251,13 @@ def _find(address: str, cpus: int) -> str:
         LauncherError: nothing answers there.
     """
     given = address or os.environ.get("RAY_ADDRESS", "")
-    known = given or _running_here()
+    known = given or running_here()
     if known:
         host, _, port = known.rpartition(":")
         if not host or not port.isdecimal():
             raise LauncherError(f"on: got the address {known!r}; allowed: HOST:PORT of the cluster's head, such as 10.0.0.5:6379")
-        if _answers(host, int(port)):
-            if host in _LOOPBACK and not _answers(_own_address(), int(port)):
+        if not unreachable(host, int(port)):
+            if host in _LOOPBACK and unreachable(_own_address(), int(port)):
                 os.environ[_ON_LOOPBACK] = "0"
             return known
         if given:
@@ -265,21 +266,6 @@ def _find(address: str, cpus: int) -> str:
                 f"ray start --address={known}, or leave the address out to start one on this machine"
             )
     return _start(cpus)
-
-
-def _running_here() -> str:
-    folder = Path(os.environ.get("RAY_TMPDIR", "/tmp"))
-    with suppress(OSError):
-        return (folder / "ray" / "ray_current_cluster").read_text().strip()
-    return ""
-
-
-def _answers(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), 3.0).close()
-    except OSError:
-        return False
-    return True
 
 
 def _own_address() -> str:
