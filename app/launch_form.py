@@ -12,11 +12,11 @@ from app.checks import MAX_TEXT, a_text
 from app.env_modules import refusal
 from vlmrb.config import AGENT_DEFAULTS, TrainConfig, defaults_of_run, settings
 from vlmrb.errors import ConfigError
-from vlmrb.jobs import LaunchPreset, matched_set, parse_seeds, target
+from vlmrb.jobs import LaunchPreset, destination, matched_set, parse_seeds
 from vlmrb.replay.methods.vlm import scheduled_weight
 from vlmrb.replay.registry import replay_method, replay_methods
 from vlmrb.settings import Kind, Setting, in_words
-from vlmrb.types import LOCAL, RunSummary, Target
+from vlmrb.types import LOCAL, Destination, RunSummary
 
 MAX_VALUES = 20
 SCHEDULE_POINTS = 60
@@ -102,7 +102,7 @@ class Filled:
         seeds: as text, such as '0-4'.
         variants: settings that belong together, each a method of its own, such as a prompt with its scorer and threshold. With
             them, no setting is varied.
-        on: where they train, as for `jobs.target`; '' for the store's setting.
+        on: where they train, as for `jobs.destination`; '' for the store's setting.
         cpus, gpus, resources: what each gets of a cluster, as text; resources such as 'licence=1', separated by commas.
     """
 
@@ -284,7 +284,7 @@ def form_problems(form: Filled) -> tuple[list[int], dict[str, str]]:
         if not seeds:
             problems["seeds"] = "give at least one, such as 0-4"
     try:
-        target_of(form)
+        destination_of(form)
     except ConfigError as error:
         field, _, words = str(error).partition(": ")
         problems[field if field in ("on", "cpus", "gpus") else "resources"] = words
@@ -301,7 +301,7 @@ def form_problems(form: Filled) -> tuple[list[int], dict[str, str]]:
     return seeds, problems
 
 
-def target_of(form: Filled) -> Target | None:
+def destination_of(form: Filled) -> Destination | None:
     """Where the form's runs train; None for the store's setting.
 
     Raises:
@@ -310,7 +310,7 @@ def target_of(form: Filled) -> Target | None:
     if not form.on:
         return None
     cpus, gpus = (None if text == "" or form.on == LOCAL else a_number_of(name, text) for name, text in _amounts(form))
-    return target(form.on, cpus=cpus, gpus=gpus, other=[] if form.on == LOCAL else _resources(form))
+    return destination(form.on, cpus=cpus, gpus=gpus, other=[] if form.on == LOCAL else _resources(form))
 
 
 def _amounts(form: Filled) -> tuple[tuple[str, str], tuple[str, str]]:

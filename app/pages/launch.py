@@ -13,6 +13,7 @@ from app.launch_form import (
     by_field,
     check,
     command,
+    destination_of,
     filled_from,
     filled_from_contestants,
     filled_from_preset,
@@ -21,7 +22,6 @@ from app.launch_form import (
     methods_of_form,
     places,
     settings_of_form,
-    target_of,
 )
 from app.presses import Launched, Presses
 from app.studio import Studio
@@ -126,7 +126,7 @@ def build(studio: Studio) -> None:
         environments=ENVIRONMENTS,
         scorers=SCORERS,
         prompts=prompt_presets(),
-        targets=jobs.known_targets(store),
+        destinations=jobs.known_destinations(store),
         presets=[Preset(each.key, each.title, each.text, filled_from_preset(each)) for each in jobs.presets()],
     )
 
@@ -212,9 +212,9 @@ class Launcher:
         checked = check(form)
         if checked.problems:
             return Launched([], "", checked.problems)
-        known = jobs.known_targets(self._store)
+        known = jobs.known_destinations(self._store)
         if form.on and form.on not in known:  # whoever runs a cluster is shown the store's address
             raise ConfigError(f"on: got {form.on[:60]!r}; allowed: {', '.join(known)}; another: python -m vlmrb jobs --launcher")
-        where = target_of(form)
-        run_ids = jobs.launch(self._store, checked.configs, set_name=form.set_name, tags=form.tags, target=where)
+        where = destination_of(form)
+        run_ids = jobs.launch(self._store, checked.configs, set_name=form.set_name, tags=form.tags, destination=where)
         return Launched(run_ids, form.set_name, {})

@@ -13,13 +13,13 @@ from app.launch_form import (
     Filled,
     check,
     command,
+    destination_of,
     filled_from,
     filled_from_preset,
     filled_from_run,
     lambda_schedule,
     lambda_schedules,
     settings_of_form,
-    target_of,
 )
 from app.pages.launch import Launcher, verdict_on
 from vlmrb import jobs
@@ -243,11 +243,11 @@ def test_an_environment_that_cannot_be_created_is_reported_and_nothing_is_writte
 
 def test_the_form_says_where_runs_train(store: Store) -> None:
     filled = form(on="ray", cpus="2", gpus="0.2", resources="licence=1, disk=5")
-    assert target_of(filled) == jobs.target("ray", cpus=2, gpus=0.2, other=["licence=1", "disk=5"])
+    assert destination_of(filled) == jobs.destination("ray", cpus=2, gpus=0.2, other=["licence=1", "disk=5"])
     words = shlex.split(command(filled))
     where = "--on ray --cpus 2 --gpus 0.2 --resource licence=1 --resource disk=5"
     assert words[words.index("--on") : words.index("--tag")] == where.split()
-    assert (target_of(form()), target_of(form(on="local", cpus="2"))) == (None, jobs.target("local"))
+    assert (destination_of(form()), destination_of(form(on="local", cpus="2"))) == (None, jobs.destination("local"))
     assert check(form(on="ray", cpus="two")).problems == {"cpus": "got 'two'; allowed: a number, such as 1 or 0.2"}
     assert check(form(on="ray", gpus="-1")).problems == {"gpus": "got -1.0; allowed: a number from 0 to 10,000, such as 1 or 0.2"}
     with pytest.raises(ConfigError, match="jobs --launcher"):  # the store's address would be shown to whoever runs it
@@ -256,6 +256,6 @@ def test_the_form_says_where_runs_train(store: Store) -> None:
 
 
 def test_the_form_offers_the_stores_own_cluster_first(store: Store) -> None:
-    assert jobs.known_targets(store)[0] == "local"
-    jobs.set_default_target(store, "ray:10.0.0.5:6379")
-    assert jobs.known_targets(store)[:2] == ["ray:10.0.0.5:6379", "local"]
+    assert jobs.known_destinations(store)[0] == "local"
+    jobs.set_default_destination(store, "ray:10.0.0.5:6379")
+    assert jobs.known_destinations(store)[:2] == ["ray:10.0.0.5:6379", "local"]

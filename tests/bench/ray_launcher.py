@@ -33,7 +33,7 @@ def measure(on: str, runs: int, steps: int) -> tuple[float, list[float]]:
     with tempfile.TemporaryDirectory() as folder, Store(str(Path(folder) / "runs.db")) as store:
         jobs.set_job_limit(store, SLOTS)
         began = time.time()
-        jobs.launch(store, configs, target=jobs.target(on))
+        jobs.launch(store, configs, destination=jobs.destination(on))
         starts: dict[int, float] = {}
         now: list[Job] = []
         while not now or any(job.status != "finished" for job in now):

@@ -46,7 +46,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def launch(store: Store, on: str, seeds: int, **settings: object) -> list[int]:
-    return jobs.launch(store, jobs.matched_set(SHORT | settings, [{"replay": "vlm"}], range(seeds)), target=jobs.target(on))
+    return jobs.launch(
+        store, jobs.matched_set(SHORT | settings, [{"replay": "vlm"}], range(seeds)), destination=jobs.destination(on)
+    )
 
 
 # -- what is refused, before anything is written
@@ -68,7 +70,7 @@ def launch(store: Store, on: str, seeds: int, **settings: object) -> list[int]:
 )
 def test_places_that_do_not_exist_are_refused(on: str, amounts: dict, words: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        jobs.target(on, **amounts)
+        jobs.destination(on, **amounts)
     assert words in str(caught.value)
 
 
@@ -177,7 +179,7 @@ def test_what_the_nodes_lack_is_refused_in_words(store: Store, tmp_path: Path, m
     with Nodes() as nodes:
         nodes.add()
         with pytest.raises(LauncherError, match=r"no node of the cluster at .* has cpus 64"):
-            jobs.launch(store, [make_config(**SHORT)], target=jobs.target(f"ray:{nodes.address}", cpus=64))
+            jobs.launch(store, [make_config(**SHORT)], destination=jobs.destination(f"ray:{nodes.address}", cpus=64))
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.setenv("PYTHONPATH", "")
         with pytest.raises(LauncherError, match=r"node .* lacks the package only_here"):

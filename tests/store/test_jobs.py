@@ -13,7 +13,7 @@ import pytest
 from vlmrb.errors import ConfigError, NotFoundError, RunBusyError, RunLostError
 from vlmrb.store import Store, liveness
 from vlmrb.store import jobs as queue
-from vlmrb.types import Target
+from vlmrb.types import Destination
 
 HERE = psutil.Process()
 
@@ -215,7 +215,7 @@ def lose(store: Store, job_id: int, run_id: int, attempt: int, step: int) -> str
 
 def test_a_lost_job_is_queued_again_while_its_run_gets_further(store: Store) -> None:
     run_id = make_run(store)
-    (job_id,) = store.enqueue_jobs("train", [run_id], Target("far", {"cpus": 2}))
+    (job_id,) = store.enqueue_jobs("train", [run_id], Destination("far", {"cpus": 2}))
     steps = [0, 100, 100, 200, 150, 200, 10, 200]
     assert [lose(store, job_id, run_id, number, step) for number, step in enumerate(steps)] == ["queued"] * len(steps)
     assert store.run(run_id).status == "queued"
@@ -228,7 +228,7 @@ def test_a_lost_job_is_queued_again_while_its_run_gets_further(store: Store) -> 
 
 def test_a_node_that_dies_hardly_speaks_against_its_runs(store: Store) -> None:
     run_id = make_run(store)
-    (job_id,) = store.enqueue_jobs("train", [run_id], Target("far"))
+    (job_id,) = store.enqueue_jobs("train", [run_id], Destination("far"))
     for attempt in range(queue.MAX_FUTILE):
         assert [job.attempt for job in store.take_jobs({"train": 1}, launcher="far")] == [attempt]
         left = store.job_lost(job_id, attempt, "node 7 died", node_died=True)
@@ -238,14 +238,14 @@ def test_a_node_that_dies_hardly_speaks_against_its_runs(store: Store) -> None:
 @pytest.mark.parametrize(("asked", "status"), [("stop", "stopped"), ("pause", "interrupted")])
 def test_a_lost_job_that_was_asked_to_stop_or_pause_is_not_queued_again(store: Store, asked: str, status: str) -> None:
     run_id = make_run(store)
-    (job_id,) = store.enqueue_jobs("train", [run_id], Target("far"))
+    (job_id,) = store.enqueue_jobs("train", [run_id], Destination("far"))
     store.request_change(run_id, asked)
     assert lose(store, job_id, run_id, 0, 10) == "interrupted"
     assert (store.run(run_id).status, asked in store.job(job_id).error) == (status, True)
 
 
 def test_a_late_end_of_a_lost_attempt_does_not_end_the_next(store: Store) -> None:
-    (job_id,) = store.enqueue_jobs("train", [make_run(store)], Target("far"))
+    (job_id,) = store.enqueue_jobs("train", [make_run(store)], Destination("far"))
     lose(store, job_id, 1, 0, 10)
     store.take_jobs({"train": 1}, launcher="far")
     store.job_ended(job_id, 0, attempt=0)
@@ -258,7 +258,7 @@ def test_a_late_end_of_a_lost_attempt_does_not_end_the_next(store: Store) -> Non
 
 
 def test_each_launcher_takes_its_own_jobs_and_holds_only_those_back_that_have_not_started(store: Store) -> None:
-    ids = store.enqueue_jobs("train", [1, 2, 3], Target("far"))
+    ids = store.enqueue_jobs("train", [1, 2, 3], Destination("far"))
     store.enqueue_jobs("train", [4])
     assert taken(store, 9) == [4]
     assert [job.target_id for job in store.take_jobs({"train": 2}, launcher="far")] == [1, 2]

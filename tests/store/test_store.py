@@ -13,7 +13,7 @@ from tests.store.samples import clip, draws, filled, new_run, score
 from vlmrb.errors import ConfigError, NotFoundError, RunBusyError, StoreError
 from vlmrb.store import Store
 from vlmrb.store.tables import metadata
-from vlmrb.types import CLIPS_PER_RUN, ClipReplay, Episode, Event, RunCounters, Target
+from vlmrb.types import CLIPS_PER_RUN, ClipReplay, Destination, Episode, Event, RunCounters
 
 
 def test_metrics_episodes_and_events_come_back(store: Store) -> None:
@@ -373,7 +373,7 @@ def test_deleting_a_run_deletes_all_its_rows(store: Store) -> None:
     store.label_clip(clip_id, True)
     trial_id = store.create_trial(scorer="oracle", prompt_id=None, threshold=0.5, options={}, clip_ids=[clip_id])
     store.add_trial_scores(trial_id, [score(clip_id, 0.5)])
-    (job_id,) = store.enqueue_jobs("train", [run_id], Target("far"))
+    (job_id,) = store.enqueue_jobs("train", [run_id], Destination("far"))
     store.take_jobs({"train": 1}, launcher="far")
     store.job_alive(job_id, log="a line")
 

@@ -10,10 +10,10 @@ from vlmrb.cli import text
 from vlmrb.cli.options import (
     add_command,
     add_config_options,
+    add_destination_options,
     add_run_argument,
-    add_target_options,
     given_config,
-    given_target,
+    given_destination,
     step_count,
 )
 from vlmrb.cli.progress import Progress
@@ -60,7 +60,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--quiet", action="store_true", help="with --wait: show no progress")
     parser.add_argument("--set-name", metavar="TEXT", default="", help="name of this set of runs")
     parser.add_argument("--tag", metavar="TEXT", action="append", default=[], help="tag for every branch; can be repeated")
-    add_target_options(parser)
+    add_destination_options(parser)
     add_config_options(parser, without=("replay",))
 
 
@@ -73,10 +73,10 @@ def branch_run(arguments: argparse.Namespace) -> int:
     given.pop("replay", None)
     changes = [{**given, "replay": method} for method in arguments.replay] if arguments.replay else [given]
     seeds = jobs.parse_seeds(" ".join(arguments.seeds)) if arguments.seeds else [0]
-    target = given_target(arguments)
-    if arguments.wait and target is not None:
+    destination = given_destination(arguments)
+    if arguments.wait and destination is not None:
         raise ConfigError("branch: --wait trains here; leave out --wait or --on")
-    make = branching.branch if arguments.wait else partial(jobs.branch, target=target)
+    make = branching.branch if arguments.wait else partial(jobs.branch, destination=destination)
     with Store(arguments.store, create=False) as store:
         run_ids = make(
             store,

@@ -10,10 +10,10 @@ from vlmrb.cli import text
 from vlmrb.cli.options import (
     add_command,
     add_config_options,
+    add_destination_options,
     add_run_argument,
-    add_target_options,
     given_config,
-    given_target,
+    given_destination,
     positive_integer,
 )
 from vlmrb.errors import ConfigError
@@ -50,7 +50,7 @@ def add(commands: Any) -> None:
     summary = "resume runs in the background, from their latest checkpoints"
     parser = add_command(commands, "resume", resume_runs, summary, "python -m vlmrb resume 3 4")
     _add_runs(parser)
-    add_target_options(parser)
+    add_destination_options(parser)
     parser = add_command(commands, "log", show_log, "print the end of a background run's log", "python -m vlmrb log 3")
     add_run_argument(parser)
     parser = add_command(commands, "rename", rename_run, "rename a run", 'python -m vlmrb rename 3 "λ = 0.25"')
@@ -95,7 +95,7 @@ def _add_launch(commands: Any) -> None:
     parser.add_argument("--set-name", metavar="TEXT", default="", help="name of this set of runs")
     parser.add_argument("--tag", metavar="TEXT", action="append", default=[], help="tag for every run; can be repeated")
     parser.add_argument("--dry-run", action="store_true", help="print what would be launched, without launching it")
-    add_target_options(parser)
+    add_destination_options(parser)
     add_config_options(parser)
 
 
@@ -107,20 +107,20 @@ def launch_runs(arguments: argparse.Namespace) -> int:
     configs = _configs(arguments)
     with Store(arguments.store) as store:
         size = jobs.estimate(store, configs)
-        target = given_target(arguments) or jobs.default_target(store)
+        destination = given_destination(arguments) or jobs.default_destination(store)
         run_ids = (
             []
             if arguments.dry_run
-            else jobs.launch(store, configs, set_name=arguments.set_name, tags=arguments.tag, target=target)
+            else jobs.launch(store, configs, set_name=arguments.set_name, tags=arguments.tag, destination=destination)
         )
     if arguments.json:
         text.print_json({"run_ids": run_ids, "estimate": size, "configs": [config.model_dump() for config in configs]})
         return 0
-    if target.is_local:
+    if destination.is_local:
         how_long = "" if size.seconds is None else f", about {text.duration(size.seconds)} in total"
         print(f"{_counted(size.runs)}, {size.at_a_time} at a time{how_long}: {size.basis}")
     else:
-        print(f"{_counted(size.runs)} on {target.launcher}, each with {jobs.in_words(target.resources)}")
+        print(f"{_counted(size.runs)} on {destination.launcher}, each with {jobs.in_words(destination.resources)}")
     for config in configs if arguments.dry_run else ():
         ratio = f"replay ratio {config.batch_size / config.train_freq:g}"
         print(f"  {config.env} {config.algo} {config.replay} seed {config.seed}, {config.total_steps} steps, {ratio}")
@@ -160,23 +160,23 @@ def list_jobs(arguments: argparse.Namespace) -> int:
         if arguments.limit_set is not None:
             jobs.set_limit_of(store, *_set_limit(arguments.limit_set))
         if arguments.launcher is not None:
-            jobs.set_default_target(store, arguments.launcher)
+            jobs.set_default_destination(store, arguments.launcher)
         if arguments.checkpoints is not None:
             places.set_default_place(store, None if arguments.checkpoints == "none" else arguments.checkpoints)
         jobs.reconcile(store)
         limit, found = jobs.job_limit(store), store.jobs(limit=arguments.limit)
         checkpoints = store.setting("checkpoints")
-        set_limits, target = jobs.set_limits(store), jobs.default_target(store)
+        set_limits, destination = jobs.set_limits(store), jobs.default_destination(store)
         names = _studies(store) if any(job.kind == "study" for job in found) else {}
     if arguments.json:
-        said = {"limit": limit, "set_limits": set_limits, "launcher": target.launcher, "checkpoints": checkpoints}
+        said = {"limit": limit, "set_limits": set_limits, "launcher": destination.launcher, "checkpoints": checkpoints}
         text.print_json(said | {"jobs": found})
         return 0
     print(f"at most {_counted(limit)} at a time on one machine" + (f"; checkpoints in {checkpoints}" if checkpoints else ""))
     for name, most in set_limits.items():
         print(f"at most {_counted(most)} of {text.plain(name)} at a time")
-    if not target.is_local:
-        print(f"runs are launched on {text.plain(target.launcher)} unless they say otherwise")
+    if not destination.is_local:
+        print(f"runs are launched on {text.plain(destination.launcher)} unless they say otherwise")
     if not found:
         print("no jobs yet; start some with: python -m vlmrb launch")
         return 0
@@ -220,8 +220,8 @@ def resume_runs(arguments: argparse.Namespace) -> int:
     """`resume RUN…`."""
     from vlmrb import jobs
 
-    target = given_target(arguments)
-    return _each(arguments, lambda store, run_id: jobs.resume(store, run_id, target), "queued to resume")
+    destination = given_destination(arguments)
+    return _each(arguments, lambda store, run_id: jobs.resume(store, run_id, destination), "queued to resume")
 
 
 def delete_runs(arguments: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from vlmrb.config import settings
 from vlmrb.errors import ConfigError
 from vlmrb.replay.registry import replay_methods
 from vlmrb.settings import Setting, in_words
-from vlmrb.types import Target
+from vlmrb.types import Destination
 
 Command = Callable[[argparse.Namespace], int]
 """Runs a parsed command and returns its exit status."""
@@ -142,7 +142,7 @@ def _methods() -> str:
     return ". " + "; ".join(f"{key}: {method.label}, {method.summary}" for key, method in replay_methods().items())
 
 
-def add_target_options(parser: argparse.ArgumentParser) -> None:
+def add_destination_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where jobs run, and with what."""
     group = parser.add_argument_group("where")
     group.add_argument(
@@ -158,16 +158,16 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def given_target(arguments: argparse.Namespace) -> Target | None:
+def given_destination(arguments: argparse.Namespace) -> Destination | None:
     """Where jobs are to run; None if the options do not say.
 
     Raises:
         ConfigError: the options are out of range, or say with what but not where.
     """
-    from vlmrb.jobs import target
+    from vlmrb.jobs import destination
 
     if arguments.on is not None:
-        return target(arguments.on, cpus=arguments.cpus, gpus=arguments.gpus, other=arguments.resource)
+        return destination(arguments.on, cpus=arguments.cpus, gpus=arguments.gpus, other=arguments.resource)
     if arguments.cpus is not None or arguments.gpus is not None or arguments.resource:
         raise ConfigError("--cpus, --gpus and --resource say what a run gets of a cluster; add --on ray or --on ray:HOST:PORT")
     return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmrb.cli import text
-from vlmrb.cli.options import add_command, add_target_options, given_target
+from vlmrb.cli.options import add_command, add_destination_options, given_destination
 from vlmrb.cli.progress import Progress
 from vlmrb.errors import NotFoundError
 
@@ -53,7 +53,7 @@ def add(commands: Any) -> None:
             )
             sub.add_argument("--wait", action="store_true", help="stay, show progress, and write the report at the end")
             sub.add_argument("--yes", action="store_true", help="do not ask before more than one core-hour")
-            add_target_options(sub)
+            add_destination_options(sub)
 
 
 _DETAILS = {
@@ -122,14 +122,14 @@ def run_study(arguments: argparse.Namespace) -> int:
     from vlmrb.places import read_address
     from vlmrb.store import Store
 
-    study, target = studies.find_study(arguments.study, small=arguments.small), given_target(arguments)
+    study, destination = studies.find_study(arguments.study, small=arguments.small), given_destination(arguments)
     folder = _folder(arguments, study)
     with Store(arguments.store) as store:
         folder.begin(study)
         if arguments.checkpoints is not None:
             folder.keep_checkpoints_in(read_address(arguments.checkpoints))
-        if target is not None:
-            studies.set_target(store, study, target)
+        if destination is not None:
+            studies.set_destination(store, study, destination)
         cost = studies.cost_of(store, studies.progress_of(store, study, folder).states)
         if not arguments.json:
             print(_cost_words(cost))

@@ -13,7 +13,14 @@ from __future__ import annotations
 from vlmrb.jobs.dispatching import dispatch, in_words, job_limit, log_tail, reconcile, set_job_limit, where
 from vlmrb.jobs.ending import end
 from vlmrb.jobs.estimates import Estimate, Pace, estimate, paces, until_last_ends
-from vlmrb.jobs.launchers import default_target, known_targets, set_default_target, set_limit_of, set_limits, target
+from vlmrb.jobs.launchers import (
+    default_destination,
+    destination,
+    known_destinations,
+    set_default_destination,
+    set_limit_of,
+    set_limits,
+)
 from vlmrb.jobs.launching import Tried, branch, check_all, launch, resume
 from vlmrb.jobs.live import pause, request_lambda, request_prompt, request_question, stop, unpause, why_not
 from vlmrb.jobs.presets import LaunchPreset, matched_set, parse_seeds, preset, presets
@@ -47,14 +54,14 @@ __all__ = [
     "branch",
     "cancel",
     "check_all",
-    "default_target",
+    "default_destination",
     "delete_run",
     "dispatch",
     "end",
     "estimate",
     "in_words",
     "job_limit",
-    "known_targets",
+    "known_destinations",
     "launch",
     "launch_trial",
     "log_tail",
@@ -62,7 +69,7 @@ __all__ = [
     "parse_seeds",
     "paces",
     "pause",
-    "target",
+    "destination",
     "preset",
     "presets",
     "reconcile",
@@ -74,7 +81,7 @@ __all__ = [
     "resume_trial",
     "question_asked",
     "same_clips",
-    "set_default_target",
+    "set_default_destination",
     "set_job_limit",
     "set_limit_of",
     "set_limits",

@@ -12,11 +12,11 @@ from vlmrb.config import TrainConfig
 from vlmrb.creation import CheckedRun, Tried, check_run, with_fitting_scorer, with_places, write_run
 from vlmrb.errors import CheckpointError, ConfigError, RunBusyError, VlmrbError
 from vlmrb.jobs.dispatching import dispatch
-from vlmrb.jobs.launchers import default_target, ready
+from vlmrb.jobs.launchers import default_destination, ready
 from vlmrb.panels import with_members
 from vlmrb.store import Store
 from vlmrb.store.runs import default_name
-from vlmrb.types import LIVE, Target
+from vlmrb.types import LIVE, Destination
 
 MAX_RUNS = 500
 """Maximum number of runs per launch."""
@@ -30,7 +30,7 @@ def launch(
     set_name: str = "",
     tags: Iterable[str] = (),
     tags_of: Sequence[Iterable[str]] | None = None,
-    target: Target | None = None,
+    destination: Destination | None = None,
 ) -> list[int]:
     """Train in the background: check all runs, write and queue them in order, then start as many as the limit allows.
 
@@ -41,7 +41,7 @@ def launch(
         set_name: name of this matched set of runs.
         tags: added to every run.
         tags_of: further tags, for each run its own.
-        target: where they train; None for the store's setting.
+        destination: where they train; None for the store's setting.
 
     Returns:
         The ids of the runs.
@@ -55,7 +55,7 @@ def launch(
     assert names is None or len(names) == len(configs), (names, len(configs))
     checked = with_places(check_all(configs), store)
     chosen = [[*tags, *own] for own in tags_of or [()] * len(configs)]
-    with ready(store, target or default_target(store), [config.env for config in configs]) as where:
+    with ready(store, destination or default_destination(store), [config.env for config in configs]) as where:
         run_ids = [
             write_run(run, store=store, name=name, set_name=set_name, tags=own)
             for run, name, own in zip(checked, names or default_names(configs), chosen, strict=True)
@@ -134,27 +134,27 @@ def branch(
     steps: int | None = None,
     set_name: str = "",
     tags: Iterable[str] = (),
-    target: Target | None = None,
+    destination: Destination | None = None,
 ) -> list[int]:
     """Train branches of a run in the background; arguments, result and errors as in `vlmrb.branching.branch` and `launch`."""
     places = [
         {name: from_anywhere(value) if name == "scorer" and value else value for name, value in change.items()}
         for change in changes
     ]
-    with ready(store, target or default_target(store), [store.run(run_id).env]) as where:
+    with ready(store, destination or default_destination(store), [store.run(run_id).env]) as where:
         run_ids = branching.branch(store, run_id, at, places, seeds, steps=steps, set_name=set_name, tags=tags)
         store.enqueue_jobs("train", run_ids, where)
     dispatch(store)
     return run_ids
 
 
-def resume(store: Store, run_id: int, target: Target | None = None) -> int:
+def resume(store: Store, run_id: int, destination: Destination | None = None) -> int:
     """Queue a run that was stopped, was interrupted, failed or never started; returns the job's id.
 
     Args:
         store: where it is.
         run_id: the run.
-        target: where it trains; None for where it trained last.
+        destination: where it trains; None for where it trained last.
 
     Raises:
         LauncherError: it cannot train there.
@@ -168,8 +168,8 @@ def resume(store: Store, run_id: int, target: Target | None = None) -> int:
     if run.status in LIVE:
         raise RunBusyError(f"run {run_id} is {run.status} in process {run.pid}")
     last = store.job_of("train", run_id)
-    target = target or (default_target(store) if last is None else Target(last.launcher, last.resources))
-    with ready(store, target, [run.env]) as where:
+    destination = destination or (default_destination(store) if last is None else Destination(last.launcher, last.resources))
+    with ready(store, destination, [run.env]) as where:
         (job_id,) = store.enqueue_jobs("train", [run_id], where)
     dispatch(store)
     return job_id

@@ -17,7 +17,7 @@ from vlmrb.store.database import Database
 from vlmrb.store.liveness import database_time, holder, is_alive
 from vlmrb.store.runs import take_from
 from vlmrb.store.text import clean, plain
-from vlmrb.types import LOCAL, Job, JobKind, JobStatus, Target
+from vlmrb.types import LOCAL, Destination, Job, JobKind, JobStatus
 
 CLAIM_TIMEOUT_S = 10.0
 """A job that was taken but got no process within this time goes back to the queue: whoever took it is gone."""
@@ -42,12 +42,12 @@ _ACTIVE = (*_PENDING, "running")
 class Jobs(Database):
     """The part of the store for jobs and settings."""
 
-    def enqueue_jobs(self, kind: JobKind, target_ids: Iterable[int], target: Target | None = None) -> list[int]:
+    def enqueue_jobs(self, kind: JobKind, target_ids: Iterable[int], destination: Destination | None = None) -> list[int]:
         """Append jobs to the queue, in order; returns their ids.
 
         Args:
             kind, target_ids: what they do.
-            target: where they are to run; None for this machine.
+            destination: where they are to run; None for this machine.
 
         Raises:
             RunBusyError: a target is already queued or running; then no job is added.
@@ -60,7 +60,7 @@ class Jobs(Database):
                 if (job := _job(row)).status in _ACTIVE:
                     raise RunBusyError(f"{_target(job)} is already {job.status} (job {job.job_id})")
                 _end(connection, row.job_id, None, "")  # its process is gone, and nobody has noticed so far
-            chosen = target or Target()
+            chosen = destination or Destination()
             same = {"kind": kind, "status": "queued", "queued_at": time.time(), "error": "", "launcher": chosen.launcher,
                     "resources": dict(chosen.resources)}  # fmt: skip
             rows = [same | {"target_id": target} for target in targets]

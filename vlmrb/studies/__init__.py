@@ -13,7 +13,7 @@ from vlmrb.studies.cost import Cost, cost_of
 from vlmrb.studies.design import Cell, Claim, Study, find_study, presets
 from vlmrb.studies.files import StudyFolder, begun_studies, default_folder
 from vlmrb.studies.report import report_text, write_report
-from vlmrb.studies.runs import CellState, Progress, advance, collect, planned, progress_of, set_target
+from vlmrb.studies.runs import CellState, Progress, advance, collect, planned, progress_of, set_destination
 
 __all__ = [
     "Cell",
@@ -37,7 +37,7 @@ __all__ = [
     "planned",
     "presets",
     "progress_of",
-    "set_target",
+    "set_destination",
     "report_text",
     "start",
     "stop",

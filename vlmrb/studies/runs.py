@@ -26,7 +26,7 @@ from vlmrb.jobs.launching import MAX_RUNS, as_made
 from vlmrb.store import Store
 from vlmrb.studies.design import TRUNK, Cell, Study
 from vlmrb.studies.files import StudyFolder
-from vlmrb.types import LIVE, RunSummary, Target
+from vlmrb.types import LIVE, Destination, RunSummary
 
 _OF_BRANCH = ("total_steps", "schedule_steps", "keep_checkpoints", "checkpoints")
 """Settings that a branch has of its own: how long it trains, and what it keeps."""
@@ -163,18 +163,18 @@ def _launch(store: Store, study: Study, missing: Sequence[Cell], checkpoints: st
             names=[f"{study.name}: {cell.name}" for cell in cells],
             set_name=study.name,
             tags_of=[_tags(study, cell) for cell in cells],
-            target=_target(store, study),
+            destination=_destination(store, study),
         )
 
 
-def set_target(store: Store, study: Study, target: Target) -> None:
+def set_destination(store: Store, study: Study, destination: Destination) -> None:
     """Choose where the study's runs train that are not made yet."""
-    store.set_setting(_tag(study), {"launcher": target.launcher, "resources": dict(target.resources)})
+    store.set_setting(_tag(study), {"launcher": destination.launcher, "resources": dict(destination.resources)})
 
 
-def _target(store: Store, study: Study) -> Target | None:
+def _destination(store: Store, study: Study) -> Destination | None:
     chosen = store.setting(_tag(study))
-    return None if chosen is None else Target(**chosen)
+    return None if chosen is None else Destination(**chosen)
 
 
 def _tags(study: Study, cell: Cell) -> list[str]:
@@ -246,7 +246,7 @@ def _branched(store: Store, study: Study, run: RunSummary, missing: Sequence[Cel
                 steps=steps,
                 set_name=study.name,
                 tags=_tags(study, cell),
-                target=_target(store, study),
+                destination=_destination(store, study),
             )
         except CheckpointError:
             if run.status in LIVE:

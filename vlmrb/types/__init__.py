@@ -22,7 +22,7 @@ from vlmrb.types.clips import (
     TdErrorAndScore,
 )
 from vlmrb.types.draws import DRAWN_AGES, MOST_DRAWN, DrawnClip, Draws, Kinds
-from vlmrb.types.jobs import ACTIVE_JOB, LOCAL, Job, JobKind, JobStatus, Target
+from vlmrb.types.jobs import ACTIVE_JOB, LOCAL, Destination, Job, JobKind, JobStatus
 from vlmrb.types.live import (
     EDITS,
     LIVE,
@@ -109,7 +109,7 @@ __all__ = [
     "ItemId",
     "LOCAL",
     "Job",
-    "Target",
+    "Destination",
     "JobKind",
     "JobStatus",
     "JudgeGoals",

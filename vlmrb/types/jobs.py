@@ -52,7 +52,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Destination:
     """Where jobs are to run, and with what.
 
     Attributes:

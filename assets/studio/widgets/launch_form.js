@@ -142,7 +142,7 @@ class LaunchForm {
     this.seeds.value = form.seeds;
     this.setName.value = form.set_name;
     this.tags.value = form.tags.join(", ");
-    this.on.value = form.on || this.data.targets[0];
+    this.on.value = form.on || this.data.destinations[0];
     for (const name of AMOUNTS) this[name].value = form[name];
     this.showWhere();
     this.variants = names.map((name, i) => ({ name, settings: form.variants[i] }));
@@ -313,8 +313,8 @@ class LaunchForm {
   where() {
     const amount = (placeholder) =>
       h("input", { type: "text", maxlength: 200, oninput: this.check, placeholder, autocomplete: "off" });
-    const options = this.data.targets.map((target) =>
-      h("option", { value: target }, target === "local" ? "this machine" : target),
+    const options = this.data.destinations.map((name) =>
+      h("option", { value: name }, name === "local" ? "this machine" : name),
     );
     this.on = h("select", { onchange: () => this.moved() }, options);
     this.cpus = amount("1");
@@ -330,7 +330,7 @@ class LaunchForm {
     const hint = "ray: the cluster of RAY_ADDRESS or on this machine; else one is started here";
     return h(
       "section.panel",
-      { hidden: this.data.targets.length < 2 },
+      { hidden: this.data.destinations.length < 2 },
       h("h2", {}, "Where"),
       this.fields.field("on", "Train on", this.on, hint),
       this.amounts,

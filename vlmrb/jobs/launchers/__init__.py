@@ -15,7 +15,7 @@ from typing import Protocol
 from vlmrb.errors import ConfigError, shown
 from vlmrb.jobs.launchers.local import LocalLauncher
 from vlmrb.store import Store
-from vlmrb.types import LOCAL, Job, Target
+from vlmrb.types import LOCAL, Destination, Job
 
 LAUNCHER_SETTING = "launcher"
 SET_LIMITS_SETTING = "set_limits"
@@ -51,28 +51,28 @@ def launcher_of(job: Job) -> Launcher:
     return RayLauncher(job.launcher)
 
 
-def default_target(store: Store) -> Target:
+def default_destination(store: Store) -> Destination:
     """Where jobs run unless somebody says otherwise: the stored setting, or this machine."""
     chosen = store.setting(LAUNCHER_SETTING)
-    return target(chosen if isinstance(chosen, str) else LOCAL)
+    return destination(chosen if isinstance(chosen, str) else LOCAL)
 
 
-def set_default_target(store: Store, on: str) -> None:
+def set_default_destination(store: Store, on: str) -> None:
     """Change where jobs run unless somebody says otherwise.
 
     Raises:
         ConfigError: there is no such launcher.
     """
-    store.set_setting(LAUNCHER_SETTING, target(on).launcher)
+    store.set_setting(LAUNCHER_SETTING, destination(on).launcher)
 
 
-def known_targets(store: Store) -> list[str]:
+def known_destinations(store: Store) -> list[str]:
     """Where jobs can run as far as is known here: the store's setting first; 'ray' if it is installed."""
     installed = [LOCAL, "ray"] if importlib.util.find_spec("ray") else [LOCAL]
-    return list(dict.fromkeys([default_target(store).launcher, *installed]))
+    return list(dict.fromkeys([default_destination(store).launcher, *installed]))
 
 
-def target(on: str, *, cpus: float | None = None, gpus: float | None = None, other: Iterable[str] = ()) -> Target:
+def destination(on: str, *, cpus: float | None = None, gpus: float | None = None, other: Iterable[str] = ()) -> Destination:
     """Where and with what jobs are to run, as people say it.
 
     Args:
@@ -93,8 +93,8 @@ def target(on: str, *, cpus: float | None = None, gpus: float | None = None, oth
             raise ConfigError(
                 f"{', '.join(given)}: resources are for --on ray; here, as many runs train at once as 'jobs --limit-at' says"
             )
-        return Target()
-    return Target(on, {"cpus": 1.0} | given)
+        return Destination()
+    return Destination(on, {"cpus": 1.0} | given)
 
 
 def _resource(words: str) -> tuple[str, str]:
@@ -115,8 +115,8 @@ def _amount(name: str, value: float | str) -> float:
 
 
 @contextmanager
-def ready(store: Store, chosen: Target, envs: Iterable[str]) -> Iterator[Target]:
-    """See whether jobs can run there; yields the target to write into them, and then sees that they are started.
+def ready(store: Store, chosen: Destination, envs: Iterable[str]) -> Iterator[Destination]:
+    """See whether jobs can run there; yields the destination to write into them, and then sees that they are started.
 
     Args:
         store: the jobs'.

@@ -35,7 +35,7 @@ from vlmrb.jobs.launchers.local import PACKAGE_FOLDER, LocalLauncher, search_pat
 from vlmrb.jobs.logs import log_path
 from vlmrb.ray_address import running_here, unreachable
 from vlmrb.store import Store
-from vlmrb.types import Job, Target
+from vlmrb.types import Destination, Job
 
 NAMESPACE = "vlmrb"
 AHEAD = 8
@@ -151,7 +151,7 @@ def prefix_of(store: Store) -> str:
 
 
 @contextmanager
-def connected(store: Store, chosen: Target, envs: Iterable[str]) -> Iterator[str]:
+def connected(store: Store, chosen: Destination, envs: Iterable[str]) -> Iterator[str]:
     """See whether runs of these environments can run there; yields the launcher's name, and then sees that the keeper runs.
 
     Raises:
