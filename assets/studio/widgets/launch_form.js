@@ -313,9 +313,7 @@ class LaunchForm {
   where() {
     const amount = (placeholder) =>
       h("input", { type: "text", maxlength: 200, oninput: this.check, placeholder, autocomplete: "off" });
-    const options = this.data.destinations.map((name) =>
-      h("option", { value: name }, name === "local" ? "this machine" : name),
-    );
+    const options = this.data.destinations.map((name) => h("option", { value: name }, name === "local" ? "this machine" : name));
     this.on = h("select", { onchange: () => this.moved() }, options);
     this.cpus = amount("1");
     this.gpus = amount("0; 0.2 lets five runs share one");
