@@ -152,7 +152,7 @@ def check_rows(store: Store, run_id: int) -> None:
     scored = Counter(score.clip_id for score in store.scores_of_run(run_id) if score.clip_id in clips)
     assert scored == dict.fromkeys(clips, 1)
     ends = Counter((episode.env_index, episode.step) for episode in store.episodes(run_id))
-    assert max(ends.values()) == 1
+    assert max(ends.values(), default=1) == 1  # between its kills a short run may end no episode
     events = Counter(store.events(run_id))
     assert max(events.values(), default=1) == 1
 
