@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy import Connection, create_engine
 
 import vlmrb.store.migrations
+from tests.forked import FORKED
 from vlmrb.store.migrations import upgrade
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test is timed
@@ -52,3 +53,10 @@ def _new_stores_are_copied(request: pytest.FixtureRequest, monkeypatch: pytest.M
     """Hundreds of tests begin with a new store, whose migrations take longer than many of them; tests of migrations run them."""
     if "migrations" not in request.path.name:
         monkeypatch.setattr(vlmrb.store.migrations, "upgrade", _copied_if_new)
+
+
+@pytest.fixture(autouse=True)
+def _scoring_processes_are_forked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of runs start a scoring process, whose imports take longer than many of the runs."""
+    if "capfd" not in request.fixturenames:
+        monkeypatch.setattr("vlmrb.scoring.worker._PROCESSES", FORKED)

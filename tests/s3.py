@@ -75,6 +75,7 @@ def refusing(status: int, code: str, message: str) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"  # else it would not say "100 Continue", for which the client waits
+        disable_nagle_algorithm = True  # headers and body are sent apart
 
         def answer(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))

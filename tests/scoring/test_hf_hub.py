@@ -31,6 +31,7 @@ class Hub(BaseHTTPRequestHandler):
     """The few hub endpoints that loading a model uses."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are sent apart
     folder: Path
 
     def do_GET(self) -> None:

@@ -19,6 +19,7 @@ import tracemalloc
 import urllib.parse
 import zlib
 from collections.abc import Callable, Iterator
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,7 @@ Script = Callable[["Handler"], None]
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are sent apart
     server: Server
 
     def do_GET(self) -> None:
@@ -503,23 +505,21 @@ def test_a_name_that_is_never_resolved_ends_at_the_deadline(monkeypatch) -> None
 # -- decompression
 
 
-def bomb(size: int, times: int) -> bytes:
-    """Zeros that gzip has made small, so many times over."""
-    made = bytes(size)
-    for _ in range(times):
-        made = gzip.compress(made)
+@cache
+def bomb(encoding: str) -> bytes:
+    """200 MB of zeros that these encodings, in turn, have made small."""
+    made = bytes(200_000_000)
+    for name in encoding.split(", "):
+        made = {"gzip": gzip.compress, "deflate": zlib.compress}[name](made, 1)
     return made
 
 
-@pytest.mark.parametrize(
-    ("body", "encoding"),
-    [(bomb(200_000_000, 1), "gzip"), (bomb(200_000_000, 2), "gzip, gzip"), (zlib.compress(bytes(200_000_000)), "deflate")],
-    ids=["gzip", "gzip twice", "deflate"],
-)
+@pytest.mark.parametrize("encoding", ["gzip", "gzip, gzip", "deflate"])
 @pytest.mark.parametrize("status", [200, 400])
 def test_a_reply_that_decodes_to_more_than_allowed_is_not_decoded_further(
-    status: int, body: bytes, encoding: str, server, connect, make_request
+    status: int, encoding: str, server, connect, make_request
 ) -> None:
+    body = bomb(encoding)
     server.script = [reply(GOOD), reply(body, status, Content_Encoding=encoding)]
     scorer = connect()
     scorer.score([make_request(1)], PROMPT)

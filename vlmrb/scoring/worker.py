@@ -44,6 +44,8 @@ STARTS = 4
 START_TIMEOUT_S = 1_800.0
 """Seconds that a scoring process has to load its model."""
 
+_PROCESSES = multiprocessing.get_context("spawn")
+
 _LAST_SECONDS = 10.0
 """How long a scoring process may take to end after its trainer has died."""
 
@@ -235,9 +237,8 @@ class ScoringWorker:
         return _unwrap(self._connection.recv())
 
     def _start_process(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_run, args=(theirs, *self._recipe), name="vlmrb-scoring", daemon=True)
+        self._connection, theirs = _PROCESSES.Pipe()
+        self._process = _PROCESSES.Process(target=_run, args=(theirs, *self._recipe), name="vlmrb-scoring", daemon=True)
         self._process.start()
         theirs.close()
         if not self._connection.poll(self._start_timeout_s):
