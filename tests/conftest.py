@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of hundreds of processes would compile the project anew
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy or torch is imported
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -20,6 +21,25 @@ from vlmrb.store.migrations import upgrade
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test is timed
 settings.load_profile("any machine")
+
+_LONGEST = (
+    "browser/test_journey.py", "jobs/test_ray.py", "test_train.py", "jobs/test_jobs.py", "test_branching.py",
+    "studies/test_runs.py", "pretrain/test_recipe.py", "envs/test_ogbench.py", "test_cli.py", "test_checkpoint.py",
+    "browser/test_every_page.py", "test_hindsight.py", "test_train_labels.py", "store/test_processes.py",
+    "studies/test_branches.py", "scoring/test_worker.py", "app/test_start.py",
+)  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let xdist hand out the files in the order of `pytest_collection_modifyitems`, not by their number of tests."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The longest files first, so that no worker is left with one while the others have nothing to do."""
+    if hasattr(config, "workerinput"):
+        places = {str(config.rootpath / "tests" / name): place for place, name in enumerate(_LONGEST)}
+        items.sort(key=lambda item: places.get(str(item.path), len(places)))
 
 
 @pytest.fixture(autouse=True)

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
-
 from vlmrb.config import make_config
 from vlmrb.store import Store
 from vlmrb.train import create_run
-
-PROCESSES = multiprocessing.get_context("forkserver")
-"""Its processes have PyTorch loaded when they begin."""
-
-PROCESSES.set_forkserver_preload(["vlmrb.train", "vlmrb.train.trainer"])
 
 
 def endless_run(store: Store) -> int:

@@ -5,6 +5,19 @@ from __future__ import annotations
 import os
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 
+_IMPORTS = [
+    "tests.forked",
+    "vlmrb.scoring.worker",
+    "vlmrb.envs.rendering",
+    "vlmrb.train.trainer",
+    "app.__main__",
+    "app.main",
+    "app.server",
+    "app.studio",
+]
+_IMPORTS += ["torch", "transformers.generation.utils", "transformers.models.qwen2_vl.modeling_qwen2_vl"]
+_IMPORTS += [f"transformers.models.auto.{part}_auto" for part in ("modeling", "processing", "video_processing")]
+
 
 class _Forked(ForkServerProcess):
     """A process with the environment variables of the one that starts it, as if it were spawned, and not with the server's."""
@@ -24,4 +37,4 @@ class _Context(ForkServerContext):
 
 
 FORKED = _Context()
-FORKED.set_forkserver_preload(["tests.forked", "vlmrb.scoring.worker", "vlmrb.envs.rendering"])
+FORKED.set_forkserver_preload(_IMPORTS)  # there is one server for all

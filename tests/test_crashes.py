@@ -18,7 +18,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.endless import PROCESSES, assert_whole, endless_run
+from tests.endless import assert_whole, endless_run
+from tests.forked import FORKED
 from tests.waiting import has_ended, wait_until
 from vlmrb.store import Store
 from vlmrb.train import resume
@@ -78,7 +79,7 @@ def cut_power(folder: Path, rng: random.Random) -> None:
 
 
 def started(run_id: int, folder: Path) -> BaseProcess:
-    process = PROCESSES.Process(target=_train, args=(str(folder / DATABASE), run_id, str(folder / SYNCED)))
+    process = FORKED.Process(target=_train, args=(str(folder / DATABASE), run_id, str(folder / SYNCED)))
     process.start()
     return process
 

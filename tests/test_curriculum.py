@@ -134,7 +134,7 @@ def test_in_a_run_only_the_ruling_question_labels_clips_and_all_answers_are_stor
 
 @pytest.mark.parametrize("strata", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_run_with_a_curriculum_resumes_to_the_same_curve(store: Store, strata: bool, monkeypatch) -> None:
-    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.02)
     settings = {**CURRICULUM, "curriculum": "yes-rate:0.01", "strata": strata}
     whole = train(small(**settings), store=store).run_id
     stopped = create_run(small(**settings), store=store)
@@ -175,7 +175,7 @@ def test_a_person_chooses_the_question_while_the_run_trains(store: Store, monkey
                 done[at] = store.request_change(1, "question", value)
 
     done: dict[int, int] = {}
-    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.02)
     run_id = train(small(**CURRICULUM), store=store, progress=choose).run_id
     assert [(change.name, change.status) for change in store.live_changes(run_id)] == [("question", "applied")] * 2
     steps, ruling = store.metrics(run_id, "scoring/question")
@@ -184,11 +184,11 @@ def test_a_person_chooses_the_question_while_the_run_trains(store: Store, monkey
 
 def test_a_question_that_is_not_there_is_rejected(store: Store, monkeypatch) -> None:
     def choose(step: int, *_: object) -> None:
-        if step >= 400 and not done:
+        if step >= 200 and not done:
             done.append(store.request_change(1, "question", 4))
 
     done: list[int] = []
-    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
-    train(small(scorer="embedded", prompt="milestones", total_steps=800), store=store, progress=choose)
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.02)
+    train(small(scorer="embedded", prompt="milestones", total_steps=400, eval_interval=400), store=store, progress=choose)
     [change] = store.live_changes(1)
     assert (change.status, change.error) == ("rejected", "question: got 4; allowed: 1 to 3")

@@ -200,7 +200,7 @@ def test_the_agent_sees_the_observation_and_then_the_desired_goal() -> None:
     assert step.reward == -1 and step.success is None
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_hindsight_learns_to_flip_bits_where_replay_without_it_does_not(store: Store, seed: int) -> None:
     rates = {}
     for her in ("future:4", "off"):

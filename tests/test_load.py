@@ -19,7 +19,8 @@ from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
-from tests.endless import PROCESSES, assert_whole, endless_run
+from tests.endless import assert_whole, endless_run
+from tests.forked import FORKED
 from tests.postgres import BINARIES, Server
 from tests.studio_process import studio
 from tests.waiting import wait_until
@@ -114,12 +115,12 @@ def watch(address: str) -> Callable[[threading.Event], None]:
 
 def burden(url: str, connect: Callable[[], Any], trouble: Callable[[], None]) -> None:
     """Train, launch, browse and read for `DURATION_S` with some trouble in the middle; then everything must be there."""
-    over = PROCESSES.Event()
+    over = FORKED.Event()
     with Store(url) as store:
         jobs.set_job_limit(store, 1)
         run_ids = [endless_run(store) for _ in range(TRAINERS)]
-        trainers = [PROCESSES.Process(target=_train, args=(url, run_id)) for run_id in run_ids]
-        launchers = [PROCESSES.Process(target=_launch, args=(url, number, run_ids, over)) for number in range(LAUNCHERS)]
+        trainers = [FORKED.Process(target=_train, args=(url, run_id)) for run_id in run_ids]
+        launchers = [FORKED.Process(target=_launch, args=(url, number, run_ids, over)) for number in range(LAUNCHERS)]
         for process in (*trainers, *launchers):
             process.start()
         with studio(url) as (port, _), in_background(sleep_in_transactions(connect), watch(f"http://127.0.0.1:{port}")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -198,6 +199,7 @@ def test_a_killed_trial_reads_as_interrupted_and_resumes_with_the_unscored_clips
     run_id = record_run(store, 150, length=4)
     trial_id = create_trial(store, run_ids=[run_id], scorer="oracle", prompt="games", sample=150)
     monkeypatch.setattr(rescoring.scoring, "_STORE_EVERY_S", 0.0)
+    monkeypatch.setattr("vlmrb.scoring.worker._PROCESSES", multiprocessing.get_context("spawn"))  # for a child of our own
 
     def die(progress: ScoringProgress) -> None:
         if progress.done:

@@ -231,11 +231,13 @@ def test_files_left_by_a_deleted_store_are_set_aside(tmp_path: Path) -> None:
     results = []
     for _ in range(2):
         with Store(str(tmp_path / "store.db")) as store:
-            results.append(train(small(replay="uniform", scorer=None, seed=len(results)), store=store))
+            results.append(
+                train(small(replay="uniform", scorer=None, total_steps=400, eval_interval=400, seed=len(results)), store=store)
+            )
             folder = store.folder_of_run(results[-1].run_id)
         (tmp_path / "store.db").unlink()
-    assert [result.steps for result in results] == [1_600, 1_600]
-    assert latest_step(folder / "checkpoints") == latest_step(folder.with_name(f"{folder.name}-left-1") / "checkpoints") == 1_600
+    assert [result.steps for result in results] == [400, 400]
+    assert latest_step(folder / "checkpoints") == latest_step(folder.with_name(f"{folder.name}-left-1") / "checkpoints") == 400
 
 
 def test_held_out_seeds_are_never_trained_on(store: Store) -> None:
@@ -514,8 +516,7 @@ def _break(trainer: Trainer) -> None:
     """Kill the scoring process and make restarting it fail."""
     worker = trainer._labelling.worker
     worker._start_process = lambda: (_ for _ in ()).throw(EOFError("gone"))
-    if worker.pid is not None and worker._process.is_alive():
-        os.kill(worker.pid, signal.SIGKILL)
+    worker._process.kill()
 
 
 def test_a_scoring_process_killed_mid_run_loses_no_scores(store: Store, monkeypatch) -> None:

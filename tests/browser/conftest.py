@@ -6,7 +6,6 @@ start. The command itself is tested in `tests/app/test_start.py`.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import shutil
@@ -22,14 +21,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.forked import FORKED
 from vlmrb import Store, make_config
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("VLMRB_TEST_CHROMIUM", "/usr/bin/chromium")
 WAIT_MS = 30_000
-
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["app.__main__", "app.main", "app.server", "app.studio"])
 
 
 @dataclass
@@ -77,9 +74,9 @@ def store_copy(recorded_store: Path, tmp_path: Path) -> Path:
 @contextmanager
 def running_studio(store: Path, port: int = 0, *options: str) -> Iterator[StudioProcess]:
     """A studio on a store, which is stopped in the end."""
-    said, says = PROCESSES.Pipe(duplex=False)
+    said, says = FORKED.Pipe(duplex=False)
     arguments = ["--store", str(store), "--port", str(port), "--no-open", *options]
-    process = PROCESSES.Process(target=run_studio, args=(arguments, dict(os.environ), says))
+    process = FORKED.Process(target=run_studio, args=(arguments, dict(os.environ), says))
     process.start()
     says.close()
     lines: list[str] = []

@@ -278,6 +278,9 @@ class ThreadReporter:
 def test_networks_and_software_renderer_leave_the_learner_a_core(closing, monkeypatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.delenv("LP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(
+        "vlmrb.scoring.worker._PROCESSES", multiprocessing.get_context("spawn")
+    )  # torch has counted its threads in the server
     env = make_env(make_config(env="cube-single-singletask-task1-v0"))
     env.reset(0)
     snapshots = np.stack([env.snapshot()] * 3)
