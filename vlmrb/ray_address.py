@@ -7,12 +7,32 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
+"""Hosts that are this machine."""
+
+TOKEN_WORDS = "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
+
 
 def running_here() -> str:
     """The address that `ray start` has noted for this machine, or ''."""
     with suppress(OSError):
         return (Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray" / "ray_current_cluster").read_text().strip()
     return ""
+
+
+def use_token(address: str) -> None:
+    """Let Ray show this user's token to a cluster on this machine, if there is one and nothing else was asked for.
+
+    Ray does this for a cluster that it finds by itself, not for a given address, where the token might get into other hands.
+    Must come before Ray is imported.
+
+    Args:
+        address: HOST:PORT of the cluster, or '' for one that is about to be started here.
+    """
+    here = not address or address == running_here() or address.rpartition(":")[0] in LOOPBACK
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token"
+    if here and (os.environ.get("RAY_AUTH_TOKEN") or Path(path).is_file()):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def unreachable(host: str, port: int) -> str:

@@ -27,6 +27,7 @@ from vlmrb.config import make_config
 from vlmrb.errors import ConfigError, LauncherError
 from vlmrb.jobs.launchers import ray as launcher
 from vlmrb.jobs.launchers.ray import Machine, check_machines, check_resources
+from vlmrb.ray_address import use_token
 from vlmrb.store import Store
 
 needs_ray = pytest.mark.skipif(
@@ -87,6 +88,33 @@ def test_an_unreachable_cluster_is_named(store: Store, address: str, words: str)
     with pytest.raises(LauncherError, match=address) as caught:
         launch(store, f"ray:{address}", 1)
     assert words in str(caught.value) and store.runs() == []
+
+
+@pytest.mark.parametrize(
+    ("address", "given", "mode"),
+    [
+        ("", {}, "token"),
+        ("127.0.0.1:6379", {}, "token"),
+        ("10.1.1.1:6379", {}, "token"),  # what `ray start` has noted for this machine
+        ("10.1.1.2:6379", {}, None),
+        ("127.0.0.1:6379", {"RAY_AUTH_MODE": "disabled"}, "disabled"),
+        ("127.0.0.1:6379", {"RAY_AUTH_TOKEN_PATH": "nowhere"}, None),
+        ("127.0.0.1:6379", {"RAY_AUTH_TOKEN_PATH": "nowhere", "RAY_AUTH_TOKEN": "secret"}, "token"),
+    ],
+)
+def test_a_token_is_shown_to_clusters_on_this_machine_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, given: dict[str, str], mode: str | None
+) -> None:
+    for folder, name, text in ((".ray", "auth_token", "f" * 64), ("ray", "ray_current_cluster", "10.1.1.1:6379")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_text(text)
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ({"HOME": str(tmp_path), "RAY_TMPDIR": str(tmp_path)} | given).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    use_token(address)
+    assert os.environ.get("RAY_AUTH_MODE") == mode
 
 
 def test_resources_that_no_node_has_are_refused_with_what_there_is() -> None:
@@ -190,23 +218,57 @@ def test_what_the_nodes_lack_is_refused_in_words(store: Store, tmp_path: Path, m
 @needs_ray
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("has_token", [False, True])
 def test_without_a_cluster_one_is_started_here_and_listens_on_loopback_alone(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_token: bool
 ) -> None:
     folder = tempfile.mkdtemp(prefix="vr-", dir="/tmp")  # Ray's sockets allow no long path
     monkeypatch.setenv("RAY_TMPDIR", folder)
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    if has_token:
+        (tmp_path / ".ray").mkdir()
+        (tmp_path / ".ray" / "auth_token").write_text("f" * 64)
     try:
-        (run_id,) = launch(store, "ray", 1, total_steps=1_000)
+        (run_id,) = launch(store, "ray", 1, total_steps=10**6)
         wait_until(lambda: store.run(run_id).status == "running", lambda: f"the run to start: {_words(store)}", 400)
         found = [each.net_connections("inet") for each in processes_of(folder)]
         heard = {each.laddr.ip for connections in found for each in connections if each.status == psutil.CONN_LISTEN}
         assert heard and heard <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
-        jobs.stop(store, run_id)
-        wait_until(lambda: store.run(run_id).status == "stopped", lambda: f"the run to stop: {_words(store)}", 400)
+        (again,) = launch(store, "ray", 1, total_steps=10**6)  # finds the cluster that is there
+        assert len({store.job_of("train", each).launcher for each in (run_id, again)}) == 1
+        assert {each.environ()["RAY_AUTH_MODE"] for each in processes_of(folder) if each.name() == "raylet"} == {"token"}
+        assert (tmp_path / ".ray" / "auth_token").is_file()
+        jobs.stop(store, again)  # waits for a CPU, or has just begun
+        _steer(store, run_id)
     finally:
         end(processes_of(folder))
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _steer(store: Store, run_id: int) -> None:
+    """λ, pause, continue, stop and resume of a run act as locally."""
+
+    def to(status: str) -> None:
+        wait_until(lambda: store.run(run_id).status == status, lambda: f"the run to be {status}: {_words(store)}", 200)
+
+    jobs.request_lambda(store, run_id, 0.9)
+    wait_until(lambda: store.live_changes(run_id, status="applied"), "λ to be applied", 200)
+    jobs.pause(store, run_id)
+    to("paused")
+    jobs.unpause(store, run_id)
+    to("running")
+    jobs.stop(store, run_id)
+    to("stopped")
+    step = store.run(run_id).step
+    assert step < 10**6 and f"stopped at step {step:,}" in jobs.log_tail(store, run_id)
+    jobs.resume(store, run_id)
+    to("running")
+    wait_until(lambda: store.run(run_id).step > step, "the resumed run to go on", 200)
+    jobs.stop(store, run_id)
+    to("stopped")
+    assert_whole(store, run_id, SHORT["eval_interval"])
 
 
 @needs_ray
@@ -217,9 +279,9 @@ def test_nodes_killed_at_random_lose_and_double_nothing(store: Store) -> None:
     with Nodes() as nodes:
         for _ in range(3):
             nodes.add()
-        run_ids = launch(store, f"ray:{nodes.address}", RUNS)
+        run_ids = launch(store, f"ray:{nodes.address}", RUNS, total_steps=6_000)
         while any(store.run(run_id).status != "finished" for run_id in run_ids):
-            time.sleep(rng.uniform(2, 60))
+            time.sleep(rng.uniform(2, 40))
             if killed < KILLS:
                 nodes.kill(rng.randrange(len(nodes)))
                 nodes.add()

@@ -12,7 +12,7 @@ import os
 from typing import Any
 
 from vlmrb.errors import ConfigError, ScorerError
-from vlmrb.ray_address import running_here, unreachable
+from vlmrb.ray_address import TOKEN_WORDS, running_here, unreachable, use_token
 from vlmrb.scoring.backends import ScorerOptions, make_scorer
 from vlmrb.scoring.worker import leave_the_learner_a_core
 from vlmrb.types import ClipScore, Prompt, ScoringRequest
@@ -37,14 +37,15 @@ def connect(address: str = "") -> bool:
         ConfigError: Ray Serve is not installed, there is no cluster at this address, or none can be started here.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    named = address or os.environ.get("RAY_ADDRESS", "")
+    found = named or running_here()
+    use_token(found)
     try:
         import ray
         from ray import serve  # noqa: F401
     except ImportError as error:
         raise ConfigError(f"--on ray needs Ray Serve ({error}); install it: {_EXTRA}") from error
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    named = address or os.environ.get("RAY_ADDRESS", "")
-    found = named or running_here()
     if found:
         problem = _unreachable(found)
         try:
@@ -55,8 +56,8 @@ def connect(address: str = "") -> bool:
             problem = str(error)
         if named:
             raise ConfigError(
-                f"--on ray: there is no Ray cluster at {named!r} ({problem[:200]}); start one with `ray start --head`, correct "
-                "the address, or leave it out (and RAY_ADDRESS unset) for one on this machine"
+                f"--on ray: there is no Ray cluster at {named!r} ({problem[:200]}; {TOKEN_WORDS}); start one with "
+                "`ray start --head`, correct the address, or leave it out (and RAY_ADDRESS unset) for one on this machine"
             )
     local: dict[str, Any] = {"address": "local", "_node_ip_address": "127.0.0.1", "include_dashboard": False}
     try:

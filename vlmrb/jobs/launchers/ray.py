@@ -33,7 +33,7 @@ from typing import Any
 from vlmrb.errors import LauncherError, NotFoundError, VlmrbError
 from vlmrb.jobs.launchers.local import PACKAGE_FOLDER, LocalLauncher, search_path
 from vlmrb.jobs.logs import log_path
-from vlmrb.ray_address import running_here, unreachable
+from vlmrb.ray_address import LOOPBACK, TOKEN_WORDS, running_here, unreachable, use_token
 from vlmrb.store import Store
 from vlmrb.types import Destination, Job
 
@@ -53,7 +53,6 @@ PROBE_S = 90.0
 OBJECT_STORE_BYTES = 80 * 2**20
 """Nothing here uses Ray's object store; this is about the smallest that Ray accepts."""
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ON_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """At 0, Ray keeps a loopback address as it is, instead of replacing it by the machine's own, where nothing listens."""
 
@@ -225,6 +224,7 @@ def _say(**words: str) -> None:
 
 def _connect_and_check(store: Store, request: Mapping[str, Any]) -> str:
     address = _find(request["on"].partition(":")[2], request["cpus"])
+    use_token(address)
     import ray
 
     try:
@@ -235,7 +235,7 @@ def _connect_and_check(store: Store, request: Mapping[str, Any]) -> str:
             raise LauncherError(f"on: the cluster at {address} has other versions than this machine: {words[:300]}") from error
         raise LauncherError(
             f"on: the cluster at {address} cannot be used from here: {words[:300]}. This machine has to be one of it: "
-            f"ray start --address={address}"
+            f"ray start --address={address}; {TOKEN_WORDS}"
         ) from error
     nodes = [node for node in ray.nodes() if node["Alive"]]
     check_resources(address, request["resources"], [node["Resources"] for node in nodes])
@@ -257,7 +257,7 @@ def _find(address: str, cpus: int) -> str:
         if not host or not port.isdecimal():
             raise LauncherError(f"on: got the address {known!r}; allowed: HOST:PORT of the cluster's head, such as 10.0.0.5:6379")
         if not unreachable(host, int(port)):
-            if host in _LOOPBACK and unreachable(_own_address(), int(port)):
+            if host in LOOPBACK and unreachable(_own_address(), int(port)):
                 os.environ[_ON_LOOPBACK] = "0"
             return known
         if given:
@@ -285,12 +285,18 @@ def _start(cpus: int) -> str:
         port = free.getsockname()[1]
     options = ["--head", "--node-ip-address=127.0.0.1", f"--port={port}", f"--num-cpus={cpus}", "--include-dashboard=false"]
     options += [f"--object-store-memory={OBJECT_STORE_BYTES}", "--disable-usage-stats"]
-    command = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start", *options]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    _ray("get-auth-token", "--generate")  # so that other users of this machine cannot run code in it; old versions have no tokens
+    use_token("")
+    done = _ray("start", *options)
     if done.returncode != 0:
         words = " ".join((done.stderr or done.stdout).split()[-40:])
         raise LauncherError(f"on: no Ray cluster could be started on this machine: {words}; try: {START}")
     return f"127.0.0.1:{port}"
+
+
+def _ray(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
 
 
 def packages_of(env: str) -> set[str]:
