@@ -21,14 +21,16 @@ import pytest
 from tests.ending import end_jobs
 from tests.endless import assert_whole
 from tests.ray_nodes import Nodes, end, processes_of
+from tests.store.samples import new_run
 from tests.waiting import wait_until
 from vlmrb import jobs
 from vlmrb.config import make_config
 from vlmrb.errors import ConfigError, LauncherError
 from vlmrb.jobs.launchers import ray as launcher
-from vlmrb.jobs.launchers.ray import Machine, check_machines, check_resources
+from vlmrb.jobs.launchers.ray import Keeping, Machine, RayLauncher, address_of, check_machines, check_resources
 from vlmrb.ray_address import use_token
 from vlmrb.store import Store
+from vlmrb.types import Destination, Job
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed; pip install -e '.[ray]' brings it"
@@ -152,6 +154,44 @@ def test_a_node_that_could_not_train_the_runs_is_named(changes: dict, words: str
 @needs_ray
 def test_a_server_may_be_used_from_other_machines() -> None:
     check_machines([here(), here(machine="another")], is_file=False, store="postgresql://…")
+
+
+# -- the next job
+
+
+def test_a_runner_whose_job_has_ended_takes_the_oldest_that_is_to_have_the_same(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def submit(launcher: RayLauncher, store: Store, job: Job) -> None:
+        store.job_submitted(job.job_id, job.attempt, f"{job.job_id}-{job.attempt}")
+
+    killed: list[str] = []
+    monkeypatch.setattr(RayLauncher, "submit", submit)
+    monkeypatch.setattr(RayLauncher, "kill", lambda launcher, handle: killed.append(handle))
+    keeping = Keeping(address_of(store), "ray:a:1")
+    first, larger, second, third = (_job(store, cpus=cpus) for cpus in (1, 2, 1, 1))
+    keeping._take_and_submit(store)
+    assert store.job_started(first, 1, 1.0)
+    assert keeping.next_job("runner", first, 0) == (first, 1)  # its process has not reported, and so it is queued again
+    _report(store, first, attempt=1)
+    assert keeping.next_job("runner", first, 1) == (second, 0)
+    assert killed == [f"{first}-1", f"{second}-0"]
+    assert [store.job(each).handle for each in (larger, second, third)] == [f"{larger}-0", "runner", f"{third}-0"]
+    _report(store, second)
+    assert store.job_started(third, 1, 1.0)  # its own runner was quicker
+    assert keeping.next_job("runner", second, 0) is None
+    store.job_ended(third, 0)
+    _report(store, larger)
+
+
+def _job(store: Store, **resources: float) -> int:
+    (job_id,) = store.enqueue_jobs("train", [new_run(store)], Destination("ray:a:1", {k: float(v) for k, v in resources.items()}))
+    return job_id
+
+
+def _report(store: Store, job_id: int, attempt: int = 0) -> None:
+    assert store.job_started(job_id, 1, 1.0, attempt)
+    store.job_ended(job_id, 0, attempt=attempt)
 
 
 # -- nodes that die

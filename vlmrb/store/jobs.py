@@ -118,6 +118,11 @@ class Jobs(Database):
         with self._write() as connection:
             connection.execute(_of_attempt(job_id, attempt, _TAKEN).values(handle=handle))
 
+    def job_handed_over(self, job_id: int, attempt: int, handle: str) -> bool:
+        """The launcher lets another handle stand for an attempt that has not started; False if it has, or must not."""
+        with self._write() as connection:
+            return connection.execute(_of_attempt(job_id, attempt, ("starting",)).values(handle=handle)).rowcount == 1
+
     def job_state(self, job_id: int, state: str) -> None:
         """What the launcher says of a job, in words."""
         with self._write() as connection:

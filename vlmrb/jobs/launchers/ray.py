@@ -2,12 +2,13 @@
 
     launch ─► `connected`: a process of its own looks at the cluster's machines, and refuses in words
            ─► queue ─► the keeper, an actor of the cluster ─► a runner per job, an actor with the job's resources
-                                                              └─► `python -m vlmrb.jobs JOB ATTEMPT`
+                                                              └─► `python -m vlmrb.jobs JOB ATTEMPT`, then perhaps another
 
 Tasks of Ray die with whoever submitted them; detached actors do not, so runner and keeper are such actors. The keeper hands
 queued jobs to Ray in order, a few ahead of what has started, and queues those again whose runner is gone. If it dies, Ray
 starts it again on another machine. A runner ends with its job's process, and the process with its runner, so that whatever
-Ray does to the one happens to the other.
+Ray does to the one happens to the other. A runner costs as much CPU time as starting a job, so one whose job was short asks the
+keeper for the next one that is to have the same resources.
 
 Whoever reaches the ports of a Ray cluster can run code on its machines. A cluster that is started here listens on loopback.
 """
@@ -47,6 +48,9 @@ IDLE_S = 60.0
 
 ORPHAN_S = 5.0
 """A runner whose job has ended or was cancelled is ended after this long."""
+
+REUSE_S = 120.0
+"""A runner takes no further job after this long, so that what others want from the cluster gets its turn."""
 
 CONNECT_S = 180.0
 PROBE_S = 90.0
@@ -105,7 +109,8 @@ class RayLauncher:
             resources=amounts,
         )
         with suppress(ValueError):  # a keeper before this one had created it, and died before it could say so
-            runner.remote(address_of(store), [str(job.job_id), str(job.attempt)], threads, PACKAGE_FOLDER)
+            first = (job.job_id, job.attempt)
+            runner.remote(address_of(store), first, threads, PACKAGE_FOLDER, keeper_of(store), handle, REUSE_S)
         store.job_submitted(job.job_id, job.attempt, handle)
         return handle
 
@@ -144,6 +149,11 @@ def address_of(store: Store) -> str:
 def prefix_of(store: Store) -> str:
     """What the names of the store's actors begin with: other stores may use the cluster, too."""
     return f"vlmrb-{hashlib.sha256(address_of(store).encode()).hexdigest()[:12]}-"
+
+
+def keeper_of(store: Store) -> str:
+    """The keeper's name."""
+    return f"{prefix_of(store)}keeper"
 
 
 # -- from outside: a process of its own, which is connected for a moment
@@ -427,7 +437,7 @@ def _wake_keeper(store: Store, launcher: str) -> None:
 
     for _ in range(5):
         keeper = ray.remote(_keeper_class()).options(
-            name=f"{prefix_of(store)}keeper",
+            name=keeper_of(store),
             lifetime="detached",
             namespace=NAMESPACE,
             get_if_exists=True,
@@ -463,6 +473,9 @@ def _keeper_class() -> type:
         def wake(self) -> None:
             self._keeping.wake()
 
+        def next_job(self, handle: str, job_id: int, attempt: int) -> tuple[int, int] | None:
+            return self._keeping.next_job(handle, job_id, attempt)
+
     return Keeper
 
 
@@ -470,15 +483,25 @@ def _runner_class() -> type:
     class Runner:
         """The parent of a job's process: neither outlives the other."""
 
-        def __init__(self, store_url: str, arguments: list[str], environment: dict[str, str], package_folder: str) -> None:
+        def __init__(
+            self,
+            store_url: str,
+            job: tuple[int, int],
+            environment: dict[str, str],
+            package_folder: str,
+            keeper: str,
+            handle: str,
+            reuse_s: float,
+        ) -> None:
             import os
             import subprocess
             import sys
             import threading
+            import time
 
             import ray
 
-            context = ray.get_runtime_context()
+            context, until = ray.get_runtime_context(), time.monotonic() + reuse_s
             name = next((node["NodeName"] for node in ray.nodes() if node["NodeID"] == context.get_node_id()), "?")
             path = os.pathsep.join(filter(None, [package_folder, os.environ.get("PYTHONPATH", "")]))
             environment = (
@@ -489,14 +512,27 @@ def _runner_class() -> type:
                     "PYTHONPATH": path,
                 }
             )
-            command = [sys.executable, "-m", "vlmrb.jobs", *arguments]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | environment)
 
-            def follow() -> None:
-                self._process.wait()
+            def start(job: tuple[int, int]) -> None:
+                command = [sys.executable, "-m", "vlmrb.jobs", *map(str, job)]
+                self._process = subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | environment)
+
+            def next_job(last: tuple[int, int]) -> tuple[int, int] | None:
+                try:
+                    return ray.get(ray.get_actor(keeper, context.namespace).next_job.remote(handle, *last), timeout=30)
+                except Exception:  # noqa: BLE001  the keeper has just died, say: Ray starts another runner
+                    return None
+
+            def follow(job: tuple[int, int] | None) -> None:
+                while job:
+                    self._process.wait()
+                    job = next_job(job) if time.monotonic() < until else None
+                    if job:
+                        start(job)
                 os._exit(0)
 
-            threading.Thread(target=follow, daemon=True).start()
+            start(job)
+            threading.Thread(target=follow, args=[job], daemon=True).start()
 
     return Runner
 
@@ -512,6 +548,7 @@ class Keeping:
     def __init__(self, store_url: str, launcher: str) -> None:
         self._store_url, self._launcher = store_url, RayLauncher(launcher)
         self._lock, self._woken_at, self._ending = threading.Lock(), time.monotonic(), False
+        self._queue = threading.Lock()
         self._orphans: dict[str, float] = {}
 
     def wake(self) -> None:
@@ -533,7 +570,9 @@ class Keeping:
             try:
                 with Store(self._store_url, create=False) as store:
                     while self._is_needed():
-                        if self.look(store):
+                        with self._queue:
+                            busy = self.look(store)
+                        if busy:
                             self.wake()
                         time.sleep(LOOK_S)
             except NotFoundError:  # the store was deleted
@@ -545,6 +584,27 @@ class Keeping:
                 time.sleep(LOOK_S)
         ray.kill(ray.get_runtime_context().current_actor)
 
+    def next_job(self, handle: str, job_id: int, attempt: int) -> tuple[int, int] | None:
+        """What a runner is to start now that its job has ended; the runner that was to is ended before it begins.
+
+        Args:
+            handle: the runner's.
+            job_id, attempt: its job, whose process has ended.
+
+        Returns:
+            Id and attempt of the oldest job that is to have the same resources; None if there is none.
+        """
+        with self._queue, Store(self._store_url, create=False) as store:
+            last = store.job(job_id)
+            store.job_lost(job_id, attempt, f"its process on node {last.node or 'unknown'} ended without a report")
+            self._take_and_submit(store)
+            for job in store.active_jobs(self._launcher.name):
+                waits = job.status == "starting" and job.handle and job.resources == last.resources
+                if waits and store.job_handed_over(job.job_id, job.attempt, handle):
+                    self._launcher.kill(job.handle)
+                    return job.job_id, job.attempt
+        return None
+
     def _is_needed(self) -> bool:
         with self._lock:
             self._ending = time.monotonic() - self._woken_at > IDLE_S
@@ -552,8 +612,6 @@ class Keeping:
 
     def look(self, store: Store) -> bool:
         """Bring queue and cluster together; whether there are jobs."""
-        from vlmrb.jobs.launchers import set_limits
-
         launcher = self._launcher
         there = {name for name in launcher.names() if name.startswith(prefix_of(store)) and not name.endswith("keeper")}
         jobs = store.active_jobs(launcher.name)  # read after the names, so that a process has reported before its runner is gone
@@ -562,12 +620,17 @@ class Keeping:
                 why, node_died = became_of(job)
                 store.job_lost(job.job_id, job.attempt, why, node_died=node_died)
         self._end_orphans(there - {job.handle for job in jobs})
-        for job in store.take_jobs({"train": AHEAD}, launcher=launcher.name, set_limits=set_limits(store)):
-            launcher.submit(store, job)
+        self._take_and_submit(store)
         for job in store.active_jobs(launcher.name):
             if job.handle and (words := _state_words(job)) != job.state:
                 store.job_state(job.job_id, words)
         return bool(jobs)
+
+    def _take_and_submit(self, store: Store) -> None:
+        from vlmrb.jobs.launchers import set_limits
+
+        for job in store.take_jobs({"train": AHEAD}, launcher=self._launcher.name, set_limits=set_limits(store)):
+            self._launcher.submit(store, job)
 
     def _end_orphans(self, names: set[str]) -> None:
         now = time.monotonic()
