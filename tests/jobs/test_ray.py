@@ -319,7 +319,7 @@ def test_nodes_killed_at_random_lose_and_double_nothing(store: Store) -> None:
     with Nodes() as nodes:
         for _ in range(3):
             nodes.add()
-        run_ids = launch(store, f"ray:{nodes.address}", RUNS, total_steps=6_000)
+        run_ids = launch(store, f"ray:{nodes.address}", RUNS, total_steps=4_000)
         while any(store.run(run_id).status != "finished" for run_id in run_ids):
             time.sleep(rng.uniform(2, 40))
             if killed < KILLS:
