@@ -101,7 +101,7 @@ def test_the_yes_rate_is_of_the_clips_since_the_last_point_and_beside_it_stands_
 
 @pytest.mark.parametrize("replay", ["vlm", *(pytest.param(other, marks=pytest.mark.slow) for other in ("per", "uniform"))])
 def test_the_same_seed_repeats_the_run_exactly(store: Store, replay: str) -> None:
-    config = small(replay=replay, sync_scoring=True, scorer="random:0.5")
+    config = small(replay=replay, total_steps=1_200, eval_interval=400, sync_scoring=True, scorer="random:0.5")
     first, second = (train(config, store=store).run_id for _ in range(2))
     for name in ("train/td_loss", "rollout/episodic_length", "eval/episodic_return"):
         for ours, theirs in zip(store.metrics(first, name), store.metrics(second, name), strict=True):
@@ -241,7 +241,7 @@ def test_files_left_by_a_deleted_store_are_set_aside(tmp_path: Path) -> None:
 
 
 def test_held_out_seeds_are_never_trained_on(store: Store) -> None:
-    run_id = train(small(), store=store).run_id
+    run_id = train(small(total_steps=1_200, eval_interval=400), store=store).run_id
     assert max(episode.seed for episode in store.episodes(run_id)) < 2**30
 
 
@@ -353,7 +353,7 @@ def test_live_changes_take_effect_and_say_at_which_step(store: Store, monkeypatc
 
 
 def test_pause_holds_the_run_and_stop_leaves_it_ready_to_resume(store: Store, monkeypatch) -> None:
-    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.02)
     changes = Changes(store, {300: ("pause", "null")})
     seen = []
 
@@ -437,7 +437,7 @@ MALFORMED = [
 
 
 def test_malformed_changes_are_rejected_with_a_reason_and_the_run_finishes(store: Store, monkeypatch) -> None:
-    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.02)
     requests = {100 + 10 * number: row for number, row in enumerate(MALFORMED)} | {1_000: ("lambda", "0.5")}
     assert train(small(), store=store, progress=Changes(store, requests)).status == "finished"
     *odd, last = store.live_changes(1)
@@ -474,7 +474,7 @@ def test_a_stop_while_a_resumed_run_loads_is_obeyed(store: Store, monkeypatch) -
 
 
 def test_a_stop_that_came_too_late_does_not_stop_the_resumed_run(store: Store, monkeypatch) -> None:
-    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.02)
     with pytest.raises(RuntimeError):
         train(small(), store=store, progress=_fail)
     store.request_change(1, "stop")
@@ -487,7 +487,7 @@ def _fail(*_: object) -> None:
 
 
 def test_when_scoring_fails_training_continues_and_says_so(store: Store, monkeypatch) -> None:
-    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.02)
     run_id = create_run(small(), store=store)
     _claim(store, run_id)
     trainer = Trainer(run_id, small(), store, lambda step, *_: _break(trainer) if step >= 400 else None)
@@ -498,7 +498,7 @@ def test_when_scoring_fails_training_continues_and_says_so(store: Store, monkeyp
 
 
 def test_when_scoring_fails_the_run_can_be_configured_to_stop(store: Store, monkeypatch) -> None:
-    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.02)
     config = small(on_scorer_failure="stop")
     run_id = create_run(config, store=store)
     _claim(store, run_id)
@@ -520,7 +520,7 @@ def _break(trainer: Trainer) -> None:
 
 
 def test_a_scoring_process_killed_mid_run_loses_no_scores(store: Store, monkeypatch) -> None:
-    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.02)
     killed = []
 
     def progress(step: int, *_: object) -> None:
@@ -539,11 +539,11 @@ def test_a_scoring_process_killed_mid_run_loses_no_scores(store: Store, monkeypa
 def test_sigterm_ends_the_run_with_a_checkpoint(store: Store) -> None:
     run_id = create_run(small(total_steps=200_000), store=store)
     process = _spawn_resume(store, run_id)
-    _wait_until(lambda: store.run(run_id).step > 1_000, process, "1,000 steps")
+    _wait_until(lambda: store.run(run_id).step > 400, process, "400 steps")
     process.terminate()
     assert process.wait(timeout=60) == 0
     run = store.run(run_id)
-    assert run.status == "interrupted" and run.step > 1_000
+    assert run.status == "interrupted" and run.step > 400
     assert latest_step(store.folder_of_run(run_id) / "checkpoints") == run.step
     assert_clips_tile(store, run_id, run.step)
 
@@ -606,7 +606,7 @@ def kill_and_resume(store: Store, kills: int) -> None:
 
 
 def test_a_run_killed_at_random_moments_resumes_and_loses_nothing(store: Store) -> None:
-    kill_and_resume(store, kills=3)
+    kill_and_resume(store, kills=2)
 
 
 @pytest.mark.slow
@@ -661,7 +661,7 @@ def test_training_in_a_thread_leaves_signals_alone(store: Store) -> None:
 
 
 def test_a_run_that_crashes_again_before_its_next_checkpoint_still_counts_each_step_once(store: Store, monkeypatch) -> None:
-    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.02)
 
     def crash_at(last: int):
         def progress(step: int, *_: object) -> None:

@@ -189,6 +189,7 @@ def test_what_cannot_be_shown_gives_a_message_and_a_way_out(page, store_copy: Pa
     screenshot("clips-empty")
 
 
+@pytest.mark.slow
 def test_clips_are_labelled_one_by_one_from_the_keyboard(page, store_copy: Path, start_studio: Start, screenshot) -> None:
     studio = start_studio(store_copy)
     page.goto(f"{studio.url}clips?run=3")

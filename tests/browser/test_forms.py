@@ -75,6 +75,7 @@ def test_invalid_values_are_marked_at_their_fields_and_prevent_a_launch(
         assert store.runs() == []
 
 
+@pytest.mark.slow
 def test_a_prompt_is_tried_saved_and_its_flips_are_shown(
     page: Page, store_copy: Path, start_studio: Start, screenshot: Callable[[str], None]
 ) -> None:
@@ -148,6 +149,7 @@ def test_questions_compete_on_the_same_clips_and_are_launched_as_an_ablation(
     expect(page.get_by_role("button", name="Launch 6 runs")).to_be_enabled()
 
 
+@pytest.mark.slow
 def test_methods_are_compared_exported_and_clicked_through_to_their_clips(
     page: Page, store_copy: Path, start_studio: Start, screenshot: Callable[[str], None]
 ) -> None:

@@ -163,7 +163,7 @@ def test_a_writer_killed_at_any_moment_leaves_no_half_written_row(store: Store) 
             writer.flush()
             report(number + 5)
 
-    for _ in range(12):
+    for _ in range(6):
         writing = Child(write)
         first = writing._pipe.readline().strip()
         # A delay, not an event: events occur only between writes, and the kill must also hit during one.
