@@ -12,7 +12,7 @@ from minigrid.core.world_object import Door, Goal
 from minigrid.envs.doorkey import DoorKeyEnv
 
 from vlmrb.pretrain.grids.environments import SCATTERED, ScatteredRooms, make_world, training_families
-from vlmrb.pretrain.grids.truth import CONTENTS, HAPPENINGS, room_entries, truth_of
+from vlmrb.pretrain.grids.truth import CONTENTS, HAPPENINGS, passages, room_entries, truth_of
 from vlmrb.pretrain.grids.worlds import SceneMaker
 from vlmrb.pretrain.sampling import frame_indices
 from vlmrb.scoring.worker import make_request
@@ -117,6 +117,25 @@ def test_a_room_counts_as_entered_only_beyond_the_door_and_only_once() -> None:
     there_and_back = np.array([(1, 1), (2, 1), (3, 1), (2, 1), (1, 1), (2, 1), (3, 1)])
     assert room_entries(cells, there_and_back) == [2]
     assert room_entries(cells, there_and_back[:2]) == []
+
+
+def test_standing_in_a_doorway_is_told_from_going_through() -> None:
+    cells = np.zeros((5, 3, 3), np.uint8)
+    cells[..., 0] = 2  # walls
+    cells[1:4, 1, 0] = 1  # free
+    cells[2, 1] = (4, 0, 0)  # a door
+    world = make_world("MiniGrid-Empty-5x5-v0")
+    world.reset(0)
+    header = world.snapshot()[: -5 * 5 * 3]
+
+    def walked(*places: int) -> frozenset[str]:
+        snapshots = np.stack([np.concatenate([header, cells.ravel()]) for _ in places])
+        snapshots[:, :4] = [(5, 3, x, 1) for x in places]
+        return passages(_clip(snapshots))
+
+    assert walked(1, 2, 1) == {"stood in doorway"}
+    assert walked(1, 2, 3) == {"stood in doorway", "entered room"}
+    assert walked(1, 1) == frozenset()
 
 
 def test_an_agent_that_only_turns_stays_in_place() -> None:

@@ -81,6 +81,12 @@ FORMS = (
     "is this mission accomplished: {base} {t}?",
     'does {s} accomplish the mission "{base} {t}"?',
     "the mission is: {base} {t}. is it accomplished in {c}?",
+    "does {s} manage to {base} {t}?",
+    "does {s} {base} {t} at some point?",
+    "is there a frame where {s} {third} {t}?",
+    "have you seen {s} {base} {t}?",
+    "is this done in {c}: {base} {t}?",
+    "is the task done: {base} {t}?",
 )
 PASSIVE_FORMS = (
     "is {t} {participle}?",
@@ -102,12 +108,19 @@ NEGATED_FORMS = (
     "do {f} never show {s} {gerund} {t}?",
     "does {s} fail to do this: {base} {t}?",
     "is this mission not accomplished: {base} {t}?",
+    "did {s} never {base} {t}?",
+    "in {c}, does {s} never {base} {t}?",
+    "does {s} not manage to {base} {t}?",
+    "is it untrue that {s} {third} {t}?",
+    "is it not true that {s} {third} {t}?",
+    "is there no frame where {s} {third} {t}?",
+    "is the task not done: {base} {t}?",
 )
 HELD_OUT_FORMS = (
     "in {f}, did {s} {base} {t}?",
     "do you see {s} {base} {t}?",
     "is {s} {gerund} {t} in {f}?",
-    "is there a frame where {s} {third} {t}?",
+    "is there a point where {s} {third} {t}?",
     'does {s} do this in {c}: "{base} {t}"?',
     "is the mission accomplished: {base} {t}?",
     "has {s} accomplished this mission: {base} {t}?",
@@ -116,7 +129,7 @@ HELD_OUT_PASSIVE_FORMS = ("in {c}, is {t} {participle}?", "can you see {t} being
 HELD_OUT_NEGATED_FORMS = (
     "is it true that {s} never {third} {t}?",
     "do {f} end without {s} {gerund} {t}?",
-    "is there no frame where {s} {third} {t}?",
+    "is there no point where {s} {third} {t}?",
     "did {s} fail to {base} {t}?",
     "is it false that {s} did {base} {t}?",
 )

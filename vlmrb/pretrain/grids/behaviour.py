@@ -23,8 +23,9 @@ _SUBGOAL_WEIGHTS = {
     "drop": 3.0,
     "unlock": 8.0,
     "open": 3.0,
-    "close": 2.0,
-    "pass": 3.0,
+    "close": 4.0,
+    "pass": 5.0,
+    "doorway": 2.0,
     "goal": 1.5,
     "lava": 0.5,
     "wander": 1.0,
@@ -137,7 +138,7 @@ def _uses(thing: Any, carried: Any) -> list[str]:
     if isinstance(thing, Door):
         if thing.is_locked:
             return ["unlock"] if carried is not None and carried.type == "key" and carried.color == thing.color else []
-        return ["close", "pass"] if thing.is_open else ["open"]
+        return ["close", "pass", "doorway"] if thing.is_open else ["open"]
     if thing.type in ("goal", "lava"):
         return [thing.type]
     if carried is None and thing.type in ("key", "ball", "box"):

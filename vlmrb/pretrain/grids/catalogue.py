@@ -133,11 +133,20 @@ CATALOGUE = Catalogue(
         "progress": 4.0,
         "picked_up": 2.0,
         "opened": 2.0,
-        "closed": 1.5,
-        "entered": 1.5,
+        "closed": 2.5,
+        "entered": 2.5,
         "goal_reached": 1.5,
         "unlocked": 1.5,
     },
-    rates={"progress": 0.4, "picked_up": 0.3, "faced": 0.5, "left open": 0.5, "shows first": 0.5, "shows last": 0.5},
+    rates={
+        "progress": 0.4,
+        "picked_up": 0.3,
+        "closed": 0.1,
+        "entered": 0.25,
+        "faced": 0.5,
+        "left open": 0.5,
+        "shows first": 0.5,
+        "shows last": 0.5,
+    },
 )
 """Everything that can be asked about grid worlds."""

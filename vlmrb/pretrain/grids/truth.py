@@ -63,9 +63,8 @@ def truth_of(clip: Clip, frame_indices: np.ndarray, view_size: int = 7) -> GridT
         frame_indices: int [F], the steps whose frames the model sees, ascending.
         view_size: side of the agent's view, as in the render recipe.
     """
-    width, height = (int(value) for value in clip.snapshots[0, :2])
-    places = clip.snapshots[:, 2:4].astype(np.int64)
-    cells = clip.snapshots[:, HEADER + (view_size**2 + 7) // 8 :].reshape(len(clip), width, height, 3)
+    places, cells = _unpack(clip, view_size)
+    width, height = cells.shape[1:3]
     entered = [(index, Event("entered", "room")) for index in room_entries(cells[0], places)]
     seen = cells[frame_indices[[0, -1]]]
     before, after = _CONTENT_OF[seen[..., 0], seen[..., 1], seen[..., 2]].transpose(0, 2, 1)  # [height, width] each
@@ -84,6 +83,22 @@ def truth_of(clip: Clip, frame_indices: np.ndarray, view_size: int = 7) -> GridT
         first=frozenset(CONTENTS[i] for i in np.unique(before)),
         last=frozenset(CONTENTS[i] for i in np.unique(after)),
     )
+
+
+def passages(clip: Clip, view_size: int = 7) -> frozenset[str]:
+    """What an agent does at doors, as kinds for `choose_balanced`: 'stood in doorway', 'entered room'; often neither."""
+    places, cells = _unpack(clip, view_size)
+    in_doorway = (cells[0, places[:, 0], places[:, 1], 0] == DOOR).any()
+    if not in_doorway:
+        return frozenset()
+    return frozenset({"stood in doorway", *(["entered room"] if room_entries(cells[0], places) else [])})
+
+
+def _unpack(clip: Clip, view_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the agent is, int64 [T, 2], and the grids, uint8 [T, width, height, 3]."""
+    width, height = (int(value) for value in clip.snapshots[0, :2])
+    cells = clip.snapshots[:, HEADER + (view_size**2 + 7) // 8 :]
+    return clip.snapshots[:, 2:4].astype(np.int64), cells.reshape(len(clip), width, height, 3)
 
 
 def _faced(cells: np.ndarray, poses: np.ndarray) -> frozenset[str]:

@@ -16,7 +16,7 @@ from vlmrb.envs.minigrid import MiniGridEnvironment
 from vlmrb.envs.rendering import MiniGridRenderer
 from vlmrb.pretrain.grids.behaviour import Behaviour
 from vlmrb.pretrain.grids.environments import SCATTERED, make_world, training_families
-from vlmrb.pretrain.grids.truth import GridTruth, truth_of
+from vlmrb.pretrain.grids.truth import GridTruth, passages, truth_of
 from vlmrb.pretrain.recording import EpisodeRecorder
 from vlmrb.pretrain.sampling import choose_balanced, frame_indices
 from vlmrb.pretrain.truth import event_kinds
@@ -166,5 +166,6 @@ def _cells(clip: Clip) -> int:
 
 
 def _kinds(clip: Clip) -> frozenset[str]:
+    """Kinds of events; standing in a doorway is one, since it looks like closing the door or entering a room and is neither."""
     places = clip.snapshots[:, 2:4]
-    return event_kinds((event for _, event in clip.events), stayed=bool((places == places[0]).all()))
+    return event_kinds((event for _, event in clip.events), stayed=bool((places == places[0]).all())) | passages(clip)
