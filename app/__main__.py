@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(arguments: argparse.Namespace) -> None:
-    from app.address import parse_address
+    from app.address import listen, parse_address
     from app.environment import certificate_problems, no_proxies
     from app.gate import login_for
     from vlmrb.memory import share_memory_among_threads
@@ -70,11 +70,12 @@ def _serve(arguments: argparse.Namespace) -> None:
         print(f"app: {problem}", file=sys.stderr)
 
     with no_proxies():
-        from app.server import listen, make_server, serve
         from app.studio import Studio
 
     listening = listen(arguments.host, arguments.port)
     studio = Studio.open(_store_url(arguments))
+    with no_proxies():
+        from app.server import make_server, serve  # with Gradio, after what may be wrong with port and store has been told
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{'localhost' if shown in ('0.0.0.0', '[::]') else shown}:{port}/"

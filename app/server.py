@@ -24,7 +24,7 @@ from app.media import assets_folder, assets_version, media_routes
 from app.studio import Studio
 from app.theme import studio_theme
 from vlmrb import jobs
-from vlmrb.errors import ConfigError, VlmrbError
+from vlmrb.errors import VlmrbError
 
 RECONCILE_S = 2.0
 """Seconds between checks of the queue, which notice dead processes and start queued jobs."""
@@ -110,26 +110,6 @@ def keep_queue_moving(studio: Studio) -> Callable[[], None]:
         thread.join(10)
 
     return stop
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes any free port.
-
-    Raises:
-        ConfigError: the address cannot be used.
-    """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(128)
-    except OSError as error:
-        raise ConfigError(
-            f"--host {host} --port {port}: cannot listen on this address ({error.strerror or error}); "
-            "is a studio already running? give another port, or 0 for any free one"
-        ) from error
-    return listening
 
 
 def serve(app: ASGIApp, listening: socket.socket, *, on_ready: Callable[[], None] = lambda: None) -> None:
