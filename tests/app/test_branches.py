@@ -59,6 +59,7 @@ def asked(run: int = 1, at: Any = AT, **form: Any) -> Asked:
 # -- the form
 
 
+@pytest.mark.slow
 def test_kept_checkpoints_are_offered_with_moment_step_and_size(store: Store) -> None:
     points = points_of(store, 1)
     assert [point.at for point in points] == ["fifth-success", AT]

@@ -118,9 +118,9 @@ def start_studio() -> Iterator[Callable[..., StudioProcess]]:
         yield lambda *arguments: started.enter_context(running_studio(*arguments))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """One browser for all tests."""
+    """One browser for the tests of a file. As long as it is there, Playwright's event loop keeps others out of this thread."""
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=WAIT_MS)  # the context's default does not apply to expectations

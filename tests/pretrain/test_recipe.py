@@ -115,6 +115,7 @@ def quick_exam(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exam, "_LEARNERS", (Learner("DoorKey-5x5", 600),))
 
 
+@pytest.mark.slow
 def test_an_evaluation_has_every_figure_for_every_question_and_is_kept_with_the_model(made, quick_exam, tmp_path) -> None:
     found = evaluate(made[0], clips=20, device="cpu")
     assert [entry.question for entry in found.questions[:3]] == ["games", "manipulation", "progress"]

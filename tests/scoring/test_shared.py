@@ -388,6 +388,7 @@ def test_the_answers_are_those_of_the_model_itself(served: str, text: str) -> No
             assert ours.label == theirs.label
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("keyed")
 def test_a_run_learns_the_same_with_a_shared_model(served: str, tmp_path: Path) -> None:
     with Store(str(tmp_path / "store.db")) as store:

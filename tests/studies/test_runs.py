@@ -92,6 +92,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(text) for text in (folder / "curves.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.slow
 def test_a_study_that_was_killed_and_run_again_made_every_run_once(home: Path) -> None:
     with Store(str(home / "runs.db")) as store:
         runs = store.runs()
