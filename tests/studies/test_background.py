@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +50,29 @@ def log_of(store: Store, study: Study) -> str:
 
 def wait_for_a_live_run(store: Store, study: Study) -> None:
     wait_until(lambda: any(run.status in LIVE for run in store.runs()), lambda: f"a run of {log_of(store, study)}")
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_a_job_that_starts_or_ends_while_it_is_taken_out_of_the_queue_is_ended(
+    store: Store, monkeypatch: pytest.MonkeyPatch, starts: bool
+) -> None:
+    store.enqueue_jobs("study", [7])
+    process, cancel = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]), Store.cancel_job
+
+    def late(store: Store, job_id: int) -> None:
+        store.take_jobs({"study": 1})
+        assert store.job_started(job_id, process.pid, psutil.Process(process.pid).create_time())
+        if not starts:
+            store.job_ended(job_id, 0)
+        cancel(store, job_id)
+
+    monkeypatch.setattr(Store, "cancel_job", late)
+    try:
+        assert jobs.end(store, "study", 7) is starts
+        assert process.wait(20) == -signal.SIGTERM if starts else process.poll() is None
+    finally:
+        process.kill()
+        process.wait(20)
 
 
 @pytest.mark.slow

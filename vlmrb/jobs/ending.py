@@ -42,8 +42,12 @@ def end(store: Store, kind: JobKind, target_id: int, *, wait_s: float = 0.0) -> 
     if job is None or job.status not in ACTIVE_JOB:
         return False
     if job.status != "running":
-        cancel_job(store, job)
-        return True
+        with contextlib.suppress(RunBusyError):  # it has just started, or ended
+            cancel_job(store, job)
+            return True
+        job = store.job(job.job_id)
+        if job.status not in ACTIVE_JOB:
+            return False
     if job.pid is None or job.host != socket.gethostname():
         raise RunBusyError(f"{kind} {target_id} is running on {job.host}; stop it there")
     with contextlib.suppress(ProcessLookupError):
