@@ -295,8 +295,9 @@ def _start(cpus: int) -> str:
         port = free.getsockname()[1]
     options = ["--head", "--node-ip-address=127.0.0.1", f"--port={port}", f"--num-cpus={cpus}", "--include-dashboard=false"]
     options += [f"--object-store-memory={OBJECT_STORE_BYTES}", "--disable-usage-stats"]
-    _ray("get-auth-token", "--generate")  # so that other users of this machine cannot run code in it; old versions have no tokens
-    use_token("")
+    if "RAY_AUTH_MODE" not in os.environ:
+        _ray("get-auth-token", "--generate")  # so that other users of this machine cannot run code in it; old Rays have no tokens
+        use_token("")
     done = _ray("start", *options)
     if done.returncode != 0:
         words = " ".join((done.stderr or done.stdout).split()[-40:])
