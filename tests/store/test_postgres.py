@@ -15,6 +15,7 @@ from vlmrb.errors import ConfigError, StoreCorruptError, StoreUnavailableError
 from vlmrb.jobs import launch
 from vlmrb.places import RESUME, place_of, set_default_place
 from vlmrb.store import Store
+from vlmrb.store.engine import CLAIM_LOCK, CREATION_LOCK, UPGRADE_LOCK
 from vlmrb.train import resume
 
 
@@ -89,13 +90,23 @@ class cut_after:
 
 
 def test_a_row_that_stays_locked_is_named(new_schema: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vlmrb.store.engine.BUSY_TIMEOUT_MS", 100)
-    with Store(new_schema()) as store:
+    url = new_schema()
+    with Store(url) as store:
         run_id = new_run(store)
-        with store._write() as holder:
-            holder.exec_driver_sql(f"SELECT * FROM runs WHERE run_id = {run_id} FOR UPDATE")
-            with pytest.raises(StoreUnavailableError, match="locked by another process"):
-                store.heartbeat(run_id, 1)
+    monkeypatch.setattr("vlmrb.store.engine.BUSY_TIMEOUT_MS", 100)
+    with Store(url) as store, store._write() as holder:
+        holder.exec_driver_sql(f"SELECT * FROM runs WHERE run_id = {run_id} FOR UPDATE")
+        with pytest.raises(StoreUnavailableError, match="locked by another process"):
+            store.heartbeat(run_id, 1)
+
+
+def test_a_store_does_not_wait_for_one_in_another_schema(new_schema: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vlmrb.store.engine.BUSY_TIMEOUT_MS", 500)
+    with Store(new_schema()) as busy, busy._write() as holder:
+        for lock in (CREATION_LOCK, CLAIM_LOCK, UPGRADE_LOCK):
+            holder.exec_driver_sql(f"SELECT pg_advisory_xact_lock({lock})")
+        with Store(new_schema()) as store:  # made while the other one is
+            assert store.enqueue_jobs("run", [new_run(store)])
 
 
 def test_a_read_only_role_gets_a_clear_error(new_schema: Callable[[], str]) -> None:

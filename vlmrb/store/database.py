@@ -14,6 +14,8 @@ from sqlalchemy import Connection, Engine, inspect, text
 from vlmrb.errors import NotFoundError, StoreBusyError, StoreCorruptError, StoreUnavailableError
 from vlmrb.store.engine import (
     BUSY_TIMEOUT_MS,
+    CREATION_LOCK,
+    UPGRADE_LOCK,
     default_store_url,
     describe,
     make_engine,
@@ -255,7 +257,7 @@ class Database:
 
         with plain_errors(self._url), self._writing.begin() as connection:
             if self._is_postgresql:  # if two processes create a store at once, one waits and finds it ready
-                connection.execute(text("SELECT pg_advisory_xact_lock(7266015)"))
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({CREATION_LOCK})"))
                 connection.execute(text(f"SET LOCAL lock_timeout = {lock_timeout_ms}"))
             upgrade(connection, self.name)
 
@@ -281,7 +283,7 @@ class Database:
                 connection.invalidate()  # the lock and the setting go with it
 
     def _take_turn(self, connection: Connection) -> None:
-        if not connection.execute(text("SELECT pg_try_advisory_lock(7266017)")).scalar():
+        if not connection.execute(text(f"SELECT pg_try_advisory_lock({UPGRADE_LOCK})")).scalar():
             raise StoreBusyError(f"store: {self.name} is being upgraded by another process; wait until it has finished")
 
     def _refuse_foreign_tables(self, connection: Connection) -> None:

@@ -17,6 +17,9 @@ from vlmrb.errors import StoreUnavailableError
 from vlmrb.store.text import from_json, to_json
 
 BUSY_TIMEOUT_MS = 10_000
+
+# PostgreSQL's advisory locks, as arguments; several stores may share a database, each in its own schema
+CREATION_LOCK, CLAIM_LOCK, UPGRADE_LOCK = (f"{number}, hashtext(current_schema())" for number in (7266015, 7266016, 7266017))
 """How long a writer waits for another writer."""
 
 CONNECT_TIMEOUT_S = 10

@@ -14,6 +14,7 @@ from vlmrb.errors import NotFoundError, RunBusyError
 from vlmrb.store import tables as t
 from vlmrb.store.bulk import upsert
 from vlmrb.store.database import Database
+from vlmrb.store.engine import CLAIM_LOCK
 from vlmrb.store.liveness import database_time, holder, is_alive
 from vlmrb.store.runs import take_from
 from vlmrb.store.text import clean, plain
@@ -281,7 +282,7 @@ class Jobs(Database):
     def _lock_queue(self, connection: Connection) -> None:
         """Lock the queue until this transaction ends; SQLite allows only one writer anyway."""
         if self._is_postgresql:
-            connection.execute(text("SELECT pg_advisory_xact_lock(7266016)"))
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({CLAIM_LOCK})"))
 
 
 def _end(connection: Connection, job_id: int, exit_code: int | None, error: str) -> None:
