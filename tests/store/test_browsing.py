@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -236,6 +237,29 @@ def test_clips_are_found_by_how_far_apart_their_voters_are(store: Store) -> None
     writer.add_score(score(run_id * CLIPS_PER_RUN, 0.5))  # the newest score counts
     writer.flush()
     assert numbers(store, min_spread=0.0) == [1, 2]
+
+
+def test_clips_are_found_by_how_near_they_are_to_their_threshold(store: Store) -> None:
+    run_id, other = new_run(store), new_run(store)
+    for run in (run_id, other):
+        writer = store.writer(run)
+        for number, (p, threshold) in enumerate([(0.1, 0.5), (0.45, 0.5), (0.9, 0.95), (None, 0.5), (0.5, 0.9)]):
+            writer.add_clip(clip(run, number))
+            writer.add_score(replace(score(run * CLIPS_PER_RUN + number, p), threshold=threshold))
+        writer.add_clip(clip(run, 5))  # without a score
+        writer.flush()
+    mine = ClipFilter(run_ids=(run_id,))
+
+    def order(wanted: ClipFilter, **page: int) -> list[int]:
+        return [found.number for found in store.find_clips(wanted, "threshold", **page)]
+
+    assert order(mine) == [2, 1, 4, 0, 5, 3]  # 0.05 (the newer first), 0.05, 0.4, 0.4; then those without P(yes)
+    assert [order(mine, limit=2, offset=at) for at in (0, 2, 3, 4, 6)] == [[2, 1], [4, 0], [0, 5], [5, 3], []]
+    assert order(ClipFilter(), limit=4) == [2, 2, 1, 1] and order(ClipFilter(label="unknown")) == [3, 3]
+    writer = store.writer(run_id)
+    writer.add_score(score(run_id * CLIPS_PER_RUN, 0.51))  # the newest score counts
+    writer.flush()
+    assert order(mine)[0] == 0 and len(order(mine)) == 6
 
 
 def test_a_sample_is_balanced_spread_and_repeatable(store: Store) -> None:

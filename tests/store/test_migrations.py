@@ -21,6 +21,7 @@ from vlmrb.store.tables import metadata
 from vlmrb.types import CLIPS_PER_RUN, ClipFilter
 
 
+@pytest.mark.filterwarnings("ignore:.*expression-based index")  # there is one on PostgreSQL alone
 def test_the_migrations_create_exactly_the_tables_in_the_code(new_url: Callable[[], str]) -> None:
     with Store(new_url()) as store, store._write() as connection:
         options = {"version_table": VERSION_TABLE, "compare_type": True}

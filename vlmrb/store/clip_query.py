@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, select
 
 from vlmrb.errors import ConfigError, shown
 from vlmrb.store import tables as t
@@ -43,9 +43,7 @@ _HUMANS: dict[str | None, list[Condition]] = {
 
 def _threshold_gap() -> ColumnElement[float]:
     """|P(yes) − threshold| of the newest score."""
-    score = t.scores.alias()
-    threshold = select(score.c.threshold).where(score.c.score_id == _c.score_id).correlate(t.clips).scalar_subquery()
-    return func.abs(_c.probability - threshold)
+    return select(t.score_gap).where(t.scores.c.score_id == _c.score_id).correlate(t.clips).scalar_subquery()
 
 
 def _prompt_gap() -> ColumnElement[float]:
@@ -126,19 +124,27 @@ def page(
     """
     by = _choice("order", order, _ORDERS)
     ids: Any = select(_c.clip_id).where(*matching).order_by(*by).limit(limit).offset(offset)
-    if order == "spread" and connection.dialect.name == "postgresql":  # SQLite is as fast without
-        ids = _by_spread(connection, matching, limit, offset)
+    if connection.dialect.name == "postgresql":  # SQLite is as fast without
+        if order == "spread":
+            known = select(_c.clip_id).where(_c.spread.is_not(None)).order_by(_c.spread.desc(), _c.clip_id.desc())
+            ids = _known_first(connection, known, _c.spread, matching, limit, offset)
+        elif order == "threshold":
+            newest = and_(t.scores.c.clip_id == _c.clip_id, t.scores.c.score_id == _c.score_id)
+            known = select(_c.clip_id).join(t.scores, newest).where(t.score_gap.is_not(None))
+            known = known.order_by(t.score_gap, t.scores.c.clip_id.desc())
+            ids = _known_first(connection, known, _c.probability, matching, limit, offset)
     return [clip_summary(row) for row in connection.execute(summaries().where(_c.clip_id.in_(ids)).order_by(*by))]
 
 
-def _by_spread(connection: Connection, matching: Sequence[Condition], limit: int, offset: int) -> list[int]:
-    """Ids of the order 'spread'. Few clips have several voters: an index has these alone, and the others are the newest first."""
-    several = [*matching, _c.spread.is_not(None)]
-    query = select(_c.clip_id).where(*several).order_by(_c.spread.desc(), _c.clip_id.desc())
-    ids = list(connection.scalars(query.limit(limit).offset(offset)))
+def _known_first(
+    connection: Connection, known: Select[Any], column: ColumnElement[Any], matching: Sequence[Condition], limit: int, offset: int
+) -> list[int]:
+    """Ids of a page: first of clips whose `column` is known, as ordered by an index that has these alone, then the newest."""
+    ids = list(connection.scalars(known.where(*matching).limit(limit).offset(offset)))
     if len(ids) < limit:
-        others = select(_c.clip_id).where(*matching, _c.spread.is_(None)).order_by(_c.clip_id.desc())
-        ids += connection.scalars(others.limit(limit - len(ids)).offset(max(0, offset - count(connection, several))))
+        before = count(connection, [*matching, column.is_not(None)])
+        others = select(_c.clip_id).where(*matching, column.is_(None)).order_by(_c.clip_id.desc())
+        ids += connection.scalars(others.limit(limit - len(ids)).offset(max(0, offset - before)))
     return ids
 
 

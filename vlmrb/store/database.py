@@ -28,7 +28,7 @@ from vlmrb.store.failures import plain_errors
 from vlmrb.store.patience import PATIENCE_S, patiently
 from vlmrb.store.tables import metadata
 
-HEAD = "0012"
+HEAD = "0013"
 """The newest migration. A test compares it with `migrations/versions`."""
 
 LOCK_TIMEOUT_MS = 1_000

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    func,
 )
 
 metadata = MetaData(
@@ -224,6 +225,9 @@ scores = Table(
 )
 Index(None, scores.c.clip_id, scores.c.score_id)
 Index(None, scores.c.run_id, scores.c.score_id)
+score_gap = func.abs(scores.c.probability - scores.c.threshold)
+# SQLite reads all rows without: it would only write one more index
+Index("ix_scores_gap", score_gap, scores.c.clip_id.desc(), scores.c.score_id).ddl_if(dialect="postgresql")
 
 controls = Table(
     "controls",

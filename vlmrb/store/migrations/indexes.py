@@ -11,9 +11,7 @@ from sqlalchemy.schema import CreateIndex
 def create_missing(connection: Connection, indexes: Iterable[Index]) -> None:
     """Create the indexes that do not exist, in the connection's transaction."""
     for index in indexes:
-        assert index.table is not None and index.name is not None
-        if index.name not in {found["name"] for found in inspect(connection).get_indexes(index.table.name)}:
-            connection.execute(CreateIndex(index))
+        connection.execute(CreateIndex(index, if_not_exists=True))
 
 
 def create_concurrently(connection: Connection, indexes: Iterable[Index]) -> None:
