@@ -1,11 +1,13 @@
 """What a shared scorer saves: N clients with a model each against N clients of one server.
 
-    python -m tests.bench.shared_scorer [--clients 8] [--clips 160] [--batch 8] [--own N] [--rate 0] [--flood]
+    python -m tests.bench.shared_scorer [--clients 8] [--clips 160] [--batch 8] [--own N] [--rate 0] [--flood | --train STEPS]
 
 Prints, for each way, clips per CPU second of all processes together (models loaded), drawing or laying out frames included, and
 what the processes add to memory (proportional set size). The ways take turns, three times. With `--rate`, each client gets so
 many clips a second, as from a run, and scores what has come, at most `--batch`; otherwise it always has a full batch. With
-`--flood`, only the server: how long a client with batches of its own waits alone, and beside one that floods.
+`--flood`, only the server: how long a client with batches of its own waits alone, and beside one that floods. With `--train`, the
+clients are runs (DoorKey-8x8, DQN, VLM replay) of so many steps at once: the learners' steps per second, all CPU time of runs and
+server, and what became of their clips.
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +28,11 @@ from typing import Any
 import numpy as np
 import psutil
 
+from vlmrb.store import Store
+from vlmrb.types import SPEED
+
 ROUNDS = 3
+LEARNING_STARTS = 500
 QUESTION = "Does this clip show meaningful progress?"
 
 
@@ -145,6 +153,38 @@ def go(scorer: str, served: psutil.Process | None, options: argparse.Namespace) 
     }
 
 
+def runs(scorer: str, served: psutil.Process | None, options: argparse.Namespace) -> dict[str, float]:
+    """One round of real runs, all at once."""
+    used = cpu(served) if served else 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        stores = [f"{folder}/{number}.db" for number in range(options.clients)]
+        settings = {"env": "DoorKey-8x8", "algo": "dqn", "replay": "vlm", "scorer": scorer, "eval-episodes": 1,
+                    "total-steps": options.train, "learning-starts": LEARNING_STARTS, "buffer-size": options.train}  # fmt: skip
+        words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+        command = [sys.executable, "-m", "vlmrb", "train", "--quiet", "--json", *words, "--seed"]
+        began = time.monotonic()
+        processes = [
+            subprocess.Popen([*command, str(seed), "--store", store], stdout=subprocess.DEVNULL)
+            for seed, store in enumerate(stores)
+        ]
+        seconds = 0.0
+        for process in processes:
+            _, status, resources = os.wait4(process.pid, 0)  # with its scoring process
+            process.returncode = os.waitstatus_to_exitcode(status)
+            assert process.returncode == 0, f"a run failed: {process.args}"
+            seconds += resources.ru_utime + resources.ru_stime
+        wall = time.monotonic() - began
+        speeds, scored, clips = [], 0, 0
+        for path in stores:
+            with Store(path) as store:
+                steps, values = store.metrics(1, SPEED)
+                speeds.append(float(np.median(values[steps > 2 * LEARNING_STARTS])))
+                counters = store.run(1).counters
+                scored, clips = scored + counters.clips_scored, clips + counters.clips
+    seconds += cpu(served) - used if served else 0.0
+    return {"learners_steps_per_s": sum(speeds), "seconds": wall, "cpu_s": seconds, "scored": scored / clips}
+
+
 def main() -> None:
     """Take turns."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -154,18 +194,20 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--flood", action="store_true")
+    parser.add_argument("--train", type=int, default=0, metavar="STEPS")
     options = parser.parse_args()
     found: dict[str, list[dict[str, float]]] = {"own": [], "shared": []}
     with server() as (url, process):
         if options.flood:
             flood(url, options)
         for _ in range(0 if options.flood else options.rounds):
-            found["own"].append(go("embedded", None, options))
-            found["shared"].append(go(f"shared:{url}", process, options))
+            measure = runs if options.train else go
+            found["own"].append(measure("embedded", None, options))
+            found["shared"].append(measure(f"shared:{url}", process, options))
             print(json.dumps({way: rows[-1] for way, rows in found.items()}), flush=True)
     if options.flood:
         return
-    for name in ("clips_per_cpu_s", "clips_per_s", "memory_mb"):
+    for name in found["own"][0]:
         ratios = [shared[name] / own[name] for shared, own in zip(found["shared"], found["own"], strict=True)]
         print(f"{name}: shared / own = {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
 
