@@ -68,16 +68,6 @@ def host_of(origin: str) -> str | None:
     return host.lower() if separator and scheme in ("http", "https") and host_name(host) is not None else None
 
 
-def is_loopback(host: str) -> bool:
-    """Whether `host` is reachable from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 takes any free port.
 

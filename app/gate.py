@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.address import Address, host_name, host_of, is_loopback
+from app.address import Address, host_name, host_of
 from app.attempts import Attempts, network_of
 from vlmrb.errors import ConfigError
+from vlmrb.hosts import is_loopback
 
 USER_VARIABLE, PASSWORD_VARIABLE = "VLMRB_STUDIO_USER", "VLMRB_STUDIO_PASSWORD"
 MIN_PASSWORD = 8

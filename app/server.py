@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
-from app.address import Address, is_loopback
+from app.address import Address
 from app.calls import call_routes
 from app.colors import style_sheet
 from app.front import Front
@@ -25,6 +25,7 @@ from app.studio import Studio
 from app.theme import studio_theme
 from vlmrb import jobs
 from vlmrb.errors import VlmrbError
+from vlmrb.hosts import is_loopback
 
 RECONCILE_S = 2.0
 """Seconds between checks of the queue, which notice dead processes and start queued jobs."""

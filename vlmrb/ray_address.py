@@ -7,8 +7,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
-"""Hosts that are this machine."""
+from vlmrb.hosts import is_loopback
 
 TOKEN_WORDS = "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
 
@@ -29,7 +28,7 @@ def use_token(address: str) -> None:
     Args:
         address: HOST:PORT of the cluster, or '' for one that is about to be started here.
     """
-    here = not address or address == running_here() or address.rpartition(":")[0] in LOOPBACK
+    here = not address or address == running_here() or is_loopback(address.rpartition(":")[0])
     path = os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token"
     if here and (os.environ.get("RAY_AUTH_TOKEN") or Path(path).is_file()):
         os.environ.setdefault("RAY_AUTH_MODE", "token")

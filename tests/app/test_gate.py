@@ -13,7 +13,6 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
-from app.address import is_loopback
 from app.gate import PASSWORD_VARIABLE, PIECE, USER_VARIABLE, Gate, Login, login_for
 from vlmrb.errors import ConfigError
 
@@ -131,10 +130,3 @@ def test_a_user_name_with_a_colon_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv(USER_VARIABLE, "a:b")
     with pytest.raises(ConfigError, match="colon"):
         login_for("127.0.0.1")
-
-
-@pytest.mark.parametrize(
-    ("host", "loopback"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("x", False)]
-)
-def test_loopback_hosts_are_recognised(host: str, loopback: bool) -> None:
-    assert is_loopback(host) is loopback

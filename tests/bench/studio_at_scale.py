@@ -64,8 +64,9 @@ def cases(studio: Studio, live: list[int]) -> Iterator[tuple[str, Callable[[], o
 
     def tick_with_columns() -> object:
         _beat(store, live)
-        return read_table(store, versions, COLUMNS, figures, runs)
+        return read_table(store, with_columns, COLUMNS, figures, runs)
 
+    with_columns = read_table(store, {}, COLUMNS, figures, runs).versions
     yield "runs: tick with 3 columns of metrics, 64 live runs", tick_with_columns
     first = look_at(store, run_id, Seen({}))
     seen = Seen(step=first.row.step, pid=first.pid, last_steps={name: int(curve[0][-1]) for name, curve in first.curves.items()})

@@ -7,7 +7,6 @@ TLS, sending, headers, body) gets what is left until its deadline.
 from __future__ import annotations
 
 import importlib.util
-import ipaddress
 import os
 import socket
 import ssl
@@ -23,6 +22,7 @@ import httpx
 
 from vlmrb.certificates import certificate_problem
 from vlmrb.errors import ScorerSetupError
+from vlmrb.hosts import is_loopback
 
 _PIECE = 2**14  # bytes sent per wait
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
@@ -128,22 +128,6 @@ def _addresses(host: str, port: int, seconds: float) -> list[str]:
     return found
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host as written in an address is this machine; names are not resolved."""
-    name = host.strip("[]").rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(name.partition("%")[0])
-    except ValueError:
-        try:
-            address = ipaddress.IPv4Address(socket.inet_aton(name))  # 127.1, 0x7f000001
-        except (OSError, UnicodeError):
-            return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback or (mapped or address).is_unspecified
-
-
 def keep_loopback_direct() -> None:
     """Tell this process's other HTTP clients, which read the environment, not to ask a proxy for this machine."""
     spared = urllib.request.getproxies().get("no", "").split(",")
@@ -160,7 +144,7 @@ def proxy_for(url: httpx.URL) -> httpcore.Proxy | None:
     """
     proxies = urllib.request.getproxies()
     given = proxies.get(url.scheme) or proxies.get("all")
-    if not given or is_loopback(url.host) or urllib.request.proxy_bypass(url.netloc.decode()):
+    if not given or is_loopback(url.host, to_connect=True) or urllib.request.proxy_bypass(url.netloc.decode()):
         return None
     variable = f"{url.scheme}_proxy" if proxies.get(url.scheme) else "all_proxy"
     where = f"the environment variable {variable.upper()} (or {variable})"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -22,6 +21,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from vlmrb.errors import ConfigError, ScorerError, ScorerUnavailableError
+from vlmrb.hosts import is_loopback
 from vlmrb.scoring import wire
 from vlmrb.scoring.embedded import picture_notice, prompt_notice
 from vlmrb.scoring.shared import KEY
@@ -53,11 +53,7 @@ def check_address(host: str, key: str) -> None:
     Raises:
         ConfigError: others can reach it, and it has no key.
     """
-    try:
-        is_local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_local = False
-    if not is_local and not key:
+    if not is_loopback(host) and not key:
         raise ConfigError(
             f"--host {host}: whoever reaches this address could use the model; set the environment variable {KEY} "
             "to a secret, here and for the runs, or leave --host out"

@@ -15,9 +15,9 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from vlmrb.errors import ScorerError, ScorerSetupError, ScorerUnavailableError
+from vlmrb.hosts import is_loopback
 from vlmrb.scoring import wire
 from vlmrb.scoring.http import Http, NoReplyError, Reply, excerpt
-from vlmrb.scoring.network import is_loopback
 from vlmrb.scoring.yes_no import score_of
 from vlmrb.types import ClipScore, Prompt, ScoringRequest
 
@@ -202,7 +202,7 @@ _down_until: dict[str, float] = {}
 
 def _ask_once(base_url: str, timeout_s: float, send: Callable[[Http], Reply]) -> dict[str, Any]:
     """Ask what is only looked at. A store that names the address may be somebody else's: the key goes to this machine alone."""
-    with_key = is_loopback(urlsplit(base_url).hostname or "")
+    with_key = is_loopback(urlsplit(base_url).hostname or "", to_connect=True)
     http = _http(base_url, timeout_s, retries=0, with_key=with_key)
     try:
         reply = send(http)

@@ -32,9 +32,10 @@ from pathlib import Path
 from typing import Any
 
 from vlmrb.errors import LauncherError, NotFoundError, VlmrbError
+from vlmrb.hosts import is_loopback
 from vlmrb.jobs.launchers.local import PACKAGE_FOLDER, LocalLauncher, search_path
 from vlmrb.jobs.logs import log_path
-from vlmrb.ray_address import LOOPBACK, TOKEN_WORDS, running_here, unreachable, use_token
+from vlmrb.ray_address import TOKEN_WORDS, running_here, unreachable, use_token
 from vlmrb.store import Store
 from vlmrb.types import Destination, Job
 
@@ -267,7 +268,7 @@ def _find(address: str, cpus: int) -> str:
         if not host or not port.isdecimal():
             raise LauncherError(f"on: got the address {known!r}; allowed: HOST:PORT of the cluster's head, such as 10.0.0.5:6379")
         if not unreachable(host, int(port)):
-            if host in LOOPBACK and unreachable(_own_address(), int(port)):
+            if is_loopback(host) and unreachable(_own_address(), int(port)):
                 os.environ[_ON_LOOPBACK] = "0"
             return known
         if given:
