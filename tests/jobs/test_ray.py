@@ -26,9 +26,10 @@ from tests.waiting import wait_until
 from vlmrb import jobs
 from vlmrb.config import make_config
 from vlmrb.errors import ConfigError, LauncherError
-from vlmrb.jobs.launchers import ray as launcher
-from vlmrb.jobs.launchers.ray import Keeping, Machine, RayLauncher, address_of, check_machines, check_resources
-from vlmrb.ray_address import use_token
+from vlmrb.jobs.launchers import ray_cluster
+from vlmrb.jobs.launchers.ray import Keeping, RayLauncher, address_of
+from vlmrb.jobs.launchers.ray_cluster import Machine, check_machines, check_resources
+from vlmrb.ray_address import make_token, use_token
 from vlmrb.store import Store
 from vlmrb.types import Destination, Job
 
@@ -119,6 +120,17 @@ def test_a_token_is_shown_to_clusters_on_this_machine_alone(
     assert os.environ.get("RAY_AUTH_MODE") == mode
 
 
+@needs_ray
+def test_a_token_that_cannot_be_made_is_said_before_a_cluster_is_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "a file"))
+    with pytest.raises(LauncherError, match=r"could not make a token.*~/\.ray.*RAY_AUTH_MODE=disabled"):
+        make_token()
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    make_token()
+
+
 def test_resources_that_no_node_has_are_refused_with_what_there_is() -> None:
     nodes = [{"CPU": 2.0, "GPU": 1.0}, {"CPU": 8.0, "licence": 1.0}]
     check_resources("a:1", {"cpus": 2, "gpus": 0.2}, nodes)
@@ -129,7 +141,7 @@ def test_resources_that_no_node_has_are_refused_with_what_there_is() -> None:
 
 def here(**changes: object) -> Machine:
     """What this machine would say of itself."""
-    mine = launcher._machine("node-1", [], launcher.PACKAGE_FOLDER) if importlib.util.find_spec("ray") else {}
+    mine = ray_cluster._machine("node-1", [], ray_cluster.PACKAGE_FOLDER) if importlib.util.find_spec("ray") else {}
     return Machine(**(mine | changes))
 
 
@@ -204,8 +216,8 @@ def test_a_run_whose_node_dies_goes_on_elsewhere(store: Store, tmp_path: Path) -
         nodes.add()
         (run_id,) = launch(store, f"ray:{nodes.address}", 1, total_steps=3_000)
         job = wait_until(lambda: _with_checkpoint(store, run_id), lambda: f"a checkpoint of the run: {_words(store)}", 400)
+        nodes.kill(0)  # at once: a few seconds later the run is over
         nodes.add()
-        nodes.kill(0)
         wait_until(lambda: store.run(run_id).status == "finished", lambda: f"the run to finish: {_words(store)}", 400)
         again = store.job(job)
         assert (again.attempt, again.launcher) == (1, f"ray:{nodes.address}")

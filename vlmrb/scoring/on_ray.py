@@ -7,12 +7,13 @@ between all processes of a cluster, which trust each other.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 from typing import Any
 
 from vlmrb.errors import ConfigError, ScorerError
-from vlmrb.ray_address import TOKEN_WORDS, running_here, unreachable, use_token
+from vlmrb.ray_address import TOKEN_WORDS, make_token, running_here, unreachable, use_token
 from vlmrb.scoring.backends import ScorerOptions, make_scorer
 from vlmrb.scoring.worker import leave_the_learner_a_core
 from vlmrb.types import ClipScore, Prompt, ScoringRequest
@@ -35,11 +36,19 @@ def connect(address: str = "") -> bool:
 
     Raises:
         ConfigError: Ray Serve is not installed, there is no cluster at this address, or none can be started here.
+        LauncherError: no token can be made for a new one.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if importlib.util.find_spec("ray") is None:
+        raise ConfigError(f"--on ray needs Ray Serve; install it: {_EXTRA}")
     named = address or os.environ.get("RAY_ADDRESS", "")
     found = named or running_here()
-    use_token(found)
+    problem = _unreachable(found)
+    if found and (named or not problem):
+        use_token(found)
+    else:  # nothing is here, or nothing any more
+        found = ""
+        make_token()
     try:
         import ray
         from ray import serve  # noqa: F401
@@ -47,7 +56,6 @@ def connect(address: str = "") -> bool:
         raise ConfigError(f"--on ray needs Ray Serve ({error}); install it: {_EXTRA}") from error
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if found:
-        problem = _unreachable(found)
         try:
             if not problem:
                 ray.init(address=found, **quiet)

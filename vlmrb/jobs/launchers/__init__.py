@@ -129,9 +129,9 @@ def ready(store: Store, chosen: Destination, envs: Iterable[str]) -> Iterator[De
     if chosen.is_local:
         yield chosen
         return
-    from vlmrb.jobs.launchers import ray
+    from vlmrb.jobs.launchers.ray_cluster import connected
 
-    with ray.connected(store, chosen, set(envs)) as launcher:
+    with connected(store, chosen, set(envs)) as launcher:
         yield replace(chosen, launcher=launcher)
 
 
