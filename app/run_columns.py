@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from app.run_rows import all_settings, describe_setting, setting_of
 from vlmrb.errors import ConfigError, shown
@@ -40,28 +42,65 @@ class ColumnChoices:
     settings: list[SettingChoice]
 
 
+class _Kept(NamedTuple):
+    """Figures of a curve, and what the run was like when they were read."""
+
+    mark: tuple[Any, ...]
+    process: tuple[Any, ...]
+    figures: CurveFigures | None
+
+
 @dataclass
 class Figures:
-    """Figures of the runs' curves. Those of runs that do not train are read once."""
+    """Figures of the runs' curves. Those of runs that do not train are read once, of the others what is new."""
 
     store: Store
-    _known: dict[tuple[int, str], tuple[tuple[Any, ...], CurveFigures | None]] = field(default_factory=dict)
+    _known: dict[tuple[int, str], _Kept] = field(default_factory=dict)
 
     def of(self, runs: Sequence[RunSummary], names: Sequence[str]) -> dict[tuple[int, str], CurveFigures | None]:
         """By run id and metric; None for a run without values of it."""
+        known, by_id = self._known, {run.run_id: run for run in runs}
         marks = {run.run_id: _mark(run) for run in runs}
-        fresh = {key: kept for key, kept in self._known.items() if marks.get(key[0]) == kept[0]}
-        missing = sorted(run_id for run_id in marks if any((run_id, name) not in fresh for name in names))
-        found = self.store.curve_figures(missing, names) if missing else {}
+        fresh = {key: kept for key, kept in known.items() if marks.get(key[0]) == kept.mark}
+        missing = {run_id for run_id in marks if any((run_id, name) not in fresh for name in names)}
+        longer = {run_id for run_id in missing if all(_goes_on(by_id[run_id], known.get((run_id, name))) for name in names)}
+        whole = sorted(missing - longer)
+        found: dict[tuple[int, str], CurveFigures | None] = dict(self.store.curve_figures(whole, names)) if whole else {}
+        if longer:
+            kept = {(run_id, name): known[run_id, name].figures for run_id in longer for name in names}
+            since = {key: figures.step for key, figures in kept.items() if figures}
+            curves = self.store.curves(sorted(longer), names, since=since)
+            found |= {key: _with(kept[key], *points) for key, points in curves.items()}
         for run_id in missing:
-            fresh.update({(run_id, name): (marks[run_id], found.get((run_id, name))) for name in names})
+            mark, process = marks[run_id], _process(by_id[run_id])
+            fresh.update({(run_id, name): _Kept(mark, process, found.get((run_id, name))) for name in names})
         self._known = fresh if len(fresh) < MAX_KEPT else {}  # replaced, not changed: several browsers ask at a time
-        return {(run_id, name): fresh[run_id, name][1] for run_id in marks for name in names}
+        return {(run_id, name): fresh[run_id, name].figures for run_id in marks for name in names}
 
 
 def _mark(run: RunSummary) -> tuple[Any, ...]:
     """Changes when the run's curves can have changed."""
     return (run.status, run.step, run.started_at, run.ended_at, run.heartbeat_at if run.status in LIVE else None)
+
+
+def _process(run: RunSummary) -> tuple[Any, ...]:
+    """While this stays the same, curves only get longer; a resume removes points."""
+    return (run.pid, run.started_at) if run.status in LIVE else ()
+
+
+def _goes_on(run: RunSummary, kept: _Kept | None) -> bool:
+    return kept is not None and bool(kept.process) and kept.process == _process(run)
+
+
+def _with(figures: CurveFigures | None, steps: np.ndarray, values: np.ndarray) -> CurveFigures | None:
+    """The figures of a curve that has got these points."""
+    steps, values = steps[~np.isnan(values)], values[~np.isnan(values)]
+    if not len(values):
+        return figures
+    low, high = float(values.min()), float(values.max())
+    if figures:
+        low, high = min(low, figures.low), max(high, figures.high)
+    return CurveFigures(float(values[-1]), low, high, int(steps[-1]))
 
 
 def extra_values(runs: Sequence[RunSummary], columns: Sequence[str], figures: Figures | None) -> dict[int, dict[str, Value]]:

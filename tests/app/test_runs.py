@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -568,18 +569,33 @@ def test_a_row_is_sent_again_when_an_added_column_changes(store: Store, add_run:
     assert [row.extra for row in read_table(store, versions, [], figures).rows] == [{}]
 
 
-def test_curves_of_runs_that_do_not_train_are_read_once(store: Store, add_run: AddRun, monkeypatch: Any) -> None:
+def test_curves_are_read_once_and_then_what_is_new_of_those_that_train(store: Store, add_run: AddRun, monkeypatch: Any) -> None:
     finished, running = add_run("finished"), add_run("running")
     for run_id in (finished, running):
-        write_curve(store, run_id, "m", [1], [1.0])
-    figures, read = Figures(store), []
-    monkeypatch.setattr(
-        store, "curve_figures", lambda ids, names: read.append(list(ids)) or Store.curve_figures(store, ids, names)
-    )
-    for step in (1, 2):
-        live(store, running, step)
-        read_table(store, {}, ["last:m", "max:m"], figures)
-    assert read == [[finished, running], [running]]
+        write_curve(store, run_id, "m", [1, 2], [1.0, 3.0])
+    figures, whole, since = Figures(store), [], []
+    read, read_on = store.curve_figures, store.curves
+    monkeypatch.setattr(store, "curve_figures", lambda ids, names: whole.append(list(ids)) or read(ids, names))
+    monkeypatch.setattr(store, "curves", lambda ids, names, since: since_of(ids, since) or read_on(ids, names, since=since))
+
+    def since_of(ids: list[int], known: dict[tuple[int, str], int]) -> None:
+        since.append((ids, dict(known)))
+
+    def shown() -> list[float | None]:
+        (row,) = [row for row in read_table(store, {}, ["last:m", "max:m", "min:m"], figures).rows if row.run_id == running]
+        return [row.extra.get(f"{kind}:m") for kind in ("last", "min", "max")]
+
+    live(store, running, 1)
+    assert shown() == [3.0, 1.0, 3.0]
+    write_curve(store, running, "m", [3, 4], [0.5, float("nan")])
+    live(store, running, 4)
+    assert shown() == [0.5, 0.5, 3.0]
+    assert whole == [[finished, running]] and since == [([running], {(running, "m"): 2})]
+    with store._write() as connection:  # a resume goes back, in another process
+        connection.exec_driver_sql("DELETE FROM metrics WHERE step > 1")
+        connection.exec_driver_sql(f"UPDATE runs SET step = 1, pid = pid + 1 WHERE run_id = {running}")
+    figures.of([replace(run, status="running") for run in store.runs() if run.run_id == running], ["m"])
+    assert whole[-1] == [running] and figures.of([store.run(running)], ["m"])[running, "m"].high == 1.0
 
 
 @pytest.mark.parametrize("column", ["m", "avg:m", "last:", ":m", "", "setting"])

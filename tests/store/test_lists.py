@@ -147,7 +147,7 @@ def test_figures_of_curves_are_their_last_smallest_and_largest_values(store: Sto
             writer.add_metric(name, step, value)
         writer.flush()
     assert store.curve_figures([one, other, 99], ["a", "b", "a"]) == {
-        (one, "a"): CurveFigures(last=2.0, low=1.0, high=3.0),
-        (other, "a"): CurveFigures(last=5.0, low=5.0, high=5.0),
+        (one, "a"): CurveFigures(last=2.0, low=1.0, high=3.0, step=2),
+        (other, "a"): CurveFigures(last=5.0, low=5.0, high=5.0, step=0),
     }
     assert store.curve_figures([], ["a"]) == {} == store.curve_figures([one], [])

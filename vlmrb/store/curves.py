@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from sqlalchemy import BigInteger, Connection, Integer, Text, column, func, select, values
+from sqlalchemy import BigInteger, Connection, Integer, Text, and_, column, func, select, values
 
 from vlmrb.store import tables as t
 from vlmrb.store.database import Database
@@ -60,10 +60,12 @@ class Curves(Database):
                 rows = [(number, run_id, clean(name)) for number, (run_id, name) in enumerate(part)]
                 asked = values(*columns, name="asked").data(rows).cte("asked")
                 of_curve = (c.run_id == asked.c.run_id, c.name == asked.c.name, c.value.is_not(None))
-                last = select(c.value).where(*of_curve).order_by(c.step.desc()).limit(1).correlate(asked).scalar_subquery()
                 extremes = select(asked.c.number, func.min(c.value).label("low"), func.max(c.value).label("high"))
+                extremes = extremes.add_columns(func.max(c.step).label("step"))
                 ends = extremes.where(*of_curve).group_by(asked.c.number).subquery("ends")
-                query = select(ends.c.number, last, ends.c.low, ends.c.high).join(asked, asked.c.number == ends.c.number)
+                of_last = (c.run_id == asked.c.run_id, c.name == asked.c.name, c.step == ends.c.step)
+                query = select(ends.c.number, c.value, ends.c.low, ends.c.high, ends.c.step)
+                query = query.join(asked, asked.c.number == ends.c.number).join(t.metrics, and_(*of_last))
                 found |= {part[row[0]]: CurveFigures(*row[1:]) for row in connection.execute(query)}
         return found
 

@@ -192,8 +192,13 @@ class RunListItem:
 
 @dataclass(frozen=True, slots=True)
 class CurveFigures:
-    """The last, the smallest and the largest value of a curve; values that are missing do not count."""
+    """The last, the smallest and the largest value of a curve; values that are missing do not count.
+
+    Attributes:
+        step: of the last one.
+    """
 
     last: float
     low: float
     high: float
+    step: int
