@@ -91,7 +91,7 @@ def test_a_bucket_is_tried_and_left_as_it_was(bucket: str) -> None:
     from vlmrb.places import Remote
 
     assert Remote(bucket).files() == {}
-    with pytest.raises(ConfigError, match="create the bucket, or correct its name"):
+    with pytest.raises(ConfigError, match="create the bucket or folder, or correct its name"):
         check_place("s3://no-such-bucket/runs")
 
 

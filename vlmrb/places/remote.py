@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,14 +15,16 @@ from vlmrb.errors import CheckpointError
 
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 _TRIES = 3
+_SILENCE_S = 60.0  # after which a file server counts as away
 _S3 = {"max_concurrency": 3, "config_kwargs": {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 1}}}
-_OPTIONS: Mapping[str, Mapping[str, Any]] = {"s3": _S3, "s3a": _S3}
+_SSH = {"timeout": 10, "banner_timeout": 10, "auth_timeout": 30}
+_OPTIONS: Mapping[str, Mapping[str, Any]] = {"s3": _S3, "s3a": _S3, "sftp": _SSH, "ssh": _SSH}
 """What the libraries are told beyond what they read from the environment: else a silent server holds a run up for minutes, and
 large files take half a gigabyte of memory each while they are sent."""
 
 
 class Remote:
-    """A folder somewhere. Connects when it is first used; any thread may use it.
+    """A folder somewhere. Connects when it is first used; any thread may use it, and gets a connection of its own where it must.
 
     Args:
         url: of the folder, which need not exist; its bucket has to.
@@ -29,7 +32,8 @@ class Remote:
 
     def __init__(self, url: str) -> None:
         self.url, self._scheme = url, url.partition("://")[0]
-        self._opened: Any = None
+        self._shared: Any = None
+        self._of_thread = threading.local()
 
     def files(self, folder: str = "") -> dict[str, int]:
         """All files in a folder, by name, with their bytes.
@@ -90,8 +94,13 @@ class Remote:
             store.copy([source._path(name) for name in files], [self._path(name) for name in files.values()])
 
     def shares_store_with(self, other: Remote) -> bool:
-        """Whether `copy` can copy from it."""
-        return self._scheme == other._scheme
+        """Whether `copy` can copy from it; SFTP's library cannot copy."""
+        from fsspec.asyn import AsyncFileSystem
+        from fsspec.spec import AbstractFileSystem
+
+        store = self._store()
+        copies = isinstance(store, AsyncFileSystem) or type(store).cp_file is not AbstractFileSystem.cp_file
+        return self._scheme == other._scheme and copies
 
     def move(self, name: str, target: str) -> None:
         """Rename a small file.
@@ -152,23 +161,33 @@ class Remote:
         Raises:
             CheckpointError: its library is missing or refuses its settings.
         """
-        if self._opened is None:
+        opened = self._shared or getattr(self._of_thread, "opened", None)
+        if opened is None:
             import fsspec
+            from fsspec.asyn import AsyncFileSystem
 
             try:
-                of_url = fsspec.get_filesystem_class(self._scheme)._get_kwargs_from_urls(self.url)  # such as the host of sftp://
-                options = {**of_url, **_OPTIONS.get(self._scheme, {}), "use_listings_cache": False}
-                opened = fsspec.filesystem(self._scheme, **options)
+                kind = fsspec.get_filesystem_class(self._scheme)
+                of_url = kind._get_kwargs_from_urls(self.url)  # such as the host of sftp://
+                for_all = issubclass(kind, AsyncFileSystem)  # the others' connections are for one thread
+                options = {**of_url, **_OPTIONS.get(self._scheme, {})}
+                opened = kind(**options, skip_instance_cache=not for_all)
+                if self._scheme in ("sftp", "ssh"):
+                    opened.ftp.get_channel().settimeout(_SILENCE_S)
             except ImportError as error:
                 extra = _EXTRAS.get(self._scheme)
                 way_out = f"pip install 'vlmrb[{extra}]'" if extra else str(error)
                 raise CheckpointError(f"{self.url} needs a library that is not installed: {way_out}") from error
             except Exception as error:  # whatever a library makes of its settings
                 raise self._failure("opened", error) from error
+            opened.dircache.use_listings_cache = False  # others write there, too; not every library takes it as an option
             if hasattr(opened, "retries"):  # of s3fs and gcsfs, with pauses in between
                 opened.retries = _TRIES
-            self._opened = opened
-        return self._opened
+            if for_all:
+                self._shared = opened
+            else:
+                self._of_thread.opened = opened
+        return opened
 
     @contextmanager
     def _words(self, what: str) -> Iterator[Any]:
@@ -179,6 +198,7 @@ class Remote:
         except CheckpointError:
             raise
         except Exception as error:  # the libraries of object stores have errors of their own
+            self._of_thread.opened = None  # its connection may be broken
             raise self._failure(what, error) from error
 
     def _failure(self, what: str, error: Exception) -> CheckpointError:
@@ -187,7 +207,7 @@ class Remote:
         if isinstance(error, PermissionError) or "Credentials" in kind or "Token" in kind:
             way_out = "check the credentials in the environment or the library's configuration file, and what they allow"
         elif isinstance(error, FileNotFoundError):
-            way_out = "create the bucket, or correct its name"
+            way_out = "create the bucket or folder, or correct its name"
         elif isinstance(error, NotImplementedError):
             words, way_out = words if str(error) else "not possible with this protocol", "use another place"
         else:
