@@ -30,7 +30,7 @@ export class QueueStrip {
       {},
       this.running,
       this.waiting,
-      h("label.run-limit", {}, "At most ", this.limit, " at a time"),
+      h("label.run-limit", {}, "At most ", this.limit, " at a time on a machine"),
       this.hint,
       h("span.spacer"),
       h("a.button.primary", { href: page("launch") }, "Launch runs"),
@@ -63,7 +63,7 @@ export class QueueStrip {
     );
     if (document.activeElement !== this.limit) this.limit.value = queue.limit;
     this.limit.dataset.is = queue.limit;
-    this.hint.textContent = `${queue.cores} CPU core${queue.cores === 1 ? "" : "s"} on this machine`;
+    this.hint.textContent = `${queue.cores} CPU core${queue.cores === 1 ? "" : "s"} on this one`;
   }
 
   async setLimit() {

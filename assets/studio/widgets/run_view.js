@@ -32,6 +32,7 @@ import { SharedPanel } from "./shared_scorer.js";
 
 const SECONDS = 2;
 const FAMILY_SECONDS = 10;
+const ASKED_AGAIN_MS = 500; // the studio has begun to ask the server
 const LIVE = new Set(["created", "queued", "running", "paused"]);
 
 export async function mount({ node, call, plotly }) {
@@ -142,6 +143,7 @@ class RunView {
     if (!this.row) return;
     const looks = LIVE.has(this.row.state) ? await this.call("shared", { run: this.run }).catch(() => null) : [];
     if (looks) this.shared.draw(looks);
+    if (looks?.some((look) => look.reachable === null)) setTimeout(() => this.readShared(), ASKED_AGAIN_MS);
   }
 
   /** Why the labels help, or cannot; they change only while the run trains. */

@@ -23,7 +23,14 @@ export function mount({ node, data, call }) {
       h("nav", { "aria-label": "Pages" }, links),
       h("span.spacer"),
       activity,
-      h("span.store-name", { title: `Store: ${data.store}` }, data.store.split("/").pop()),
+      h(
+        "span.store-name",
+        { title: `Store: ${data.store}` },
+        data.store
+          .replace(/[?].*$/, "")
+          .split("/")
+          .pop(),
+      ),
       themeButton(),
     ),
   );
