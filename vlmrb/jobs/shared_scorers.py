@@ -13,6 +13,7 @@ from vlmrb.errors import VlmrbError
 from vlmrb.panels import members_of
 from vlmrb.scoring.http import excerpt
 from vlmrb.scoring.shared import health
+from vlmrb.scoring.sharing import ClientHealth
 
 FRESH_S = 2.0
 """How old an answer may be before the server is asked again."""
@@ -22,28 +23,6 @@ _MOST_SERVERS = 32
 _MOST_CLIENTS = 50
 _LARGEST = 1e15
 _KIND = "shared:"
-
-
-@dataclass(frozen=True, slots=True)
-class ServedRun:
-    """A client of a shared scorer, as the server tells.
-
-    Attributes:
-        run: number of its run, in its own store; None if it is none.
-        name: of that run.
-        waiting, answered, refused, given_up: its clips: in the queue; answered; turned away, to be tried again; no longer wanted.
-        clips_per_second: answered over the last minute.
-        quiet_s: seconds since it has last sent something.
-    """
-
-    run: int | None
-    name: str
-    waiting: int
-    answered: int
-    refused: int
-    given_up: int
-    clips_per_second: float
-    quiet_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +52,7 @@ class SharedLook:
     clips_per_batch: float = 0.0
     ms_per_batch: float = 0.0
     busy: float = 0.0
-    clients: tuple[ServedRun, ...] = ()
+    clients: tuple[ClientHealth, ...] = ()
 
 
 class SharedScorers:
@@ -134,10 +113,10 @@ def _look_of(scorer: str, told: Mapping[str, Any]) -> SharedLook:
     )
 
 
-def _client(told: Any) -> ServedRun:
+def _client(told: Any) -> ClientHealth:
     told = told if isinstance(told, dict) else {}
     run = told.get("run")
-    return ServedRun(
+    return ClientHealth(
         run=run if isinstance(run, int) and not isinstance(run, bool) else None,
         name=excerpt(str(told.get("name", "")), 100),
         waiting=int(_number(told, "waiting")),
