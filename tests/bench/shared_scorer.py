@@ -6,8 +6,8 @@ Prints, for each way, clips per CPU second of all processes together (models loa
 what the processes add to memory (proportional set size). The ways take turns, three times. With `--rate`, each client gets so
 many clips a second, as from a run, and scores what has come, at most `--batch`; otherwise it always has a full batch. With
 `--flood`, only the server: how long a client with batches of its own waits alone, and beside one that floods. With `--train`, the
-clients are runs (DoorKey-8x8, DQN, VLM replay) of so many steps at once: the learners' steps per second, all CPU time of runs and
-server, and what became of their clips.
+clients are runs (DoorKey-8x8, DQN, VLM replay) of so many steps at once: the learners' steps per second while all of them train,
+all CPU time of runs and server, and what became of their clips.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import numpy as np
 import psutil
 
 from vlmrb.store import Store
-from vlmrb.types import SPEED
+from vlmrb.types import CLOCK_S
 
 ROUNDS = 3
 LEARNING_STARTS = 500
@@ -159,7 +159,8 @@ def runs(scorer: str, served: psutil.Process | None, options: argparse.Namespace
     with tempfile.TemporaryDirectory() as folder:
         stores = [f"{folder}/{number}.db" for number in range(options.clients)]
         settings = {"env": "DoorKey-8x8", "algo": "dqn", "replay": "vlm", "scorer": scorer, "eval-episodes": 1,
-                    "total-steps": options.train, "learning-starts": LEARNING_STARTS, "buffer-size": options.train}  # fmt: skip
+                    "total-steps": options.train, "learning-starts": LEARNING_STARTS,
+                    "buffer-size": options.train, "log-interval": LEARNING_STARTS}  # fmt: skip
         words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
         command = [sys.executable, "-m", "vlmrb", "train", "--quiet", "--json", *words, "--seed"]
         began = time.monotonic()
@@ -174,15 +175,21 @@ def runs(scorer: str, served: psutil.Process | None, options: argparse.Namespace
             assert process.returncode == 0, f"a run failed: {process.args}"
             seconds += resources.ru_utime + resources.ru_stime
         wall = time.monotonic() - began
-        speeds, scored, clips = [], 0, 0
+        curves, scored, clips = [], 0, 0
         for path in stores:
             with Store(path) as store:
-                steps, values = store.metrics(1, SPEED)
-                speeds.append(float(np.median(values[steps > 2 * LEARNING_STARTS])))
+                curves.append(store.metrics(1, CLOCK_S))
                 counters = store.run(1).counters
                 scored, clips = scored + counters.clips_scored, clips + counters.clips
     seconds += cpu(served) - used if served else 0.0
-    return {"learners_steps_per_s": sum(speeds), "seconds": wall, "cpu_s": seconds, "scored": scored / clips}
+    together = (max(at[steps > LEARNING_STARTS][0] for steps, at in curves), min(at[-1] for _, at in curves))
+    done = sum(float(np.diff(np.interp(together, at, steps))[0]) for steps, at in curves)
+    return {
+        "learners_steps_per_s": done / (together[1] - together[0]),
+        "seconds": wall,
+        "cpu_s": seconds,
+        "scored": scored / clips,
+    }
 
 
 def main() -> None:
