@@ -120,7 +120,7 @@ def replay(server: Server, postmaster: psutil.Process, folder: Path, options: ar
                 viewer.start()
             groups = ([postmaster], [web], [psutil.Process(bench.pid)])
             began, facts_before, used = time.monotonic(), facts(store), [cpu_of(group) for group in groups]
-            time.sleep(options.seconds - options.warm_up - 2.0)
+            time.sleep(0.9 * options.seconds - options.warm_up)  # while all are still there
             seconds, facts_after = time.monotonic() - began, facts(store)
             cores = [(cpu_of(group) - each) / seconds for group, each in zip(groups, used, strict=True)]
             over.set()

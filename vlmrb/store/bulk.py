@@ -9,9 +9,24 @@ from __future__ import annotations
 
 import base64
 import functools
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, LargeBinary, Table, insert, text
+from sqlalchemy import (
+    JSON,
+    ColumnClause,
+    Connection,
+    FromClause,
+    LargeBinary,
+    String,
+    Table,
+    bindparam,
+    cast,
+    func,
+    insert,
+    text,
+    values,
+)
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -49,8 +64,20 @@ def upsert(connection: Connection, table: Table, rows: Rows) -> None:
         connection.execute(text(statement), {"rows": _as_json(table, last)})
         return
     query = sqlite_insert(table)
-    values = {name: query.excluded[name] for name in rest}
-    connection.execute(query.on_conflict_do_update(index_elements=list(table.primary_key), set_=values), rows)
+    replaced = {name: query.excluded[name] for name in rest}
+    connection.execute(query.on_conflict_do_update(index_elements=list(table.primary_key), set_=replaced), rows)
+
+
+def given_rows(
+    connection: Connection, name: str, columns: Sequence[ColumnClause[Any]], rows: Sequence[tuple[Any, ...]]
+) -> FromClause:
+    """Rows to join with, as a table expression of this name with these columns."""
+    if connection.dialect.name != "postgresql":
+        return values(*columns, name=name).data(list(rows)).cte(name)
+    names = [column.name for column in columns]
+    data = bindparam(None, to_json([dict(zip(names, row, strict=True)) for row in rows]), String)
+    # one parameter: a statement with all of them would be compiled anew each time, which takes longer than to carry it out
+    return func.json_to_recordset(cast(data, JSON)).table_valued(*columns, name=name).render_derived(with_types=True)
 
 
 def recordset(table: Table, names: tuple[str, ...]) -> str:
@@ -64,8 +91,8 @@ def recordset(table: Table, names: tuple[str, ...]) -> str:
 @functools.cache
 def _statement(table: Table, names: tuple[str, ...], rest: str) -> str:
     columns = ", ".join(f'"{name}"' for name in names)
-    values = ", ".join(f"decode(\"{name}\", 'base64')" if _is_binary(table, name) else f'"{name}"' for name in names)
-    return f"INSERT INTO {table.name} ({columns}) SELECT {values} FROM {recordset(table, names)}{rest}"
+    read = ", ".join(f"decode(\"{name}\", 'base64')" if _is_binary(table, name) else f'"{name}"' for name in names)
+    return f"INSERT INTO {table.name} ({columns}) SELECT {read} FROM {recordset(table, names)}{rest}"
 
 
 def _is_binary(table: Table, name: str) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from sqlalchemy import BigInteger, Connection, Integer, Text, and_, column, func, select, values
+from sqlalchemy import BigInteger, Connection, Integer, Text, and_, column, func, select
 
 from vlmrb.store import tables as t
+from vlmrb.store.bulk import given_rows
 from vlmrb.store.database import Database
 from vlmrb.store.text import clean
 from vlmrb.types import CurveFigures, Episode, Event
@@ -58,7 +59,7 @@ class Curves(Database):
             for start in range(0, len(keys), _CURVES_PER_QUERY):
                 part = keys[start : start + _CURVES_PER_QUERY]
                 rows = [(number, run_id, clean(name)) for number, (run_id, name) in enumerate(part)]
-                asked = values(*columns, name="asked").data(rows).cte("asked")
+                asked = given_rows(connection, "asked", columns, rows)
                 of_curve = (c.run_id == asked.c.run_id, c.name == asked.c.name, c.value.is_not(None))
                 extremes = select(asked.c.number, func.min(c.value).label("low"), func.max(c.value).label("high"))
                 extremes = extremes.add_columns(func.max(c.step).label("step"))
@@ -95,7 +96,7 @@ class Curves(Database):
         runs = [(run_id, step) for run_id, step in steps.items() if step > 0]
         with self._read() as connection:
             for start in range(0, len(runs), _CURVES_PER_QUERY):
-                asked = values(*columns, name="asked").data(runs[start : start + _CURVES_PER_QUERY]).cte("asked")
+                asked = given_rows(connection, "asked", columns, runs[start : start + _CURVES_PER_QUERY])
                 counts = select(c.run_id, func.count(), func.count().filter(c.success)).group_by(c.run_id)
                 rows = connection.execute(counts.where(c.run_id == asked.c.run_id, c.step < asked.c.step))
                 found |= {run_id: (ended, successes) for run_id, ended, successes in rows}
@@ -113,7 +114,7 @@ class Curves(Database):
         runs = list(since.items())
         with self._read() as connection:
             for start in range(0, len(runs), _CURVES_PER_QUERY):
-                asked = values(*columns, name="asked").data(runs[start : start + _CURVES_PER_QUERY]).cte("asked")
+                asked = given_rows(connection, "asked", columns, runs[start : start + _CURVES_PER_QUERY])
                 # each stops reading the run's episodes at the success that it looks for
                 of_run = select(c.step).where(c.run_id == asked.c.run_id, c.step >= asked.c.since, c.success).order_by(c.step)
                 nth = [of_run.limit(1).offset(n - 1).correlate(asked).scalar_subquery().label(f"nth_{n}") for n in numbers]
@@ -134,7 +135,7 @@ def _read_curves(
     """The curves that have rows after `since`; each is one range of the primary key."""
     columns = (column("number", Integer), column("run_id", Integer), column("name", Text), column("since", BigInteger))
     rows = [(number, run_id, clean(name), since[number]) for number, (run_id, name) in enumerate(keys)]
-    asked = values(*columns, name="asked").data(rows).cte("asked")
+    asked = given_rows(connection, "asked", columns, rows)
     c = t.metrics.c
     ranges = (c.run_id == asked.c.run_id, c.name == asked.c.name, c.step > asked.c.since)
     read = connection.execute(select(asked.c.number, c.step, c.value).where(*ranges)).all()
