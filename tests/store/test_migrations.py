@@ -21,14 +21,21 @@ from vlmrb.store.tables import metadata
 from vlmrb.types import CLIPS_PER_RUN, ClipFilter
 
 
+OF_POSTGRESQL = ("ix_clips_probability", "ix_clips_disagreement", "ix_scores_gap")
+
+
 @pytest.mark.filterwarnings("ignore:.*expression-based index")  # there is one on PostgreSQL alone
 def test_the_migrations_create_exactly_the_tables_in_the_code(new_url: Callable[[], str]) -> None:
     with Store(new_url()) as store, store._write() as connection:
         options = {"version_table": VERSION_TABLE, "compare_type": True}
         if store._is_postgresql:  # its schema is one of many here
             options["include_object"] = lambda table, name, kind, reflected, other: name in metadata.tables or kind != "table"
+        else:
+            options["include_object"] = lambda table, name, kind, reflected, other: name not in OF_POSTGRESQL
         assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
         assert set(inspect(connection).get_table_names()) == {*metadata.tables, VERSION_TABLE}
+        there = {index["name"] for table in ("clips", "scores") for index in inspect(connection).get_indexes(table)}
+        assert there.issuperset(OF_POSTGRESQL) == store._is_postgresql and there.isdisjoint(OF_POSTGRESQL) != store._is_postgresql
 
 
 def test_the_newest_migration_is_the_one_that_the_code_expects() -> None:

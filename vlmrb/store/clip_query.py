@@ -125,7 +125,12 @@ def page(
     by = _choice("order", order, _ORDERS)
     ids: Any = select(_c.clip_id).where(*matching).order_by(*by).limit(limit).offset(offset)
     if connection.dialect.name == "postgresql":  # SQLite is as fast without
-        if order == "spread":
+        if order in ("score_high", "score_low", "disagreement"):
+            column = _c.disagreement if order == "disagreement" else _c.probability
+            known = select(_c.clip_id).where(_c.probability.is_not(None))
+            known = known.order_by(column if order == "score_low" else column.desc(), _c.clip_id.desc())
+            ids = _known_first(connection, known, _c.probability, matching, limit, offset)
+        elif order == "spread":
             known = select(_c.clip_id).where(_c.spread.is_not(None)).order_by(_c.spread.desc(), _c.clip_id.desc())
             ids = _known_first(connection, known, _c.spread, matching, limit, offset)
         elif order == "threshold":

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
     false,
     func,
 )
@@ -177,6 +178,11 @@ Index(
 )
 _votes_differ = clips.c.spread.is_not(None)
 Index("ix_clips_spread", clips.c.spread, clips.c.clip_id, sqlite_where=_votes_differ, postgresql_where=_votes_differ)
+# for a page in these orders SQLite reads all rows of the first index: it would only write more with others
+_with_answer = and_(clips.c.superseded.is_(False), clips.c.probability.is_not(None))
+for _column in (clips.c.probability, clips.c.disagreement):
+    _index = Index(f"ix_clips_{_column.name}", _column, clips.c.clip_id, postgresql_where=_with_answer)
+    _index.ddl_if(dialect="postgresql")
 
 clip_data = Table(
     "clip_data",
@@ -226,7 +232,6 @@ scores = Table(
 Index(None, scores.c.clip_id, scores.c.score_id)
 Index(None, scores.c.run_id, scores.c.score_id)
 score_gap = func.abs(scores.c.probability - scores.c.threshold)
-# SQLite reads all rows without: it would only write one more index
 Index("ix_scores_gap", score_gap, scores.c.clip_id.desc(), scores.c.score_id).ddl_if(dialect="postgresql")
 
 controls = Table(
