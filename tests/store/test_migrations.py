@@ -20,7 +20,6 @@ from vlmrb.store.database import HEAD, VERSION_TABLE, read_version
 from vlmrb.store.tables import metadata
 from vlmrb.types import CLIPS_PER_RUN, ClipFilter
 
-
 OF_POSTGRESQL = ("ix_clips_probability", "ix_clips_disagreement", "ix_scores_gap")
 
 

@@ -47,7 +47,7 @@ _NEGATION = re.compile(
 )
 _ASKING = re.compile(r"[^.?!]*\?")  # the sentences that ask, without 'Moving about does not count.'
 _ANSWERS = re.compile(r"\byes\W+(?:or\W+)?no\b", re.IGNORECASE)  # 'yes or no?' negates nothing
-_ANY_FRAME = re.compile(r"(?<!\bfirst )(?<!\blast )\bframe\b", re.IGNORECASE)
+_ANY_FRAME = re.compile(r"(?<!\bfirst )(?<!\blast )\bframe\b(?! where\b)", re.IGNORECASE)
 _SHOWN_WORDS = 8
 _PLAIN_WORDS = frozenset("a an the does do is are at it in this that show clip agent robot still".split())  # name no matter
 _ENDING = re.compile(r"(?<=\w\w)(?:ing|ed|es|e|s)$")
