@@ -94,7 +94,11 @@ class Remote:
             store.copy([source._path(name) for name in files], [self._path(name) for name in files.values()])
 
     def shares_store_with(self, other: Remote) -> bool:
-        """Whether `copy` can copy from it; SFTP's library cannot copy."""
+        """Whether `copy` can copy from it; SFTP's library cannot copy.
+
+        Raises:
+            CheckpointError: its library is missing, or it cannot be reached.
+        """
         from fsspec.asyn import AsyncFileSystem
         from fsspec.spec import AbstractFileSystem
 

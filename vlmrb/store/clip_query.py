@@ -136,10 +136,8 @@ def page(
         elif order == "threshold":
             # two equalities would look so rare to the planner that it reads all rows and sorts them
             newest = t.scores.c.score_id.between(_c.score_id, _c.score_id)
-            known = (
-                select(_c.clip_id).join(t.scores, and_(t.scores.c.clip_id == _c.clip_id, newest)).where(t.score_gap.is_not(None))
-            )
-            known = known.order_by(t.score_gap, t.scores.c.clip_id.desc())
+            known = select(_c.clip_id).join(t.scores, and_(t.scores.c.clip_id == _c.clip_id, newest))
+            known = known.where(t.score_gap.is_not(None)).order_by(t.score_gap, t.scores.c.clip_id.desc())
             ids = _known_first(connection, known, _c.probability, matching, limit, offset)
     return [clip_summary(row) for row in connection.execute(summaries().where(_c.clip_id.in_(ids)).order_by(*by))]
 
