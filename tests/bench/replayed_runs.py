@@ -6,7 +6,7 @@
 of CPU. So the statements of an exchange are recorded once, from the store's own code, and PostgreSQL's `pgbench` sends them in
 the same transactions, with run, steps and clips of their own, over a connection for each run, at random times, as often as the
 runs would. An exchange is that of 60 steps of DoorKey-8x8: the rows of two clips with scores and replay records, a heartbeat, and
-a look for live changes; every 33rd has metrics and a record of draws. Not replayed: pings, and the second connection of each.
+a look for live changes, in one transaction; every 33rd has metrics and a record of draws. Not replayed: pings.
 Meanwhile a studio answers people, as in `simulate_runs`. Prints a row of Markdown; CPU is in cores.
 """
 
@@ -52,18 +52,15 @@ def record(server: Server, *, logs: bool) -> str:
         run_id = new_run(store)
         run = Run(run_id, record_clips("DoorKey-8x8", 64, lambda _: 0.3, np.random.default_rng(0)))
         run.step, run.rows["clips"] = RECORDED_STEP if logs else RECORDED_STEP + STEPS // 2, RECORDED_CLIP
-        for engine, begin in ((store._writing, "BEGIN"), (store._reading, "BEGIN ISOLATION LEVEL REPEATABLE READ")):
-            event.listen(engine, "begin", lambda _, begin=begin: said.append(begin))
-            event.listen(engine, "commit", lambda _: said.append("COMMIT"))
-            event.listen(
-                engine, "before_cursor_execute", lambda _, __, words, given, *___: said.append(cursor.mogrify(words, given))
-            )
+        event.listen(store._writing, "begin", lambda _: said.append("BEGIN"))
+        event.listen(store._writing, "commit", lambda _: said.append("COMMIT"))
+        event.listen(
+            store._writing, "before_cursor_execute", lambda _, __, words, given, *___: said.append(cursor.mogrify(words, given))
+        )
         writer = store.writer(run_id)
         run.add(writer, STEPS)
-        writer.flush()
         counters = RunCounters(clips=2, clips_scored=2)
-        store.heartbeat(run_id, run.step, status="running", steps_per_second=float(STEPS), counters=counters)
-        store.live_changes(run_id, status="requested")
+        store.exchange(writer, run.step, status="running", steps_per_second=float(STEPS), counters=counters)
         exchange = ";\n".join(said) + ";\n"  # before the recorded run is deleted
         store.delete_run(run_id)
     return _own_numbers(exchange)

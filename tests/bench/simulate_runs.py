@@ -2,9 +2,9 @@
 
     python -m tests.bench.simulate_runs --runs 10 100 1000 --seconds 60 --speed 60
 
-A simulated trainer does to the store what a real one does, through the same code: about once a second it flushes the rows of
-the steps since (clips of DoorKey with scores and replay records, metrics, episodes, events, draws), gives a heartbeat and asks
-for live changes. It learns nothing: 1,000 processes of torch do not fit on a small machine, so that many trainers share a
+A simulated trainer does to the store what a real one does, through the same code: about once a second it writes the rows of
+the steps since (clips of DoorKey with scores and replay records, metrics, episodes, events, draws) and a heartbeat, and reads
+live changes. It learns nothing: 1,000 processes of torch do not fit on a small machine, so that many trainers share a
 process, which has a thread for each exchange in progress. A trainer that is late has more rows next time, as in reality. Each
 has connections of its own, as in reality, unless --shared. Meanwhile a studio in a process of its own answers --viewers
 readers, each of whom asks for the table of runs every two seconds and for the activity every three, as the page does.
@@ -50,14 +50,13 @@ THREADS = 24  # exchanges of one process that can be in progress
 class Measured:
     """What the trainers of a process saw, in seconds."""
 
-    flush: list[float] = field(default_factory=list)
     exchange: list[float] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
     rows: int = 0
     errors: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: Measured) -> None:
-        for name in ("flush", "exchange", "late"):
+        for name in ("exchange", "late"):
             getattr(self, name).extend(getattr(other, name))
         self.rows += other.rows
         self.errors.update(other.errors)
@@ -71,18 +70,15 @@ class Trainer:
         self._run, self._writer = Run(run_id, templates), store.writer(run_id)
 
     def exchange(self, out: Measured) -> None:
-        """Rows, heartbeat and live changes, as the trainer's `_exchange`."""
+        """Rows, a heartbeat and live changes, as the trainer's `_exchange`."""
         before = rows_of(self._run)
         self._run.add(self._writer, int((time.monotonic() - self._began) * self._speed) - self._run.step)
         out.rows += rows_of(self._run) - before
         began = time.monotonic()
         try:
-            self._writer.flush()
-            out.flush.append(time.monotonic() - began)
             clips = self._run.rows["clips"]
             counters = RunCounters(clips=clips, clips_scored=clips)
-            self.store.heartbeat(self._run_id, self._run.step, status="running", steps_per_second=self._speed, counters=counters)
-            self.store.live_changes(self._run_id, status="requested")
+            self.store.exchange(self._writer, self._run.step, status="running", steps_per_second=self._speed, counters=counters)
             out.exchange.append(time.monotonic() - began)
         except StoreError as error:
             out.errors[str(error)[:80]] += 1
@@ -237,7 +233,7 @@ def simulate(server: Server, postmaster: psutil.Process, count: int, options: ar
         print(f"{number} × {error}")
     return (
         f"| {count} | {len(measured.exchange) / options.seconds:.0f} of {count / TICK_S:.0f} | "
-        f"{measured.rows / options.seconds:,.0f} | {ms(measured.flush)} | {ms(measured.exchange)} | "
+        f"{measured.rows / options.seconds:,.0f} | {ms(measured.exchange)} | "
         f"{quantile(measured.late, 0.99):.1f} | {errors} | {rate['commits']:,.0f} | {rate['bytes'] / 1e6:.1f} + "
         f"{rate['wal'] / 1e6:.1f} | {after['connections']:.0f} | {' / '.join(f'{each:.2f}' for each in cores)} | "
         f"{ms(times['table'])} | {os.getloadavg()[0]:.0f} |"
@@ -275,10 +271,10 @@ def main() -> None:
     parser.add_argument("--shared", action="store_true", help="few connections for all trainers, as through a pooler")
     options = parser.parse_args()
     print(
-        "| runs | exchanges/s | rows/s | flush, ms p50 / p99 | exchange, ms | late, s p99 | errors | commits/s | "
+        "| runs | exchanges/s | rows/s | exchange, ms p50 / p99 | late, s p99 | errors | commits/s | "
         "MB/s tables + log | connections | cores: database / studio / simulator | table of runs, ms | load |"
     )
-    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
     for count in options.runs:
         server = Server()
         try:

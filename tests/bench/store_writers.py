@@ -1,8 +1,9 @@
 """How many runs can write to one store: `python -m tests.bench.store_writers STORE --writers 64 --seconds 180 --speed 1000`.
 
-Each writer is a process that does what a trainer does once a second: it flushes a second's rows of all kinds, gives a
-heartbeat and asks for live changes. The rows per step are those of a DoorKey-8x8 run with the default settings
-(`--scorer oracle`). Prints how long a flush took and how long the whole exchange, what failed, and whether every row arrived.
+Each writer is a process that does what a trainer does once a second: in one transaction it writes a second's rows of all kinds
+and a heartbeat, and reads live changes. The rows per step are those of a DoorKey-8x8 run with the default settings
+(`--scorer oracle`). Prints how long that took, at the start (all begin at once) and afterwards, what failed, and whether every
+row arrived.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from vlmrb.types import CLIPS_PER_RUN, Clip, ClipReplay, Episode, Event
 
 STEPS_PER_CLIP, STEPS_PER_EVENT, STEPS_PER_EPISODE, STEPS_PER_LOG, STEPS_PER_DRAWS = 32, 86, 800, 2_000, 3_000
 METRICS, DRAWN_CLIPS = 27, 24
+START_S = 20
 COUNTED = (t.metrics, t.episodes, t.events, t.clips, t.scores, t.draws, t.drawn_clips)
 
 
@@ -72,7 +74,7 @@ class Run:
 
 def write(url: str, run_id: int, templates: list[Clip], options: argparse.Namespace, begins_at: float, out: Any) -> None:
     """One writer, once a second from `begins_at` on."""
-    run, flushes, exchanges, errors = Run(run_id, templates), [], [], []
+    run, took, errors = Run(run_id, templates), [], []
     with Store(url) as store:
         writer = store.writer(run_id)
         phase = np.random.default_rng(run_id).random()
@@ -81,16 +83,13 @@ def write(url: str, run_id: int, templates: list[Clip], options: argparse.Namesp
             run.add(writer, options.speed)
             began = time.perf_counter()
             try:
-                writer.flush()
-                flushes.append(time.perf_counter() - began)
-                store.heartbeat(run_id, run.step, status="running", steps_per_second=float(options.speed))
-                store.live_changes(run_id, status="requested")
-                exchanges.append(time.perf_counter() - began)
+                store.exchange(writer, run.step, status="running", steps_per_second=float(options.speed))
+                took.append((second, time.perf_counter() - began))
             except StoreError as error:
                 errors.append(str(error))
         cpu = psutil.Process().cpu_times()
         patiently(writer.flush)
-    out.put((run.rows, flushes, exchanges, errors, cpu.user + cpu.system))
+    out.put((run.rows, took, errors, cpu.user + cpu.system))
 
 
 def main() -> None:
@@ -121,8 +120,8 @@ def main() -> None:
         for table in COUNTED:
             there = connection.scalar(select(func.count()).select_from(table).where(table.c.run_id.in_(run_ids)))
             assert there == rows[table.name], (table.name, there, rows[table.name])
-    flushes, exchanges = (np.concatenate([each[at] for each in found]) * 1_000 for at in (1, 2))
-    errors = [error for each in found for error in each[3]]
+    seconds, ms = np.concatenate([each[1] for each in found]).T * [[1], [1_000]]
+    errors = [error for each in found for error in each[2]]
     total = sum(rows.values()) + 2 * rows["clips"]  # clip_data and clip_replay
     print(
         json.dumps(
@@ -130,11 +129,12 @@ def main() -> None:
                 "writers": options.writers,
                 "steps_per_second": options.speed,
                 "rows_per_second": round(total / options.seconds),
-                "flush_ms": _quantiles(flushes),
-                "exchange_ms": _quantiles(exchanges),
+                "ms": _quantiles(ms),
+                f"ms_first_{START_S}_s": _quantiles(ms[seconds < START_S]),
+                "ms_afterwards": _quantiles(ms[seconds >= START_S]) if options.seconds > START_S else {},
                 "errors": len(errors),
                 "first_error": errors[0] if errors else "",
-                "cpu_s_of_writers": round(sum(each[4] for each in found), 1),
+                "cpu_s_of_writers": round(sum(each[3] for each in found), 1),
                 "cpu_s_of_machine": round(sum(getattr(cpu, k) - getattr(cpu_before, k) for k in ("user", "system", "nice")), 1),
                 "load": os.getloadavg(),
             }

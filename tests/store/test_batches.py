@@ -146,6 +146,60 @@ def test_rows_whose_commit_was_not_confirmed_are_written_once(store: Store) -> N
     assert store.metrics(run_id, "m")[1].tolist() == [2.0, 2.0, 2.0]
 
 
+@pytest.mark.parametrize("kind", ["events", "episodes", "scores"])
+def test_rows_of_one_kind_whose_commit_was_not_confirmed_are_written_once(store: Store, kind: str) -> None:
+    run_id = filled(store, 2)
+    clip_id = run_id * CLIPS_PER_RUN
+    writer = store.writer(run_id)
+    writer.add_event(1, 0, Event("success"))
+    writer.flush()
+    before = len(store.scores_of_run(run_id))
+
+    @contextmanager
+    def unconfirmed() -> Iterator[Connection]:
+        with store._write() as connection:
+            yield connection
+        raise StoreBusyError("the server was restarted")
+
+    add = {
+        "events": lambda at: writer.add_event(at, 1, Event("opened", "door", "red")),
+        "episodes": lambda at: writer.add_episode(Episode(at, 0, at, 0, 1, 0.0, False)),
+        "scores": lambda at: writer.add_score(score(clip_id, 0.9)),
+    }[kind]
+    for step in (1, 2):
+        add(step)
+        writer._begin = unconfirmed
+        with pytest.raises(StoreBusyError):
+            store.exchange(writer, step)
+        writer._begin = store._write
+        store.exchange(writer, step)
+    assert writer.held_bytes == 0 and store.run(run_id).step == 2
+    found = {
+        "events": lambda: len(store.events(run_id)) - 1,
+        "episodes": lambda: len(store.episodes(run_id)),
+        "scores": lambda: len(store.scores_of_run(run_id)) - before,
+    }[kind]
+    assert found() == 2
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_an_exchange_is_one_transaction_unless_there_are_many_rows(store: Store) -> None:
+    run_id = filled(store, 1)
+    writer, commits = store.writer(run_id), commits_of(store)
+    assert store.exchange(writer, 8, status="running") == [] and len(commits) == 1
+    change_id = store.request_change(run_id, "pause")
+    commits.clear()
+    for number in range(3):
+        writer.add_metric("m", number, 1.0)
+    [change] = store.exchange(writer, 16)
+    assert change.change_id == change_id and len(commits) == 1
+    for number in range(3, 10):
+        writer.add_metric("m", number, 1.0)
+    [change] = store.exchange(writer, 24)
+    assert change.change_id == change_id and len(store.metrics(run_id, "m")[0]) == 10
+    assert store.run(run_id).step == 24 and store.run(run_id).heartbeat_at
+
+
 def test_rows_that_an_earlier_version_set_aside_are_taken_back(store: Store, tmp_path: Path) -> None:
     run_id, path = new_run(store), tmp_path / "rows.jsonl"
     writer = store.writer(run_id)

@@ -209,6 +209,7 @@ def test_what_a_process_writes_after_its_run_was_taken_over_is_refused(store: St
         for write in (
             writer.flush,
             lambda: slow.heartbeat(run_id, 6),
+            lambda: slow.exchange(writer, 6),
             lambda: slow.rollback_run(run_id, 0),
             lambda: slow.release_run(run_id, "finished"),
         ):

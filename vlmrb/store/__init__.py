@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sqlalchemy import Connection
 
 from vlmrb.store.browsing import Browsing
 from vlmrb.store.care import Care
@@ -28,7 +29,7 @@ from vlmrb.store.scores import Scores
 from vlmrb.store.sizes import Sizes
 from vlmrb.store.trials import Trials
 from vlmrb.store.writer import RunWriter
-from vlmrb.types import IMPORTED, SUCCESS, RunSummary
+from vlmrb.types import IMPORTED, SUCCESS, LiveChange, RunCounters, RunStatus, RunSummary
 
 if TYPE_CHECKING:
     from vlmrb.analysis.comparison import MeasuredRun
@@ -71,6 +72,28 @@ class Store(Runs, Curves, Clips, Browsing, DrawRecords, Scores, Trials, Prompts,
     def writer(self, run_id: int) -> RunWriter:
         """A writer for a live run's rows."""
         return RunWriter(run_id, partial(self.write_rows_of, run_id))
+
+    def exchange(
+        self,
+        writer: RunWriter,
+        step: int,
+        *,
+        status: RunStatus | None = None,
+        steps_per_second: float | None = None,
+        counters: RunCounters | None = None,
+    ) -> list[LiveChange]:
+        """What a live run does once a second, in one transaction: rows and a heartbeat go in, requested live changes come out.
+
+        Raises:
+            RunLostError: another process has taken the run over.
+            StoreError: the rows that were not written are kept for the next time.
+        """
+
+        def beat_and_read(connection: Connection) -> list[LiveChange]:
+            self._beat(connection, writer.run_id, step, status, steps_per_second, counters)
+            return self._changes(connection, [writer.run_id], "requested")
+
+        return writer.flush_and(beat_and_read)
 
 
 def _measured(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, LargeBinary, Text, case, cast, func, insert, select, type_coerce, update
+from sqlalchemy import Column, ColumnElement, Connection, LargeBinary, Text, case, cast, func, insert, select, type_coerce, update
 from sqlalchemy.types import NullType
 
 from vlmrb.errors import NotFoundError
@@ -49,16 +49,20 @@ class LiveChanges(Database):
 
     def live_changes(self, *run_ids: int, status: str | None = None) -> list[LiveChange]:
         """Changes requested from one or several runs, oldest first. A value that is not JSON becomes `Unreadable`."""
+        with self._read() as connection:
+            return self._changes(connection, run_ids, status)
+
+    def _changes(self, connection: Connection, run_ids: Sequence[int], status: str | None = None) -> list[LiveChange]:
+        """Live changes in a transaction."""
         c = t.controls.c
         name, value = self._as_stored(c.name), self._as_stored(c.value)
         query = select(c.control_id, c.run_id, name, value, c.requested_at, c.status, c.applied_step, c.error)
         query = query.where(c.run_id.in_(run_ids)).order_by(c.control_id)
         if status is not None:
             query = query.where(c.status == status)
-        with self._read() as connection:
-            rows = connection.execute(query).all()
         return [
-            LiveChange(change_id, run_id, _name(name), _value(value), *rest) for change_id, run_id, name, value, *rest in rows
+            LiveChange(change_id, run_id, _name(name), _value(value), *rest)
+            for change_id, run_id, name, value, *rest in connection.execute(query)
         ]
 
     def _as_stored(self, column: Column[Any]) -> ColumnElement[Any]:

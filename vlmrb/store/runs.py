@@ -174,6 +174,12 @@ class Runs(Database):
         Raises:
             RunLostError: another process has taken the run over.
         """
+        with self._write_durably() if durable else self._write() as connection:
+            self._beat(connection, run_id, step, status, steps_per_second, counters)
+
+    def _beat(self, connection: Connection, run_id: int, step: int, status: RunStatus | None = None,
+              steps_per_second: float | None = None, counters: RunCounters | None = None) -> None:  # fmt: skip
+        """A heartbeat in a transaction."""
         stored = None if counters is None else _stored_counters(counters)
         given = {"status": status, "steps_per_second": steps_per_second, "counters": stored}
         values = {
@@ -181,8 +187,7 @@ class Runs(Database):
             "heartbeat_at": database_time(),
             **{key: plain(value) for key, value in given.items() if value is not None},
         }
-        with self._write_durably() if durable else self._write() as connection:
-            _update(connection, run_id, values, self._owned.get(run_id))
+        _update(connection, run_id, values, self._owned.get(run_id))
 
     @contextmanager
     def write_rows_of(self, run_id: int) -> Iterator[Connection]:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Float, bindparam, case, func, select, text, update
 
@@ -29,6 +29,8 @@ BATCH_BYTES = 8 * 2**20
 
 _ROW_BYTES = 1_000
 """What a row without its clip data takes in memory, roughly."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class RunWriter:
     """
 
     def __init__(self, run_id: int, begin: Callable[[], AbstractContextManager[Connection]]) -> None:
-        self._run_id, self._begin = run_id, begin
+        self.run_id, self._begin = run_id, begin
         self._clear()
 
     def _clear(self) -> None:
@@ -83,22 +85,22 @@ class RunWriter:
 
     def add_episode(self, episode: Episode) -> None:
         """An episode that has ended."""
-        self._episodes.append(episode_row(self._run_id, episode))
+        self._episodes.append(episode_row(self.run_id, episode))
 
     def add_event(self, step: int, env_index: int, event: Event) -> None:
         """A simulator event."""
-        self._events.append(event_row(self._run_id, step, env_index, event))
+        self._events.append(event_row(self.run_id, step, env_index, event))
 
     def add_clip(self, clip: Clip) -> None:
         """A clip with its snapshots or frames, which are encoded here."""
-        row, data = clip_rows(self._run_id, clip)
+        row, data = clip_rows(self.run_id, clip)
         self._clips.append(row)
         self._clip_data.append(data)
         self._data_bytes += len(data["data"])
 
     def add_score(self, score: ClipScore) -> None:
         """A score of a clip that is already stored or added."""
-        self._scores.append(score_row(self._run_id, score))
+        self._scores.append(score_row(self.run_id, score))
 
     def add_clip_replay(self, replay: ClipReplay) -> None:
         """How replay treated a clip that is already stored or added; the last record of a clip wins."""
@@ -106,7 +108,7 @@ class RunWriter:
 
     def add_draws(self, draws: Draws) -> None:
         """What replay drew before a step; the last record for a step wins."""
-        row, clips = draws_rows(self._run_id, draws)
+        row, clips = draws_rows(self.run_id, draws)
         self._draws.append(row)
         self._drawn_clips += clips
 
@@ -116,13 +118,36 @@ class RunWriter:
         Raises:
             StoreError: the rows that were not written are kept for the next flush.
         """
-        while self.held_bytes:
+        if self.held_bytes:
+            self.flush_and(lambda _: None)
+
+    def flush_and(self, work: Callable[[Connection], _T]) -> _T:
+        """Write everything collected, and do some work with the store in the same transaction; without rows, in one of its own.
+
+        Args:
+            work: gets the transaction. It may be repeated: rows beyond BATCH_ROWS and BATCH_BYTES take more transactions, each
+                of which ends with it, and one that failed is tried again by the next flush.
+
+        Returns:
+            what the work in the last transaction has returned.
+
+        Raises:
+            StoreError: the rows that were not written are kept for the next flush.
+        """
+        while True:
             batch = self._uncertain
-            if batch is None or not self._is_written(batch):
-                batch = batch or self._oldest(BATCH_ROWS, BATCH_BYTES)
-                self._write(batch)
-            self._uncertain = None
-            self._forget(batch)
+            if batch is not None and self._is_written(batch):
+                self._settle(batch)
+                continue
+            batch = batch or self._oldest(BATCH_ROWS, BATCH_BYTES)
+            found = self._write(batch, work)
+            self._settle(batch)
+            if not self.held_bytes:
+                return found
+
+    def _settle(self, batch: _Batch) -> None:
+        self._uncertain = None
+        self._forget(batch)
 
     def _oldest(self, rows: int, size: int) -> _Batch:
         """The oldest rows of each kind. A clip comes before its scores, and in no later batch."""
@@ -143,8 +168,8 @@ class RunWriter:
             self._drawn_clips[:rows],
         )
 
-    def _write(self, batch: _Batch) -> None:
-        """Write a batch in one transaction."""
+    def _write(self, batch: _Batch, work: Callable[[Connection], _T]) -> _T:
+        """Write a batch and do the work in one transaction."""
         try:
             with self._begin() as connection:
                 if batch.metrics:
@@ -162,6 +187,7 @@ class RunWriter:
                 for table, rows in ((t.clip_replay, batch.replay), (t.draws, batch.draws), (t.drawn_clips, batch.drawn_clips)):
                     if rows:
                         upsert(connection, table, rows)
+                return work(connection)
         except StoreBusyError:
             self._uncertain = batch
             raise
@@ -188,21 +214,23 @@ class RunWriter:
 
     def _is_written(self, batch: _Batch) -> bool:
         """Whether the store has the batch, whose rows go in together: judged by the first row that can be told apart."""
-        c, e, s = t.clips.c, t.episodes.c, t.scores.c
+        c, e, h, s = t.clips.c, t.episodes.c, t.events.c, t.scores.c
         if batch.clips:
             known = select(c.clip_id).where(c.clip_id == batch.clips[0]["clip_id"])
         elif batch.episodes:
-            known = select(e.step).where(e.run_id == self._run_id, e.step == batch.episodes[0]["step"])
+            known = select(e.step).where(e.run_id == self.run_id, e.step == batch.episodes[0]["step"])
         elif batch.scores:
             row = batch.scores[0]
             known = select(s.score_id).where(s.clip_id == row["clip_id"], s.created_at == row["created_at"])
-        else:
+        elif batch.events:
+            known = select(h.event_id).where(*(h[name] == value for name, value in batch.events[0].items()))
+        else:  # rows that replace themselves
             return False
         with self._begin() as connection:
             return connection.execute(known).first() is not None
 
     def _metric_row(self, key: tuple[str, int], value: float | None) -> dict[str, Any]:
-        return {"run_id": self._run_id, "name": key[0], "step": key[1], "value": value}
+        return {"run_id": self.run_id, "name": key[0], "step": key[1], "value": value}
 
     # -- a store that stays away
 
@@ -258,7 +286,7 @@ class RunWriter:
                 batch = _batch(json.loads(line))
                 try:
                     if not self._is_written(batch):
-                        self._write(batch)
+                        self._write(batch, lambda _: None)
                 finally:
                     self._uncertain = None  # the file has it
         path.unlink()

@@ -481,15 +481,14 @@ class Trainer:
             StoreBusyError: the store takes nothing at the moment; what it did not take is kept.
         """
         self._answer_changes()
-        self._writer.flush()
-        self._store.heartbeat(
-            self.run_id,
+        changes = self._store.exchange(
+            self._writer,
             self.step,
             status=self._status if self._status in LIVE else None,
             steps_per_second=self._steps_per_second(),
             counters=self._run_counters(),
         )
-        for change in self._store.live_changes(self.run_id, status="requested"):
+        for change in changes:
             self._apply_change(change)
         self._answer_changes()
         self._thinning.delete_some()
