@@ -231,7 +231,8 @@ def find_page(store: Store, wanted: ClipFilter, order: ClipOrder, page: int) -> 
         raise NotFoundError(f"there is no run {missing[0]}; it may have been deleted")
     total = store.count_clips_found(wanted)
     page = min(max(page, 1), max(1, -(-total // PAGE_SIZE)))
-    clips = store.find_clips(wanted, order, limit=PAGE_SIZE, offset=PAGE_SIZE * (page - 1))
+    before = PAGE_SIZE * (page - 1)
+    clips = store.find_clips(wanted, order, limit=min(PAGE_SIZE, total - before), offset=before)  # it stops at the last match
     return FoundClips(total, page, clip_cards(clips, _runs(store, {clip.run_id for clip in clips})))
 
 

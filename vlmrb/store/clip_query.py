@@ -123,6 +123,8 @@ def page(
         ConfigError: the order is unknown.
     """
     by = _choice("order", order, _ORDERS)
+    if limit == 0:
+        return []
     ids: Any = select(_c.clip_id).where(*matching).order_by(*by).limit(limit).offset(offset)
     if connection.dialect.name == "postgresql":  # SQLite is as fast without
         if order in ("score_high", "score_low", "disagreement"):
