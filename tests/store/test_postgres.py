@@ -16,7 +16,7 @@ from vlmrb.jobs import launch
 from vlmrb.places import RESUME, place_of, set_default_place
 from vlmrb.store import Store
 from vlmrb.store.engine import CLAIM_LOCK, CREATION_LOCK, UPGRADE_LOCK
-from vlmrb.train import resume
+from vlmrb.train import resume, train
 
 
 def test_an_unreachable_server_is_named_without_the_password(tmp_path: Path) -> None:
@@ -45,6 +45,23 @@ def test_its_runs_need_a_place_for_checkpoints(new_schema: Callable[[], str], tm
         shared, local = (place_of(store, store.run(run_id)) for run_id in run_ids)
         assert shared.folder.parent == tmp_path / "shared" and local.folder == store.folder_of_run(run_ids[1])
         assert [place.checkpoints(RESUME)[0].step for place in (shared, local)] == [64, 64]
+
+
+def test_a_run_in_training_has_one_connection(
+    new_schema: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vlmrb.train.trainer.HOUSEKEEPING_S", 0.0)
+    counted = []
+
+    def count(step: int, *_: object) -> None:
+        name, connections = "current_setting('application_name')", "SELECT count(*) FROM pg_stat_activity WHERE application_name"
+        with administrator._reading.connect() as connection:
+            counted.append((step, connection.exec_driver_sql(f"{connections} = {name} AND pid <> pg_backend_pid()").scalar_one()))
+
+    with Store(new_schema()) as store, Store(store.url) as administrator:
+        settings = {"env": "CartPole-v1", "replay": "uniform", "keep_clips": False, "total_steps": 96, "eval_episodes": 1}
+        train(make_config(**settings, eval_interval=32, checkpoints=str(tmp_path)), store=store, progress=count)
+    assert {number for step, number in counted if 0 < step < 96} == {1}
 
 
 def cut_connections(store: Store) -> None:

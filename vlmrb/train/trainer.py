@@ -298,6 +298,8 @@ class Trainer:
         curves = {name: curve for (_, name), curve in self._store.curves([self.run_id], TIMES).items()}
         start = self._store.run(self.run_id).parent_step or 0
         self._ran_before_s = clock_of(curves, start).running_at(self.step)
+        if self._store.is_shared:
+            self._store.close()  # a server has few connections, and from here on the run rarely needs more than one
         self._start_clock()
         if self.step == start or self.step not in curves[CLOCK_S][0]:  # else it tells when an earlier process was here
             self._log_clock()
