@@ -87,7 +87,10 @@ def _own_numbers(exchange: str) -> str:
             return f" :step{number - RECORDED_STEP}"
         return found[0]
 
+    exchange = re.sub(r":(?=\w)", ": ", exchange)  # in JSON; what begins with a colon is one of the numbers below
     exchange = re.sub(r"(?<![\w.])\d{7,}(?![\w.])|(?<![\w.])777777(?![\w.])", own, exchange)
+    # rows are text: prepared once, it has to be put together from its parts
+    exchange = re.sub(r"'(?:[^']|'')*'", lambda text: re.sub(r" (:\w+)", r" ' || \1 || '", text[0]), exchange)
     for clip in sorted(clips):
         sets += [rf"\set number{clip} 2 * :tick + {clip}", rf"\set clip{clip} :run * {CLIPS_PER_RUN} + :number{clip}"]
     sets += [rf"\set drawn{clip} :run * {CLIPS_PER_RUN} + {clip}" for clip in sorted(drawn)]
@@ -102,7 +105,7 @@ def replay(server: Server, postmaster: psutil.Process, folder: Path, options: ar
             new_run(store)
     for name, logs in (("exchange", False), ("log", True)):
         (folder / f"{name}.sql").write_text(record(server, logs=logs), encoding="utf-8")
-    words: list[Any] = [BINARIES[-1].parent / "pgbench", "--no-vacuum", "--client", options.runs, "--jobs", 2]
+    words: list[Any] = [BINARIES[-1].parent / "pgbench", "--no-vacuum", "--protocol", "prepared", "--client", options.runs, "--jobs", 2]
     words += ["--rate", options.runs, "--time", options.seconds, "--define", "tick=0", "--log", "--log-prefix", folder / "times"]
     words += ["--file", f"{folder / 'exchange.sql'}@{LOGS - 1}", "--file", f"{folder / 'log.sql'}@1"]
     words += ["--host", server._folder, "--username", "postgres", "postgres"]
