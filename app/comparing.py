@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -41,7 +42,7 @@ MAX_CHARTS = 12
 CHART_POINTS = 100
 """Maximum number of points of their curves: their charts are small."""
 
-BRANCH_POINTS = 60
+Curve = tuple[np.ndarray, np.ndarray]  # steps, values
 RESAMPLES_SEED = 0
 """Seed of the bootstrap: the same runs give the same intervals, here and on the command line."""
 
@@ -352,19 +353,28 @@ def _curve(
 ) -> MethodCurve:
     """A method's curve, up to the end of its shortest run: beyond that, the change in runs would make the line jump.
 
-    Long curves are downsampled first: intervals at thousands of steps would take seconds and not be visible. Branches of
-    several runs are evaluated at different steps after their parents', so they are brought to common ones.
+    Intervals at thousands of steps would take seconds and not be visible: there are at most `points`, each over all runs.
     """
-    thinned = [downsample(*run.elapsed, points) for run in runs]
-    rng = np.random.default_rng(RESAMPLES_SEED)
     common = min(run.length for run in runs)
-    shared = [(steps[steps <= common], values[steps <= common]) for steps, values in thinned]
-    aligned = stats.on_common_steps(shared, BRANCH_POINTS) if method.branched else shared
-    band = stats.aggregate_curves(aligned, rng=rng, statistic=STATISTICS[statistic])
+    measured = [(steps[steps <= common], values[steps <= common]) for steps, values in (run.elapsed for run in runs)]
+    rng = np.random.default_rng(RESAMPLES_SEED)
+    band = stats.aggregate_curves(_at_shared_steps(measured, points), rng=rng, statistic=STATISTICS[statistic])
+    thinned = [downsample(*run.elapsed, points) for run in runs]
     raw = [RawCurve(run.run.run_id, run.run.seed, run.start, *curve) for run, curve in zip(runs, thinned, strict=True)]
     token = tokens.get(method.label, "method-other")
     ids = tuple(run.run.run_id for run in runs)
     return MethodCurve(method.label, token, len(runs), ids, band.steps, band.point, band.low, band.high, band.n, tuple(raw))
+
+
+def _at_shared_steps(curves: Sequence[Curve], points: int) -> list[Curve]:
+    """Curves at up to `points` steps at which all have a value; of many, those with the peaks of their mean."""
+    steps = curves[0][0]
+    if all(np.array_equal(others, steps) for others, _ in curves[1:]):
+        shared, _ = downsample(steps, np.mean([values for _, values in curves], axis=0), points)
+    else:
+        curves = [(steps, values) for steps, values in stats.on_common_steps(curves, points) if steps.size]
+        shared = reduce(np.intersect1d, [steps for steps, _ in curves])
+    return [(shared, values[np.isin(steps, shared)]) for steps, values in curves]
 
 
 def _row(

@@ -254,6 +254,26 @@ def test_methods_keep_their_colours() -> None:
     }
 
 
+@pytest.mark.parametrize("seed_delays", [(0, 0, 0, 0), (0, 3, 11, 40)])
+def test_every_point_of_a_long_curve_is_of_all_runs(store: Store, seed_delays: tuple[int, ...]) -> None:
+    rng, ends = np.random.default_rng(0), 4 * MAX_POINTS
+    for seed, delay in enumerate(seed_delays):
+        run_id = add_run(store, "uniform", seed, (0.5,))
+        writer = store.writer(run_id)
+        for step in range(1, ends + 1):
+            value = 1_000.0 if step == 777 and not any(seed_delays) else rng.normal(seed, 0.1)
+            writer.add_metric("train/td_loss", 10 * step + delay, float(value))
+        writer.flush()
+    runs = [run.run_id for run in store.runs()]
+    (panel,), (charted,) = compare_view(store, runs, "train/td_loss").panels, metric_curves(store, runs, ["train/td_loss"])
+    for curve, most in ((panel.curves[0], MAX_POINTS), (charted.tasks[0].curves[0], CHART_POINTS)):
+        assert most / 2 < len(curve.steps) <= most
+        assert set(curve.counts.tolist()) == {4}
+        usual = curve.point[curve.steps != 7_770]
+        assert np.allclose(usual, 1.5, atol=0.5)  # the mean over seeds 0 to 3, not one of them
+        assert any(seed_delays) or curve.point.max() == 1_000.0  # no peak is lost
+
+
 def test_csv_contains_every_measurement(five_seeds: Store) -> None:
     rows = list(csv.DictReader(io.StringIO(csv_of(five_seeds.measured_runs(range(1, 16), SUCCESS), SUCCESS))))
     assert len(rows) == 15 * 3

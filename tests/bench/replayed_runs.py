@@ -105,7 +105,16 @@ def replay(server: Server, postmaster: psutil.Process, folder: Path, options: ar
             new_run(store)
     for name, logs in (("exchange", False), ("log", True)):
         (folder / f"{name}.sql").write_text(record(server, logs=logs), encoding="utf-8")
-    words: list[Any] = [BINARIES[-1].parent / "pgbench", "--no-vacuum", "--protocol", "prepared", "--client", options.runs, "--jobs", 2]
+    words: list[Any] = [
+        BINARIES[-1].parent / "pgbench",
+        "--no-vacuum",
+        "--protocol",
+        "prepared",
+        "--client",
+        options.runs,
+        "--jobs",
+        2,
+    ]
     words += ["--rate", options.runs, "--time", options.seconds, "--define", "tick=0", "--log", "--log-prefix", folder / "times"]
     words += ["--file", f"{folder / 'exchange.sql'}@{LOGS - 1}", "--file", f"{folder / 'log.sql'}@1"]
     words += ["--host", server._folder, "--username", "postgres", "postgres"]
