@@ -348,7 +348,7 @@ def test_an_interrupted_branch_resumes_from_its_own_checkpoint(family: Store) ->
             trainer._interrupt()
 
     trainer = Trainer(branched, config, family, interrupt)
-    trainer._last_house = float("-inf")
+    trainer._house_due = float("-inf")
     trainer._keep_house = _after(trainer._keep_house, lambda: interrupt(trainer.step))  # type: ignore[method-assign]
     assert trainer.run().status == "interrupted"
     assert resume(branched, store=family).steps == TOTAL

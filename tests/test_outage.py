@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +18,7 @@ from vlmrb.errors import StoreBusyError, StoreUnavailableError
 from vlmrb.jobs.executing import execute
 from vlmrb.store import Store
 from vlmrb.train import Trainer, create_run, resume, train
+from vlmrb.train.trainer import REST
 from vlmrb.types import RunFigures
 
 
@@ -80,6 +82,28 @@ def test_training_continues_while_another_program_holds_the_write_lock(store: St
     busy, over = warnings
     assert "the store is busy since" in busy and "training continues and rows are kept" in busy
     assert "the store was busy from" in over and run.counters.store_notice == over
+
+
+def test_a_slow_store_is_asked_less_often_and_gets_every_row(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vlmrb.train.trainer.SLOW_S", 0.05)
+    times: list[tuple[float, float]] = []
+    exchange = store.exchange
+
+    def slow(*given: object, **named: object) -> object:
+        began = time.monotonic()
+        if len(times) < 4:
+            time.sleep(0.1)
+        try:
+            return exchange(*given, **named)
+        finally:
+            times.append((began, time.monotonic()))
+
+    monkeypatch.setattr(store, "exchange", slow)
+    result = train(tiny(total_steps=800), store=store)
+    assert result.status == "finished" and len(times) > 4  # each step has one once the store is quick again
+    for (began, ended), (again, _) in zip(times[:4], times[1:5], strict=True):
+        assert again - ended >= REST * (ended - began) * 0.99
+    assert_clips_tile(store, result.run_id, 800)
 
 
 def test_a_change_that_was_applied_while_its_answer_could_not_be_written_is_applied_once(store: Store, lock: Lock) -> None:

@@ -6,7 +6,8 @@
 of CPU. So the statements of an exchange are recorded once, from the store's own code, and PostgreSQL's `pgbench` sends them in
 the same transactions, with run, steps and clips of their own, over a connection for each run, at random times, as often as the
 runs would. An exchange is that of 60 steps of DoorKey-8x8: the rows of two clips with scores and replay records, a heartbeat, and
-a look for live changes, in one transaction; every 33rd has metrics and a record of draws. Not replayed: pings.
+a look for live changes, in one transaction; every 33rd has metrics and a record of draws. Where the store is slow, runs come less often and bring more:
+--every. Not replayed: pings.
 Meanwhile a studio answers people, as in `simulate_runs`. Prints a row of Markdown; CPU is in cores.
 """
 
@@ -36,14 +37,14 @@ from tests.studio_process import studio
 from vlmrb.store import Store
 from vlmrb.types import CLIPS_PER_RUN, RunCounters
 
-STEPS = 60
-LOGS = 33  # one exchange in so many has metrics and draws: every 2,000 steps
+SPEED = 60  # steps per second of a run
+LOG_STEPS = 2_000  # from one exchange with metrics and draws to the next
 RECORDED_RUN, RECORDED_STEP, RECORDED_CLIP = 777_777, 480_000_000, 7_770_000
 """What the recorded exchange has where each run will have its own: nothing else in it looks like these."""
 
 
-def record(server: Server, *, logs: bool) -> str:
-    """The statements of one exchange as a script for pgbench."""
+def record(server: Server, steps: int, *, logs: bool) -> str:
+    """The statements of one exchange, after so many steps, as a script for pgbench."""
     said: list[str] = []
     with Store(server.url) as store, psycopg.connect(server.url) as plain:
         cursor = psycopg.ClientCursor(plain)
@@ -51,24 +52,24 @@ def record(server: Server, *, logs: bool) -> str:
             connection.exec_driver_sql(f"SELECT setval(pg_get_serial_sequence('runs', 'run_id'), {RECORDED_RUN - 1})")
         run_id = new_run(store)
         run = Run(run_id, record_clips("DoorKey-8x8", 64, lambda _: 0.3, np.random.default_rng(0)))
-        run.step, run.rows["clips"] = RECORDED_STEP if logs else RECORDED_STEP + STEPS // 2, RECORDED_CLIP
+        run.step, run.rows["clips"] = RECORDED_STEP if logs else RECORDED_STEP + steps // 2, RECORDED_CLIP
         event.listen(store._writing, "begin", lambda _: said.append("BEGIN"))
         event.listen(store._writing, "commit", lambda _: said.append("COMMIT"))
         event.listen(
             store._writing, "before_cursor_execute", lambda _, __, words, given, *___: said.append(cursor.mogrify(words, given))
         )
         writer = store.writer(run_id)
-        run.add(writer, STEPS)
+        run.add(writer, steps)
         counters = RunCounters(clips=2, clips_scored=2)
-        store.exchange(writer, run.step, status="running", steps_per_second=float(STEPS), counters=counters)
+        store.exchange(writer, run.step, status="running", steps_per_second=float(SPEED), counters=counters)
         exchange = ";\n".join(said) + ";\n"  # before the recorded run is deleted
         store.delete_run(run_id)
-    return _own_numbers(exchange)
+    return _own_numbers(exchange, steps)
 
 
-def _own_numbers(exchange: str) -> str:
+def _own_numbers(exchange: str, every: int) -> str:
     """Each client's run, clips and steps in place of the recorded ones, which count on with every exchange."""
-    sets = [r"\set run :client_id + 1", r"\set tick :tick + 1", rf"\set step {STEPS} * :tick"]
+    sets = [r"\set run :client_id + 1", r"\set tick :tick + 1", rf"\set step {every} * :tick"]
     clips, drawn, steps = set[int](), set[int](), set[int]()
 
     def own(found: re.Match[str]) -> str:
@@ -92,7 +93,7 @@ def _own_numbers(exchange: str) -> str:
     # rows are text: prepared once, it has to be put together from its parts
     exchange = re.sub(r"'(?:[^']|'')*'", lambda text: re.sub(r" (:\w+)", r" ' || \1 || '", text[0]), exchange)
     for clip in sorted(clips):
-        sets += [rf"\set number{clip} 2 * :tick + {clip}", rf"\set clip{clip} :run * {CLIPS_PER_RUN} + :number{clip}"]
+        sets += [rf"\set number{clip} {len(clips)} * :tick + {clip}", rf"\set clip{clip} :run * {CLIPS_PER_RUN} + :number{clip}"]
     sets += [rf"\set drawn{clip} :run * {CLIPS_PER_RUN} + {clip}" for clip in sorted(drawn)]
     sets += [rf"\set step{step} :step + {step}" for step in sorted(steps)]
     return "\n".join(sets) + "\n" + exchange
@@ -103,8 +104,10 @@ def replay(server: Server, postmaster: psutil.Process, folder: Path, options: ar
     with Store(server.url) as store:
         for _ in range(options.runs):
             new_run(store)
+    steps = round(SPEED * options.every)
     for name, logs in (("exchange", False), ("log", True)):
-        (folder / f"{name}.sql").write_text(record(server, logs=logs), encoding="utf-8")
+        (folder / f"{name}.sql").write_text(record(server, steps, logs=logs), encoding="utf-8")
+    rate = options.runs / options.every
     words: list[Any] = [
         BINARIES[-1].parent / "pgbench",
         "--no-vacuum",
@@ -115,8 +118,8 @@ def replay(server: Server, postmaster: psutil.Process, folder: Path, options: ar
         "--jobs",
         2,
     ]
-    words += ["--rate", options.runs, "--time", options.seconds, "--define", "tick=0", "--log", "--log-prefix", folder / "times"]
-    words += ["--file", f"{folder / 'exchange.sql'}@{LOGS - 1}", "--file", f"{folder / 'log.sql'}@1"]
+    words += ["--rate", rate, "--time", options.seconds, "--define", "tick=0", "--log", "--log-prefix", folder / "times"]
+    words += ["--file", f"{folder / 'exchange.sql'}@{LOG_STEPS // steps - 1}", "--file", f"{folder / 'log.sql'}@1"]
     words += ["--host", server._folder, "--username", "postgres", "postgres"]
     times, failures, over = {"table": list[float](), "activity": list[float]()}, list[str](), threading.Event()
     with Store(server.url) as store, studio(server.url) as (port, web):
@@ -144,11 +147,11 @@ def replay(server: Server, postmaster: psutil.Process, folder: Path, options: ar
     errors = (int(failed[1]) if failed else 0) + len(failures) + problems.count("ERROR")
     for each in (*failures[:3], *re.findall("ERROR.*", problems)[:3]):
         print(each)
-    rate = {name: (facts_after[name] - facts_before[name]) / seconds for name in ("bytes", "wal", "commits")}
+    per_s = {name: (facts_after[name] - facts_before[name]) / seconds for name in ("bytes", "wal", "commits")}
     return (
-        f"| {options.runs} | {len(lines) / options.seconds:,.0f} of {options.runs:,} | {rows / options.seconds:,.0f} | "
+        f"| {options.runs} | {len(lines) / options.seconds:,.0f} of {rate:,.0f} | {rows / options.seconds:,.0f} | "
         f"{ms(took)} | "
-        f"{quantile(late, 0.99):.2f} | {errors} | {rate['commits']:,.0f} | {rate['bytes'] / 1e6:.1f} + {rate['wal'] / 1e6:.1f} | "
+        f"{quantile(late, 0.99):.2f} | {errors} | {per_s['commits']:,.0f} | {per_s['bytes'] / 1e6:.1f} + {per_s['wal'] / 1e6:.1f} | "
         f"{facts_after['connections']:.0f} | {' / '.join(f'{each:.2f}' for each in cores)} | {ms(times['table'])} | "
         f"{os.getloadavg()[0]:.0f} |"
     )
@@ -165,6 +168,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=1_000)
     parser.add_argument("--seconds", type=int, default=300)
+    parser.add_argument("--every", type=float, default=1.0, metavar="S", help="seconds from one exchange of a run to its next")
     parser.add_argument("--warm-up", type=float, default=20.0, metavar="S", help="of these, not counted for rates")
     parser.add_argument("--viewers", type=int, default=3, metavar="N", help="people looking (default: %(default)s)")
     options = parser.parse_args()

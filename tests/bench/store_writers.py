@@ -2,8 +2,8 @@
 
 Each writer is a process that does what a trainer does once a second: in one transaction it writes a second's rows of all kinds
 and a heartbeat, and reads live changes. The rows per step are those of a DoorKey-8x8 run with the default settings
-(`--scorer oracle`). Prints how long that took, at the start (all begin at once) and afterwards, what failed, and whether every
-row arrived.
+(`--scorer oracle`). Prints how long that took, for each writer's start and afterwards, what failed, and whether every row arrived.
+Runs take seconds of CPU to start, so that they do not all begin at once; with `--ramp 0` these writers do.
 """
 
 from __future__ import annotations
@@ -73,8 +73,9 @@ class Run:
 
 
 def write(url: str, run_id: int, templates: list[Clip], options: argparse.Namespace, begins_at: float, out: Any) -> None:
-    """One writer, once a second from `begins_at` on."""
+    """One writer, once a second from `begins_at` on: seconds since the epoch."""
     run, took, errors = Run(run_id, templates), [], []
+    time.sleep(max(0.0, begins_at - time.time()))
     with Store(url) as store:
         writer = store.writer(run_id)
         phase = np.random.default_rng(run_id).random()
@@ -99,15 +100,17 @@ def main() -> None:
     parser.add_argument("--writers", type=int, default=64)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--speed", type=int, default=1_000, help="steps per second of each run")
+    parser.add_argument("--ramp", type=float, default=0.5, metavar="S", help="seconds from the start of one to that of the next")
     options = parser.parse_args()
     with Store(options.store) as store:
         run_ids = [new_run(store) for _ in range(options.writers)]
     templates = record_clips("DoorKey-8x8", 64, lambda episode: 0.3, np.random.default_rng(0))
     context = multiprocessing.get_context("fork")
-    out, begins_at = context.Queue(), time.time() + 2.0 + options.writers / 16
+    out, begins_at = context.Queue(), time.time() + 2.0
     cpu_before = psutil.cpu_times()
     writers = [
-        context.Process(target=write, args=(options.store, run_id, templates, options, begins_at, out)) for run_id in run_ids
+        context.Process(target=write, args=(options.store, run_id, templates, options, begins_at + number * options.ramp, out))
+        for number, run_id in enumerate(run_ids)
     ]
     for process in writers:
         process.start()

@@ -76,6 +76,10 @@ from vlmrb.types import (
 HOUSEKEEPING_S = 1.0
 """Seconds between heartbeats, checks for live changes, and writes of buffered rows."""
 
+SLOW_S, REST, LONGEST_REST_S = 0.25, 4.0, 10.0
+"""A store that takes longer than SLOW_S seconds for that has many runs. Then each rests REST times as long, up to LONGEST_REST_S:
+it waits for the store a fifth of its time, and brings more rows at once."""
+
 Progress = Callable[[int, int, RunFigures], None]
 """Called about once a second with the step, the total number of steps and the latest figures."""
 
@@ -347,7 +351,8 @@ class Trainer:
         )
 
     def _start_clock(self) -> None:
-        self._started_at = self._last_house = time.monotonic()
+        self._started_at = time.monotonic()
+        self._house_due = self._started_at + HOUSEKEEPING_S
         self._started_step = self.step
         self._paused_s = self._evaluation_s = 0.0
         self._logged_at = (self.step, 0.0)
@@ -360,8 +365,8 @@ class Trainer:
         """
         if self._status != "running":
             raise KeyboardInterrupt
-        if time.monotonic() - self._last_house >= HOUSEKEEPING_S:
-            self._last_house = time.monotonic()
+        if time.monotonic() >= self._house_due:
+            self._house_due = time.monotonic() + HOUSEKEEPING_S
             counters = replace(self._run_counters(), doing="scoring the parent's clips")
             self._outage.attempt(lambda: self._store.heartbeat(self.run_id, self.step, counters=counters))
             self._report_progress()
@@ -460,15 +465,18 @@ class Trainer:
 
     def _keep_in_touch(self) -> None:
         """About once a second: a heartbeat, rows, and live changes; while the run is paused, this does not return."""
-        if time.monotonic() - self._last_house >= HOUSEKEEPING_S:
+        if time.monotonic() >= self._house_due:
             self._tick()
             while self._status == "paused":
                 self._wait(0.2)
-                self._tick()
+                if time.monotonic() >= self._house_due:
+                    self._tick()
 
     def _tick(self) -> None:
-        self._last_house = time.monotonic()
-        self._outage.attempt(self._exchange)
+        began = time.monotonic()
+        done, took = self._outage.attempt(self._exchange), time.monotonic() - began
+        rest = min(REST * took, LONGEST_REST_S) if done and took > SLOW_S else HOUSEKEEPING_S
+        self._house_due = time.monotonic() + rest
         self._report_progress()
         while self._outage.active and self._writer.held_bytes > outage.MAX_HELD_BYTES and self._status in LIVE:
             self._outage.say(f"training waits, since {outage.MAX_HELD_BYTES // 2**20} MiB of rows are kept")
@@ -720,8 +728,8 @@ class Trainer:
 
     def _beat(self) -> None:
         """While the last checkpoint is on its way, which may take longer than a run without heartbeats counts as alive."""
-        if time.monotonic() - self._last_house >= HOUSEKEEPING_S:
-            self._last_house = time.monotonic()
+        if time.monotonic() >= self._house_due:
+            self._house_due = time.monotonic() + HOUSEKEEPING_S
             with suppress(VlmrbError):  # whoever records the end finds out, too
                 self._outage.attempt(lambda: self._store.heartbeat(self.run_id, self.step))
 
