@@ -15,16 +15,19 @@ from vlmrb.pretrain import suites
 from vlmrb.pretrain.batches import BatchOrder, Scenes, pack
 from vlmrb.pretrain.evaluation import evaluate
 from vlmrb.pretrain.learner import Learner
+from vlmrb.pretrain.learning import Learner as TrainedAgent
 from vlmrb.pretrain.model import ModelShape, build_model, build_tokenizer, save_folder
 from vlmrb.pretrain.questions import Matter, Question
 from vlmrb.pretrain.recipe import PretrainProgress, Recipe, pretrain
 from vlmrb.pretrain.robots.catalogue import CATALOGUE, answer
-from vlmrb.pretrain.robots.exam import SceneExam
+from vlmrb.pretrain.robots.exam import _ENVS, _LEARNERS, SceneExam
 from vlmrb.pretrain.robots.eye import RobotEye
-from vlmrb.pretrain.robots.footage import VARIED, FilmMaker, Footage, load_footage, save_footage
+from vlmrb.pretrain.robots.footage import STEPS, STRIDE, VARIED, FilmMaker, Footage, load_footage, make_footage, save_footage
+from vlmrb.pretrain.robots.learners import AGENTS, Pupils, Run
 from vlmrb.pretrain.robots.pictures import PatchPictures
+from vlmrb.pretrain.robots.source import EPISODES as TRAINED_ON
 from vlmrb.pretrain.robots.source import RobotSource, prepare
-from vlmrb.pretrain.robots.stage import LOOKS
+from vlmrb.pretrain.robots.stage import LOOKS, Stage
 from vlmrb.pretrain.robots.truth import GRID, HAPPENINGS, truth_of
 from vlmrb.scoring.hf import HFScorer
 from vlmrb.types import Clip, Event, Prompt, ScoringRequest
@@ -40,7 +43,7 @@ PRESS = "Does the robot press a button?"
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     shares: list[float] = []
-    prepare(folder, 0, 0, shares.append, EPISODES)
+    prepare(folder, 0, 0, shares.append, EPISODES, ())
     assert shares[-1] == 1.0
     return folder
 
@@ -179,7 +182,9 @@ def test_an_eye_takes_over_what_another_one_has_learnt(data) -> None:
 
 @pytest.fixture
 def few_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(suites.SUITES, "robots", replace(suites.SUITES["robots"], prepare=partial(prepare, episodes=EPISODES)))
+    monkeypatch.setitem(
+        suites.SUITES, "robots", replace(suites.SUITES["robots"], prepare=partial(prepare, episodes=EPISODES, agents=()))
+    )
 
 
 def test_training_films_first_and_resumes_after_an_interrupt(few_episodes, tmp_path) -> None:
@@ -224,3 +229,69 @@ def test_the_exam_is_the_same_for_the_same_seed_and_has_clips_as_a_run_would_sco
     assert {item.env for item in items} == {f"scene-singletask-task{number}-v0" for number in range(1, 6)}
     assert "placed_in_drawer" in {event.name for event in items[-1].truth.events}  # the twentieth is picked for it
     assert exam.request(items[0]).frames.shape == (4, 192, 192, 3)
+
+
+@pytest.mark.parametrize("env_id", ["cube-double-v0", "puzzle-3x3-v0"])
+def test_recorded_states_have_the_same_truth_as_the_episode_itself(env_id) -> None:
+    stage = Stage(env_id)
+    stage.begin(np.random.default_rng(4), {"play": 1.0})
+    states = [stage.state()]
+
+    def live():
+        for _ in range(STEPS):
+            happened = stage.step()
+            states.append(stage.state())
+            yield happened
+
+    acted = make_footage(stage, live())
+    stage.begin(np.random.default_rng(9))  # another layout, with other buttons pressed
+    stage.begin_at(np.random.default_rng(4), states[0])
+    shown = make_footage(stage, (stage.show(state) for state in states[1:]))
+    stage.close()
+    assert acted.things == shown.things
+    assert acted.events == shown.events
+    assert len({event.name for _, _, event in acted.events}) >= (1 if env_id.startswith("puzzle") else 2)
+    assert (acted.looks == shown.looks).all()
+    assert (acted.held == shown.held).all()
+    np.testing.assert_allclose(acted.places, shown.places, atol=0.01)
+    np.testing.assert_allclose(acted.gripper, shown.gripper, atol=0.005)
+    np.testing.assert_allclose(acted.cubes, shown.cubes, atol=0.005)
+    assert np.abs(acted.frames.astype(int) - shown.frames).mean() < 1.0
+
+
+def test_agents_that_learn_are_filmed_too_and_only_once(tmp_path) -> None:
+    few = (Pupils(plays=1, stages=(2,), films=1), Pupils(plays=1, stages=(2, 100), films=2))
+
+    def interrupt(share: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(tmp_path, 0, 0, interrupt, 1, few)
+    filmed = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")}
+    assert [path.name for path in filmed] == ["000001.npz"], "of the first agent, after the scripted one's"
+    shares: list[float] = []
+    prepare(tmp_path, 0, 0, shares.append, 1, few)
+    assert shares == pytest.approx([0.75, 1.0])
+    assert {path: path.stat().st_mtime_ns for path in filmed} == filmed
+    films = [load_footage(tmp_path / f"{number:06d}.npz") for number in range(4)]
+    assert {film.env for film in films[1:]} == {"scene-v0"}
+    assert np.load(tmp_path / "codes.npy", mmap_mode="r").shape[:2] == (4, len(films[0].frames))
+    assert np.abs(films[2].gripper - films[3].gripper).max() > 0.01, "policies at different stages move differently"
+
+
+def test_a_run_is_filmed_from_the_states_that_it_recorded() -> None:
+    run = Run(TrainedAgent("cube-single-singletask-task1-v0", 800, algo="td3", play_steps=800), 2)
+    filmed = next(run.film(0))
+    assert filmed.env == "cube-single-v0"
+    assert len(filmed.frames) == STEPS // STRIDE
+    assert np.ptp(filmed.gripper[:20], axis=0).max() > 0.05, "it moves"
+    assert (filmed.gripper[-10:] == filmed.gripper[-1]).all(), "an episode of 100 steps is still at its end"
+
+
+def test_no_agent_that_training_sees_is_one_of_the_exams() -> None:
+    tasks = {agent.learner.env for agent in AGENTS if isinstance(agent, Run)}
+    assert len(tasks) >= 6
+    assert not tasks & {*_ENVS, *(learner.env for learner in _LEARNERS)}
+    assert not any(task.startswith("scene") for task in tasks)
+    learnt = sum(agent.films for agent in AGENTS)
+    assert 0.25 <= learnt / (learnt + TRAINED_ON) <= 1 / 3

@@ -40,6 +40,25 @@ class ScenePlay:
         noise = self._noise * self._rng.standard_normal(len(action))
         return np.clip(action + noise, -1.0, 1.0).astype(np.float32)
 
+    def aim(self) -> np.ndarray:
+        """What the subtask of the last action is about, float32 [17]: its kind, which thing and in which state it shall be, and
+        where the thing, its target and the subtask's last position are, seen from the gripper in decimetres."""
+        kind = self._targets["privileged/target_task"]
+        told = {"cube": "block", "button": "button"}
+        index = int(self._targets[f"privileged/target_{told[kind]}"]) if kind in told else 0
+        if kind == "cube":
+            thing, target = self._cube(index), self._targets["privileged/target_block_pos"]
+        elif kind == "button":
+            thing = target = self._targets["privileged/target_button_top_pos"]
+        else:
+            thing = self._scene.data.site_xpos[getattr(self._scene, f"_{kind}_site_id")]
+            target = self._targets[f"privileged/target_{kind}_handle_pos"]
+        places = np.stack([thing, target, self._oracle._final_pos]) - self._scene.data.site_xpos[self._scene._pinch_site_id]
+        done = int(kind == "button" and self._buttons()[index] == self._targets["privileged/target_button_state"])
+        kinds = [float(kind == name) for name in ("cube", "button", "drawer", "window")]
+        far = 10.0 * float(np.linalg.norm(thing - target))
+        return np.array([*kinds, index, done, far, *10.0 * places.ravel(), self._oracle._final_yaw], np.float32)
+
     def _start_subtask(self) -> None:
         kind, aim = self._next_goal() if self._rng.random() >= _DETOURS else self._detour()
         self._targets = {"privileged/target_task": kind, **getattr(self, f"_aim_at_{kind}")(*aim)}

@@ -21,6 +21,7 @@ class Learner(NamedTuple):
     steps: int
     replay: str = "per"
     algo: Literal["dqn", "iqn", "sac", "td3"] = "dqn"
+    play_steps: int = 0
 
 
 def clips_of(learner: Learner, seed: int, count: int) -> list[Clip]:
@@ -33,6 +34,7 @@ def clips_of(learner: Learner, seed: int, count: int) -> list[Clip]:
             scorer=None,
             seed=seed,
             total_steps=learner.steps,
+            play_steps=learner.play_steps,
             buffer_size=learner.steps,
             eval_interval=learner.steps,
             eval_episodes=1,

@@ -6,6 +6,7 @@ Frames are slow to draw, so clips are windows of footage, and each frame serves 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ ENVS = {
 }
 """What is filmed, with its share of the first VARIED episodes. No fixed tasks: layouts and goals are random."""
 
-VARIED = 1_000
+VARIED = 720
 """The first episodes show a restless robot in all environments, the others a busy one in the scene, because what it does with
 drawer, window and locks would be rare otherwise."""
 
@@ -78,24 +79,29 @@ class FilmMaker:
         env = str(rng.choice(list(ENVS), p=list(ENVS.values()))) if number < VARIED else _SCENE
         stage = self._stages.get(env) or self._stages.setdefault(env, Stage(env))
         stage.begin(rng, RESTLESS if number < VARIED else BUSY)
-        things = tuple(stage.things())
-        frames, seen, gripper, cubes, events = [], [], [], [], []
-        for step in range(STEPS):
-            for event in stage.step():
-                events.append((step // STRIDE, _thing_of(event, things, stage), event))
-            if step % STRIDE == STRIDE - 1:
-                frames.append(stage.draw())
-                seen.append(stage.see())
-                gripper.append(stage.gripper())
-                cubes.append(stage.cubes())
-        places, looks, held = (np.array(parts) for parts in zip(*seen, strict=True))
-        return Footage(env, np.array(frames), things, places, looks, held, np.array(gripper), np.array(cubes), tuple(events))
+        return make_footage(stage, (stage.step() for _ in range(STEPS)))
 
     def close(self) -> None:
         """Close all stages."""
         for stage in self._stages.values():
             stage.close()
         self._stages = {}
+
+
+def make_footage(stage: Stage, steps: Iterable[tuple[Event, ...]]) -> Footage:
+    """Footage of an episode that has begun: each of the STEPS steps is taken while it is filmed, and says what happened."""
+    things = tuple(stage.things())
+    frames, seen, gripper, cubes, events = [], [], [], [], []
+    for step, happened in enumerate(steps):
+        for event in happened:
+            events.append((step // STRIDE, _thing_of(event, things, stage), event))
+        if step % STRIDE == STRIDE - 1:
+            frames.append(stage.draw())
+            seen.append(stage.see())
+            gripper.append(stage.gripper())
+            cubes.append(stage.cubes())
+    places, looks, held = (np.array(parts) for parts in zip(*seen, strict=True))
+    return Footage(stage.env, np.array(frames), things, places, looks, held, np.array(gripper), np.array(cubes), tuple(events))
 
 
 def _thing_of(event: Event, things: tuple[str, ...], stage: Stage) -> int:

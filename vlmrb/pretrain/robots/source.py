@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +12,28 @@ import numpy as np
 from vlmrb.pretrain.batches import BatchOrder, Scenes
 from vlmrb.pretrain.collecting import make_parts
 from vlmrb.pretrain.robots.footage import FilmMaker, load_footage, save_footage
+from vlmrb.pretrain.robots.learners import AGENTS, Agents
 from vlmrb.pretrain.robots.pictures import PatchPictures
 from vlmrb.pretrain.robots.truth import GRID, truth_of
 from vlmrb.pretrain.sampling import choose_balanced
 from vlmrb.pretrain.truth import event_kinds
 
-EPISODES = 1_600
-"""How many are filmed: 64,000 frames in all."""
+EPISODES = 1_150
+"""How many of scripted robots are filmed. With those of agents that learn, 1,600 episodes with 64,000 frames."""
 
 _PICTURED = 48  # episodes that the components are computed from
 _POOL = 3  # windows drawn for each one chosen
 _PLAIN_SHARE = 0.75  # of the windows with consecutive frames; of the rest, half are short and half skip every other frame
 
 
-def prepare(folder: Path, seed: int, workers: int, report: Callable[[float], None], episodes: int = EPISODES) -> None:
+def prepare(
+    folder: Path,
+    seed: int,
+    workers: int,
+    report: Callable[[float], None],
+    episodes: int = EPISODES,
+    agents: Sequence[Agents] = AGENTS,
+) -> None:
     """Film the episodes that do not exist yet and compute the codes of all frames.
 
     Args:
@@ -32,14 +41,23 @@ def prepare(folder: Path, seed: int, workers: int, report: Callable[[float], Non
         seed: of the episodes.
         workers: processes that film; with 0, this one does.
         report: gets the finished share, in [0, 1].
-        episodes: how many.
+        episodes: how many of scripted robots.
+        agents: who else is filmed, after these.
     """
     if (folder / "codes.npy").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [number for number in range(episodes) if not _file(folder, number).exists()]
-    make_parts(partial(_film, folder, seed), missing, episodes, workers, report)
-    _compute_codes(folder, episodes)
+    firsts = list(accumulate((agent.films for agent in agents), initial=episodes))
+    total = firsts[-1]
+    missing = [number for number in range(total) if not _file(folder, number).exists()]
+    scripted = [number for number in missing if number < episodes]
+    untaught = [index for index in range(len(agents)) if any(firsts[index] <= number < firsts[index + 1] for number in missing)]
+    learnt = 1 - episodes / total
+    make_parts(
+        partial(_film_agents, folder, seed, agents, firsts), untaught, len(agents), workers, lambda share: report(learnt * share)
+    )
+    make_parts(partial(_film, folder, seed), scripted, episodes, workers, lambda share: report(learnt + (1 - learnt) * share))
+    _compute_codes(folder, total)
 
 
 def _file(folder: Path, number: int) -> Path:
@@ -51,6 +69,11 @@ _film_maker = cache(FilmMaker)  # one per process
 
 def _film(folder: Path, seed: int, number: int) -> None:
     save_footage(_file(folder, number), _film_maker().film(seed, number))
+
+
+def _film_agents(folder: Path, seed: int, agents: Sequence[Agents], firsts: Sequence[int], index: int) -> None:
+    for number, footage in enumerate(agents[index].film(seed + index), start=firsts[index]):
+        save_footage(_file(folder, number), footage)
 
 
 def _compute_codes(folder: Path, episodes: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from vlmrb.envs.drawing import leave_out_costly
 from vlmrb.envs.ogbench_events import SceneEvents
-from vlmrb.envs.ogbench_frames import FRAME_SIDE, open_renderer
+from vlmrb.envs.ogbench_frames import FRAME_SIDE, SceneState, open_renderer, visible_of
 from vlmrb.envs.ogbench_play import ScenePlay
 from vlmrb.envs.ogbench_scene import make_scene
 from vlmrb.types import Event
@@ -48,13 +48,18 @@ class Stage:
 
     Args:
         env_id: of an OGBench environment without a fixed task: 'scene-v0', 'cube-double-v0', 'puzzle-3x3-v0' …
+
+    Attributes:
+        env: this id.
     """
 
     def __init__(self, env_id: str) -> None:
+        self.env = env_id
         self._scene = make_scene(env_id)
         self._rng = np.random.default_rng(0)
         self._reset()
         model = self._scene.model
+        self._state = SceneState(model, self._scene.data, visible_of(self._scene))
         self._renderer = open_renderer(model, FRAME_SIDE)
         self._camera = int(model.camera(_CAMERA).id)
         self._own_looks = {
@@ -91,10 +96,56 @@ class Stage:
         self._play = ScenePlay(self._scene, rng)
         self._mood_ends = 0
 
-    def step(self) -> tuple[Event, ...]:
-        """Let the robot act once; return what happened."""
-        self._scene.step(self._act())
+    def step(self, action: np.ndarray | None = None) -> tuple[Event, ...]:
+        """Let the robot act once, by its mood or as told (float32 [5] in [−1, 1]); return what happened."""
+        self._scene.step(self._act() if action is None else action)
         return self._events.look()
+
+    def suggest(self) -> np.ndarray:
+        """What scripted play would do now, float32 [5]."""
+        return self._play.act()
+
+    def observe(self) -> np.ndarray:
+        """The state, and what the last suggestion aims at: float32 [D]."""
+        return np.concatenate([self._scene.compute_observation(), self._play.aim()]).astype(np.float32)
+
+    # -- states recorded elsewhere
+
+    def state(self) -> np.ndarray:
+        """What `begin_at` and `show` take: a snapshot, as runs store it, uint8 [S]."""
+        return self._state.pack()
+
+    def begin_at(self, rng: np.random.Generator, snapshot: np.ndarray) -> None:
+        """Start an episode in this state, with new looks, that `show` continues."""
+        self.begin(rng)
+        recorded = self._restore(snapshot)
+        for index in range(self._buttons):
+            color = recorded[self._scene._button_geom_ids_list[index][0]]
+            self._scene._cur_button_states[index] = not np.allclose(color, self._scene._colors["red"])
+        self._look_again()
+        self._events.begin()
+
+    def show(self, snapshot: np.ndarray) -> tuple[Event, ...]:
+        """Show the state that followed; return what happened in between."""
+        self._scene.pre_step()  # it notices by the joints which buttons are pressed
+        self._restore(snapshot)
+        self._look_again()
+        return self._events.look()
+
+    def _restore(self, snapshot: np.ndarray) -> np.ndarray:
+        """Restore joints and targets; return the colours that were recorded: those here stay as they are."""
+        colors = self._scene.model.geom_rgba
+        kept = colors.copy()
+        self._state.unpack(snapshot)
+        recorded = colors.copy()
+        colors[:] = kept
+        return recorded
+
+    def _look_again(self) -> None:
+        import mujoco
+
+        mujoco.mj_forward(self._scene.model, self._scene.data)
+        self._scene.post_step()
 
     def draw(self) -> np.ndarray:
         """A frame, RGB uint8 [FRAME_SIDE, FRAME_SIDE, 3]."""

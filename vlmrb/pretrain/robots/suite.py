@@ -7,6 +7,7 @@ from vlmrb.pretrain.model import ModelShape
 from vlmrb.pretrain.robots.catalogue import CATALOGUE
 from vlmrb.pretrain.robots.exam import SceneExam
 from vlmrb.pretrain.robots.eye import RobotEye
+from vlmrb.pretrain.robots.learners import AGENTS
 from vlmrb.pretrain.robots.pictures import SIDE, PatchPictures
 from vlmrb.pretrain.robots.source import EPISODES, RobotSource, prepare
 from vlmrb.pretrain.suite import Suite
@@ -26,9 +27,11 @@ ROBOTS = Suite(
         subject="OGBench's robot arm",
         sights="one arm, cubes, buttons, a drawer and a window as OGBench's camera shows them",
         otherwise="For any other robot or camera",
-        seen=f"{EPISODES:,} filmed episodes of the cube, puzzle and scene environments with random layouts and goals, half of "
-        "them with other camera angles, colours and light",
-        unseen="OGBench's own tasks (`…-singletask-…`), and the behaviour of a learning agent",
+        seen=f"{EPISODES:,} filmed episodes of scripted robots in the cube, puzzle and scene environments with random layouts "
+        f"and goals, and {sum(agent.films for agent in AGENTS)} of agents that learned (SAC and TD3 in tasks of cubes and "
+        "puzzles, and policies that imitate scripted play in the scene, frozen after 200 to 6,000 updates); half of all with "
+        "other camera angles, colours and light",
+        unseen="the scene's own tasks (`scene-singletask-…`) and agents that learn there, which it is evaluated on",
         kinds="grasping, lifting, dropping and moving a cube, putting it into the drawer or at its target; opening, closing, "
         "locking and unlocking drawer and window; pressing a button, holding still, what is open in the first and the last "
         "frame, progress",
