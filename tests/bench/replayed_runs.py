@@ -6,9 +6,9 @@
 of CPU. So the statements of an exchange are recorded once, from the store's own code, and PostgreSQL's `pgbench` sends them in
 the same transactions, with run, steps and clips of their own, over a connection for each run, at random times, as often as the
 runs would. An exchange is that of 60 steps of DoorKey-8x8: the rows of two clips with scores and replay records, a heartbeat, and
-a look for live changes, in one transaction; every 33rd has metrics and a record of draws. Where the store is slow, runs come less often and bring more:
---every. Not replayed: pings.
-Meanwhile a studio answers people, as in `simulate_runs`. Prints a row of Markdown; CPU is in cores.
+a look for live changes, in one transaction; every 33rd has metrics and a record of draws. Where the store is slow, runs come less
+often and bring more: --every. Not replayed: pings. Meanwhile a studio answers people, as in `simulate_runs`. Prints a row of
+Markdown; CPU is in cores.
 """
 
 from __future__ import annotations
@@ -151,7 +151,8 @@ def replay(server: Server, postmaster: psutil.Process, folder: Path, options: ar
     return (
         f"| {options.runs} | {len(lines) / options.seconds:,.0f} of {rate:,.0f} | {rows / options.seconds:,.0f} | "
         f"{ms(took)} | "
-        f"{quantile(late, 0.99):.2f} | {errors} | {per_s['commits']:,.0f} | {per_s['bytes'] / 1e6:.1f} + {per_s['wal'] / 1e6:.1f} | "
+        f"{quantile(late, 0.99):.2f} | {errors} | "
+        f"{per_s['commits']:,.0f} | {per_s['bytes'] / 1e6:.1f} + {per_s['wal'] / 1e6:.1f} | "
         f"{facts_after['connections']:.0f} | {' / '.join(f'{each:.2f}' for each in cores)} | {ms(times['table'])} | "
         f"{os.getloadavg()[0]:.0f} |"
     )

@@ -2,8 +2,8 @@
 
 Each writer is a process that does what a trainer does once a second: in one transaction it writes a second's rows of all kinds
 and a heartbeat, and reads live changes. The rows per step are those of a DoorKey-8x8 run with the default settings
-(`--scorer oracle`). Prints how long that took, for each writer's start and afterwards, what failed, and whether every row arrived.
-Runs take seconds of CPU to start, so that they do not all begin at once; with `--ramp 0` these writers do.
+(`--scorer oracle`). Prints how long that took, at each writer's start and afterwards, what failed, and whether every row
+arrived. Runs take seconds of CPU to start, so that they do not all begin at once; with `--ramp 0` these writers do.
 """
 
 from __future__ import annotations
