@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import sys
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of hundreds of processes would compile the project anew
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy or torch is imported
@@ -73,6 +75,13 @@ def _new_stores_are_copied(request: pytest.FixtureRequest, monkeypatch: pytest.M
     """Hundreds of tests begin with a new store, whose migrations take longer than many of them; tests of migrations run them."""
     if "migrations" not in request.path.name:
         monkeypatch.setattr(vlmrb.store.migrations, "upgrade", _copied_if_new)
+
+
+@pytest.fixture(autouse=True)
+def _stores_are_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a run would come to its store less often, and tests wait for what it does there."""
+    if trainer := sys.modules.get("vlmrb.train.trainer"):
+        monkeypatch.setattr(trainer, "SLOW_S", math.inf)
 
 
 @pytest.fixture(autouse=True)

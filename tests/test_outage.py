@@ -100,8 +100,10 @@ def test_a_slow_store_is_asked_less_often_and_gets_every_row(store: Store, monke
             times.append((began, time.monotonic()))
 
     monkeypatch.setattr(store, "exchange", slow)
-    result = train(tiny(total_steps=800), store=store)
+    told: list[int] = []
+    result = train(tiny(total_steps=800), store=store, progress=lambda step, *_: told.append(step))
     assert result.status == "finished" and len(times) > 4  # each step has one once the store is quick again
+    assert len(told) > len(times) + 4, "progress is told meanwhile"
     for (began, ended), (again, _) in pairwise(times[:5]):
         assert again - ended >= REST * (ended - began) * 0.99
     assert_clips_tile(store, result.run_id, 800)

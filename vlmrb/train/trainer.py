@@ -77,8 +77,8 @@ HOUSEKEEPING_S = 1.0
 """Seconds between heartbeats, checks for live changes, and writes of buffered rows."""
 
 SLOW_S, REST, LONGEST_REST_S = 0.25, 4.0, 10.0
-"""A store that takes longer than SLOW_S seconds for that has many runs. Then each rests REST times as long, up to LONGEST_REST_S:
-it waits for the store a fifth of its time, and brings more rows at once."""
+"""A store that takes longer than SLOW_S seconds has many runs. Then each leaves it alone for REST times as long, at most
+LONGEST_REST_S: it waits for the store a fifth of its time, and brings more rows at once."""
 
 Progress = Callable[[int, int, RunFigures], None]
 """Called about once a second with the step, the total number of steps and the latest figures."""
@@ -351,7 +351,7 @@ class Trainer:
         )
 
     def _start_clock(self) -> None:
-        self._started_at = time.monotonic()
+        self._started_at = self._store_due = time.monotonic()
         self._house_due = self._started_at + HOUSEKEEPING_S
         self._started_step = self.step
         self._paused_s = self._evaluation_s = 0.0
@@ -474,9 +474,11 @@ class Trainer:
 
     def _tick(self) -> None:
         began = time.monotonic()
-        done, took = self._outage.attempt(self._exchange), time.monotonic() - began
-        rest = min(REST * took, LONGEST_REST_S) if done and took > SLOW_S else HOUSEKEEPING_S
-        self._house_due = time.monotonic() + rest
+        self._house_due = began + HOUSEKEEPING_S
+        if began >= self._store_due:
+            done, took = self._outage.attempt(self._exchange), time.monotonic() - began
+            if done and took > SLOW_S:
+                self._store_due = time.monotonic() + min(REST * took, LONGEST_REST_S)
         self._report_progress()
         while self._outage.active and self._writer.held_bytes > outage.MAX_HELD_BYTES and self._status in LIVE:
             self._outage.say(f"training waits, since {outage.MAX_HELD_BYTES // 2**20} MiB of rows are kept")
