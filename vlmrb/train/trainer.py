@@ -296,14 +296,14 @@ class Trainer:
         for change_id in self._outdated:
             self._store.acknowledge_change(change_id, error="requested before the run was resumed")
         self._take_up_clock()
+        if self._store.is_shared:
+            self._store.close()  # a server has few connections, and from here on the run rarely needs more than one
 
     def _take_up_clock(self) -> None:
         """How long the run had been running in earlier processes, up to the checkpoint."""
         curves = {name: curve for (_, name), curve in self._store.curves([self.run_id], TIMES).items()}
         start = self._store.run(self.run_id).parent_step or 0
         self._ran_before_s = clock_of(curves, start).running_at(self.step)
-        if self._store.is_shared:
-            self._store.close()  # a server has few connections, and from here on the run rarely needs more than one
         self._start_clock()
         if self.step == start or self.step not in curves[CLOCK_S][0]:  # else it tells when an earlier process was here
             self._log_clock()

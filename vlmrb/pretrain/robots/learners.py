@@ -140,7 +140,7 @@ def _teach(seen: np.ndarray, done: np.ndarray, stages: Sequence[int], rng: np.ra
 def _act(policy: Any, stage: Stage, noise: float, rng: np.random.Generator) -> np.ndarray:
     import torch
 
-    stage.suggest()  # the play goes on with its subtasks as they are done
+    stage.suggest()  # so that scripted play starts the next subtask once one is done
     with torch.inference_mode():
         action = policy(torch.from_numpy(stage.observe())).numpy()
     return np.clip(action + rng.normal(0, noise, len(action)), -1, 1).astype(np.float32)
