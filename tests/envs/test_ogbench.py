@@ -20,7 +20,7 @@ from vlmrb.envs import Play, make_env, make_renderer
 from vlmrb.envs.drawing import leave_out_costly
 from vlmrb.envs.headless import cannot_draw, choose_gl
 from vlmrb.envs.ogbench_env import OGBenchEnvironment
-from vlmrb.envs.ogbench_events import _Latch
+from vlmrb.envs.ogbench_events import Cube, _Latch
 from vlmrb.envs.ogbench_frames import coarsen, open_renderer
 from vlmrb.envs.ogbench_play import ScenePlay, presses_for
 from vlmrb.envs.ogbench_scene import make_scene
@@ -165,6 +165,28 @@ def test_a_picture_without_triangles_smaller_than_a_pixel_is_nearly_the_same() -
     np.testing.assert_array_equal(model.mesh_face, once)
 
 
+@pytest.mark.parametrize("env_id", [SCENE, "cube-double-singletask-task1-v0", "puzzle-3x3-singletask-task1-v0"])
+def test_a_floor_of_few_squares_looks_the_same(env_id: str) -> None:
+    import mujoco
+
+    env = made(env_id)
+    env.reset(0)
+    model, data = env.scene.model, env.scene.data
+    floor, drawn = np.flatnonzero(model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE), []
+    squares = model.geom_size[floor, 2].copy()
+    renderer = open_renderer(model, 192)
+    assert (model.geom_size[floor, 2] > 10 * squares).all()
+    for _ in range(2):
+        with renderer:
+            renderer.update_scene(data, camera="front")
+            leave_out_costly(renderer.scene)
+            drawn.append(renderer.render().copy())
+        model.geom_size[floor, 2] = squares
+        renderer = mujoco.Renderer(model, 192, 192)
+    renderer.close()
+    np.testing.assert_array_equal(*drawn)
+
+
 def test_another_process_renders_the_same_frame_from_the_recipe_alone(scene, tmp_path) -> None:
     scene.reset(2)
     recipe = scene.render_spec | {"side": 48}
@@ -217,6 +239,29 @@ def test_a_latch_does_not_flicker() -> None:
     latch = _Latch(on=0.75, off=0.25)
     latch.begin(0.0)
     assert [latch.turned(value) for value in (0.5, 0.75, 0.7, 0.3, 0.8, 0.25, 0.5)] == [0, 1, 0, 0, 0, -1, 0]
+
+
+@pytest.mark.parametrize(
+    ("pads", "grasped_at", "let_go_at"),
+    [
+        ([2, 2, 2, 2, 0, 0], None, None),  # shorter than between two frames of a clip
+        ([1] * 9, None, None),  # pushed with one finger
+        ([2, 2, 2, 1, 2, 2, 2, 0, 2, 2], None, None),  # fumbled with
+        ([2, 2, 2, 2, 2, 2, 1, 2, 2, 0, 0], 4, 9),  # one finger slips for a moment
+        ([0, 2, 1, 2, 2, 2, 2, 2, 0, 2, 2, 2, 2], 7, 8),
+    ],
+)
+def test_a_cube_is_grasped_once_both_fingers_have_held_it_for_a_quarter_of_a_second(
+    scene, monkeypatch: pytest.MonkeyPatch, pads: list[int], grasped_at: int | None, let_go_at: int | None
+) -> None:
+    scene.reset(0)
+    cube, touching = Cube(scene.scene, 0), iter(pads)
+    cube.begin()
+    monkeypatch.setattr(cube, "_touching_pads", lambda: next(touching))
+    looks = [([event.name for event in cube.look()], cube.is_held) for _ in pads]
+    held = range(grasped_at, let_go_at) if grasped_at is not None and let_go_at is not None else range(0)
+    assert [step for step, (events, _) in enumerate(looks) if "grasped" in events] == list(held)[:1]
+    assert [step for step, (_, is_held) in enumerate(looks) if is_held] == list(held)
 
 
 def test_play_solves_its_task_and_repeats_with_its_seed(cubes) -> None:

@@ -1,6 +1,7 @@
 """Events in OGBench scenes, from the simulator's state: each is reported once, when it happens.
 
-Each quantity has separate on and off thresholds, so events do not flicker.
+Each quantity has separate on and off thresholds, so events do not flicker, and fingers that touch a cube for a moment, as they do
+when a robot fumbles, have not grasped it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ import numpy as np
 from vlmrb.types import Event
 
 _PADS = ("ur5e/robotiq/right_pad", "ur5e/robotiq/left_pad")
-_LIFTED_BY, _LANDED_BY = 0.03, 0.01  # metres above where the cube was grasped
+_GRASPED_AFTER = 5
+"""Steps of 50 ms for which both pads must touch a cube: no fewer than between two of the eight frames of a clip of 32 steps."""
+
+_LIFTED_BY, _LANDED_BY = 0.03, 0.01  # metres above where both pads first touched the cube
 _AT_TARGET, _AWAY_FROM_TARGET = 0.04, 0.05  # metres; OGBench's own tolerance is 0.04
 _OPEN, _CLOSED = 0.75, 0.25  # fractions of the range
 _OPEN_AT = {"drawer": -0.16, "window": 0.2}  # position of the joint when open, metres
@@ -116,7 +120,7 @@ class Cube:
 
     def begin(self) -> None:
         """Reset."""
-        self._rest = float(self.position[2])
+        self._rest, self._touched_for = float(self.position[2]), 0
         self._grasp.begin(0)
         self._lift.begin(0)
         self._drawer.begin(self._in_drawer())
@@ -125,9 +129,12 @@ class Cube:
     def look(self) -> list[Event]:
         """Its events since the last call."""
         names = []
-        grasped = self._grasp.turned(self._touching_pads())
-        if grasped > 0:
+        pads = self._touching_pads()
+        self._touched_for = self._touched_for + 1 if pads == len(_PADS) else 0
+        if self._touched_for == 1 and not self._grasp.value:
             self._rest = float(self.position[2])
+        grasped = self._grasp.turned(pads if self._touched_for >= _GRASPED_AFTER else min(pads, 1))
+        if grasped > 0:
             names.append("grasped")
         height = float(self.position[2]) - self._rest
         if grasped < 0 and self._lift.value and height > _LIFTED_BY:

@@ -26,7 +26,7 @@ ENVS = {
 }
 """What is filmed, with its share of the first VARIED episodes. No fixed tasks: layouts and goals are random."""
 
-VARIED = 720
+VARIED = 900
 """The first episodes show a restless robot in all environments, the others a busy one in the scene, because what it does with
 drawer, window and locks would be rare otherwise."""
 

@@ -18,8 +18,8 @@ from vlmrb.pretrain.robots.truth import GRID, truth_of
 from vlmrb.pretrain.sampling import choose_balanced
 from vlmrb.pretrain.truth import event_kinds
 
-EPISODES = 1_150
-"""How many of scripted robots are filmed. With those of agents that learn, 1,600 episodes with 64,000 frames."""
+EPISODES = 1_950
+"""How many of scripted robots are filmed. With those of agents that learn, 2,400 episodes with 96,000 frames."""
 
 _PICTURED = 48  # episodes that the components are computed from
 _POOL = 3  # windows drawn for each one chosen
