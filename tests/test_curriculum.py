@@ -158,9 +158,14 @@ def test_a_run_with_a_curriculum_resumes_to_the_same_curve(store: Store, strata:
     [
         ({"curriculum": "yes-rate", "prompt": "games"}, "needs a set of at least 2 questions, and the prompt asks one question"),
         ({"curriculum": "steps:1,2,3", "prompt": "milestones"}, "at least 4 questions, and the prompt is a set of 3 questions"),
+        (
+            {"curriculum": "steps:20", "prompt": "milestones"},
+            "question 2 and stays there, and the prompt is a set of 3 .*; give 2 values",
+        ),
+        ({"curriculum": "success:0.5", "prompt": "milestones"}, "comes to question 2 and stays there"),
     ],
 )
-def test_a_curriculum_without_questions_enough_is_refused_before_the_run_is_made(
+def test_a_curriculum_that_does_not_come_to_every_question_is_refused_before_the_run_is_made(
     store: Store, settings: dict, words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words):

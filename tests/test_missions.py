@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,17 @@ import numpy as np
 import pytest
 
 from tests.test_train import small
+from vlmrb.__main__ import main
 from vlmrb.creation import create_run
 from vlmrb.envs.factory import make_env
 from vlmrb.envs.missions import LONGEST, mission_of
 from vlmrb.errors import ConfigError
-from vlmrb.prompt_library import questions_of
+from vlmrb.prompt_library import questions_of, save_prompt
+from vlmrb.rescoring import create_trial
+from vlmrb.scoring import resolve_prompt
 from vlmrb.scoring.worker import _answer
 from vlmrb.store import Store
-from vlmrb.train import train
+from vlmrb.train import resume, train
 from vlmrb.types import Clip, ClipScore, Prompt, ScoringRequest
 
 ASKS = "Does the agent do what it should: {mission}?"
@@ -116,6 +120,54 @@ def test_a_placeholder_that_the_environment_does_not_fill_is_refused_before_the_
     with pytest.raises(ConfigError, match=r"prompt: it asks about the mission or goal, and CartPole-v1 does not say"):
         create_run(small(env="CartPole-v1", scorer="reward", prompt=prompt), store=store)
     assert store.runs() == []
+
+
+@pytest.mark.parametrize(
+    "braces",
+    ["{mision}", "{Mission}", "{ mission }", "{goal!r}", "{mission.__class__}", "{goal[0]}", "{the goal}", "{but}", "{}"],
+)
+@pytest.mark.parametrize("prompt", ["Does the agent {}?", "any of\n- Is a door open?\n- Does it {}, or {{goal}}?"])
+def test_braces_that_nothing_fills_are_refused_and_named_before_anything_is_written(
+    store: Store, braces: str, prompt: str
+) -> None:
+    text = prompt.replace("{}", braces).replace("{{goal}}", "{goal}")
+    refused = rf"prompt: nothing fills {re.escape(braces)}; write \{{mission\}} or \{{goal\}}"
+    with pytest.raises(ConfigError, match=refused):
+        create_run(small(scorer="embedded", prompt=text), store=store)
+    with pytest.raises(ConfigError, match=refused):
+        save_prompt(store, "doors", text)
+    assert store.runs() == [] and store.prompts() == []
+    if "any of" not in text:
+        with pytest.raises(ConfigError, match="her_question: nothing fills"):
+            create_run(small(env="BabyAI-GoToLocal-v0", her="words:2", her_question=f"{{mission}} {text}"), store=store)
+
+
+def test_other_braces_are_asked_as_they_stand() -> None:
+    for text in ('Answer {"yes": 1} or {0}: is a door open?', "Is the cube one of {red, blue}?", "Is P > {0.5}? {mission}{goal}"):
+        assert resolve_prompt(text).text == text
+    assert resolve_prompt("Is {mission} done?").filled("{goal} or \\1").text == "Is {goal} or \\1 done?"
+
+
+def test_a_run_that_was_made_before_with_other_braces_in_its_prompt_is_trained(store: Store, monkeypatch) -> None:
+    with monkeypatch.context() as before:
+        before.setattr("vlmrb.scoring.prompts.check_placeholders", lambda text: None)
+        run_id = create_run(small(prompt="Is {mision} done?", total_steps=200, eval_interval=200), store=store)
+    resume(run_id, store=store)
+    assert store.run(run_id).status == "finished" and store.prompts()[0].text == "Is {mision} done?"
+
+
+@pytest.mark.parametrize("prompt", [ASKS, "- Is a door open?\n- Is {goal} reached?"])
+def test_stored_clips_without_a_mission_are_not_asked_about_it(store: Store, prompt: str, capsys) -> None:
+    without = train(small(env="CartPole-v1", scorer="reward", total_steps=200, eval_interval=200), store=store).run_id
+    given = train(small(env="BabyAI-GoToLocal-v0", scorer="oracle", total_steps=200, eval_interval=200), store=store).run_id
+    asked = len(store.prompts())
+    with pytest.raises(ConfigError, match=f"clips of run {without} do not say what their episodes are about"):
+        create_trial(store, run_ids=[without, given], scorer="hf:some/model", prompt=prompt)
+    assert main(["score", str(without), "--scorer", "embedded", "--prompt", prompt, "--store", store.url]) != 0
+    assert "do not say what their episodes are about" in capsys.readouterr().err
+    assert len(store.prompts()) == asked and store.trials() == []
+    for scorer, runs in (("hf:some/model", [given]), ("oracle", [without, given])):  # a control scorer reads no prompt
+        assert create_trial(store, run_ids=runs, scorer=scorer, prompt=prompt)
 
 
 def test_a_live_prompt_that_the_environment_does_not_fill_is_rejected(store: Store, monkeypatch) -> None:

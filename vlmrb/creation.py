@@ -18,6 +18,7 @@ from vlmrb.panels import is_control, reads_prompt
 from vlmrb.places import check_place, choose_place
 from vlmrb.replay.buffer import bytes_per_item
 from vlmrb.scoring import check_reads, check_scorer, resolve_prompt, settle_scorer
+from vlmrb.scoring.prompts import check_placeholders
 from vlmrb.store import Store
 from vlmrb.types import MAX_QUESTIONS, PLACEHOLDERS, ActionSpec, Lineage, ObservationSpec, Prompt
 
@@ -57,6 +58,7 @@ def check_run(config: TrainConfig, tried: Tried | None = None) -> CheckedRun:
         check_scorer(config.scorer)
     prompt = resolve_prompt(config.prompt)
     check_curriculum(config, prompt)
+    check_placeholders(config.her_question, "her_question")
     check_questions(config, prompt)
     looks = config.scorer is not None and not is_control(config.scorer)
     for setting, device in (("device", config.device), ("scorer_device", config.scorer_device if looks else "auto")):
@@ -80,20 +82,25 @@ def check_run(config: TrainConfig, tried: Tried | None = None) -> CheckedRun:
 
 
 def check_curriculum(config: TrainConfig, prompt: Prompt) -> None:
-    """Check that there are questions enough for the curriculum. How many answers a control scorer gives is its own affair.
+    """Check that the curriculum comes to every question. How many answers a control scorer gives is its own affair.
 
     Raises:
-        ConfigError: there are not.
+        ConfigError: it does not.
     """
     curriculum, questions = Curriculum.parse(config.curriculum), len(prompt.questions)
     if not curriculum.by or config.scorer is None or not reads_prompt(config.scorer):
         return
     needed = 1 + len(curriculum.bounds)
+    asks = "asks one question" if questions == 1 else f"is a set of {questions} questions"
     if questions < needed:
-        asks = "asks one question" if questions == 1 else f"is a set of {questions} questions"
         raise ConfigError(
             f"curriculum: {config.curriculum!r} needs a set of at least {needed} questions, and the prompt {asks}; give a set, "
             "one question per line after '- ', such as the preset 'milestones'"
+        )
+    if questions > needed and curriculum.by != "yes-rate":
+        raise ConfigError(
+            f"curriculum: {config.curriculum!r} comes to question {needed} and stays there, and the prompt {asks}; give "
+            f"{questions - 1} values, or a set of {needed} questions"
         )
 
 

@@ -93,7 +93,7 @@ def add_scorer_options(parser: argparse.ArgumentParser) -> None:
 
 def score_run(arguments: argparse.Namespace) -> int:
     """`score RUN`: score, store, compare."""
-    from vlmrb.rescoring import choose_clips, fit_to_runs, notices, report
+    from vlmrb.rescoring import check_missions, choose_clips, fit_to_runs, notices, report
     from vlmrb.scoring import check_scorer, resolve_prompt
     from vlmrb.store import Store
 
@@ -105,6 +105,7 @@ def score_run(arguments: argparse.Namespace) -> int:
         for notice in notices(store, arguments.scorer, [arguments.run_id], prompt):
             text.complain(f"warning: {notice}")
         clips = choose_clips(store, arguments.run_id, arguments.limit)
+        check_missions(prompt, arguments.scorer, clips)
         prompt = store.save_prompt(prompt.name, prompt.text)
         started = time.perf_counter()
         scores = _score(store, clips, prompt, arguments)

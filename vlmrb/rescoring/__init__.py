@@ -13,7 +13,7 @@ from vlmrb.rescoring.bench import (
     same_clips,
 )
 from vlmrb.rescoring.judging import AgreementReport, JudgedQuestion, report
-from vlmrb.rescoring.scoring import ScoringProgress, choose_clips, score_clips
+from vlmrb.rescoring.scoring import ScoringProgress, check_missions, choose_clips, score_clips
 from vlmrb.rescoring.trials import (
     TrialReport,
     TrialRow,
@@ -37,6 +37,7 @@ __all__ = [
     "TrialReport",
     "TrialRow",
     "bench_report",
+    "check_missions",
     "choose_clips",
     "create_trial",
     "fit_to_runs",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from vlmrb.envs import make_renderer
-from vlmrb.errors import NotFoundError, StoreBusyError
+from vlmrb.errors import ConfigError, NotFoundError, StoreBusyError
+from vlmrb.panels import reads_prompt
 from vlmrb.scoring import Asker, ScorerOptions, ScoringWorker, make_scorer, picture_kind
 from vlmrb.store import Store, patiently
-from vlmrb.types import ClipScore, ClipSummary, Prompt
+from vlmrb.types import PLACEHOLDERS, ClipScore, ClipSummary, Prompt
 
 BATCH_SIZE = 8
 _STORE_EVERY_S = 0.5
@@ -25,6 +26,22 @@ _WAIT_S = 0.05  # between polls of the scorer
 _READ_AT_ONCE = 64  # clips
 _AHEAD_BYTES = 256 * 2**20  # of clips submitted but not yet answered: large frames must not fill the memory
 _PAGE = 1_000  # clip summaries read at a time
+
+
+def check_missions(prompt: Prompt, scorer: str, clips: Iterable[ClipSummary]) -> None:
+    """Check that every clip can be asked a prompt that is about its mission or goal.
+
+    Raises:
+        ConfigError: some do not say what their episode is about.
+    """
+    if not prompt.needs_mission or not reads_prompt(scorer):
+        return
+    if without := sorted({clip.run_id for clip in clips if not clip.mission}):
+        whose = f"run{'s' * (len(without) > 1)} {', '.join(map(str, without[:8]))}{', …' * (len(without) > 8)}"
+        raise ConfigError(
+            f"prompt: it asks about the mission or goal, and clips of {whose} do not say what their episodes are about; leave "
+            f"out {' and '.join(PLACEHOLDERS)}, or choose other runs"
+        )
 
 
 @dataclass(frozen=True, slots=True)

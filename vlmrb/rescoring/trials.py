@@ -15,7 +15,7 @@ from vlmrb.config import make_config
 from vlmrb.errors import ConfigError, NotFoundError
 from vlmrb.panels import parse_panel, reads_prompt
 from vlmrb.rescoring.judging import AgreementReport, report
-from vlmrb.rescoring.scoring import ScoringProgress, score_clips
+from vlmrb.rescoring.scoring import ScoringProgress, check_missions, score_clips
 from vlmrb.scoring import (
     ScorerOptions,
     check_reads,
@@ -96,7 +96,8 @@ def create_trial(
             same scorer, options and prompt, it is returned: the answers would be the same.
 
     Raises:
-        ConfigError: a setting is out of range, or 'embedded' stands for different models in these runs.
+        ConfigError: a setting is out of range, 'embedded' stands for different models in these runs, or the prompt is about
+            missions and a clip has none.
         ScorerSetupError: the scorer string names no back end.
         NotFoundError: a run or the other trial does not exist, or none of the runs has clips.
     """
@@ -116,6 +117,8 @@ def create_trial(
     clip_ids = store.sample_clips(runs, sample, seed) if other is None else list(other.clip_ids)
     if not clip_ids:
         raise NotFoundError(f"no clips are stored for {_runs(runs)}; a run with --keep-clips none stores none")
+    if question.needs_mission:
+        check_missions(question, scorer, store.clip_summaries(clip_ids))
     prompt_id = store.save_prompt(question.name, question.text).prompt_id if reads_prompt(scorer) else None
     options = asdict(ScorerOptions.of(config))
     threshold = options.pop("threshold")

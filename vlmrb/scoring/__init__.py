@@ -8,7 +8,7 @@ from __future__ import annotations
 from vlmrb.events import PROGRESS_EVENTS, is_progress
 from vlmrb.scoring.backends import Asker, ScorerOptions, check_scorer, make_scorer, settle_scorer
 from vlmrb.scoring.embedded import fit_to_pictures, picture_kind, picture_notice, pictures_of, prompt_notice
-from vlmrb.scoring.prompts import load_presets, resolve_prompt
+from vlmrb.scoring.prompts import accepted_prompt, load_presets, resolve_prompt
 from vlmrb.scoring.transcripts import check_reads
 from vlmrb.scoring.worker import ScoringWorker, frames_at
 
@@ -17,6 +17,7 @@ __all__ = [
     "Asker",
     "ScorerOptions",
     "ScoringWorker",
+    "accepted_prompt",
     "check_reads",
     "check_scorer",
     "fit_to_pictures",

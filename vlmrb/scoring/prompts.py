@@ -12,7 +12,7 @@ import re
 
 from vlmrb.assets import asset_path
 from vlmrb.errors import ConfigError, VlmrbError
-from vlmrb.types import MAX_QUESTIONS, Prompt
+from vlmrb.types import MAX_QUESTIONS, PLACEHOLDERS, Prompt
 
 MAX_PROMPT_LENGTH = 8_000
 """Maximum number of characters in a prompt."""
@@ -21,6 +21,8 @@ MAX_WEIGHT = 100.0
 """Largest weight of a question."""
 
 _NAME = re.compile(r"([A-Za-z][\w-]*)(?:@(\S*))?")  # a single word is never a question
+_BRACES = re.compile(r"\{\s*(?:[^\W\d][^{}\n,;|=\"']*)?\}")
+"""What looks like a placeholder; numbers, lists and quoted words in braces do not."""
 
 
 def load_presets() -> dict[str, list[Prompt]]:
@@ -54,14 +56,18 @@ def resolve_prompt(text_or_name: str) -> Prompt:
     """
     stripped = text_or_name.strip()
     if _NAME.fullmatch(stripped) is None:
-        return Prompt("custom", 1, check_prompt_text(text_or_name))
-    found = find_preset(stripped)
-    if found is None:
+        check_prompt_text(text_or_name)
+    elif find_preset(stripped) is None:
         raise ConfigError(
             f"prompt: there is no preset {stripped[:100]!r}; choose from {known_presets()}, "
             "or write a question of more than one word"
         )
-    return found
+    return accepted_prompt(stripped)
+
+
+def accepted_prompt(text_or_name: str) -> Prompt:
+    """The prompt that a setting refers to, as `resolve_prompt` has accepted it when its run was created."""
+    return find_preset(text_or_name) or Prompt("custom", 1, text_or_name.strip())
 
 
 def find_preset(name: str) -> Prompt | None:
@@ -80,8 +86,9 @@ def check_prompt_text(text: str) -> str:
     """The text without surrounding space.
 
     Raises:
-        ConfigError: empty, longer than MAX_PROMPT_LENGTH, or with characters that cannot be stored or shown; or a set of more
-            than MAX_QUESTIONS questions, with an empty one, or with a weight that is not in (0, MAX_WEIGHT].
+        ConfigError: empty, longer than MAX_PROMPT_LENGTH, with characters that cannot be stored or shown, or with a placeholder
+            that nothing fills; or a set of more than MAX_QUESTIONS questions, with an empty one, or with a weight that is not in
+            (0, MAX_WEIGHT].
     """
     text = text.strip()
     if not text:
@@ -93,6 +100,7 @@ def check_prompt_text(text: str) -> str:
     strange = next((c for c in text if (ord(c) < 32 and c not in "\n\r\t") or ord(c) == 127 or 0xD800 <= ord(c) <= 0xDFFF), None)
     if strange is not None:
         raise ConfigError(f"prompt: contains the control character {strange!r}; use plain text")
+    check_placeholders(text)
     prompt = Prompt("custom", 1, text)
     questions = prompt.questions
     for number, weight in enumerate(prompt.weights, 1):
@@ -109,3 +117,17 @@ def check_prompt_text(text: str) -> str:
             "each with text after '- '"
         )
     return text
+
+
+def check_placeholders(text: str, setting: str = "prompt") -> None:
+    """Check that what looks like a placeholder is one: a model would be asked about '{mision}' as it stands.
+
+    Raises:
+        ConfigError: nothing fills one; `setting` is what the message names.
+    """
+    unknown = next((found[0] for found in _BRACES.finditer(text) if found[0] not in PLACEHOLDERS), None)
+    if unknown is not None:
+        raise ConfigError(
+            f"{setting}: nothing fills {unknown[:100]}; write {' or '.join(PLACEHOLDERS)} for what the episode is about, and "
+            "anything else without braces"
+        )

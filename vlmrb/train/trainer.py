@@ -36,7 +36,7 @@ from vlmrb.live import parse_change
 from vlmrb.metrics import Counters, MeanMetrics
 from vlmrb.places import PARENT, RESUME, place_of
 from vlmrb.replay import Hindsight, HindsightInWords, ReplayBuffer, make_sampler, replay_method
-from vlmrb.scoring import Asker, resolve_prompt
+from vlmrb.scoring import Asker, accepted_prompt
 from vlmrb.store import Store
 from vlmrb.train import outage
 from vlmrb.train.ages import DrawnAges
@@ -177,7 +177,7 @@ class Trainer:
         """That evaluation cut episodes off, in words, or ''."""
         self._returns = np.zeros(config.n_envs)
         self._lengths = np.zeros(config.n_envs, int)
-        prompt = resolve_prompt(config.prompt)
+        prompt = accepted_prompt(config.prompt)
         self._status: RunStatus = "running"
         self._checkpoint_due = False
         self._answers: dict[int, dict[str, Any]] = {}

@@ -46,10 +46,7 @@ class Prompt:
 
     def filled(self, mission: str) -> Prompt:
         """With what a clip's episode is about in place of the placeholders; '' leaves 'the task'."""
-        text = self.text
-        for placeholder in PLACEHOLDERS:
-            text = text.replace(placeholder, mission or "the task")
-        return replace(self, text=text)
+        return replace(self, text=_PLACEHOLDER.sub(lambda _: mission or "the task", self.text))
 
     @property
     def questions(self) -> tuple[str, ...]:
@@ -105,6 +102,7 @@ PLACEHOLDERS = ("{mission}", "{goal}")
 Rule = Literal["any", "all", "mean"]
 """P(yes) of a set: the largest answer ('any'), the smallest ('all'), or the mean by weight."""
 
+_PLACEHOLDER = re.compile("|".join(map(re.escape, PLACEHOLDERS)))
 _RULE = re.compile(r"(any|all|mean) of:?", re.IGNORECASE)
 _QUESTION = re.compile(r"(?:\[([+-]?\d{1,9}(?:\.\d{0,9})?)\]\s*)?(.*)", re.DOTALL)
 
