@@ -196,12 +196,32 @@ def test_a_single_frame_that_is_not_the_first_or_the_last_causes_a_warning(quest
         assert "'frame'" not in prompt_notice("embedded", Prompt("custom", 1, plain))
 
 
+@pytest.mark.parametrize(
+    ("question", "word"),
+    [
+        ("Does the agent open a door and reach the goal?", "and"),
+        ("Look at the frames. Does the agent pick up a key OR a ball? Answer yes or no.", "OR"),
+        ("- Does it pick up a key?\n- Does it pick up and keep a key, or drop it?", "or"),
+    ],
+)
+def test_a_question_about_several_things_causes_a_warning_that_names_sets(question: str, word: str) -> None:
+    notice = prompt_notice("embedded", Prompt("custom", 1, question))
+    assert f"may misread {word!r} in {'question 2' if question.startswith('-') else 'the prompt'}. Ask a set" in notice
+    for plain in (
+        "Does the agent pick up and keep a key?",
+        "These frames show keys and doors. Does the agent pick up a key?",
+        "all of\n- Does the agent pick up a key?\n- Does the agent reach the goal?",
+        "Does the agent pick up a key and still hold it at the end?",
+    ):
+        assert "Ask a set" not in prompt_notice("embedded", Prompt("custom", 1, plain))
+
+
 def test_yes_or_no_is_no_negation_and_the_presets_have_none() -> None:
     for text in ("Does the agent open a door? Answer yes or no.", "Does the agent open a door? Yes, no?"):
         assert prompt_notice("embedded", Prompt("custom", 1, text)) == ""
     for name in load_presets():
         notice = prompt_notice("embedded", resolve_prompt(name))
-        assert "read its no" not in notice and "'frame'" not in notice
+        assert "read its no" not in notice and "'frame'" not in notice and "Ask a set" not in notice
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 _NEGATION = re.compile(
     r"\b(?:not|never|no|nothing|none|nobody|neither|nor|without|cannot|\w+n['’]t|fail(?:s|ed|ing)?|false|untrue)\b", re.IGNORECASE
 )
+_JOINED = re.compile(r"\b(?:or|and(?! (?:keep(?:s|ing)?|still)\b))\b", re.IGNORECASE)  # 'picks up and keeps' is one thing
 _ASKING = re.compile(r"[^.?!]*\?")  # the sentences that ask, without 'Moving about does not count.'
 _ANSWERS = re.compile(r"\byes\W+(?:or\W+)?no\b", re.IGNORECASE)  # 'yes or no?' negates nothing
 _ANY_FRAME = re.compile(r"(?<!\bfirst )(?<!\blast )\bframe\b(?! where\b)", re.IGNORECASE)
@@ -91,6 +92,11 @@ def split_words(text: str) -> list[str]:
 def negations(text: str) -> list[str]:
     """The words with which a prompt negates what it asks, in order."""
     return _NEGATION.findall(_ANSWERS.sub("", _asking(text)))
+
+
+def joined_by(text: str) -> list[str]:
+    """The words with which a prompt asks several things in one question, in order."""
+    return _JOINED.findall(_ANSWERS.sub("", _asking(text)))
 
 
 def names(text: str) -> frozenset[str]:
@@ -222,6 +228,11 @@ def _prompt_notice(scorer: str, prompt: Prompt, render_spec: Mapping[str, Any]) 
             found.append(f'does not know {_ignored(unknown, where)}. The nearest question it was trained on is "{nearest}"')
         if negated := negations(question):
             found.append(f'may overlook {negated[0]!r} in {where}. Ask what happens, such as "{nearest}", and read its no')
+        if joined := joined_by(question):
+            found.append(
+                f"was trained on one thing per question, and may misread {joined[0]!r} in {where}. Ask a set, one question per "
+                "line after '- ', under a line 'all of' or 'any of'"
+            )
         if _ANY_FRAME.search(_asking(question)):
             found.append(
                 f"knows a single 'frame' only as the first or the last one, and may misread it in {where}. Ask about the clip, "
