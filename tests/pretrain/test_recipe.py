@@ -135,6 +135,7 @@ def test_an_evaluation_has_every_figure_for_every_question_and_is_kept_with_the_
     assert often and set(kept) == often and all(set(row) == {"precision", "recall"} for row in kept.values())
 
 
+@pytest.mark.slow
 def test_thresholds_are_found_on_other_clips_than_an_exams_and_kept_with_the_model(
     made, quick_exam, tmp_path, monkeypatch
 ) -> None:
