@@ -294,4 +294,4 @@ def test_no_agent_that_training_sees_is_one_of_the_exams() -> None:
     assert not tasks & {*_ENVS, *(learner.env for learner in _LEARNERS)}
     assert not any(task.startswith("scene") for task in tasks)
     learnt = sum(agent.films for agent in AGENTS)
-    assert 0.25 <= learnt / (learnt + TRAINED_ON) <= 1 / 3
+    assert 0.15 <= learnt / (learnt + TRAINED_ON) <= 1 / 3
