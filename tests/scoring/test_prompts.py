@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vlmrb import assets
 from vlmrb.errors import ConfigError, VlmrbError
 from vlmrb.scoring import prompts
-from vlmrb.scoring.prompts import MAX_PROMPT_LENGTH, load_presets, resolve_prompt
+from vlmrb.scoring.prompts import MAX_PROMPT_LENGTH, accepted_prompt, load_presets, resolve_prompt
 from vlmrb.types import Prompt
 
 
@@ -134,3 +134,11 @@ def test_assets_of_an_installation_are_under_share(tmp_path, monkeypatch) -> Non
 def test_a_missing_asset_is_reported(name: str) -> None:
     with pytest.raises(VlmrbError, match="not found; looked in"):
         assets.asset_path(name)
+
+
+@pytest.mark.parametrize(
+    "setting", ["games", " games@1\n", "Does it jump?", "  any of\n- Does it jump?\n- Or run?  ", "Is {goal} met? "]
+)
+def test_what_was_accepted_once_is_the_same_prompt_again(setting: str) -> None:
+    assert accepted_prompt(setting) == resolve_prompt(setting)
+    assert accepted_prompt(setting).text == accepted_prompt(setting).text.strip()

@@ -62,12 +62,13 @@ def resolve_prompt(text_or_name: str) -> Prompt:
             f"prompt: there is no preset {stripped[:100]!r}; choose from {known_presets()}, "
             "or write a question of more than one word"
         )
-    return accepted_prompt(stripped)
+    return accepted_prompt(text_or_name)
 
 
 def accepted_prompt(text_or_name: str) -> Prompt:
     """The prompt that a setting refers to, as `resolve_prompt` has accepted it when its run was created."""
-    return find_preset(text_or_name) or Prompt("custom", 1, text_or_name.strip())
+    stripped = text_or_name.strip()
+    return find_preset(stripped) or Prompt("custom", 1, stripped)
 
 
 def find_preset(name: str) -> Prompt | None:
