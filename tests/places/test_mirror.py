@@ -42,9 +42,14 @@ def machine(folder: Path, url: str) -> Mirror:
 
 
 def write(place: Mirror | FolderPlace, step: int, kind: str = RESUME, keep: int = KEPT, value: float = 0.0) -> None:
+    save(place, step, kind, keep, value)
+    place.written(kind, keep)
+
+
+def save(place: Mirror | FolderPlace, step: int, kind: str = RESUME, keep: int = KEPT, value: float = 0.0) -> None:
+    """Write a checkpoint that the place has not been told about, so that nothing sends it yet."""
     arrays = {"buffer.rewards": np.full(1_000, value or step, np.float32), "buffer.actions": np.arange(10)}
     save_checkpoint(place.folder / kind, step, {"settings": {"seed": 3}}, {}, arrays, keep=keep)
-    place.written(kind, keep)
 
 
 def sent(place: Mirror) -> None:
@@ -156,10 +161,11 @@ def test_names_in_a_checksum_file_cannot_lead_out_of_the_folder(tmp_path: Path) 
     url = f"file://{tmp_path}/there"
     here = machine(tmp_path / "here", url)
     here.load(RESUME)
-    write(here, 100)
+    save(here, 100)
     path = here.folder / RESUME / "step-000000000100"
     (path / SUMS).write_text((path / SUMS).read_text().replace("state.json", "../../../state.json"))
     (tmp_path / "here" / "state.json").write_text("x")
+    here.written(RESUME, KEPT)
     here.finish(0.5)
     from vlmrb.places.mirror import _name_of
 
