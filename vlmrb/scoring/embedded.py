@@ -91,12 +91,12 @@ def split_words(text: str) -> list[str]:
 
 def negations(text: str) -> list[str]:
     """The words with which a prompt negates what it asks, in order."""
-    return _NEGATION.findall(_ANSWERS.sub("", _asking(text)))
+    return _NEGATION.findall(_asking_alone(text))
 
 
 def joined_by(text: str) -> list[str]:
     """The words with which a prompt asks several things in one question, in order."""
-    return _JOINED.findall(_ANSWERS.sub("", _asking(text)))
+    return _JOINED.findall(_asking_alone(text))
 
 
 def names(text: str) -> frozenset[str]:
@@ -108,6 +108,11 @@ def names(text: str) -> frozenset[str]:
 def _asking(text: str) -> str:
     """The sentences of a prompt that ask, or all of it if none does."""
     return "".join(_ASKING.findall(text)) or text
+
+
+def _asking_alone(text: str) -> str:
+    """The same without the answers that it offers, as in 'yes or no?'."""
+    return _ANSWERS.sub("", _asking(text))
 
 
 def unknown_words(text: str, vocabulary: frozenset[str]) -> tuple[str, ...]:

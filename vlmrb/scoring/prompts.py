@@ -54,15 +54,16 @@ def resolve_prompt(text_or_name: str) -> Prompt:
     Raises:
         ConfigError: empty, too long, not printable, or no such name or version.
     """
-    stripped = text_or_name.strip()
-    if _NAME.fullmatch(stripped) is None:
-        check_prompt_text(text_or_name)
-    elif find_preset(stripped) is None:
+    prompt = accepted_prompt(text_or_name)
+    if prompt.name != "custom":
+        return prompt
+    if _NAME.fullmatch(prompt.text):
         raise ConfigError(
-            f"prompt: there is no preset {stripped[:100]!r}; choose from {known_presets()}, "
+            f"prompt: there is no preset {prompt.text[:100]!r}; choose from {known_presets()}, "
             "or write a question of more than one word"
         )
-    return accepted_prompt(text_or_name)
+    check_prompt_text(prompt.text)
+    return prompt
 
 
 def accepted_prompt(text_or_name: str) -> Prompt:
